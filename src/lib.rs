@@ -1,0 +1,1 @@
+//! dumpscope: opens a dump and says why.

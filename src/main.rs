@@ -1,0 +1,2 @@
+//! dumpscope: opens a dump and says why.
+fn main() {}

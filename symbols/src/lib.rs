@@ -1,0 +1,1 @@
+//! Module files and names (placeholder until the first version lands).
