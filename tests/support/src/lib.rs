@@ -1,0 +1,27 @@
+//! What the tests share: a fixture built, run and dumped (`dump`, `Running`), its truth (`Truth`), and the program
+//! run on it (`dumpscope!`, `Output`).
+//!
+//! The recipes are those of `fixtures/make`; this crate only calls that script and reads what it leaves, so a developer
+//! gets the same dumps by hand. Each variant is made once for a state of its sources and shared by all tests, which run
+//! as processes of their own: the script takes a lock. Everything here panics with the reason, since its callers are tests.
+
+mod fixture;
+mod output;
+mod running;
+mod truth;
+
+pub use fixture::{Dump, build, dump, fixtures_dir, repository};
+pub use output::{Output, run};
+pub use running::Running;
+pub use truth::{Expected, Truth, as_address};
+
+/// Runs the built `dumpscope` with these arguments (anything that is an `AsRef<OsStr>`) and returns its [`Output`].
+/// A macro, because only the crate of an integration test knows where the binary is.
+#[macro_export]
+macro_rules! dumpscope {
+    ($($argument:expr),* $(,)?) => {{
+        let mut command = ::std::process::Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        $( command.arg($argument); )*
+        $crate::run(command)
+    }};
+}

@@ -1,0 +1,63 @@
+//! What a run of the program printed.
+
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A finished run.
+#[derive(Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Standard output, invalid UTF-8 replaced.
+    pub stdout: String,
+    /// Standard error, invalid UTF-8 replaced.
+    pub stderr: String,
+    /// Wall time from start to end.
+    pub elapsed: Duration,
+}
+
+/// Runs a command to its end with nothing on standard input.
+pub fn run(mut command: Command) -> Output {
+    let start = Instant::now();
+    let finished = command.stdin(Stdio::null()).output().unwrap_or_else(|why| panic!("{command:?}: {why}"));
+    Output {
+        status: finished.status,
+        stdout: String::from_utf8_lossy(&finished.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&finished.stderr).into_owned(),
+        elapsed: start.elapsed(),
+    }
+}
+
+impl Output {
+    /// Panics, with everything that was printed, unless the exit status is `code`.
+    #[track_caller]
+    pub fn expect_status(self, code: i32) -> Output {
+        assert_eq!(
+            self.status.code(),
+            Some(code),
+            "{:?}\nstandard output:\n{}\nstandard error:\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The documents printed with `--json`, one per command, in order.
+    #[track_caller]
+    pub fn documents(&self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|why| panic!("{why} in: {line}"));
+        self.stdout.lines().map(parse).collect()
+    }
+
+    /// The `data` of the first document of `command`; panics if that failed or did not run.
+    #[track_caller]
+    pub fn data(&self, command: &str) -> Value {
+        let found = self.documents().into_iter().find(|document| document["command"] == command);
+        let document = found.unwrap_or_else(|| panic!("no {command} in:\n{}\n{}", self.stdout, self.stderr));
+        assert!(document["error"].is_null(), "{command} failed: {}", document["error"]);
+        document["data"].clone()
+    }
+}
