@@ -1,1 +1,28 @@
-//! Module files and names (placeholder until the first version lands).
+//! Module files and the names in them: given a module, find its files and verify them; given a file, its segments, unwind sections,
+//! symbols, functions with inlined calls, and source lines.
+//!
+//! Files are hostile: nothing read from one is trusted, every table and every decompression has a limit, and no path that a file
+//! states is followed outside the roots that the user configured.
+
+mod address;
+mod decompress;
+mod demangle;
+mod dwarf;
+mod elf;
+mod error;
+mod id;
+mod locate;
+mod map;
+mod module;
+mod table;
+
+pub use address::Svma;
+pub use demangle::{demangle, short_name};
+pub use dwarf::SourceFrame;
+pub use elf::{AltLink, DebugLink, Elf, LoadSegment, Machine, ProgramHeader, RelativeWord, Section};
+pub use error::Error;
+pub use id::BuildId;
+pub use locate::{Attempt, Located, Locator, Outcome, Wanted};
+pub use map::FileBytes;
+pub use module::{ModuleSymbols, SourceKind, SymbolSource};
+pub use table::{Symbol, SymbolKind};

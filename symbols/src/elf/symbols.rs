@@ -1,0 +1,98 @@
+//! The entries of `.symtab` and `.dynsym` as they stand in the file (gABI, "Symbol Table").
+
+use object::elf;
+
+use super::Elf;
+use super::headers::{ALLOC, EXECUTE};
+use super::words::{Layout, Words, c_string, part};
+use crate::{FileBytes, Svma};
+
+/// A symbol table and its names.
+#[derive(Clone, Debug)]
+pub(crate) struct RawSymbols {
+    entries: FileBytes,
+    names: FileBytes,
+    layout: Layout,
+}
+
+/// One entry: `name` is an offset into the table's names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawSymbol {
+    pub name: u32,
+    pub svma: Svma,
+    pub size: u64,
+    pub kind: elf::SymbolType,
+    pub bind: elf::SymbolBind,
+    pub section: u16,
+}
+
+impl Elf {
+    /// The table in the first section of type `kind` (`SHT_SYMTAB` or `SHT_DYNSYM`) that holds bytes and lies in the file.
+    pub(crate) fn raw_symbols(&self, kind: elf::SectionType) -> Option<RawSymbols> {
+        let section = self.sections.iter().find(|section| section.kind == kind.0)?;
+        let names = self.sections.get(usize::try_from(section.link).ok()?)?;
+        if !names.has_bytes() {
+            return None;
+        }
+        Some(RawSymbols {
+            entries: self.raw(".symtab", section).ok()?,
+            names: self.raw(".strtab", names).ok()?,
+            layout: self.layout(),
+        })
+    }
+
+    /// Whether the section of that index is mapped, and holds instructions.
+    pub(crate) fn section_holds(&self, index: u16) -> SectionHolds {
+        match self.sections.get(usize::from(index)) {
+            Some(section) if section.has_flag(ALLOC) && section.has_flag(EXECUTE) => SectionHolds::Instructions,
+            Some(section) if section.has_flag(ALLOC) => SectionHolds::Data,
+            _ => SectionHolds::Nothing,
+        }
+    }
+}
+
+/// What a section contributes to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SectionHolds {
+    Instructions,
+    Data,
+    Nothing,
+}
+
+impl RawSymbols {
+    /// The entries that define something, in table order.
+    pub(crate) fn defined(&self) -> impl Iterator<Item = RawSymbol> {
+        let size = if self.layout.wide { 24 } else { 16 };
+        let entry = move |bytes| RawSymbol::fields(Words::new(bytes, self.layout));
+        self.entries.chunks_exact(size).filter_map(entry).filter(|symbol| symbol.section != elf::SHN_UNDEF.0)
+    }
+
+    /// The name at that offset without its version (`@…`); empty where there is none.
+    pub(crate) fn name(&self, offset: u32) -> &[u8] {
+        let name = c_string(&self.names, offset.into()).unwrap_or_default();
+        match memchr::memchr(b'@', name) {
+            Some(at) if at > 0 => part(name, 0, u64::try_from(at).unwrap_or(0)).unwrap_or(name),
+            _ => name,
+        }
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() / if self.layout.wide { 24 } else { 16 }
+    }
+}
+
+impl RawSymbol {
+    fn fields(words: Words<'_>) -> Option<RawSymbol> {
+        let info = words.u8(if words.layout.wide { 4 } else { 12 })?;
+        Some(RawSymbol {
+            name: words.u32(0)?,
+            svma: Svma(words.word_at(8, 4)?),
+            size: words.word_at(16, 8)?,
+            // ELF64_ST_TYPE and ELF64_ST_BIND.
+            kind: elf::SymbolType(info & 0xf),
+            bind: elf::SymbolBind(info >> 4),
+            section: words.u16_at(6, 14)?,
+        })
+    }
+}

@@ -1,0 +1,216 @@
+//! Everything that is known of one module's names, from all its files, read when first asked for.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use object::elf;
+use rustc_hash::FxHashMap;
+
+use crate::dwarf::Dwarf;
+use crate::table::SymbolTable;
+use crate::{Elf, Error, FileBytes, SourceFrame, Svma, Symbol, SymbolKind, decompress, demangle};
+
+/// Answers are kept for this many addresses of a module; then the memory is given back and filled anew.
+const MAX_REMEMBERED: usize = 1 << 18;
+
+/// A module's names. Creating it reads nothing; each table is read when the first question needs it. Shared between threads.
+pub struct ModuleSymbols {
+    code: Option<Arc<Elf>>,
+    debug: Option<Arc<Elf>>,
+    mini: OnceLock<Result<Option<Arc<Elf>>, Error>>,
+    table: OnceLock<SymbolTable>,
+    dwarf: OnceLock<Result<Option<Dwarf>, Error>>,
+    frames: Mutex<FxHashMap<Svma, Arc<[SourceFrame]>>>,
+}
+
+/// A kind of table with names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// `.dynsym`: what the module exports.
+    DynamicSymbols,
+    /// `.symtab`: all functions and data.
+    Symbols,
+    /// `.gnu_debugdata`: the functions that `.dynsym` lacks, compressed.
+    MiniSymbols,
+    /// DWARF: functions, inlined calls, lines, variables.
+    Dwarf,
+}
+
+/// A table of a module, or why it is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymbolSource {
+    /// Which table.
+    pub kind: SourceKind,
+    /// The file it comes from.
+    pub path: Option<PathBuf>,
+    /// How large it is: entries of a symbol table, bytes of DWARF.
+    pub size: u64,
+    /// Why it cannot be used, if it cannot.
+    pub problem: Option<Error>,
+}
+
+impl ModuleSymbols {
+    /// The names in the module's code file and in its separate debug file.
+    pub fn new(code: Option<Arc<Elf>>, debug: Option<Arc<Elf>>) -> ModuleSymbols {
+        ModuleSymbols {
+            code,
+            debug,
+            mini: OnceLock::new(),
+            table: OnceLock::new(),
+            dwarf: OnceLock::new(),
+            frames: Mutex::default(),
+        }
+    }
+
+    /// The physical function that holds `at`, from the symbol tables. Never past the end of a symbol that states its size.
+    pub fn function(&self, at: Svma) -> Option<Symbol> {
+        self.table().function(at)
+    }
+
+    /// What the source has at `at`: inlined calls, innermost first; the last is the physical function. Without DWARF the one frame holds
+    /// the symbol's name; empty where nothing is known. For a return address ask for the address before it.
+    pub fn frames(&self, at: Svma) -> Vec<SourceFrame> {
+        if let Some(known) = self.remembered().get(&at) {
+            return known.to_vec();
+        }
+        let frames = self.resolve(at);
+        let mut remembered = self.remembered();
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.clear();
+        }
+        remembered.insert(at, frames.clone().into());
+        frames
+    }
+
+    /// The data symbol that holds `at`.
+    pub fn object(&self, at: Svma) -> Option<Symbol> {
+        self.table().object(at)
+    }
+
+    /// The symbol of exactly that (mangled) name; a global one rather than a local one.
+    pub fn lookup(&self, name: &str) -> Option<Symbol> {
+        self.table().lookup(name)
+    }
+
+    /// The symbols whose (mangled) name begins with `prefix`, sorted by name.
+    pub fn symbols_starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Symbol> + 'a {
+        self.table().starting_with(prefix)
+    }
+
+    /// All symbols of that kind, by address.
+    pub fn symbols(&self, kind: SymbolKind) -> impl Iterator<Item = Symbol> + '_ {
+        self.table().of_kind(kind)
+    }
+
+    /// Which tables there are, and which of them are damaged. Reads headers only, except of what has been asked for already.
+    pub fn sources(&self) -> Vec<SymbolSource> {
+        let mut sources = Vec::new();
+        let files = self.files();
+        for (kind, section) in [(SourceKind::DynamicSymbols, elf::SHT_DYNSYM), (SourceKind::Symbols, elf::SHT_SYMTAB)] {
+            let found = files.clone().find_map(|file| Some((file, file.raw_symbols(section)?)));
+            sources.extend(found.map(|(file, symbols)| SymbolSource {
+                kind,
+                path: file.path().map(PathBuf::from),
+                size: u64::try_from(symbols.len()).unwrap_or(u64::MAX),
+                problem: None,
+            }));
+        }
+        if let Some(mini) = self.mini.get() {
+            let file = mini.as_ref().ok().and_then(Option::as_ref);
+            let entries = file.and_then(|file| file.raw_symbols(elf::SHT_SYMTAB)).map_or(0, |symbols| symbols.len());
+            if file.is_some() || mini.is_err() {
+                sources.push(SymbolSource {
+                    kind: SourceKind::MiniSymbols,
+                    path: self.code.as_ref().and_then(|code| code.path()).map(PathBuf::from),
+                    size: u64::try_from(entries).unwrap_or(u64::MAX),
+                    problem: mini.as_ref().err().cloned(),
+                });
+            }
+        }
+        if let Some(file) = files.clone().find(|file| file.has_debug_info()) {
+            sources.push(SymbolSource {
+                kind: SourceKind::Dwarf,
+                path: file.path().map(PathBuf::from),
+                size: file.section_size(".debug_info"),
+                problem: self.dwarf.get().and_then(|dwarf| dwarf.as_ref().err()).cloned(),
+            });
+        }
+        sources
+    }
+
+    /// The debug file first: its tables are the complete ones.
+    fn files(&self) -> impl Iterator<Item = &Arc<Elf>> + Clone {
+        self.debug.iter().chain(&self.code)
+    }
+
+    fn table(&self) -> &SymbolTable {
+        self.table.get_or_init(|| {
+            let full = self.files().filter_map(|file| Some((Arc::clone(file), file.raw_symbols(elf::SHT_SYMTAB)?)));
+            let dynamic = self.files().filter_map(|file| Some((Arc::clone(file), file.raw_symbols(elf::SHT_DYNSYM)?)));
+            let mini = self.mini().as_ref().ok().and_then(Option::as_ref);
+            let mini = mini.and_then(|file| Some((Arc::clone(file), file.raw_symbols(elf::SHT_SYMTAB)?)));
+            SymbolTable::new(full.chain(dynamic).chain(mini))
+        })
+    }
+
+    /// The symbols of `.gnu_debugdata`. Not unpacked where a file has a full symbol table.
+    fn mini(&self) -> &Result<Option<Arc<Elf>>, Error> {
+        self.mini.get_or_init(|| {
+            const NAME: &str = ".gnu_debugdata";
+            if self.files().any(|file| file.raw_symbols(elf::SHT_SYMTAB).is_some()) {
+                return Ok(None);
+            }
+            let Some(code) = &self.code else { return Ok(None) };
+            let Some(section) = code.section(NAME)? else { return Ok(None) };
+            let bytes = decompress::xz(&section.bytes)
+                .map_err(|reason| Error::Decompress { section: NAME.to_owned(), reason })?;
+            Ok(Some(Arc::new(Elf::parse(FileBytes::from_vec(bytes))?)))
+        })
+    }
+
+    fn dwarf(&self) -> Option<&Dwarf> {
+        let dwarf = self.dwarf.get_or_init(|| match self.files().find(|file| file.has_debug_info()) {
+            Some(file) => Dwarf::new(file),
+            None => Ok(None),
+        });
+        dwarf.as_ref().ok()?.as_ref()
+    }
+
+    fn resolve(&self, at: Svma) -> Vec<SourceFrame> {
+        let symbol = self.function(at);
+        // Damaged debug information of one address leaves its symbol.
+        let mut frames = self.dwarf().and_then(|dwarf| dwarf.frames(at).ok()).unwrap_or_default();
+        if frames.is_empty() && symbol.is_some() {
+            frames.push(SourceFrame::default());
+        }
+        let start = symbol.as_ref().map(|symbol| symbol.svma);
+        frames.iter_mut().for_each(|frame| frame.start = start);
+        if let (Some(physical), Some(symbol)) = (frames.last_mut(), &symbol) {
+            let demangled = demangle(&symbol.name);
+            match &physical.function {
+                None => physical.function = Some(demangled.into()),
+                // A compiler gives names that are local to a file no linkage name in DWARF; the symbol has it.
+                Some(name) if demangled != *symbol.name && names_same(&demangled, name) => {
+                    physical.function = Some(without_clone(&demangled).into());
+                }
+                Some(_) => {}
+            }
+        }
+        frames
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, FxHashMap<Svma, Arc<[SourceFrame]>>> {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a demangled name is that of the function which DWARF calls `plain`, without scope and parameters.
+fn names_same(demangled: &str, plain: &str) -> bool {
+    let base = plain.split('<').next().unwrap_or_default();
+    !base.is_empty() && !base.contains("::") && demangled.contains(base)
+}
+
+/// Without the part that says which of a function's copies a symbol is: `f(int) [clone .constprop.0]`.
+fn without_clone(demangled: &str) -> &str {
+    demangled.split(" [clone ").next().unwrap_or(demangled)
+}

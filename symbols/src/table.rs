@@ -1,0 +1,244 @@
+//! The names of a module's addresses: its symbol tables merged and sorted once, names read and demangled only when asked.
+
+use std::cmp::Reverse;
+use std::sync::{Arc, OnceLock};
+
+use object::elf;
+
+use crate::elf::{RawSymbol, RawSymbols, SectionHolds};
+use crate::{Elf, Svma};
+
+/// What a symbol names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SymbolKind {
+    /// Instructions: a function, or a label in an executable section.
+    Function,
+    /// Data.
+    Object,
+    /// Data of each thread; the address is an offset into the module's TLS block.
+    ThreadLocal,
+    /// Anything else: an absolute value, a label in data.
+    Other,
+}
+
+/// A name and the bytes it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symbol {
+    /// The name as the table has it, not demangled, without a version.
+    pub name: Arc<str>,
+    /// Where it starts.
+    pub svma: Svma,
+    /// How many bytes it covers; 0 where the table does not say.
+    pub size: u64,
+    /// What it names.
+    pub kind: SymbolKind,
+}
+
+/// Looking for the symbol that holds an address steps back over at most this many that start before it.
+const MAX_STEPS_BACK: usize = 256;
+
+/// All symbols of a module, from any number of files.
+#[derive(Debug, Default)]
+pub(crate) struct SymbolTable {
+    tables: Vec<Table>,
+    functions: Ranges,
+    objects: Ranges,
+    others: Vec<Entry>,
+    by_name: OnceLock<Vec<Entry>>,
+}
+
+#[derive(Debug)]
+struct Table {
+    symbols: RawSymbols,
+    file: Arc<Elf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    svma: Svma,
+    size: u64,
+    name: u32,
+    table: u16,
+    kind: SymbolKind,
+    bind: u8,
+}
+
+/// Entries sorted by address, and for each the highest end of it and all before it.
+#[derive(Debug, Default)]
+struct Ranges {
+    entries: Vec<Entry>,
+    highest_end: Vec<Svma>,
+}
+
+impl SymbolTable {
+    /// Merges the tables, the most complete first: among equal names at one address the first table's stays.
+    pub(crate) fn new(sources: impl IntoIterator<Item = (Arc<Elf>, RawSymbols)>) -> SymbolTable {
+        let mut table = SymbolTable::default();
+        for (index, (file, symbols)) in (0u16..).zip(sources) {
+            for symbol in symbols.defined() {
+                let Some(kind) = kind(&file, symbol, &symbols) else { continue };
+                let entry = Entry {
+                    svma: symbol.svma,
+                    size: symbol.size,
+                    name: symbol.name,
+                    table: index,
+                    kind,
+                    bind: rank(symbol.bind),
+                };
+                match kind {
+                    SymbolKind::Function => table.functions.entries.push(entry),
+                    SymbolKind::Object => table.objects.entries.push(entry),
+                    SymbolKind::ThreadLocal | SymbolKind::Other => table.others.push(entry),
+                }
+            }
+            table.tables.push(Table { symbols, file });
+        }
+        table.functions.sort();
+        table.objects.sort();
+        table
+    }
+
+    /// The function that holds `at`. A symbol with a size ends there; one without reaches to the next symbol of its section.
+    pub(crate) fn function(&self, at: Svma) -> Option<Symbol> {
+        let sized = self.functions.containing(at).max_by_key(|entry| self.preference(entry));
+        let entry = sized.or_else(|| self.label_before(at))?;
+        Some(self.symbol(entry))
+    }
+
+    /// The data symbol that holds `at`.
+    pub(crate) fn object(&self, at: Svma) -> Option<Symbol> {
+        let entry = self.objects.containing(at).max_by_key(|entry| self.preference(entry))?;
+        Some(self.symbol(entry))
+    }
+
+    /// The symbol of exactly that name; a global one rather than a local one.
+    pub(crate) fn lookup(&self, name: &str) -> Option<Symbol> {
+        let sorted = self.by_name();
+        let first = sorted.partition_point(|entry| self.name(entry) < name.as_bytes());
+        let same = sorted.get(first..)?.iter().take_while(|entry| self.name(entry) == name.as_bytes());
+        Some(self.symbol(same.max_by_key(|entry| (entry.bind, Reverse(entry.table)))?))
+    }
+
+    /// The symbols whose name begins with `prefix`, sorted by name.
+    pub(crate) fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Symbol> + 'a {
+        let sorted = self.by_name();
+        let first = sorted.partition_point(|entry| self.name(entry) < prefix.as_bytes());
+        let rest = sorted.get(first..).unwrap_or_default().iter();
+        rest.take_while(move |entry| self.name(entry).starts_with(prefix.as_bytes())).map(|entry| self.symbol(entry))
+    }
+
+    /// Every symbol of that kind, by address.
+    pub(crate) fn of_kind(&self, kind: SymbolKind) -> impl Iterator<Item = Symbol> + '_ {
+        let entries = match kind {
+            SymbolKind::Function => &self.functions.entries,
+            SymbolKind::Object => &self.objects.entries,
+            SymbolKind::ThreadLocal | SymbolKind::Other => &self.others,
+        };
+        entries.iter().filter(move |entry| entry.kind == kind).map(|entry| self.symbol(entry))
+    }
+
+    /// The closest symbol without a size before `at`, if no symbol that starts behind it and no section's end comes between.
+    fn label_before(&self, at: Svma) -> Option<&Entry> {
+        let before = self.functions.starting_up_to(at);
+        let closest = before.last()?;
+        let same = before.iter().rev().take(MAX_STEPS_BACK).take_while(|entry| entry.svma == closest.svma);
+        let entry = same.filter(|entry| entry.size == 0).max_by_key(|entry| self.preference(entry))?;
+        let file = &self.tables.get(usize::from(entry.table))?.file;
+        (at < file.section_end(entry.svma)?).then_some(entry)
+    }
+
+    /// Larger is better among symbols that hold an address: the innermost; then a name that a user wrote rather than the alias of an
+    /// implementation (`write`, not `__write`), a global one rather than a local one, the shorter.
+    fn preference(&self, entry: &Entry) -> impl Ord + use<> {
+        let name = self.name(entry);
+        let underscores = name.iter().take_while(|byte| **byte == b'_').count();
+        (entry.svma, Reverse(underscores), entry.bind, Reverse(name.len()), Reverse(entry.table), Reverse(entry.name))
+    }
+
+    fn by_name(&self) -> &[Entry] {
+        self.by_name.get_or_init(|| {
+            let all = self.functions.entries.iter().chain(&self.objects.entries).chain(&self.others);
+            let mut sorted: Vec<Entry> = all.copied().collect();
+            sorted.sort_by(|a, b| self.name(a).cmp(self.name(b)).then(a.svma.cmp(&b.svma)));
+            sorted.dedup_by(|b, a| a.svma == b.svma && self.name(a) == self.name(b));
+            sorted
+        })
+    }
+
+    fn name(&self, entry: &Entry) -> &[u8] {
+        self.tables.get(usize::from(entry.table)).map_or(&[], |table| table.symbols.name(entry.name))
+    }
+
+    fn symbol(&self, entry: &Entry) -> Symbol {
+        let name = String::from_utf8_lossy(self.name(entry)).into();
+        Symbol { name, svma: entry.svma, size: entry.size, kind: entry.kind }
+    }
+}
+
+impl Ranges {
+    fn sort(&mut self) {
+        self.entries.sort_by_key(|entry| (entry.svma, entry.size));
+        let mut highest = Svma(0);
+        self.highest_end = self
+            .entries
+            .iter()
+            .map(|entry| {
+                highest = highest.max(entry.end());
+                highest
+            })
+            .collect();
+    }
+
+    fn starting_up_to(&self, at: Svma) -> &[Entry] {
+        let count = self.entries.partition_point(|entry| entry.svma <= at);
+        self.entries.get(..count).unwrap_or_default()
+    }
+
+    /// The entries whose size says that they hold `at`.
+    fn containing(&self, at: Svma) -> impl Iterator<Item = &Entry> {
+        let before = self.starting_up_to(at);
+        let with_end = before.iter().zip(&self.highest_end).rev().take(MAX_STEPS_BACK);
+        with_end
+            .take_while(move |(_, highest)| **highest > at)
+            .map(|(entry, _)| entry)
+            .filter(move |entry| at < entry.end())
+    }
+}
+
+impl Entry {
+    fn end(&self) -> Svma {
+        Svma(self.svma.0.saturating_add(self.size))
+    }
+}
+
+/// `None` for entries that name nothing: sections, files, and the markers that ARM linkers write.
+fn kind(file: &Elf, symbol: RawSymbol, symbols: &RawSymbols) -> Option<SymbolKind> {
+    let name = symbols.name(symbol.name);
+    if name.is_empty() {
+        return None;
+    }
+    if symbol.section >= elf::SHN_LORESERVE {
+        return Some(SymbolKind::Other);
+    }
+    match symbol.kind {
+        elf::STT_FUNC | elf::STT_GNU_IFUNC => Some(SymbolKind::Function),
+        elf::STT_OBJECT | elf::STT_COMMON => Some(SymbolKind::Object),
+        elf::STT_TLS => Some(SymbolKind::ThreadLocal),
+        // Mapping symbols: $x, $d, with or without a suffix (AAELF64, "Mapping symbols").
+        elf::STT_NOTYPE if name.starts_with(b"$") => None,
+        elf::STT_NOTYPE => match file.section_holds(symbol.section) {
+            SectionHolds::Instructions => Some(SymbolKind::Function),
+            SectionHolds::Data if symbol.size > 0 => Some(SymbolKind::Object),
+            SectionHolds::Data | SectionHolds::Nothing => Some(SymbolKind::Other),
+        },
+        _ => None,
+    }
+}
+
+fn rank(bind: elf::SymbolBind) -> u8 {
+    match bind {
+        elf::STB_GLOBAL => 2,
+        elf::STB_WEAK => 1,
+        _ => 0,
+    }
+}
