@@ -1,0 +1,5 @@
+//! Pure functions over the model: no dump, no file, no printer.
+
+pub mod deadlock;
+pub mod recursion;
+pub mod stacks;

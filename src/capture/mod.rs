@@ -1,0 +1,92 @@
+//! A dump's bytes become a [`Capture`]: memory, mappings, threads, what killed it. No unwinding, no names.
+
+pub mod memory;
+
+use std::path::PathBuf;
+
+pub use memory::{Access, Memory, Origin, Region, Segment};
+use symbols::BuildId;
+
+use crate::model::{Addr, Arch, FatalSignal, Known, OsThread, Problem};
+
+/// A process as its dump records it.
+#[derive(Debug)]
+pub struct Capture {
+    /// The dump's file.
+    pub path: PathBuf,
+    /// What it is, in words: `ELF core from the Linux kernel`.
+    pub format: &'static str,
+    /// The target's processor.
+    pub arch: Arch,
+    /// The dump's own memory (no file pages).
+    pub memory: Memory,
+    /// Modules, ascending by base.
+    pub modules: Vec<MappedModule>,
+    /// Threads in the one order: the one that took the fatal signal first, then the dump's.
+    pub threads: Vec<OsThread>,
+    /// The process.
+    pub process: Process,
+    /// The signal that ended it; `Ok(None)` when the dump was taken from a process that went on.
+    pub signal: Known<Option<FatalSignal>>,
+    /// The auxiliary vector: (type, value).
+    pub auxv: Vec<(u64, u64)>,
+    /// What is damaged or missing.
+    pub problems: Vec<Problem>,
+    /// Bytes of the dump's file.
+    pub file_size: u64,
+}
+
+/// The process as a whole.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Its id.
+    pub pid: Known<u32>,
+    /// Name of the executable, at most 15 bytes (`pr_fname`), as the dump records it.
+    pub name: Known<String>,
+    /// Command line, at most 80 bytes (`pr_psargs`), spaces between arguments.
+    pub args: Known<String>,
+    /// User id.
+    pub uid: Known<u32>,
+}
+
+/// A module as mapped, before its file is looked for.
+#[derive(Debug, Clone)]
+pub struct MappedModule {
+    /// Lowest mapped address.
+    pub base: Addr,
+    /// One past the highest mapped address.
+    pub end: Addr,
+    /// What is added to an address stated in the file to get one of the target. `None` while the file's program
+    /// headers are unknown (not in the dump, file not at hand).
+    pub bias: Option<u64>,
+    /// Path as recorded; `None` for the vDSO.
+    pub path: Option<String>,
+    /// Build id from the dump's own pages.
+    pub build_id: Known<Option<BuildId>>,
+    /// Mapped parts of the file, ascending: (start, end, offset in the file, bytes).
+    pub parts: Vec<MappedPart>,
+    /// What kind of module it is.
+    pub role: Role,
+}
+
+/// A mapped part of a module's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MappedPart {
+    /// First address.
+    pub start: Addr,
+    /// One past the last.
+    pub end: Addr,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+}
+
+/// What a module is to the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The main executable.
+    Executable,
+    /// A shared library (the loader among them).
+    Library,
+    /// The kernel's vDSO.
+    Vdso,
+}

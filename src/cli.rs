@@ -1,0 +1,277 @@
+//! The command line: what is asked, of which file, printed how.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{Format, Outcome, Printed, Shell};
+use crate::error::Error;
+use crate::job::Job;
+use crate::report::sanitize::sanitize;
+use crate::report::text::Style;
+use crate::session::Session;
+use crate::target::Search;
+use crate::views::VIEWS;
+
+/// Opens a core and says why: threads, merged stacks, lock owners, deadlocks, exceptions.
+#[derive(Parser, Debug)]
+#[command(name = "dumpscope", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+    /// The dump: recognised by its bytes, also inside gzip or zstd
+    dump: Option<PathBuf>,
+    #[command(flatten)]
+    reading: Reading,
+}
+
+#[derive(Subcommand, Debug)]
+enum Subcommands {
+    /// Runs commands over a dump: -c, or one a line from standard input; else the terminal UI
+    Analyze {
+        /// The dump
+        dump: PathBuf,
+        /// A command to run (repeatable); 'help' lists them
+        #[arg(short = 'c', long = "command", value_name = "COMMAND")]
+        commands: Vec<String>,
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Opens a small real core that is built into the binary: a deadlock
+    Demo {
+        /// A command to run instead of the terminal UI (repeatable)
+        #[arg(short = 'c', long = "command", value_name = "COMMAND")]
+        commands: Vec<String>,
+        #[command(flatten)]
+        reading: Reading,
+    },
+    /// Prints the JSON Schema of every command's data
+    Schema,
+    /// Prints a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page
+    Man,
+}
+
+/// Options of every invocation that reads a dump.
+#[derive(Args, Debug, Clone, Default)]
+pub struct Reading {
+    /// A moved or deleted executable or library, verified by build id (repeatable)
+    #[arg(long, value_name = "FILE")]
+    exe: Vec<PathBuf>,
+    /// A directory with symbols (repeatable)
+    #[arg(long, value_name = "PATH")]
+    symbols: Vec<PathBuf>,
+    /// Where the dumped machine's files are
+    #[arg(long, value_name = "DIR")]
+    sysroot: Option<PathBuf>,
+    /// Never asks a symbol server (none is asked today)
+    #[arg(long)]
+    offline: bool,
+    /// One JSON object a command, one a line
+    #[arg(long)]
+    json: bool,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Writes what is done to a file, never to the screen
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Says more on standard error
+    #[arg(short = 'v', long)]
+    verbose: bool,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Exit statuses, as INTERFACE promises.
+const FAILED: u8 = 1;
+const CANNOT_OPEN: u8 = 3;
+
+impl Reading {
+    fn search(&self) -> Search {
+        Search { sysroot: self.sysroot.clone(), exe: self.exe.clone(), directories: self.symbols.clone() }
+    }
+
+    fn format(&self) -> Format {
+        if self.json {
+            return Format::Json;
+        }
+        let color = match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal(),
+        };
+        Format::Text(Style { color })
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Some(Subcommands::Analyze { dump, commands, reading }) => analyze(&dump, &commands, &reading, false),
+        Some(Subcommands::Demo { commands, reading }) => demo(&commands, &reading),
+        Some(Subcommands::Schema) => schema(),
+        Some(Subcommands::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "dumpscope", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Subcommands::Man) => clap_mangen::Man::new(Cli::command())
+            .render(&mut io::stdout())
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(|source| Error::Io { path: "standard output".into(), source }),
+        None => match cli.dump {
+            Some(dump) => analyze(&dump, &[], &cli.reading, true),
+            None => Err(Error::Usage("name a dump; see --help".to_owned())),
+        },
+    };
+    match done {
+        Ok(code) => code,
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain("error", &error.to_string());
+            match error {
+                Error::Open { .. } => ExitCode::from(CANNOT_OPEN),
+                Error::Usage(_) => ExitCode::from(2),
+                _ => ExitCode::from(FAILED),
+            }
+        }
+    }
+}
+
+/// One line on standard error. Nothing can be done where even that fails.
+fn complain(word: &str, message: &str) {
+    let _ = writeln!(io::stderr(), "dumpscope: {word}: {}", sanitize(message));
+}
+
+fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
+    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if commands.is_empty() && interactive {
+        crate::tui::open(dump, &reading.search())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let job = Job::default();
+    let session = match Session::open(dump, &reading.search(), &job) {
+        Ok(session) => Arc::new(session),
+        Err(error) => {
+            if reading.json {
+                let envelope = crate::report::json::Envelope::new("open", Err(&error), &[]);
+                print(&format!("{}\n", envelope.line()))?;
+            }
+            return Err(error);
+        }
+    };
+    run(session, commands, reading, bare)
+}
+
+fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
+    let session = Arc::new(crate::demo::open(&Job::default())?);
+    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if commands.is_empty() && interactive {
+        crate::tui::browse(session)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    run(session, commands, reading, true)
+}
+
+/// Runs commands from `-c`; without any: `summary` where `bare`, else one a line from standard input.
+fn run(session: Arc<Session>, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
+    let mut shell = Shell::new(session);
+    let mut runner = Runner { format: reading.format(), failed: false };
+    if !reading.json {
+        for problem in shell.session.problems() {
+            complain("warning", &problem.to_string());
+        }
+    }
+    if !commands.is_empty() {
+        for line in commands {
+            if !runner.run(&mut shell, line)? {
+                break;
+            }
+        }
+    } else if bare {
+        runner.run(&mut shell, "summary")?;
+    } else {
+        for line in io::stdin().lock().lines() {
+            let line = line.map_err(|source| Error::Io { path: "standard input".into(), source })?;
+            if !line.trim().is_empty() && !runner.run(&mut shell, &line)? {
+                break;
+            }
+        }
+    }
+    Ok(if runner.failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+struct Runner {
+    format: Format,
+    failed: bool,
+}
+
+impl Runner {
+    /// Runs and prints one command; false when the session ends.
+    fn run(&mut self, shell: &mut Shell, line: &str) -> Result<bool, Error> {
+        let result = shell.run(line, &Job::default());
+        let Printed { out, warnings } = shell.print(line, &result, self.format);
+        print(&out)?;
+        for problem in warnings {
+            complain("warning", &problem.to_string());
+        }
+        if let Err(error) = &result {
+            self.failed = true;
+            complain("error", &format!("{line}: {error}"));
+        }
+        Ok(!matches!(result, Ok(Outcome::Exit)))
+    }
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map_err(|source| Error::Io { path: "standard output".into(), source })
+}
+
+fn schema() -> Result<ExitCode, Error> {
+    let commands: serde_json::Map<String, serde_json::Value> =
+        VIEWS.iter().map(|view| (view.name.to_owned(), (view.schema)().to_value())).collect();
+    let schema = serde_json::json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "dumpscope: one line a command",
+        "description": "Each line is an object with schema, command, data or error, warnings. Under $defs: the data of each command.",
+        "type": "object",
+        "required": ["schema", "command", "warnings"],
+        "properties": {
+            "schema": { "const": crate::report::json::SCHEMA },
+            "command": { "type": "string" },
+            "data": { "description": "the shape of $defs/COMMAND" },
+            "error": { "$ref": "#/$defs/message" },
+            "warnings": { "type": "array", "items": { "$ref": "#/$defs/message" } },
+        },
+        "$defs": with_message(commands),
+    });
+    let text = serde_json::to_string_pretty(&schema).map_err(|error| Error::Failed(error.to_string()))?;
+    print(&format!("{text}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn with_message(mut definitions: serde_json::Map<String, serde_json::Value>) -> serde_json::Map<String, serde_json::Value> {
+    let message = serde_json::json!({
+        "type": "object",
+        "required": ["code", "message"],
+        "properties": { "code": { "type": "string" }, "message": { "type": "string" } },
+    });
+    definitions.insert("message".to_owned(), message);
+    definitions
+}

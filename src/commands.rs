@@ -1,0 +1,314 @@
+//! The commands of `-c`, of standard input and of the `:` prompt: one table, one way to run them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Problem, Tid};
+use crate::report::json::Envelope;
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
+use crate::report::text::{self, Style};
+use crate::session::Session;
+use crate::views::{self, Focus, Query, VIEWS, View};
+
+/// What a command does.
+#[derive(Clone, Copy)]
+pub enum Action {
+    /// Answers a question.
+    View(&'static View),
+    /// Selects the thread that the next commands speak of.
+    SetThread,
+    /// Changes where symbols are looked for.
+    SetSymbolServer,
+    /// Lists the commands, or explains one.
+    Help,
+    /// Ends the session.
+    Exit,
+}
+
+/// A command.
+#[derive(Clone, Copy)]
+pub struct Command {
+    /// Its name.
+    pub name: &'static str,
+    /// Other names that fingers know.
+    pub aliases: &'static [&'static str],
+    /// One sentence.
+    pub doc: &'static str,
+    /// Arguments, options and an example.
+    pub help: &'static str,
+    /// What it does.
+    pub action: Action,
+}
+
+const OTHERS: &[Command] = &[
+    Command {
+        name: "setthread",
+        aliases: &["thread"],
+        doc: "Selects the thread that the next commands speak of",
+        help: "setthread INDEX\nsetthread -t TID\n\nINDEX counts as in 'threads'.",
+        action: Action::SetThread,
+    },
+    Command {
+        name: "setsymbolserver",
+        aliases: &[],
+        doc: "Where symbols come from, changed while running",
+        help: "setsymbolserver [-directory DIR] [-disable]\n\n  -directory DIR  look for module and debug files there too\n  \
+               -disable        forget the directories given so far\n\nWithout options: where is looked.",
+        action: Action::SetSymbolServer,
+    },
+    Command {
+        name: "help",
+        aliases: &["soshelp", "?"],
+        doc: "Lists the commands; help NAME explains one",
+        help: "help [NAME]",
+        action: Action::Help,
+    },
+    Command { name: "exit", aliases: &["quit", "q"], doc: "Ends the session", help: "exit", action: Action::Exit },
+];
+
+/// Every command: the views in their order, then the others.
+pub fn commands() -> impl Iterator<Item = Command> {
+    let of_view = |view: &'static View| Command {
+        name: view.name,
+        aliases: view.aliases,
+        doc: view.doc,
+        help: view.help,
+        action: Action::View(view),
+    };
+    VIEWS.iter().map(of_view).chain(OTHERS.iter().copied())
+}
+
+/// The command of a name or alias.
+pub fn find(name: &str) -> Option<Command> {
+    commands().find(|command| command.name == name || command.aliases.contains(&name))
+}
+
+/// What came of a command line.
+pub enum Outcome {
+    /// An answer to print.
+    Answer(Box<dyn views::Answer>),
+    /// Text to print (help).
+    Text(Section, serde_json::Value),
+    /// The focus or a setting changed; what to say about it.
+    Changed(String, serde_json::Value),
+    /// The session ends.
+    Exit,
+}
+
+/// An opened dump with a focus: runs command lines one after the other.
+pub struct Shell {
+    /// The dump.
+    pub session: Arc<Session>,
+    /// What the next command speaks of.
+    pub focus: Focus,
+}
+
+impl Shell {
+    /// A shell over an opened dump, nothing selected.
+    pub fn new(session: Arc<Session>) -> Shell {
+        Shell { session, focus: Focus::default() }
+    }
+
+    /// Runs one command line. Words are separated by blanks; `"…"` keeps blanks together.
+    pub fn run(&mut self, line: &str, job: &Job) -> Result<Outcome, Error> {
+        let mut words = split(line)?.into_iter();
+        let name = words.next().ok_or_else(|| Error::Usage("empty command".to_owned()))?;
+        let args: Vec<String> = words.collect();
+        let Some(command) = find(&name) else {
+            return Err(Error::Failed(format!("unknown command '{name}'; 'help' lists the commands")));
+        };
+        match command.action {
+            Action::View(view) => {
+                let query = Query { command: name, args, focus: self.focus };
+                (view.build)(&self.session, &query, job).map(Outcome::Answer)
+            }
+            Action::SetThread => self.set_thread(&args),
+            Action::SetSymbolServer => self.set_symbols(&args, job),
+            Action::Help => help(args.first().map(String::as_str)),
+            Action::Exit => Ok(Outcome::Exit),
+        }
+    }
+
+    fn set_thread(&mut self, args: &[String]) -> Result<Outcome, Error> {
+        let threads = self.session.os_threads();
+        let number = |text: &String| text.parse::<u32>().map_err(|_| Error::Usage(format!("'{text}' is no number; see 'help setthread'")));
+        let tid = match args {
+            [option, tid] if matches!(option.as_str(), "-t" | "--tid") => {
+                let tid = Tid(number(tid)?);
+                self.session.index_of(tid).ok_or_else(|| Error::Failed(format!("no thread with id {tid}")))?;
+                tid
+            }
+            [index] => {
+                let index = number(index)?;
+                let thread = usize::try_from(index).ok().and_then(|index| threads.get(index));
+                thread.ok_or_else(|| Error::Failed(format!("no thread {index}: there are {}", threads.len())))?.tid
+            }
+            _ => return Err(Error::Usage("setthread takes INDEX or -t TID".to_owned())),
+        };
+        self.focus = Focus { thread: Some(tid), ..Focus::default() };
+        let index = self.session.index_of(tid);
+        Ok(Outcome::Changed(format!("Thread {tid} is selected."), serde_json::json!({ "tid": tid, "index": index })))
+    }
+
+    fn set_symbols(&mut self, args: &[String], job: &Job) -> Result<Outcome, Error> {
+        let mut search = self.session.search.clone();
+        let mut args_left = args.iter();
+        while let Some(option) = args_left.next() {
+            match option.trim_start_matches('-') {
+                "directory" => {
+                    let directory = args_left.next().ok_or_else(|| Error::Usage("-directory takes a directory".to_owned()))?;
+                    search.directories.push(directory.into());
+                }
+                "disable" => search.directories.clear(),
+                "ms" | "debuginfod" | "cache" => {
+                    return Err(Error::Failed(format!("{option}: symbol servers are not supported yet; directories and local caches are")));
+                }
+                _ => return Err(Error::Usage(format!("unknown option '{option}'; see 'help setsymbolserver'"))),
+            }
+        }
+        if !args.is_empty() {
+            self.session = Arc::new(Session::open(&self.session.path, &search, job)?);
+        }
+        let places: Vec<String> = search.directories.iter().map(|place| place.display().to_string()).collect();
+        let said = if places.is_empty() { "no directories".to_owned() } else { places.join(", ") };
+        Ok(Outcome::Changed(format!("Symbols: {said}, then the usual places."), serde_json::json!({ "directories": places })))
+    }
+
+    /// What a command prints: text for a person, or one line of JSON.
+    pub fn print(&self, line: &str, result: &Result<Outcome, Error>, format: Format) -> Printed {
+        let opening = self.session.problems();
+        match format {
+            Format::Json => {
+                let (data, mut problems) = match result {
+                    Ok(Outcome::Answer(answer)) => (answer.json(), answer.problems().to_vec()),
+                    Ok(Outcome::Text(_, data) | Outcome::Changed(_, data)) => (Ok(data.clone()), Vec::new()),
+                    Ok(Outcome::Exit) => return Printed::default(),
+                    Err(error) => {
+                        let envelope = Envelope::new(&canonical(line), Err(error), &opening).line();
+                        return Printed { out: envelope + "\n", warnings: Vec::new() };
+                    }
+                };
+                problems.splice(0..0, opening);
+                let out = match &data {
+                    Ok(data) => Envelope::new(&canonical(line), Ok(data.clone()), &problems).line(),
+                    Err(error) => Envelope::new(&canonical(line), Err(error), &problems).line(),
+                };
+                Printed { out: out + "\n", warnings: Vec::new() }
+            }
+            Format::Text(style) => match result {
+                Ok(Outcome::Answer(answer)) => {
+                    let section = answer.section();
+                    Printed { out: text::print(&section, style), warnings: section.problems }
+                }
+                Ok(Outcome::Text(section, _)) => Printed { out: text::print(section, style), warnings: Vec::new() },
+                Ok(Outcome::Changed(said, _)) => Printed { out: format!("{said}\n"), warnings: Vec::new() },
+                Ok(Outcome::Exit) | Err(_) => Printed::default(),
+            },
+        }
+    }
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug)]
+pub enum Format {
+    /// Text for a person.
+    Text(Style),
+    /// One line of JSON a command.
+    Json,
+}
+
+/// What goes where.
+#[derive(Default)]
+pub struct Printed {
+    /// For standard output.
+    pub out: String,
+    /// For standard error, as warnings.
+    pub warnings: Vec<Problem>,
+}
+
+/// The command's own name for what was typed (`bt` is `stack`); what was typed where there is no such command.
+fn canonical(line: &str) -> String {
+    let typed = line.split_whitespace().next().unwrap_or_default();
+    find(typed).map_or_else(|| typed.to_owned(), |command| command.name.to_owned())
+}
+
+/// Longest command line that is understood, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+
+fn split(line: &str) -> Result<Vec<String>, Error> {
+    if line.len() > MAX_LINE {
+        return Err(Error::Usage(format!("the command is longer than {MAX_LINE} bytes")));
+    }
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => {
+                quoted = !quoted;
+                word.get_or_insert_default();
+            }
+            c if c.is_whitespace() && !quoted => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    if quoted {
+        return Err(Error::Usage("a quote is not closed".to_owned()));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[derive(Serialize)]
+struct HelpRow {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    doc: &'static str,
+}
+
+fn help(name: Option<&str>) -> Result<Outcome, Error> {
+    if let Some(name) = name {
+        let command = find(name).ok_or_else(|| Error::Failed(format!("no command '{name}'; 'help' lists them")))?;
+        let mut lines = vec![Row::new(vec![Cell::text(format!("{}.", command.doc)).tone(Tone::Strong)]), Row::default()];
+        lines.extend(command.help.lines().map(Row::text));
+        if !command.aliases.is_empty() {
+            lines.extend([Row::default(), Row::text(format!("Also: {}", command.aliases.join(", ")))]);
+        }
+        let data = serde_json::json!({ "name": command.name, "aliases": command.aliases, "doc": command.doc, "help": command.help });
+        return Ok(Outcome::Text(Section { bodies: vec![Body::Lines(lines)], ..Section::default() }, data));
+    }
+    let rows: Vec<Row> = commands()
+        .map(|command| {
+            let names = std::iter::once(command.name).chain(command.aliases.iter().copied()).collect::<Vec<_>>();
+            Row::new(vec![Cell::text(names.join(", ")).tone(Tone::Strong), Cell::text(command.doc)])
+        })
+        .collect();
+    let table = Table { columns: vec![Column::left("Command"), Column::wide("Prints", 1)], rows: Arc::new(rows) };
+    let list: Vec<HelpRow> = commands().map(|c| HelpRow { name: c.name, aliases: c.aliases, doc: c.doc }).collect();
+    let data = serde_json::json!({ "commands": list });
+    Ok(Outcome::Text(Section { bodies: vec![Body::Table(table)], ..Section::default() }, data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_split_at_blanks_outside_quotes() {
+        assert_eq!(split("setsymbolserver -directory \"/a b\"  -x").unwrap(), ["setsymbolserver", "-directory", "/a b", "-x"]);
+        assert!(split("a \"b").is_err());
+        assert!(split("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn no_two_commands_share_a_name() {
+        let mut names: Vec<&str> = commands().flat_map(|c| std::iter::once(c.name).chain(c.aliases.iter().copied())).collect();
+        names.sort_unstable();
+        let all = names.len();
+        names.dedup();
+        assert_eq!(all, names.len());
+    }
+}

@@ -1,0 +1,127 @@
+//! Frames of a stack: as walked (physical) and as named (logical, inlined calls expanded).
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Addr, Registers};
+
+/// How a frame was found; the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trust {
+    /// The registers that the dump (or a signal frame) recorded.
+    Context,
+    /// Call frame information of the module.
+    Cfi,
+    /// The chain of saved frame pointers.
+    FramePointer,
+    /// A word on the stack that follows a call instruction.
+    Scan,
+    /// A managed runtime's own unwinding.
+    Runtime,
+}
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FrameKind {
+    /// Compiled code.
+    Native,
+    /// A call that the compiler expanded in place; shares `pc` with the physical frame that follows.
+    Inline,
+    /// Code of a managed runtime.
+    Managed,
+    /// The trampoline that the kernel made a signal handler return to.
+    Signal,
+    /// A runtime's transition frame, a PLT entry.
+    Stub,
+}
+
+/// One physical frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The instruction pointer, or the return address as stored. Look names up at [`Frame::lookup`].
+    pub pc: Addr,
+    /// Whether `pc` is a return address (one past the call) and not an interrupted instruction.
+    pub returns: bool,
+    /// The stack pointer while in the frame: the callee's CFA.
+    pub sp: Addr,
+    /// The canonical frame address (the caller's sp), where it is known.
+    pub cfa: Option<Addr>,
+    /// Native or signal; inlined calls appear only among named frames.
+    pub kind: FrameKind,
+    /// How it was found.
+    pub trust: Trust,
+}
+
+impl Frame {
+    /// The address at which the frame's function, line and CFI are looked up: inside the call instruction for a return
+    /// address, the instruction itself otherwise.
+    pub fn lookup(&self) -> Addr {
+        if self.returns { Addr(self.pc.0.saturating_sub(1)) } else { self.pc }
+    }
+}
+
+/// Why a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// The thread's first function: the return address is undefined or zero.
+    Bottom,
+    /// The next word of the stack is not in the dump.
+    NoMemory,
+    /// Neither unwind information nor a plausible guess.
+    NoUnwindInfo,
+    /// The stack pointer stopped rising.
+    Loop,
+    /// As many frames as are kept.
+    Limit,
+}
+
+/// A walked stack.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Innermost first. Empty only when `end` explains why.
+    pub frames: Vec<Frame>,
+    /// Registers of the innermost frames, as many as [`Stack::KEPT_REGISTERS`], parallel to `frames`.
+    pub registers: Vec<Registers>,
+    /// Why there are no more.
+    pub end: End,
+}
+
+impl Stack {
+    /// How many innermost frames keep their full registers (lock arguments are looked for there).
+    pub const KEPT_REGISTERS: usize = 48;
+
+    /// The registers in frame `index`, where they were kept.
+    pub fn registers_at(&self, index: usize) -> Option<&Registers> {
+        self.registers.get(index)
+    }
+}
+
+/// One frame as shown: an inlined call, or the physical frame that holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NamedFrame {
+    /// Position in the named stack, innermost 0.
+    pub index: usize,
+    /// Instruction pointer, or return address as stored.
+    pub pc: Addr,
+    /// Stack pointer while in the frame.
+    pub sp: Addr,
+    /// Native, inline, signal …
+    pub kind: FrameKind,
+    /// How the physical frame was found.
+    pub trust: Trust,
+    /// File name of the module, `libc.so.6`; null outside all modules.
+    pub module: Option<Arc<str>>,
+    /// Full demangled name with its scope; null when no symbol covers the address.
+    pub function: Option<Arc<str>>,
+    /// Bytes from the start of `function` to `pc`; null for inlined calls and unnamed frames.
+    pub offset: Option<u64>,
+    /// Source file as the compiler recorded it.
+    pub file: Option<Arc<str>>,
+    /// Line in `file`, from 1.
+    pub line: Option<u32>,
+}

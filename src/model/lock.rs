@@ -1,0 +1,211 @@
+//! Locks: what threads hold and wait for, each with the evidence of its owner.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Addr, Gap, Known, Tid};
+
+/// What a lock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LockKind {
+    /// `pthread_mutex_t`, normal (also what `std::mutex` is).
+    Mutex,
+    /// `pthread_mutex_t`, recursive.
+    MutexRecursive,
+    /// `pthread_mutex_t`, error checking.
+    MutexErrorcheck,
+    /// `pthread_mutex_t`, adaptive.
+    MutexAdaptive,
+    /// `pthread_mutex_t`, robust (of any type).
+    MutexRobust,
+    /// `pthread_mutex_t`, priority inheriting (of any type).
+    MutexPriorityInherit,
+    /// `pthread_mutex_t`, priority protecting.
+    MutexPriorityProtect,
+    /// `pthread_rwlock_t`, also `std::shared_mutex`.
+    Rwlock,
+    /// `pthread_cond_t`, also `std::condition_variable`.
+    Condvar,
+    /// `sem_t`.
+    Semaphore,
+    /// `pthread_barrier_t`.
+    Barrier,
+    /// `pthread_once_t`, `std::call_once`.
+    Once,
+    /// Another thread's end: `pthread_join`.
+    Join,
+    /// Rust `std::sync::Mutex`.
+    RustMutex,
+    /// Rust `std::sync::RwLock`.
+    RustRwlock,
+    /// Rust `std::sync::Condvar`.
+    RustCondvar,
+    /// Rust `std::sync::Once`, `OnceLock`, `LazyLock`.
+    RustOnce,
+    /// Rust `std::thread::park`, channels built on it.
+    RustPark,
+    /// `parking_lot::Mutex`.
+    ParkingLotMutex,
+    /// `parking_lot::RwLock`.
+    ParkingLotRwlock,
+    /// `parking_lot::Condvar`.
+    ParkingLotCondvar,
+    /// A lock inside libc (stdio, malloc arena, loader).
+    Libc,
+    /// A futex word that nothing above explains.
+    Futex,
+}
+
+impl LockKind {
+    /// In words, for a person: `recursive mutex`, `Rust Mutex`.
+    pub fn words(self) -> &'static str {
+        match self {
+            LockKind::Mutex => "mutex",
+            LockKind::MutexRecursive => "recursive mutex",
+            LockKind::MutexErrorcheck => "errorcheck mutex",
+            LockKind::MutexAdaptive => "adaptive mutex",
+            LockKind::MutexRobust => "robust mutex",
+            LockKind::MutexPriorityInherit => "PI mutex",
+            LockKind::MutexPriorityProtect => "PP mutex",
+            LockKind::Rwlock => "rwlock",
+            LockKind::Condvar => "condvar",
+            LockKind::Semaphore => "semaphore",
+            LockKind::Barrier => "barrier",
+            LockKind::Once => "once",
+            LockKind::Join => "join",
+            LockKind::RustMutex => "Rust Mutex",
+            LockKind::RustRwlock => "Rust RwLock",
+            LockKind::RustCondvar => "Rust Condvar",
+            LockKind::RustOnce => "Rust Once",
+            LockKind::RustPark => "park",
+            LockKind::ParkingLotMutex => "parking_lot Mutex",
+            LockKind::ParkingLotRwlock => "parking_lot RwLock",
+            LockKind::ParkingLotCondvar => "parking_lot Condvar",
+            LockKind::Libc => "libc lock",
+            LockKind::Futex => "futex",
+        }
+    }
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Recorded by the lock itself.
+    Thread(Tid),
+    /// Nobody: the lock says that it is free, or it is of a kind that nobody owns (condition variable, semaphore).
+    None,
+    /// Held, and the lock does not say by whom; this thread's stack or registers point to it.
+    Inferred(Tid),
+    /// Held or not, it cannot be told by whom.
+    Unknown(Gap),
+}
+
+/// How the owner is known: a fixed word for scripts, `inferred:…` where it was inferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Evidence {
+    /// The owner field of the lock's structure.
+    OwnerField,
+    /// The lock word holds the owner's id (PI, robust, musl).
+    FutexWord,
+    /// The writer field of a reader-writer lock.
+    WriterField,
+    /// Held by readers, which are counted and not named.
+    ReaderCount,
+    /// The owner field holds an id of no thread of the dump.
+    OwnerGone,
+    /// The joined thread itself.
+    JoinedThread,
+    /// One thread's live stack holds the lock's address, and it does not wait for it.
+    StackScan,
+    /// A frame's saved register or guard object points to the lock.
+    FrameRegister,
+    /// A thread runs the initialiser of this once.
+    InitialiserFrame,
+    /// Only the wait was seen: a system call or a frame.
+    Wait,
+}
+
+impl Evidence {
+    /// Every word, for the schema.
+    pub const ALL: [Evidence; 10] = [
+        Evidence::OwnerField,
+        Evidence::FutexWord,
+        Evidence::WriterField,
+        Evidence::ReaderCount,
+        Evidence::OwnerGone,
+        Evidence::JoinedThread,
+        Evidence::StackScan,
+        Evidence::FrameRegister,
+        Evidence::InitialiserFrame,
+        Evidence::Wait,
+    ];
+
+    /// The fixed word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Evidence::OwnerField => "owner-field",
+            Evidence::FutexWord => "futex-word",
+            Evidence::WriterField => "writer-field",
+            Evidence::ReaderCount => "reader-count",
+            Evidence::OwnerGone => "owner-gone",
+            Evidence::JoinedThread => "joined-thread",
+            Evidence::StackScan => "inferred:stack-scan",
+            Evidence::FrameRegister => "inferred:frame-register",
+            Evidence::InitialiserFrame => "inferred:initialiser-frame",
+            Evidence::Wait => "wait",
+        }
+    }
+}
+
+impl Serialize for Evidence {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
+}
+
+impl JsonSchema for Evidence {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Evidence".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "enum": Evidence::ALL.map(Evidence::word) })
+    }
+}
+
+/// A lock that someone holds or waits for.
+#[derive(Clone, Debug)]
+pub struct Lock {
+    /// The object itself (the `pthread_mutex_t`), not the futex word.
+    pub address: Addr,
+    /// What it is.
+    pub kind: LockKind,
+    /// Symbol, or field of which object; `Ok(None)` when nothing names it.
+    pub name: Known<Option<String>>,
+    /// Who holds it.
+    pub owner: Owner,
+    /// How often the owner holds it; `None` where the kind does not count.
+    pub recursion: Option<u32>,
+    /// Readers that hold it; `None` for kinds without readers.
+    pub readers: Option<u32>,
+    /// All threads that wait for it, in the order of threads.
+    pub waiters: Vec<Tid>,
+    /// How the owner (or the wait) is known.
+    pub evidence: Evidence,
+}
+
+impl Lock {
+    /// The owner, known or inferred.
+    pub fn owner_tid(&self) -> Option<Tid> {
+        match self.owner {
+            Owner::Thread(tid) | Owner::Inferred(tid) => Some(tid),
+            Owner::None | Owner::Unknown(_) => None,
+        }
+    }
+
+    /// Whether the owner is a recorded fact and not an inference.
+    pub fn is_certain(&self) -> bool {
+        matches!(self.owner, Owner::Thread(_))
+    }
+}

@@ -1,0 +1,23 @@
+//! Plain data about a process: no I/O, no parser, no printer. Every layer above speaks in these nouns.
+
+pub mod address;
+pub mod exception;
+pub mod frame;
+pub mod gap;
+pub mod lock;
+pub mod module;
+pub mod registers;
+pub mod signal;
+pub mod subject;
+pub mod thread;
+
+pub use address::Addr;
+pub use exception::{Exception, ExceptionKind};
+pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
+pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
+pub use lock::{Evidence, Lock, LockKind, Owner};
+pub use module::{ModuleRow, SymbolState};
+pub use registers::{Arch, Register, Registers};
+pub use signal::FatalSignal;
+pub use subject::Subject;
+pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, Tid, WaitingOn};

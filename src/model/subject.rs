@@ -1,0 +1,22 @@
+//! What a row, a link or a problem is about.
+
+use super::{Addr, Tid};
+
+/// The thing that a row speaks of: Enter in the terminal, a link in HTML, a reference in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// The dump as a whole.
+    Capture,
+    /// A thread, by its OS id.
+    Thread(Tid),
+    /// One frame of a thread: the index counts logical frames, innermost 0.
+    Frame(Tid, usize),
+    /// A lock, by its address.
+    Lock(Addr),
+    /// A loaded module, by its base address.
+    Module(Addr),
+    /// Memory at an address.
+    Memory(Addr),
+    /// An exception: its place in the list of exceptions.
+    Exception(usize),
+}

@@ -1,0 +1,152 @@
+//! Threads: as the dump records them, and as shown.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Addr, Known, LockKind, Registers};
+
+/// An OS thread id in the dump's own numbering (for a core taken from outside a container, the host's).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Tid(pub u32);
+
+impl fmt::Display for Tid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A thread as the dump records it.
+#[derive(Clone, Debug)]
+pub struct OsThread {
+    /// Its id.
+    pub tid: Tid,
+    /// Its registers when it was stopped.
+    pub registers: Known<Registers>,
+    /// The thread pointer (fs base, tpidr_el0).
+    pub thread_pointer: Known<Addr>,
+    /// The system call it was in, where the registers tell.
+    pub syscall: Option<SavedSyscall>,
+    /// Signal that was current for it, 0 for none.
+    pub signal: i32,
+    /// Its name, where the dump records one.
+    pub name: Option<String>,
+    /// Whether it took the fatal signal.
+    pub crashed: bool,
+}
+
+/// A system call that a thread was blocked in (or just returned from).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavedSyscall {
+    /// Its number, in the architecture's own table.
+    pub number: u64,
+    /// Its arguments as the registers hold them; on aarch64 the first is overwritten by the result (`None`).
+    pub args: [Option<u64>; 6],
+    /// The result register: a negative errno such as -512 (ERESTARTSYS) while it sleeps.
+    pub result: i64,
+}
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ThreadState {
+    /// On a processor, or about to be.
+    Running,
+    /// Waits for a lock, another thread, a file, a socket.
+    Blocked,
+    /// Waits for time to pass.
+    Sleeping,
+    /// Has left, or is a zombie.
+    Exited,
+    /// The dump does not tell.
+    Unknown,
+}
+
+/// What a blocked thread waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WaitingOn {
+    /// A lock's kind (`mutex`), or `read`, `poll`, `epoll`, `sleep`, `join`, …
+    pub kind: WaitKind,
+    /// The lock's address; null for a file, a socket, time.
+    pub address: Option<Addr>,
+    /// The lock's name, `fd 7`; null when there is none.
+    pub name: Option<String>,
+}
+
+/// The kind of thing waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WaitKind {
+    /// A lock that `locks` lists.
+    Lock(LockKind),
+    /// A system call that is no lock.
+    Call(CallKind),
+}
+
+/// Blocking system calls, by what they wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallKind {
+    /// read, recv, recvmsg, preadv …
+    Read,
+    /// write, send …
+    Write,
+    /// poll, ppoll, select, pselect6.
+    Poll,
+    /// epoll_wait, epoll_pwait.
+    Epoll,
+    /// accept, accept4.
+    Accept,
+    /// connect.
+    Connect,
+    /// nanosleep, clock_nanosleep.
+    Sleep,
+    /// pause, rt_sigsuspend, rt_sigtimedwait.
+    Signal,
+    /// wait4, waitid.
+    Child,
+    /// flock, fcntl locks.
+    FileLock,
+    /// semop, msgrcv.
+    Ipc,
+    /// io_uring_enter, io_getevents.
+    Io,
+    /// Any other system call.
+    Other,
+}
+
+/// A thread as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Thread {
+    /// Position in the one order of threads: the one that took the fatal signal first, then the dump's order.
+    pub index: usize,
+    /// OS id.
+    pub tid: Tid,
+    /// Name that the program gave it; null when the dump holds none.
+    pub name: Option<String>,
+    /// A managed runtime's own id.
+    pub runtime_id: Option<u64>,
+    /// What it is doing.
+    pub state: ThreadState,
+    /// Whether it took the fatal signal.
+    pub crashed: bool,
+    /// What it waits for; null when it does not wait, or that cannot be told.
+    pub waiting_on: Option<WaitingOn>,
+    /// The innermost function outside libc and the runtime.
+    pub top: Option<String>,
+    /// The function that the thread was started with; the label of a nameless thread. Not part of the JSON promise.
+    pub start: Option<String>,
+}
+
+impl Thread {
+    /// What text calls the thread: `worker-3 4719`, or `4719 pool::run` where it has no name.
+    pub fn label(&self) -> String {
+        match (&self.name, &self.start) {
+            (Some(name), _) => format!("{name} {}", self.tid),
+            (None, Some(start)) => format!("{} {start}", self.tid),
+            (None, None) => self.tid.to_string(),
+        }
+    }
+}

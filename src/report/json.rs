@@ -1,0 +1,91 @@
+//! Answers as JSON: one line, one object a command, in the envelope that INTERFACE promises.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CompactFormatter, Formatter};
+
+use crate::error::Error;
+use crate::model::Problem;
+
+/// Version of the envelope and of all data shapes. Additions keep it.
+pub const SCHEMA: u32 = 1;
+
+/// What one command prints.
+#[derive(Serialize)]
+pub struct Envelope<'a> {
+    schema: u32,
+    command: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Message>,
+    warnings: Vec<Message>,
+}
+
+#[derive(Serialize)]
+struct Message {
+    code: &'static str,
+    message: String,
+}
+
+impl<'a> Envelope<'a> {
+    /// The envelope of a command's result.
+    pub fn new(command: &'a str, result: Result<serde_json::Value, &Error>, problems: &[Problem]) -> Envelope<'a> {
+        let warnings = problems.iter().map(|problem| Message { code: problem.code, message: problem.to_string() }).collect();
+        let (data, error) = match result {
+            Ok(data) => (Some(data), None),
+            Err(error) => (None, Some(Message { code: error.code(), message: error.to_string() })),
+        };
+        Envelope { schema: SCHEMA, command, data, error, warnings }
+    }
+
+    /// One line of JSON without its newline; only printable characters stand in it unescaped.
+    pub fn line(&self) -> String {
+        let mut line = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut line, Printable);
+        match self.serialize(&mut serializer) {
+            Ok(()) => String::from_utf8_lossy(&line).into_owned(),
+            Err(error) => format!("{{\"schema\":{SCHEMA},\"command\":\"\",\"error\":{{\"code\":\"bug\",\"message\":{:?}}}}}", error.to_string()),
+        }
+    }
+}
+
+/// Compact JSON whose strings escape what a terminal would obey: DEL, C1, bidi and invisible characters too, which
+/// JSON itself would let pass.
+struct Printable;
+
+impl Formatter for Printable {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut plain = 0;
+        for (at, c) in fragment.char_indices().filter(|(_, c)| !super::sanitize::is_plain(*c)) {
+            CompactFormatter.write_string_fragment(writer, fragment.get(plain..at).unwrap_or_default())?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            plain = at.saturating_add(c.len_utf8());
+        }
+        CompactFormatter.write_string_fragment(writer, fragment.get(plain..).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped_and_survives_a_round_trip() {
+        let hostile = "\x1b]52;c;eA==\x07 \u{9b}31m \u{202e}abc \u{7f} 漢字 \u{e0001}";
+        let line = Envelope::new("threads", Ok(serde_json::json!({ "name": hostile })), &[]).line();
+        assert!(line.chars().all(crate::report::sanitize::is_plain), "{line}");
+        let back: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(back["data"]["name"], hostile);
+    }
+
+    #[test]
+    fn a_failed_command_has_an_error_and_no_data() {
+        let error = Error::Failed("no thread 7".to_owned());
+        let line = Envelope::new("stack", Err(&error), &[]).line();
+        assert_eq!(line, r#"{"schema":1,"command":"stack","error":{"code":"failed","message":"no thread 7"},"warnings":[]}"#);
+    }
+}

@@ -1,0 +1,6 @@
+//! What an answer looks like: typed cells in fields, tables and trees ([`section`]), and the printers over them.
+
+pub mod json;
+pub mod sanitize;
+pub mod section;
+pub mod text;

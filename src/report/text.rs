@@ -1,0 +1,234 @@
+//! Sections as text: aligned columns, names shortened for the eye, colour where asked for.
+
+use std::borrow::Cow;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::sanitize::sanitize;
+use super::section::{Align, Body, Cell, Column, Node, Row, Section, Table, Tone, Value};
+
+/// How text is printed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// With ANSI colours.
+    pub color: bool,
+}
+
+/// Widest column of a table; longer values run over and push what follows.
+const MAX_COLUMN: usize = 72;
+
+/// The section as text, each line ended by a newline.
+pub fn print(section: &Section, style: Style) -> String {
+    let mut out = String::new();
+    for body in &section.bodies {
+        match body {
+            Body::Heading(title) => {
+                out.push_str(&paint(&sanitize(title), Tone::Strong, style));
+                out.push('\n');
+            }
+            Body::Lines(rows) => rows.iter().for_each(|row| line(&mut out, "", row, style)),
+            Body::Fields(fields) => {
+                let widest = fields.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
+                for (label, row) in fields {
+                    line(&mut out, &format!("{label:widest$}  "), row, style);
+                }
+            }
+            Body::Table(rows) => table(&mut out, rows, style),
+            Body::Tree(nodes) => tree(&mut out, nodes, style),
+        }
+    }
+    out
+}
+
+/// A cell's value as text on one line, safe for a terminal.
+pub fn cell_text(cell: &Cell) -> Cow<'_, str> {
+    match &cell.value {
+        Value::None => Cow::Borrowed(""),
+        Value::Text(text) | Value::Path(text) => sanitize(text),
+        Value::Addr(addr) => Cow::Owned(addr.to_string()),
+        Value::Count(count) => Cow::Owned(thousands(*count)),
+        Value::Bytes(bytes) => Cow::Owned(thousands(*bytes)),
+        Value::Tid(tid) => Cow::Owned(tid.to_string()),
+        Value::Function(name) => Cow::Owned(sanitize(&symbols::short_name(name)).into_owned()),
+        Value::Source(file, line) => {
+            let leaf = file.rsplit('/').next().unwrap_or(file);
+            match line {
+                Some(line) => Cow::Owned(format!("{}:{line}", sanitize(leaf))),
+                None => sanitize(leaf),
+            }
+        }
+        Value::Unknown(reason) => Cow::Owned(format!("? ({})", sanitize(reason))),
+    }
+}
+
+/// `1,234,567`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len().saturating_add(digits.len() / 3));
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && digits.len().saturating_sub(at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn line(out: &mut String, before: &str, row: &Row, style: Style) {
+    let start = out.len();
+    out.push_str(before);
+    let mut first = true;
+    for cell in &row.cells {
+        let text = cell_text(cell);
+        if text.is_empty() {
+            continue;
+        }
+        if !first && !text.starts_with([':', ',', ';']) {
+            out.push(' ');
+        }
+        first = false;
+        out.push_str(&paint(&text, cell.tone, style));
+    }
+    end_line(out, start);
+}
+
+fn table(out: &mut String, table: &Table, style: Style) {
+    if table.rows.is_empty() {
+        return;
+    }
+    let texts: Vec<Vec<Cow<'_, str>>> = table.rows.iter().map(|row| row.cells.iter().map(cell_text).collect()).collect();
+    let widths: Vec<usize> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| {
+            let cells = texts.iter().filter_map(|row| row.get(at)).map(|text| text.width().min(MAX_COLUMN));
+            cells.max().unwrap_or(0).max(column.title.width())
+        })
+        .collect();
+    let start = out.len();
+    for (column, width) in table.columns.iter().zip(&widths) {
+        pad(out, column.title, *width, column, Tone::Dim, style);
+    }
+    end_line(out, start);
+    for (row, cells) in table.rows.iter().zip(&texts) {
+        let start = out.len();
+        for (((column, width), cell), text) in table.columns.iter().zip(&widths).zip(&row.cells).zip(cells) {
+            pad(out, text, *width, column, cell.tone, style);
+        }
+        end_line(out, start);
+    }
+}
+
+/// Trailing blanks are cut from the line that began at `start`.
+fn end_line(out: &mut String, start: usize) {
+    while out.len() > start && out.ends_with(' ') {
+        out.pop();
+    }
+    out.push('\n');
+}
+
+fn pad(out: &mut String, text: &str, width: usize, column: &Column, tone: Tone, style: Style) {
+    let blanks = width.saturating_sub(text.width());
+    if column.align == Align::Right {
+        out.extend(std::iter::repeat_n(' ', blanks));
+    }
+    out.push_str(&paint(text, tone, style));
+    if column.align == Align::Left {
+        out.extend(std::iter::repeat_n(' ', blanks));
+    }
+    out.push_str("  ");
+}
+
+fn tree(out: &mut String, nodes: &[Node], style: Style) {
+    // For each node: does a sibling follow? Read from the end, per depth.
+    let mut follows = vec![false; nodes.len()];
+    let mut open: Vec<bool> = Vec::new();
+    for (node, follow) in nodes.iter().zip(follows.iter_mut()).rev() {
+        let depth = usize::try_from(node.depth).unwrap_or(usize::MAX).min(nodes.len());
+        open.resize(depth.saturating_add(1), false);
+        if let Some(seen) = open.get_mut(depth) {
+            *follow = std::mem::replace(seen, true);
+        }
+    }
+    let mut bars: Vec<bool> = Vec::new();
+    for (node, follow) in nodes.iter().zip(&follows) {
+        let depth = usize::try_from(node.depth).unwrap_or(usize::MAX).min(nodes.len());
+        bars.resize(depth, false);
+        let mut cells = node.row.cells.iter();
+        let count = cells.next().map(cell_text).unwrap_or_default();
+        let start = out.len();
+        out.push_str(&paint(&format!("{count:>5} "), Tone::Strong, style));
+        for bar in bars.iter().skip(1) {
+            out.push_str(if *bar { "│ " } else { "  " });
+        }
+        if depth > 0 {
+            out.push_str(if *follow { "├ " } else { "└ " });
+        }
+        let rest = Row::new(cells.cloned().collect());
+        let parts = std::iter::once(&rest).chain(&node.folded);
+        for (at, part) in parts.enumerate() {
+            if at > 0 {
+                let is_tids = part.cells.len() == 1 && part.cells.iter().all(|cell| cell.tone == Tone::Link);
+                out.push_str(if is_tids { "  " } else { " ▸ " });
+            }
+            let texts: Vec<String> = part.cells.iter().map(|cell| paint(&cell_text(cell), cell.tone, style)).collect();
+            out.push_str(&texts.join(" "));
+        }
+        end_line(out, start);
+        bars.push(*follow);
+    }
+}
+
+/// Text in a tone's colour.
+// Source: ECMA-48 SGR: 1 bold, 2 faint, 31 red, 33 yellow, 36 cyan, 0 reset.
+fn paint(text: &str, tone: Tone, style: Style) -> String {
+    let code = match tone {
+        _ if !style.color || text.is_empty() => return text.to_owned(),
+        Tone::Plain => return text.to_owned(),
+        Tone::Bad => "31;1",
+        Tone::Guess => "33",
+        Tone::Link => "36",
+        Tone::Dim => "2",
+        Tone::Strong => "1",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn columns_align_and_numbers_stand_right() {
+        let rows = vec![
+            Row::new(vec![Cell::text("a"), Cell::new(Value::Count(1_234_567))]),
+            Row::new(vec![Cell::text("long name"), Cell::new(Value::Count(7))]),
+        ];
+        let columns = vec![Column::left("Name"), Column::right("Count")];
+        let section = Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() };
+        assert_eq!(
+            print(&section, Style::default()),
+            "Name           Count\na          1,234,567\nlong name          7\n"
+        );
+    }
+
+    #[test]
+    fn an_escape_in_a_name_is_printed_as_text() {
+        let section = Section { bodies: vec![Body::Lines(vec![Row::text("\x1b[31mred")])], ..Section::default() };
+        assert_eq!(print(&section, Style { color: true }), "\\x1b[31mred\n");
+    }
+
+    #[test]
+    fn branches_of_a_tree_are_joined_to_their_parent() {
+        let node = |depth, count, name: &str| Node {
+            depth,
+            row: Row::new(vec![Cell::new(Value::Count(count)), Cell::text(name)]),
+            folded: Vec::new(),
+        };
+        let section =
+            Section { bodies: vec![Body::Tree(vec![node(0, 3, "main"), node(1, 2, "a"), node(2, 2, "x"), node(1, 1, "b")])], ..Section::default() };
+        assert_eq!(print(&section, Style::default()), "    3 main\n    2 ├ a\n    2 │ └ x\n    1 └ b\n");
+    }
+}

@@ -1,0 +1,255 @@
+//! An opened target with memoised answers: every view asks here, nobody computes a thing twice.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::analysis::deadlock::{self, Cycle};
+use crate::capture;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{
+    Addr, Exception, FrameKind, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid,
+};
+use crate::runtimes::{self, Runtime, Scene};
+use crate::target::{Search, Target};
+use crate::unwind::Unwinder;
+
+/// A result that is computed once; a failed or cancelled computation is not kept.
+struct Memo<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Memo<T> {
+    const fn empty() -> Memo<T> {
+        Memo(Mutex::new(None))
+    }
+
+    fn get(&self, compute: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*slot {
+            return Ok(Arc::clone(known));
+        }
+        let value = Arc::new(compute()?);
+        *slot = Some(Arc::clone(&value));
+        Ok(value)
+    }
+
+    fn known(&self) -> Option<Arc<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Locks with what follows from them.
+#[derive(Debug, Default)]
+pub struct Locks {
+    /// Every lock that someone holds or waits for.
+    pub locks: Vec<Lock>,
+    /// Deadlock cycles among them, certain ones first.
+    pub cycles: Vec<Cycle>,
+    /// What is missing.
+    pub problems: Vec<Problem>,
+}
+
+/// An opened dump.
+pub struct Session {
+    /// The file, as the user named it.
+    pub path: PathBuf,
+    /// Where files are looked for.
+    pub search: Search,
+    /// The capture with its modules' files.
+    pub target: Arc<Target>,
+    unwinder: Unwinder,
+    runtimes: Vec<Box<dyn Runtime>>,
+    stacks: Vec<OnceLock<Arc<Stack>>>,
+    threads: Memo<Partial<Vec<Thread>>>,
+    locks: Memo<Locks>,
+    exceptions: Memo<Partial<Vec<Exception>>>,
+}
+
+impl Session {
+    /// Opens a dump: headers, notes, the modules' files. Walks and names nothing yet.
+    pub fn open(path: &Path, search: &Search, job: &Job) -> Result<Session, Error> {
+        let capture = capture::open(path, job)?;
+        Ok(Session::over(path, Target::open(capture, search, job), search))
+    }
+
+    fn over(path: &Path, target: Target, search: &Search) -> Session {
+        let target = Arc::new(target);
+        let runtimes = runtimes::detect(&target);
+        let stacks = target.capture.threads.iter().map(|_| OnceLock::new()).collect();
+        Session {
+            path: path.to_owned(),
+            search: search.clone(),
+            unwinder: Unwinder::new(Arc::clone(&target)),
+            target,
+            runtimes,
+            stacks,
+            threads: Memo::empty(),
+            locks: Memo::empty(),
+            exceptions: Memo::empty(),
+        }
+    }
+
+    /// The threads as the dump records them, in the one order.
+    pub fn os_threads(&self) -> &[OsThread] {
+        &self.target.capture.threads
+    }
+
+    /// Position of a thread in the one order.
+    pub fn index_of(&self, tid: Tid) -> Option<usize> {
+        self.os_threads().iter().position(|thread| thread.tid == tid)
+    }
+
+    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread.
+    pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
+        let thread = self.os_threads().get(index)?;
+        Some(Arc::clone(self.stacks.get(index)?.get_or_init(|| Arc::new(self.unwinder.walk(thread, job)))))
+    }
+
+    /// The stacks of all threads, parallel to [`Session::os_threads`]; walked in parallel.
+    pub fn stacks(&self, job: &Job) -> Result<Vec<Arc<Stack>>, Error> {
+        job.phase("walking stacks", self.stacks.len() as u64);
+        (0..self.stacks.len())
+            .into_par_iter()
+            .map(|index| {
+                job.advance(1)?;
+                self.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))
+            })
+            .collect()
+    }
+
+    /// A stack with names: inlined calls expanded, innermost first.
+    pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
+        name_frames(&self.target, stack)
+    }
+
+    /// The unwinder over this target.
+    pub fn unwinder(&self) -> &Unwinder {
+        &self.unwinder
+    }
+
+    /// Every thread as shown.
+    pub fn threads(&self, job: &Job) -> Result<Arc<Partial<Vec<Thread>>>, Error> {
+        self.threads.get(|| self.union(job, |runtime, scene| runtime.threads(scene, job)))
+    }
+
+    /// The threads as shown, where they were asked for before: for labels that are not worth computing them.
+    pub fn threads_if_known(&self) -> Option<Arc<Partial<Vec<Thread>>>> {
+        self.threads.known()
+    }
+
+    /// Every lock that someone holds or waits for, and the deadlocks.
+    pub fn locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
+        self.locks.get(|| {
+            let Partial { value: locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
+            let cycles = deadlock::cycles(&locks);
+            Ok(Locks { locks, cycles, problems })
+        })
+    }
+
+    /// Exceptions in flight and the fatal signal, the fatal one first.
+    pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
+        self.exceptions.get(|| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
+    }
+
+    fn union<T>(
+        &self,
+        job: &Job,
+        ask: impl Fn(&dyn Runtime, &Scene<'_>) -> Result<Partial<Vec<T>>, Error>,
+    ) -> Result<Partial<Vec<T>>, Error> {
+        let stacks = self.stacks(job)?;
+        let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
+        let mut all = Partial { value: Vec::new(), problems: Vec::new() };
+        for runtime in &self.runtimes {
+            let Partial { value, problems } = ask(runtime.as_ref(), &scene)?;
+            all.value.extend(value);
+            all.problems.extend(problems);
+        }
+        Ok(all)
+    }
+
+    /// Every module with where its symbols came from. Opens every module's symbols.
+    pub fn modules(&self, job: &Job) -> Result<Vec<ModuleRow>, Error> {
+        job.phase("looking for symbols", self.target.modules.len() as u64);
+        self.target
+            .modules
+            .par_iter()
+            .map(|module| {
+                job.advance(1)?;
+                let debug = module.debug();
+                let missing = module.code.elf.is_none() || module.symbols().kind() == "none";
+                let tried = module.code.attempts.iter().chain(&debug.attempts);
+                Ok(ModuleRow {
+                    base: module.mapped.base,
+                    end: module.mapped.end,
+                    path: module.mapped.path.clone(),
+                    build_id: module.mapped.build_id.as_ref().ok().and_then(Option::as_ref).map(ToString::to_string),
+                    symbols: SymbolState {
+                        kind: module.symbols().kind().to_owned(),
+                        file: module.code.path.as_ref().map(|path| path.display().to_string()),
+                        debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
+                        tried: if missing { tried.map(ToString::to_string).collect() } else { Vec::new() },
+                    },
+                })
+            })
+            .collect()
+    }
+
+    /// What is damaged or missing in the dump and its modules' files.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.target.capture.problems.clone();
+        problems.extend(self.target.problems());
+        problems
+    }
+
+    /// `g_orders`, `g_cache+0x8`: the data symbol that holds an address.
+    pub fn symbol_at(&self, addr: Addr) -> Option<String> {
+        let (_, symbol, offset) = self.target.object(addr)?;
+        let name = symbols::demangle(&symbol.name);
+        Some(if offset == 0 { name.into_owned() } else { format!("{name}+{offset:#x}") })
+    }
+}
+
+/// Names a walked stack: inlined calls expanded, innermost first.
+pub fn name_frames(target: &Target, stack: &Stack) -> Vec<NamedFrame> {
+    let mut named: Vec<NamedFrame> = Vec::with_capacity(stack.frames.len());
+    for frame in &stack.frames {
+        let name = target.name(frame.lookup());
+        let blank = NamedFrame {
+            index: named.len(),
+            pc: frame.pc,
+            sp: frame.sp,
+            kind: frame.kind,
+            trust: frame.trust,
+            module: name.as_ref().and_then(|name| name.module_name.clone()),
+            function: None,
+            offset: None,
+            file: None,
+            line: None,
+        };
+        let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
+        let Some((physical, inlined)) = parts.split_last() else {
+            named.push(blank);
+            continue;
+        };
+        for part in inlined {
+            named.push(NamedFrame {
+                index: named.len(),
+                kind: FrameKind::Inline,
+                function: part.function.clone(),
+                file: part.file.clone(),
+                line: part.line,
+                ..blank.clone()
+            });
+        }
+        named.push(NamedFrame {
+            index: named.len(),
+            function: physical.function.clone(),
+            offset: physical.start.and_then(|start| frame.pc.since(start)),
+            file: physical.file.clone(),
+            line: physical.line,
+            ..blank
+        });
+    }
+    named
+}

@@ -1,0 +1,294 @@
+//! A capture with the files of its modules: memory with read-only file pages beneath, names, symbol look-up.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
+use symbols::{Elf, Located, Locator, Machine, ModuleSymbols, SourceFrame, Svma, Symbol, Wanted};
+
+use crate::capture::{Capture, MappedModule, Memory, Origin, Region, Role, Segment, Access};
+use crate::job::Job;
+use crate::model::{Addr, Arch, Problem, Subject, Why};
+
+/// Where files are looked for: the options that every reading invocation shares.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// `--sysroot`: where the dumped machine's files are.
+    pub sysroot: Option<PathBuf>,
+    /// `--exe`: moved or deleted executables and libraries.
+    pub exe: Vec<PathBuf>,
+    /// `--symbols`: directories.
+    pub directories: Vec<PathBuf>,
+}
+
+/// A module with its files.
+pub struct Module {
+    /// As the dump maps it.
+    pub mapped: MappedModule,
+    /// Its position in [`Target::modules`].
+    pub index: usize,
+    /// The module's own file (from disk, or rebuilt from the dump's pages), where it was found.
+    pub code: Located,
+    debug: OnceLock<Located>,
+    symbols: OnceLock<ModuleSymbols>,
+    locator: Arc<Locator>,
+}
+
+/// What a code address is called.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// Index into [`Target::modules`].
+    pub module: usize,
+    /// File name of the module.
+    pub module_name: Option<Arc<str>>,
+    /// Inlined calls expanded, innermost first; the last is the physical function. Empty when nothing names it.
+    pub parts: Vec<NamedPart>,
+}
+
+/// One function at a code address.
+#[derive(Clone, Debug)]
+pub struct NamedPart {
+    /// Full demangled name with its scope.
+    pub function: Option<Arc<str>>,
+    /// Where the function starts in the target.
+    pub start: Option<Addr>,
+    /// Source file as the compiler recorded it.
+    pub file: Option<Arc<str>>,
+    /// Line in it, from 1.
+    pub line: Option<u32>,
+}
+
+/// A capture, its modules' files, and one address space over both.
+pub struct Target {
+    /// The capture.
+    pub capture: Capture,
+    /// Modules, ascending by base.
+    pub modules: Vec<Module>,
+    /// The dump's memory, then read-only pages of verified module files.
+    pub memory: Memory,
+    names: RwLock<FxHashMap<Addr, Option<Arc<Name>>>>,
+}
+
+impl Target {
+    /// Finds and verifies the code file of each module and lays its read-only pages below the dump's memory. Reads
+    /// headers only; symbols and debug files are opened when first asked for.
+    pub fn open(mut capture: Capture, search: &Search, job: &Job) -> Target {
+        let locator = Arc::new(Locator {
+            sysroot: search.sysroot.clone(),
+            exe: search.exe.clone(),
+            directories: search.directories.clone(),
+            ..Locator::default()
+        });
+        let machine = match capture.arch {
+            Arch::X86_64 => Machine::X86_64,
+            Arch::Aarch64 => Machine::Aarch64,
+        };
+        let mut memory = capture.memory.clone();
+        let mapped = std::mem::take(&mut capture.modules);
+        job.phase("finding modules", mapped.len() as u64);
+        let mut modules = Vec::with_capacity(mapped.len());
+        let mut pages = Vec::new();
+        let mut regions = Vec::new();
+        for (index, mapped) in mapped.into_iter().enumerate() {
+            let module = Module::locate(mapped, index, machine, &capture.memory, &locator);
+            if let (Some(elf), Some(bias)) = (&module.code.elf, module.mapped.bias) {
+                for (region, segment) in read_only_pages(elf, bias, index) {
+                    regions.push(region);
+                    pages.extend(segment);
+                }
+            }
+            modules.push(module);
+            if job.advance(1).is_err() {
+                break;
+            }
+        }
+        memory.add_below(pages);
+        memory.add_regions(regions);
+        Target { capture, modules, memory, names: RwLock::default() }
+    }
+
+    /// The target's processor.
+    pub fn arch(&self) -> Arch {
+        self.capture.arch
+    }
+
+    /// The module that holds an address.
+    pub fn module_at(&self, addr: Addr) -> Option<&Module> {
+        let after = self.modules.partition_point(|module| module.mapped.base <= addr);
+        self.modules.get(after.checked_sub(1)?).filter(|module| addr < module.mapped.end)
+    }
+
+    /// What code at `lookup` is called (pass [`crate::model::Frame::lookup`]). `None` outside all modules. Memoised;
+    /// the first question about a module reads its symbols.
+    pub fn name(&self, lookup: Addr) -> Option<Arc<Name>> {
+        if let Some(known) = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&lookup) {
+            return known.clone();
+        }
+        let name = self.module_at(lookup).map(|module| {
+            let sources = module.svma(lookup).map(|svma| module.symbols().frames(svma)).unwrap_or_default();
+            Arc::new(Name {
+                module: module.index,
+                module_name: module.file_name().map(Arc::from),
+                parts: sources.into_iter().map(|source| named_part(module, source)).collect(),
+            })
+        });
+        self.names.write().unwrap_or_else(PoisonError::into_inner).insert(lookup, name.clone());
+        name
+    }
+
+    /// The raw (mangled) name of the physical function at `lookup`, from ELF symbols; cheaper than [`Target::name`].
+    pub fn function(&self, lookup: Addr) -> Option<Symbol> {
+        let module = self.module_at(lookup)?;
+        module.symbols().function(module.svma(lookup)?)
+    }
+
+    /// The data symbol that holds an address: module, symbol and offset into it.
+    pub fn object(&self, addr: Addr) -> Option<(&Module, Symbol, u64)> {
+        let module = self.module_at(addr)?;
+        let svma = module.svma(addr)?;
+        let symbol = module.symbols().object(svma)?;
+        let offset = svma.0.checked_sub(symbol.svma.0)?;
+        Some((module, symbol, offset))
+    }
+
+    /// Address of a symbol by raw name, looked for in every module in load order, optionally only in modules whose
+    /// file name starts with `module` (`libc.so`, `ld-musl`).
+    pub fn lookup(&self, name: &str, module: Option<&str>) -> Option<Addr> {
+        self.modules
+            .iter()
+            .filter(|candidate| module.is_none_or(|prefix| candidate.file_name().is_some_and(|name| name.starts_with(prefix))))
+            .find_map(|candidate| candidate.addr(candidate.symbols().lookup(name)?.svma))
+    }
+
+    /// What is missing of the modules' files.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.modules.iter().filter_map(Module::problem).collect()
+    }
+}
+
+impl Module {
+    fn locate(mapped: MappedModule, index: usize, machine: Machine, memory: &Memory, locator: &Arc<Locator>) -> Module {
+        let mut mapped = mapped;
+        let code = match mapped.role {
+            Role::Vdso => crate::capture::image::from_memory(&mapped, memory),
+            Role::Executable | Role::Library => locator.code(&Wanted {
+                path: mapped.path.as_deref().map(Path::new),
+                build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
+                machine,
+            }),
+        };
+        if mapped.bias.is_none() {
+            mapped.bias = code.elf.as_ref().and_then(|elf| crate::capture::image::bias(&mapped, elf));
+        }
+        Module { mapped, index, code, debug: OnceLock::new(), symbols: OnceLock::new(), locator: Arc::clone(locator) }
+    }
+
+    /// Last component of the path, `libc.so.6`; `linux-vdso` for the vDSO.
+    pub fn file_name(&self) -> Option<&str> {
+        match (&self.mapped.path, self.mapped.role) {
+            (Some(path), _) => path.rsplit('/').next(),
+            (None, Role::Vdso) => Some("[vdso]"),
+            (None, _) => None,
+        }
+    }
+
+    /// An address of the target as the module's file states it.
+    pub fn svma(&self, addr: Addr) -> Option<Svma> {
+        Some(Svma(addr.0.wrapping_sub(self.mapped.bias?)))
+    }
+
+    /// An address that the module's file states, in the target.
+    pub fn addr(&self, svma: Svma) -> Option<Addr> {
+        Some(Addr(svma.0.wrapping_add(self.mapped.bias?)))
+    }
+
+    /// The module's code file, where it was found.
+    pub fn elf(&self) -> Option<&Arc<Elf>> {
+        self.code.elf.as_ref()
+    }
+
+    /// The separate debug file; looked for on the first call.
+    pub fn debug(&self) -> &Located {
+        self.debug.get_or_init(|| {
+            if self.mapped.role == Role::Vdso {
+                return Located::default();
+            }
+            let found = self.code.elf.as_deref();
+            let machine = found.map_or(Machine::X86_64, Elf::machine);
+            self.locator.debug(
+                &Wanted {
+                    path: self.code.path.as_deref().or(self.mapped.path.as_deref().map(Path::new)),
+                    build_id: self
+                        .mapped
+                        .build_id
+                        .as_ref()
+                        .ok()
+                        .and_then(Option::as_ref)
+                        .or(found.and_then(Elf::build_id)),
+                    machine,
+                },
+                found,
+            )
+        })
+    }
+
+    /// The module's names; its files are opened on the first call.
+    pub fn symbols(&self) -> &ModuleSymbols {
+        self.symbols.get_or_init(|| {
+            let debug = self.debug();
+            ModuleSymbols::new(
+                self.code.elf.clone(),
+                self.code.path.clone(),
+                debug.elf.clone(),
+                debug.path.clone(),
+                Arc::clone(&self.locator),
+            )
+        })
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        if self.code.elf.is_some() {
+            return None;
+        }
+        let name = self.mapped.path.as_deref().unwrap_or("[vdso]");
+        let id = match &self.mapped.build_id {
+            Ok(Some(id)) => format!("build id {id}"),
+            Ok(None) => "no build id".to_owned(),
+            Err(gap) => format!("build id unknown ({gap})"),
+        };
+        let refused = self.code.attempts.iter().find(|attempt| attempt.outcome.is_mismatch());
+        let message = match refused {
+            Some(attempt) => {
+                format!("{name}: the file {} is refused: {} (wanted {id})", attempt.path.display(), attempt.outcome)
+            }
+            None => format!("{name}: file not found ({id}; looked in {} places)", self.code.attempts.len()),
+        };
+        Some(
+            Problem::new("module-file-missing", Subject::Module(self.mapped.base), message)
+                .with_remedy("pass it with --exe FILE, or the machine's files with --sysroot DIR"),
+        )
+    }
+}
+
+fn named_part(module: &Module, source: SourceFrame) -> NamedPart {
+    NamedPart {
+        function: source.function.map(Arc::from),
+        start: source.start.and_then(|svma| module.addr(svma)),
+        file: source.file.map(Arc::from),
+        line: source.line,
+    }
+}
+
+/// The parts of a file that the process cannot have written: mapped without write access.
+fn read_only_pages(elf: &Elf, bias: u64, module: usize) -> Vec<(Region, Option<Segment>)> {
+    let mut pages = Vec::new();
+    for part in elf.segments().iter().filter(|part| !part.write) {
+        let start = Addr(part.svma.0.wrapping_add(bias));
+        let Some(end) = start.plus(part.mem_size) else { continue };
+        let access = Access { read: part.read, write: part.write, execute: part.execute };
+        let region = Region { start, end, access, missing: Why::ImageMissing };
+        let bytes = elf.file_bytes(part.offset, part.file_size);
+        pages.push((region, bytes.map(|bytes| Segment { start, bytes, origin: Origin::Module(module) })));
+    }
+    pages
+}

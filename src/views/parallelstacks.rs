@@ -1,0 +1,97 @@
+//! `parallelstacks`: the stacks of all threads merged into a tree.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Answer, Answered, Draw, Query, View};
+use crate::analysis::stacks::{self, StackNode};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{NamedFrame, Subject, Tid};
+use crate::report::section::{Body, Cell, Node, Row, Section, Tone, Value};
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "parallelstacks",
+    aliases: &["pstacks"],
+    pane: Some("Stacks"),
+    doc: "The stacks of all threads merged into a tree, with counts and thread ids",
+    help: "parallelstacks\n\nOutermost function first; the number is how many threads are in it by this way; frames that one \
+           path shares are on one line, the outer first.\n\n 21 start_thread ▸ worker(void*)\n 19 ├ pool::run() ▸ \
+           std::mutex::lock()   4712 4713 4714 …\n  1 ├ dispatch() ▸ reserve()            4719\n  1 └ dispatch() ▸ commit()   \
+           4723",
+    build,
+    schema: || schemars::schema_for!(ParallelStacks),
+};
+
+/// Merged stacks.
+#[derive(Serialize, JsonSchema)]
+pub struct ParallelStacks {
+    /// Outermost functions, most threads first.
+    pub roots: Vec<StackNode>,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
+    query.only(&[])?;
+    let stacks = session.stacks(job)?;
+    let named: Vec<Vec<NamedFrame>> = stacks.par_iter().map(|stack| session.named(stack)).collect();
+    let tids = session.os_threads().iter().map(|thread| thread.tid);
+    let roots = stacks::merge(tids.zip(named.iter().map(Vec::as_slice)));
+    Ok(Box::new(Answered { data: ParallelStacks { roots }, problems: Vec::new() }))
+}
+
+impl Draw for ParallelStacks {
+    fn draw(&self) -> Section {
+        let mut nodes = Vec::new();
+        let mut pending: Vec<(u32, &StackNode)> = self.roots.iter().rev().map(|root| (0, root)).collect();
+        while let Some((depth, node)) = pending.pop() {
+            // A path that no thread leaves is one line: the outer function first.
+            let mut last = node;
+            let mut folded = Vec::new();
+            while let [only] = last.children.as_slice() {
+                if only.count != last.count {
+                    break;
+                }
+                folded.push(frame_row(only));
+                last = only;
+            }
+            let mut row = frame_row(node);
+            row.cells.insert(0, Cell::new(Value::Count(node.count as u64)).tone(Tone::Strong));
+            let in_children: usize = last.children.iter().map(|child| child.count).sum();
+            if in_children < last.count {
+                row.subject = last.tids.first().map(|tid| Subject::Thread(*tid));
+                folded.push(Row::new(vec![tids(&last.tids)]));
+            }
+            nodes.push(Node { depth, row, folded });
+            pending.extend(last.children.iter().rev().map(|child| (depth.saturating_add(1), child)));
+        }
+        Section { bodies: vec![Body::Tree(nodes)], ..Section::default() }
+    }
+}
+
+fn frame_row(node: &StackNode) -> Row {
+    let ours = node.file.is_some();
+    let function = match &node.function {
+        Some(function) => Value::Function(Arc::clone(function)),
+        None => Value::Addr(node.pc),
+    };
+    let mut cells = vec![Cell::new(function).tone(if ours { Tone::Plain } else { Tone::Dim })];
+    if node.recursion > 1 {
+        cells.push(Cell::text(format!("×{}", node.recursion)).tone(Tone::Guess));
+    }
+    Row { cells, subject: node.tids.first().map(|tid| Subject::Thread(*tid)) }
+}
+
+/// The first few ids of a group.
+fn tids(tids: &[Tid]) -> Cell {
+    const SHOWN: usize = 6;
+    let mut text: Vec<String> = tids.iter().take(SHOWN).map(Tid::to_string).collect();
+    if tids.len() > SHOWN {
+        text.push(format!("… {} threads", tids.len()));
+    }
+    Cell::text(text.join(" ")).tone(Tone::Link)
+}

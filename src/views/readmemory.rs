@@ -1,0 +1,132 @@
+//! `readmemory`: bytes of the target, in hexadecimal and as text, with what the words point to.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Answer, Answered, Draw, Query, View, parse_addr};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Problem, Subject};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "readmemory",
+    aliases: &["d", "db", "dq", "memory"],
+    pane: Some("Memory"),
+    doc: "Memory at an address, in hexadecimal and as text",
+    help: "readmemory ADDR [-n BYTES]\n\n  -n BYTES  how many (256 when not given, 1048576 at most)\n\nWithout ADDR: at the \
+           selected thread's stack pointer.\n\n0x7ffd1000  10 20 00 00 00 00 00 00  41 42 43 00 00 00 00 00  . ......ABC.....",
+    build,
+    schema: || schemars::schema_for!(MemoryAt),
+};
+
+const DEFAULT_BYTES: u64 = 256;
+const MAX_BYTES: u64 = 1 << 20;
+const BYTES_PER_ROW: u64 = 16;
+
+/// Bytes at an address.
+#[derive(Serialize, JsonSchema)]
+pub struct MemoryAt {
+    /// First address.
+    pub address: Addr,
+    /// Bytes asked for.
+    pub bytes: u64,
+    /// Rows of 16 bytes.
+    pub rows: Vec<MemoryRow>,
+}
+
+/// Sixteen bytes.
+#[derive(Serialize, JsonSchema)]
+pub struct MemoryRow {
+    /// Address of the first.
+    pub address: Addr,
+    /// Each byte; null where the dump does not hold it.
+    pub bytes: Vec<Option<u8>>,
+    /// What the two words point to, where they point into a module.
+    pub points_to: Vec<Option<String>>,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
+    query.only(&["n"])?;
+    let count = query.number("n")?.unwrap_or(DEFAULT_BYTES).clamp(1, MAX_BYTES);
+    let given = query.positional().next().map(parse_addr).transpose()?.or(query.focus.address);
+    let address = match given {
+        Some(address) => address,
+        None => {
+            let thread = session.os_threads().get(query.thread_index(session)?);
+            thread
+                .and_then(|thread| thread.registers.as_ref().ok()?.sp())
+                .ok_or_else(|| Error::Usage("readmemory takes an address".to_owned()))?
+        }
+    };
+    let memory = &session.target.memory;
+    let first = memory.slice(address, 1).err();
+    let mut rows = Vec::new();
+    let mut at = address;
+    let mut left = count;
+    while left > 0 {
+        job.advance(1)?;
+        let len = left.min(BYTES_PER_ROW);
+        let bytes: Vec<Option<u8>> = (0..len).map(|offset| memory.u8(at.plus(offset)?).ok()).collect();
+        let word = |offset| memory.ptr(at.plus(offset)?).ok().and_then(|to| super::registers::points_to(session, to));
+        rows.push(MemoryRow { address: at, bytes, points_to: vec![word(0), word(8)] });
+        left = left.saturating_sub(len);
+        match at.plus(len) {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    if rows.iter().all(|row| row.bytes.iter().all(Option::is_none)) {
+        let reason = first.map_or_else(|| "not readable".to_owned(), |gap| gap.why.to_string());
+        return Err(Error::Failed(format!("cannot read memory at {address}: {reason}")));
+    }
+    let problems = match first {
+        Some(gap) => vec![Problem::new("unreadable", Subject::Memory(address), gap.to_string())],
+        None => Vec::new(),
+    };
+    Ok(Box::new(Answered { data: MemoryAt { address, bytes: count, rows }, problems }))
+}
+
+impl Draw for MemoryAt {
+    fn draw(&self) -> Section {
+        let columns = vec![Column::left("Address"), Column::left("Bytes"), Column::left("Text"), Column::wide("Points to", 1)];
+        let rows = self.rows.iter().map(row).collect();
+        Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() }
+    }
+}
+
+fn row(row: &MemoryRow) -> Row {
+    let mut hex = String::new();
+    for (index, byte) in row.bytes.iter().enumerate() {
+        if index > 0 {
+            hex.push_str(if index == 8 { "  " } else { " " });
+        }
+        match byte {
+            Some(byte) => hex.push_str(&format!("{byte:02x}")),
+            None => hex.push_str("??"),
+        }
+    }
+    let text: String = row
+        .bytes
+        .iter()
+        .map(|byte| match byte {
+            Some(byte @ 0x20..=0x7e) => char::from(*byte),
+            Some(_) => '.',
+            None => '?',
+        })
+        .collect();
+    let targets: Vec<&str> = row.points_to.iter().flatten().map(String::as_str).collect();
+    Row::about(
+        Subject::Memory(row.address),
+        vec![
+            Cell::new(Value::Addr(row.address)).tone(Tone::Dim),
+            Cell::text(hex),
+            Cell::text(text),
+            if targets.is_empty() { Cell::NONE } else { Cell::text(targets.join(", ")).tone(Tone::Link) },
+        ],
+    )
+}

@@ -1,0 +1,170 @@
+//! `stack`: the selected thread's frames, or those of all threads.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Answer, Answered, Draw, Query, View};
+use crate::analysis::recursion;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{End, FrameKind, NamedFrame, Subject, Tid, Trust};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "stack",
+    aliases: &["bt", "eestack", "k"],
+    pane: None,
+    doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
+    help: "stack [--all] [-n N]\n\n  --all   every thread (the same as eestack)\n  -n N    the innermost N frames\n\nA mark \
+           tells how a frame was found, where it was not by unwind information: s scanned, f frame pointer, i inlined \
+           call.\n\n4719 worker-3\n   0   __futex_abstimed_wait_common              libc.so.6\n   1   reserve(Order&)     \
+           stock.cpp:88          orders-api\n   2 i dispatch(int)       stock.cpp:40          orders-api",
+    build,
+    schema: || schemars::schema_for!(Stacks),
+};
+
+/// Stacks of one or all threads.
+#[derive(Serialize, JsonSchema)]
+pub struct Stacks {
+    /// In the order of threads.
+    pub threads: Vec<ThreadStack>,
+}
+
+/// One thread's stack.
+#[derive(Serialize, JsonSchema)]
+pub struct ThreadStack {
+    /// OS id.
+    pub tid: Tid,
+    /// Name; null when the dump holds none.
+    pub name: Option<String>,
+    /// What text calls the thread.
+    #[serde(skip)]
+    pub label: String,
+    /// Innermost first, inlined calls expanded, never folded.
+    pub frames: Vec<NamedFrame>,
+    /// Why there are no more.
+    pub end: End,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
+    query.only(&["all", "n", "a"])?;
+    let limit = query.number("n")?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let threads = session.os_threads();
+    let wanted: Vec<usize> = if query.flag("all") || query.command == "eestack" {
+        (0..threads.len()).collect()
+    } else {
+        vec![query.thread_index(session)?]
+    };
+    if wanted.len() > 1 {
+        session.stacks(job)?;
+    }
+    let shown = session.threads_if_known();
+    let mut stacks = Vec::with_capacity(wanted.len());
+    for index in wanted {
+        let (Some(thread), Some(stack)) = (threads.get(index), session.stack(index, job)) else { continue };
+        job.advance(0)?;
+        let mut frames = session.named(&stack);
+        frames.truncate(limit);
+        let known = shown.as_ref().and_then(|threads| threads.value.get(index));
+        stacks.push(ThreadStack {
+            tid: thread.tid,
+            name: known.map_or_else(|| thread.name.clone(), |known| known.name.clone()),
+            label: known.map_or_else(|| thread.tid.to_string(), |known| known.label()),
+            frames,
+            end: stack.end,
+        });
+    }
+    Ok(Box::new(Answered { data: Stacks { threads: stacks }, problems: Vec::new() }))
+}
+
+impl Draw for Stacks {
+    fn draw(&self) -> Section {
+        let mut bodies = Vec::new();
+        for thread in &self.threads {
+            bodies.push(Body::Lines(vec![Row::about(
+                Subject::Thread(thread.tid),
+                vec![Cell::text("Thread").tone(Tone::Dim), Cell::text(thread.label.as_str()).tone(Tone::Strong)],
+            )]));
+            bodies.push(Body::Table(table(thread.tid, &thread.frames)));
+            if let Some(words) = end_words(thread.end) {
+                bodies.push(Body::Lines(vec![Row::new(vec![Cell::text(format!("    {words}")).tone(Tone::Guess)])]));
+            }
+        }
+        Section { bodies, ..Section::default() }
+    }
+}
+
+/// Frames under columns; a recursion is one period and a line that says how often it repeats.
+pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
+    let columns = vec![
+        Column::right("#"),
+        Column::left(""),
+        Column::wide("Function", 3),
+        Column::wide("Source", 1),
+        Column::left("Module"),
+    ];
+    let same = |a: &NamedFrame, b: &NamedFrame| a.function.is_some() && a.function == b.function;
+    let mut rows = Vec::new();
+    for run in recursion::fold(frames, same) {
+        for (index, _) in run.first_period() {
+            rows.extend(frames.get(index).map(|frame| frame_row(tid, frame)));
+        }
+        if run.times > 1 {
+            let more = run.frames().len().saturating_sub(run.period);
+            let text = match run.period {
+                1 => format!("… {more} more of the same"),
+                period => format!("… {more} more, repeating these {period}"),
+            };
+            rows.push(Row::new(vec![Cell::NONE, Cell::NONE, Cell::text(text).tone(Tone::Guess), Cell::NONE, Cell::NONE]));
+        }
+    }
+    Table { columns, rows: Arc::new(rows) }
+}
+
+fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
+    let mark = match (frame.kind, frame.trust) {
+        (FrameKind::Inline, _) => Cell::text("i").tone(Tone::Dim),
+        (FrameKind::Signal, _) => Cell::text("!").tone(Tone::Bad),
+        (_, Trust::Scan) => Cell::text("s").tone(Tone::Guess),
+        (_, Trust::FramePointer) => Cell::text("f").tone(Tone::Guess),
+        _ => Cell::NONE,
+    };
+    let ours = frame.file.is_some() || frame.module.as_deref().is_some_and(|module| !is_library(module));
+    let function = match (&frame.function, frame.kind) {
+        (Some(function), _) => Cell::new(Value::Function(Arc::clone(function))).tone(if ours { Tone::Plain } else { Tone::Dim }),
+        (None, FrameKind::Signal) => Cell::text("<signal handler called>").tone(Tone::Bad),
+        (None, _) => Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim),
+    };
+    let source = match &frame.file {
+        Some(file) => Cell::new(Value::Source(Arc::clone(file), frame.line)),
+        None => Cell::NONE,
+    };
+    let module = match &frame.module {
+        Some(module) => Cell::text(Arc::clone(module)).tone(Tone::Dim),
+        None => Cell::text("no module").tone(Tone::Guess),
+    };
+    Row::about(
+        Subject::Frame(tid, frame.index),
+        vec![Cell::new(Value::Count(frame.index as u64)).tone(Tone::Dim), mark, function, source, module],
+    )
+}
+
+/// Whether a module's name is that of a shared library.
+fn is_library(module: &str) -> bool {
+    module.contains(".so") || module.starts_with('[')
+}
+
+/// Why a stack may be incomplete; `None` when it reached its bottom.
+pub fn end_words(end: End) -> Option<&'static str> {
+    match end {
+        End::Bottom => None,
+        End::NoMemory => Some("the stack's next word is not in the dump"),
+        End::NoUnwindInfo => Some("no unwind information, and no caller found by scanning"),
+        End::Loop => Some("the stack pointer stopped rising"),
+        End::Limit => Some("more frames than are kept"),
+    }
+}

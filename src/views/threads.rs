@@ -1,0 +1,105 @@
+//! `threads`: every thread with its state, what it waits for and the top of the program's own code.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Answer, Answered, Draw, Query, View};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::thread::{CallKind, WaitKind};
+use crate::model::{Subject, Thread, ThreadState, WaitingOn};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "threads",
+    aliases: &["clrthreads"],
+    pane: Some("Threads"),
+    doc: "Every thread: index, OS id, name, state, what it waits for, top frame of the program's own code",
+    help: "threads\n\nThe thread that took the fatal signal comes first. A thread without a name is labelled by the function it \
+           was started with.\n\n  # Thread         State    Waits for       In\n  0 4711 main      blocked  read fd 7       \
+           main\n  1 4719 worker    blocked  mutex g_stock   reserve(Order&)",
+    build,
+    schema: || schemars::schema_for!(Threads),
+};
+
+/// Every thread.
+#[derive(Serialize, JsonSchema)]
+pub struct Threads {
+    /// In the one order: the thread that took the fatal signal first, then the dump's.
+    pub threads: Vec<Thread>,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
+    query.only(&[])?;
+    let threads = session.threads(job)?;
+    Ok(Box::new(Answered { data: Threads { threads: threads.value.clone() }, problems: threads.problems.clone() }))
+}
+
+impl Draw for Threads {
+    fn draw(&self) -> Section {
+        let rows = self.threads.iter().map(row).collect();
+        let columns = vec![
+            Column::right("#"),
+            Column::left("Thread"),
+            Column::left("State"),
+            Column::wide("Waits for", 1),
+            Column::wide("In", 2),
+        ];
+        Section { bodies: vec![Body::Table(Table { columns, rows: std::sync::Arc::new(rows) })], ..Section::default() }
+    }
+}
+
+fn row(thread: &Thread) -> Row {
+    let state = match thread.state {
+        _ if thread.crashed => Cell::text("crashed").tone(Tone::Bad),
+        ThreadState::Running => Cell::text("running").tone(Tone::Strong),
+        ThreadState::Blocked => Cell::text("blocked"),
+        ThreadState::Sleeping => Cell::text("sleeping").tone(Tone::Dim),
+        ThreadState::Exited => Cell::text("exited").tone(Tone::Dim),
+        ThreadState::Unknown => Cell::unknown("the dump does not tell"),
+    };
+    let top = thread.top.as_ref().map_or(Cell::NONE, |top| Cell::new(Value::Function(top.as_str().into())));
+    Row::about(
+        Subject::Thread(thread.tid),
+        vec![
+            Cell::new(Value::Count(thread.index as u64)).tone(Tone::Dim),
+            Cell::text(thread.label()).tone(Tone::Link),
+            state,
+            Cell::text_or_none(thread.waiting_on.as_ref().map(waits_for)),
+            top,
+        ],
+    )
+}
+
+/// `mutex g_stock`, `read fd 7`, `futex 0x7f12…`.
+pub fn waits_for(on: &WaitingOn) -> String {
+    let kind = match on.kind {
+        WaitKind::Lock(kind) => kind.words(),
+        WaitKind::Call(kind) => call_words(kind),
+    };
+    match (&on.name, on.address) {
+        (Some(name), _) => format!("{kind} {name}"),
+        (None, Some(address)) => format!("{kind} {address}"),
+        (None, None) => kind.to_owned(),
+    }
+}
+
+fn call_words(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Read => "read",
+        CallKind::Write => "write",
+        CallKind::Poll => "poll",
+        CallKind::Epoll => "epoll",
+        CallKind::Accept => "accept",
+        CallKind::Connect => "connect",
+        CallKind::Sleep => "sleep",
+        CallKind::Signal => "signal",
+        CallKind::Child => "child process",
+        CallKind::FileLock => "file lock",
+        CallKind::Ipc => "ipc",
+        CallKind::Io => "io",
+        CallKind::Other => "system call",
+    }
+}
