@@ -112,7 +112,9 @@ impl Reading {
         let color = match self.color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal(),
+            Color::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
+            }
         };
         Format::Text(Style { color })
     }
@@ -266,7 +268,9 @@ fn schema() -> Result<ExitCode, Error> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn with_message(mut definitions: serde_json::Map<String, serde_json::Value>) -> serde_json::Map<String, serde_json::Value> {
+fn with_message(
+    mut definitions: serde_json::Map<String, serde_json::Value>,
+) -> serde_json::Map<String, serde_json::Value> {
     let message = serde_json::json!({
         "type": "object",
         "required": ["code", "message"],

@@ -134,7 +134,9 @@ impl Shell {
 
     fn set_thread(&mut self, args: &[String]) -> Result<Outcome, Error> {
         let threads = self.session.os_threads();
-        let number = |text: &String| text.parse::<u32>().map_err(|_| Error::Usage(format!("'{text}' is no number; see 'help setthread'")));
+        let number = |text: &String| {
+            text.parse::<u32>().map_err(|_| Error::Usage(format!("'{text}' is no number; see 'help setthread'")))
+        };
         let tid = match args {
             [option, tid] if matches!(option.as_str(), "-t" | "--tid") => {
                 let tid = Tid(number(tid)?);
@@ -159,12 +161,15 @@ impl Shell {
         while let Some(option) = args_left.next() {
             match option.trim_start_matches('-') {
                 "directory" => {
-                    let directory = args_left.next().ok_or_else(|| Error::Usage("-directory takes a directory".to_owned()))?;
+                    let directory =
+                        args_left.next().ok_or_else(|| Error::Usage("-directory takes a directory".to_owned()))?;
                     search.directories.push(directory.into());
                 }
                 "disable" => search.directories.clear(),
                 "ms" | "debuginfod" | "cache" => {
-                    return Err(Error::Failed(format!("{option}: symbol servers are not supported yet; directories and local caches are")));
+                    return Err(Error::Failed(format!(
+                        "{option}: symbol servers are not supported yet; directories and local caches are"
+                    )));
                 }
                 _ => return Err(Error::Usage(format!("unknown option '{option}'; see 'help setsymbolserver'"))),
             }
@@ -174,7 +179,10 @@ impl Shell {
         }
         let places: Vec<String> = search.directories.iter().map(|place| place.display().to_string()).collect();
         let said = if places.is_empty() { "no directories".to_owned() } else { places.join(", ") };
-        Ok(Outcome::Changed(format!("Symbols: {said}, then the usual places."), serde_json::json!({ "directories": places })))
+        Ok(Outcome::Changed(
+            format!("Symbols: {said}, then the usual places."),
+            serde_json::json!({ "directories": places }),
+        ))
     }
 
     /// What a command prints: text for a person, or one line of JSON.
@@ -272,7 +280,8 @@ struct HelpRow {
 fn help(name: Option<&str>) -> Result<Outcome, Error> {
     if let Some(name) = name {
         let command = find(name).ok_or_else(|| Error::Failed(format!("no command '{name}'; 'help' lists them")))?;
-        let mut lines = vec![Row::new(vec![Cell::text(format!("{}.", command.doc)).tone(Tone::Strong)]), Row::default()];
+        let mut lines =
+            vec![Row::new(vec![Cell::text(format!("{}.", command.doc)).tone(Tone::Strong)]), Row::default()];
         lines.extend(command.help.lines().map(Row::text));
         if !command.aliases.is_empty() {
             lines.extend([Row::default(), Row::text(format!("Also: {}", command.aliases.join(", ")))]);
@@ -298,14 +307,18 @@ mod tests {
 
     #[test]
     fn words_split_at_blanks_outside_quotes() {
-        assert_eq!(split("setsymbolserver -directory \"/a b\"  -x").unwrap(), ["setsymbolserver", "-directory", "/a b", "-x"]);
+        assert_eq!(
+            split("setsymbolserver -directory \"/a b\"  -x").unwrap(),
+            ["setsymbolserver", "-directory", "/a b", "-x"]
+        );
         assert!(split("a \"b").is_err());
         assert!(split("").unwrap().is_empty());
     }
 
     #[test]
     fn no_two_commands_share_a_name() {
-        let mut names: Vec<&str> = commands().flat_map(|c| std::iter::once(c.name).chain(c.aliases.iter().copied())).collect();
+        let mut names: Vec<&str> =
+            commands().flat_map(|c| std::iter::once(c.name).chain(c.aliases.iter().copied())).collect();
         names.sort_unstable();
         let all = names.len();
         names.dedup();

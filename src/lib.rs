@@ -1,1 +1,20 @@
-//! dumpscope: opens a dump and says why.
+//! dumpscope: opens a dump of a process and says why it hung, crashed or grew.
+//!
+//! `file or pid → capture → unwind + symbols → runtimes → model → analysis → views → Answer → json | text | tui`.
+//! Who may import whom stands in docs/architecture.md and is kept by `tests/layers.rs`.
+
+pub mod analysis;
+pub mod capture;
+pub mod cli;
+pub mod commands;
+pub mod demo;
+pub mod error;
+pub mod job;
+pub mod model;
+pub mod report;
+pub mod runtimes;
+pub mod session;
+pub mod target;
+pub mod tui;
+pub mod unwind;
+pub mod views;

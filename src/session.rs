@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
+use symbols::{Attempt, SourceKind, SymbolSource};
+
 use crate::analysis::deadlock::{self, Cycle};
 use crate::capture;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, FrameKind, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid,
+    Addr, Exception, FrameKind, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread,
+    Tid,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
@@ -177,7 +180,8 @@ impl Session {
             .map(|module| {
                 job.advance(1)?;
                 let debug = module.debug();
-                let missing = module.code.elf.is_none() || module.symbols().kind() == "none";
+                let kind = best_source(&module.symbols().sources());
+                let missing = module.code.elf.is_none() || kind == "none";
                 let tried = module.code.attempts.iter().chain(&debug.attempts);
                 Ok(ModuleRow {
                     base: module.mapped.base,
@@ -185,10 +189,10 @@ impl Session {
                     path: module.mapped.path.clone(),
                     build_id: module.mapped.build_id.as_ref().ok().and_then(Option::as_ref).map(ToString::to_string),
                     symbols: SymbolState {
-                        kind: module.symbols().kind().to_owned(),
+                        kind: kind.to_owned(),
                         file: module.code.path.as_ref().map(|path| path.display().to_string()),
                         debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
-                        tried: if missing { tried.map(ToString::to_string).collect() } else { Vec::new() },
+                        tried: if missing { tried.map(attempt_words).collect() } else { Vec::new() },
                     },
                 })
             })
@@ -208,6 +212,26 @@ impl Session {
         let name = symbols::demangle(&symbol.name);
         Some(if offset == 0 { name.into_owned() } else { format!("{name}+{offset:#x}") })
     }
+}
+
+/// The best kind of names among a module's tables.
+fn best_source(sources: &[SymbolSource]) -> &'static str {
+    let has = |kind| sources.iter().any(|source| source.kind == kind && source.problem.is_none() && source.size > 0);
+    if has(SourceKind::Dwarf) {
+        "dwarf"
+    } else if has(SourceKind::Symbols) {
+        "symtab"
+    } else if has(SourceKind::MiniSymbols) {
+        "minidebuginfo"
+    } else if has(SourceKind::DynamicSymbols) {
+        "dynsym"
+    } else {
+        "none"
+    }
+}
+
+fn attempt_words(attempt: &Attempt) -> String {
+    format!("{}: {}", attempt.path.display(), attempt.outcome)
 }
 
 /// Names a walked stack: inlined calls expanded, innermost first.

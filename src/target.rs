@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
-use symbols::{Elf, Located, Locator, Machine, ModuleSymbols, SourceFrame, Svma, Symbol, Wanted};
+use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
 
-use crate::capture::{Capture, MappedModule, Memory, Origin, Region, Role, Segment, Access};
+use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment};
 use crate::job::Job;
 use crate::model::{Addr, Arch, Problem, Subject, Why};
 
@@ -156,7 +156,9 @@ impl Target {
     pub fn lookup(&self, name: &str, module: Option<&str>) -> Option<Addr> {
         self.modules
             .iter()
-            .filter(|candidate| module.is_none_or(|prefix| candidate.file_name().is_some_and(|name| name.starts_with(prefix))))
+            .filter(|candidate| {
+                module.is_none_or(|prefix| candidate.file_name().is_some_and(|name| name.starts_with(prefix)))
+            })
             .find_map(|candidate| candidate.addr(candidate.symbols().lookup(name)?.svma))
     }
 
@@ -174,7 +176,7 @@ impl Module {
             Role::Executable | Role::Library => locator.code(&Wanted {
                 path: mapped.path.as_deref().map(Path::new),
                 build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
-                machine,
+                machine: Some(machine),
             }),
         };
         if mapped.bias.is_none() {
@@ -214,7 +216,6 @@ impl Module {
                 return Located::default();
             }
             let found = self.code.elf.as_deref();
-            let machine = found.map_or(Machine::X86_64, Elf::machine);
             self.locator.debug(
                 &Wanted {
                     path: self.code.path.as_deref().or(self.mapped.path.as_deref().map(Path::new)),
@@ -225,7 +226,7 @@ impl Module {
                         .ok()
                         .and_then(Option::as_ref)
                         .or(found.and_then(Elf::build_id)),
-                    machine,
+                    machine: found.map(Elf::machine),
                 },
                 found,
             )
@@ -236,13 +237,7 @@ impl Module {
     pub fn symbols(&self) -> &ModuleSymbols {
         self.symbols.get_or_init(|| {
             let debug = self.debug();
-            ModuleSymbols::new(
-                self.code.elf.clone(),
-                self.code.path.clone(),
-                debug.elf.clone(),
-                debug.path.clone(),
-                Arc::clone(&self.locator),
-            )
+            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone())
         })
     }
 
@@ -256,7 +251,7 @@ impl Module {
             Ok(None) => "no build id".to_owned(),
             Err(gap) => format!("build id unknown ({gap})"),
         };
-        let refused = self.code.attempts.iter().find(|attempt| attempt.outcome.is_mismatch());
+        let refused = self.code.attempts.iter().find(|attempt| is_mismatch(&attempt.outcome));
         let message = match refused {
             Some(attempt) => {
                 format!("{name}: the file {} is refused: {} (wanted {id})", attempt.path.display(), attempt.outcome)
@@ -272,11 +267,20 @@ impl Module {
 
 fn named_part(module: &Module, source: SourceFrame) -> NamedPart {
     NamedPart {
-        function: source.function.map(Arc::from),
+        function: source.function,
         start: source.start.and_then(|svma| module.addr(svma)),
-        file: source.file.map(Arc::from),
+        file: source.file,
         line: source.line,
     }
+}
+
+fn is_mismatch(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::BuildIdDiffers { .. } | Outcome::MachineDiffers { .. } | Outcome::CrcDiffers)
+}
+
+fn file_bytes(elf: &Elf, offset: u64, len: u64) -> Option<FileBytes> {
+    let start = usize::try_from(offset).ok()?;
+    elf.bytes().slice(start..start.checked_add(usize::try_from(len).ok()?)?)
 }
 
 /// The parts of a file that the process cannot have written: mapped without write access.
@@ -287,7 +291,7 @@ fn read_only_pages(elf: &Elf, bias: u64, module: usize) -> Vec<(Region, Option<S
         let Some(end) = start.plus(part.mem_size) else { continue };
         let access = Access { read: part.read, write: part.write, execute: part.execute };
         let region = Region { start, end, access, missing: Why::ImageMissing };
-        let bytes = elf.file_bytes(part.offset, part.file_size);
+        let bytes = file_bytes(elf, part.offset, part.file_size);
         pages.push((region, bytes.map(|bytes| Segment { start, bytes, origin: Origin::Module(module) })));
     }
     pages

@@ -149,7 +149,13 @@ mod tests {
 
     fn shape(nodes: &[StackNode]) -> String {
         let inner = |node: &StackNode| {
-            format!("{}*{}x{}({})", node.function.as_deref().unwrap_or("?"), node.count, node.recursion, shape(&node.children))
+            format!(
+                "{}*{}x{}({})",
+                node.function.as_deref().unwrap_or("?"),
+                node.count,
+                node.recursion,
+                shape(&node.children)
+            )
         };
         nodes.iter().map(inner).collect::<Vec<_>>().join(" ")
     }

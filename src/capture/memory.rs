@@ -249,7 +249,9 @@ fn disjoint(mut all: Vec<(usize, Segment)>) -> Vec<Segment> {
     use std::cmp::Reverse;
     use std::collections::BinaryHeap;
 
-    all.retain(|(_, segment)| !segment.bytes.is_empty() && segment.start.0.checked_add(segment.bytes.len() as u64).is_some());
+    all.retain(|(_, segment)| {
+        !segment.bytes.is_empty() && segment.start.0.checked_add(segment.bytes.len() as u64).is_some()
+    });
     all.sort_by_key(|(rank, segment)| (segment.start, *rank));
     let mut cuts: Vec<u64> = all.iter().flat_map(|(_, segment)| [segment.start.0, segment.end()]).collect();
     cuts.sort_unstable();
@@ -285,7 +287,7 @@ fn disjoint(mut all: Vec<(usize, Segment)>) -> Vec<Segment> {
             let (_, segment) = all.get(index)?;
             let skip = usize::try_from(from.checked_sub(segment.start.0)?).ok()?;
             let len = usize::try_from(to.checked_sub(from)?).ok()?;
-            let bytes = segment.bytes.sub(skip..skip.checked_add(len)?)?;
+            let bytes = segment.bytes.slice(skip..skip.checked_add(len)?)?;
             Some(Segment { start: Addr(from), bytes, origin: segment.origin })
         })
         .collect()
@@ -317,7 +319,8 @@ mod tests {
 
     #[test]
     fn what_the_dump_left_out_says_so() {
-        let region = |start, end, missing| Region { start: Addr(start), end: Addr(end), access: Access::default(), missing };
+        let region =
+            |start, end, missing| Region { start: Addr(start), end: Addr(end), access: Access::default(), missing };
         let memory = Memory::new(
             vec![segment(0x1000, &[1; 16])],
             vec![region(0x1000, 0x2000, Why::NotDumped), region(0x3000, 0x4000, Why::Truncated)],

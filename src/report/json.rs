@@ -32,7 +32,8 @@ struct Message {
 impl<'a> Envelope<'a> {
     /// The envelope of a command's result.
     pub fn new(command: &'a str, result: Result<serde_json::Value, &Error>, problems: &[Problem]) -> Envelope<'a> {
-        let warnings = problems.iter().map(|problem| Message { code: problem.code, message: problem.to_string() }).collect();
+        let warnings =
+            problems.iter().map(|problem| Message { code: problem.code, message: problem.to_string() }).collect();
         let (data, error) = match result {
             Ok(data) => (Some(data), None),
             Err(error) => (None, Some(Message { code: error.code(), message: error.to_string() })),
@@ -46,7 +47,10 @@ impl<'a> Envelope<'a> {
         let mut serializer = serde_json::Serializer::with_formatter(&mut line, Printable);
         match self.serialize(&mut serializer) {
             Ok(()) => String::from_utf8_lossy(&line).into_owned(),
-            Err(error) => format!("{{\"schema\":{SCHEMA},\"command\":\"\",\"error\":{{\"code\":\"bug\",\"message\":{:?}}}}}", error.to_string()),
+            Err(error) => format!(
+                "{{\"schema\":{SCHEMA},\"command\":\"\",\"error\":{{\"code\":\"bug\",\"message\":{:?}}}}}",
+                error.to_string()
+            ),
         }
     }
 }
@@ -86,6 +90,9 @@ mod tests {
     fn a_failed_command_has_an_error_and_no_data() {
         let error = Error::Failed("no thread 7".to_owned());
         let line = Envelope::new("stack", Err(&error), &[]).line();
-        assert_eq!(line, r#"{"schema":1,"command":"stack","error":{"code":"failed","message":"no thread 7"},"warnings":[]}"#);
+        assert_eq!(
+            line,
+            r#"{"schema":1,"command":"stack","error":{"code":"failed","message":"no thread 7"},"warnings":[]}"#
+        );
     }
 }

@@ -96,7 +96,8 @@ fn table(out: &mut String, table: &Table, style: Style) {
     if table.rows.is_empty() {
         return;
     }
-    let texts: Vec<Vec<Cow<'_, str>>> = table.rows.iter().map(|row| row.cells.iter().map(cell_text).collect()).collect();
+    let texts: Vec<Vec<Cow<'_, str>>> =
+        table.rows.iter().map(|row| row.cells.iter().map(cell_text).collect()).collect();
     let widths: Vec<usize> = table
         .columns
         .iter()
@@ -207,7 +208,8 @@ mod tests {
             Row::new(vec![Cell::text("long name"), Cell::new(Value::Count(7))]),
         ];
         let columns = vec![Column::left("Name"), Column::right("Count")];
-        let section = Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() };
+        let section =
+            Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() };
         assert_eq!(
             print(&section, Style::default()),
             "Name           Count\na          1,234,567\nlong name          7\n"
@@ -227,8 +229,10 @@ mod tests {
             row: Row::new(vec![Cell::new(Value::Count(count)), Cell::text(name)]),
             folded: Vec::new(),
         };
-        let section =
-            Section { bodies: vec![Body::Tree(vec![node(0, 3, "main"), node(1, 2, "a"), node(2, 2, "x"), node(1, 1, "b")])], ..Section::default() };
+        let section = Section {
+            bodies: vec![Body::Tree(vec![node(0, 3, "main"), node(1, 2, "a"), node(2, 2, "x"), node(1, 1, "b")])],
+            ..Section::default()
+        };
         assert_eq!(print(&section, Style::default()), "    3 main\n    2 ├ a\n    2 │ └ x\n    1 └ b\n");
     }
 }

@@ -127,7 +127,8 @@ impl Locks {
         if let Some(readers) = lock.readers.filter(|readers| *readers > 0) {
             kind.push_str(&format!(", {readers} reading"));
         }
-        let cycle = self.deadlocks.iter().position(|cycle| cycle.cycle.iter().any(|step| step.waits_for == lock.address));
+        let cycle =
+            self.deadlocks.iter().position(|cycle| cycle.cycle.iter().any(|step| step.waits_for == lock.address));
         let note = match cycle {
             Some(cycle) => Cell::text(format!("deadlock {}", cycle.saturating_add(1))).tone(Tone::Bad),
             None => Cell::NONE,

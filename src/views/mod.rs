@@ -64,18 +64,22 @@ impl Query {
 
     /// The number after an option, `-n 20`.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Error> {
-        let Some(at) = self.args.iter().position(|arg| arg.starts_with('-') && arg.trim_start_matches('-') == name) else {
+        let Some(at) = self.args.iter().position(|arg| arg.starts_with('-') && arg.trim_start_matches('-') == name)
+        else {
             return Ok(None);
         };
-        let text = self.args.get(at.saturating_add(1)).ok_or_else(|| Error::Usage(format!("-{name} takes a number")))?;
+        let text =
+            self.args.get(at.saturating_add(1)).ok_or_else(|| Error::Usage(format!("-{name} takes a number")))?;
         text.parse().map(Some).map_err(|_| Error::Usage(format!("-{name} takes a number, not '{text}'")))
     }
 
     /// Refuses any argument starting with `-` that is not in `known` (without dashes).
     pub fn only(&self, known: &[&str]) -> Result<(), Error> {
-        match self.args.iter().find(|arg| {
-            arg.len() > 1 && arg.starts_with('-') && !known.contains(&arg.trim_start_matches('-'))
-        }) {
+        match self
+            .args
+            .iter()
+            .find(|arg| arg.len() > 1 && arg.starts_with('-') && !known.contains(&arg.trim_start_matches('-')))
+        {
             Some(arg) => Err(Error::Usage(format!("unknown option '{arg}'; see 'help'"))),
             None => Ok(()),
         }
@@ -130,6 +134,9 @@ impl<T: Draw> Answer for Answered<T> {
     }
 }
 
+/// What asking a view gives.
+pub type Answers = Result<Box<dyn Answer>, Error>;
+
 /// A question that can be asked of every dump.
 pub struct View {
     /// The command's name.
@@ -143,7 +150,7 @@ pub struct View {
     /// Arguments, options and an example of the output, for `help NAME`.
     pub help: &'static str,
     /// Answers it.
-    pub build: fn(&Session, &Query, &Job) -> Result<Box<dyn Answer>, Error>,
+    pub build: fn(&Session, &Query, &Job) -> Answers,
     /// The JSON Schema of its data.
     pub schema: fn() -> schemars::Schema,
 }

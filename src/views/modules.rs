@@ -54,7 +54,13 @@ impl Draw for Modules {
                 Subject::Module(module.base),
                 vec![Cell::text(format!("{path}: what was looked for:")).tone(Tone::Guess)],
             )];
-            lines.extend(module.symbols.tried.iter().map(|tried| Row::new(vec![Cell::text(format!("  {tried}")).tone(Tone::Dim)])));
+            lines.extend(
+                module
+                    .symbols
+                    .tried
+                    .iter()
+                    .map(|tried| Row::new(vec![Cell::text(format!("  {tried}")).tone(Tone::Dim)])),
+            );
             bodies.push(Body::Lines(lines));
         }
         Section { bodies, ..Section::default() }

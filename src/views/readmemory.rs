@@ -93,7 +93,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 
 impl Draw for MemoryAt {
     fn draw(&self) -> Section {
-        let columns = vec![Column::left("Address"), Column::left("Bytes"), Column::left("Text"), Column::wide("Points to", 1)];
+        let columns =
+            vec![Column::left("Address"), Column::left("Bytes"), Column::left("Text"), Column::wide("Points to", 1)];
         let rows = self.rows.iter().map(row).collect();
         Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() }
     }

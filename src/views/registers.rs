@@ -46,7 +46,11 @@ fn build(session: &Session, query: &Query, _job: &Job) -> Result<Box<dyn Answer>
         .iter()
         .map(|(name, value)| (name, value.map(Addr), value.and_then(|value| points_to(session, Addr(value)))))
         .collect();
-    let data = RegistersOf { tid: thread.tid, registers: in_order.iter().map(|(name, value, _)| (*name, *value)).collect(), in_order };
+    let data = RegistersOf {
+        tid: thread.tid,
+        registers: in_order.iter().map(|(name, value, _)| (*name, *value)).collect(),
+        in_order,
+    };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
 }
 
@@ -66,7 +70,8 @@ impl Draw for RegistersOf {
     fn draw(&self) -> Section {
         let field = |(name, value, what): &(&'static str, Option<Addr>, Option<String>)| {
             let cell = value.map_or_else(|| Cell::unknown("not recorded"), |value| Cell::new(Value::Addr(value)));
-            let row = Row { cells: vec![cell, Cell::text_or_none(what.as_deref())], subject: value.map(Subject::Memory) };
+            let row =
+                Row { cells: vec![cell, Cell::text_or_none(what.as_deref())], subject: value.map(Subject::Memory) };
             ((*name).to_owned(), row)
         };
         Section { bodies: vec![Body::Fields(self.in_order.iter().map(field).collect())], ..Section::default() }

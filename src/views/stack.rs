@@ -119,7 +119,13 @@ pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
                 1 => format!("… {more} more of the same"),
                 period => format!("… {more} more, repeating these {period}"),
             };
-            rows.push(Row::new(vec![Cell::NONE, Cell::NONE, Cell::text(text).tone(Tone::Guess), Cell::NONE, Cell::NONE]));
+            rows.push(Row::new(vec![
+                Cell::NONE,
+                Cell::NONE,
+                Cell::text(text).tone(Tone::Guess),
+                Cell::NONE,
+                Cell::NONE,
+            ]));
         }
     }
     Table { columns, rows: Arc::new(rows) }
@@ -135,7 +141,9 @@ fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
     };
     let ours = frame.file.is_some() || frame.module.as_deref().is_some_and(|module| !is_library(module));
     let function = match (&frame.function, frame.kind) {
-        (Some(function), _) => Cell::new(Value::Function(Arc::clone(function))).tone(if ours { Tone::Plain } else { Tone::Dim }),
+        (Some(function), _) => {
+            Cell::new(Value::Function(Arc::clone(function))).tone(if ours { Tone::Plain } else { Tone::Dim })
+        }
         (None, FrameKind::Signal) => Cell::text("<signal handler called>").tone(Tone::Bad),
         (None, _) => Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim),
     };
