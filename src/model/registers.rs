@@ -133,6 +133,11 @@ impl Registers {
         }
     }
 
+    /// Marks every register as not recovered but those whose bit (by DWARF number) is set.
+    pub fn keep(&mut self, bits: u64) {
+        self.known &= bits;
+    }
+
     /// The stack pointer.
     pub fn sp(&self) -> Option<Addr> {
         self.get(self.arch.stack_pointer()).map(Addr)
