@@ -1,24 +1,45 @@
-//! Walks a thread's stack.
+//! From a thread's registers up its stack.
+//!
+//! For every frame the strongest method that works is taken, and the frame says which ([`Trust`]): call frame information ([`cfi`],
+//! [`row`]), the kernel's signal frame ([`signal`]), the instructions themselves ([`flow`], with [`scan`] to find where a function
+//! begins), the chain of frame pointers ([`frame_pointer`]), and words of the stack that follow a call. What is known of a place in the
+//! code is kept ([`cache`]), so that a thousand threads that stand at the same places cost as much as their words.
+
+mod cache;
+pub mod call;
+pub mod cfi;
+mod code;
+pub mod expression;
+mod flow;
+mod frame_pointer;
+mod image;
+pub mod row;
+mod scan;
+mod signal;
+mod walk;
+pub mod words;
 
 use std::sync::Arc;
 
+use self::code::CodeMap;
+use self::walk::Walk;
 use crate::job::Job;
-use crate::model::{End, Frame, FrameKind, OsThread, Registers, Stack, Trust};
+use crate::model::{End, OsThread, Registers, Stack};
 use crate::target::Target;
 
-/// Unwinds threads of one target.
+/// Unwinds the threads of one target; tables are read once for each module and shared between threads.
 pub struct Unwinder {
-    #[expect(dead_code, reason = "callers are found with the modules' unwind tables, which are not read yet")]
-    target: Arc<Target>,
+    code: CodeMap,
 }
 
 impl Unwinder {
-    /// An unwinder over a target.
+    /// Prepares the unwinding of a target's threads. Reads nothing yet.
     pub fn new(target: Arc<Target>) -> Unwinder {
-        Unwinder { target }
+        Unwinder { code: CodeMap::new(target) }
     }
 
-    /// The thread's stack.
+    /// The stack of a thread. Its frames are empty where the dump does not hold the thread's registers. A cancelled job ends the stack
+    /// early, with [`End::Limit`].
     pub fn walk(&self, thread: &OsThread, job: &Job) -> Stack {
         match &thread.registers {
             Ok(registers) => self.walk_from(registers, job),
@@ -26,12 +47,8 @@ impl Unwinder {
         }
     }
 
-    /// The stack from given registers.
-    pub fn walk_from(&self, registers: &Registers, _job: &Job) -> Stack {
-        let (Some(pc), Some(sp)) = (registers.pc(), registers.sp()) else {
-            return Stack { frames: Vec::new(), registers: Vec::new(), end: End::NoMemory };
-        };
-        let frame = Frame { pc, returns: false, sp, cfa: None, kind: FrameKind::Native, trust: Trust::Context };
-        Stack { frames: vec![frame], registers: vec![registers.clone()], end: End::NoUnwindInfo }
+    /// The stack above arbitrary registers, those of an exception in flight for example.
+    pub fn walk_from(&self, registers: &Registers, job: &Job) -> Stack {
+        Walk::new(&self.code).run(registers, job)
     }
 }

@@ -1,0 +1,240 @@
+//! What is known about places in the code: their tables, what they are, which calls lead to them. Found once, kept for all threads.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rustc_hash::FxHashMap;
+
+use super::cache::{Cache, Found};
+use super::call::{self, Call};
+use super::cfi::{Scratch, Tables};
+use super::flow::{self, Flow};
+use super::image::{Image, Place};
+use super::row::Row;
+use super::signal;
+use crate::capture::Memory;
+use crate::model::{Addr, Arch};
+use crate::target::Target;
+
+/// Functions followed for one target at most: a hostile dump could name a new one with every word of its stacks.
+const MAX_FOLLOWED: usize = 20_000;
+/// The start code of a program (`_start`) is shorter than this: at most 52 bytes in glibc and musl, on both architectures.
+const MAX_START_CODE: u64 = 64;
+
+/// A place in the code.
+pub(super) struct Site {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// Rules that were derived from the instructions, once they proved right for some thread.
+    pub(super) derived: OnceLock<Row>,
+}
+
+/// What a place in the code is.
+pub(super) enum Kind {
+    /// Call frame information of the module with this index covers it.
+    Tabled(Row, usize, Place),
+    /// The trampoline into which a signal handler returns.
+    Trampoline,
+    /// The code that the kernel starts a process or thread with; it has no caller.
+    Outermost,
+    /// Code without tables.
+    Bare,
+    /// Not mapped, or not executable.
+    Wild,
+}
+
+/// What stands before an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    /// A call; its target where the instruction and the memory tell.
+    Call(Option<Addr>),
+    /// Something else.
+    NoCall,
+    /// The bytes are not at hand.
+    Unreadable,
+}
+
+/// The code of one target.
+pub(super) struct CodeMap {
+    target: Arc<Target>,
+    images: Vec<Image>,
+    sites: Cache<(Addr, bool), Site>,
+    followed: Mutex<FxHashMap<(Addr, Addr, bool), Arc<Flow>>>,
+    scratches: Mutex<Vec<Scratch>>,
+    /// Executable mappings, ascending, disjoint: first address, one past the last.
+    executable: Vec<(u64, u64)>,
+}
+
+impl CodeMap {
+    /// Lists the executable mappings; everything else is found when asked for.
+    pub(super) fn new(target: Arc<Target>) -> CodeMap {
+        let images = target.modules.iter().map(|_| Image::default()).collect();
+        let executable = executable(&target);
+        CodeMap {
+            target,
+            images,
+            sites: Cache::new(),
+            followed: Mutex::default(),
+            scratches: Mutex::default(),
+            executable,
+        }
+    }
+
+    /// The target's processor.
+    pub(super) fn arch(&self) -> Arch {
+        self.target.arch()
+    }
+
+    /// The target's memory.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.target.memory
+    }
+
+    /// The place at `pc`; a return address belongs to the call before it.
+    pub(super) fn site(&self, pc: Addr, returns: bool) -> Found<'_, Site> {
+        self.sites.get((pc, returns), || Site { kind: self.kind(pc, returns), derived: OnceLock::new() })
+    }
+
+    /// The tables that a row's expressions are in.
+    pub(super) fn tables(&self, module: usize, place: Place) -> Option<&Tables> {
+        self.images.get(module)?.tables(place)
+    }
+
+    /// Whether an address is in an executable mapping.
+    pub(super) fn is_code(&self, addr: Addr) -> bool {
+        let after = self.executable.partition_point(|(start, _)| *start <= addr.0);
+        after.checked_sub(1).and_then(|index| self.executable.get(index)).is_some_and(|(_, end)| addr.0 < *end)
+    }
+
+    /// Whether a call stands before `return_address`, and where it leads.
+    pub(super) fn before(&self, return_address: Addr) -> Before {
+        let Some(last) = return_address.minus(1).filter(|last| self.is_code(*last)) else { return Before::NoCall };
+        let mut length = call::LONGEST;
+        let code = loop {
+            // Near the start of a mapping there are fewer bytes.
+            let first = last.minus(length.saturating_sub(1));
+            match first.and_then(|first| self.memory().slice(first, length).ok()) {
+                Some(code) => break code,
+                None if length > 2 => length = length.saturating_sub(1),
+                None => return Before::Unreadable,
+            }
+        };
+        let mut found = Before::NoCall;
+        for reading in call::calls_before(self.arch(), code) {
+            let target = match reading {
+                Call::Direct(offset) => match return_address.offset(offset).filter(|target| self.is_code(*target)) {
+                    Some(target) => Some(target),
+                    None => continue, // bytes of another instruction that happen to look like a call
+                },
+                Call::Slot(offset) => {
+                    let slot = return_address.offset(offset).and_then(|slot| self.memory().ptr(slot).ok());
+                    slot.filter(|target| self.is_code(*target))
+                }
+                Call::Indirect => None,
+            };
+            match found {
+                Before::Call(Some(_)) => break,
+                _ => found = Before::Call(target),
+            }
+        }
+        found
+    }
+
+    /// The start of the function that holds `lookup`, where a symbol with a size covers it.
+    pub(super) fn function_start(&self, lookup: Addr) -> Option<Addr> {
+        let module = self.target.module_at(lookup)?;
+        let symbol = self.target.function(lookup)?;
+        let start = module.addr(symbol.svma)?;
+        (lookup.since(start)? < symbol.size).then_some(start)
+    }
+
+    /// What following the code from `start` to `pc` shows.
+    pub(super) fn follow(&self, start: Addr, pc: Addr, returns: bool) -> Arc<Flow> {
+        let lock = || self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&(start, pc, returns)) {
+            return Arc::clone(known);
+        }
+        if lock().len() >= MAX_FOLLOWED {
+            return Arc::new(Flow::Unknown);
+        }
+        let flow = Arc::new(match self.arch() {
+            Arch::X86_64 => flow::follow(self.memory(), start, pc, returns),
+            Arch::Aarch64 => Flow::Unknown,
+        });
+        lock().insert((start, pc, returns), Arc::clone(&flow));
+        flow
+    }
+
+    fn kind(&self, pc: Addr, returns: bool) -> Kind {
+        if self.is_code(pc) && self.is_trampoline(pc) {
+            return Kind::Trampoline;
+        }
+        let lookup = if returns { Addr(pc.0.saturating_sub(1)) } else { pc };
+        if !self.is_code(lookup) {
+            return Kind::Wild;
+        }
+        let Some(module) = self.target.module_at(lookup) else { return Kind::Bare };
+        if let Some(image) = self.images.get(module.index) {
+            let mut scratch = self.scratch().unwrap_or_default();
+            let row = image.row(module, self.memory(), self.arch(), lookup, &mut scratch);
+            self.give_back(scratch);
+            if let Some((place, row)) = row {
+                return Kind::Tabled(row, module.index, place);
+            }
+        }
+        let entry = module.elf().and_then(|file| module.addr(file.entry()));
+        let in_start_code = entry.and_then(|entry| lookup.since(entry)).is_some_and(|offset| offset < MAX_START_CODE);
+        if in_start_code || (returns && self.is_thread_start(pc)) { Kind::Outermost } else { Kind::Bare }
+    }
+
+    fn is_trampoline(&self, pc: Addr) -> bool {
+        self.memory().slice_up_to(pc, signal::TRAMPOLINE).is_ok_and(|code| signal::is_trampoline(self.arch(), code))
+    }
+
+    /// Whether the call before `pc` is the one with which `clone` enters a new thread's function: the thread exits when it returns.
+    ///
+    /// musl 1.2.3 src/thread/x86_64/clone.s: `mov %eax,%edi; xor %eax,%eax; mov $60,%al; syscall`; glibc 2.36
+    /// sysdeps/unix/sysv/linux/x86_64/clone.S: `mov %rax,%rdi; mov $60,%eax; syscall`; musl src/thread/aarch64/clone.s: `mov x8,#93;
+    /// svc #0` (60 and 93 are exit).
+    fn is_thread_start(&self, pc: Addr) -> bool {
+        const EXITS: [(Arch, &[u8]); 4] = [
+            (Arch::X86_64, &[0x89, 0xc7, 0x31, 0xc0, 0xb0, 0x3c, 0x0f, 0x05]),
+            (Arch::X86_64, &[0x89, 0xc7, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05]),
+            (Arch::X86_64, &[0x48, 0x89, 0xc7, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05]),
+            (Arch::Aarch64, &[0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4]),
+        ];
+        let Ok(code) = self.memory().slice_up_to(pc, 10) else { return false };
+        EXITS.iter().any(|(arch, exit)| *arch == self.arch() && code.starts_with(exit))
+    }
+
+    fn scratch(&self) -> Option<Scratch> {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn give_back(&self, scratch: Scratch) {
+        self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+}
+
+/// The executable mappings; a module of which no mapping is recorded counts as a whole.
+fn executable(target: &Target) -> Vec<(u64, u64)> {
+    let regions = target.memory.regions();
+    let mut ranges: Vec<(u64, u64)> =
+        regions.iter().filter(|region| region.access.execute).map(|region| (region.start.0, region.end.0)).collect();
+    ranges.extend(
+        target
+            .modules
+            .iter()
+            .map(|module| (module.mapped.base, module.mapped.end))
+            .filter(|(base, end)| !regions.iter().any(|region| region.start < *end && *base < region.end))
+            .map(|(base, end)| (base.0, end.0)),
+    );
+    ranges.sort_unstable();
+    let mut disjoint: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+    for (start, end) in ranges {
+        match disjoint.last_mut() {
+            Some((_, last)) if start <= *last => *last = end.max(*last),
+            _ => disjoint.push((start, end)),
+        }
+    }
+    disjoint
+}

@@ -1,0 +1,177 @@
+//! One row of call frame information, and its application: callee's registers and the stack give the caller's registers.
+
+use super::cfi::{Kind, Tables};
+use super::expression;
+use super::words::Words;
+use crate::model::{Addr, Arch, End, Register, Registers};
+
+/// A DWARF expression by its place in the section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytecode {
+    /// The section.
+    pub kind: Kind,
+    /// First byte.
+    pub offset: usize,
+    /// Bytes.
+    pub length: usize,
+}
+
+/// How the canonical frame address is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cfa {
+    /// A register plus bytes.
+    Offset(Register, i64),
+    /// An expression over registers and memory.
+    Expression(Bytecode),
+}
+
+/// How one register of the caller is recovered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Not recoverable. For the return address: there is no caller.
+    Undefined,
+    /// As in the callee.
+    SameValue,
+    /// In memory at CFA + offset.
+    Saved(i64),
+    /// The value CFA + offset.
+    Value(i64),
+    /// In another register of the callee.
+    Register(Register),
+    /// In memory where the expression says.
+    SavedAt(Bytecode),
+    /// The expression's value.
+    ValueOf(Bytecode),
+    /// This value.
+    Constant(u64),
+}
+
+/// The rules at one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The canonical frame address.
+    pub cfa: Cfa,
+    /// Registers with a rule; the others follow the calling convention.
+    pub rules: Box<[(Register, Rule)]>,
+    /// The column that holds the return address.
+    pub return_address: Register,
+    /// Whether the function is a signal trampoline: its caller was interrupted, it did not call.
+    pub signal: bool,
+}
+
+/// What a step up the stack found.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Its registers, stack and instruction pointer among them.
+    pub registers: Registers,
+    /// The callee's canonical frame address.
+    pub cfa: Addr,
+}
+
+/// Registers that a function must preserve, as bits by DWARF number; the others are lost in a caller.
+// Sources: System V AMD64 psABI 1.0, 3.2.1 "Registers" (rbx, rbp, r12-r15); AAPCS64 6.1.1 (x19-x29; x18 is the platform's).
+pub const fn preserved(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 => (1 << 3) | (1 << 6) | (0b1111 << 12),
+        Arch::Aarch64 => 0x7ff << 19,
+    }
+}
+
+/// A return address without the signature bits that pointer authentication (or a tag) puts into it.
+///
+/// User addresses of Linux on aarch64 have at most 48 bits unless a program asks for more (Documentation/arch/arm64/memory.rst); the
+/// signature lies above them (Documentation/arch/arm64/pointer-authentication.rst).
+pub const fn without_signature(arch: Arch, address: u64) -> u64 {
+    match arch {
+        Arch::Aarch64 => address & 0x0000_ffff_ffff_ffff,
+        Arch::X86_64 => address,
+    }
+}
+
+impl Row {
+    /// The caller's registers. Fails with the reason for the end of the stack: `Bottom` where the row says that there is no caller
+    /// (or the return address is zero), `NoMemory` where the return address cannot be read, `NoUnwindInfo` where a rule is unusable.
+    pub fn caller(&self, tables: &Tables, callee: &Registers, words: &Words<'_>) -> Result<Caller, End> {
+        let arch = callee.arch();
+        let cfa = self.cfa(tables, callee, words)?;
+        let mut registers = callee.clone();
+        registers.keep(preserved(arch));
+        let mut return_address = None;
+        let rules = Rules { tables, callee, words, cfa };
+        for (register, rule) in &self.rules {
+            let value = rules.value(*register, *rule);
+            if *register == self.return_address {
+                if *rule == Rule::Undefined {
+                    return Err(End::Bottom);
+                }
+                return_address = Some(value?);
+            }
+            match value {
+                Ok(value) => registers.set(*register, value),
+                Err(_) => registers.forget(*register),
+            }
+        }
+        let return_address = match return_address {
+            Some(value) => value,
+            // A leaf of aarch64 leaves the return address in x30.
+            None => callee.get(self.return_address).ok_or(End::NoUnwindInfo)?,
+        };
+        let return_address = without_signature(arch, return_address);
+        if return_address == 0 {
+            return Err(End::Bottom);
+        }
+        if !self.rules.iter().any(|(register, _)| *register == arch.stack_pointer()) {
+            registers.set(arch.stack_pointer(), cfa.0);
+        }
+        registers.set(arch.instruction_pointer(), return_address);
+        Ok(Caller { registers, cfa })
+    }
+
+    /// Whether the frame address may lie anywhere: it was read from memory and not counted from the stack pointer.
+    pub fn switches_stacks(&self) -> bool {
+        self.signal || matches!(self.cfa, Cfa::Expression(_))
+    }
+
+    fn cfa(&self, tables: &Tables, callee: &Registers, words: &Words<'_>) -> Result<Addr, End> {
+        match self.cfa {
+            Cfa::Offset(register, offset) => {
+                callee.get(register).map(|base| Addr(base.wrapping_add_signed(offset))).ok_or(End::NoUnwindInfo)
+            }
+            Cfa::Expression(bytecode) => {
+                let code = tables.bytecode(bytecode).ok_or(End::NoUnwindInfo)?;
+                expression::evaluate(code, callee, words, None).map(Addr)
+            }
+        }
+    }
+}
+
+struct Rules<'a, 't> {
+    tables: &'a Tables,
+    callee: &'a Registers,
+    words: &'a Words<'t>,
+    cfa: Addr,
+}
+
+impl Rules<'_, '_> {
+    fn value(&self, register: Register, rule: Rule) -> Result<u64, End> {
+        match rule {
+            Rule::Undefined => Err(End::NoUnwindInfo),
+            Rule::SameValue => self.callee.get(register).ok_or(End::NoUnwindInfo),
+            Rule::Saved(offset) => self.read(self.cfa.0.wrapping_add_signed(offset)),
+            Rule::Value(offset) => Ok(self.cfa.0.wrapping_add_signed(offset)),
+            Rule::Register(from) => self.callee.get(from).ok_or(End::NoUnwindInfo),
+            Rule::SavedAt(bytecode) => self.expression(bytecode).and_then(|address| self.read(address)),
+            Rule::ValueOf(bytecode) => self.expression(bytecode),
+            Rule::Constant(value) => Ok(value),
+        }
+    }
+
+    fn read(&self, address: u64) -> Result<u64, End> {
+        self.words.get(Addr(address)).map_err(|_| End::NoMemory)
+    }
+
+    fn expression(&self, bytecode: Bytecode) -> Result<u64, End> {
+        let code = self.tables.bytecode(bytecode).ok_or(End::NoUnwindInfo)?;
+        expression::evaluate(code, self.callee, self.words, Some(self.cfa))
+    }
+}

@@ -1,0 +1,172 @@
+//! One stack, frame by frame.
+
+use rustc_hash::FxHashSet;
+
+use super::code::Before;
+use super::code::{CodeMap, Kind, Site};
+use super::row::{Caller, preserved, without_signature};
+use super::scan::{self, Callee};
+use super::signal;
+use super::words::Words;
+use crate::job::Job;
+use crate::model::{Addr, Arch, End, Frame, FrameKind, Register, Registers, Stack, Trust};
+
+/// Frames of one stack at most: 8 MiB, the usual limit, hold 260,000 frames of 32 bytes, the smallest that a compiler makes for a
+/// function that calls itself.
+const MAX_FRAMES: usize = 250_000;
+/// Changes of the stack (signal frames, frame addresses read from memory) in one walk at most. Handlers nest a few deep.
+const MAX_SWITCHES: usize = 1_000;
+/// Searches of a stack for return addresses in one walk at most; each costs up to 0.1 ms.
+const MAX_SEARCHES: usize = 2_000;
+/// Frames between two looks at whether the job was cancelled.
+const CANCEL_EVERY: usize = 1 << 12;
+
+/// The walk up one stack.
+pub(super) struct Walk<'t> {
+    code: &'t CodeMap,
+    words: Words<'t>,
+    switches: FxHashSet<(Addr, Addr)>,
+    searches: usize,
+}
+
+/// A step up.
+struct Up {
+    caller: Caller,
+    trust: Trust,
+    /// Whether the caller stands after a call, and was not interrupted.
+    returns: bool,
+    /// Whether the caller's stack may lie anywhere.
+    switch: bool,
+}
+
+impl<'t> Walk<'t> {
+    /// A walk through code and memory of one target.
+    pub(super) fn new(code: &'t CodeMap) -> Walk<'t> {
+        Walk { code, words: Words::new(code.memory()), switches: FxHashSet::default(), searches: 0 }
+    }
+
+    /// All frames above (and with) the one that `start` describes.
+    pub(super) fn run(mut self, start: &Registers, job: &Job) -> Stack {
+        let mut stack = Stack { frames: Vec::new(), registers: Vec::new(), end: End::Limit };
+        let mut registers = start.clone();
+        let (mut returns, mut trust) = (false, Trust::Context);
+        while stack.frames.len() < MAX_FRAMES {
+            let (Some(pc), Some(sp)) = (registers.pc(), registers.sp()) else {
+                stack.end = End::NoUnwindInfo;
+                break;
+            };
+            let site = self.code.site(pc, returns);
+            let trampoline = matches!(site.kind, Kind::Trampoline);
+            let kind = if trampoline { FrameKind::Signal } else { FrameKind::Native };
+            if stack.registers.len() < Stack::KEPT_REGISTERS {
+                stack.registers.push(registers.clone());
+            }
+            let up = self.step(&registers, returns, &site);
+            let cfa = up.as_ref().ok().map(|up| up.caller.cfa);
+            stack.frames.push(Frame { pc, returns: returns && !trampoline, sp, cfa, kind, trust });
+            match up {
+                Ok(up) => (registers, returns, trust) = (up.caller.registers, up.returns, up.trust),
+                Err(end) => {
+                    stack.end = end;
+                    break;
+                }
+            }
+            if stack.frames.len().is_multiple_of(CANCEL_EVERY) && job.is_cancelled() {
+                break;
+            }
+        }
+        stack
+    }
+
+    fn step(&mut self, callee: &Registers, returns: bool, site: &Site) -> Result<Up, End> {
+        match &site.kind {
+            Kind::Tabled(row, module, place) => {
+                let tables = self.code.tables(*module, *place).ok_or(End::NoUnwindInfo)?;
+                match row.caller(tables, callee, &self.words) {
+                    Err(End::Bottom) => Err(End::Bottom),
+                    Err(end) => self.guess(callee, returns, site).ok_or(end),
+                    Ok(caller) => {
+                        let up = Up { caller, trust: Trust::Cfi, returns: !row.signal, switch: row.switches_stacks() };
+                        match self.check(callee, returns, &up) {
+                            Ok(()) => Ok(up),
+                            Err(end) => self.guess(callee, returns, site).ok_or(end),
+                        }
+                    }
+                }
+            }
+            Kind::Trampoline => {
+                let sp = callee.sp().ok_or(End::NoUnwindInfo)?;
+                let registers = signal::interrupted(callee.arch(), sp, &self.words).map_err(|_| End::NoMemory)?;
+                let cfa = registers.sp().unwrap_or(sp);
+                let up = Up { caller: Caller { registers, cfa }, trust: Trust::Context, returns: false, switch: true };
+                self.check(callee, returns, &up)?;
+                Ok(up)
+            }
+            Kind::Outermost => Err(End::Bottom),
+            Kind::Bare => self.guess(callee, returns, site).ok_or_else(|| self.why(callee)),
+            Kind::Wild => {
+                let called = if returns { None } else { self.called_wild(callee) };
+                called.or_else(|| self.guess(callee, returns, site)).ok_or_else(|| self.why(callee))
+            }
+        }
+    }
+
+    /// Whether a step leads somewhere: into code, and up the stack.
+    fn check(&mut self, callee: &Registers, returns: bool, up: &Up) -> Result<(), End> {
+        let (Some(pc), Some(sp)) = (up.caller.registers.pc(), up.caller.registers.sp()) else {
+            return Err(End::NoUnwindInfo);
+        };
+        // Interrupted code may stand anywhere: that may be why it was interrupted.
+        if up.returns && matches!(self.code.site(pc, true).kind, Kind::Wild) {
+            return Err(End::NoUnwindInfo);
+        }
+        if up.switch {
+            let fresh = self.switches.len() < MAX_SWITCHES && self.switches.insert((pc, sp));
+            return if fresh { Ok(()) } else { Err(End::Loop) };
+        }
+        let from = callee.sp().ok_or(End::NoUnwindInfo)?;
+        // A leaf of aarch64 uses no stack; a function that called another does.
+        let rises = sp > from || (sp == from && !returns && callee.arch() == Arch::Aarch64);
+        if rises { Ok(()) } else { Err(End::Loop) }
+    }
+
+    /// The caller by weaker methods.
+    fn guess(&mut self, registers: &Registers, returns: bool, site: &Site) -> Option<Up> {
+        let callee = Callee { registers, returns, site };
+        let (caller, trust) = match scan::derived(self.code, &self.words, &callee) {
+            Some(caller) => (caller, Trust::Scan),
+            None if self.searches < MAX_SEARCHES => {
+                self.searches = self.searches.saturating_add(1);
+                scan::search(self.code, &self.words, &callee)?
+            }
+            None => return None,
+        };
+        let up = Up { caller, trust, returns: true, switch: false };
+        self.check(registers, returns, &up).is_ok().then_some(up)
+    }
+
+    /// The caller of something that is no code: the call has pushed its return address, nothing has happened since.
+    fn called_wild(&self, callee: &Registers) -> Option<Up> {
+        let arch = callee.arch();
+        let sp = callee.sp()?;
+        let (pc, cfa) = match arch {
+            Arch::X86_64 => (self.words.get(sp).ok()?, sp.plus(8)?),
+            Arch::Aarch64 => (without_signature(arch, callee.get(Register(30))?), sp),
+        };
+        if !matches!(self.code.before(Addr(pc)), Before::Call(_)) {
+            return None;
+        }
+        let mut registers = callee.clone();
+        registers.keep(preserved(arch));
+        registers.set(arch.instruction_pointer(), pc);
+        registers.set(arch.stack_pointer(), cfa.0);
+        Some(Up { caller: Caller { registers, cfa }, trust: Trust::Scan, returns: true, switch: false })
+    }
+
+    fn why(&self, callee: &Registers) -> End {
+        match callee.sp() {
+            Some(sp) if self.words.get(sp).is_err() => End::NoMemory,
+            _ => End::NoUnwindInfo,
+        }
+    }
+}
