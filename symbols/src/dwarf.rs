@@ -1,14 +1,27 @@
-//! Functions, inlined calls and source lines of a module, from its DWARF.
+//! Functions, inlined calls and source lines of a module, from its DWARF (versions 2 to 5).
+//!
+//! gimli reads the bytes; this module decides what to read and when: unit headers at first, a unit's functions and lines when an address
+//! falls into it, a function's inlined calls each time. Nothing recurses as deep as the file says, and several threads may ask at once.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod calls;
+mod file;
+mod lines;
+mod names;
+mod sections;
+mod unit;
 
-use gimli::{EndianSlice, RunTimeEndian, SectionId};
+use std::sync::Arc;
+
+use gimli::UnitOffset;
 use self_cell::self_cell;
 
-use crate::{Elf, Error, FileBytes, Svma, demangle};
-
-/// Inlined calls at one address beyond this many are not expanded.
-const MAX_INLINED: usize = 256;
+use self::calls::inlined_calls;
+use self::file::{File, Place};
+use self::lines::{Position, file_path};
+use self::names::{Name, name_of};
+use self::sections::Sections;
+use self::unit::Unit;
+use crate::{Elf, Error, Svma};
 
 /// One function at an address: the physical one, or one inlined into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,24 +34,27 @@ pub struct SourceFrame {
     pub line: Option<u32>,
     /// The column in it, from 1.
     pub column: Option<u32>,
-    /// Where the physical function starts.
+    /// Where the physical function starts; for a part that the compiler moved away, where that part starts.
     pub start: Option<Svma>,
 }
 
-/// The sections are kept as they are in the file, compressed ones in memory.
-struct Sections {
-    little_endian: bool,
-    bytes: Vec<(SectionId, FileBytes)>,
+/// What DWARF says of one frame, and whether the name is the one that the linker knows.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Described {
+    pub(crate) frame: SourceFrame,
+    pub(crate) has_linkage_name: bool,
 }
 
-type Reader<'a> = EndianSlice<'a, RunTimeEndian>;
-type Context<'a> = Mutex<addr2line::Context<Reader<'a>>>;
+struct Files {
+    main: Sections,
+    supplementary: Option<Sections>,
+}
 
 self_cell!(
     struct Held {
-        owner: Sections,
+        owner: Files,
         #[not_covariant]
-        dependent: Context,
+        dependent: File,
     }
 );
 
@@ -48,72 +64,79 @@ pub(crate) struct Dwarf {
 }
 
 impl Dwarf {
-    /// Reads the list of units; functions and lines are read when an address of their unit is asked for. `None` where the file has no
-    /// `.debug_info`.
-    pub(crate) fn new(file: &Elf) -> Result<Option<Dwarf>, Error> {
+    /// Reads the list of units. `None` where the file has no `.debug_info`. `supplementary` is the file that `dwz` made.
+    pub(crate) fn new(file: &Elf, supplementary: Option<&Elf>) -> Result<Option<Dwarf>, Error> {
         if !file.has_debug_info() {
             return Ok(None);
         }
-        let held = Held::try_new(Sections::read(file)?, |sections| {
-            let dwarf = gimli::Dwarf::load(|id| Ok::<_, gimli::Error>(sections.reader(id)))?;
-            Ok::<_, Error>(Mutex::new(addr2line::Context::from_dwarf(dwarf)?))
-        })?;
+        let supplementary = supplementary.map(Sections::of_module).transpose()?;
+        let files = Files { main: Sections::of_module(file)?, supplementary };
+        let held = Held::try_new(files, |files| File::new(&files.main, files.supplementary.as_ref()))?;
         Ok(Some(Dwarf { held }))
     }
 
-    /// What the source has at `at`, innermost first.
-    pub(crate) fn frames(&self, at: Svma) -> Result<Vec<SourceFrame>, Error> {
-        self.held.with_dependent(|_, context| {
-            let context = context.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut found = context.find_frames(at.0).skip_all_loads()?;
-            let mut frames = Vec::new();
-            while frames.len() < MAX_INLINED
-                && let Some(frame) = found.next()?
-            {
-                let raw = frame.function.as_ref().map(|name| name.raw_name()).transpose()?;
-                let place = frame.location.as_ref();
-                frames.push(SourceFrame {
-                    function: raw.map(|raw| demangle(&raw).into()),
-                    file: place.and_then(|place| place.file).map(Arc::from),
-                    line: place.and_then(|place| place.line),
-                    column: place.and_then(|place| place.column).filter(|column| *column > 0),
-                    start: None,
-                });
+    /// What the source has at `at`, innermost first; empty where the DWARF says nothing.
+    pub(crate) fn frames(&self, at: Svma) -> Result<Vec<Described>, Error> {
+        self.held.with_dependent(|_, file| {
+            let mut only_line = Vec::new();
+            for unit in file.units_at(at.0) {
+                let position = unit.lines(file)?.and_then(|lines| lines.position(at.0));
+                let function = unit.index(file)?.functions.containing(at.0).next();
+                match (function, position) {
+                    (Some(range), _) => {
+                        let start = Svma(crate::intervals::Span::start(range));
+                        return expand(file, unit, range.function, position, at, start);
+                    }
+                    (None, Some(position)) if only_line.is_empty() => {
+                        only_line.push(described(file, unit, None, Some(position), None)?);
+                    }
+                    _ => {}
+                }
             }
-            Ok(frames)
+            Ok(only_line)
         })
     }
 }
 
-impl Sections {
-    fn read(file: &Elf) -> Result<Sections, Error> {
-        let mut bytes = Vec::new();
-        for id in WANTED {
-            if let Some(section) = file.section(id.name())? {
-                bytes.push((id, section.bytes));
-            }
-        }
-        Ok(Sections { little_endian: file.is_little_endian(), bytes })
+/// The frames of a function: an inlined one is at the position of what is inside it, its caller at the position of the call.
+fn expand<'a>(
+    file: &File<'a>,
+    unit: &Unit<'a>,
+    function: UnitOffset,
+    position: Option<Position>,
+    at: Svma,
+    start: Svma,
+) -> Result<Vec<Described>, Error> {
+    let calls = inlined_calls(unit.parsed(file)?, function, at.0)?;
+    let mut frames = Vec::with_capacity(calls.len().saturating_add(1));
+    let mut position = position;
+    for call in calls.iter().rev() {
+        frames.push(described(file, unit, Some(call.entry), position, Some(start))?);
+        position = Some(call.call);
     }
-
-    fn reader(&self, id: SectionId) -> Reader<'_> {
-        let endian = if self.little_endian { RunTimeEndian::Little } else { RunTimeEndian::Big };
-        let bytes = self.bytes.iter().find(|(found, _)| *found == id).map_or(&[][..], |(_, bytes)| bytes);
-        EndianSlice::new(bytes, endian)
-    }
+    frames.push(described(file, unit, Some(function), position, Some(start))?);
+    Ok(frames)
 }
 
-/// The sections that names and lines need.
-const WANTED: [SectionId; 11] = [
-    SectionId::DebugAbbrev,
-    SectionId::DebugAddr,
-    SectionId::DebugAranges,
-    SectionId::DebugInfo,
-    SectionId::DebugLine,
-    SectionId::DebugLineStr,
-    SectionId::DebugRanges,
-    SectionId::DebugRngLists,
-    SectionId::DebugStr,
-    SectionId::DebugStrOffsets,
-    SectionId::DebugTypes,
-];
+fn described<'a>(
+    file: &File<'a>,
+    unit: &Unit<'a>,
+    entry: Option<UnitOffset>,
+    position: Option<Position>,
+    start: Option<Svma>,
+) -> Result<Described, Error> {
+    let name = match entry {
+        Some(at) => name_of(Place { file, unit, at })?,
+        None => None,
+    };
+    let parsed = unit.parsed(file)?;
+    let path = position.and_then(|position| file_path(parsed, position.file?));
+    let frame = SourceFrame {
+        function: name.as_ref().map(|name| name.display().into()),
+        file: path.map(Arc::from),
+        line: position.and_then(|position| position.line),
+        column: position.and_then(|position| position.column),
+        start,
+    };
+    Ok(Described { frame, has_linkage_name: matches!(name, Some(Name::Linkage(_))) })
+}

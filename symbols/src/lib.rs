@@ -11,6 +11,7 @@ mod dwarf;
 mod elf;
 mod error;
 mod id;
+mod intervals;
 mod locate;
 mod map;
 mod module;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use object::elf;
 use rustc_hash::FxHashMap;
 
-use crate::dwarf::Dwarf;
+use crate::dwarf::{Described, Dwarf};
 use crate::table::SymbolTable;
 use crate::{Elf, Error, FileBytes, SourceFrame, Svma, Symbol, SymbolKind, decompress, demangle};
 
@@ -170,7 +170,7 @@ impl ModuleSymbols {
 
     fn dwarf(&self) -> Option<&Dwarf> {
         let dwarf = self.dwarf.get_or_init(|| match self.files().find(|file| file.has_debug_info()) {
-            Some(file) => Dwarf::new(file),
+            Some(file) => Dwarf::new(file, None),
             None => Ok(None),
         });
         dwarf.as_ref().ok()?.as_ref()
@@ -179,24 +179,16 @@ impl ModuleSymbols {
     fn resolve(&self, at: Svma) -> Vec<SourceFrame> {
         let symbol = self.function(at);
         // Damaged debug information of one address leaves its symbol.
-        let mut frames = self.dwarf().and_then(|dwarf| dwarf.frames(at).ok()).unwrap_or_default();
-        if frames.is_empty() && symbol.is_some() {
-            frames.push(SourceFrame::default());
+        let mut described = self.dwarf().and_then(|dwarf| dwarf.frames(at).ok()).unwrap_or_default();
+        if described.is_empty() && symbol.is_some() {
+            described.push(Described::default());
+        }
+        if let (Some(physical), Some(symbol)) = (described.last_mut(), &symbol) {
+            physical.name_by(symbol);
         }
         let start = symbol.as_ref().map(|symbol| symbol.svma);
-        frames.iter_mut().for_each(|frame| frame.start = start);
-        if let (Some(physical), Some(symbol)) = (frames.last_mut(), &symbol) {
-            let demangled = demangle(&symbol.name);
-            match &physical.function {
-                None => physical.function = Some(demangled.into()),
-                // A compiler gives names that are local to a file no linkage name in DWARF; the symbol has it.
-                Some(name) if demangled != *symbol.name && names_same(&demangled, name) => {
-                    physical.function = Some(without_clone(&demangled).into());
-                }
-                Some(_) => {}
-            }
-        }
-        frames
+        let frames = described.into_iter().map(|described| described.frame);
+        frames.map(|frame| SourceFrame { start: start.or(frame.start), ..frame }).collect()
     }
 
     fn remembered(&self) -> std::sync::MutexGuard<'_, FxHashMap<Svma, Arc<[SourceFrame]>>> {
@@ -204,10 +196,25 @@ impl ModuleSymbols {
     }
 }
 
-/// Whether a demangled name is that of the function which DWARF calls `plain`, without scope and parameters.
-fn names_same(demangled: &str, plain: &str) -> bool {
-    let base = plain.split('<').next().unwrap_or_default();
-    !base.is_empty() && !base.contains("::") && demangled.contains(base)
+impl Described {
+    /// Takes the symbol's name where DWARF has none, or only one without parameters: compilers give no linkage name to what is local
+    /// to a file.
+    fn name_by(&mut self, symbol: &Symbol) {
+        let demangled = demangle(&symbol.name);
+        match &self.frame.function {
+            None => self.frame.function = Some(demangled.into()),
+            Some(name) if !self.has_linkage_name && demangled != *symbol.name && names_same(&demangled, name) => {
+                self.frame.function = Some(without_clone(&demangled).into());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Whether a demangled name is that of the function which DWARF calls `scoped`: two functions folded into one have one symbol.
+fn names_same(demangled: &str, scoped: &str) -> bool {
+    let last = scoped.split('<').next().unwrap_or_default().rsplit("::").next().unwrap_or_default();
+    !last.is_empty() && demangled.contains(last)
 }
 
 /// Without the part that says which of a function's copies a symbol is: `f(int) [clone .constprop.0]`.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use object::elf;
 
 use crate::elf::{RawSymbol, RawSymbols, SectionHolds};
+use crate::intervals::{Intervals, MAX_STEPS_BACK, Span};
 use crate::{Elf, Svma};
 
 /// What a symbol names.
@@ -34,15 +35,12 @@ pub struct Symbol {
     pub kind: SymbolKind,
 }
 
-/// Looking for the symbol that holds an address steps back over at most this many that start before it.
-const MAX_STEPS_BACK: usize = 256;
-
 /// All symbols of a module, from any number of files.
 #[derive(Debug, Default)]
 pub(crate) struct SymbolTable {
     tables: Vec<Table>,
-    functions: Ranges,
-    objects: Ranges,
+    functions: Intervals<Entry>,
+    objects: Intervals<Entry>,
     others: Vec<Entry>,
     by_name: OnceLock<Vec<Entry>>,
 }
@@ -63,51 +61,38 @@ struct Entry {
     bind: u8,
 }
 
-/// Entries sorted by address, and for each the highest end of it and all before it.
-#[derive(Debug, Default)]
-struct Ranges {
-    entries: Vec<Entry>,
-    highest_end: Vec<Svma>,
-}
-
 impl SymbolTable {
     /// Merges the tables, the most complete first: among equal names at one address the first table's stays.
     pub(crate) fn new(sources: impl IntoIterator<Item = (Arc<Elf>, RawSymbols)>) -> SymbolTable {
-        let mut table = SymbolTable::default();
-        for (index, (file, symbols)) in (0u16..).zip(sources) {
+        let (mut functions, mut objects, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut tables = Vec::new();
+        for (table, (file, symbols)) in (0u16..).zip(sources) {
             for symbol in symbols.defined() {
                 let Some(kind) = kind(&file, symbol, &symbols) else { continue };
-                let entry = Entry {
-                    svma: symbol.svma,
-                    size: symbol.size,
-                    name: symbol.name,
-                    table: index,
-                    kind,
-                    bind: rank(symbol.bind),
-                };
+                let RawSymbol { svma, size, name, .. } = symbol;
+                let entry = Entry { svma, size, name, table, kind, bind: rank(symbol.bind) };
                 match kind {
-                    SymbolKind::Function => table.functions.entries.push(entry),
-                    SymbolKind::Object => table.objects.entries.push(entry),
-                    SymbolKind::ThreadLocal | SymbolKind::Other => table.others.push(entry),
+                    SymbolKind::Function => functions.push(entry),
+                    SymbolKind::Object => objects.push(entry),
+                    SymbolKind::ThreadLocal | SymbolKind::Other => others.push(entry),
                 }
             }
-            table.tables.push(Table { symbols, file });
+            tables.push(Table { symbols, file });
         }
-        table.functions.sort();
-        table.objects.sort();
-        table
+        let (functions, objects) = (Intervals::new(functions), Intervals::new(objects));
+        SymbolTable { tables, functions, objects, others, by_name: OnceLock::new() }
     }
 
     /// The function that holds `at`. A symbol with a size ends there; one without reaches to the next symbol of its section.
     pub(crate) fn function(&self, at: Svma) -> Option<Symbol> {
-        let sized = self.functions.containing(at).max_by_key(|entry| self.preference(entry));
+        let sized = self.functions.containing(at.0).max_by_key(|entry| self.preference(entry));
         let entry = sized.or_else(|| self.label_before(at))?;
         Some(self.symbol(entry))
     }
 
     /// The data symbol that holds `at`.
     pub(crate) fn object(&self, at: Svma) -> Option<Symbol> {
-        let entry = self.objects.containing(at).max_by_key(|entry| self.preference(entry))?;
+        let entry = self.objects.containing(at.0).max_by_key(|entry| self.preference(entry))?;
         Some(self.symbol(entry))
     }
 
@@ -130,8 +115,8 @@ impl SymbolTable {
     /// Every symbol of that kind, by address.
     pub(crate) fn of_kind(&self, kind: SymbolKind) -> impl Iterator<Item = Symbol> + '_ {
         let entries = match kind {
-            SymbolKind::Function => &self.functions.entries,
-            SymbolKind::Object => &self.objects.entries,
+            SymbolKind::Function => self.functions.all(),
+            SymbolKind::Object => self.objects.all(),
             SymbolKind::ThreadLocal | SymbolKind::Other => &self.others,
         };
         entries.iter().filter(move |entry| entry.kind == kind).map(|entry| self.symbol(entry))
@@ -139,7 +124,7 @@ impl SymbolTable {
 
     /// The closest symbol without a size before `at`, if no symbol that starts behind it and no section's end comes between.
     fn label_before(&self, at: Svma) -> Option<&Entry> {
-        let before = self.functions.starting_up_to(at);
+        let before = self.functions.starting_up_to(at.0);
         let closest = before.last()?;
         let same = before.iter().rev().take(MAX_STEPS_BACK).take_while(|entry| entry.svma == closest.svma);
         let entry = same.filter(|entry| entry.size == 0).max_by_key(|entry| self.preference(entry))?;
@@ -157,7 +142,7 @@ impl SymbolTable {
 
     fn by_name(&self) -> &[Entry] {
         self.by_name.get_or_init(|| {
-            let all = self.functions.entries.iter().chain(&self.objects.entries).chain(&self.others);
+            let all = self.functions.all().iter().chain(self.objects.all()).chain(&self.others);
             let mut sorted: Vec<Entry> = all.copied().collect();
             sorted.sort_by(|a, b| self.name(a).cmp(self.name(b)).then(a.svma.cmp(&b.svma)));
             sorted.dedup_by(|b, a| a.svma == b.svma && self.name(a) == self.name(b));
@@ -175,39 +160,13 @@ impl SymbolTable {
     }
 }
 
-impl Ranges {
-    fn sort(&mut self) {
-        self.entries.sort_by_key(|entry| (entry.svma, entry.size));
-        let mut highest = Svma(0);
-        self.highest_end = self
-            .entries
-            .iter()
-            .map(|entry| {
-                highest = highest.max(entry.end());
-                highest
-            })
-            .collect();
+impl Span for Entry {
+    fn start(&self) -> u64 {
+        self.svma.0
     }
 
-    fn starting_up_to(&self, at: Svma) -> &[Entry] {
-        let count = self.entries.partition_point(|entry| entry.svma <= at);
-        self.entries.get(..count).unwrap_or_default()
-    }
-
-    /// The entries whose size says that they hold `at`.
-    fn containing(&self, at: Svma) -> impl Iterator<Item = &Entry> {
-        let before = self.starting_up_to(at);
-        let with_end = before.iter().zip(&self.highest_end).rev().take(MAX_STEPS_BACK);
-        with_end
-            .take_while(move |(_, highest)| **highest > at)
-            .map(|(entry, _)| entry)
-            .filter(move |entry| at < entry.end())
-    }
-}
-
-impl Entry {
-    fn end(&self) -> Svma {
-        Svma(self.svma.0.saturating_add(self.size))
+    fn end(&self) -> u64 {
+        self.svma.0.saturating_add(self.size)
     }
 }
 

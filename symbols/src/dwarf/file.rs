@@ -1,0 +1,169 @@
+//! One file of DWARF: its units, and which of them covers an address.
+
+use std::sync::OnceLock;
+
+use gimli::{DebugInfoOffset, UnitOffset, UnitType};
+
+use super::sections::{Reader, Sections};
+use super::unit::Unit;
+use crate::Error;
+use crate::intervals::{Intervals, Span};
+
+/// Units beyond this many are not read (a large browser has 50,000).
+const MAX_UNITS: usize = 1 << 20;
+/// Address ranges of units beyond this many are not read.
+const MAX_UNIT_RANGES: usize = 8 << 20;
+
+/// The units of one file, in file order.
+pub(super) struct File<'a> {
+    pub(super) dwarf: gimli::Dwarf<Reader<'a>>,
+    pub(super) units: Vec<Unit<'a>>,
+    /// What `.debug_aranges` lists. Some compilers write none, or not for all units.
+    listed: Intervals<UnitRange>,
+    /// What the units themselves state; read when an address is not listed.
+    stated: OnceLock<Intervals<UnitRange>>,
+    /// The file with the entries that `dwz` moved out of several files.
+    pub(super) supplementary: Option<Box<File<'a>>>,
+}
+
+/// An entry of a file: its unit and where it is in it.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'f, 'a> {
+    pub(super) file: &'f File<'a>,
+    pub(super) unit: &'f Unit<'a>,
+    pub(super) at: UnitOffset,
+}
+
+#[derive(Debug)]
+struct UnitRange {
+    start: u64,
+    end: u64,
+    unit: u32,
+}
+
+impl<'a> File<'a> {
+    /// Reads the unit headers and `.debug_aranges`. Damage ends the list of units; what comes before it stays.
+    pub(super) fn new(sections: &'a Sections, supplementary: Option<&'a Sections>) -> Result<File<'a>, Error> {
+        let mut dwarf = gimli::Dwarf::load(|id| Ok::<_, gimli::Error>(sections.reader(id)))?;
+        let supplementary = match supplementary {
+            Some(sections) => {
+                dwarf.load_sup(|id| Ok::<_, gimli::Error>(sections.reader(id)))?;
+                Some(Box::new(File::new(sections, None)?))
+            }
+            None => None,
+        };
+        Ok(File::of(dwarf, supplementary))
+    }
+
+    fn of(mut dwarf: gimli::Dwarf<Reader<'a>>, supplementary: Option<Box<File<'a>>>) -> File<'a> {
+        // dwz lets hundreds of units share one table of abbreviations.
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+        let mut headers = dwarf.units();
+        let mut units = Vec::new();
+        while let Ok(Some(header)) = headers.next() {
+            if units.len() >= MAX_UNITS {
+                break;
+            }
+            if header.debug_info_offset().is_some() {
+                units.push(Unit::new(header));
+            }
+        }
+        let mut file = File { dwarf, units, listed: Intervals::default(), stated: OnceLock::new(), supplementary };
+        file.listed = Intervals::new(file.listed_ranges());
+        file
+    }
+
+    /// The units that may hold `at`, each once.
+    pub(super) fn units_at(&self, at: u64) -> Vec<&Unit<'a>> {
+        let mut found = self.units_in(&self.listed, at);
+        if found.is_empty() {
+            let stated = self.stated.get_or_init(|| Intervals::new(self.stated_ranges()));
+            found = self.units_in(stated, at);
+        }
+        found
+    }
+
+    /// The entry at an offset of `.debug_info`.
+    pub(super) fn place(&self, at: DebugInfoOffset) -> Option<Place<'_, 'a>> {
+        let before = self.units.partition_point(|unit| unit.start() <= at.0);
+        let unit = self.units.get(before.checked_sub(1)?)?;
+        Some(Place { file: self, unit, at: at.to_unit_offset(&unit.header)? })
+    }
+
+    fn units_in(&self, ranges: &Intervals<UnitRange>, at: u64) -> Vec<&Unit<'a>> {
+        let mut indexes: Vec<u32> = ranges.containing(at).map(|range| range.unit).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes.iter().filter_map(|index| self.units.get(usize::try_from(*index).ok()?)).collect()
+    }
+
+    fn listed_ranges(&self) -> Vec<UnitRange> {
+        let mut ranges = Vec::new();
+        let mut headers = self.dwarf.debug_aranges.headers();
+        while let Ok(Some(header)) = headers.next() {
+            let offset = header.debug_info_offset().0;
+            let Ok(index) = self.units.binary_search_by_key(&offset, Unit::start) else { continue };
+            let Ok(unit) = u32::try_from(index) else { continue };
+            let mut entries = header.entries();
+            // An entry whose range overflows is an error that does not end the list.
+            while let Some(entry) = entries.next().transpose() {
+                if ranges.len() >= MAX_UNIT_RANGES {
+                    return ranges;
+                }
+                if let Ok(entry) = entry
+                    && entry.address() != 0
+                {
+                    ranges.push(UnitRange { start: entry.range().begin, end: entry.range().end, unit });
+                }
+            }
+        }
+        ranges
+    }
+
+    fn stated_ranges(&self) -> Vec<UnitRange> {
+        let mut ranges = Vec::new();
+        for (index, unit) in (0u32..).zip(&self.units) {
+            // Partial units hold entries that others refer to, type units types.
+            if !matches!(unit.header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
+                continue;
+            }
+            let before = ranges.len();
+            let add = |start, end| ranges.push(UnitRange { start, end, unit: index });
+            // A unit that cannot be read has no ranges; the others' stay.
+            let _ = unit.stated_ranges(self, MAX_UNIT_RANGES.saturating_sub(before), add);
+        }
+        ranges
+    }
+}
+
+impl<'f, 'a> Place<'f, 'a> {
+    /// The unit, parsed.
+    pub(super) fn parsed(&self) -> Result<gimli::UnitRef<'f, Reader<'a>>, Error> {
+        self.unit.parsed(self.file)
+    }
+
+    /// Another entry of the same unit.
+    pub(super) fn with(&self, at: UnitOffset) -> Place<'f, 'a> {
+        Place { at, ..*self }
+    }
+
+    /// The entry that an attribute of this one refers to, in this unit, another one, or the supplementary file.
+    pub(super) fn follow(&self, reference: gimli::AttributeValue<Reader<'a>>) -> Option<Place<'f, 'a>> {
+        match reference {
+            gimli::AttributeValue::UnitRef(at) => Some(self.with(at)),
+            gimli::AttributeValue::DebugInfoRef(at) => self.file.place(at),
+            gimli::AttributeValue::DebugInfoRefSup(at) => self.file.supplementary.as_deref()?.place(at),
+            _ => None,
+        }
+    }
+}
+
+impl Span for UnitRange {
+    fn start(&self) -> u64 {
+        self.start
+    }
+
+    fn end(&self) -> u64 {
+        self.end
+    }
+}

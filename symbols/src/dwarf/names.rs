@@ -1,0 +1,140 @@
+//! What an entry is called: its linkage name, or its name within its scope.
+
+use gimli::{AttributeValue, DwTag};
+
+use super::file::Place;
+use super::sections::Reader;
+use crate::{Error, demangle};
+
+/// An entry refers to its declaration, that to another: no longer chains are followed. Real ones have three links.
+const MAX_LINKS: usize = 16;
+/// Scopes around an entry beyond this many are left out.
+const MAX_SCOPES: usize = 64;
+/// A scope can be a function, which has a scope: no deeper nesting is followed.
+const MAX_NESTING: usize = 8;
+/// No longer name is built.
+const MAX_NAME: usize = 16 << 10;
+
+/// The name of a function or variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    /// The name that the linker knows, not demangled.
+    Linkage(String),
+    /// Names joined from the outermost scope inwards. Files give no linkage name to what only they see, nor to C.
+    Scoped(String),
+}
+
+impl Name {
+    /// As the source has it.
+    pub(super) fn display(&self) -> String {
+        match self {
+            Name::Linkage(raw) => demangle(raw).into_owned(),
+            Name::Scoped(name) => name.clone(),
+        }
+    }
+}
+
+/// The name of the entry at `place`; `None` where it has none.
+pub(super) fn name_of(place: Place<'_, '_>) -> Result<Option<Name>, Error> {
+    nested_name(place, MAX_NESTING)
+}
+
+fn nested_name(place: Place<'_, '_>, nesting: usize) -> Result<Option<Name>, Error> {
+    let found = Declared::of(place)?;
+    if let Some(raw) = found.linkage {
+        return Ok(Some(Name::Linkage(raw)));
+    }
+    let Some(name) = found.name else { return Ok(None) };
+    let mut full = scope(found.declaration, nesting)?;
+    full.push_str(&name);
+    Ok(Some(Name::Scoped(full)))
+}
+
+/// What the chain of declarations of an entry says.
+struct Declared<'f, 'a> {
+    linkage: Option<String>,
+    name: Option<String>,
+    tag: DwTag,
+    /// The last entry of the chain: it stands in the scope that the source wrote it in.
+    declaration: Place<'f, 'a>,
+}
+
+impl<'f, 'a> Declared<'f, 'a> {
+    /// Follows abstract origins and specifications until a linkage name, or to the end.
+    fn of(place: Place<'f, 'a>) -> Result<Declared<'f, 'a>, Error> {
+        let mut found = Declared { linkage: None, name: None, tag: gimli::DW_TAG_null, declaration: place };
+        for _ in 0..MAX_LINKS {
+            let next = found.read()?;
+            match next.and_then(|reference| found.declaration.follow(reference)) {
+                Some(place) if found.linkage.is_none() => found.declaration = place,
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads one entry; the reference to the next one, if there is one.
+    fn read(&mut self) -> Result<Option<AttributeValue<Reader<'a>>>, Error> {
+        let unit = self.declaration.parsed()?;
+        let mut entries = unit.entries_raw(Some(self.declaration.at))?;
+        let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(None) };
+        self.tag = abbreviation.tag();
+        let mut next = None;
+        for specification in abbreviation.attributes() {
+            let attribute = entries.read_attribute(*specification)?;
+            // A name that cannot be read is as good as none; the entry may have another.
+            let text = |value| unit.attr_string(value).ok().map(|text| text.to_string_lossy().into_owned());
+            match attribute.name() {
+                gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => self.linkage = text(attribute.value()),
+                gimli::DW_AT_name if self.name.is_none() => self.name = text(attribute.value()),
+                gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => next = Some(attribute.value()),
+                _ => {}
+            }
+        }
+        Ok(next)
+    }
+}
+
+/// The scopes around an entry, each followed by `::`.
+fn scope(place: Place<'_, '_>, nesting: usize) -> Result<String, Error> {
+    let index = place.unit.index(place.file)?;
+    if index.language.is_some_and(is_c) {
+        return Ok(String::new());
+    }
+    let mut parts: Vec<String> = Vec::new();
+    for around in index.scopes_around(place.at).take(MAX_SCOPES) {
+        let around = place.with(around);
+        let found = Declared::of(around)?;
+        if found.tag == gimli::DW_TAG_subprogram {
+            // Its name has its scope in it.
+            let name = match nesting.checked_sub(1) {
+                Some(nesting) => nested_name(around, nesting)?.map(|name| name.display()),
+                None => None,
+            };
+            parts.extend(name);
+            break;
+        }
+        parts.push(match found.name {
+            Some(name) => name,
+            None if found.tag == gimli::DW_TAG_namespace => "(anonymous namespace)".to_owned(),
+            None => "{unnamed}".to_owned(),
+        });
+    }
+    let mut text = String::new();
+    for part in parts.iter().rev().filter(|part| part.len() <= MAX_NAME) {
+        if text.len() > MAX_NAME {
+            break;
+        }
+        text.push_str(part);
+        text.push_str("::");
+    }
+    Ok(text)
+}
+
+/// Languages without scopes: a function inside another is named by itself.
+fn is_c(language: gimli::DwLang) -> bool {
+    matches!(
+        language,
+        gimli::DW_LANG_C89 | gimli::DW_LANG_C | gimli::DW_LANG_C99 | gimli::DW_LANG_C11 | gimli::DW_LANG_C17
+    )
+}
