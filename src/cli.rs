@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::commands::{Format, Outcome, Printed, Shell};
 use crate::error::Error;
 use crate::job::Job;
+use crate::log::Log;
 use crate::report::sanitize::sanitize;
 use crate::report::text::Style;
 use crate::session::Session;
@@ -165,8 +166,8 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
         crate::tui::open(dump, &reading.search())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let job = Job::default();
-    let session = match Session::open(dump, &reading.search(), &job) {
+    let log = Log::open(reading.log.as_deref(), reading.verbose)?;
+    let session = match Session::open(dump, &reading.search(), &Job::default()) {
         Ok(session) => Arc::new(session),
         Err(error) => {
             if reading.json {
@@ -176,7 +177,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
             return Err(error);
         }
     };
-    run(session, commands, reading, bare)
+    run(session, commands, reading, bare, log)
 }
 
 fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
@@ -186,13 +187,15 @@ fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
         crate::tui::browse(session)?;
         return Ok(ExitCode::SUCCESS);
     }
-    run(session, commands, reading, true)
+    let log = Log::open(reading.log.as_deref(), reading.verbose)?;
+    run(session, commands, reading, true, log)
 }
 
 /// Runs commands from `-c`; without any: `summary` where `bare`, else one a line from standard input.
-fn run(session: Arc<Session>, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
+fn run(session: Arc<Session>, commands: &[String], reading: &Reading, bare: bool, log: Log) -> Result<ExitCode, Error> {
+    log.opened(&session);
     let mut shell = Shell::new(session);
-    let mut runner = Runner { format: reading.format(), failed: false };
+    let mut runner = Runner { format: reading.format(), failed: false, log };
     if !reading.json {
         for problem in shell.session.problems() {
             complain("warning", &problem.to_string());
@@ -220,12 +223,14 @@ fn run(session: Arc<Session>, commands: &[String], reading: &Reading, bare: bool
 struct Runner {
     format: Format,
     failed: bool,
+    log: Log,
 }
 
 impl Runner {
     /// Runs and prints one command; false when the session ends.
     fn run(&mut self, shell: &mut Shell, line: &str) -> Result<bool, Error> {
         let result = shell.run(line, &Job::default());
+        self.log.line(&format!("ran {line}"));
         let Printed { out, warnings } = shell.print(line, &result, self.format);
         print(&out)?;
         for problem in warnings {

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod demo;
 pub mod error;
 pub mod job;
+pub mod log;
 pub mod model;
 pub mod report;
 pub mod runtimes;

@@ -1,0 +1,66 @@
+//! What is done, for `--log FILE` and `-v`: never on standard output, never on the screen of the terminal UI.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::report::sanitize::sanitize;
+use crate::session::Session;
+
+/// Where lines go: a file, standard error, both or nowhere.
+pub struct Log {
+    file: Option<Mutex<File>>,
+    verbose: bool,
+    begun: Instant,
+}
+
+impl Log {
+    /// Opens the log. The file is created and must not exist: mode 0600, no symbolic link is followed.
+    pub fn open(path: Option<&Path>, verbose: bool) -> Result<Log, Error> {
+        let file = path
+            .map(|path| {
+                let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+                created.map(Mutex::new).map_err(|source| Error::Io { path: path.to_owned(), source })
+            })
+            .transpose()?;
+        Ok(Log { file, verbose, begun: Instant::now() })
+    }
+
+    /// One line with the milliseconds since the start. A log that cannot be written is no reason to fail.
+    pub fn line(&self, text: &str) {
+        if self.file.is_none() && !self.verbose {
+            return;
+        }
+        let line = format!("{:8.1} ms  {}\n", self.begun.elapsed().as_secs_f64() * 1000.0, sanitize(text));
+        if let Some(mut file) = self.file.as_ref().and_then(|file| file.lock().ok()) {
+            let _ = file.write_all(line.as_bytes());
+        }
+        if self.verbose {
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
+    }
+
+    /// What opening found: the format, sizes, and each place where a module's file was looked for.
+    pub fn opened(&self, session: &Session) {
+        let capture = &session.target.capture;
+        self.line(&format!(
+            "opened {}: {}, {}, {} bytes, {} threads, {} modules",
+            session.path.display(),
+            capture.format,
+            capture.arch,
+            capture.file_size,
+            capture.threads.len(),
+            session.target.modules.len()
+        ));
+        for module in &session.target.modules {
+            for attempt in &module.code.attempts {
+                let name = module.file_name().unwrap_or("?");
+                self.line(&format!("{name}: {}: {}", attempt.path.display(), attempt.outcome));
+            }
+        }
+    }
+}
