@@ -57,6 +57,10 @@ pub struct Region {
     pub missing: Why,
 }
 
+/// How many mappings that start before an address are asked whether they hold it; mappings of a real process are
+/// disjoint, so that the last one answers.
+const OVERLAP_LOOKBACK: usize = 4;
+
 /// The target's address space.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
@@ -108,14 +112,21 @@ impl Memory {
     }
 
     /// Adds regions that the dump did not list (module mappings of a dump that records them elsewhere).
+    /// O((n + m) log n).
     pub fn add_regions(&mut self, added: impl IntoIterator<Item = Region>) {
-        let known = std::mem::take(&mut self.regions);
-        let mut all = known.clone();
-        all.extend(added.into_iter().filter(|region| {
-            region.start < region.end && !known.iter().any(|old| old.start < region.end && region.start < old.end)
-        }));
-        all.sort_by_key(|region| region.start);
-        self.regions = all;
+        let mut missing: Vec<Region> = added
+            .into_iter()
+            .filter(|region| region.start < region.end && self.overlapping(region.start, region.end).is_none())
+            .collect();
+        self.regions.append(&mut missing);
+        self.regions.sort_by_key(|region| region.start);
+    }
+
+    /// A mapping that shares an address with `start..end`. Mappings of a hostile dump may overlap each other: only the
+    /// few that start last before `end` are looked at.
+    fn overlapping(&self, start: Addr, end: Addr) -> Option<&Region> {
+        let after = self.regions.partition_point(|region| region.start < end);
+        self.regions.get(after.saturating_sub(OVERLAP_LOOKBACK)..after)?.iter().rev().find(|region| start < region.end)
     }
 
     /// Readable runs, ascending, disjoint.
@@ -130,9 +141,7 @@ impl Memory {
 
     /// The mapping that holds an address.
     pub fn region_at(&self, addr: Addr) -> Option<&Region> {
-        let after = self.regions.partition_point(|region| region.start <= addr);
-        // Regions of a hostile dump may overlap: look back a few.
-        self.regions.get(after.saturating_sub(4)..after)?.iter().rev().find(|region| addr < region.end)
+        self.overlapping(addr, addr.plus(1)?)
     }
 
     /// `len` bytes at `addr`, without a copy. Fails where any of them is missing, or the run crosses a segment's end.
