@@ -103,7 +103,12 @@ const CANNOT_OPEN: u8 = 3;
 
 impl Reading {
     fn search(&self) -> Search {
-        Search { sysroot: self.sysroot.clone(), exe: self.exe.clone(), directories: self.symbols.clone() }
+        Search {
+            sysroot: self.sysroot.clone(),
+            exe: self.exe.clone(),
+            directories: self.symbols.clone(),
+            opened: Vec::new(),
+        }
     }
 
     fn format(&self) -> Format {

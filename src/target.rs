@@ -19,6 +19,8 @@ pub struct Search {
     pub exe: Vec<PathBuf>,
     /// `--symbols`: directories.
     pub directories: Vec<PathBuf>,
+    /// Files that are open already; used where their build id is the module's.
+    pub opened: Vec<Arc<Elf>>,
 }
 
 /// A module with its files.
@@ -76,6 +78,7 @@ impl Target {
         let locator = Arc::new(Locator {
             sysroot: search.sysroot.clone(),
             exe: search.exe.clone(),
+            opened: search.opened.clone(),
             directories: search.directories.clone(),
             ..Locator::default()
         });

@@ -61,9 +61,27 @@ fn a_command_that_fails_does_not_stop_the_next() {
 #[test]
 fn aliases_answer_under_the_commands_own_name() {
     let dump = dump("deadlock", "glibc");
-    let output = dumpscope!("analyze", dump.core(), "-c", "clrthreads", "-c", "bt", "-c", "pstacks", "-c", "syncblk", "-c", "lm", "--json");
-    let names: Vec<String> =
-        output.expect_status(0).documents().iter().map(|line| line["command"].as_str().unwrap_or("?").to_owned()).collect();
+    let output = dumpscope!(
+        "analyze",
+        dump.core(),
+        "-c",
+        "clrthreads",
+        "-c",
+        "bt",
+        "-c",
+        "pstacks",
+        "-c",
+        "syncblk",
+        "-c",
+        "lm",
+        "--json"
+    );
+    let names: Vec<String> = output
+        .expect_status(0)
+        .documents()
+        .iter()
+        .map(|line| line["command"].as_str().unwrap_or("?").to_owned())
+        .collect();
     assert_eq!(names, ["threads", "stack", "parallelstacks", "locks", "modules"]);
 }
 
@@ -79,10 +97,14 @@ fn with_input(dump: &std::path::Path, input: &str, arguments: &[&str]) -> Output
 fn commands_are_read_from_standard_input_until_exit() {
     let dump = dump("deadlock", "glibc");
     let output = with_input(&dump.core(), "threads\n\nsetthread 1\nstack\nexit\nlocks\n", &["--json"]).expect_status(0);
-    let names: Vec<String> = output.documents().iter().map(|line| line["command"].as_str().unwrap_or("?").to_owned()).collect();
+    let names: Vec<String> =
+        output.documents().iter().map(|line| line["command"].as_str().unwrap_or("?").to_owned()).collect();
     assert_eq!(names, ["threads", "setthread", "stack"]);
     let documents = output.documents();
-    assert_eq!(documents[1]["data"]["tid"], documents[2]["data"]["threads"][0]["tid"], "stack speaks of the selected thread");
+    assert_eq!(
+        documents[1]["data"]["tid"], documents[2]["data"]["threads"][0]["tid"],
+        "stack speaks of the selected thread"
+    );
 }
 
 #[test]
@@ -115,7 +137,17 @@ fn without_a_terminal_the_bare_dump_prints_the_summary() {
 fn the_schema_describes_every_command_that_answers() {
     let output = dumpscope!("schema").expect_status(0);
     let schema: serde_json::Value = serde_json::from_str(&output.stdout).expect("the schema is JSON");
-    for command in ["summary", "threads", "stack", "parallelstacks", "locks", "printexception", "modules", "registers", "readmemory"] {
+    for command in [
+        "summary",
+        "threads",
+        "stack",
+        "parallelstacks",
+        "locks",
+        "printexception",
+        "modules",
+        "registers",
+        "readmemory",
+    ] {
         assert!(schema["$defs"][command].is_object(), "{command} is described");
     }
 }

@@ -82,7 +82,8 @@ fn program(dir: &Path, names: &[String]) -> PathBuf {
     source += "int main(void) { f0(); return depth; }\n";
     let (file, exe) = (dir.join("main.c"), dir.join("exe"));
     fs::write(&file, source).expect("the source can be written");
-    let built = Command::new("gcc").args(["-O1", "-o"]).arg(&exe).arg(&file).output().expect("needs gcc: apt-get install gcc");
+    let built =
+        Command::new("gcc").args(["-O1", "-o"]).arg(&exe).arg(&file).output().expect("needs gcc: apt-get install gcc");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     exe
 }
@@ -93,7 +94,10 @@ fn core_of(dir: &Path, exe: &Path, argument: &str) -> PathBuf {
     command.arg("-c").arg("ulimit -c unlimited; exec \"$0\" \"$1\"").arg(exe);
     command.arg(OsString::from_vec(argument.bytes().filter(|byte| *byte != 0).collect()));
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("/proc is mounted");
-    assert!(!pattern.starts_with('|') && !pattern.contains('/'), "cores go to '{pattern}': sysctl -w kernel.core_pattern=core");
+    assert!(
+        !pattern.starts_with('|') && !pattern.contains('/'),
+        "cores go to '{pattern}': sysctl -w kernel.core_pattern=core"
+    );
     command.current_dir(dir).env_clear().output().expect("sh runs");
     let core = fs::read_dir(dir)
         .expect("the folder is there")
@@ -121,8 +125,19 @@ fn check(what: &str, text: &str, colours: bool) {
     assert!(found.is_empty(), "{what}: {found:?} reached the output");
 }
 
-const COMMANDS: &[&str] =
-    &["summary", "threads", "stack --all", "parallelstacks", "locks", "printexception", "modules", "registers", "readmemory", "help", "bad\x1b[31m"];
+const COMMANDS: &[&str] = &[
+    "summary",
+    "threads",
+    "stack --all",
+    "parallelstacks",
+    "locks",
+    "printexception",
+    "modules",
+    "registers",
+    "readmemory",
+    "help",
+    "bad\x1b[31m",
+];
 
 fn ask(core: &Path, extra: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
@@ -156,7 +171,10 @@ fn hostile_symbols_reach_no_terminal() {
     let shown = frames.iter().filter_map(|frame| frame["function"].as_str());
     let (first, last) = (&names[0], &names[names.len() - 1]);
     let shown: Vec<&str> = shown.collect();
-    assert!(shown.contains(&first.as_str()) && shown.contains(&last.as_str()), "the names are whole in JSON: {shown:?}");
+    assert!(
+        shown.contains(&first.as_str()) && shown.contains(&last.as_str()),
+        "the names are whole in JSON: {shown:?}"
+    );
     fs::remove_dir_all(&dir).expect("the scratch folder is ours");
 }
 

@@ -20,6 +20,8 @@ use crate::{BuildId, Elf, Machine};
 pub struct Locator {
     /// Where the dumped machine's files are: recorded paths are looked up below it first.
     pub sysroot: Option<PathBuf>,
+    /// Files that are open already (built into the program, say); used only where the build id is theirs.
+    pub opened: Vec<Arc<Elf>>,
     /// Files that the user named: moved or deleted executables and libraries.
     pub exe: Vec<PathBuf>,
     /// Directories with symbol files, of any layout, or single files.
@@ -97,6 +99,7 @@ impl Default for Locator {
     fn default() -> Locator {
         Locator {
             sysroot: None,
+            opened: Vec::new(),
             exe: Vec::new(),
             directories: Vec::new(),
             debug_directories: vec![PathBuf::from("/usr/lib/debug")],
@@ -106,11 +109,16 @@ impl Default for Locator {
 }
 
 impl Locator {
-    /// The file with the module's code and unwind tables. Looked for in `exe`, below the sysroot, at the recorded path, in the
+    /// The file with the module's code and unwind tables. Looked for in `opened`, in `exe`, below the sysroot, at the recorded path, in the
     /// directories, in the debug directories' build id trees, in the caches.
     pub fn code(&self, wanted: &Wanted<'_>) -> Located {
         let mut search = Search::new(*wanted, Content::Code);
         let recorded = wanted.path.map(without_deleted_mark);
+        let opened = self.opened.iter().find(|elf| wanted.build_id.is_some() && elf.build_id() == wanted.build_id);
+        if let Some(elf) = opened {
+            let path = elf.path().map(Path::to_owned);
+            return Located { elf: Some(Arc::clone(elf)), path, verified: true, attempts: Vec::new() };
+        }
         for path in &self.exe {
             if search.named_by_user(path, recorded) {
                 return search.found;
