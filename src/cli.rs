@@ -177,7 +177,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
         Err(error) => {
             if reading.json {
                 let envelope = crate::report::json::Envelope::new("open", Err(&error), &[]);
-                print(&format!("{}\n", envelope.line()))?;
+                print(&format!("{}\n", envelope.line()?))?;
             }
             return Err(error);
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Problem, Tid};
-use crate::report::json::Envelope;
+use crate::report::json::{self, Envelope};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
 use crate::report::text::{self, Style};
 use crate::session::Session;
@@ -187,25 +187,8 @@ impl Shell {
 
     /// What a command prints: text for a person, or one line of JSON.
     pub fn print(&self, line: &str, result: &Result<Outcome, Error>, format: Format) -> Printed {
-        let opening = self.session.problems();
         match format {
-            Format::Json => {
-                let (data, mut problems) = match result {
-                    Ok(Outcome::Answer(answer)) => (answer.json(), answer.problems().to_vec()),
-                    Ok(Outcome::Text(_, data) | Outcome::Changed(_, data)) => (Ok(data.clone()), Vec::new()),
-                    Ok(Outcome::Exit) => return Printed::default(),
-                    Err(error) => {
-                        let envelope = Envelope::new(&canonical(line), Err(error), &opening).line();
-                        return Printed { out: envelope + "\n", warnings: Vec::new() };
-                    }
-                };
-                problems.splice(0..0, opening);
-                let out = match &data {
-                    Ok(data) => Envelope::new(&canonical(line), Ok(data.clone()), &problems).line(),
-                    Err(error) => Envelope::new(&canonical(line), Err(error), &problems).line(),
-                };
-                Printed { out: out + "\n", warnings: Vec::new() }
-            }
+            Format::Json => Printed { out: self.json(line, result), warnings: Vec::new() },
             Format::Text(style) => match result {
                 Ok(Outcome::Answer(answer)) => {
                     let section = answer.section();
@@ -216,6 +199,28 @@ impl Shell {
                 Ok(Outcome::Exit) | Err(_) => Printed::default(),
             },
         }
+    }
+}
+
+impl Shell {
+    /// One line; nothing for a command that ends the session.
+    fn json(&self, line: &str, result: &Result<Outcome, Error>) -> String {
+        let mut problems = self.session.problems();
+        let data = match result {
+            Ok(Outcome::Answer(answer)) => {
+                problems.extend_from_slice(answer.problems());
+                answer.json()
+            }
+            Ok(Outcome::Text(_, data) | Outcome::Changed(_, data)) => json::to_string(data),
+            Ok(Outcome::Exit) => return String::new(),
+            Err(_) => Ok(String::new()),
+        };
+        let command = canonical(line);
+        let result = match (result, &data) {
+            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+            (Ok(_), Ok(data)) => Ok(data.as_str()),
+        };
+        Envelope::new(&command, result, &problems).line().map_or_else(|error| format!("{error}\n"), |line| line + "\n")
     }
 }
 

@@ -1,5 +1,6 @@
 //! Answers as JSON: one line, one object a command, in the envelope that INTERFACE promises.
 
+use std::borrow::Cow;
 use std::io;
 
 use serde::Serialize;
@@ -11,16 +12,12 @@ use crate::model::Problem;
 /// Version of the envelope and of all data shapes. Additions keep it.
 pub const SCHEMA: u32 = 1;
 
-/// What one command prints.
-#[derive(Serialize)]
+/// What one command prints: the envelope around its data or its error. `data` is JSON already.
+#[derive(Clone, Copy)]
 pub struct Envelope<'a> {
-    schema: u32,
     command: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<serde_json::Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<Message>,
-    warnings: Vec<Message>,
+    result: Result<&'a str, &'a Error>,
+    problems: &'a [Problem],
 }
 
 #[derive(Serialize)]
@@ -31,28 +28,31 @@ struct Message {
 
 impl<'a> Envelope<'a> {
     /// The envelope of a command's result.
-    pub fn new(command: &'a str, result: Result<serde_json::Value, &Error>, problems: &[Problem]) -> Envelope<'a> {
-        let warnings =
-            problems.iter().map(|problem| Message { code: problem.code, message: problem.to_string() }).collect();
-        let (data, error) = match result {
-            Ok(data) => (Some(data), None),
-            Err(error) => (None, Some(Message { code: error.code(), message: error.to_string() })),
-        };
-        Envelope { schema: SCHEMA, command, data, error, warnings }
+    pub fn new(command: &'a str, result: Result<&'a str, &'a Error>, problems: &'a [Problem]) -> Envelope<'a> {
+        Envelope { command, result, problems }
     }
 
     /// One line of JSON without its newline; only printable characters stand in it unescaped.
-    pub fn line(&self) -> String {
-        let mut line = Vec::new();
-        let mut serializer = serde_json::Serializer::with_formatter(&mut line, Printable);
-        match self.serialize(&mut serializer) {
-            Ok(()) => String::from_utf8_lossy(&line).into_owned(),
-            Err(error) => format!(
-                "{{\"schema\":{SCHEMA},\"command\":\"\",\"error\":{{\"code\":\"bug\",\"message\":{:?}}}}}",
-                error.to_string()
-            ),
-        }
+    pub fn line(&self) -> Result<String, Error> {
+        let warning = |problem: &Problem| Message { code: problem.code, message: problem.to_string() };
+        let warnings = to_string(&self.problems.iter().map(warning).collect::<Vec<_>>())?;
+        let command = to_string(self.command)?;
+        let (key, value) = match self.result {
+            Ok(data) => ("data", Cow::Borrowed(data)),
+            Err(error) => ("error", to_string(&Message { code: error.code(), message: error.to_string() })?.into()),
+        };
+        Ok(format!(r#"{{"schema":{SCHEMA},"command":{command},"{key}":{value},"warnings":{warnings}}}"#))
     }
+}
+
+/// A value as compact JSON in which only printable characters stand unescaped.
+pub fn to_string<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    let mut text = Vec::new();
+    let failed = |error: &dyn std::fmt::Display| Error::Failed(format!("cannot serialise: {error}"));
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut text, Printable))
+        .map_err(|error| failed(&error))?;
+    String::from_utf8(text).map_err(|error| failed(&error))
 }
 
 /// Compact JSON whose strings escape what a terminal would obey: DEL, C1, bidi and invisible characters too, which
@@ -80,7 +80,8 @@ mod tests {
     #[test]
     fn what_a_terminal_would_obey_is_escaped_and_survives_a_round_trip() {
         let hostile = "\x1b]52;c;eA==\x07 \u{9b}31m \u{202e}abc \u{7f} 漢字 \u{e0001}";
-        let line = Envelope::new("threads", Ok(serde_json::json!({ "name": hostile })), &[]).line();
+        let data = to_string(&serde_json::json!({ "name": hostile })).unwrap();
+        let line = Envelope::new("threads", Ok(&data), &[]).line().unwrap();
         assert!(line.chars().all(crate::report::sanitize::is_plain), "{line}");
         let back: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(back["data"]["name"], hostile);
@@ -89,7 +90,7 @@ mod tests {
     #[test]
     fn a_failed_command_has_an_error_and_no_data() {
         let error = Error::Failed("no thread 7".to_owned());
-        let line = Envelope::new("stack", Err(&error), &[]).line();
+        let line = Envelope::new("stack", Err(&error), &[]).line().unwrap();
         assert_eq!(
             line,
             r#"{"schema":1,"command":"stack","error":{"code":"failed","message":"no thread 7"},"warnings":[]}"#

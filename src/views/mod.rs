@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Problem, Tid};
+use crate::report::json;
 use crate::report::section::Section;
 use crate::session::Session;
 
@@ -99,7 +100,7 @@ pub trait Answer: Send + Sync {
     /// For text, HTML and the terminal.
     fn section(&self) -> Section;
     /// For `--json`: raw units, full names.
-    fn json(&self) -> Result<serde_json::Value, Error>;
+    fn json(&self) -> Result<String, Error>;
     /// What is missing from the answer.
     fn problems(&self) -> &[Problem];
 }
@@ -125,8 +126,8 @@ impl<T: Draw> Answer for Answered<T> {
         section
     }
 
-    fn json(&self) -> Result<serde_json::Value, Error> {
-        serde_json::to_value(&self.data).map_err(|error| Error::Failed(format!("cannot serialise: {error}")))
+    fn json(&self) -> Result<String, Error> {
+        json::to_string(&self.data)
     }
 
     fn problems(&self) -> &[Problem] {
