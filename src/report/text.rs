@@ -1,7 +1,12 @@
 //! Sections as text: aligned columns, names shortened for the eye, colour where asked for.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr;
 
 use super::sanitize::sanitize;
@@ -17,13 +22,52 @@ pub struct Style {
 /// Widest column of a table; longer values run over and push what follows.
 const MAX_COLUMN: usize = 72;
 
+/// Functions' names shortened for display, each once: a name recurs in thousands of frames.
+#[derive(Default)]
+struct ShortNames(RefCell<FxHashMap<Arc<str>, Rc<str>>>);
+
+impl ShortNames {
+    /// A cell's value as text on one line, safe for a terminal.
+    fn text<'a>(&self, cell: &'a Cell) -> Text<'a> {
+        match &cell.value {
+            Value::Function(name) => {
+                let known = self.0.borrow().get(name).cloned();
+                Text::Short(known.unwrap_or_else(|| {
+                    let short: Rc<str> = cell_text(cell).into();
+                    self.0.borrow_mut().insert(Arc::clone(name), Rc::clone(&short));
+                    short
+                }))
+            }
+            _ => Text::Plain(cell_text(cell)),
+        }
+    }
+}
+
+/// A cell's text: shared with other cells, or its own.
+enum Text<'a> {
+    Short(Rc<str>),
+    Plain(Cow<'a, str>),
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Short(text) => text,
+            Text::Plain(text) => text,
+        }
+    }
+}
+
 /// The section as text, each line ended by a newline.
 pub fn print(section: &Section, style: Style) -> String {
     let mut out = String::new();
+    let names = ShortNames::default();
     for body in &section.bodies {
         match body {
             Body::Heading(title) => {
-                out.push_str(&paint(&sanitize(title), Tone::Strong, style));
+                push(&mut out, &sanitize(title), Tone::Strong, style);
                 out.push('\n');
             }
             Body::Lines(rows) => rows.iter().for_each(|row| line(&mut out, "", row, style)),
@@ -33,7 +77,7 @@ pub fn print(section: &Section, style: Style) -> String {
                     line(&mut out, &format!("{label:widest$}  "), row, style);
                 }
             }
-            Body::Table(rows) => table(&mut out, rows, style),
+            Body::Table(rows) => table(&mut out, rows, &names, style),
             Body::Tree(nodes) => tree(&mut out, nodes, style),
         }
     }
@@ -87,35 +131,46 @@ fn line(out: &mut String, before: &str, row: &Row, style: Style) {
             out.push(' ');
         }
         first = false;
-        out.push_str(&paint(&text, cell.tone, style));
+        push(out, &text, cell.tone, style);
     }
     end_line(out, start);
 }
 
-fn table(out: &mut String, table: &Table, style: Style) {
+fn table(out: &mut String, table: &Table, names: &ShortNames, style: Style) {
     if table.rows.is_empty() {
         return;
     }
-    let texts: Vec<Vec<Cow<'_, str>>> =
-        table.rows.iter().map(|row| row.cells.iter().map(cell_text).collect()).collect();
+    let texts: Vec<Vec<(Text<'_>, usize)>> = table
+        .rows
+        .iter()
+        .map(|row| {
+            let texts = row.cells.iter().map(|cell| names.text(cell));
+            texts
+                .map(|text| {
+                    let width = text.width();
+                    (text, width)
+                })
+                .collect()
+        })
+        .collect();
     let widths: Vec<usize> = table
         .columns
         .iter()
         .enumerate()
         .map(|(at, column)| {
-            let cells = texts.iter().filter_map(|row| row.get(at)).map(|text| text.width().min(MAX_COLUMN));
+            let cells = texts.iter().filter_map(|row| row.get(at)).map(|(_, width)| (*width).min(MAX_COLUMN));
             cells.max().unwrap_or(0).max(column.title.width())
         })
         .collect();
     let start = out.len();
     for (column, width) in table.columns.iter().zip(&widths) {
-        pad(out, column.title, *width, column, Tone::Dim, style);
+        pad(out, (column.title, column.title.width()), *width, column, Tone::Dim, style);
     }
     end_line(out, start);
     for (row, cells) in table.rows.iter().zip(&texts) {
         let start = out.len();
-        for (((column, width), cell), text) in table.columns.iter().zip(&widths).zip(&row.cells).zip(cells) {
-            pad(out, text, *width, column, cell.tone, style);
+        for (((column, width), cell), (text, shown)) in table.columns.iter().zip(&widths).zip(&row.cells).zip(cells) {
+            pad(out, (text, *shown), *width, column, cell.tone, style);
         }
         end_line(out, start);
     }
@@ -129,12 +184,13 @@ fn end_line(out: &mut String, start: usize) {
     out.push('\n');
 }
 
-fn pad(out: &mut String, text: &str, width: usize, column: &Column, tone: Tone, style: Style) {
-    let blanks = width.saturating_sub(text.width());
+/// Appends a text of known display width, filled up to `width`.
+fn pad(out: &mut String, (text, shown): (&str, usize), width: usize, column: &Column, tone: Tone, style: Style) {
+    let blanks = width.saturating_sub(shown);
     if column.align == Align::Right {
         out.extend(std::iter::repeat_n(' ', blanks));
     }
-    out.push_str(&paint(text, tone, style));
+    push(out, text, tone, style);
     if column.align == Align::Left {
         out.extend(std::iter::repeat_n(' ', blanks));
     }
@@ -159,7 +215,7 @@ fn tree(out: &mut String, nodes: &[Node], style: Style) {
         let mut cells = node.row.cells.iter();
         let count = cells.next().map(cell_text).unwrap_or_default();
         let start = out.len();
-        out.push_str(&paint(&format!("{count:>5} "), Tone::Strong, style));
+        push(out, &format!("{count:>5} "), Tone::Strong, style);
         for bar in bars.iter().skip(1) {
             out.push_str(if *bar { "│ " } else { "  " });
         }
@@ -173,27 +229,37 @@ fn tree(out: &mut String, nodes: &[Node], style: Style) {
                 let is_tids = part.cells.len() == 1 && part.cells.iter().all(|cell| cell.tone == Tone::Link);
                 out.push_str(if is_tids { "  " } else { " ▸ " });
             }
-            let texts: Vec<String> = part.cells.iter().map(|cell| paint(&cell_text(cell), cell.tone, style)).collect();
-            out.push_str(&texts.join(" "));
+            for (at, cell) in part.cells.iter().enumerate() {
+                if at > 0 {
+                    out.push(' ');
+                }
+                push(out, &cell_text(cell), cell.tone, style);
+            }
         }
         end_line(out, start);
         bars.push(*follow);
     }
 }
 
-/// Text in a tone's colour.
+/// Appends a text in its tone's colour.
 // Source: ECMA-48 SGR: 1 bold, 2 faint, 31 red, 33 yellow, 36 cyan, 0 reset.
-fn paint(text: &str, tone: Tone, style: Style) -> String {
+fn push(out: &mut String, text: &str, tone: Tone, style: Style) {
     let code = match tone {
-        _ if !style.color || text.is_empty() => return text.to_owned(),
-        Tone::Plain => return text.to_owned(),
         Tone::Bad => "31;1",
         Tone::Guess => "33",
         Tone::Link => "36",
         Tone::Dim => "2",
         Tone::Strong => "1",
+        Tone::Plain => "",
     };
-    format!("\x1b[{code}m{text}\x1b[0m")
+    if !style.color || text.is_empty() || code.is_empty() {
+        return out.push_str(text);
+    }
+    out.push_str("\x1b[");
+    out.push_str(code);
+    out.push('m');
+    out.push_str(text);
+    out.push_str("\x1b[0m");
 }
 
 #[cfg(test)]
