@@ -12,8 +12,7 @@ use crate::capture;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, FrameKind, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread,
-    Tid,
+    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
@@ -123,7 +122,7 @@ impl Session {
 
     /// A stack with names: inlined calls expanded, innermost first.
     pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
-        name_frames(&self.target, stack)
+        self.target.named(stack)
     }
 
     /// The unwinder over this target.
@@ -232,48 +231,4 @@ fn best_source(sources: &[SymbolSource]) -> &'static str {
 
 fn attempt_words(attempt: &Attempt) -> String {
     format!("{}: {}", attempt.path.display(), attempt.outcome)
-}
-
-/// Names a walked stack: inlined calls expanded, innermost first.
-pub fn name_frames(target: &Target, stack: &Stack) -> Vec<NamedFrame> {
-    let mut named: Vec<NamedFrame> = Vec::with_capacity(stack.frames.len());
-    for frame in &stack.frames {
-        let name = target.name(frame.lookup());
-        let blank = NamedFrame {
-            index: named.len(),
-            pc: frame.pc,
-            sp: frame.sp,
-            kind: frame.kind,
-            trust: frame.trust,
-            module: name.as_ref().and_then(|name| name.module_name.clone()),
-            function: None,
-            offset: None,
-            file: None,
-            line: None,
-        };
-        let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
-        let Some((physical, inlined)) = parts.split_last() else {
-            named.push(blank);
-            continue;
-        };
-        for part in inlined {
-            named.push(NamedFrame {
-                index: named.len(),
-                kind: FrameKind::Inline,
-                function: part.function.clone(),
-                file: part.file.clone(),
-                line: part.line,
-                ..blank.clone()
-            });
-        }
-        named.push(NamedFrame {
-            index: named.len(),
-            function: physical.function.clone(),
-            offset: physical.start.and_then(|start| frame.pc.since(start)),
-            file: physical.file.clone(),
-            line: physical.line,
-            ..blank
-        });
-    }
-    named
 }

@@ -8,7 +8,7 @@ use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome,
 
 use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment};
 use crate::job::Job;
-use crate::model::{Addr, Arch, Problem, Subject, Why};
+use crate::model::{Addr, Arch, FrameKind, NamedFrame, Problem, Stack, Subject, Why};
 
 /// Where files are looked for: the options that every reading invocation shares.
 #[derive(Clone, Debug, Default)]
@@ -137,6 +137,50 @@ impl Target {
         });
         self.names.write().unwrap_or_else(PoisonError::into_inner).insert(lookup, name.clone());
         name
+    }
+
+    /// Names a walked stack: inlined calls expanded, innermost first.
+    pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
+        let mut named: Vec<NamedFrame> = Vec::with_capacity(stack.frames.len());
+        for frame in &stack.frames {
+            let name = self.name(frame.lookup());
+            let blank = NamedFrame {
+                index: named.len(),
+                pc: frame.pc,
+                sp: frame.sp,
+                kind: frame.kind,
+                trust: frame.trust,
+                module: name.as_ref().and_then(|name| name.module_name.clone()),
+                function: None,
+                offset: None,
+                file: None,
+                line: None,
+            };
+            let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
+            let Some((physical, inlined)) = parts.split_last() else {
+                named.push(blank);
+                continue;
+            };
+            for part in inlined {
+                named.push(NamedFrame {
+                    index: named.len(),
+                    kind: FrameKind::Inline,
+                    function: part.function.clone(),
+                    file: part.file.clone(),
+                    line: part.line,
+                    ..blank.clone()
+                });
+            }
+            named.push(NamedFrame {
+                index: named.len(),
+                function: physical.function.clone(),
+                offset: physical.start.and_then(|start| frame.pc.since(start)),
+                file: physical.file.clone(),
+                line: physical.line,
+                ..blank
+            });
+        }
+        named
     }
 
     /// The raw (mangled) name of the physical function at `lookup`, from ELF symbols; cheaper than [`Target::name`].
