@@ -1,9 +1,12 @@
 //! Exceptions and what else ends a process.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Addr, Known, NamedFrame, Tid};
+use super::fault::{Fault, or_null};
+use super::{Addr, FatalSignal, Known, NamedFrame, Tid};
 
 /// What kind of thing was thrown or happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
@@ -42,4 +45,116 @@ pub struct Exception {
     pub frames: Vec<NamedFrame>,
     /// Nested exception.
     pub inner: Option<Box<Exception>>,
+    /// What only its kind has.
+    pub detail: Detail,
+}
+
+/// What only one kind of exception has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Detail {
+    /// Nothing more is known.
+    Nothing,
+    /// A signal.
+    Signal {
+        /// As the dump records it.
+        signal: FatalSignal,
+        /// What the processor was doing; null for a signal that someone sent, or that is no fault of memory.
+        fault: Option<Box<Fault>>,
+    },
+    /// A C++ exception.
+    Cxx {
+        /// How far it has come.
+        phase: Phase,
+        /// Why the program ended because of it; null where it did not.
+        ended: Option<Termination>,
+    },
+    /// A failed `assert`.
+    Assertion {
+        /// The condition as written.
+        expression: String,
+        /// Where it stands.
+        place: SourcePlace,
+    },
+    /// A Rust panic.
+    Panic {
+        /// Where it was raised; null when it was not found.
+        #[serde(serialize_with = "or_null")]
+        #[schemars(with = "Option<SourcePlace>")]
+        place: Known<SourcePlace>,
+    },
+    /// `std::terminate` without an exception.
+    Terminate {
+        /// Why.
+        reason: Termination,
+    },
+}
+
+/// How far a C++ exception has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Nobody catches it.
+    Uncaught,
+    /// Thrown, on its way to a handler.
+    InFlight,
+    /// In a handler that has not ended.
+    Caught,
+}
+
+/// Why `std::terminate` was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Termination {
+    /// No handler for an exception.
+    Uncaught,
+    /// An exception wanted to leave a `noexcept` function, or a destructor while another was in flight.
+    Noexcept,
+    /// A `std::thread` was destroyed, or assigned to, while joinable.
+    JoinableThread,
+    /// `throw;` without an exception.
+    NothingToRethrow,
+    /// A pure virtual function was called.
+    PureVirtual,
+    /// A deleted virtual function was called.
+    DeletedVirtual,
+    /// Someone called `std::terminate`.
+    Called,
+}
+
+/// A place in source, as the program itself recorded it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+pub struct SourcePlace {
+    /// File as the compiler recorded it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1; null where it is not recorded.
+    pub column: Option<u32>,
+    /// Function; null where it is not recorded.
+    pub function: Option<String>,
+}
+
+impl fmt::Display for Termination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Termination::Uncaught => "no handler for the exception",
+            Termination::Noexcept => "the exception wanted to leave a noexcept function",
+            Termination::JoinableThread => "a std::thread was destroyed while joinable",
+            Termination::NothingToRethrow => "throw without an active exception",
+            Termination::PureVirtual => "pure virtual method called",
+            Termination::DeletedVirtual => "deleted virtual method called",
+            Termination::Called => "std::terminate was called without an active exception",
+        })
+    }
+}
+
+impl fmt::Display for SourcePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)?;
+        match self.column {
+            Some(column) => write!(f, ":{column}"),
+            None => Ok(()),
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod exception;
+pub mod fault;
 pub mod frame;
 pub mod gap;
 pub mod lock;
@@ -12,7 +13,8 @@ pub mod subject;
 pub mod thread;
 
 pub use address::Addr;
-pub use exception::{Exception, ExceptionKind};
+pub use exception::{Detail, Exception, ExceptionKind, Phase, SourcePlace, Termination};
+pub use fault::{AccessKind, Fault, FreeList, Freed, Operand, Place, Term};
 pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
 pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
 pub use lock::{Evidence, Lock, LockKind, Owner};

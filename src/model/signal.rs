@@ -1,9 +1,12 @@
 //! The signal that ended (or stopped) the process.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::{Addr, Tid};
 
 /// A fatal signal, as NT_SIGINFO records it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FatalSignal {
     /// The thread that took it.
     pub tid: Tid,
@@ -73,5 +76,74 @@ impl FatalSignal {
     // Source: Linux include/uapi/asm-generic/siginfo.h: SI_USER 0, SI_QUEUE -1, SI_TKILL -6; faults are positive.
     pub fn was_sent(&self) -> bool {
         self.code.is_some_and(|code| code <= 0)
+    }
+
+    /// What the code says: `address not mapped`; `None` where the dump records no code, or it says nothing.
+    pub fn words(&self) -> Option<&'static str> {
+        let code = self.code?;
+        CODES
+            .iter()
+            .find(|(number, known, _)| (*number == self.number || *number == ANY) && *known == code)
+            .map(|(_, _, words)| *words)
+    }
+}
+
+const ANY: i32 = 0;
+
+// Source: Linux include/uapi/asm-generic/siginfo.h: (signal, si_code, meaning).
+const CODES: [(i32, i32, &str); 36] = [
+    (4, 1, "illegal opcode"),
+    (4, 2, "illegal operand"),
+    (4, 3, "illegal addressing mode"),
+    (4, 4, "illegal trap"),
+    (4, 5, "privileged opcode"),
+    (4, 6, "privileged register"),
+    (5, 1, "breakpoint"),
+    (5, 2, "trace trap"),
+    (5, 4, "hardware breakpoint or watchpoint"),
+    (7, 1, "misaligned address"),
+    (7, 2, "nothing behind the address (the mapped file is shorter)"),
+    (7, 3, "hardware error of the object"),
+    (7, 4, "hardware memory error: action required"),
+    (7, 5, "hardware memory error: action optional"),
+    (8, 1, "integer division by zero"),
+    (8, 2, "integer overflow"),
+    (8, 3, "floating-point division by zero"),
+    (8, 4, "floating-point overflow"),
+    (8, 5, "floating-point underflow"),
+    (8, 6, "inexact floating-point result"),
+    (8, 7, "invalid floating-point operation"),
+    (8, 8, "subscript out of range"),
+    (11, 1, "address not mapped"),
+    (11, 2, "no permission for the access"),
+    (11, 3, "bounds check failed"),
+    (11, 4, "protection key forbids the access"),
+    (31, 1, "a seccomp filter forbids the system call"),
+    (31, 2, "system call dispatched to the user"),
+    (ANY, 0x80, "sent by the kernel"),
+    (ANY, 0, "sent by kill"),
+    (ANY, -1, "sent by sigqueue"),
+    (ANY, -2, "a timer expired"),
+    (ANY, -3, "a message queue changed"),
+    (ANY, -4, "asynchronous I/O completed"),
+    (ANY, -5, "queued signal of I/O"),
+    (ANY, -6, "sent by tkill"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(number: i32, code: Option<i32>) -> FatalSignal {
+        FatalSignal { tid: Tid(1), number, code, address: None, sender_pid: None, sender_uid: None }
+    }
+
+    #[test]
+    fn a_code_is_told_in_words_that_belong_to_its_signal() {
+        assert_eq!(signal(11, Some(1)).words(), Some("address not mapped"));
+        assert_eq!(signal(8, Some(1)).words(), Some("integer division by zero"));
+        assert_eq!(signal(6, Some(-6)).words(), Some("sent by tkill"));
+        assert_eq!(signal(6, Some(1)).words(), None);
+        assert_eq!(signal(11, None).words(), None, "a dump without siginfo");
     }
 }
