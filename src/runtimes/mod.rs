@@ -1,5 +1,7 @@
 //! Runtimes turn bytes into the model.
 
+pub mod native;
+
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -32,5 +34,5 @@ pub trait Runtime: Send + Sync {
 
 /// The runtimes of a target.
 pub fn detect(_target: &Target) -> Vec<Box<dyn Runtime>> {
-    Vec::new()
+    vec![Box::new(native::Native)]
 }
