@@ -1,29 +1,243 @@
-//! Deadlock cycles over all locks.
+//! Deadlocks, and threads that many others wait for, over the locks of all runtimes.
+//!
+//! Input: locks with owners and waiters. Output: cycles of threads each of which waits for the next, and the holders at
+//! the end of all other chains. Pure: no dump is needed. Readers that hold a lock are nobody's edge, for no lock names
+//! them; a cycle through them is not found.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::{Addr, Lock, Tid};
 
-/// Threads that wait for each other in a circle.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Cycle {
-    /// Each thread waits for a lock that the next one holds; the last waits for the first's.
-    pub cycle: Vec<Step>,
-    /// Whether every owner is recorded and none inferred.
-    pub certain: bool,
-}
-
-/// One thread of a cycle.
+/// A thread of a cycle with the lock that it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Step {
-    /// The waiting thread.
+    /// The thread.
     pub tid: Tid,
-    /// The lock that it waits for.
+    /// The lock that it waits for; the next step's thread (after the last: the first's) holds it.
     pub waits_for: Addr,
 }
 
-/// Cycles among locks.
-pub fn cycles(_locks: &[Lock]) -> Vec<Cycle> {
-    Vec::new()
+/// Threads that wait for each other in a ring and can never go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Cycle {
+    /// The ring, from the thread with the lowest id; one step when a thread waits for what it holds itself.
+    pub cycle: Vec<Step>,
+    /// Whether every owner in it is recorded. If not, an inferred owner closes it.
+    pub certain: bool,
+    /// Threads outside the ring that wait for one in it, directly or through others, in ascending order.
+    pub victims: Vec<Tid>,
+}
+
+/// A thread that others wait for, and that waits for no other thread itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Holder {
+    /// The thread.
+    pub tid: Tid,
+    /// The locks that it holds and others wait for, in ascending order.
+    pub locks: Vec<Addr>,
+    /// Threads that wait for it, directly or through others, in ascending order.
+    pub waiters: Vec<Tid>,
+    /// Whether every owner on the way is recorded.
+    pub certain: bool,
+}
+
+/// Who waits for whom. A thread waits for one lock at a time, and a lock has one owner, so each thread has one edge.
+struct Graph {
+    edges: FxHashMap<Tid, Edge>,
+    waited_by: FxHashMap<Tid, Vec<Tid>>,
+}
+
+#[derive(Clone, Copy)]
+struct Edge {
+    lock: Addr,
+    owner: Tid,
+    certain: bool,
+}
+
+impl Graph {
+    fn of(locks: &[Lock]) -> Graph {
+        let mut edges = FxHashMap::default();
+        let mut waited_by: FxHashMap<Tid, Vec<Tid>> = FxHashMap::default();
+        for lock in locks {
+            let Some(owner) = lock.owner_tid() else { continue };
+            let edge = Edge { lock: lock.address, owner, certain: lock.is_certain() };
+            for waiter in &lock.waiters {
+                // A thread listed twice would be a fault of the probes; its first lock stays.
+                if !edges.contains_key(waiter) {
+                    edges.insert(*waiter, edge);
+                    waited_by.entry(owner).or_default().push(*waiter);
+                }
+            }
+        }
+        Graph { edges, waited_by }
+    }
+
+    /// All threads that wait for one of `roots`, directly or not, without the roots; and whether all that is certain.
+    fn waiting_for(&self, roots: &[Tid]) -> (Vec<Tid>, bool) {
+        let mut seen: FxHashSet<Tid> = roots.iter().copied().collect();
+        let mut pending: Vec<Tid> = roots.to_vec();
+        let mut all = Vec::new();
+        let mut certain = true;
+        while let Some(owner) = pending.pop() {
+            for waiter in self.waited_by.get(&owner).map(Vec::as_slice).unwrap_or_default() {
+                if seen.insert(*waiter) {
+                    certain &= self.edges.get(waiter).is_some_and(|edge| edge.certain);
+                    all.push(*waiter);
+                    pending.push(*waiter);
+                }
+            }
+        }
+        all.sort_unstable();
+        (all, certain)
+    }
+}
+
+/// Every deadlock: certain ones first, then by the lowest thread id. O(threads).
+pub fn cycles(locks: &[Lock]) -> Vec<Cycle> {
+    let graph = Graph::of(locks);
+    let mut starts: Vec<Tid> = graph.edges.keys().copied().collect();
+    starts.sort_unstable();
+    // Which walk saw a thread first: meeting one's own walk again closes a ring, meeting an earlier one does not.
+    let mut walked_from: FxHashMap<Tid, Tid> = FxHashMap::default();
+    let mut found = Vec::new();
+    for start in starts {
+        let mut at = start;
+        while !walked_from.contains_key(&at) {
+            walked_from.insert(at, start);
+            match graph.edges.get(&at) {
+                Some(edge) => at = edge.owner,
+                None => break,
+            }
+        }
+        let closed = graph.edges.contains_key(&at) && walked_from.get(&at) == Some(&start);
+        if closed && !found.iter().any(|found: &Cycle| found.cycle.iter().any(|step| step.tid == at)) {
+            found.extend(ring(&graph, at));
+        }
+    }
+    found.sort_by_key(|cycle| (!cycle.certain, cycle.cycle.first().map(|step| step.tid)));
+    found
+}
+
+/// The ring through `member`, turned so that its lowest thread id comes first. `None` if there is none.
+fn ring(graph: &Graph, member: Tid) -> Option<Cycle> {
+    let mut steps = Vec::new();
+    let mut certain = true;
+    let mut at = member;
+    loop {
+        let edge = graph.edges.get(&at)?;
+        steps.push(Step { tid: at, waits_for: edge.lock });
+        certain &= edge.certain;
+        at = edge.owner;
+        if at == member {
+            break;
+        }
+        if steps.len() > graph.edges.len() {
+            return None;
+        }
+    }
+    let lowest = steps.iter().enumerate().min_by_key(|(_, step)| step.tid).map_or(0, |(index, _)| index);
+    steps.rotate_left(lowest);
+    let members: Vec<Tid> = steps.iter().map(|step| step.tid).collect();
+    let (victims, _) = graph.waiting_for(&members);
+    Some(Cycle { cycle: steps, certain, victims })
+}
+
+/// Threads at the end of chains: others wait for them, and they wait for no thread. The one with the most waiters first.
+pub fn holders(locks: &[Lock]) -> Vec<Holder> {
+    let graph = Graph::of(locks);
+    let mut found: Vec<Holder> = graph
+        .waited_by
+        .keys()
+        .filter(|tid| !graph.edges.contains_key(tid))
+        .map(|tid| {
+            let (waiters, certain) = graph.waiting_for(&[*tid]);
+            let held = locks.iter().filter(|lock| lock.owner_tid() == Some(*tid) && !lock.waiters.is_empty());
+            let mut locks: Vec<Addr> = held.map(|lock| lock.address).collect();
+            locks.sort_unstable();
+            Holder { tid: *tid, locks, waiters, certain }
+        })
+        .collect();
+    found.sort_by_key(|holder| (std::cmp::Reverse(holder.waiters.len()), holder.tid));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Evidence, Gap, LockKind, Owner};
+
+    fn lock(address: u64, owner: Owner, waiters: &[u32]) -> Lock {
+        Lock {
+            address: Addr(address),
+            kind: LockKind::Mutex,
+            name: Ok(None),
+            owner,
+            recursion: None,
+            readers: None,
+            waiters: waiters.iter().copied().map(Tid).collect(),
+            evidence: Evidence::OwnerField,
+        }
+    }
+
+    fn held(address: u64, owner: u32, waiters: &[u32]) -> Lock {
+        lock(address, Owner::Thread(Tid(owner)), waiters)
+    }
+
+    fn step(tid: u32, waits_for: u64) -> Step {
+        Step { tid: Tid(tid), waits_for: Addr(waits_for) }
+    }
+
+    #[test]
+    fn two_threads_that_hold_what_the_other_wants_are_a_cycle() {
+        let found = cycles(&[held(0xa, 3, &[7]), held(0xb, 7, &[3])]);
+        assert_eq!(found, [Cycle { cycle: vec![step(3, 0xb), step(7, 0xa)], certain: true, victims: vec![] }]);
+    }
+
+    #[test]
+    fn a_ring_of_three_starts_at_its_lowest_thread_and_names_those_who_wait_outside() {
+        // 5 → c (4) → b (9) → a (5); 6 waits for a, 8 for what 6 holds.
+        let locks = [held(0xa, 5, &[9, 6]), held(0xb, 9, &[4]), held(0xc, 4, &[5]), held(0xd, 6, &[8])];
+        let ring = vec![step(4, 0xb), step(9, 0xa), step(5, 0xc)];
+        assert_eq!(cycles(&locks), [Cycle { cycle: ring, certain: true, victims: vec![Tid(6), Tid(8)] }]);
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_its_own_lock_is_a_cycle_of_one() {
+        let found = cycles(&[held(0xa, 3, &[3])]);
+        assert_eq!(found.first().map(|cycle| cycle.cycle.clone()), Some(vec![step(3, 0xa)]));
+        assert!(holders(&[held(0xa, 3, &[3])]).is_empty(), "it waits for a thread: itself");
+    }
+
+    #[test]
+    fn an_inferred_owner_makes_the_cycle_uncertain_and_last() {
+        let locks =
+            [lock(0xa, Owner::Inferred(Tid(1)), &[2]), held(0xb, 2, &[1]), held(0xc, 8, &[9]), held(0xd, 9, &[8])];
+        let found = cycles(&locks);
+        assert_eq!(found.iter().map(|cycle| cycle.certain).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn an_unknown_owner_closes_no_cycle() {
+        let unknown = Owner::Unknown(Gap::NotRecorded("owner".into()));
+        assert!(cycles(&[lock(0xa, unknown, &[2]), held(0xb, 2, &[1])]).is_empty());
+        assert!(cycles(&[lock(0xa, Owner::None, &[1, 2])]).is_empty());
+    }
+
+    #[test]
+    fn everyone_waits_for_the_holder_at_the_end_of_the_chain() {
+        // 2 and 3 wait for 1's lock, 4 for 3's; 1 waits for nobody.
+        let locks = [held(0xa, 1, &[2, 3]), held(0xb, 3, &[4]), held(0xc, 1, &[])];
+        let expected =
+            Holder { tid: Tid(1), locks: vec![Addr(0xa)], waiters: vec![Tid(2), Tid(3), Tid(4)], certain: true };
+        assert_eq!(holders(&locks), [expected]);
+        assert!(cycles(&locks).is_empty());
+    }
+
+    #[test]
+    fn a_chain_that_ends_in_a_cycle_has_no_holder() {
+        let locks = [held(0xa, 3, &[7, 9]), held(0xb, 7, &[3])];
+        assert!(holders(&locks).is_empty());
+    }
 }
