@@ -1,38 +1,67 @@
-//! Runtimes turn bytes into the model.
+//! Runtimes turn a target's bytes into the neutral model: threads, locks, exceptions.
+//!
+//! Input: a [`Scene`] (target, OS threads, walked stacks). Output: model nouns, each datum with its evidence or its gap.
+//! A runtime is a folder here and a line in [`RUNTIMES`].
 
+pub mod layout;
 pub mod native;
 
 use std::sync::Arc;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Exception, Lock, OsThread, Partial, Stack, Thread};
+use crate::model::{Exception, Known, Lock, OsThread, Partial, Stack, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
-/// What a runtime is given: the target, its threads and their walked stacks (parallel slices).
+/// What a runtime is given.
 pub struct Scene<'a> {
     /// The target.
     pub target: &'a Target,
-    /// Threads as the dump records them.
+    /// Its threads, in the one order.
     pub threads: &'a [OsThread],
-    /// Their stacks.
+    /// Their walked stacks, parallel to `threads`.
     pub stacks: &'a [Arc<Stack>],
 }
 
-/// A runtime recognised in a target.
+impl<'a> Scene<'a> {
+    /// Threads with their stacks.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a OsThread, &'a Arc<Stack>)> {
+        self.threads.iter().zip(self.stacks)
+    }
+}
+
+/// A runtime that was recognised in the target.
 pub trait Runtime: Send + Sync {
-    /// Its name.
+    /// `native`, `coreclr` …
     fn name(&self) -> &'static str;
-    /// Every thread as shown.
+
+    /// The threads that this runtime knows, in the order of the scene.
     fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error>;
-    /// Locks.
+
+    /// Every lock of this runtime that a thread waits for or that a recorded owner holds. Locks with waiters first, by
+    /// address within each half.
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error>;
-    /// Exceptions.
+
+    /// Exceptions in flight, the fatal one (or the fatal signal) first.
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error>;
 }
 
-/// The runtimes of a target.
-pub fn detect(_target: &Target) -> Vec<Box<dyn Runtime>> {
-    vec![Box::new(native::Native)]
+/// `Ok(None)`: the target does not have the runtime. `Err`: it may, and this is why that cannot be told.
+pub type Detected = Known<Option<Box<dyn Runtime>>>;
+
+/// A kind of runtime: how it is recognised.
+pub struct RuntimeKind {
+    /// `native`, `coreclr` …
+    pub name: &'static str,
+    /// Looks for it.
+    pub detect: fn(&Target) -> Detected,
+}
+
+/// Every runtime that is understood, in the order in which their answers are united.
+pub static RUNTIMES: &[RuntimeKind] = &[native::KIND];
+
+/// The runtimes in a target; more than one is normal.
+pub fn detect(target: &Target) -> Vec<Box<dyn Runtime>> {
+    RUNTIMES.iter().filter_map(|kind| (kind.detect)(target).ok().flatten()).collect()
 }

@@ -1,0 +1,31 @@
+//! glibc's `pthread_cond_t`, also `std::condition_variable`. Nobody owns one.
+//!
+//! Two futex words alternate, and where they lie depends on the version: docs/layouts/glibc.md "condition variable".
+
+use crate::model::{Addr, LockKind, Owner};
+
+use super::entry::Entry;
+use super::{Ground, Sighting, Waiter};
+
+// g_signals[0]; g_signals[1] is 4 further. Source: glibc 2.36 and 2.41 sysdeps/nptl/bits/thread-shared-types.h,
+// struct __pthread_cond_s: 2.41 dropped the 8 bytes of g_refs in front.
+const SIGNALS_UNTIL_2_40: u64 = 40;
+const SIGNALS_SINCE_2_41: u64 = 32;
+
+/// Recognises a wait in a function of condition variables.
+pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+    if !ground.libc.may_be_glibc() || Entry::of(waiter.calls) != Entry::Condvar {
+        return None;
+    }
+    // The structure is aligned to 8, so the word's own alignment tells which of the two it is.
+    let first = Addr(waiter.futex.word.0 & !7);
+    let address = match ground.libc.version {
+        Some(version) if version >= (2, 41) => first.minus(SIGNALS_SINCE_2_41)?,
+        Some(_) => first.minus(SIGNALS_UNTIL_2_40)?,
+        None => [SIGNALS_UNTIL_2_40, SIGNALS_SINCE_2_41]
+            .into_iter()
+            .filter_map(|back| first.minus(back))
+            .find(|address| waiter.points_to(ground, *address))?,
+    };
+    Some(Sighting::waited(LockKind::Condvar, address, Owner::None))
+}

@@ -1,0 +1,48 @@
+//! musl's `pthread_cond_t`: a waiter sleeps on a node of its own stack, and the condition variable lists the nodes.
+//!
+//! Layout: docs/layouts/musl.md "condition variable".
+
+use crate::model::{Addr, LockKind, Owner};
+
+use super::{Ground, Sighting, Waiter};
+
+// Source: musl 1.2.3 src/thread/pthread_cond_timedwait.c, struct waiter: prev 0, next 8, state 16, barrier 20.
+const NEXT: u64 = 8;
+const BARRIER: u64 = 20;
+// Source: musl 1.2.3 src/internal/pthread_impl.h: _c_head __p[1], _c_tail __p[5].
+const HEAD: u64 = 8;
+const TAIL: u64 = 40;
+
+/// Nodes of one list that are followed: no process has more threads.
+const MAX_NODES: usize = 1 << 16;
+
+/// Recognises a wait on a node of the waiter's own stack; the condition variable is the one whose list holds the node.
+pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+    let word = waiter.futex.word;
+    let sp = waiter.thread.registers.as_ref().ok()?.sp()?;
+    let own = ground.memory().region_at(sp).is_some_and(|stack| sp <= word && word < stack.end);
+    if !ground.libc.is_musl() || !own {
+        return None;
+    }
+    let node = word.minus(BARRIER)?;
+    let address = waiter.pointers(ground).find(|condvar| lists(ground, *condvar, node))?;
+    Some(Sighting::waited(LockKind::Condvar, address, Owner::None))
+}
+
+/// Whether `condvar` heads a list that holds `node` and ends at its tail. The tail tells a condition variable from another
+/// waiter's node, which has its `next` where the head is.
+fn lists(ground: &Ground<'_>, condvar: Addr, node: Addr) -> bool {
+    let link = |at: Option<Addr>| at.and_then(|at| ground.memory().ptr(at).ok());
+    let Some(tail) = link(condvar.plus(TAIL)) else { return false };
+    let mut at = condvar.plus(HEAD);
+    let mut met = false;
+    for _ in 0..MAX_NODES {
+        let Some(listed) = link(at).filter(|listed| listed.0 != 0) else { return false };
+        met |= listed == node;
+        if listed == tail {
+            return met;
+        }
+        at = listed.plus(NEXT);
+    }
+    false
+}

@@ -1,0 +1,130 @@
+//! Who may hold a lock that does not say: a thread whose live stack holds its address and that does not wait for it.
+//!
+//! This is inference. One candidate makes an inferred owner, several make none, and are named in the gap instead.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Tid};
+
+use super::super::calls::Call;
+use super::Ground;
+
+/// Candidates that a gap names; the rest are counted.
+const NAMED_CANDIDATES: usize = 4;
+
+/// Fills in owners that can be inferred. Locks without waiters, and those whose owner field names a thread that is gone, stay
+/// as they are.
+pub(super) fn infer(ground: &Ground<'_>, locks: &mut [Lock]) {
+    let wanted: FxHashMap<Addr, usize> = locks
+        .iter()
+        .enumerate()
+        .filter(|(_, lock)| is_ownerless(lock))
+        .map(|(index, lock)| (lock.address, index))
+        .collect();
+    if wanted.is_empty() {
+        return;
+    }
+    let mut candidates: FxHashMap<usize, Vec<(Tid, Evidence)>> = FxHashMap::default();
+    for (index, thread) in ground.scene.threads.iter().enumerate() {
+        for (lock, evidence) in held_by(ground, index, thread, &wanted) {
+            let waits = locks.get(lock).is_some_and(|lock| lock.waiters.contains(&thread.tid));
+            if !waits {
+                candidates.entry(lock).or_default().push((thread.tid, evidence));
+            }
+        }
+    }
+    for (index, lock) in locks.iter_mut().enumerate().filter(|(_, lock)| is_ownerless(lock)) {
+        let found = match lock.kind {
+            LockKind::Once | LockKind::RustOnce => {
+                initialisers(ground, lock, candidates.remove(&index).unwrap_or_default())
+            }
+            _ => candidates.remove(&index).unwrap_or_default(),
+        };
+        match found.as_slice() {
+            [] => {}
+            [(tid, evidence)] => {
+                lock.owner = Owner::Inferred(*tid);
+                lock.evidence = *evidence;
+            }
+            several => lock.owner = Owner::Unknown(Gap::NotRecorded(ambiguous(several))),
+        }
+    }
+}
+
+/// Whether a lock is held, waited for, and of a kind that never says by whom.
+fn is_ownerless(lock: &Lock) -> bool {
+    let one_holder = !matches!(lock.kind, LockKind::Futex | LockKind::Join | LockKind::Condvar | LockKind::Semaphore);
+    matches!(lock.owner, Owner::Unknown(_)) && lock.evidence == Evidence::Wait && one_holder && !lock.waiters.is_empty()
+}
+
+/// Which of the wanted locks a thread's registers or live stack point to, each once; registers are the better evidence.
+fn held_by(
+    ground: &Ground<'_>,
+    index: usize,
+    thread: &OsThread,
+    wanted: &FxHashMap<Addr, usize>,
+) -> Vec<(usize, Evidence)> {
+    let mut held: Vec<(usize, Evidence)> = Vec::new();
+    let mut note = |address: Addr, evidence| {
+        if let Some(lock) = wanted.get(&address)
+            && !held.iter().any(|(known, _)| known == lock)
+        {
+            held.push((*lock, evidence));
+        }
+    };
+    let frames = ground.scene.stacks.get(index).map(|stack| stack.registers.as_slice()).unwrap_or_default();
+    for (_, value) in frames.iter().flat_map(|registers| registers.iter()) {
+        if let Some(value) = value {
+            note(Addr(value), Evidence::FrameRegister);
+        }
+    }
+    for (_, word) in ground.live_words(thread) {
+        note(Addr(word), Evidence::StackScan);
+    }
+    held
+}
+
+/// Threads that run the initialisation that others wait for: they are below the same `once` call (and point to its control
+/// variable), or, for a static local variable, in the function that the waiters are in.
+fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: Vec<(Tid, Evidence)>) -> Vec<(Tid, Evidence)> {
+    let is_waiter =
+        |index: usize| ground.scene.threads.get(index).is_none_or(|thread| lock.waiters.contains(&thread.tid));
+    let guarded: Vec<Addr> = (0..ground.situations.len())
+        .filter(|index| is_waiter(*index))
+        .filter_map(|index| guarded(ground, index))
+        .collect();
+    (0..ground.situations.len())
+        .filter(|index| !is_waiter(*index))
+        .filter_map(|index| {
+            let tid = ground.scene.threads.get(index)?.tid;
+            let calls = &ground.situations.get(index)?.calls.inner;
+            let below_once = calls.iter().any(is_once_call) && pointing.iter().any(|(candidate, _)| *candidate == tid);
+            let in_function = calls.iter().any(|call| call.start.is_some_and(|start| guarded.contains(&start)));
+            (below_once || in_function).then_some((tid, Evidence::InitialiserFrame))
+        })
+        .collect()
+}
+
+fn is_once_call(call: &Call) -> bool {
+    call.name.as_deref().is_some_and(|name| {
+        name.trim_start_matches('_').starts_with("pthread_once") || (name.contains("std::sys") && name.contains("Once"))
+    })
+}
+
+/// The function that a waiter for a static local variable's guard is in.
+fn guarded(ground: &Ground<'_>, index: usize) -> Option<Addr> {
+    let mut calls = ground.situations.get(index)?.calls.inner.iter();
+    calls.find(|call| {
+        call.name.as_deref().is_some_and(|name| name.trim_start_matches('_').starts_with("cxa_guard_acquire"))
+    })?;
+    calls.find_map(|call| call.start)
+}
+
+fn ambiguous(candidates: &[(Tid, Evidence)]) -> String {
+    let mut named: Vec<String> = candidates.iter().take(NAMED_CANDIDATES).map(|(tid, _)| tid.to_string()).collect();
+    let more = candidates.len().saturating_sub(NAMED_CANDIDATES);
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    format!("the lock does not store its owner, and several stacks point to it: {}", named.join(", "))
+}

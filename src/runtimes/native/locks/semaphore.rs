@@ -1,0 +1,48 @@
+//! `sem_t` and `pthread_barrier_t` of both libraries: counted, owned by nobody.
+//!
+//! Layouts: docs/layouts/glibc.md, docs/layouts/musl.md.
+
+use crate::model::{Addr, LockKind, Owner};
+
+use super::entry::Entry;
+use super::{Ground, Sighting, Waiter};
+
+/// Recognises a wait for a semaphore. The word is the structure's first member in both libraries.
+// Source: glibc 2.36 sysdeps/nptl/internaltypes.h struct new_sem (value in the low half of the first 8 bytes);
+// musl 1.2.3 src/thread/sem_timedwait.c (__val[0]).
+pub(super) fn semaphore(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+    (Entry::of(waiter.calls) == Entry::Semaphore)
+        .then(|| Sighting::waited(LockKind::Semaphore, waiter.futex.word, Owner::None))
+}
+
+/// Recognises a wait for the other threads at a barrier.
+pub(super) fn barrier(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+    if Entry::of(waiter.calls) != Entry::Barrier {
+        return None;
+    }
+    let address = if ground.libc.is_musl() { musl(ground, waiter)? } else { glibc(waiter.futex.word)? };
+    Some(Sighting::waited(LockKind::Barrier, address, Owner::None))
+}
+
+// Source: glibc 2.36 sysdeps/nptl/internaltypes.h, struct pthread_barrier: in 0, current_round 4. The type is aligned
+// to 8, and threads of a finished round wait for `in`.
+fn glibc(word: Addr) -> Option<Addr> {
+    Some(Addr(word.0 & !7))
+}
+
+/// musl's word is in a structure on the stack of the first thread to arrive, to which the barrier points; the barrier's
+/// own address is on the waiter's stack.
+// Source: musl 1.2.3 src/thread/pthread_barrier_wait.c, struct instance: count 0, last 4, waiters 8, finished 12;
+// include/alltypes.h.in and pthread_impl.h: _b_inst is __p[3].
+fn musl(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Addr> {
+    const LAST: u64 = 4;
+    const FINISHED: u64 = 12;
+    const INSTANCE: u64 = 24;
+    let instances = [waiter.futex.word.minus(LAST)?, waiter.futex.word.minus(FINISHED)?];
+    waiter.pointers(ground).find(|barrier| {
+        barrier
+            .plus(INSTANCE)
+            .and_then(|at| ground.memory().ptr(at).ok())
+            .is_some_and(|instance| instances.contains(&instance))
+    })
+}

@@ -1,0 +1,80 @@
+//! What a thread was started to do: the label of a nameless thread.
+//!
+//! glibc keeps the start routine in the thread's control block; elsewhere it is the outermost frame outside the C library. The
+//! wrappers of `std::thread` (C++ and Rust) are looked through to the program's own function.
+
+use std::sync::Arc;
+
+use crate::model::{End, Tid};
+
+use super::locks::Ground;
+
+/// The start routine's name without parameters, `pool::run`; `None` when nothing names it.
+pub(super) fn start(ground: &Ground<'_>, index: usize) -> Option<String> {
+    let thread = ground.scene.threads.get(index)?;
+    if ground.scene.target.capture.process.pid.as_ref().is_ok_and(|pid| Tid(*pid) == thread.tid) {
+        return Some("main".to_owned());
+    }
+    let recorded = recorded(ground, index);
+    if let Some(name) = recorded.as_deref().filter(|name| !super::calls::is_runtime_function(name)) {
+        return Some(path(name).to_owned());
+    }
+    let stack = ground.scene.stacks.get(index)?;
+    // The outermost frame of a stack that was cut short is not where the thread began.
+    if stack.end != End::Bottom && !stack.frames.last().is_some_and(|frame| frame.trust == crate::model::Trust::Scan) {
+        return None;
+    }
+    let calls = &ground.situations.get(index)?.calls.outer;
+    let own = calls.iter().find(|call| !call.runtime && call.name.is_some());
+    own.and_then(|call| call.name.as_deref()).map(|name| path(name).to_owned())
+}
+
+/// The name of the start routine in the control block.
+fn recorded(ground: &Ground<'_>, index: usize) -> Option<Arc<str>> {
+    let thread = ground.scene.threads.get(index)?;
+    let member = ground.libc.start_routine?.of(*thread.thread_pointer.as_ref().ok()?).ok()?;
+    let routine = ground.scene.target.memory.ptr(member).ok()?;
+    ground.scene.target.name(routine)?.parts.last()?.function.clone()
+}
+
+/// A function's own name with its scope: without return type, parameters and qualifiers.
+pub(super) fn path(name: &str) -> &str {
+    let mut depth = 0usize;
+    let mut begin = 0;
+    for (at, letter) in name.char_indices() {
+        match letter {
+            // `operator()`, `operator<` and their kind end the path anyway.
+            '(' | '<' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
+                return name.get(begin..).unwrap_or(name);
+            }
+            // Parameters: the first parenthesis outside all brackets, unless it is `(anonymous namespace)`.
+            '(' if depth == 0 && !name.get(at..).is_some_and(|rest| rest.starts_with("(anonymous")) => {
+                return name.get(begin..at).filter(|path| !path.is_empty()).unwrap_or(name);
+            }
+            '(' | '<' | '[' | '{' => depth = depth.saturating_add(1),
+            ')' | '>' | ']' | '}' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 => begin = at.saturating_add(1),
+            _ => {}
+        }
+    }
+    name.get(begin..).unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path;
+
+    #[test]
+    fn a_path_has_neither_return_type_nor_parameters() {
+        assert_eq!(path("pool::run(int, char const*)"), "pool::run");
+        assert_eq!(path("void hold_mutex<1>(Lock<(Kind)2>&, int)"), "hold_mutex<1>");
+        assert_eq!(path("shop::Pool<shop::Order>::take()"), "shop::Pool<shop::Order>::take");
+        assert_eq!(path("(anonymous namespace)::worker(void*)"), "(anonymous namespace)::worker");
+        assert_eq!(
+            path("main::{lambda(int)#1}::operator()(int) const"),
+            "main::{lambda(int)#1}::operator()(int) const"
+        );
+        assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
+        assert_eq!(path("worker"), "worker");
+    }
+}

@@ -1,0 +1,71 @@
+//! The threads as shown: state, what each waits for, the top of the program's own code, where it was started.
+
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::thread::{CallKind, WaitKind};
+use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
+
+use super::locks::Ground;
+use super::start;
+use super::waits::Activity;
+
+/// Every thread of the scene, in its order.
+pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
+    job.phase("describing threads", ground.scene.threads.len() as u64);
+    let value = ground
+        .scene
+        .threads
+        .par_iter()
+        .enumerate()
+        .map(|(index, thread)| {
+            job.advance(1)?;
+            Ok(row(ground, index, thread))
+        })
+        .collect::<Result<Vec<Thread>, Error>>()?;
+    let mut problems = Vec::new();
+    if ground.tids.translated {
+        let message = "thread ids are those of the machine that took the dump; the process had others, of its own PID \
+                       namespace, and lock owners were translated";
+        problems.push(Problem::new("pid-namespace", Subject::Capture, message));
+    }
+    Ok(Partial { value, problems })
+}
+
+fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
+    let situation = ground.situations.get(index);
+    let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
+        None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
+        Some(Activity::Running) => (ThreadState::Running, None),
+        Some(Activity::Futex(_)) => (
+            ThreadState::Blocked,
+            ground.wait(index).map(|seen| WaitingOn {
+                kind: WaitKind::Lock(seen.kind),
+                address: Some(seen.address),
+                name: ground.name(seen.kind, seen.address).ok().flatten(),
+            }),
+        ),
+        Some(Activity::Call(blocking)) => {
+            let state = match blocking.kind {
+                // Nothing but a timer or a signal ends these.
+                CallKind::Sleep | CallKind::Signal => ThreadState::Sleeping,
+                _ => ThreadState::Blocked,
+            };
+            let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name: blocking.name.clone() };
+            (state, Some(on))
+        }
+    };
+    let top = situation.and_then(|situation| situation.calls.top()).and_then(|call| call.name.as_deref());
+    Thread {
+        index,
+        tid: thread.tid,
+        name: thread.name.clone(),
+        runtime_id: None,
+        state,
+        crashed: thread.crashed,
+        waiting_on,
+        top: top.map(str::to_owned),
+        start: start::start(ground, index),
+    }
+}

@@ -1,0 +1,188 @@
+//! What each thread was doing when it was dumped, from its saved system call.
+//!
+//! Input: a thread's saved system call and the names of its innermost frames. Output: running, in a futex, in another
+//! blocking call, or unknown. On x86-64 `orig_rax` survives and the result register tells a sleeper from a thread that
+//! is on its way out of the kernel.
+
+use crate::capture::Memory;
+use crate::model::thread::CallKind;
+use crate::model::{Addr, Arch, OsThread, SavedSyscall};
+
+use super::calls::Calls;
+use super::syscalls::{self, Blocking};
+
+/// What a thread is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// Not in a system call, or leaving one.
+    Running,
+    /// Blocked in a futex.
+    Futex(Futex),
+    /// Blocked in another call.
+    Call(Blocking),
+    /// Its registers are not in the dump.
+    Unknown,
+}
+
+/// A futex wait as the registers show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Futex {
+    /// The futex word.
+    pub(super) word: Addr,
+    /// The operation without its flags.
+    pub(super) command: u32,
+    /// The value that the word had to have for the wait to begin; meaningless for the PI operations.
+    pub(super) expected: u32,
+    /// Whether the wait is private to the process.
+    pub(super) private: bool,
+}
+
+// Source: Linux include/uapi/linux/futex.h.
+pub(super) const FUTEX_WAIT: u32 = 0;
+pub(super) const FUTEX_LOCK_PI: u32 = 6;
+pub(super) const FUTEX_WAIT_BITSET: u32 = 9;
+pub(super) const FUTEX_WAIT_REQUEUE_PI: u32 = 11;
+pub(super) const FUTEX_LOCK_PI2: u32 = 13;
+const FUTEX_PRIVATE_FLAG: u32 = 0x80;
+const FUTEX_CLOCK_REALTIME: u32 = 0x100;
+
+// What a sleeper's result register holds while the kernel writes the core, before any restart.
+// Source: Linux include/linux/errno.h: ERESTARTSYS 512, ERESTARTNOINTR 513, ERESTARTNOHAND 514, ERESTART_RESTARTBLOCK 516.
+const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+// Calls that are never restarted (epoll_wait, sigtimedwait, semop) were woken by the very dump. Source: signal(7).
+const EINTR: i64 = -4;
+
+impl Futex {
+    fn of(call: &SavedSyscall) -> Option<Futex> {
+        let [word, op, expected, ..] = call.args;
+        let low = |argument: u64| u32::try_from(argument & 0xffff_ffff).ok();
+        let op = low(op?)?;
+        Some(Futex {
+            word: Addr(word?),
+            command: op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME),
+            expected: low(expected?)?,
+            private: op & FUTEX_PRIVATE_FLAG != 0,
+        })
+    }
+
+    /// Whether it asks for a priority-inheriting lock.
+    pub(super) fn is_pi(&self) -> bool {
+        matches!(self.command, FUTEX_LOCK_PI | FUTEX_LOCK_PI2 | FUTEX_WAIT_REQUEUE_PI)
+    }
+
+    fn waits(&self) -> bool {
+        matches!(self.command, FUTEX_WAIT | FUTEX_WAIT_BITSET) || self.is_pi()
+    }
+}
+
+/// What a thread was doing.
+pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Memory) -> Activity {
+    if thread.registers.is_err() {
+        return Activity::Unknown;
+    }
+    let Some(call) = &thread.syscall else { return Activity::Running };
+    if !(RESTARTS.contains(&call.result) || call.result == EINTR || is_unfinished(arch, call)) {
+        return Activity::Running;
+    }
+    let restarted = call.number == syscalls::restart(arch);
+    if call.number == syscalls::futex(arch) || (restarted && restarted_call(calls) == Some(Restarted::Futex)) {
+        return match Futex::of(call).filter(Futex::waits) {
+            Some(futex) => Activity::Futex(futex),
+            // aarch64 overwrites the first argument; a wake that is about to return is no wait.
+            None if call.args.first() == Some(&None) => Activity::Call(Blocking { kind: CallKind::Other, name: None }),
+            None => Activity::Running,
+        };
+    }
+    if restarted {
+        let kind = match restarted_call(calls) {
+            Some(Restarted::Sleep) => CallKind::Sleep,
+            Some(Restarted::Poll) => CallKind::Poll,
+            Some(Restarted::Futex) | None => CallKind::Other,
+        };
+        return Activity::Call(Blocking { kind, name: None });
+    }
+    Activity::Call(syscalls::blocking(arch, call, memory))
+}
+
+/// On arm64 the kernel undoes the call before it writes the core: the pc is back at the `svc` and x0 holds the argument.
+// Source: Linux arch/arm64/kernel/signal.c, do_signal: "a debugger will see the already changed PC".
+fn is_unfinished(arch: Arch, call: &SavedSyscall) -> bool {
+    arch == Arch::Aarch64 && call.result >= 0
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Restarted {
+    Futex,
+    Sleep,
+    Poll,
+}
+
+/// Which call a `restart_syscall` continues: the kernel keeps the arguments' registers, but not the number.
+// Source: Linux kernel/signal.c restart_syscall; the users of set_restart_fn: futex, nanosleep, poll.
+fn restarted_call(calls: &Calls) -> Option<Restarted> {
+    calls.in_runtime().filter_map(|call| call.name.as_deref()).find_map(|name| {
+        if name.contains("nanosleep") {
+            Some(Restarted::Sleep)
+        } else if name.contains("poll") {
+            Some(Restarted::Poll)
+        } else if ["futex", "pthread_", "sem_", "syscall", "timedwait"].iter().any(|part| name.contains(part)) {
+            Some(Restarted::Futex)
+        } else {
+            None
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Gap, Registers, Tid};
+
+    fn thread(syscall: Option<SavedSyscall>) -> OsThread {
+        OsThread {
+            tid: Tid(7),
+            registers: Ok(Registers::unknown(Arch::X86_64)),
+            thread_pointer: Err(Gap::NotRecorded("thread pointer".into())),
+            syscall,
+            signal: 0,
+            name: None,
+            crashed: false,
+        }
+    }
+
+    fn doing(number: u64, args: [u64; 3], result: i64) -> Activity {
+        let [a, b, c] = args.map(Some);
+        let call = SavedSyscall { number, args: [a, b, c, None, None, None], result };
+        activity(Arch::X86_64, &thread(Some(call)), &Calls::default(), &Memory::default())
+    }
+
+    #[test]
+    fn a_private_futex_wait_is_read_from_its_arguments() {
+        let expected = Futex { word: Addr(0x7000), command: FUTEX_WAIT, expected: 2, private: true };
+        assert_eq!(doing(202, [0x7000, 0x80, 2], -512), Activity::Futex(expected));
+        // musl passes the word sign-extended.
+        let word = 0xffff_ffff_8000_0010;
+        assert!(matches!(doing(202, [0x7004, 0x80, word], -512), Activity::Futex(Futex { expected: 0x8000_0010, .. })));
+    }
+
+    #[test]
+    fn a_call_that_has_returned_leaves_the_thread_running() {
+        assert_eq!(doing(202, [0x7000, 0x80, 2], 0), Activity::Running);
+        assert_eq!(doing(234, [1, 1, 6], 0), Activity::Running, "tgkill of itself, on its way to the handler");
+        assert_eq!(doing(202, [0x7000, 0x81, 1], -4), Activity::Running, "a wake does not wait");
+    }
+
+    #[test]
+    fn calls_without_restart_are_blocked_too() {
+        let Activity::Call(blocking) = doing(232, [4, 0x7000, 8], -4) else { panic!("epoll_wait blocks") };
+        assert_eq!((blocking.kind, blocking.name.as_deref()), (CallKind::Epoll, Some("fd 4")));
+    }
+
+    #[test]
+    fn a_thread_outside_a_call_runs_and_one_without_registers_is_unknown() {
+        let memory = Memory::default();
+        assert_eq!(activity(Arch::X86_64, &thread(None), &Calls::default(), &memory), Activity::Running);
+        let lost = OsThread { registers: Err(Gap::NotRecorded("registers".into())), ..thread(None) };
+        assert_eq!(activity(Arch::X86_64, &lost, &Calls::default(), &memory), Activity::Unknown);
+    }
+}
