@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::cache::{Cache, Found};
 use super::call::{self, Call};
 use super::cfi::{Scratch, Tables};
+use super::epilogue;
 use super::flow::{self, Flow};
 use super::image::{Image, Place};
 use super::row::Row;
@@ -26,6 +27,8 @@ pub(super) struct Site {
     pub(super) kind: Kind,
     /// Rules that were derived from the instructions, once they proved right for some thread.
     pub(super) derived: OnceLock<Row>,
+    /// Where the most plausible caller was found for some thread: bytes from the stack pointer to its frame, return address.
+    pub(super) plausible: OnceLock<(u64, Addr)>,
 }
 
 /// What a place in the code is.
@@ -91,7 +94,11 @@ impl CodeMap {
 
     /// The place at `pc`; a return address belongs to the call before it.
     pub(super) fn site(&self, pc: Addr, returns: bool) -> Found<'_, Site> {
-        self.sites.get((pc, returns), || Site { kind: self.kind(pc, returns), derived: OnceLock::new() })
+        self.sites.get((pc, returns), || Site {
+            kind: self.kind(pc, returns),
+            derived: OnceLock::new(),
+            plausible: OnceLock::new(),
+        })
     }
 
     /// The tables that a row's expressions are in.
@@ -162,6 +169,14 @@ impl CodeMap {
         });
         lock().insert((start, pc, returns), Arc::clone(&flow));
         flow
+    }
+
+    /// Rules under which the function that stands at `pc` may return.
+    pub(super) fn returns_from(&self, pc: Addr) -> Vec<Row> {
+        match self.arch() {
+            Arch::X86_64 => epilogue::returns_from(self.memory(), pc),
+            Arch::Aarch64 => Vec::new(),
+        }
     }
 
     fn kind(&self, pc: Addr, returns: bool) -> Kind {

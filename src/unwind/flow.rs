@@ -5,9 +5,10 @@
 //! functions (tail calls) and through the GOT (PLT entries) are followed, so that a call's stated target and the place where the
 //! callee really stands can be compared. Computed jumps end a path.
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register as Reg};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register as Reg};
 use rustc_hash::FxHashSet;
 
+use super::instructions::{Instructions, PRESERVED, immediate, preserved};
 use super::row::{Cfa, Row, Rule};
 use crate::capture::Memory;
 use crate::model::{Addr, Register};
@@ -33,7 +34,7 @@ pub(super) enum Flow {
 pub(super) fn follow(memory: &Memory, start: Addr, pc: Addr, returns: bool) -> Flow {
     let mut seen = FxHashSet::default();
     let mut paths = vec![(start.0, Frame::ENTRY)];
-    let mut code = Window { memory, start: 0, bytes: &[] };
+    let mut code = Instructions::new(memory);
     let mut complete = true;
     while let Some((mut at, mut frame)) = paths.pop() {
         loop {
@@ -84,47 +85,6 @@ pub(super) fn follow(memory: &Memory, start: Addr, pc: Addr, returns: bool) -> F
     }
     if complete { Flow::Elsewhere } else { Flow::Unknown }
 }
-
-/// Code bytes, by the segment that was used last.
-struct Window<'t> {
-    memory: &'t Memory,
-    start: u64,
-    bytes: &'t [u8],
-}
-
-impl Window<'_> {
-    fn decode(&mut self, at: u64) -> Option<Instruction> {
-        let mut from = usize::try_from(at.checked_sub(self.start)?).unwrap_or(usize::MAX);
-        if from >= self.bytes.len() {
-            let segment = self.memory.segment_at(Addr(at))?;
-            (self.start, self.bytes) = (segment.start.0, &segment.bytes);
-            from = usize::try_from(at.checked_sub(self.start)?).ok()?;
-        }
-        // 15 bytes are the longest instruction.
-        let rest = self.bytes.get(from..)?;
-        let rest = rest.get(..rest.len().min(15))?;
-        let instruction = Decoder::with_ip(64, rest, at, DecoderOptions::NONE).decode();
-        (!instruction.is_invalid()).then_some(instruction)
-    }
-
-    /// Where `jmp *slot(%rip)` leads: a PLT entry's jump through the GOT.
-    fn slot(&self, instruction: &Instruction) -> Option<u64> {
-        if !instruction.is_ip_rel_memory_operand() {
-            return None;
-        }
-        self.memory.u64(Addr(instruction.ip_rel_memory_address())).ok()
-    }
-}
-
-/// Registers that a function must preserve: iced's name, DWARF number.
-const PRESERVED: [(Reg, Register); 6] = [
-    (Reg::RBX, Register(3)),
-    (Reg::RBP, Register(6)),
-    (Reg::R12, Register(12)),
-    (Reg::R13, Register(13)),
-    (Reg::R14, Register(14)),
-    (Reg::R15, Register(15)),
-];
 
 /// What is known at one instruction. Distances count bytes downward from the frame's base (the CFA).
 #[derive(Clone, Copy)]
@@ -262,23 +222,12 @@ impl Frame {
     }
 }
 
-fn preserved(register: Reg) -> Option<usize> {
-    PRESERVED.iter().position(|(known, _)| *known == register)
-}
-
 /// `mov %reg, n(%rsp)`.
 fn is_frame_store(instruction: &Instruction) -> bool {
     instruction.code() == Code::Mov_rm64_r64
         && instruction.op0_kind() == OpKind::Memory
         && instruction.memory_base() == Reg::RSP
         && instruction.memory_index() == Reg::None
-}
-
-fn immediate(instruction: &Instruction) -> Option<i64> {
-    match instruction.op1_kind() {
-        OpKind::Immediate8to64 | OpKind::Immediate32to64 => Some(instruction.immediate(1).cast_signed()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

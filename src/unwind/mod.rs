@@ -1,18 +1,21 @@
 //! From a thread's registers up its stack.
 //!
 //! For every frame the strongest method that works is taken, and the frame says which ([`Trust`]): call frame information ([`cfi`],
-//! [`row`]), the kernel's signal frame ([`signal`]), the instructions themselves ([`flow`], with [`scan`] to find where a function
-//! begins), the chain of frame pointers ([`frame_pointer`]), and words of the stack that follow a call. What is known of a place in the
+//! [`row`]), the kernel's signal frame ([`signal`]), the instructions themselves ([`confirm`], by [`flow`] and
+//! [`epilogue`]), the chain of frame pointers ([`frame_pointer`]), and words of the stack that follow a call ([`scan`]). What is known of a place in the
 //! code is kept ([`cache`]), so that a thousand threads that stand at the same places cost as much as their words.
 
 mod cache;
 pub mod call;
 pub mod cfi;
 mod code;
+mod confirm;
+mod epilogue;
 pub mod expression;
 mod flow;
 mod frame_pointer;
 mod image;
+mod instructions;
 pub mod row;
 mod scan;
 mod signal;

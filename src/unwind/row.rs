@@ -127,6 +127,14 @@ impl Row {
         Ok(Caller { registers, cfa })
     }
 
+    /// Bytes from the callee's stack pointer to its frame address, where no memory is needed to tell.
+    pub fn stack_distance(&self, callee: &Registers) -> Option<u64> {
+        match self.cfa {
+            Cfa::Offset(register, offset) => Addr(callee.get(register)?).offset(offset)?.since(callee.sp()?),
+            Cfa::Expression(_) => None,
+        }
+    }
+
     /// Whether the frame address may lie anywhere: it was read from memory and not counted from the stack pointer.
     pub fn switches_stacks(&self) -> bool {
         self.signal || matches!(self.cfa, Cfa::Expression(_))

@@ -1,100 +1,74 @@
-//! Callers without tables: words of the stack that follow a call, judged by where that call leads.
+//! Callers without tables that are merely plausible: by the frame pointer, or a word of the stack that follows a call.
 //!
-//! A stack is full of return addresses of calls that are long over. A word is believed outright only if the function that its call
-//! states, followed instruction by instruction, reaches the place where the callee stands and has by then moved the stack pointer by
-//! exactly the distance to that word ([`super::flow`]). That finds, for example, every frame inside musl. Failing that, candidates are
-//! ranked by how far call frame information leads from them: a stale one soon leads to a word that follows no call.
+//! Candidates are ranked by how far they lead: from a stale one, tables soon lead to a word that follows no call.
 
-use super::cfi::Tables;
-use super::code::{Before, CodeMap, Kind, Site};
+use super::code::{CodeMap, Kind};
+use super::confirm::{self, Callee, follows_call, return_addresses};
 use super::flow::Flow;
 use super::frame_pointer;
-use super::row::{Caller, Row};
+use super::row::Caller;
 use super::words::Words;
 use crate::model::{Addr, End, Registers, Trust};
 
-/// Bytes of stack searched for a word that the instructions confirm. The largest frame of musl 1.2.3 that blocks, a name look-up with its
-/// answers (`name_from_dns`: two buffers of 4,800 bytes), is 11 KiB.
-const CONFIRMED_WITHIN: u64 = 16 << 10;
-/// Bytes of stack searched for a word that merely looks right: farther up, stale ones outnumber the real one.
+/// Bytes of stack searched for a word that looks right: farther up, stale ones outnumber the real one.
 const PLAUSIBLE_WITHIN: u64 = 4 << 10;
-/// Plausible words that are compared at most.
+/// Words that are compared at most.
 const MAX_CANDIDATES: usize = 32;
 /// Frames that are followed from a candidate to see whether it leads anywhere.
 const LOOK_AHEAD: usize = 32;
 
-/// The frame whose caller is wanted.
-pub(super) struct Callee<'a> {
-    /// Its registers.
-    pub(super) registers: &'a Registers,
-    /// Whether its `pc` is a return address.
-    pub(super) returns: bool,
-    /// The place of its `pc`.
-    pub(super) site: &'a Site,
-}
-
-impl Callee<'_> {
-    /// The rules applied; only where they lead to a return address.
-    fn caller(&self, code: &CodeMap, words: &Words<'_>, row: &Row) -> Option<Caller> {
-        let none = Tables::new(code.arch(), None, None, None);
-        let caller = row.caller(&none, self.registers, words).ok()?;
-        follows_call(code, caller.registers.pc()?).then_some(caller)
-    }
-}
-
-/// The caller by rules that were derived from the instructions: for another thread before, or now from the function's symbol.
-pub(super) fn derived(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
-    if let Some(row) = callee.site.derived.get() {
-        return callee.caller(code, words, row);
-    }
-    if !matches!(callee.site.kind, Kind::Bare) {
-        return None;
-    }
-    let pc = callee.registers.pc()?;
-    let lookup = if callee.returns { pc.minus(1)? } else { pc };
-    let Flow::Reached(row) = &*code.follow(code.function_start(lookup)?, pc, callee.returns) else { return None };
-    let caller = callee.caller(code, words, row)?;
-    // Another thread may have been faster; its rules are the same.
-    let _ = callee.site.derived.set(row.clone());
-    Some(caller)
-}
-
-/// The caller found on the stack.
+/// The most plausible caller.
 pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<(Caller, Trust)> {
-    let sp = callee.registers.sp()?;
     let pc = callee.registers.pc()?;
     let wild = matches!(callee.site.kind, Kind::Wild);
-    let first = Addr(sp.0.checked_next_multiple_of(8)?);
-    let mut candidates = Vec::new();
-    for offset in (0..CONFIRMED_WITHIN).step_by(8) {
-        let Some(slot) = first.plus(offset) else { break };
-        let Ok(word) = words.get(slot) else { break };
-        let Before::Call(target) = code.before(Addr(word)) else { continue };
-        let score = match target.filter(|_| !wild).map(|target| code.follow(target, pc, callee.returns)).as_deref() {
-            Some(Flow::Reached(row)) => match callee.caller(code, words, row) {
-                Some(caller) if Some(caller.cfa) == slot.plus(8) => {
-                    let _ = callee.site.derived.set(row.clone());
-                    return Some((caller, Trust::Scan));
-                }
-                _ => continue, // an earlier call of the same function
+    let score =
+        |target: Option<Addr>| match target.filter(|_| !wild).map(|target| code.follow(target, pc, callee.returns)) {
+            None => Some(1),
+            Some(flow) => match *flow {
+                Flow::Unbalanced => Some(2),
+                Flow::Unknown => Some(1),
+                // An earlier call of the same function, or a call of another.
+                Flow::Reached(_) | Flow::Elsewhere => None,
             },
-            Some(Flow::Elsewhere) => continue,
-            Some(Flow::Unbalanced) => 2,
-            Some(Flow::Unknown) | None => 1,
         };
-        if offset < PLAUSIBLE_WITHIN && candidates.len() < MAX_CANDIDATES {
-            candidates.extend(Candidate::at_slot(code, words, callee, slot, word, score));
-        }
-    }
-    candidates.extend(Candidate::by_frame_pointer(code, words, callee));
-    // The best; among equals the innermost (it was pushed first, and the later maximum would win).
+    let scanned = return_addresses(code, words, callee.registers, PLAUSIBLE_WITHIN)
+        .filter_map(|(slot, target)| Candidate::at_slot(code, words, callee, slot, score(target)?))
+        .take(MAX_CANDIDATES);
+    let chained = Candidate::by_frame_pointer(code, words, callee);
+    let candidates: Vec<Candidate> = scanned.chain(chained).collect();
+    // Among equals the innermost: `max_by_key` takes the last.
     let best = candidates.into_iter().rev().max_by_key(|candidate| (candidate.chain, candidate.score))?;
+    if best.trust == Trust::Scan {
+        let place = (best.caller.cfa.since(callee.registers.sp()?)?, best.caller.registers.pc()?);
+        // The first thread's answer stays.
+        let _ = callee.site.plausible.set(place);
+    }
     Some((best.caller, best.trust))
 }
 
-/// Whether an address follows a call; one whose code is not at hand is given the benefit of the doubt.
-fn follows_call(code: &CodeMap, return_address: Addr) -> bool {
-    !matches!(code.before(return_address), Before::NoCall)
+/// The most plausible caller where it was found for another thread that stands at the same place: the same return address at the same
+/// distance.
+pub(super) fn found_before(words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
+    let (distance, return_address) = *callee.site.plausible.get()?;
+    let slot = callee.registers.sp()?.plus(distance)?.minus(8)?;
+    if words.get(slot).ok()? != return_address.0 {
+        return None;
+    }
+    caller_at(words, callee.registers, slot)
+}
+
+/// The caller, if a slot of the stack holds its return address.
+fn caller_at(words: &Words<'_>, callee: &Registers, slot: Addr) -> Option<Caller> {
+    let arch = callee.arch();
+    let cfa = slot.plus(8)?;
+    let mut registers = Registers::unknown(arch);
+    registers.set(arch.instruction_pointer(), words.get(slot).ok()?);
+    registers.set(arch.stack_pointer(), cfa.0);
+    // Code without tables often leaves the frame pointer alone; what it leads to is checked at every step.
+    if let Some(fp) = callee.fp() {
+        registers.set(arch.frame_pointer(), fp.0);
+    }
+    Some(Caller { registers, cfa })
 }
 
 /// How far a candidate leads; the better the greater.
@@ -102,9 +76,9 @@ fn follows_call(code: &CodeMap, return_address: Addr) -> bool {
 enum Chain {
     /// After some frames to a word that follows no call.
     Broken,
-    /// To code without tables, or out of the dump.
+    /// To code of which nothing is known, or out of the dump.
     Open,
-    /// Through frames with tables only, farther than was looked.
+    /// Farther than was looked.
     Long,
     /// To the first function of the thread.
     Bottom,
@@ -118,31 +92,14 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn at_slot(
-        code: &CodeMap,
-        words: &Words<'_>,
-        callee: &Callee<'_>,
-        slot: Addr,
-        word: u64,
-        score: u8,
-    ) -> Option<Candidate> {
-        let arch = code.arch();
-        let cfa = slot.plus(8)?;
-        let mut registers = Registers::unknown(arch);
-        registers.set(arch.instruction_pointer(), word);
-        registers.set(arch.stack_pointer(), cfa.0);
-        // Code without tables often leaves the frame pointer alone; what it leads to is checked at every step.
-        if let Some(fp) = callee.registers.fp() {
-            registers.set(arch.frame_pointer(), fp.0);
-        }
-        Candidate { caller: Caller { registers, cfa }, trust: Trust::Scan, chain: Chain::Open, score }
-            .judged(code, words)
+    fn at_slot(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>, slot: Addr, score: u8) -> Option<Candidate> {
+        let caller = caller_at(words, callee.registers, slot)?;
+        Candidate { caller, trust: Trust::Scan, chain: Chain::Open, score }.judged(code, words)
     }
 
     fn by_frame_pointer(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Candidate> {
         let caller = frame_pointer::caller(callee.registers, words)?;
-        let pc = caller.registers.pc()?;
-        if !follows_call(code, pc) {
+        if !follows_call(code, caller.registers.pc()?) {
             return None;
         }
         Candidate { caller, trust: Trust::FramePointer, chain: Chain::Open, score: 3 }.judged(code, words)
@@ -154,19 +111,33 @@ impl Candidate {
     }
 }
 
-/// Follows tables upward from a candidate. `None` where not even one step works.
+/// Searches of the stack while a candidate is followed; each costs as much as one in the walk itself.
+const MAX_SEARCHES: usize = 4;
+
+/// Follows a candidate upward by tables and by what the instructions confirm. `None` where not even one step works.
 fn chain(code: &CodeMap, words: &Words<'_>, mut registers: Registers) -> Option<Chain> {
+    let mut searches = 0;
     for step in 0..LOOK_AHEAD {
         let site = code.site(registers.pc()?, true);
-        let (row, tables) = match &site.kind {
-            Kind::Tabled(row, module, place) => (row, code.tables(*module, *place)?),
-            Kind::Trampoline | Kind::Bare => return Some(Chain::Open),
+        let (up, switch) = match &site.kind {
+            Kind::Tabled(row, module, place) => {
+                (row.caller(code.tables(*module, *place)?, &registers, words), row.switches_stacks())
+            }
+            Kind::Bare => {
+                let callee = Callee { registers: &registers, returns: true, site: &site };
+                let known = confirm::derived(code, words, &callee).or_else(|| {
+                    searches += 1;
+                    if searches > MAX_SEARCHES { None } else { confirm::searched(code, words, &callee) }
+                });
+                (known.ok_or(End::NoMemory), false)
+            }
+            Kind::Trampoline => return Some(Chain::Open),
             Kind::Outermost => return Some(Chain::Bottom),
             Kind::Wild => return broken(step),
         };
-        match row.caller(tables, &registers, words) {
+        match up {
             Ok(up) => {
-                let rises = up.registers.sp() > registers.sp() || row.switches_stacks();
+                let rises = up.registers.sp() > registers.sp() || switch;
                 if !rises || !up.registers.pc().is_some_and(|pc| leads_on(code, pc)) {
                     return broken(step);
                 }

@@ -4,8 +4,9 @@ use rustc_hash::FxHashSet;
 
 use super::code::Before;
 use super::code::{CodeMap, Kind, Site};
+use super::confirm::{self, Callee};
 use super::row::{Caller, preserved, without_signature};
-use super::scan::{self, Callee};
+use super::scan;
 use super::signal;
 use super::words::Words;
 use crate::job::Job;
@@ -133,14 +134,19 @@ impl<'t> Walk<'t> {
     /// The caller by weaker methods.
     fn guess(&mut self, registers: &Registers, returns: bool, site: &Site) -> Option<Up> {
         let callee = Callee { registers, returns, site };
-        let (caller, trust) = match scan::derived(self.code, &self.words, &callee) {
-            Some(caller) => (caller, Trust::Scan),
-            None if self.searches < MAX_SEARCHES => {
-                self.searches = self.searches.saturating_add(1);
-                scan::search(self.code, &self.words, &callee)?
-            }
-            None => return None,
-        };
+        let (code, words) = (self.code, &self.words);
+        let (caller, trust) =
+            match confirm::derived(code, words, &callee).or_else(|| scan::found_before(words, &callee)) {
+                Some(caller) => (caller, Trust::Scan),
+                None if self.searches < MAX_SEARCHES => {
+                    self.searches = self.searches.saturating_add(1);
+                    match confirm::searched(code, words, &callee) {
+                        Some(caller) => (caller, Trust::Scan),
+                        None => scan::search(code, words, &callee)?,
+                    }
+                }
+                None => return None,
+            };
         let up = Up { caller, trust, returns: true, switch: false };
         self.check(registers, returns, &up).is_ok().then_some(up)
     }
