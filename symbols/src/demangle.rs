@@ -28,6 +28,11 @@ pub fn demangle(raw: &str) -> Cow<'_, str> {
     cut(raw)
 }
 
+/// A demangled name without the part that says which of a function's copies it is: `f(int) [clone .constprop.0]`.
+pub(crate) fn without_clone(demangled: &str) -> &str {
+    demangled.split(" [clone ").next().unwrap_or(demangled)
+}
+
 fn cut(raw: &str) -> Cow<'_, str> {
     if raw.len() <= MAX_RAW {
         return Cow::Borrowed(raw);

@@ -217,6 +217,34 @@ impl Locator {
         search.found
     }
 
+    /// Where the package of a module's split units may be: beside one of its files, or in the directories.
+    pub(crate) fn packages(&self, modules: &[PathBuf]) -> Vec<PathBuf> {
+        let beside = modules.iter().flat_map(|module| layouts::packages(module));
+        let names: Vec<PathBuf> = beside.clone().filter_map(|path| path.file_name().map(PathBuf::from)).collect();
+        let apart = self.directories.iter().flat_map(|directory| names.iter().map(|name| directory.join(name)));
+        let mut places: Vec<PathBuf> = beside.chain(apart).collect();
+        places.dedup();
+        places
+    }
+
+    /// Where a split unit may be. The path that the module states is followed only beside the module's files, into the directories, or
+    /// below the sysroot.
+    pub(crate) fn split_units(&self, modules: &[PathBuf], compiled_in: Option<&Path>, name: &Path) -> Vec<PathBuf> {
+        let homes: Vec<&Path> = modules.iter().filter_map(|module| module.parent()).collect();
+        let roots: Vec<&Path> = homes.iter().copied().chain(self.directories.iter().map(PathBuf::as_path)).collect();
+        let mut places = Vec::new();
+        let stated = compiled_in.map_or_else(|| name.to_owned(), |directory| directory.join(name));
+        if let Some(path) = layouts::normal(&stated).filter(|path| path.is_absolute()) {
+            places.extend(roots.iter().any(|root| path.starts_with(root)).then(|| path.clone()));
+            places.extend(self.sysroot.as_ref().and_then(|root| layouts::below(root, &path)));
+        }
+        for root in roots {
+            places.extend(name.is_relative().then(|| layouts::below(root, name)).flatten());
+            places.extend(leaf(name.as_os_str().as_bytes()).map(|leaf| root.join(leaf)));
+        }
+        places
+    }
+
     /// The debug directories below the sysroot, then this machine's.
     fn debug_roots(&self) -> impl Iterator<Item = PathBuf> {
         let inside = self

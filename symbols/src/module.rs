@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use object::elf;
 use rustc_hash::FxHashMap;
 
-use crate::dwarf::{Described, Dwarf};
+use crate::demangle::without_clone;
+use crate::dwarf::{Described, Dwarf, SplitFiles};
 use crate::table::SymbolTable;
-use crate::{Elf, Error, FileBytes, SourceFrame, Svma, Symbol, SymbolKind, decompress, demangle};
+use crate::{Elf, Error, FileBytes, Located, Locator, SourceFrame, Svma, Symbol, SymbolKind, decompress, demangle};
 
 /// Answers are kept for this many addresses of a module; then the memory is given back and filled anew.
 const MAX_REMEMBERED: usize = 1 << 18;
@@ -20,6 +21,8 @@ pub struct ModuleSymbols {
     mini: OnceLock<Result<Option<Arc<Elf>>, Error>>,
     table: OnceLock<SymbolTable>,
     dwarf: OnceLock<Result<Option<Dwarf>, Error>>,
+    supplementary: OnceLock<Located>,
+    locator: Option<Arc<Locator>>,
     frames: Mutex<FxHashMap<Svma, Arc<[SourceFrame]>>>,
 }
 
@@ -58,8 +61,16 @@ impl ModuleSymbols {
             mini: OnceLock::new(),
             table: OnceLock::new(),
             dwarf: OnceLock::new(),
+            supplementary: OnceLock::new(),
+            locator: None,
             frames: Mutex::default(),
         }
+    }
+
+    /// The same with a place to look for the files that the debug file refers to: what `dwz` split off, and split units (`.dwo`, `.dwp`).
+    pub fn with_locator(mut self, locator: Arc<Locator>) -> ModuleSymbols {
+        self.locator = Some(locator);
+        self
     }
 
     /// The physical function that holds `at`, from the symbol tables. Never past the end of a symbol that states its size.
@@ -169,9 +180,15 @@ impl ModuleSymbols {
     }
 
     fn dwarf(&self) -> Option<&Dwarf> {
-        let dwarf = self.dwarf.get_or_init(|| match self.files().find(|file| file.has_debug_info()) {
-            Some(file) => Dwarf::new(file, None),
-            None => Ok(None),
+        let dwarf = self.dwarf.get_or_init(|| {
+            let Some(file) = self.files().find(|file| file.has_debug_info()) else { return Ok(None) };
+            let modules = self.files().filter_map(|file| file.path()).map(PathBuf::from).collect();
+            let split = SplitFiles::new(self.locator.clone(), modules);
+            let supplementary = self.supplementary.get_or_init(|| match &self.locator {
+                Some(locator) => locator.supplementary(file),
+                None => Located::default(),
+            });
+            Dwarf::new(file, supplementary.elf.as_deref(), split)
         });
         dwarf.as_ref().ok()?.as_ref()
     }
@@ -202,7 +219,7 @@ impl Described {
     fn name_by(&mut self, symbol: &Symbol) {
         let demangled = demangle(&symbol.name);
         match &self.frame.function {
-            None => self.frame.function = Some(demangled.into()),
+            None => self.frame.function = Some(without_clone(&demangled).into()),
             Some(name) if !self.has_linkage_name && demangled != *symbol.name && names_same(&demangled, name) => {
                 self.frame.function = Some(without_clone(&demangled).into());
             }
@@ -215,9 +232,4 @@ impl Described {
 fn names_same(demangled: &str, scoped: &str) -> bool {
     let last = scoped.split('<').next().unwrap_or_default().rsplit("::").next().unwrap_or_default();
     !last.is_empty() && demangled.contains(last)
-}
-
-/// Without the part that says which of a function's copies a symbol is: `f(int) [clone .constprop.0]`.
-fn without_clone(demangled: &str) -> &str {
-    demangled.split(" [clone ").next().unwrap_or(demangled)
 }

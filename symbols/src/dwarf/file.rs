@@ -55,7 +55,8 @@ impl<'a> File<'a> {
         Ok(File::of(dwarf, supplementary))
     }
 
-    fn of(mut dwarf: gimli::Dwarf<Reader<'a>>, supplementary: Option<Box<File<'a>>>) -> File<'a> {
+    /// The units of sections that were put together already.
+    pub(super) fn of(mut dwarf: gimli::Dwarf<Reader<'a>>, supplementary: Option<Box<File<'a>>>) -> File<'a> {
         // dwz lets hundreds of units share one table of abbreviations.
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let mut headers = dwarf.units();

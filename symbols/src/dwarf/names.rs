@@ -4,6 +4,7 @@ use gimli::{AttributeValue, DwTag};
 
 use super::file::Place;
 use super::sections::Reader;
+use crate::demangle::without_clone;
 use crate::{Error, demangle};
 
 /// An entry refers to its declaration, that to another: no longer chains are followed. Real ones have three links.
@@ -28,7 +29,7 @@ impl Name {
     /// As the source has it.
     pub(super) fn display(&self) -> String {
         match self {
-            Name::Linkage(raw) => demangle(raw).into_owned(),
+            Name::Linkage(raw) => without_clone(&demangle(raw)).to_owned(),
             Name::Scoped(name) => name.clone(),
         }
     }
@@ -45,7 +46,7 @@ fn nested_name(place: Place<'_, '_>, nesting: usize) -> Result<Option<Name>, Err
         return Ok(Some(Name::Linkage(raw)));
     }
     let Some(name) = found.name else { return Ok(None) };
-    let mut full = scope(found.declaration, nesting)?;
+    let mut full = scope(found.declaration, &name, nesting)?;
     full.push_str(&name);
     Ok(Some(Name::Scoped(full)))
 }
@@ -95,8 +96,8 @@ impl<'f, 'a> Declared<'f, 'a> {
     }
 }
 
-/// The scopes around an entry, each followed by `::`.
-fn scope(place: Place<'_, '_>, nesting: usize) -> Result<String, Error> {
+/// The scopes around the entry `name`, each followed by `::`.
+fn scope(place: Place<'_, '_>, name: &str, nesting: usize) -> Result<String, Error> {
     let index = place.unit.index(place.file)?;
     if index.language.is_some_and(is_c) {
         return Ok(String::new());
@@ -117,6 +118,8 @@ fn scope(place: Place<'_, '_>, nesting: usize) -> Result<String, Error> {
         parts.push(match found.name {
             Some(name) => name,
             None if found.tag == gimli::DW_TAG_namespace => "(anonymous namespace)".to_owned(),
+            // The closure type of a lambda has no name; its function is called as the source calls it.
+            None if name == "operator()" && parts.is_empty() => "{lambda}".to_owned(),
             None => "{unnamed}".to_owned(),
         });
     }

@@ -20,6 +20,11 @@ impl Sections {
         Sections::read(file, |id| Some(id.name()))
     }
 
+    /// The `.debug_*.dwo` sections of a file of split units, and the index of a package of them.
+    pub(super) fn of_split_units(file: &Elf) -> Result<Sections, Error> {
+        Sections::read(file, SectionId::dwo_name)
+    }
+
     fn read(file: &Elf, name: impl Fn(SectionId) -> Option<&'static str>) -> Result<Sections, Error> {
         let mut bytes = Vec::new();
         for id in WANTED {
@@ -33,6 +38,11 @@ impl Sections {
         Ok(Sections { endian, bytes })
     }
 
+    /// The file's byte order.
+    pub(super) fn endian(&self) -> RunTimeEndian {
+        self.endian
+    }
+
     /// The section; empty where the file has none.
     pub(super) fn reader(&self, id: SectionId) -> Reader<'_> {
         let bytes = self.bytes.iter().find(|(found, _)| *found == id).map_or(&[][..], |(_, bytes)| bytes);
@@ -41,10 +51,11 @@ impl Sections {
 }
 
 /// The sections that names, lines, types and variables need.
-const WANTED: [SectionId; 13] = [
+const WANTED: [SectionId; 15] = [
     SectionId::DebugAbbrev,
     SectionId::DebugAddr,
     SectionId::DebugAranges,
+    SectionId::DebugCuIndex,
     SectionId::DebugInfo,
     SectionId::DebugLine,
     SectionId::DebugLineStr,
@@ -54,5 +65,6 @@ const WANTED: [SectionId; 13] = [
     SectionId::DebugRngLists,
     SectionId::DebugStr,
     SectionId::DebugStrOffsets,
+    SectionId::DebugTuIndex,
     SectionId::DebugTypes,
 ];

@@ -6,7 +6,8 @@ use gimli::{AttributeValue, DwLang, UnitHeader, UnitOffset, UnitRef};
 
 use super::file::File;
 use super::lines::Lines;
-use super::sections::Reader;
+use super::sections::{Reader, Sections};
+use super::split::{SplitFiles, SplitUnit};
 use crate::Error;
 use crate::intervals::{Intervals, Span};
 
@@ -19,6 +20,7 @@ pub(super) struct Unit<'a> {
     parsed: OnceLock<Result<gimli::Unit<Reader<'a>>, Error>>,
     index: OnceLock<Result<Index, Error>>,
     lines: OnceLock<Result<Option<Lines>, Error>>,
+    split: OnceLock<Option<Box<SplitUnit>>>,
 }
 
 /// What one pass over a unit's entries finds.
@@ -57,7 +59,7 @@ pub(super) struct PcRanges<'a> {
 
 impl<'a> Unit<'a> {
     pub(super) fn new(header: UnitHeader<Reader<'a>>) -> Unit<'a> {
-        Unit { header, parsed: OnceLock::new(), index: OnceLock::new(), lines: OnceLock::new() }
+        Unit { header, parsed: OnceLock::new(), index: OnceLock::new(), lines: OnceLock::new(), split: OnceLock::new() }
     }
 
     /// Where the unit starts in `.debug_info`.
@@ -70,6 +72,21 @@ impl<'a> Unit<'a> {
         let parsed = self.parsed.get_or_init(|| Ok(file.dwarf.unit(self.header)?));
         let unit = parsed.as_ref().map_err(Clone::clone)?;
         Ok(UnitRef::new(&file.dwarf, unit))
+    }
+
+    /// Puts the unit in place where parsing alone does not give all of it. Too late once it was parsed.
+    pub(super) fn set_parsed(&self, unit: gimli::Unit<Reader<'a>>) {
+        // A unit that is there already stays.
+        let _ = self.parsed.set(Ok(unit));
+    }
+
+    /// The unit with the functions, where this one is only a skeleton.
+    pub(super) fn split(&self, file: &File<'a>, sections: &Sections, places: &SplitFiles) -> Option<&SplitUnit> {
+        let split = self.split.get_or_init(|| {
+            let skeleton = self.parsed(file).ok()?;
+            places.open(sections, skeleton).map(Box::new)
+        });
+        split.as_deref()
     }
 
     /// The functions and scopes.

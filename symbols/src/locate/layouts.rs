@@ -89,6 +89,26 @@ pub(super) fn dwz(root: &Path, name: &OsStr) -> Vec<PathBuf> {
     places
 }
 
+/// What a package of split units is called beside `module`: `program.dwp`, and for `program.debug` also that without `.debug`.
+pub(super) fn packages(module: &Path) -> impl Iterator<Item = PathBuf> + Clone + use<> {
+    let named = module.file_name().map(|name| module.with_file_name(with_suffix(name, "dwp")));
+    let plain = module.extension().filter(|extension| *extension == "debug").map(|_| module.with_extension("dwp"));
+    named.into_iter().chain(plain)
+}
+
+/// The path without `.` and `..`, as far as that can be told from the path alone; `None` if it climbs above the root.
+pub(super) fn normal(path: &Path) -> Option<PathBuf> {
+    let mut full = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir if !full.pop() => return None,
+            Component::ParentDir | Component::CurDir => {}
+            part => full.push(part),
+        }
+    }
+    Some(full)
+}
+
 /// `path` as seen when `root` is the root directory; `None` if it climbs with `..`.
 pub(super) fn below(root: &Path, path: &Path) -> Option<PathBuf> {
     let mut full = root.to_owned();

@@ -1,18 +1,14 @@
 //! Functions, inlined calls, lines and data of real programs, compared with nm and eu-addr2line.
 
-#[cfg(test)]
-mod common;
-
 use std::path::Path;
 
-use common::{cpp, nm, open, run};
+use crate::common::{cpp, nm, open, run, rust};
 use symbols::{ModuleSymbols, SourceKind, Svma, SymbolKind, demangle};
 
 /// A function, its file and its line, as a tool prints them.
 type Place = (String, String, Option<u32>);
 
 /// What `addr2line -i -f` of binutils or elfutils prints for each address, innermost first.
-#[cfg(test)]
 fn addr2line(tool: &str, package: &str, program: &Path, addresses: &[u64]) -> Vec<Vec<Place>> {
     let mut arguments = vec!["-a".to_owned(), "-i".into(), "-f".into(), "-e".into()];
     arguments.push(program.display().to_string());
@@ -126,4 +122,50 @@ fn the_debug_file_names_what_the_stripped_program_does_not() {
     assert!(frames.last().unwrap().file.as_ref().unwrap().ends_with("/tests/programs/names.cpp"));
     let dwarf = module.sources().into_iter().find(|source| source.kind == SourceKind::Dwarf).unwrap();
     assert_eq!((dwarf.path, dwarf.problem), (Some(debug), None));
+}
+
+#[test]
+fn functions_that_only_one_file_sees_have_their_scope_also_when_inlined() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = cpp("names.cpp", directory.path(), &["-g", "-O2"]);
+    let module = ModuleSymbols::new(Some(open(&program)), None);
+    let all: Vec<String> = nm(&program, "-a")
+        .into_iter()
+        .filter(|(_, size, kind, _)| "tTW".contains(*kind) && *size > 0)
+        .flat_map(|(start, size, ..)| (start..start + size).flat_map(|at| module.frames(Svma(at))))
+        .filter_map(|frame| frame.function.map(|name| name.to_string()))
+        .collect();
+    // The source: hidden_inline is inlined into file_static, the lambda in main into apply.
+    for expected in ["(anonymous namespace)::hidden_inline", "main::{lambda}::operator()", "plain_c", "main"] {
+        assert!(all.iter().any(|name| name == expected || name.starts_with(&format!("{expected}("))), "{expected}");
+    }
+    assert!(!all.iter().any(|name| name == "hidden_inline" || name.contains("[clone")));
+}
+
+#[test]
+fn rust_names_have_their_path_and_no_hash_in_both_manglings() {
+    // The v0 scheme keeps what generic parameters stand for and numbers closures; the legacy one does neither.
+    for (mangling, item, closure) in [("legacy", "T", "{{closure}}"), ("v0", "u32", "{closure#0}")] {
+        let directory = tempfile::tempdir().unwrap();
+        let option = format!("-Csymbol-mangling-version={mangling}");
+        let unstable = if mangling == "legacy" { "-Zunstable-options" } else { "-Cdebuginfo=2" };
+        let options = ["--edition=2024", "-Cdebuginfo=2", "-Copt-level=2", &option, unstable];
+        let program = rust("names.rs", directory.path(), &options);
+        let module = ModuleSymbols::new(Some(open(&program)), None);
+        let named = |wanted: &str| {
+            let symbols = nm(&program, "-a").into_iter().filter(|(_, size, kind, _)| "tT".contains(*kind) && *size > 0);
+            let ours = symbols.filter(|(.., name)| name.contains("pool") || name.contains("names"));
+            let frames =
+                ours.flat_map(|(start, size, ..)| (start..start + size).flat_map(|at| module.frames(Svma(at))));
+            frames.filter_map(|frame| frame.function).find(|name| name.contains(wanted)).map(|name| name.to_string())
+        };
+        assert_eq!(
+            named("Job>::run").as_deref(),
+            Some(&*format!("<names::pool::Worker<{item}> as names::pool::Job>::run"))
+        );
+        assert_eq!(named("inner").as_deref(), Some("names::pool::inner"));
+        assert_eq!(named("outlined").as_deref(), Some("names::pool::outlined"));
+        assert_eq!(named("apply").as_deref(), Some("names::apply"));
+        assert_eq!(named("names::main::{").as_deref(), Some(&*format!("names::main::{closure}")));
+    }
 }

@@ -66,3 +66,18 @@ pub(crate) fn nm(path: &Path, option: &str) -> Vec<(u64, u64, char, String)> {
     }
     symbols
 }
+
+/// Compiles a Rust program; legacy name mangling needs an option that only nightly compilers take without this variable.
+pub(crate) fn rust(name: &str, directory: &Path, options: &[&str]) -> PathBuf {
+    let output = directory.join("program");
+    let status = Command::new("rustc")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .args(options)
+        .arg(source(name))
+        .arg("-o")
+        .arg(&output)
+        .status()
+        .unwrap_or_else(|error| panic!("cannot run rustc: {error}; install it from https://rustup.rs"));
+    assert!(status.success(), "rustc failed");
+    output
+}
