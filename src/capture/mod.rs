@@ -1,10 +1,13 @@
 //! A dump's bytes become a [`Capture`]: memory, mappings, threads, what killed it. No unwinding, no names.
 
+mod elf_core;
+pub mod format;
 pub mod image;
 pub mod memory;
 
 use std::path::PathBuf;
 
+pub use format::{FORMATS, Format, open};
 pub use memory::{Access, Memory, Origin, Region, Segment};
 use symbols::BuildId;
 
@@ -90,9 +93,4 @@ pub enum Role {
     Library,
     /// The kernel's vDSO.
     Vdso,
-}
-
-/// Opens a dump, recognised by its bytes.
-pub fn open(path: &std::path::Path, _job: &crate::job::Job) -> Result<Capture, crate::error::Error> {
-    Err(crate::error::Error::Open { path: path.to_owned(), reason: "no dump format is understood yet".to_owned() })
 }

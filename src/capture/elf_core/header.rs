@@ -1,0 +1,162 @@
+//! The ELF file header and program headers, of the core itself and of modules mapped in it.
+//!
+//! Specification: System V ABI (gABI) chapters "ELF Header" and "Program Header", 64-bit class, little endian.
+
+use super::words::Words;
+use crate::model::Arch;
+
+/// Bytes of an `Elf64_Ehdr`.
+pub(super) const FILE_HEADER_SIZE: u64 = 64;
+/// Bytes of an `Elf64_Phdr`.
+pub(super) const PROGRAM_HEADER_SIZE: u64 = 56;
+
+// Source: gABI "ELF Header": e_type.
+const ET_REL: u16 = 1;
+const ET_EXEC: u16 = 2;
+const ET_DYN: u16 = 3;
+const ET_CORE: u16 = 4;
+// Source: gABI "ELF Header": e_machine.
+const EM_X86_64: u16 = 62;
+const EM_AARCH64: u16 = 183;
+// Source: Linux include/uapi/linux/elf.h: e_phnum holds this where the number stands in sh_info of section 0.
+const PN_XNUM: u16 = 0xffff;
+
+/// Program header types. Source: gABI "Program Header": p_type.
+pub(super) const PT_LOAD: u32 = 1;
+pub(super) const PT_DYNAMIC: u32 = 2;
+pub(super) const PT_NOTE: u32 = 4;
+pub(super) const PT_PHDR: u32 = 6;
+
+/// What the file header says of its program headers, unchecked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    /// `e_phoff`.
+    pub(super) offset: u64,
+    /// `e_phentsize`.
+    pub(super) entry_size: u64,
+    /// `e_phnum`, or what stands in its place for more than 65,534; `None` where that place is not there.
+    pub(super) count: Option<u64>,
+}
+
+/// The file header of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileHeader {
+    pub(super) arch: Arch,
+    pub(super) table: Table,
+    /// `EI_OSABI`.
+    pub(super) osabi: u8,
+    /// Whether the file has section headers, as those of BFD (gdb) have.
+    pub(super) sections: bool,
+}
+
+impl FileHeader {
+    /// Reads the header of a core; the error says what was expected at which offset, and what to try.
+    pub(super) fn parse(bytes: &[u8]) -> Result<FileHeader, String> {
+        let words = Words(bytes);
+        let short = || format!("the ELF header ends at {:#x}, 0x40 bytes were expected (truncated?)", bytes.len());
+        match bytes.get(4).ok_or_else(short)? {
+            2 => {}
+            1 => return Err("at 0x4: a 32-bit ELF file; cores of 64-bit processes are read".to_owned()),
+            class => return Err(format!("at 0x4: ELF class {class}, 2 (64 bits) was expected; the header is damaged")),
+        }
+        match bytes.get(5).ok_or_else(short)? {
+            1 => {}
+            2 => return Err("at 0x5: a big-endian ELF file; little-endian cores are read".to_owned()),
+            order => {
+                return Err(format!(
+                    "at 0x5: byte order {order}, 1 (little endian) was expected; the header is damaged"
+                ));
+            }
+        }
+        let kind = words.u16(16).ok_or_else(short)?;
+        let what = match kind {
+            ET_CORE => "",
+            ET_EXEC => "an executable",
+            ET_DYN => "a shared library or position-independent executable",
+            ET_REL => "an object file",
+            _ => "an ELF file of unknown type",
+        };
+        if kind != ET_CORE {
+            return Err(format!(
+                "at 0x10: {what} (e_type {kind}), not a core (e_type 4); open the core that the program left and pass this file with --exe"
+            ));
+        }
+        let arch = match words.u16(18).ok_or_else(short)? {
+            EM_X86_64 => Arch::X86_64,
+            EM_AARCH64 => Arch::Aarch64,
+            machine => {
+                return Err(format!(
+                    "at 0x12: a core of another processor (e_machine {machine}); x86-64 (62) and aarch64 (183) are read"
+                ));
+            }
+        };
+        Ok(FileHeader {
+            arch,
+            table: Table::parse(bytes).ok_or_else(short)?,
+            osabi: bytes.get(7).copied().unwrap_or_default(),
+            sections: words.u64(40).is_some_and(|offset| offset != 0) && words.u16(60).is_some_and(|count| count > 1),
+        })
+    }
+}
+
+impl Table {
+    /// Reads `e_phoff`, `e_phentsize` and `e_phnum`; `None` where the header is cut short.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Table> {
+        let words = Words(bytes);
+        let count = match words.u16(56)? {
+            PN_XNUM => {
+                // sh_info of section header 0: offset 44 in an Elf64_Shdr. Source: gABI "Sections"; Linux fs/binfmt_elf.c.
+                let sections = usize::try_from(words.u64(40)?).ok().filter(|offset| *offset != 0);
+                let info = sections.and_then(|offset| words.u32(offset.checked_add(44)?));
+                info.filter(|count| *count >= u32::from(PN_XNUM)).map(u64::from)
+            }
+            count => Some(u64::from(count)),
+        };
+        Some(Table { offset: words.u64(32)?, entry_size: u64::from(words.u16(54)?), count })
+    }
+}
+
+/// One program header. Nothing of it is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ProgramHeader {
+    /// `PT_*`.
+    pub(super) kind: u32,
+    /// `PF_X` 1, `PF_W` 2, `PF_R` 4.
+    pub(super) flags: u32,
+    /// Where its bytes start in the file.
+    pub(super) offset: u64,
+    /// Its address: in the target for a core, as stated in the file for a module.
+    pub(super) address: u64,
+    /// Bytes in the file.
+    pub(super) file_size: u64,
+    /// Bytes in memory.
+    pub(super) mem_size: u64,
+    /// Alignment in memory.
+    pub(super) align: u64,
+}
+
+impl ProgramHeader {
+    /// Reads the header at the start of `bytes`.
+    pub(super) fn parse(bytes: &[u8]) -> Option<ProgramHeader> {
+        let words = Words(bytes);
+        Some(ProgramHeader {
+            kind: words.u32(0)?,
+            flags: words.u32(4)?,
+            offset: words.u64(8)?,
+            address: words.u64(16)?,
+            file_size: words.u64(32)?,
+            mem_size: words.u64(40)?,
+            align: words.u64(48)?,
+        })
+    }
+
+    /// One past its last byte in the file; `None` where that overflows.
+    pub(super) fn file_end(&self) -> Option<u64> {
+        self.offset.checked_add(self.file_size)
+    }
+
+    /// One past its last address; `None` where that overflows.
+    pub(super) fn end(&self) -> Option<u64> {
+        self.address.checked_add(self.mem_size)
+    }
+}

@@ -1,0 +1,156 @@
+//! ELF cores of x86-64 and aarch64 Linux, as the kernel, gdb, createdump, lldb and qemu-user write them.
+//!
+//! Input: the file's bytes. Output: a [`Capture`]. Only headers, notes and the first pages of modules are read. What is damaged is
+//! read around and said; only a file that is no core of ours fails. Specification: System V ABI (gABI) chapters 4 and 5; Linux
+//! fs/binfmt_elf.c for the notes.
+
+mod files;
+mod header;
+mod layout;
+mod link_map;
+mod mapped;
+mod modules;
+mod notes;
+mod process;
+mod segments;
+mod siginfo;
+mod table;
+mod threads;
+mod words;
+
+use std::path::Path;
+
+use symbols::FileBytes;
+
+use self::header::FileHeader;
+use self::notes::{NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, Note};
+use self::siginfo::Writer;
+use super::Capture;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{OsThread, Problem, Subject};
+
+/// Problems of one kind that are told one by one.
+const TOLD: usize = 8;
+
+/// Whether the file is an ELF file, of whatever kind.
+pub(super) fn probe(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF")
+}
+
+/// Opens a core.
+pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
+    job.phase("reading headers", 0);
+    let refuse = |reason: String| Error::Open { path: path.to_owned(), reason };
+    let file = FileHeader::parse(&bytes).map_err(refuse)?;
+    let mut problems = Vec::new();
+    let table = table::read(&bytes, file.table, &mut problems);
+    if table.headers.is_empty() {
+        return Err(refuse(format!(
+            "at {:#x}: no program headers (the file has {:#x} bytes); the core is truncated or damaged, copy it again",
+            file.table.offset,
+            bytes.len()
+        )));
+    }
+    let notes = notes::read(&bytes, &table.headers, table.end, &mut problems);
+    job.advance(1)?;
+    // From here on reads jump: to the first pages of modules, later to stacks.
+    bytes.advise_random();
+    let mut memory = segments::memory(&bytes, &table.headers, &mut problems);
+    let writer = writer(&file, &notes);
+    let auxv = process::auxv(&notes);
+    let files = files::mappings(&notes, &mut problems);
+    let links = link_map::entries(&memory, &auxv, &mut problems);
+    let (modules, mappings) = modules::modules(files.as_deref(), &links, &auxv, &memory);
+    memory.add_regions(mappings);
+    job.advance(1)?;
+
+    let grouped = threads::group(&notes, file.arch, &mut problems);
+    let crashed = siginfo::crashed(&grouped, writer);
+    let mut threads: Vec<OsThread> = Vec::with_capacity(grouped.threads.len());
+    let mut first = None;
+    for (index, thread) in grouped.threads.iter().enumerate() {
+        let took = crashed.is_some_and(|(crashed, _)| crashed == index);
+        if let Some(thread) = thread.thread(file.arch, &memory, took, &mut problems) {
+            if took {
+                first = Some(threads.len());
+            }
+            threads.push(thread);
+        }
+    }
+    let signal = siginfo::fatal(&grouped, crashed, first.and_then(|index| threads.get(index)).map(|thread| thread.tid));
+    if let Some(range) = first.and_then(|index| threads.get_mut(..=index)) {
+        range.rotate_right(1);
+    }
+    if threads.is_empty() {
+        let message = "no threads: the core has no NT_PRSTATUS notes";
+        problems.push(
+            Problem::new("no-threads", Subject::Capture, message)
+                .with_remedy("copy the core again if it may be truncated"),
+        );
+    }
+    if bytes.was_truncated() {
+        let message = "the file became shorter while it was read; what was cut off reads as zeros";
+        problems.push(
+            Problem::new("file-shrank", Subject::Capture, message).with_remedy("open it again once it is written"),
+        );
+    }
+    Ok(Capture {
+        path: path.to_owned(),
+        format: name(writer),
+        arch: file.arch,
+        memory,
+        modules,
+        threads,
+        process: process::process(&notes),
+        signal,
+        auxv,
+        problems: fold(problems),
+        file_size: bytes.len() as u64,
+    })
+}
+
+/// Who wrote the core, by the order of its notes: the kernel and qemu begin with a thread, and only the kernel lists files; gdb adds a
+/// note of its own and section headers; createdump puts the process's notes before its first thread.
+fn writer(file: &FileHeader, notes: &[Note<'_>]) -> Writer {
+    let has = |kind| notes.iter().any(|note| note.kind == kind);
+    let kinds: Vec<u32> = notes.iter().take(3).map(|note| note.kind).collect();
+    if notes.iter().any(|note| note.name == b"GDB") || (file.sections && kinds.first() == Some(&NT_PRPSINFO)) {
+        return Writer::Gdb;
+    }
+    match kinds.as_slice() {
+        [NT_PRSTATUS, ..] if has(NT_FILE) => Writer::Kernel,
+        [NT_PRSTATUS, NT_PRPSINFO, NT_AUXV] => Writer::Qemu,
+        // ELFOSABI_LINUX is 3. Source: dotnet/runtime src/coreclr/debug/createdump/dumpwriterelf.cpp.
+        [NT_PRPSINFO, NT_AUXV, NT_FILE] if file.osabi == 3 => Writer::Createdump,
+        _ => Writer::Other,
+    }
+}
+
+fn name(writer: Writer) -> &'static str {
+    match writer {
+        Writer::Kernel => "ELF core from the Linux kernel",
+        Writer::Gdb => "ELF core from gdb",
+        Writer::Createdump => "ELF core from createdump",
+        Writer::Qemu => "ELF core from qemu",
+        Writer::Other => "ELF core",
+    }
+}
+
+/// Keeps the first problems of each kind and counts the rest: a hostile core has one for every note.
+fn fold(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut counts: std::collections::BTreeMap<&'static str, usize> = std::collections::BTreeMap::new();
+    let mut kept = Vec::new();
+    for problem in problems {
+        let count = counts.entry(problem.code).or_default();
+        *count = count.saturating_add(1);
+        if *count <= TOLD {
+            kept.push(problem);
+        }
+    }
+    for (code, count) in counts.into_iter().filter(|(_, count)| *count > TOLD) {
+        let message = format!("{} more problems of this kind", count.saturating_sub(TOLD));
+        kept.push(Problem::new(code, Subject::Capture, message));
+    }
+    kept
+}
