@@ -4,6 +4,7 @@
 //! C library, whose layouts stand in docs/layouts/.
 
 mod calls;
+pub mod exceptions;
 mod libc;
 mod locks;
 mod start;
@@ -50,7 +51,7 @@ impl Runtime for Native {
         locks::locks(&locks::Ground::of(scene, &self.libc, &self.tids, job)?, job)
     }
 
-    fn exceptions(&self, _: &Scene<'_>, _: &Unwinder, _: &Job) -> Result<Partial<Vec<Exception>>, Error> {
-        Ok(Partial::whole(Vec::new()))
+    fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
+        exceptions::exceptions(scene, unwinder, job)
     }
 }

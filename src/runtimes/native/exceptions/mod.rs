@@ -1,0 +1,127 @@
+//! Exceptions of native code: the fatal signal with its fault, C++ exceptions on any thread, aborts with their text,
+//! failed assertions, `std::terminate`.
+//!
+//! Input: the scene. Output: the one thing that ended the process first, told by its cause (an uncaught exception rather
+//! than the SIGABRT that followed from it), then exceptions that other threads throw or handle.
+
+mod aarch64;
+mod abort;
+mod arguments;
+mod cxx;
+mod freed;
+mod instruction;
+mod place;
+mod signal;
+mod terminate;
+mod x86;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{
+    Detail, Exception, ExceptionKind, FatalSignal, Known, NamedFrame, OsThread, Partial, Stack, Termination,
+};
+use crate::runtimes::Scene;
+use crate::unwind::Unwinder;
+
+use self::cxx::Found;
+
+/// Source: Linux include/uapi/asm-generic/signal.h.
+const SIGABRT: i32 = 6;
+
+/// Every exception in flight, and what ended the process; the fatal one first, then by the order of threads.
+pub fn exceptions(scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
+    job.phase("looking for exceptions", scene.threads.len() as u64);
+    let mut exceptions = Vec::new();
+    let signal = scene.target.capture.signal.as_ref().ok().and_then(Option::as_ref);
+    for (thread, stack) in scene.threads.iter().zip(scene.stacks) {
+        job.advance(1)?;
+        let mut found = cxx::of_thread(scene.target, thread, stack);
+        let taken = signal.filter(|signal| signal.tid == thread.tid);
+        let frames = if taken.is_some() || !found.is_empty() { scene.target.named(stack) } else { Vec::new() };
+        if let Some(signal) = taken {
+            exceptions.insert(0, fatal(scene, signal, thread, stack, &frames, &mut found));
+        }
+        exceptions.extend(found.iter().map(|found| cxx::exception(scene.target, found, thread, frames.clone(), None)));
+    }
+    if let Some(signal) = signal
+        && !exceptions.iter().any(|exception| exception.fatal)
+    {
+        exceptions.insert(0, signal::exception(scene.target, signal, None, Vec::new()));
+    }
+    Ok(Partial::whole(exceptions))
+}
+
+/// What ended the process. Takes the exception that did out of the thread's.
+fn fatal(
+    scene: &Scene<'_>,
+    signal: &FatalSignal,
+    thread: &OsThread,
+    stack: &Stack,
+    frames: &[NamedFrame],
+    found: &mut Vec<Found>,
+) -> Exception {
+    let target = scene.target;
+    if signal.number != SIGABRT {
+        return signal::exception(target, signal, Some((thread, stack)), frames.to_vec());
+    }
+    if let Some(reason) = terminate::reason(frames) {
+        let by_exception =
+            matches!(reason, Termination::Uncaught | Termination::Noexcept | Termination::NothingToRethrow);
+        if by_exception && !found.is_empty() {
+            let last = found.remove(0);
+            let reason = if reason == Termination::Noexcept { reason } else { Termination::Uncaught };
+            return cxx::exception(target, &last, thread, frames.to_vec(), Some(reason));
+        }
+        return abort(
+            thread,
+            frames,
+            ExceptionKind::Terminate,
+            Ok(Some(reason.to_string())),
+            Detail::Terminate { reason },
+        );
+    }
+    let text = abort::text(target);
+    let assertion = match &text {
+        Ok(Some(text)) => abort::assertion(text),
+        _ => abort::assertion_by_frames(target, stack),
+    };
+    if let Some(assertion) = assertion {
+        let (kind, message, detail) = assertion.parts();
+        return abort(thread, frames, kind, Ok(Some(message)), detail);
+    }
+    let aborted = matches!(text, Ok(Some(_))) || frames.iter().any(|frame| frame.function.as_deref() == Some("abort"));
+    if !aborted && sent_from_outside(scene, signal) {
+        return signal::exception(target, signal, Some((thread, stack)), frames.to_vec());
+    }
+    abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing)
+}
+
+fn sent_from_outside(scene: &Scene<'_>, signal: &FatalSignal) -> bool {
+    let own = scene.target.capture.process.pid.as_ref().ok().copied();
+    signal.sender_pid.is_some_and(|sender| Some(sender) != own)
+}
+
+fn abort(
+    thread: &OsThread,
+    frames: &[NamedFrame],
+    kind: ExceptionKind,
+    message: Known<Option<String>>,
+    detail: Detail,
+) -> Exception {
+    let type_name = match kind {
+        ExceptionKind::Assertion => "assertion",
+        ExceptionKind::Terminate => "std::terminate",
+        _ => "abort",
+    };
+    Exception {
+        tid: Some(thread.tid),
+        kind,
+        type_name: Ok(type_name.to_owned()),
+        message,
+        address: None,
+        fatal: true,
+        frames: frames.to_vec(),
+        inner: None,
+        detail,
+    }
+}
