@@ -102,10 +102,18 @@ impl Session {
         self.os_threads().iter().position(|thread| thread.tid == tid)
     }
 
-    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread.
+    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread. A cancelled walk is
+    /// returned as far as it came and not kept.
     pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
-        let thread = self.os_threads().get(index)?;
-        Some(Arc::clone(self.stacks.get(index)?.get_or_init(|| Arc::new(self.unwinder.walk(thread, job)))))
+        let (thread, slot) = (self.os_threads().get(index)?, self.stacks.get(index)?);
+        if let Some(known) = slot.get() {
+            return Some(Arc::clone(known));
+        }
+        let walked = Arc::new(self.unwinder.walk(thread, job));
+        if job.is_cancelled() {
+            return Some(walked);
+        }
+        Some(Arc::clone(slot.get_or_init(|| walked)))
     }
 
     /// The stacks of all threads, parallel to [`Session::os_threads`]; walked in parallel.
