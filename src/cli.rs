@@ -13,7 +13,7 @@ use crate::job::Job;
 use crate::log::Log;
 use crate::report::sanitize::sanitize;
 use crate::report::text::Style;
-use crate::session::Session;
+use crate::session::{Session, Source};
 use crate::target::Search;
 use crate::views::VIEWS;
 
@@ -172,7 +172,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
         return Ok(ExitCode::SUCCESS);
     }
     let log = Log::open(reading.log.as_deref(), reading.verbose)?;
-    let session = match Session::open(dump, &reading.search(), &Job::default()) {
+    let session = match Session::open(Source::File(dump.to_owned()), &reading.search(), &Job::default()) {
         Ok(session) => Arc::new(session),
         Err(error) => {
             if reading.json {
@@ -186,7 +186,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
 }
 
 fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
-    let session = Arc::new(crate::demo::open(&Job::default())?);
+    let session = Arc::new(crate::demo::open(&reading.search(), &Job::default())?);
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     if commands.is_empty() && interactive {
         crate::tui::browse(session)?;

@@ -175,7 +175,7 @@ impl Shell {
             }
         }
         if !args.is_empty() {
-            self.session = Arc::new(Session::open(&self.session.path, &search, job)?);
+            self.session = Arc::new(self.session.reopen(&search, job)?);
         }
         let places: Vec<String> = search.directories.iter().map(|place| place.display().to_string()).collect();
         let said = if places.is_empty() { "no directories".to_owned() } else { places.join(", ") };

@@ -49,7 +49,7 @@ impl Log {
         let capture = &session.target.capture;
         self.line(&format!(
             "opened {}: {}, {}, {} bytes, {} threads, {} modules",
-            session.path.display(),
+            session.source.path().display(),
             capture.format,
             capture.arch,
             capture.file_size,

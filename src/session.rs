@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use symbols::{Attempt, SourceKind, SymbolSource};
+use symbols::{Attempt, FileBytes, SourceKind, SymbolSource};
 
 use crate::analysis::deadlock::{self, Cycle};
 use crate::capture;
@@ -52,10 +52,28 @@ pub struct Locks {
     pub problems: Vec<Problem>,
 }
 
+/// Where a dump comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file, as the user named it.
+    File(PathBuf),
+    /// Bytes that are at hand (the core that is built into the program), with a name for messages.
+    Bytes(PathBuf, FileBytes),
+}
+
+impl Source {
+    /// What to call it.
+    pub fn path(&self) -> &Path {
+        match self {
+            Source::File(path) | Source::Bytes(path, _) => path,
+        }
+    }
+}
+
 /// An opened dump.
 pub struct Session {
-    /// The file, as the user named it.
-    pub path: PathBuf,
+    /// Where it comes from.
+    pub source: Source,
     /// Where files are looked for.
     pub search: Search,
     /// The capture with its modules' files.
@@ -70,17 +88,16 @@ pub struct Session {
 
 impl Session {
     /// Opens a dump: headers, notes, the modules' files. Walks and names nothing yet.
-    pub fn open(path: &Path, search: &Search, job: &Job) -> Result<Session, Error> {
-        let capture = capture::open(path, job)?;
-        Ok(Session::over(path, Target::open(capture, search, job), search))
-    }
-
-    fn over(path: &Path, target: Target, search: &Search) -> Session {
-        let target = Arc::new(target);
+    pub fn open(source: Source, search: &Search, job: &Job) -> Result<Session, Error> {
+        let capture = match &source {
+            Source::File(path) => capture::open(path, job)?,
+            Source::Bytes(path, bytes) => capture::open_bytes(bytes.clone(), path, job)?,
+        };
+        let target = Arc::new(Target::open(capture, search, job));
         let runtimes = runtimes::detect(&target);
         let stacks = target.capture.threads.iter().map(|_| OnceLock::new()).collect();
-        Session {
-            path: path.to_owned(),
+        Ok(Session {
+            source,
             search: search.clone(),
             unwinder: Unwinder::new(Arc::clone(&target)),
             target,
@@ -89,7 +106,12 @@ impl Session {
             threads: Memo::empty(),
             locks: Memo::empty(),
             exceptions: Memo::empty(),
-        }
+        })
+    }
+
+    /// The same dump, with files looked for elsewhere.
+    pub fn reopen(&self, search: &Search, job: &Job) -> Result<Session, Error> {
+        Session::open(self.source.clone(), search, job)
     }
 
     /// The threads as the dump records them, in the one order.

@@ -30,6 +30,11 @@ pub fn open(path: &Path, job: &Job) -> Result<Capture, Error> {
         }
         _ => Error::Open { path: path.to_owned(), reason: source.to_string() },
     })?;
+    open_bytes(bytes, path, job)
+}
+
+/// Opens a dump whose bytes are at hand; the path is for messages.
+pub fn open_bytes(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
     match FORMATS.iter().find(|format| (format.probe)(&bytes)) {
         Some(format) => (format.open)(bytes, path, job),
         None => Err(Error::Open { path: path.to_owned(), reason: unknown(&bytes) }),

@@ -7,7 +7,7 @@ pub mod memory;
 
 use std::path::PathBuf;
 
-pub use format::{FORMATS, Format, open};
+pub use format::{FORMATS, Format, open, open_bytes};
 pub use memory::{Access, Memory, Origin, Region, Segment};
 use symbols::BuildId;
 
