@@ -220,11 +220,18 @@ impl Module {
         let mut mapped = mapped;
         let code = match mapped.role {
             Role::Vdso => crate::capture::image::from_memory(&mapped, memory),
-            Role::Executable | Role::Library => locator.code(&Wanted {
-                path: mapped.path.as_deref().map(Path::new),
-                build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
-                machine: Some(machine),
-            }),
+            Role::Executable | Role::Library => {
+                let found = locator.code(&Wanted {
+                    path: mapped.path.as_deref().map(Path::new),
+                    build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
+                    machine: Some(machine),
+                });
+                match found.elf {
+                    Some(_) => found,
+                    // A full dump holds what the lost file held.
+                    None => Located { attempts: found.attempts, ..crate::capture::image::from_memory(&mapped, memory) },
+                }
+            }
         };
         if mapped.bias.is_none() {
             mapped.bias = code.elf.as_ref().and_then(|elf| crate::capture::image::bias(&mapped, elf));

@@ -1,17 +1,127 @@
-//! A module's file, rebuilt from the dump's own pages.
+//! A module's file, rebuilt from the dump's own pages: the vDSO, and modules whose file is lost but whose pages were dumped.
+//!
+//! Input: a mapped module and the dump's memory. Output: an ELF file whose program headers announce only bytes that are in the dump, so
+//! that a page that was left out stays unknown and never reads as zero.
 
-use symbols::{Elf, Located};
+use std::sync::Arc;
 
-use super::{MappedModule, Memory};
+use symbols::{Elf, FileBytes, Located};
 
-/// The module as the dump holds it; nothing is found where its pages are not in the dump.
-pub fn from_memory(_mapped: &MappedModule, _memory: &Memory) -> Located {
-    Located::default()
+use super::{MappedModule, Memory, Role};
+use crate::model::Addr;
+
+/// Largest file that is rebuilt. The libraries of a full dump whose files are lost are rebuilt at once when it is opened.
+const MAX_IMAGE: u64 = 256 << 20;
+/// Most program headers; real modules have about 14.
+const MAX_HEADERS: u64 = 512;
+/// Bytes of an `Elf64_Ehdr`, an `Elf64_Phdr`. Source: gABI.
+const FILE_HEADER: usize = 64;
+const PROGRAM_HEADER: usize = 56;
+const PT_LOAD: u32 = 1;
+
+/// The module as the dump holds it; nothing is found where its header or all of its instructions are not in the dump.
+pub fn from_memory(mapped: &MappedModule, memory: &Memory) -> Located {
+    let image = match mapped.role {
+        // The kernel maps the whole file, section headers included.
+        Role::Vdso => whole(mapped, memory),
+        Role::Executable | Role::Library => None,
+    };
+    let image = image.or_else(|| segments(mapped, memory));
+    let elf = image.and_then(|bytes| Elf::parse(FileBytes::from_vec(bytes)).ok()).filter(Elf::has_code);
+    Located { verified: elf.is_some(), elf: elf.map(Arc::new), path: None, attempts: Vec::new() }
 }
 
 /// What is added to the file's addresses to get the target's.
 pub fn bias(mapped: &MappedModule, elf: &Elf) -> Option<u64> {
-    let first = elf.segments().first()?;
-    let part = mapped.parts.iter().find(|part| part.offset == first.offset)?;
-    Some(part.start.0.wrapping_sub(first.svma.0))
+    let placed = elf.segments().iter().find_map(|segment| {
+        // A segment is mapped from the page that holds its first byte.
+        let part = mapped.parts.iter().find(|part| {
+            let len = part.end.since(part.start).unwrap_or(0);
+            segment.offset.checked_sub(part.offset).is_some_and(|skip| skip < len)
+        })?;
+        let skip = segment.offset.wrapping_sub(part.offset);
+        Some(part.start.0.wrapping_add(skip).wrapping_sub(segment.svma.0))
+    });
+    // A core without NT_FILE tells the first mapping only.
+    placed.or_else(|| {
+        let first = elf.segments().first().filter(|_| mapped.parts.is_empty())?;
+        Some(mapped.base.0.wrapping_sub(first.svma.0.wrapping_sub(first.offset)))
+    })
+}
+
+/// The mapped bytes as they are: for a file that is mapped whole and in its own order.
+fn whole(mapped: &MappedModule, memory: &Memory) -> Option<Vec<u8>> {
+    read(memory, mapped.base, mapped.end.since(mapped.base)?)
+}
+
+/// The file put together from its segments.
+fn segments(mapped: &MappedModule, memory: &Memory) -> Option<Vec<u8>> {
+    let bias = mapped.bias?;
+    let mut header = read(memory, mapped.base, FILE_HEADER as u64)?;
+    if !header.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    // e_phoff at 32, e_phentsize at 54, e_phnum at 56.
+    let table = u64_at(&header, 32)?;
+    let count = u64::from(u16_at(&header, 56)?).min(MAX_HEADERS);
+    if usize::from(u16_at(&header, 54)?) != PROGRAM_HEADER {
+        return None;
+    }
+    let mut headers = read(memory, mapped.base.plus(table)?, count.checked_mul(PROGRAM_HEADER as u64)?)?;
+    // e_shoff at 40, e_shnum at 60, e_shstrndx at 62: sections are not mapped, save by accident.
+    put(&mut header, 40, &[0; 8])?;
+    put(&mut header, 60, &[0; 4])?;
+    let mut image = Vec::new();
+    for entry in headers.chunks_exact_mut(PROGRAM_HEADER) {
+        // p_type at 0, p_offset at 8, p_vaddr at 16, p_filesz at 32.
+        if u32_at(entry, 0)? != PT_LOAD {
+            continue;
+        }
+        let (offset, address, size) = (u64_at(entry, 8)?, u64_at(entry, 16)?, u64_at(entry, 32)?);
+        let end = offset.checked_add(size).filter(|end| *end <= MAX_IMAGE)?;
+        let bytes = prefix(memory, Addr(address.wrapping_add(bias)), size);
+        put(entry, 32, &(bytes.len() as u64).to_le_bytes())?;
+        image.resize(image.len().max(usize::try_from(end).ok()?), 0);
+        put(&mut image, usize::try_from(offset).ok()?, &bytes)?;
+    }
+    let table = usize::try_from(table).ok()?;
+    image.resize(image.len().max(table.checked_add(headers.len())?).max(FILE_HEADER), 0);
+    put(&mut image, 0, &header)?;
+    put(&mut image, table, &headers)?;
+    Some(image)
+}
+
+fn read(memory: &Memory, at: Addr, len: u64) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= MAX_IMAGE)?];
+    memory.read(at, &mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The bytes from `at` on that are in the dump without a gap, at most `len`.
+fn prefix(memory: &Memory, at: Addr, len: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(left) = len.checked_sub(bytes.len() as u64).filter(|left| *left > 0)
+        && let Some(next) = at.plus(bytes.len() as u64)
+        && let Ok(run) = memory.slice_up_to(next, left)
+    {
+        bytes.extend_from_slice(run);
+    }
+    bytes
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
+    bytes.get_mut(at..at.checked_add(value.len())?)?.copy_from_slice(value);
+    Some(())
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().copied().map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
 }
