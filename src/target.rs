@@ -107,6 +107,7 @@ impl Target {
         }
         memory.add_below(pages);
         memory.add_regions(regions);
+        capture.complete(&memory);
         Target { capture, modules, memory, names: RwLock::default() }
     }
 
@@ -209,9 +210,13 @@ impl Target {
             .find_map(|candidate| candidate.addr(candidate.symbols().lookup(name)?.svma))
     }
 
-    /// What is missing of the modules' files.
+    /// What is missing of the modules' files, and of the dump's own file since it was opened.
     pub fn problems(&self) -> Vec<Problem> {
-        self.modules.iter().filter_map(Module::problem).collect()
+        let shrank = self.capture.shrank().then(|| {
+            let message = "the dump's file became shorter while it was read; what was cut off was read as zeros";
+            Problem::new("file-shrank", Subject::Capture, message).with_remedy("open it again once it is written")
+        });
+        shrank.into_iter().chain(self.modules.iter().filter_map(Module::problem)).collect()
     }
 }
 
@@ -233,8 +238,8 @@ impl Module {
                 }
             }
         };
-        if mapped.bias.is_none() {
-            mapped.bias = code.elf.as_ref().and_then(|elf| crate::capture::image::bias(&mapped, elf));
+        if let Some(elf) = &code.elf {
+            crate::capture::image::place(&mut mapped, elf);
         }
         Module { mapped, index, code, debug: OnceLock::new(), symbols: OnceLock::new(), locator: Arc::clone(locator) }
     }

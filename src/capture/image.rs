@@ -18,6 +18,8 @@ const MAX_HEADERS: u64 = 512;
 const FILE_HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 const PT_LOAD: u32 = 1;
+/// Granularity of mappings.
+const PAGE: u64 = 4096;
 
 /// The module as the dump holds it; nothing is found where its header or all of its instructions are not in the dump.
 pub fn from_memory(mapped: &MappedModule, memory: &Memory) -> Located {
@@ -31,8 +33,22 @@ pub fn from_memory(mapped: &MappedModule, memory: &Memory) -> Located {
     Located { verified: elf.is_some(), elf: elf.map(Arc::new), path: None, attempts: Vec::new() }
 }
 
+/// Completes what the dump leaves open about a module from its file: the bias, and where it ends in memory.
+pub fn place(mapped: &mut MappedModule, elf: &Elf) {
+    if mapped.bias.is_none() {
+        mapped.bias = bias(mapped, elf);
+    }
+    let last = elf.segments().iter().filter_map(|segment| segment.svma.checked_add(segment.mem_size)).max();
+    let Some((last, bias)) = last.zip(mapped.bias) else { return };
+    let end = Addr(last.0.wrapping_add(bias)).0.checked_next_multiple_of(PAGE).map(Addr);
+    if let Some(end) = end.filter(|end| *end > mapped.base) {
+        // Without NT_FILE the end was a guess; with it, zero-initialised data behind the last mapped part may be missing.
+        mapped.end = if mapped.parts.is_empty() { end.min(mapped.end) } else { end.max(mapped.end) };
+    }
+}
+
 /// What is added to the file's addresses to get the target's.
-pub fn bias(mapped: &MappedModule, elf: &Elf) -> Option<u64> {
+fn bias(mapped: &MappedModule, elf: &Elf) -> Option<u64> {
     let placed = elf.segments().iter().find_map(|segment| {
         // A segment is mapped from the page that holds its first byte.
         let part = mapped.parts.iter().find(|part| {

@@ -1,5 +1,6 @@
 //! A dump's bytes become a [`Capture`]: memory, mappings, threads, what killed it. No unwinding, no names.
 
+mod compressed;
 mod elf_core;
 pub mod format;
 pub mod image;
@@ -93,4 +94,22 @@ pub enum Role {
     Library,
     /// The kernel's vDSO.
     Vdso,
+}
+
+impl Capture {
+    /// Completes what a dump without code cannot tell, once `memory` has the modules' files beneath: the system calls of aarch64 threads.
+    pub fn complete(&mut self, memory: &Memory) {
+        if self.arch != Arch::Aarch64 {
+            return;
+        }
+        for thread in self.threads.iter_mut().filter(|thread| thread.syscall.is_none()) {
+            thread.syscall =
+                thread.registers.as_ref().ok().and_then(|registers| elf_core::aarch64_syscall(registers, memory));
+        }
+    }
+
+    /// Whether the dump's file became shorter while it was open: what was cut off has been read as zeros.
+    pub fn shrank(&self) -> bool {
+        self.memory.segments().iter().any(|segment| segment.origin == Origin::Dump && segment.bytes.was_truncated())
+    }
 }

@@ -18,6 +18,8 @@ mod table;
 mod threads;
 mod words;
 
+pub(super) use self::threads::aarch64_syscall;
+
 use std::path::Path;
 
 use symbols::FileBytes;
@@ -61,7 +63,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
     let auxv = process::auxv(&notes);
     let files = files::mappings(&notes, &mut problems);
     let links = link_map::entries(&memory, &auxv, &mut problems);
-    let (modules, mappings) = modules::modules(files.as_deref(), &links, &auxv, &memory);
+    let (modules, mappings) = modules::modules(files.as_deref(), &links, &auxv, &memory, file.arch);
     memory.add_regions(mappings);
     job.advance(1)?;
 
@@ -87,12 +89,6 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         problems.push(
             Problem::new("no-threads", Subject::Capture, message)
                 .with_remedy("copy the core again if it may be truncated"),
-        );
-    }
-    if bytes.was_truncated() {
-        let message = "the file became shorter while it was read; what was cut off reads as zeros";
-        problems.push(
-            Problem::new("file-shrank", Subject::Capture, message).with_remedy("open it again once it is written"),
         );
     }
     Ok(Capture {

@@ -3,9 +3,9 @@
 use super::files::FileMapping;
 use super::link_map::LinkEntry;
 use super::mapped::ModuleHeader;
-use super::process::{AT_ENTRY, AT_EXECFN, AT_PHDR, AT_SYSINFO_EHDR, value};
+use super::process::{AT_BASE, AT_ENTRY, AT_EXECFN, AT_PHDR, AT_SYSINFO_EHDR, value};
 use crate::capture::{Access, MappedModule, MappedPart, Memory, Region, Role};
-use crate::model::{Addr, Gap, Why};
+use crate::model::{Addr, Arch, Gap, Why};
 
 /// Longest path of an executable.
 const MAX_PATH: u64 = 4096;
@@ -16,6 +16,7 @@ pub(super) fn modules(
     links: &[LinkEntry],
     auxv: &[(u64, u64)],
     memory: &Memory,
+    arch: Arch,
 ) -> (Vec<MappedModule>, Vec<Region>) {
     let loads = files.map(|files| loads(files, memory)).unwrap_or_default();
     let regions = loads.iter().flat_map(Load::regions).collect();
@@ -25,6 +26,7 @@ pub(super) fn modules(
         modules.extend(executable(auxv, links, memory));
     }
     add_linked(&mut modules, links, memory, files.is_none());
+    name_loader(&mut modules, links, auxv, arch);
     modules.sort_by_key(|module| module.base);
     disjoint(&mut modules);
     mark_executable(&mut modules, auxv);
@@ -208,6 +210,23 @@ fn add_linked(modules: &mut Vec<MappedModule>, links: &[LinkEntry], memory: &Mem
             let path = Some(link.name.clone()).filter(|name| !name.is_empty());
             modules.push(mapped_at(*region, path, Some(link.bias), memory));
         }
+    }
+}
+
+/// Names the loader of a core without NT_FILE. Its name in the list points into the executable's `.interp`, which such a core leaves out;
+/// the psABIs fix the path for glibc, and musl's loader is its libc.
+fn name_loader(modules: &mut [MappedModule], links: &[LinkEntry], auxv: &[(u64, u64)], arch: Arch) {
+    let Some(base) = value(auxv, AT_BASE).filter(|base| *base != 0) else { return };
+    let glibc = links.iter().any(|link| link.name.ends_with("/libc.so.6"));
+    let nameless =
+        |module: &&mut MappedModule| module.base == Addr(base) && module.path.is_none() && module.role == Role::Library;
+    if let Some(loader) = modules.iter_mut().find(nameless).filter(|_| glibc) {
+        // Source: System V AMD64 psABI 1.0 table 5.1; glibc sysdeps/unix/sysv/linux/aarch64/configure.ac.
+        let path = match arch {
+            Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2",
+            Arch::Aarch64 => "/lib/ld-linux-aarch64.so.1",
+        };
+        loader.path = Some(path.to_owned());
     }
 }
 

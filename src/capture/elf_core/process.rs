@@ -18,6 +18,7 @@ const MAX_AUXV: usize = 1024;
 /// Entries of the auxiliary vector. Source: Linux include/uapi/linux/auxvec.h.
 pub(super) const AT_PHDR: u64 = 3;
 pub(super) const AT_PHNUM: u64 = 5;
+pub(super) const AT_BASE: u64 = 7;
 pub(super) const AT_ENTRY: u64 = 9;
 pub(super) const AT_EXECFN: u64 = 31;
 pub(super) const AT_SYSINFO_EHDR: u64 = 33;

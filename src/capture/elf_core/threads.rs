@@ -160,16 +160,21 @@ impl ThreadNotes<'_> {
                 let args = [get(5), get(4), get(1), get(10), get(8), get(9)];
                 Some(SavedSyscall { number, args, result: get(0)?.cast_signed() })
             }
-            Arch::Aarch64 => {
-                // Nothing tells that a call was entered, save the instruction before the pc: svc #0 = 0xd4000001.
-                // Source: Arm Architecture Reference Manual, "SVC"; the kernel takes the number from x8.
-                let before = registers.pc()?.minus(4)?;
-                if memory.u32(before).ok()? != 0xd400_0001 {
-                    return None;
-                }
-                let args = [None, get(1), get(2), get(3), get(4), get(5)];
-                Some(SavedSyscall { number: get(8)?, args, result: get(0)?.cast_signed() })
-            }
+            Arch::Aarch64 => aarch64_syscall(registers, memory),
         }
     }
+}
+
+/// The system call that an aarch64 thread was in. Nothing in its registers tells that one was entered, save the instruction before the pc,
+/// which is in the dump or in the module's file.
+pub(in crate::capture) fn aarch64_syscall(registers: &Registers, memory: &Memory) -> Option<SavedSyscall> {
+    // svc #0 is 0xd4000001. Source: Arm Architecture Reference Manual, "SVC"; Linux arch/arm64 takes the number from x8.
+    let before = registers.pc()?.minus(4)?;
+    if memory.u32(before).ok()? != 0xd400_0001 {
+        return None;
+    }
+    let get = |number| registers.get(Register(number));
+    // The result took the place of the first argument.
+    let args = [None, get(1), get(2), get(3), get(4), get(5)];
+    Some(SavedSyscall { number: get(8)?, args, result: get(0)?.cast_signed() })
 }
