@@ -23,6 +23,8 @@ pub(super) enum Family {
 pub(super) struct Libc {
     /// Which one; `None` when neither file names nor symbols nor threads tell.
     pub(super) family: Option<Family>,
+    /// Whether it is part of the executable (static linking) and no module of its own.
+    pub(super) in_executable: bool,
     /// Version of glibc, where its `__nptl_version` is readable.
     pub(super) version: Option<(u32, u32)>,
     /// The `struct pthread` itself, what a `pthread_t` is.
@@ -56,11 +58,13 @@ impl Libc {
     /// Recognises the library by file name, then by symbol, then by what the threads' memory holds.
     pub(super) fn detect(target: &Target) -> Libc {
         let threads = &target.capture.threads;
-        match by_file(target).or_else(|| by_symbol(target)) {
+        let file = by_file(target);
+        let libc = match file.or_else(|| by_symbol(target)) {
             Some(Family::Glibc) => Libc::glibc(target, threads),
             Some(Family::Musl) => Libc::musl(target.arch(), threads, &target.memory),
             None => Libc::by_threads(target.arch(), threads, &target.memory),
-        }
+        };
+        Libc { in_executable: file.is_none(), ..libc }
     }
 
     fn glibc(target: &Target, threads: &[OsThread]) -> Libc {
@@ -81,6 +85,7 @@ impl Libc {
         });
         Libc {
             family: Some(Family::Glibc),
+            in_executable: false,
             version: version(target),
             pthread,
             tid,
@@ -101,6 +106,7 @@ impl Libc {
         };
         Libc {
             family: Some(Family::Musl),
+            in_executable: false,
             version: None,
             pthread,
             tid,

@@ -7,6 +7,7 @@ mod calls;
 pub mod exceptions;
 mod libc;
 mod locks;
+mod runtime_code;
 mod start;
 mod syscalls;
 mod threads;

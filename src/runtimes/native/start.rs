@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::model::{End, Tid};
 
 use super::locks::Ground;
+use super::runtime_code::is_runtime_function;
 
 /// The start routine's name without parameters, `pool::run`; `None` when nothing names it.
 pub(super) fn start(ground: &Ground<'_>, index: usize) -> Option<String> {
@@ -16,17 +17,18 @@ pub(super) fn start(ground: &Ground<'_>, index: usize) -> Option<String> {
         return Some("main".to_owned());
     }
     let recorded = recorded(ground, index);
-    if let Some(name) = recorded.as_deref().filter(|name| !super::calls::is_runtime_function(name)) {
+    if let Some(name) = recorded.as_deref().filter(|name| !is_runtime_function(name, ground.libc.in_executable)) {
         return Some(path(name).to_owned());
     }
-    let stack = ground.scene.stacks.get(index)?;
-    // The outermost frame of a stack that was cut short is not where the thread began.
-    if stack.end != End::Bottom && !stack.frames.last().is_some_and(|frame| frame.trust == crate::model::Trust::Scan) {
+    let calls = ground.situations.get(index)?.calls.outer.as_slice();
+    // The outermost frame of a stack that was cut short is not where the thread began: the C library's is.
+    if ground.scene.stacks.get(index)?.end != End::Bottom && !calls.first()?.runtime {
         return None;
     }
-    let calls = &ground.situations.get(index)?.calls.outer;
-    let own = calls.iter().find(|call| !call.runtime && call.name.is_some());
-    own.and_then(|call| call.name.as_deref()).map(|name| path(name).to_owned())
+    let names = calls.iter().filter(|call| !call.runtime).filter_map(|call| call.name.as_deref());
+    // musl's own first function, in pthread_create.c, has a name that a program might use too.
+    let mut names = names.enumerate().filter(|(at, name)| *at > 0 || *name != "start" || !ground.libc.is_musl());
+    names.next().map(|(_, name)| path(name).to_owned())
 }
 
 /// The name of the start routine in the control block.
@@ -52,6 +54,8 @@ pub(super) fn path(name: &str) -> &str {
                 return name.get(begin..at).filter(|path| !path.is_empty()).unwrap_or(name);
             }
             '(' | '<' | '[' | '{' => depth = depth.saturating_add(1),
+            // `fn() -> u64` has an arrow, not a bracket.
+            '>' if name.get(..at).is_some_and(|head| head.ends_with('-')) => {}
             ')' | '>' | ']' | '}' => depth = depth.saturating_sub(1),
             ' ' if depth == 0 => begin = at.saturating_add(1),
             _ => {}
@@ -75,6 +79,7 @@ mod tests {
             "main::{lambda(int)#1}::operator()(int) const"
         );
         assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
+        assert_eq!(path("app::spawn::<fn(&str) -> u64>::{closure#1}"), "app::spawn::<fn(&str) -> u64>::{closure#1}");
         assert_eq!(path("worker"), "worker");
     }
 }

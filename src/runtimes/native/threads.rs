@@ -47,11 +47,8 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
             }),
         ),
         Some(Activity::Call(blocking)) => {
-            let state = match blocking.kind {
-                // Nothing but a timer or a signal ends these.
-                CallKind::Sleep | CallKind::Signal => ThreadState::Sleeping,
-                _ => ThreadState::Blocked,
-            };
+            let sleeps = blocking.kind == CallKind::Sleep;
+            let state = if sleeps { ThreadState::Sleeping } else { ThreadState::Blocked };
             let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name: blocking.name.clone() };
             (state, Some(on))
         }

@@ -32,7 +32,7 @@ pub(super) fn search(
     found: &mut Found,
     problems: &mut Vec<Problem>,
 ) -> Result<(), Error> {
-    let Some(ids) = ground.tids.range() else { return Ok(()) };
+    let Some(ids) = ground.tids.range().filter(|_| ground.libc.may_be_glibc()) else { return Ok(()) };
     let (runs, left_out) = runs(ground);
     job.phase("searching memory for held locks", runs.len() as u64);
     let sightings = runs

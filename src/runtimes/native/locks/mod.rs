@@ -21,6 +21,7 @@ mod parking_lot;
 mod rust;
 mod semaphore;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -29,7 +30,7 @@ use rustc_hash::FxHashMap;
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Gap, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
+use crate::model::{Addr, Arch, Evidence, Gap, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
 use crate::runtimes::Scene;
 
 use super::calls::Calls;
@@ -141,7 +142,7 @@ impl<'a> Ground<'a> {
             .zip(scene.stacks)
             .map(|(thread, stack)| {
                 job.advance(1)?;
-                let calls = Calls::of(target, stack);
+                let calls = Calls::of(target, stack, libc.in_executable);
                 let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
                 Ok(Situation { activity, calls })
             })
@@ -163,6 +164,21 @@ impl<'a> Ground<'a> {
         PROBES.iter().find_map(|probe| (probe.waited)(self, &waiter))
     }
 
+    /// The thread in whose static thread-local storage an address lies.
+    // x86-64 keeps it right below the thread pointer, aarch64 right above. Source: Drepper, "ELF Handling For Thread-Local
+    // Storage", variants II and I.
+    fn owner_of_thread_local(&self, address: Addr) -> Option<Tid> {
+        let distance = |thread: &OsThread| {
+            let block = *thread.thread_pointer.as_ref().ok()?;
+            match self.scene.target.arch() {
+                Arch::X86_64 => block.since(address),
+                Arch::Aarch64 => address.since(block),
+            }
+        };
+        let near = self.scene.threads.iter().filter_map(|thread| Some((distance(thread)?, thread.tid)));
+        near.filter(|(bytes, _)| *bytes < MAX_STATIC_TLS).min().map(|(_, tid)| tid)
+    }
+
     /// What a lock is called; `Ok(None)` when nothing names it.
     pub(super) fn name(&self, kind: LockKind, address: Addr) -> Known<Option<String>> {
         names::name(self, kind, address)
@@ -179,17 +195,24 @@ impl<'a> Ground<'a> {
         }
     }
 
-    /// The part of a thread's stack that is in use, as (address, word), from the stack pointer up to the thread's control
-    /// block or the mapping's end. At most [`MAX_STACK_WORDS`].
+    /// The part of a thread's stack that is in use: from the stack pointer up to the thread's control block or the mapping's
+    /// end.
+    fn live_stack(&self, thread: &OsThread) -> Option<Range<Addr>> {
+        let sp = Addr(thread.registers.as_ref().ok()?.sp()?.0 & !7);
+        let end = self.memory().region_at(sp)?.end;
+        // glibc and musl put the control block of a thread (not of the first one) at the top of its stack. Mappings of
+        // neighbours may have been joined, so the mapping's end is not the stack's.
+        let block = thread.thread_pointer.as_ref().ok().filter(|block| **block > sp && **block < end);
+        Some(sp..block.copied().unwrap_or(end))
+    }
+
+    /// The words of a thread's live stack with their addresses, from the stack pointer up. At most [`MAX_STACK_WORDS`].
     fn live_words(&self, thread: &OsThread) -> impl Iterator<Item = (Addr, u64)> + use<'a> {
-        let sp = thread.registers.as_ref().ok().and_then(|registers| registers.sp()).map(|sp| Addr(sp.0 & !7));
-        let memory = self.memory();
-        let bytes = sp.and_then(|sp| {
-            let end = memory.region_at(sp)?.end;
-            // glibc and musl put the control block of a thread (not of the first one) at the top of its stack.
-            let block = thread.thread_pointer.as_ref().ok().filter(|block| **block > sp && **block < end);
-            let len = block.copied().unwrap_or(end).since(sp)?.min(MAX_STACK_WORDS.saturating_mul(8));
-            memory.slice_up_to(sp, len).ok()
+        let used = self.live_stack(thread);
+        let sp = used.as_ref().map(|used| used.start);
+        let bytes = used.and_then(|used| {
+            let len = used.end.since(used.start)?.min(MAX_STACK_WORDS.saturating_mul(8));
+            self.memory().slice_up_to(used.start, len).ok()
         });
         let words = bytes
             .unwrap_or_default()
@@ -197,6 +220,14 @@ impl<'a> Ground<'a> {
             .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
         (0u64..).zip(words).filter_map(move |(index, word)| Some((sp?.plus(index.checked_mul(8)?)?, word)))
     }
+}
+
+/// Static thread-local storage of one thread that is believed: programs have a few kilobytes.
+const MAX_STATIC_TLS: u64 = 0x1_0000;
+
+/// Why the owner of a lock that is held for reading is unknown.
+fn held_by_readers(readers: u32) -> String {
+    format!("held by readers ({readers}), whom the lock counts and does not name")
 }
 
 /// Words of one stack that are looked at: 2 MiB, far more than a thread that is not in endless recursion uses.

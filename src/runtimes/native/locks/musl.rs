@@ -108,7 +108,7 @@ pub(super) fn rwlock(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
             (Owner::Unknown(gap), Evidence::Wait, 0)
         }
         readers => {
-            let gap = Gap::NotRecorded(format!("{readers} readers hold it, which the lock counts and does not name"));
+            let gap = Gap::NotRecorded(super::held_by_readers(readers));
             (Owner::Unknown(gap), Evidence::ReaderCount, readers)
         }
     };

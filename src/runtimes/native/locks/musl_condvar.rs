@@ -19,8 +19,7 @@ const MAX_NODES: usize = 1 << 16;
 /// Recognises a wait on a node of the waiter's own stack; the condition variable is the one whose list holds the node.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
     let word = waiter.futex.word;
-    let sp = waiter.thread.registers.as_ref().ok()?.sp()?;
-    let own = ground.memory().region_at(sp).is_some_and(|stack| sp <= word && word < stack.end);
+    let own = ground.live_stack(waiter.thread).is_some_and(|stack| stack.contains(&word));
     if !ground.libc.is_musl() || !own {
         return None;
     }

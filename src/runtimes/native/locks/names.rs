@@ -36,10 +36,8 @@ fn joined(ground: &Ground<'_>, pthread: Addr) -> Option<String> {
 
 /// `stack of 4719`: a lock that is a local variable.
 fn on_a_stack(ground: &Ground<'_>, address: Addr) -> Option<String> {
-    let thread = ground.scene.threads.iter().find(|thread| {
-        let sp = thread.registers.as_ref().ok().and_then(|registers| registers.sp());
-        sp.is_some_and(|sp| sp <= address && ground.memory().region_at(sp).is_some_and(|stack| address < stack.end))
-    })?;
+    let threads = &mut ground.scene.threads.iter();
+    let thread = threads.find(|thread| ground.live_stack(thread).is_some_and(|stack| stack.contains(&address)))?;
     Some(format!("stack of {}", thread.tid))
 }
 

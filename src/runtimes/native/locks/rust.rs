@@ -73,7 +73,7 @@ fn rwlock(address: crate::model::Addr, state: u32) -> Sighting {
             (Owner::Unknown(gap), Evidence::Wait, 0)
         }
         readers => {
-            let gap = Gap::NotRecorded(format!("{readers} readers hold it, which the lock counts and does not name"));
+            let gap = Gap::NotRecorded(super::held_by_readers(readers));
             (Owner::Unknown(gap), Evidence::ReaderCount, readers)
         }
     };

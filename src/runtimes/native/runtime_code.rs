@@ -1,0 +1,218 @@
+//! Which code belongs to the C library, the language's runtime or its standard library: by module, and by name where a
+//! static executable holds all of them itself.
+
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashSet;
+
+use crate::capture::Role;
+use crate::target::Module;
+
+/// Libraries that come with the compiler or the system and that no reader of a stack wants to see first.
+const RUNTIME_LIBRARIES: &[&str] = &[
+    "ld-linux",
+    "ld-musl",
+    "ld-2.",
+    "libc.so",
+    "libc-2.",
+    "libc.musl",
+    "libpthread",
+    "librt.so",
+    "librt-2.",
+    "libdl.so",
+    "libdl-2.",
+    "libm.so",
+    "libm-2.",
+    "libstdc++.so",
+    "libc++.so",
+    "libc++abi.so",
+    "libgcc_s.so",
+    "libunwind.so",
+    "libasan.so",
+    "libtsan.so",
+    "libubsan.so",
+];
+
+pub(super) fn is_runtime_module(module: &Module) -> bool {
+    module.mapped.role == Role::Vdso
+        || module.file_name().is_some_and(|name| RUNTIME_LIBRARIES.iter().any(|prefix| name.starts_with(prefix)))
+}
+
+/// Namespaces of standard libraries, as demangled names begin.
+const RUNTIME_SCOPES: &[&str] = &[
+    "std::",
+    "__gnu_cxx::",
+    "__cxxabiv1::",
+    "core::",
+    "alloc::",
+    "<std::",
+    "<core::",
+    "<alloc::",
+    "<&std::",
+    "<&core::",
+    "<&alloc::",
+    "<&mut std::",
+    "<&mut core::",
+    "<&mut alloc::",
+    "parking_lot::",
+    "parking_lot_core::",
+    "lock_api::",
+    "<parking_lot",
+    "<lock_api::",
+    "hashbrown::",
+    "<hashbrown::",
+];
+
+/// Entry points of C libraries that static executables hold under plain names.
+// Source: POSIX.1-2024 XSH and the glibc manual; those that block, plus the way from _start to main.
+static C_LIBRARY: LazyLock<FxHashSet<&str>> = LazyLock::new(|| {
+    FxHashSet::from_iter([
+        "_start",
+        "_start_c",
+        "start_thread",
+        "start_c11",
+        "sccp",
+        "clone",
+        "clone3",
+        "raise",
+        "abort",
+        "gsignal",
+        "syscall",
+        "nanosleep",
+        "clock_nanosleep",
+        "sleep",
+        "usleep",
+        "pause",
+        "sigsuspend",
+        "sigwait",
+        "sigwaitinfo",
+        "sigtimedwait",
+        "read",
+        "pread",
+        "pread64",
+        "readv",
+        "preadv",
+        "write",
+        "pwrite",
+        "pwrite64",
+        "writev",
+        "pwritev",
+        "recv",
+        "recvfrom",
+        "recvmsg",
+        "recvmmsg",
+        "send",
+        "sendto",
+        "sendmsg",
+        "sendmmsg",
+        "poll",
+        "ppoll",
+        "select",
+        "pselect",
+        "epoll_wait",
+        "epoll_pwait",
+        "epoll_pwait2",
+        "accept",
+        "accept4",
+        "connect",
+        "open",
+        "open64",
+        "openat",
+        "openat64",
+        "close",
+        "fsync",
+        "fdatasync",
+        "flock",
+        "lockf",
+        "fcntl",
+        "fcntl64",
+        "ioctl",
+        "wait",
+        "waitpid",
+        "wait3",
+        "wait4",
+        "waitid",
+        "msgrcv",
+        "msgsnd",
+        "semop",
+        "semtimedop",
+        "malloc",
+        "free",
+        "calloc",
+        "realloc",
+        "sched_yield",
+        "thrd_join",
+        "thrd_sleep",
+        "mtx_lock",
+        "mtx_timedlock",
+        "cnd_wait",
+        "cnd_timedwait",
+        "call_once",
+        "fflush",
+        "fwrite",
+        "fread",
+        "fputs",
+        "puts",
+        "printf",
+        "fprintf",
+        "vfprintf",
+        "flockfile",
+        "exit",
+        "futex_wait",
+        "tcdrain",
+        "getchar",
+        "fgets",
+        "fgetc",
+        "getc",
+        "getline",
+    ])
+});
+const C_LIBRARY_PREFIXES: &[&str] =
+    &["_IO_", "_dl_", "pthread_", "sem_", "lll_", "futex_", "sys_", "mq_", "aio_", "io_"];
+
+/// Whether a function of this full name belongs to the runtime. `in_executable`: the executable holds its C library itself,
+/// so that a plain `read` is not the program's own.
+pub(super) fn is_runtime_function(name: &str, in_executable: bool) -> bool {
+    let path = super::start::path(name);
+    if path.contains("::") {
+        return RUNTIME_SCOPES.iter().any(|scope| path.starts_with(scope));
+    }
+    // Names that begin so are reserved for the implementation. Source: ISO C 7.1.3, C++ [lex.name].
+    path.starts_with("__")
+        || path == "_start"
+        || path == "execute_native_thread_routine"
+        || path.starts_with("rust_begin_unwind")
+        || path.starts_with("rust_panic")
+        || (in_executable
+            && (C_LIBRARY.contains(path) || C_LIBRARY_PREFIXES.iter().any(|prefix| path.starts_with(prefix))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_standard_libraries_are_the_runtime_and_the_program_is_not() {
+        let runtime = [
+            "std::mutex::lock()",
+            "void std::__invoke_impl<void, void (*)()>(std::__invoke_other, void (*&&)())",
+            "core::ops::function::FnOnce::call_once",
+            "<std::sys::sync::mutex::futex::Mutex>::lock_contended",
+            "__gthread_mutex_lock(pthread_mutex_t*)",
+        ];
+        for name in runtime {
+            assert!(is_runtime_function(name, false), "{name}");
+        }
+        for name in
+            ["reserve", "shop::Pool<shop::Order>::run()", "reader", "shop::__detail()", "main", "shop::std::run()"]
+        {
+            assert!(!is_runtime_function(name, true), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_plain_name_of_the_c_library_is_the_programs_own_where_the_library_is_apart() {
+        assert!(is_runtime_function("read", true));
+        assert!(!is_runtime_function("read", false));
+    }
+}

@@ -1,0 +1,221 @@
+//! Locks, their owners and deadlocks of real processes: what `locks` and `threads` say is compared with what the process
+//! said of itself and what its source dictates.
+
+use serde_json::Value;
+use support::{Dump, Expected, Truth, as_address, dump, dumpscope};
+
+/// What one run says of a dump.
+struct Seen {
+    truth: Truth,
+    expected: Expected,
+    locks: Vec<Value>,
+    deadlocks: Vec<Value>,
+    threads: Vec<Value>,
+}
+
+/// The C library whose bookkeeping a variant has, as `expected.json` names it.
+fn library(variant: &str) -> &'static str {
+    if variant.starts_with("musl") { "musl" } else { "glibc" }
+}
+
+fn look(dump: &Dump) -> Seen {
+    let output = dumpscope!("analyze", dump.core(), "--json", "-c", "locks", "-c", "threads").expect_status(0);
+    let list = |value: &Value| value.as_array().expect("an array").clone();
+    let locks = output.data("locks");
+    Seen {
+        truth: dump.truth(),
+        expected: dump.expected(),
+        locks: list(&locks["locks"]),
+        deadlocks: list(&locks["deadlocks"]),
+        threads: list(&output.data("threads")["threads"]),
+    }
+}
+
+/// Whether `kind` is among the alternatives that `expected` allows, as in `mutex-robust|mutex-priority-inherit`.
+fn is_one_of(kind: &Value, expected: &Value) -> bool {
+    kind.as_str().is_some_and(|kind| expected.as_str().is_some_and(|kinds| kinds.split('|').any(|one| one == kind)))
+}
+
+impl Seen {
+    fn lock(&self, name: &str) -> &Value {
+        let address = self.truth.lock(name);
+        let found = self.locks.iter().find(|lock| as_address(&lock["address"]) == Some(address));
+        found.unwrap_or_else(|| panic!("{name} at {address:#x} is not among {:#?}", self.locks))
+    }
+
+    fn tids(&self, patterns: &Value) -> Vec<u64> {
+        let patterns = patterns.as_array().expect("an array").iter().filter_map(Value::as_str);
+        let mut tids: Vec<u64> = patterns.flat_map(|pattern| self.truth.threads(pattern)).map(|(_, tid)| tid).collect();
+        tids.sort_unstable();
+        tids
+    }
+
+    fn check_locks(&self, library: &str) {
+        for (name, expected) in self.expected.locks() {
+            let lock = self.lock(name);
+            assert!(is_one_of(&lock["kind"], &expected["kind"]), "{name} is no {}: {lock}", expected["kind"]);
+            let mut waiters: Vec<u64> =
+                lock["waiters"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+            waiters.sort_unstable();
+            assert_eq!(waiters, self.tids(&expected["waiters"]), "waiters of {name}: {lock}");
+            self.check_owner(name, lock, expected, library);
+            if let Some(readers) = expected["readers"].as_u64() {
+                assert_eq!(lock["readers"].as_u64(), Some(readers), "{name}: {lock}");
+            }
+            let symbol = match &expected["symbol"] {
+                Value::String(symbol) => Some(symbol.as_str()),
+                Value::Null if expected.get("symbol").is_none() => Some(name),
+                _ => None,
+            };
+            if let Some(symbol) = symbol {
+                let shown = lock["name"].as_str().unwrap_or_default();
+                assert!(
+                    shown.rsplit("::").next().is_some_and(|last| last.starts_with(symbol)),
+                    "{name} is called {shown}"
+                );
+            }
+        }
+    }
+
+    /// A recorded owner must be right and certain. Where none is recorded, one may be inferred, and then must be right too.
+    fn check_owner(&self, name: &str, lock: &Value, expected: &Value, library: &str) {
+        let holder = expected["owner"].as_str().or(expected["runs_in"].as_str()).map(|thread| self.truth.tid(thread));
+        let shown = lock["owner"]["tid"].as_u64();
+        let evidence = lock["evidence"].as_str().expect("every lock has evidence");
+        let recorded = expected["recorded_by"].as_array().is_some_and(|by| by.iter().any(|by| by == library));
+        if recorded {
+            assert_eq!(shown, holder, "owner of {name}: {lock}");
+            assert!(!evidence.starts_with("inferred:"), "{name}: {lock}");
+            assert_eq!(lock["recursion"], expected["recursion"], "{name}: {lock}");
+        } else if shown.is_some() {
+            assert_eq!(shown, holder, "inferred owner of {name}: {lock}");
+            let declared = expected["declared"] == "ReentrantMutex";
+            assert!(evidence.starts_with("inferred:") || declared, "{name}: {lock}");
+        } else if expected["owner"].is_string() {
+            assert!(lock["owner_unknown"].is_string(), "an unknown owner has a reason: {lock}");
+        }
+    }
+
+    /// Locks that nobody waits for are found by searching memory: none may be invented.
+    fn check_no_lock_is_invented(&self) {
+        let known: Vec<u64> = self.expected.locks().iter().map(|(name, _)| self.truth.lock(name)).collect();
+        for lock in &self.locks {
+            let waited = lock["waiters"].as_array().is_some_and(|waiters| !waiters.is_empty());
+            let address = as_address(&lock["address"]).expect("an address");
+            assert!(waited || known.contains(&address), "nobody holds {lock}");
+        }
+    }
+
+    /// Cycles of recorded owners must be found; others may be, and then say that they are uncertain.
+    fn check_deadlocks(&self, library: &str) {
+        let expected: Vec<(Vec<u64>, bool)> = self.expected.json()["deadlocks"]
+            .as_array()
+            .expect("expected deadlocks")
+            .iter()
+            .map(|cycle| {
+                let members = cycle["cycle"].as_array().expect("a cycle").iter().filter_map(Value::as_str);
+                let certain = cycle["certain_on"].as_array().is_some_and(|on| on.iter().any(|on| on == library));
+                (turned(members.map(|name| self.truth.tid(name)).collect()), certain)
+            })
+            .collect();
+        let found: Vec<(Vec<u64>, bool)> = self
+            .deadlocks
+            .iter()
+            .map(|cycle| {
+                let steps = cycle["cycle"].as_array().expect("a cycle").iter();
+                (turned(steps.filter_map(|step| step["tid"].as_u64()).collect()), cycle["certain"] == true)
+            })
+            .collect();
+        for cycle in expected.iter().filter(|(_, certain)| *certain) {
+            assert!(found.contains(cycle), "{cycle:?} is not among {found:?}");
+        }
+        for (members, certain) in &found {
+            let known = expected.iter().find(|(expected, _)| expected == members);
+            assert_eq!(known.map(|(_, certain)| certain), Some(certain), "{members:?} of {expected:?}");
+        }
+        for cycle in &self.deadlocks {
+            for step in cycle["cycle"].as_array().into_iter().flatten() {
+                let waits = self.threads.iter().find(|thread| thread["tid"] == step["tid"]).expect("a thread");
+                assert_eq!(waits["waiting_on"]["address"], step["waits_for"], "{cycle}");
+            }
+        }
+    }
+
+    fn check_threads(&self) {
+        for (pattern, expected) in self.expected.threads() {
+            for (name, tid) in self.truth.threads(pattern) {
+                let thread = self.threads.iter().find(|thread| thread["tid"] == tid);
+                let thread = thread.unwrap_or_else(|| panic!("{name} ({tid}) is not shown"));
+                assert_eq!(thread["state"], expected["state"], "{name}: {thread}");
+                self.check_wait(name, thread, &expected["waits_for"]);
+                let function = expected["functions"][0].as_str().expect("functions");
+                let top = thread["top"].as_str().unwrap_or_default();
+                assert!(top.contains(function), "{name} is in {top}, not in {function}");
+            }
+        }
+    }
+
+    fn check_wait(&self, name: &str, thread: &Value, expected: &Value) {
+        let waiting = &thread["waiting_on"];
+        if let Some(lock) = expected.as_str() {
+            assert_eq!(
+                as_address(&waiting["address"]),
+                Some(self.truth.lock(lock)),
+                "{name} waits for {lock}: {thread}"
+            );
+            return;
+        }
+        match expected["kind"].as_str() {
+            None => assert!(waiting.is_null(), "{name}: {thread}"),
+            Some("join") => {
+                assert_eq!(waiting["kind"], "join", "{name}: {thread}");
+                let joined = self.truth.tid(expected["thread"].as_str().expect("a thread"));
+                let lock =
+                    self.locks.iter().find(|lock| lock["address"] == waiting["address"]).expect("a join is a lock");
+                assert_eq!(lock["owner"]["tid"], joined, "{name} joins: {lock}");
+            }
+            Some(_) => assert!(is_one_of(&waiting["kind"], &expected["kind"]), "{name}: {thread}"),
+        }
+    }
+}
+
+/// A ring of threads, turned so that the lowest comes first.
+fn turned(mut ring: Vec<u64>) -> Vec<u64> {
+    let lowest = (0..ring.len()).min_by_key(|at| ring.get(*at)).unwrap_or(0);
+    ring.rotate_left(lowest);
+    ring
+}
+
+fn check(name: &str, variant: &str) {
+    let seen = look(&dump(name, variant));
+    seen.check_locks(library(variant));
+    seen.check_no_lock_is_invented();
+    seen.check_deadlocks(library(variant));
+    seen.check_threads();
+}
+
+/// One test a dump, so that they run side by side and fail apart.
+macro_rules! dumps {
+    ($($test:ident: $fixture:literal $variant:literal;)*) => {
+        $(#[test] fn $test() { check($fixture, $variant); })*
+    };
+}
+
+dumps! {
+    deadlock_on_glibc_is_told_whole: "deadlock" "glibc";
+    deadlock_in_a_fixed_address_program_without_frame_pointers_is_told_whole: "deadlock" "glibc-nopie";
+    deadlock_in_a_static_glibc_program_is_told_whole: "deadlock" "glibc-static";
+    deadlock_in_a_gcore_of_a_live_process_is_told_whole: "deadlock" "glibc-gcore";
+    deadlock_in_a_core_with_file_pages_is_told_whole: "deadlock" "glibc-filter-7f";
+    deadlock_on_musl_is_told_as_far_as_musl_records_it: "deadlock" "musl";
+    deadlock_in_a_static_musl_program_is_told_as_far_as_musl_records_it: "deadlock" "musl-static";
+    deadlock_in_a_gcore_of_a_musl_process_is_told_as_far_as_musl_records_it: "deadlock" "musl-gcore";
+    every_lock_kind_of_glibc_and_libstdcxx_is_recognised: "locks" "glibc";
+    every_lock_kind_is_recognised_in_a_gcore: "locks" "gcore";
+    every_lock_kind_is_recognised_in_a_static_program: "locks" "static";
+    rust_locks_without_recorded_owners_are_inferred_or_unknown: "rust-std" "gnu";
+    rust_locks_on_musl_are_inferred_or_unknown: "rust-std" "musl";
+    rust_locks_with_new_name_mangling_are_recognised: "rust-std" "v0";
+    parking_lot_locks_are_found_through_the_parked_threads: "rust-parking-lot" "gnu";
+    parking_lot_locks_on_musl_are_found_through_the_parked_threads: "rust-parking-lot" "musl";
+}
