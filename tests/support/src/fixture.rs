@@ -40,9 +40,11 @@ impl Dump {
         self.dir.join("exe")
     }
 
-    /// What the process said of itself.
+    /// What the process said of itself, thread ids in the core's numbering: where the recipe left a `tids.json` (a core
+    /// taken from outside a PID namespace), the process's own are translated by it.
     pub fn truth(&self) -> Truth {
-        Truth::parse(&self.text("truth.json"))
+        let truth = Truth::parse(&self.text("truth.json"));
+        if self.dir.join("tids.json").exists() { truth.renumbered(&self.text("tids.json")) } else { truth }
     }
 
     /// What the process wrote to standard error, abort messages for instance.

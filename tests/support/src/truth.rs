@@ -22,6 +22,17 @@ impl Truth {
         Truth(serde_json::from_str(line).expect("the truth line is JSON"))
     }
 
+    /// The same with each thread id replaced by what `tids` (a JSON object, id to id) says.
+    #[must_use]
+    pub fn renumbered(mut self, tids: &str) -> Truth {
+        let tids: Value = serde_json::from_str(tids).expect("tids.json is JSON");
+        for tid in self.0["threads"].as_object_mut().into_iter().flat_map(|threads| threads.values_mut()) {
+            let outside = tids[tid.to_string()].as_u64();
+            *tid = Value::from(outside.unwrap_or_else(|| panic!("no thread {tid} in {tids}")));
+        }
+        self
+    }
+
     /// The process id as the process itself sees it.
     pub fn pid(&self) -> u64 {
         self.0["pid"].as_u64().expect("the truth line has a pid")
@@ -109,6 +120,12 @@ mod tests {
         assert_eq!(truth.threads("pool-*"), [("pool-1", 11), ("pool-2", 12)]);
         assert_eq!(truth.threads("pool"), []);
         assert_eq!(truth.name_of(9), Some("main"));
+    }
+
+    #[test]
+    fn thread_ids_of_a_namespace_are_translated() {
+        let truth = Truth::parse("{\"ready\":true,\"pid\":7,\"threads\":{\"main\":7}}").renumbered("{\"7\":4711}");
+        assert_eq!(truth.tid("main"), 4711);
     }
 
     #[test]
