@@ -78,7 +78,7 @@ pub fn print(section: &Section, style: Style) -> String {
                 }
             }
             Body::Table(rows) => table(&mut out, rows, &names, style),
-            Body::Tree(nodes) => tree(&mut out, nodes, style),
+            Body::Tree(nodes) => tree(&mut out, nodes, &names, style),
         }
     }
     out
@@ -197,7 +197,17 @@ fn pad(out: &mut String, (text, shown): (&str, usize), width: usize, column: &Co
     out.push_str("  ");
 }
 
-fn tree(out: &mut String, nodes: &[Node], style: Style) {
+/// Width at which a path of the tree goes on on the next line.
+const WRAP: usize = 110;
+
+/// What stands before the second line of a node: the bars of its ancestors and its own.
+fn margin(bars: &[bool], follows: bool, depth: usize) -> String {
+    let own = if depth > 0 { Some(&follows) } else { None };
+    let bar = |open: &bool| if *open { "│ " } else { "  " };
+    " ".repeat(6) + &bars.iter().skip(1).chain(own).map(bar).collect::<String>()
+}
+
+fn tree(out: &mut String, nodes: &[Node], names: &ShortNames, style: Style) {
     // For each node: does a sibling follow? Read from the end, per depth.
     let mut follows = vec![false; nodes.len()];
     let mut open: Vec<bool> = Vec::new();
@@ -223,17 +233,34 @@ fn tree(out: &mut String, nodes: &[Node], style: Style) {
             out.push_str(if *follow { "├ " } else { "└ " });
         }
         let rest = Row::new(cells.cloned().collect());
-        let parts = std::iter::once(&rest).chain(&node.folded);
-        for (at, part) in parts.enumerate() {
+        let margin = margin(&bars, *follow, depth);
+        let mut column = margin.width();
+        for (at, part) in std::iter::once(&rest).chain(&node.folded).enumerate() {
+            let texts: Vec<Text<'_>> = part.cells.iter().map(|cell| names.text(cell)).collect();
+            let width = texts.iter().map(|text| text.width().saturating_add(1)).sum::<usize>();
             if at > 0 {
-                let is_tids = part.cells.len() == 1 && part.cells.iter().all(|cell| cell.tone == Tone::Link);
-                out.push_str(if is_tids { "  " } else { " ▸ " });
+                let is_tids = part.cells.iter().all(|cell| cell.tone == Tone::Link);
+                let fits = column.saturating_add(width).saturating_add(2) <= WRAP;
+                let joint = match (fits, is_tids) {
+                    (true, true) => "  ",
+                    (true, false) => " ▸ ",
+                    (false, true) => "    ",
+                    (false, false) => "  ▸ ",
+                };
+                if !fits {
+                    end_line(out, out.len());
+                    out.push_str(&margin);
+                    column = margin.width();
+                }
+                out.push_str(joint);
+                column = column.saturating_add(3);
             }
-            for (at, cell) in part.cells.iter().enumerate() {
+            column = column.saturating_add(width);
+            for (at, (cell, text)) in part.cells.iter().zip(&texts).enumerate() {
                 if at > 0 {
                     out.push(' ');
                 }
-                push(out, &cell_text(cell), cell.tone, style);
+                push(out, text, cell.tone, style);
             }
         }
         end_line(out, start);
