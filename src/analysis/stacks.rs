@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::recursion::{self, Run};
 use crate::model::{Addr, NamedFrame, Tid};
 
-/// Deepest tree: outer frames of a deeper stack (after recursion is folded) are kept, inner ones are left out.
-pub const MAX_DEPTH: usize = 512;
+/// Deepest tree: outer frames of a deeper stack (after recursion is folded) are kept, inner ones are left out. JSON nests two
+/// levels a node, and widespread parsers stop at a thousand.
+pub const MAX_DEPTH: usize = 400;
 
 /// A function with the threads that are in it by the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
