@@ -1,5 +1,6 @@
 //! What is known about places in the code: their tables, what they are, which calls lead to them. Found once, kept for all threads.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustc_hash::FxHashMap;
@@ -18,6 +19,8 @@ use crate::target::Target;
 
 /// Functions followed for one target at most: a hostile dump could name a new one with every word of its stacks.
 const MAX_FOLLOWED: usize = 20_000;
+/// Frames of very deep stacks that are kept for one target at most (80 MB): a hostile dump can have many threads on one deep stack.
+const MAX_DEEP_FRAMES: usize = 2_000_000;
 /// The start code of a program (`_start`) is shorter than this: at most 52 bytes in glibc and musl, on both architectures.
 const MAX_START_CODE: u64 = 64;
 
@@ -63,6 +66,7 @@ pub(super) struct CodeMap {
     sites: Cache<(Addr, bool), Site>,
     followed: Mutex<FxHashMap<(Addr, Addr, bool), Arc<Flow>>>,
     scratches: Mutex<Vec<Scratch>>,
+    deep_frames: AtomicUsize,
     /// Executable mappings, ascending, disjoint: first address, one past the last.
     executable: Vec<(u64, u64)>,
 }
@@ -78,6 +82,7 @@ impl CodeMap {
             sites: Cache::new(),
             followed: Mutex::default(),
             scratches: Mutex::default(),
+            deep_frames: AtomicUsize::new(0),
             executable,
         }
     }
@@ -90,6 +95,11 @@ impl CodeMap {
     /// The target's memory.
     pub(super) fn memory(&self) -> &Memory {
         &self.target.memory
+    }
+
+    /// Takes one frame of a very deep stack from what all stacks share.
+    pub(super) fn may_go_deeper(&self) -> bool {
+        self.deep_frames.fetch_add(1, Ordering::Relaxed) < MAX_DEEP_FRAMES
     }
 
     /// The place at `pc`; a return address belongs to the call before it.
@@ -114,17 +124,10 @@ impl CodeMap {
 
     /// Whether a call stands before `return_address`, and where it leads.
     pub(super) fn before(&self, return_address: Addr) -> Before {
-        let Some(last) = return_address.minus(1).filter(|last| self.is_code(*last)) else { return Before::NoCall };
-        let mut length = call::LONGEST;
-        let code = loop {
-            // Near the start of a mapping there are fewer bytes.
-            let first = last.minus(length.saturating_sub(1));
-            match first.and_then(|first| self.memory().slice(first, length).ok()) {
-                Some(code) => break code,
-                None if length > 2 => length = length.saturating_sub(1),
-                None => return Before::Unreadable,
-            }
-        };
+        if !return_address.minus(1).is_some_and(|last| self.is_code(last)) {
+            return Before::NoCall;
+        }
+        let Some(code) = self.bytes_before(return_address) else { return Before::Unreadable };
         let mut found = Before::NoCall;
         for reading in call::calls_before(self.arch(), code) {
             let target = match reading {
@@ -144,6 +147,18 @@ impl CodeMap {
             }
         }
         found
+    }
+
+    /// Whether a call that states `target`, code or not, stands before `return_address`.
+    pub(super) fn calls(&self, return_address: Addr, target: Addr) -> bool {
+        let code = self.bytes_before(return_address).unwrap_or_default();
+        call::calls_before(self.arch(), code)
+            .any(|call| matches!(call, Call::Direct(offset) if return_address.offset(offset) == Some(target)))
+    }
+
+    /// The bytes before an address, as many as a call can have; fewer near the start of a mapping.
+    fn bytes_before(&self, return_address: Addr) -> Option<&[u8]> {
+        (2..=call::LONGEST).rev().find_map(|length| self.memory().slice(return_address.minus(length)?, length).ok())
     }
 
     /// The start of the function that holds `lookup`, where a symbol with a size covers it.

@@ -12,9 +12,11 @@ use super::words::Words;
 use crate::job::Job;
 use crate::model::{Addr, Arch, End, Frame, FrameKind, Register, Registers, Stack, Trust};
 
-/// Frames of one stack at most: 8 MiB, the usual limit, hold 260,000 frames of 32 bytes, the smallest that a compiler makes for a
-/// function that calls itself.
-const MAX_FRAMES: usize = 250_000;
+/// Frames of one stack at most: as many as the usual limit of 8 MiB holds of the smallest that compilers make (return address and saved
+/// frame pointer: 16 bytes), so that an overflow is shown down to what began it.
+const MAX_FRAMES: usize = 530_000;
+/// Frames of one stack that are always kept; those beyond come out of what all stacks of a target share.
+const SURE_FRAMES: usize = 1_000;
 /// Changes of the stack (signal frames, frame addresses read from memory) in one walk at most. Handlers nest a few deep.
 const MAX_SWITCHES: usize = 1_000;
 /// Searches of a stack for return addresses in one walk at most; each costs up to 0.1 ms.
@@ -51,7 +53,7 @@ impl<'t> Walk<'t> {
         let mut stack = Stack { frames: Vec::new(), registers: Vec::new(), end: End::Limit };
         let mut registers = start.clone();
         let (mut returns, mut trust) = (false, Trust::Context);
-        while stack.frames.len() < MAX_FRAMES {
+        while stack.frames.len() < SURE_FRAMES || (stack.frames.len() < MAX_FRAMES && self.code.may_go_deeper()) {
             let (Some(pc), Some(sp)) = (registers.pc(), registers.sp()) else {
                 stack.end = End::NoUnwindInfo;
                 break;
@@ -90,7 +92,9 @@ impl<'t> Walk<'t> {
                         let up = Up { caller, trust: Trust::Cfi, returns: !row.signal, switch: row.switches_stacks() };
                         match self.check(callee, returns, &up) {
                             Ok(()) => Ok(up),
-                            Err(end) => self.guess(callee, returns, site).ok_or(end),
+                            Err(end) => {
+                                self.beyond(callee, &up).or_else(|| self.guess(callee, returns, site)).ok_or(end)
+                            }
                         }
                     }
                 }
@@ -131,6 +135,19 @@ impl<'t> Walk<'t> {
         if rises { Ok(()) } else { Err(End::Loop) }
     }
 
+    /// The next believable caller where the return address was overwritten, but the frame's end is known: words inside the frame are no
+    /// candidates.
+    fn beyond(&mut self, callee: &Registers, up: &Up) -> Option<Up> {
+        if up.caller.registers.sp()? <= callee.sp()? || up.switch {
+            return None;
+        }
+        let site = self.code.site(up.caller.registers.pc()?, true);
+        if !matches!(site.kind, Kind::Wild) {
+            return None;
+        }
+        self.guess(&up.caller.registers, true, &site)
+    }
+
     /// The caller by weaker methods.
     fn guess(&mut self, registers: &Registers, returns: bool, site: &Site) -> Option<Up> {
         let callee = Callee { registers, returns, site };
@@ -159,7 +176,9 @@ impl<'t> Walk<'t> {
             Arch::X86_64 => (self.words.get(sp).ok()?, sp.plus(8)?),
             Arch::Aarch64 => (without_signature(arch, callee.get(Register(30))?), sp),
         };
-        if !matches!(self.code.before(Addr(pc)), Before::Call(_)) {
+        let called = matches!(self.code.before(Addr(pc)), Before::Call(_))
+            || callee.pc().is_some_and(|target| self.code.calls(Addr(pc), target));
+        if !called {
             return None;
         }
         let mut registers = callee.clone();
