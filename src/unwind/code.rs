@@ -178,20 +178,14 @@ impl CodeMap {
         if lock().len() >= MAX_FOLLOWED {
             return Arc::new(Flow::Unknown);
         }
-        let flow = Arc::new(match self.arch() {
-            Arch::X86_64 => flow::follow(self.memory(), start, pc, returns),
-            Arch::Aarch64 => Flow::Unknown,
-        });
+        let flow = Arc::new(flow::follow(self.memory(), self.arch(), start, pc, returns));
         lock().insert((start, pc, returns), Arc::clone(&flow));
         flow
     }
 
     /// Rules under which the function that stands at `pc` may return.
-    pub(super) fn returns_from(&self, pc: Addr) -> Vec<Row> {
-        match self.arch() {
-            Arch::X86_64 => epilogue::returns_from(self.memory(), pc),
-            Arch::Aarch64 => Vec::new(),
-        }
+    pub(super) fn returns_from(&self, pc: Addr, returns: bool) -> Vec<Row> {
+        epilogue::returns_from(self.memory(), self.arch(), pc, returns)
     }
 
     fn kind(&self, pc: Addr, returns: bool) -> Kind {

@@ -8,9 +8,9 @@
 use super::cfi::Tables;
 use super::code::{Before, CodeMap, Kind, Site};
 use super::flow::Flow;
-use super::row::{Caller, Row};
+use super::row::{Caller, Row, without_signature};
 use super::words::Words;
-use crate::model::{Addr, Registers};
+use crate::model::{Addr, Arch, Register, Registers};
 
 /// Bytes of stack searched for a word that the instructions confirm. The largest frame of musl 1.2.3 that blocks, a name look-up with its
 /// answers (`name_from_dns`: two buffers of 4,800 bytes), is 11 KiB.
@@ -20,6 +20,8 @@ const CONFIRMED_WITHIN: u64 = 16 << 10;
 pub(super) struct Callee<'a> {
     /// Its registers.
     pub(super) registers: &'a Registers,
+    /// Its stack pointer, or a place below which its caller's frame cannot begin.
+    pub(super) stack: Addr,
     /// Whether its `pc` is a return address.
     pub(super) returns: bool,
     /// The place of its `pc`.
@@ -31,7 +33,7 @@ impl Callee<'_> {
     fn caller(&self, code: &CodeMap, words: &Words<'_>, row: &Row) -> Option<Caller> {
         let none = Tables::new(code.arch(), None, None, None);
         let caller = row.caller(&none, self.registers, words).ok()?;
-        if !follows_call(code, caller.registers.pc()?) {
+        if !is_return_address(code, caller.registers.pc()?) {
             return None;
         }
         // Another thread may have been faster: its rules are as good.
@@ -40,9 +42,13 @@ impl Callee<'_> {
     }
 }
 
-/// Whether an address follows a call; one whose code is not at hand is given the benefit of the doubt.
-pub(super) fn follows_call(code: &CodeMap, return_address: Addr) -> bool {
-    !matches!(code.before(return_address), Before::NoCall)
+/// Whether a function can return to an address: it follows a call, or is the trampoline of a signal handler. One whose code is not at
+/// hand is given the benefit of the doubt.
+pub(super) fn is_return_address(code: &CodeMap, address: Addr) -> bool {
+    match code.before(address) {
+        Before::Call(_) | Before::Unreadable => true,
+        Before::NoCall => code.is_code(address) && matches!(code.site(address, true).kind, Kind::Trampoline),
+    }
 }
 
 /// The caller by rules that held for another thread at the same place, or from the start of the function where a symbol gives it.
@@ -69,15 +75,25 @@ pub(super) fn searched(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -
 /// The caller whose call leads to where the callee stands, at the distance that the instructions make.
 fn called(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
     let pc = callee.registers.pc()?;
-    for (slot, target) in return_addresses(code, words, callee.registers, CONFIRMED_WITHIN) {
-        let Some(target) = target else { continue };
+    let linked = link(code, callee).map(|word| (None, word));
+    let on_stack = return_addresses(code, words, callee.stack, CONFIRMED_WITHIN).map(|(slot, word)| (Some(slot), word));
+    for (slot, word) in linked.into_iter().chain(on_stack) {
+        let Before::Call(Some(target)) = code.before(word) else { continue };
         let Flow::Reached(row) = &*code.follow(target, pc, callee.returns) else { continue };
         // Else it is an earlier call of the same function.
-        if row.stack_distance(callee.registers) == slot.since(callee.registers.sp()?)?.checked_add(8) {
+        if row.return_slot(callee.registers) == Ok(slot) {
             return callee.caller(code, words, row);
         }
     }
     None
+}
+
+/// The return address in the link register of aarch64, which holds one until the function makes a call of its own.
+fn link(code: &CodeMap, callee: &Callee<'_>) -> Option<Addr> {
+    if callee.returns || code.arch() != Arch::Aarch64 {
+        return None;
+    }
+    callee.registers.get(Register(30)).map(|word| Addr(without_signature(Arch::Aarch64, word)))
 }
 
 /// The caller to which the function will return.
@@ -91,22 +107,19 @@ fn returning(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<C
             _ => true,
         }
     };
-    code.returns_from(pc).iter().find_map(|row| callee.caller(code, words, row).filter(leads_here))
+    code.returns_from(pc, callee.returns).iter().find_map(|row| callee.caller(code, words, row).filter(leads_here))
 }
 
-/// Words of the stack, upward from the stack pointer, that follow a call: where they lie, and where that call leads if it says so.
+/// Words of the stack, upward from `stack`, that may be return addresses: where they lie, and the return address.
 pub(super) fn return_addresses<'a>(
     code: &'a CodeMap,
     words: &'a Words<'_>,
-    registers: &Registers,
+    stack: Addr,
     within: u64,
-) -> impl Iterator<Item = (Addr, Option<Addr>)> + 'a {
-    let first = registers.sp().and_then(|sp| sp.0.checked_next_multiple_of(8));
+) -> impl Iterator<Item = (Addr, Addr)> + 'a {
+    let first = stack.0.checked_next_multiple_of(8);
     let slots = (0..within).step_by(8).map_while(move |offset| first?.checked_add(offset).map(Addr));
-    slots.map_while(|slot| Some((slot, words.get(slot).ok()?))).filter_map(|(slot, word)| {
-        match code.before(Addr(word)) {
-            Before::Call(target) => Some((slot, target)),
-            Before::NoCall | Before::Unreadable => None,
-        }
-    })
+    slots
+        .map_while(|slot| Some((slot, Addr(without_signature(code.arch(), words.get(slot).ok()?)))))
+        .filter(|(_, word)| is_return_address(code, *word) && code.before(*word) != Before::Unreadable)
 }

@@ -1,37 +1,44 @@
-//! Code without tables (x86-64), looked at from the other end: how will it return?
+//! Code without tables, looked at from the other end: how will it return?
 //!
 //! From the place where the frame stands, the paths onward are followed until one returns. By then the stack pointer must have come back
-//! to the return address, and what was popped on the way are the registers that the function had saved. Needs no function start, so it
+//! to the frame's base, and what was loaded on the way are the registers that the function had saved. Needs no function start, so it
 //! serves for functions that are only called through pointers. Calls that never return mislead a path into the next function, so that
 //! more than one answer is possible; which one is right is for the caller to judge by what lies on the stack.
 
 use std::collections::VecDeque;
 
-use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register as Reg};
 use rustc_hash::FxHashSet;
 
-use super::instructions::{Instructions, PRESERVED, immediate, preserved};
+use super::ops::{Base, Effect, MAX_PRESERVED, Ops, Way, frame_pointer, link_register, preserved};
 use super::row::{Cfa, Row, Rule};
 use crate::capture::Memory;
-use crate::model::{Addr, Register};
+use crate::model::{Addr, Arch};
 
 /// Instructions looked at for one question.
 const MAX_INSTRUCTIONS: usize = 2048;
 /// Different answers that are worth trying.
 const MAX_ANSWERS: usize = 4;
 
-/// Rules under which the function that stands at `pc` may return, the nearest return first.
-pub(super) fn returns_from(memory: &Memory, pc: Addr) -> Vec<Row> {
+/// Rules under which the function that stands at `pc` may return, the nearest return first. `returns`: it stands behind a call, which has
+/// overwritten a link register.
+pub(super) fn returns_from(memory: &Memory, arch: Arch, pc: Addr, returns: bool) -> Vec<Row> {
     let mut answers: Vec<Row> = Vec::new();
     let mut seen = FxHashSet::default();
-    let mut paths = VecDeque::from([(pc.0, Unwound::HERE)]);
-    let mut code = Instructions::new(memory);
+    let mut paths = VecDeque::from([(pc.0, Unwound::here(arch, returns))]);
+    let mut code = Ops::new(memory, arch);
     while let Some((mut at, mut state)) = paths.pop_front() {
         while seen.insert(at) && seen.len() <= MAX_INSTRUCTIONS {
-            let Some(instruction) = code.decode(at) else { break };
-            at = instruction.next_ip();
-            match instruction.flow_control() {
-                FlowControl::Return => {
+            let Some(op) = code.at(at) else { break };
+            for effect in op.effects {
+                state.apply(effect);
+            }
+            at = op.next;
+            match op.way {
+                Way::On | Way::Call => {}
+                Way::Maybe(target) => paths.push_back((target, state)),
+                Way::Jump(target) => at = target,
+                Way::Computed | Way::Stop => break,
+                Way::Return => {
                     if let Some(row) = state.row().filter(|row| !answers.contains(row)) {
                         answers.push(row);
                     }
@@ -40,20 +47,6 @@ pub(super) fn returns_from(memory: &Memory, pc: Addr) -> Vec<Row> {
                     }
                     break;
                 }
-                FlowControl::ConditionalBranch if instruction.op0_kind() == OpKind::NearBranch64 => {
-                    paths.push_back((instruction.near_branch_target(), state));
-                }
-                FlowControl::UnconditionalBranch => at = instruction.near_branch_target(),
-                FlowControl::IndirectBranch => match code.slot(&instruction) {
-                    Some(target) => at = target,
-                    None => break,
-                },
-                FlowControl::Interrupt | FlowControl::Exception => break,
-                FlowControl::Next => state.execute(&instruction),
-                FlowControl::Call
-                | FlowControl::IndirectCall
-                | FlowControl::ConditionalBranch
-                | FlowControl::XbeginXabortXend => {}
             }
         }
     }
@@ -63,7 +56,7 @@ pub(super) fn returns_from(memory: &Memory, pc: Addr) -> Vec<Row> {
 /// A place on the stack: bytes above the value that a register has where the frame stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct At {
-    base: Register,
+    base: Base,
     offset: i64,
 }
 
@@ -84,135 +77,98 @@ enum Value {
     Lost,
 }
 
-const STACK: Register = Register(7);
-const FRAME: Register = Register(6);
-
 #[derive(Clone, Copy)]
 struct Unwound {
+    arch: Arch,
     stack: Option<At>,
-    /// Bytes at the top of the stack that were pushed on the path itself.
+    /// Bytes at the top of the stack that the path itself has put there.
     fresh: i64,
-    values: [Value; PRESERVED.len()],
+    values: [Value; MAX_PRESERVED],
 }
 
 impl Unwound {
-    const HERE: Unwound =
-        Unwound { stack: Some(At { base: STACK, offset: 0 }), fresh: 0, values: [Value::Untouched; PRESERVED.len()] };
+    fn here(arch: Arch, returns: bool) -> Unwound {
+        let mut values = [Value::Untouched; MAX_PRESERVED];
+        if returns && let Some(value) = link_register(arch).and_then(|link| values.get_mut(link)) {
+            *value = Value::Lost;
+        }
+        Unwound { arch, stack: Some(At { base: Base::Stack, offset: 0 }), fresh: 0, values }
+    }
 
-    /// The rules, where the stack pointer now points to the return address.
+    /// The rules, where the function now returns.
     fn row(&self) -> Option<Row> {
-        let slot = self.stack.filter(|slot| self.fresh == 0 && slot.offset >= 0)?;
-        let cfa = slot.above(8)?;
-        let saved = PRESERVED.iter().zip(self.values).filter_map(|((_, register), value)| match value {
+        let top = self.stack.filter(|top| self.fresh == 0 && top.offset >= 0)?;
+        let cfa = match link_register(self.arch) {
+            Some(link) if *self.values.get(link)? == Value::Lost => return None,
+            Some(_) => top,
+            None => top.above(8)?,
+        };
+        let saved = preserved(self.arch).iter().zip(self.values).filter_map(|(register, value)| match value {
             Value::Untouched => None,
             Value::Saved(at) if at.base == cfa.base => {
                 Some((*register, Rule::Saved(at.offset.checked_sub(cfa.offset)?)))
             }
             Value::Saved(_) | Value::Lost => Some((*register, Rule::Undefined)),
         });
-        let rules = saved.chain([(Register(16), Rule::Saved(-8))]).collect();
-        Some(Row { cfa: Cfa::Offset(cfa.base, cfa.offset), rules, return_address: Register(16), signal: false })
-    }
-
-    fn execute(&mut self, instruction: &Instruction) {
-        let operand = instruction.op0_register();
-        match instruction.mnemonic() {
-            Mnemonic::Pop => {
-                let from = self.stack.filter(|_| self.fresh == 0);
-                self.pop(i64::from(instruction.stack_pointer_increment()));
-                self.write(operand, from);
-            }
-            Mnemonic::Leave => {
-                self.stack = self.frame_pointer();
-                self.fresh = 0;
-                let from = self.stack;
-                self.pop(8);
-                self.write(Reg::RBP, from);
-            }
-            Mnemonic::Mov if operand == Reg::RSP => {
-                self.stack = if instruction.op1_register() == Reg::RBP { self.frame_pointer() } else { None };
-                self.fresh = 0;
-            }
-            Mnemonic::Mov if instruction.code() == Code::Mov_r64_rm64 && instruction.op1_kind() == OpKind::Memory => {
-                self.write(operand, self.operand(instruction));
-            }
-            Mnemonic::Lea if operand == Reg::RSP => {
-                let to = self.address(instruction);
-                match (self.stack, to) {
-                    (Some(old), Some(new)) if old.base == new.base => self.pop(new.offset.saturating_sub(old.offset)),
-                    _ => (self.stack, self.fresh) = (to, 0),
-                }
-            }
-            Mnemonic::Add | Mnemonic::Sub if operand == Reg::RSP => match immediate(instruction) {
-                Some(bytes) if instruction.mnemonic() == Mnemonic::Add => self.pop(bytes),
-                Some(bytes) => self.pop(bytes.saturating_neg()),
-                None => self.stack = None,
-            },
-            Mnemonic::Cmp | Mnemonic::Test => {}
-            _ if instruction.is_stack_instruction() => self.pop(i64::from(instruction.stack_pointer_increment())),
-            _ if instruction.op0_kind() == OpKind::Register => self.write(operand.full_register(), None),
-            _ => {}
-        }
-    }
-
-    /// The stack pointer moves up (down where negative: what is pushed now is fresh).
-    fn pop(&mut self, bytes: i64) {
-        self.stack = self.stack.and_then(|stack| stack.above(bytes));
-        self.fresh = self.fresh.saturating_sub(bytes).max(0);
-    }
-
-    /// rbp as a place on the stack: its value is that of where the frame stands, as long as nothing wrote to it.
-    fn frame_pointer(&self) -> Option<At> {
-        let index = preserved(Reg::RBP)?;
-        (*self.values.get(index)? == Value::Untouched).then_some(At { base: FRAME, offset: 0 })
-    }
-
-    fn write(&mut self, register: Reg, from: Option<At>) {
-        if register == Reg::RSP {
-            self.stack = None;
-        }
-        if let Some(value) = preserved(register).and_then(|index| self.values.get_mut(index)) {
-            *value = from.map_or(Value::Lost, Value::Saved);
-        }
-    }
-
-    /// The place of a memory operand, where it held its value before the path began.
-    fn operand(&self, instruction: &Instruction) -> Option<At> {
-        let at = self.address(instruction)?;
-        let top = self.stack?;
-        let fresh = at.base == top.base && at.offset < top.offset.checked_add(self.fresh)?;
-        (!fresh).then_some(at)
-    }
-
-    fn address(&self, instruction: &Instruction) -> Option<At> {
-        let base = match instruction.memory_base() {
-            Reg::RSP => self.stack?,
-            Reg::RBP => self.frame_pointer()?,
-            _ => return None,
+        let base = match cfa.base {
+            Base::Stack => self.arch.stack_pointer(),
+            Base::Frame => self.arch.frame_pointer(),
         };
-        if instruction.memory_index() != Reg::None {
-            return None;
+        Some(Row::derived(self.arch, Cfa::Offset(base, cfa.offset), saved))
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Nothing | Effect::Store(..) => {}
+            Effect::Stack(bytes) => {
+                self.stack = self.stack.and_then(|top| top.above(bytes));
+                self.fresh = self.fresh.saturating_sub(bytes).max(0);
+            }
+            Effect::StackAtFrame(offset) => (self.stack, self.fresh) = (self.place(Base::Frame, offset), 0),
+            Effect::StackLost => self.stack = None,
+            Effect::FrameAt(..) => self.write(frame_pointer(self.arch), Value::Lost),
+            Effect::Load(index, base, offset) => {
+                let value = self.place(base, offset).filter(|at| !self.is_fresh(*at)).map_or(Value::Lost, Value::Saved);
+                self.write(index, value);
+            }
+            Effect::Write(index) => self.write(index, Value::Lost),
         }
-        base.above(instruction.memory_displacement64().cast_signed())
+    }
+
+    fn write(&mut self, index: usize, value: Value) {
+        if let Some(slot) = self.values.get_mut(index) {
+            *slot = value;
+        }
+    }
+
+    /// A place that an instruction names. The frame pointer counts as long as nothing wrote to it.
+    fn place(&self, base: Base, offset: i64) -> Option<At> {
+        match base {
+            Base::Stack => self.stack?.above(offset),
+            Base::Frame => {
+                let untouched = *self.values.get(frame_pointer(self.arch))? == Value::Untouched;
+                untouched.then_some(At { base, offset })
+            }
+        }
+    }
+
+    fn is_fresh(&self, at: At) -> bool {
+        self.stack.is_some_and(|top| at.base == top.base && at.offset < top.offset.saturating_add(self.fresh))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Register;
 
     fn rows(code: &[u8], offset: u64) -> Vec<Row> {
-        returns_from(&Memory::of_bytes(0x1000, code), Addr(0x1000 + offset))
+        returns_from(&Memory::of_bytes(0x1000, code), Arch::X86_64, Addr(0x1000 + offset), false)
     }
 
     fn row(cfa: (u16, i64), rules: &[(u16, Rule)]) -> Row {
         let rules = rules.iter().map(|(register, rule)| (Register(*register), *rule));
-        Row {
-            cfa: Cfa::Offset(Register(cfa.0), cfa.1),
-            rules: rules.chain([(Register(16), Rule::Saved(-8))]).collect(),
-            return_address: Register(16),
-            signal: false,
-        }
+        Row::derived(Arch::X86_64, Cfa::Offset(Register(cfa.0), cfa.1), rules)
     }
 
     #[test]
@@ -250,5 +206,21 @@ mod tests {
     fn code_that_never_returns_has_no_answer() {
         assert!(rows(&[0xeb, 0xfe], 0).is_empty()); // jmp .
         assert!(rows(&[0x90], 0).is_empty()); // nop, then nothing
+    }
+
+    #[test]
+    fn an_aarch64_function_that_called_returns_through_what_it_loads() {
+        // 0 ldr x19, [sp, #16] | 4 ldp x29, x30, [sp], #32 | 8 ret
+        let code: Vec<u8> =
+            [0xf940_0bf3u32, 0xa8c2_7bfd, 0xd65f_03c0].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let rows = |offset: u64, returns| {
+            returns_from(&Memory::of_bytes(0x1000, &code), Arch::Aarch64, Addr(0x1000 + offset), returns)
+        };
+        let saved = [(19, Rule::Saved(-16)), (29, Rule::Saved(-32)), (30, Rule::Saved(-24))];
+        let saved = saved.map(|(register, rule)| (Register(register), rule));
+        let cfa = |distance| Cfa::Offset(Register(31), distance);
+        assert_eq!(rows(0, true), [Row::derived(Arch::Aarch64, cfa(32), saved.into_iter())]);
+        assert_eq!(rows(8, false), [Row::derived(Arch::Aarch64, cfa(0), std::iter::empty())]);
+        assert!(rows(8, true).is_empty(), "the call has overwritten x30");
     }
 }

@@ -1,17 +1,16 @@
-//! Code without tables (x86-64): where is the return address, judged from the instructions?
+//! Code without tables: where is the return address, judged from the instructions?
 //!
 //! Starting at a function's first instruction, every path is followed and the distance of the stack pointer from the frame's base is
 //! counted along, until the wanted instruction is reached. The result is the same kind of [`Row`] that tables give. Jumps into other
 //! functions (tail calls) and through the GOT (PLT entries) are followed, so that a call's stated target and the place where the
 //! callee really stands can be compared. Computed jumps end a path.
 
-use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register as Reg};
 use rustc_hash::FxHashSet;
 
-use super::instructions::{Instructions, PRESERVED, immediate, preserved};
+use super::ops::{Base, Effect, MAX_PRESERVED, Ops, Way, frame_pointer, link_register, preserved};
 use super::row::{Cfa, Row, Rule};
 use crate::capture::Memory;
-use crate::model::{Addr, Register};
+use crate::model::{Addr, Arch};
 
 /// Instructions looked at for one question; the largest function of musl (`printf_core`) has about 1,500.
 const MAX_INSTRUCTIONS: usize = 4096;
@@ -31,10 +30,10 @@ pub(super) enum Flow {
 
 /// The rules at `pc` in the function that starts at `start`. `returns`: `pc` is a return address, so that the call before it is what has
 /// to be reached.
-pub(super) fn follow(memory: &Memory, start: Addr, pc: Addr, returns: bool) -> Flow {
+pub(super) fn follow(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool) -> Flow {
     let mut seen = FxHashSet::default();
-    let mut paths = vec![(start.0, Frame::ENTRY)];
-    let mut code = Instructions::new(memory);
+    let mut paths = vec![(start.0, Frame::entered(arch))];
+    let mut code = Ops::new(memory, arch);
     let mut complete = true;
     while let Some((mut at, mut frame)) = paths.pop() {
         loop {
@@ -47,40 +46,26 @@ pub(super) fn follow(memory: &Memory, start: Addr, pc: Addr, returns: bool) -> F
             if seen.len() > MAX_INSTRUCTIONS {
                 return Flow::Unknown;
             }
-            let Some(instruction) = code.decode(at) else {
+            let Some(op) = code.at(at) else {
                 complete = false;
                 break;
             };
-            let next = instruction.next_ip();
-            match instruction.flow_control() {
-                FlowControl::Call | FlowControl::IndirectCall => {
-                    if returns && next == pc.0 {
-                        return frame.row().map_or(Flow::Unbalanced, Flow::Reached);
-                    }
-                }
-                FlowControl::ConditionalBranch | FlowControl::XbeginXabortXend => {
-                    if instruction.op0_kind() == OpKind::NearBranch64 {
-                        paths.push((instruction.near_branch_target(), frame));
-                    }
-                }
-                FlowControl::UnconditionalBranch => {
-                    at = instruction.near_branch_target();
-                    continue;
-                }
-                FlowControl::IndirectBranch => match code.slot(&instruction) {
-                    Some(target) => {
-                        at = target;
-                        continue;
-                    }
-                    None => {
-                        complete = false;
-                        break;
-                    }
-                },
-                FlowControl::Return | FlowControl::Interrupt | FlowControl::Exception => break,
-                FlowControl::Next => frame.execute(&instruction),
+            for effect in op.effects {
+                frame.apply(effect);
             }
-            at = next;
+            at = op.next;
+            match op.way {
+                Way::On => {}
+                Way::Call if returns && at == pc.0 => return frame.row().map_or(Flow::Unbalanced, Flow::Reached),
+                Way::Call => {}
+                Way::Maybe(target) => paths.push((target, frame)),
+                Way::Jump(target) => at = target,
+                Way::Computed => {
+                    complete = false;
+                    break;
+                }
+                Way::Return | Way::Stop => break,
+            }
         }
     }
     if complete { Flow::Elsewhere } else { Flow::Unknown }
@@ -89,165 +74,120 @@ pub(super) fn follow(memory: &Memory, start: Addr, pc: Addr, returns: bool) -> F
 /// What is known at one instruction. Distances count bytes downward from the frame's base (the CFA).
 #[derive(Clone, Copy)]
 struct Frame {
+    arch: Arch,
     stack: Option<i64>,
-    /// The distance of rbp, while it serves as the frame pointer.
+    /// The distance of the frame pointer register, while it serves as one.
     pointer: Option<i64>,
-    saved: [Option<i64>; PRESERVED.len()],
-    changed: [bool; PRESERVED.len()],
+    saved: [Option<i64>; MAX_PRESERVED],
+    changed: [bool; MAX_PRESERVED],
 }
 
 impl Frame {
-    /// At a function's first instruction the return address has just been pushed.
-    const ENTRY: Frame =
-        Frame { stack: Some(8), pointer: None, saved: [None; PRESERVED.len()], changed: [false; PRESERVED.len()] };
+    fn entered(arch: Arch) -> Frame {
+        // On x86-64 the return address has just been pushed.
+        let distance = if link_register(arch).is_some() { 0 } else { 8 };
+        Frame {
+            arch,
+            stack: Some(distance),
+            pointer: None,
+            saved: [None; MAX_PRESERVED],
+            changed: [false; MAX_PRESERVED],
+        }
+    }
 
     fn row(&self) -> Option<Row> {
+        let least = if link_register(self.arch).is_some() { 0 } else { 8 };
         let cfa = match (self.stack, self.pointer) {
-            (Some(distance), _) if distance >= 8 => Cfa::Offset(Register(7), distance),
-            (_, Some(distance)) if distance >= 8 => Cfa::Offset(Register(6), distance),
+            (Some(distance), _) if distance >= least => Cfa::Offset(self.arch.stack_pointer(), distance),
+            (_, Some(distance)) if distance >= least => Cfa::Offset(self.arch.frame_pointer(), distance),
             _ => return None,
         };
-        let saved = PRESERVED
+        if let Some(link) = link_register(self.arch)
+            && self.changed.get(link) == Some(&true)
+            && self.saved.get(link) == Some(&None)
+        {
+            return None;
+        }
+        let saved = preserved(self.arch)
             .iter()
             .zip(self.saved)
-            .filter_map(|((_, register), distance)| Some((*register, Rule::Saved(distance?.checked_neg()?))));
-        let rules = saved.chain([(Register(16), Rule::Saved(-8))]).collect();
-        Some(Row { cfa, rules, return_address: Register(16), signal: false })
+            .filter_map(|(register, distance)| Some((*register, Rule::Saved(distance?.checked_neg()?))));
+        Some(Row::derived(self.arch, cfa, saved))
     }
 
-    fn execute(&mut self, instruction: &Instruction) {
-        let operand = instruction.op0_register();
-        match instruction.mnemonic() {
-            Mnemonic::Push => {
-                self.move_stack(i64::from(instruction.stack_pointer_increment()));
-                if instruction.op0_kind() == OpKind::Register {
-                    self.save(operand, self.stack);
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Nothing => {}
+            Effect::Stack(bytes) => self.stack = self.stack.and_then(|distance| distance.checked_sub(bytes)),
+            Effect::StackAtFrame(offset) => {
+                self.stack = self.pointer.and_then(|distance| distance.checked_sub(offset));
+            }
+            Effect::StackLost => self.stack = None,
+            Effect::FrameAt(base, offset) => {
+                let distance = self.distance(base, offset);
+                self.write(frame_pointer(self.arch));
+                self.pointer = distance;
+            }
+            Effect::Store(index, base, offset) => {
+                let distance = self.distance(base, offset);
+                // Only the value that the caller left in a register is worth noting.
+                if let (Some(saved), Some(false)) = (self.saved.get_mut(index), self.changed.get(index))
+                    && saved.is_none()
+                {
+                    *saved = distance;
                 }
             }
-            Mnemonic::Pop => {
-                if let Some(index) = preserved(operand) {
+            Effect::Load(index, base, offset) => {
+                let distance = self.distance(base, offset);
+                if distance.is_some() && self.saved.get(index) == Some(&distance) {
                     self.restore(index);
-                }
-                self.move_stack(i64::from(instruction.stack_pointer_increment()));
-            }
-            Mnemonic::Leave => {
-                self.stack = self.pointer.and_then(|distance| distance.checked_sub(8));
-                self.restore(1);
-            }
-            Mnemonic::Mov if is_frame_store(instruction) => {
-                let displacement = instruction.memory_displacement64().cast_signed();
-                let distance = self.stack.and_then(|stack| stack.checked_sub(displacement));
-                self.save(instruction.op1_register(), distance);
-            }
-            Mnemonic::Mov if operand == Reg::RBP && instruction.op1_register() == Reg::RSP => {
-                self.pointer = self.stack;
-                self.mark(Reg::RBP);
-            }
-            Mnemonic::Mov if operand == Reg::RSP && instruction.op1_register() == Reg::RBP => self.stack = self.pointer,
-            Mnemonic::Lea if operand == Reg::RSP || operand == Reg::RBP => self.load_address(instruction),
-            Mnemonic::Sub | Mnemonic::Add if operand == Reg::RSP => match immediate(instruction) {
-                Some(bytes) if instruction.mnemonic() == Mnemonic::Add => self.move_stack(bytes),
-                Some(bytes) => self.move_stack(bytes.saturating_neg()),
-                None => self.stack = None,
-            },
-            Mnemonic::Cmp | Mnemonic::Test => {}
-            _ => {
-                if instruction.is_stack_instruction() {
-                    self.move_stack(i64::from(instruction.stack_pointer_increment()));
-                } else if instruction.op0_kind() == OpKind::Register {
-                    self.overwrite(operand);
-                }
-                if matches!(instruction.code(), Code::Xchg_rm64_r64) {
-                    self.overwrite(instruction.op1_register());
+                } else {
+                    self.write(index);
                 }
             }
+            Effect::Write(index) => self.write(index),
         }
     }
 
-    /// The stack pointer grows by `bytes` (positive: towards the frame's base).
-    fn move_stack(&mut self, bytes: i64) {
-        self.stack = self.stack.and_then(|distance| distance.checked_sub(bytes));
-    }
-
-    fn load_address(&mut self, instruction: &Instruction) {
-        let base = match instruction.memory_base() {
-            Reg::RSP => self.stack,
-            Reg::RBP => self.pointer,
-            _ => None,
-        };
-        let displacement = instruction.memory_displacement64().cast_signed();
-        let distance = base
-            .filter(|_| instruction.memory_index() == Reg::None)
-            .and_then(|distance| distance.checked_sub(displacement));
-        if instruction.op0_register() == Reg::RSP {
-            self.stack = distance;
-        } else {
-            self.pointer = distance;
-            self.mark(Reg::RBP);
-        }
-    }
-
-    /// Only the value that the caller left in a register is worth noting.
-    fn save(&mut self, register: Reg, distance: Option<i64>) {
-        if let Some(index) = preserved(register)
-            && let (Some(saved), Some(false)) = (self.saved.get_mut(index), self.changed.get(index))
-            && saved.is_none()
-        {
-            *saved = distance;
-        }
+    fn distance(&self, base: Base, offset: i64) -> Option<i64> {
+        match base {
+            Base::Stack => self.stack,
+            Base::Frame => self.pointer,
+        }?
+        .checked_sub(offset)
     }
 
     fn restore(&mut self, index: usize) {
+        self.write(index);
         if let (Some(saved), Some(changed)) = (self.saved.get_mut(index), self.changed.get_mut(index)) {
             (*saved, *changed) = (None, false);
         }
-        if index == 1 {
+    }
+
+    fn write(&mut self, index: usize) {
+        if index == frame_pointer(self.arch) {
             self.pointer = None;
         }
-    }
-
-    fn overwrite(&mut self, register: Reg) {
-        match register.full_register() {
-            Reg::RSP => self.stack = None,
-            Reg::RBP => self.pointer = None,
-            _ => {}
-        }
-        self.mark(register.full_register());
-    }
-
-    fn mark(&mut self, register: Reg) {
-        if let Some(changed) = preserved(register).and_then(|index| self.changed.get_mut(index)) {
+        if let Some(changed) = self.changed.get_mut(index) {
             *changed = true;
         }
     }
 }
 
-/// `mov %reg, n(%rsp)`.
-fn is_frame_store(instruction: &Instruction) -> bool {
-    instruction.code() == Code::Mov_rm64_r64
-        && instruction.op0_kind() == OpKind::Memory
-        && instruction.memory_base() == Reg::RSP
-        && instruction.memory_index() == Reg::None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Register;
 
     const START: u64 = 0x1000;
 
     fn at(code: &[u8], offset: u64, returns: bool) -> Flow {
-        follow(&Memory::of_bytes(START, code), Addr(START), Addr(START + offset), returns)
+        follow(&Memory::of_bytes(START, code), Arch::X86_64, Addr(START), Addr(START + offset), returns)
     }
 
     fn row(cfa: (u16, i64), saved: &[(u16, i64)]) -> Flow {
         let rules = saved.iter().map(|(register, at)| (Register(*register), Rule::Saved(*at)));
-        Flow::Reached(Row {
-            cfa: Cfa::Offset(Register(cfa.0), cfa.1),
-            rules: rules.chain([(Register(16), Rule::Saved(-8))]).collect(),
-            return_address: Register(16),
-            signal: false,
-        })
+        Flow::Reached(Row::derived(Arch::X86_64, Cfa::Offset(Register(cfa.0), cfa.1), rules))
     }
 
     #[test]
@@ -297,5 +237,22 @@ mod tests {
     fn a_register_that_was_changed_before_it_was_stored_is_not_the_callers() {
         //  0 xor %ebx,%ebx | 2 push %rbx | 3 nop
         assert_eq!(at(&[0x31, 0xdb, 0x53, 0x90], 3, false), row((7, 16), &[]));
+    }
+
+    #[test]
+    fn an_aarch64_function_returns_through_the_register_until_it_has_stored_it() {
+        // 0 stp x29, x30, [sp, #-32]! | 4 mov x29, sp | 8 str x19, [sp, #16] | c bl . | 10 nop
+        let words = [0xa9be_7bfdu32, 0x9100_03fd, 0xf900_0bf3, 0x9400_0000, 0xd503_201f];
+        let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let at = |offset, returns| {
+            follow(&Memory::of_bytes(START, &code), Arch::Aarch64, Addr(START), Addr(START + offset), returns)
+        };
+        let row = |distance, saved: &[(u16, i64)]| {
+            let rules = saved.iter().map(|(register, at)| (Register(*register), Rule::Saved(*at)));
+            Flow::Reached(Row::derived(Arch::Aarch64, Cfa::Offset(Register(31), distance), rules))
+        };
+        assert_eq!(at(0, false), row(0, &[]));
+        assert_eq!(at(4, false), row(32, &[(29, -32), (30, -24)]));
+        assert_eq!(at(0x10, true), row(32, &[(19, -16), (29, -32), (30, -24)]));
     }
 }

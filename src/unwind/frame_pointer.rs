@@ -2,7 +2,7 @@
 
 use super::row::{Caller, without_signature};
 use super::words::Words;
-use crate::model::{Addr, Registers};
+use crate::model::{Addr, Arch, Registers};
 
 /// A frame that reaches farther than this from the stack pointer is not believed: the default stack of a thread is 8 MiB, and no frame
 /// but the one that is about to overflow it takes an eighth.
@@ -10,11 +10,12 @@ const MAX_FRAME: u64 = 1 << 20;
 
 /// The caller by the frame pointer, where it looks like one: aligned, above the stack pointer and near, and the saved one above it (or
 /// zero, at the thread's first function). Whether its `pc` is a return address is for the caller to judge. Only the registers that the
-/// chain restores are known.
-pub(super) fn caller(callee: &Registers, words: &Words<'_>) -> Option<Caller> {
+/// chain restores are known; on aarch64 the stack pointer is not among them, since a frame record lies anywhere in its frame (AAPCS64
+/// 6.4.6), and the frame address is a lower bound. `stack` is the callee's stack pointer.
+pub(super) fn caller(callee: &Registers, stack: Addr, words: &Words<'_>) -> Option<Caller> {
     let arch = callee.arch();
-    let (sp, fp) = (callee.sp()?, callee.fp()?);
-    if !fp.is_aligned(8) || fp.since(sp)? > MAX_FRAME {
+    let fp = callee.fp()?;
+    if !fp.is_aligned(8) || fp.since(stack)? > MAX_FRAME {
         return None;
     }
     let saved = words.get(fp).ok()?;
@@ -25,22 +26,23 @@ pub(super) fn caller(callee: &Registers, words: &Words<'_>) -> Option<Caller> {
     let cfa = fp.plus(16)?;
     let mut registers = Registers::unknown(arch);
     registers.set(arch.instruction_pointer(), without_signature(arch, return_address));
-    registers.set(arch.stack_pointer(), cfa.0);
     registers.set(arch.frame_pointer(), saved);
-    Some(Caller { registers, cfa: Addr(cfa.0) })
+    if arch == Arch::X86_64 {
+        registers.set(arch.stack_pointer(), cfa.0);
+    }
+    Some(Caller { registers, cfa })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::capture::Memory;
-    use crate::model::{Arch, Register};
+    use crate::model::Register;
 
     fn at(sp: u64, fp: u64, memory: &Memory) -> Option<Caller> {
         let mut registers = Registers::unknown(Arch::X86_64);
-        registers.set(Register(7), sp);
         registers.set(Register(6), fp);
-        caller(&registers, &Words::new(memory))
+        caller(&registers, Addr(sp), &Words::new(memory))
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`epilogue`]), the chain of frame pointers ([`frame_pointer`]), and words of the stack that follow a call ([`scan`]). What is known of a place in the
 //! code is kept ([`cache`]), so that a thousand threads that stand at the same places cost as much as their words.
 
+mod aarch64;
 mod cache;
 pub mod call;
 pub mod cfi;
@@ -15,12 +16,13 @@ pub mod expression;
 mod flow;
 mod frame_pointer;
 mod image;
-mod instructions;
+mod ops;
 pub mod row;
 mod scan;
 mod signal;
 mod walk;
 pub mod words;
+mod x86_64;
 
 use std::sync::Arc;
 

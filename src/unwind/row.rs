@@ -89,6 +89,29 @@ pub const fn without_signature(arch: Arch, address: u64) -> u64 {
 }
 
 impl Row {
+    /// Rules that were derived from instructions: the return address is below the frame's base on x86-64, in x30 on aarch64 unless a rule
+    /// says otherwise.
+    pub fn derived(arch: Arch, cfa: Cfa, saved: impl Iterator<Item = (Register, Rule)>) -> Row {
+        let (return_address, pushed) = match arch {
+            Arch::X86_64 => (Register(16), Some((Register(16), Rule::Saved(-8)))),
+            Arch::Aarch64 => (Register(30), None),
+        };
+        Row { cfa, rules: saved.chain(pushed).collect(), return_address, signal: false }
+    }
+
+    /// Where on the stack the return address lies; `Ok(None)`: in a register. `Err` where memory would have to be read to tell.
+    pub fn return_slot(&self, callee: &Registers) -> Result<Option<Addr>, End> {
+        let rule = self.rules.iter().find(|(register, _)| *register == self.return_address).map(|(_, rule)| *rule);
+        match (rule, self.cfa) {
+            (None | Some(Rule::SameValue), _) => Ok(None),
+            (Some(Rule::Saved(offset)), Cfa::Offset(register, distance)) => {
+                let base = self.base(register, distance, callee).ok_or(End::NoUnwindInfo)?;
+                Ok(Some(Addr(base.0.wrapping_add_signed(offset))))
+            }
+            _ => Err(End::NoUnwindInfo),
+        }
+    }
+
     /// The caller's registers. Fails with the reason for the end of the stack: `Bottom` where the row says that there is no caller
     /// (or the return address is zero), `NoMemory` where the return address cannot be read, `NoUnwindInfo` where a rule is unusable.
     pub fn caller(&self, tables: &Tables, callee: &Registers, words: &Words<'_>) -> Result<Caller, End> {
@@ -127,14 +150,6 @@ impl Row {
         Ok(Caller { registers, cfa })
     }
 
-    /// Bytes from the callee's stack pointer to its frame address, where no memory is needed to tell.
-    pub fn stack_distance(&self, callee: &Registers) -> Option<u64> {
-        match self.cfa {
-            Cfa::Offset(register, offset) => Addr(callee.get(register)?).offset(offset)?.since(callee.sp()?),
-            Cfa::Expression(_) => None,
-        }
-    }
-
     /// Whether the frame address may lie anywhere: it was read from memory and not counted from the stack pointer.
     pub fn switches_stacks(&self) -> bool {
         self.signal || matches!(self.cfa, Cfa::Expression(_))
@@ -142,14 +157,32 @@ impl Row {
 
     fn cfa(&self, tables: &Tables, callee: &Registers, words: &Words<'_>) -> Result<Addr, End> {
         match self.cfa {
-            Cfa::Offset(register, offset) => {
-                callee.get(register).map(|base| Addr(base.wrapping_add_signed(offset))).ok_or(End::NoUnwindInfo)
-            }
+            Cfa::Offset(register, offset) => self.base(register, offset, callee).ok_or(End::NoUnwindInfo),
             Cfa::Expression(bytecode) => {
                 let code = tables.bytecode(bytecode).ok_or(End::NoUnwindInfo)?;
                 expression::evaluate(code, callee, words, None).map(Addr)
             }
         }
+    }
+}
+
+impl Row {
+    /// Register plus offset. Where the stack pointer of aarch64 is not known (the frame pointers of the callees led here), the frame
+    /// pointer serves: it points to where its old value was saved. Source: AAPCS64 6.4.6 "The Frame Pointer".
+    fn base(&self, register: Register, offset: i64, callee: &Registers) -> Option<Addr> {
+        let arch = callee.arch();
+        if let Some(base) = callee.get(register) {
+            return Some(Addr(base.wrapping_add_signed(offset)));
+        }
+        if register != arch.stack_pointer() || arch != Arch::Aarch64 {
+            return None;
+        }
+        self.rules.iter().find_map(|(saved, rule)| match rule {
+            Rule::Saved(offset) if *saved == arch.frame_pointer() => {
+                Some(Addr(callee.fp()?.0.wrapping_add_signed(offset.checked_neg()?)))
+            }
+            _ => None,
+        })
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Candidates are ranked by how far they lead: from a stale one, tables soon lead to a word that follows no call.
 
-use super::code::{CodeMap, Kind};
-use super::confirm::{self, Callee, follows_call, return_addresses};
+use super::code::{Before, CodeMap, Kind};
+use super::confirm::{self, Callee, is_return_address, return_addresses};
 use super::flow::Flow;
 use super::frame_pointer;
-use super::row::Caller;
+use super::row::{Caller, without_signature};
 use super::words::Words;
-use crate::model::{Addr, End, Registers, Trust};
+use crate::model::{Addr, Arch, End, Registers, Trust};
 
 /// Bytes of stack searched for a word that looks right: farther up, stale ones outnumber the real one.
 const PLAUSIBLE_WITHIN: u64 = 4 << 10;
@@ -21,25 +21,24 @@ const LOOK_AHEAD: usize = 32;
 pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<(Caller, Trust)> {
     let pc = callee.registers.pc()?;
     let wild = matches!(callee.site.kind, Kind::Wild);
-    let score =
-        |target: Option<Addr>| match target.filter(|_| !wild).map(|target| code.follow(target, pc, callee.returns)) {
-            None => Some(1),
-            Some(flow) => match *flow {
-                Flow::Unbalanced => Some(2),
-                Flow::Unknown => Some(1),
-                // An earlier call of the same function, or a call of another.
-                Flow::Reached(_) | Flow::Elsewhere => None,
-            },
-        };
-    let scanned = return_addresses(code, words, callee.registers, PLAUSIBLE_WITHIN)
-        .filter_map(|(slot, target)| Candidate::at_slot(code, words, callee, slot, score(target)?))
+    let score = |word: Addr| match code.before(word) {
+        Before::Call(Some(target)) if !wild => match *code.follow(target, pc, callee.returns) {
+            Flow::Unbalanced => Some(2),
+            Flow::Unknown => Some(1),
+            // An earlier call of the same function, or a call of another.
+            Flow::Reached(_) | Flow::Elsewhere => None,
+        },
+        _ => Some(1),
+    };
+    let scanned = return_addresses(code, words, callee.stack, PLAUSIBLE_WITHIN)
+        .filter_map(|(slot, word)| Candidate::at_slot(code, words, callee, slot, score(word)?))
         .take(MAX_CANDIDATES);
     let chained = Candidate::by_frame_pointer(code, words, callee);
     let candidates: Vec<Candidate> = scanned.chain(chained).collect();
     // Among equals the innermost: `max_by_key` takes the last.
     let best = candidates.into_iter().rev().max_by_key(|candidate| (candidate.chain, candidate.score))?;
     if best.trust == Trust::Scan {
-        let place = (best.caller.cfa.since(callee.registers.sp()?)?, best.caller.registers.pc()?);
+        let place = (best.caller.cfa.since(callee.stack)?, best.caller.registers.pc()?);
         // The first thread's answer stays.
         let _ = callee.site.plausible.set(place);
     }
@@ -50,11 +49,8 @@ pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> 
 /// distance.
 pub(super) fn found_before(words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
     let (distance, return_address) = *callee.site.plausible.get()?;
-    let slot = callee.registers.sp()?.plus(distance)?.minus(8)?;
-    if words.get(slot).ok()? != return_address.0 {
-        return None;
-    }
-    caller_at(words, callee.registers, slot)
+    let slot = callee.stack.plus(distance)?.minus(8)?;
+    caller_at(words, callee.registers, slot).filter(|caller| caller.registers.pc() == Some(return_address))
 }
 
 /// The caller, if a slot of the stack holds its return address.
@@ -62,11 +58,17 @@ fn caller_at(words: &Words<'_>, callee: &Registers, slot: Addr) -> Option<Caller
     let arch = callee.arch();
     let cfa = slot.plus(8)?;
     let mut registers = Registers::unknown(arch);
-    registers.set(arch.instruction_pointer(), words.get(slot).ok()?);
-    registers.set(arch.stack_pointer(), cfa.0);
-    // Code without tables often leaves the frame pointer alone; what it leads to is checked at every step.
-    if let Some(fp) = callee.fp() {
-        registers.set(arch.frame_pointer(), fp.0);
+    registers.set(arch.instruction_pointer(), without_signature(arch, words.get(slot).ok()?));
+    match arch {
+        Arch::X86_64 => {
+            registers.set(arch.stack_pointer(), cfa.0);
+            // Code without tables often leaves the frame pointer alone; what it leads to is checked at every step.
+            if let Some(fp) = callee.fp() {
+                registers.set(arch.frame_pointer(), fp.0);
+            }
+        }
+        // A return address is stored together with the frame pointer, at any place in its frame.
+        Arch::Aarch64 => registers.set(arch.frame_pointer(), words.get(slot.minus(8)?).ok()?),
     }
     Some(Caller { registers, cfa })
 }
@@ -98,15 +100,15 @@ impl Candidate {
     }
 
     fn by_frame_pointer(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Candidate> {
-        let caller = frame_pointer::caller(callee.registers, words)?;
-        if !follows_call(code, caller.registers.pc()?) {
+        let caller = frame_pointer::caller(callee.registers, callee.stack, words)?;
+        if !is_return_address(code, caller.registers.pc()?) {
             return None;
         }
         Candidate { caller, trust: Trust::FramePointer, chain: Chain::Open, score: 3 }.judged(code, words)
     }
 
     fn judged(mut self, code: &CodeMap, words: &Words<'_>) -> Option<Candidate> {
-        self.chain = chain(code, words, self.caller.registers.clone())?;
+        self.chain = chain(code, words, &self.caller)?;
         Some(self)
     }
 }
@@ -115,7 +117,8 @@ impl Candidate {
 const MAX_SEARCHES: usize = 4;
 
 /// Follows a candidate upward by tables and by what the instructions confirm. `None` where not even one step works.
-fn chain(code: &CodeMap, words: &Words<'_>, mut registers: Registers) -> Option<Chain> {
+fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option<Chain> {
+    let (mut registers, mut stack) = (first.registers.clone(), first.cfa);
     let mut searches = 0;
     for step in 0..LOOK_AHEAD {
         let site = code.site(registers.pc()?, true);
@@ -124,7 +127,7 @@ fn chain(code: &CodeMap, words: &Words<'_>, mut registers: Registers) -> Option<
                 (row.caller(code.tables(*module, *place)?, &registers, words), row.switches_stacks())
             }
             Kind::Bare => {
-                let callee = Callee { registers: &registers, returns: true, site: &site };
+                let callee = Callee { registers: &registers, stack, returns: true, site: &site };
                 let known = confirm::derived(code, words, &callee).or_else(|| {
                     searches += 1;
                     if searches > MAX_SEARCHES { None } else { confirm::searched(code, words, &callee) }
@@ -137,11 +140,11 @@ fn chain(code: &CodeMap, words: &Words<'_>, mut registers: Registers) -> Option<
         };
         match up {
             Ok(up) => {
-                let rises = up.registers.sp() > registers.sp() || switch;
-                if !rises || !up.registers.pc().is_some_and(|pc| leads_on(code, pc)) {
+                let rises = up.cfa > stack || switch;
+                if !rises || !up.registers.pc().is_some_and(|pc| is_return_address(code, pc)) {
                     return broken(step);
                 }
-                registers = up.registers;
+                (registers, stack) = (up.registers, up.cfa);
             }
             Err(End::Bottom) => return Some(Chain::Bottom),
             Err(End::NoMemory) => return Some(Chain::Open),
@@ -149,10 +152,6 @@ fn chain(code: &CodeMap, words: &Words<'_>, mut registers: Registers) -> Option<
         }
     }
     Some(Chain::Long)
-}
-
-fn leads_on(code: &CodeMap, pc: Addr) -> bool {
-    follows_call(code, pc) || matches!(code.site(pc, true).kind, Kind::Trampoline)
 }
 
 fn broken(step: usize) -> Option<Chain> {

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::code::Before;
-use super::code::{CodeMap, Kind, Site};
+use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee};
 use super::row::{Caller, preserved, without_signature};
 use super::scan;
@@ -53,8 +53,9 @@ impl<'t> Walk<'t> {
         let mut stack = Stack { frames: Vec::new(), registers: Vec::new(), end: End::Limit };
         let mut registers = start.clone();
         let (mut returns, mut trust) = (false, Trust::Context);
+        let mut known_stack = None;
         while stack.frames.len() < SURE_FRAMES || (stack.frames.len() < MAX_FRAMES && self.code.may_go_deeper()) {
-            let (Some(pc), Some(sp)) = (registers.pc(), registers.sp()) else {
+            let (Some(pc), Some(sp)) = (registers.pc(), registers.sp().or(known_stack)) else {
                 stack.end = End::NoUnwindInfo;
                 break;
             };
@@ -64,11 +65,15 @@ impl<'t> Walk<'t> {
             if stack.registers.len() < Stack::KEPT_REGISTERS {
                 stack.registers.push(registers.clone());
             }
-            let up = self.step(&registers, returns, &site);
-            let cfa = up.as_ref().ok().map(|up| up.caller.cfa);
+            let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site });
+            // Else a lower bound.
+            let cfa = up.as_ref().ok().and_then(|up| up.caller.registers.sp().and(Some(up.caller.cfa)));
             stack.frames.push(Frame { pc, returns: returns && !trampoline, sp, cfa, kind, trust });
             match up {
-                Ok(up) => (registers, returns, trust) = (up.caller.registers, up.returns, up.trust),
+                Ok(up) => {
+                    known_stack = Some(up.caller.cfa);
+                    (registers, returns, trust) = (up.caller.registers, up.returns, up.trust);
+                }
                 Err(end) => {
                     stack.end = end;
                     break;
@@ -81,46 +86,43 @@ impl<'t> Walk<'t> {
         stack
     }
 
-    fn step(&mut self, callee: &Registers, returns: bool, site: &Site) -> Result<Up, End> {
-        match &site.kind {
+    fn step(&mut self, callee: &Callee<'_>) -> Result<Up, End> {
+        match &callee.site.kind {
             Kind::Tabled(row, module, place) => {
                 let tables = self.code.tables(*module, *place).ok_or(End::NoUnwindInfo)?;
-                match row.caller(tables, callee, &self.words) {
+                match row.caller(tables, callee.registers, &self.words) {
                     Err(End::Bottom) => Err(End::Bottom),
-                    Err(end) => self.guess(callee, returns, site).ok_or(end),
+                    Err(end) => self.guess(callee).ok_or(end),
                     Ok(caller) => {
                         let up = Up { caller, trust: Trust::Cfi, returns: !row.signal, switch: row.switches_stacks() };
-                        match self.check(callee, returns, &up) {
+                        match self.check(callee, &up) {
                             Ok(()) => Ok(up),
-                            Err(end) => {
-                                self.beyond(callee, &up).or_else(|| self.guess(callee, returns, site)).ok_or(end)
-                            }
+                            Err(end) => self.beyond(callee, &up).or_else(|| self.guess(callee)).ok_or(end),
                         }
                     }
                 }
             }
             Kind::Trampoline => {
-                let sp = callee.sp().ok_or(End::NoUnwindInfo)?;
-                let registers = signal::interrupted(callee.arch(), sp, &self.words).map_err(|_| End::NoMemory)?;
+                let sp = callee.stack;
+                let registers = signal::interrupted(self.code.arch(), sp, &self.words).map_err(|_| End::NoMemory)?;
                 let cfa = registers.sp().unwrap_or(sp);
                 let up = Up { caller: Caller { registers, cfa }, trust: Trust::Context, returns: false, switch: true };
-                self.check(callee, returns, &up)?;
+                self.check(callee, &up)?;
                 Ok(up)
             }
             Kind::Outermost => Err(End::Bottom),
-            Kind::Bare => self.guess(callee, returns, site).ok_or_else(|| self.why(callee)),
+            Kind::Bare => self.guess(callee).ok_or_else(|| self.why(callee)),
             Kind::Wild => {
-                let called = if returns { None } else { self.called_wild(callee) };
-                called.or_else(|| self.guess(callee, returns, site)).ok_or_else(|| self.why(callee))
+                let called = if callee.returns { None } else { self.called_wild(callee) };
+                called.or_else(|| self.guess(callee)).ok_or_else(|| self.why(callee))
             }
         }
     }
 
     /// Whether a step leads somewhere: into code, and up the stack.
-    fn check(&mut self, callee: &Registers, returns: bool, up: &Up) -> Result<(), End> {
-        let (Some(pc), Some(sp)) = (up.caller.registers.pc(), up.caller.registers.sp()) else {
-            return Err(End::NoUnwindInfo);
-        };
+    fn check(&mut self, callee: &Callee<'_>, up: &Up) -> Result<(), End> {
+        let pc = up.caller.registers.pc().ok_or(End::NoUnwindInfo)?;
+        let sp = up.caller.cfa;
         // Interrupted code may stand anywhere: that may be why it was interrupted.
         if up.returns && matches!(self.code.site(pc, true).kind, Kind::Wild) {
             return Err(End::NoUnwindInfo);
@@ -129,49 +131,47 @@ impl<'t> Walk<'t> {
             let fresh = self.switches.len() < MAX_SWITCHES && self.switches.insert((pc, sp));
             return if fresh { Ok(()) } else { Err(End::Loop) };
         }
-        let from = callee.sp().ok_or(End::NoUnwindInfo)?;
         // A leaf of aarch64 uses no stack; a function that called another does.
-        let rises = sp > from || (sp == from && !returns && callee.arch() == Arch::Aarch64);
+        let rises = sp > callee.stack || (sp == callee.stack && !callee.returns && self.code.arch() == Arch::Aarch64);
         if rises { Ok(()) } else { Err(End::Loop) }
     }
 
     /// The next believable caller where the return address was overwritten, but the frame's end is known: words inside the frame are no
     /// candidates.
-    fn beyond(&mut self, callee: &Registers, up: &Up) -> Option<Up> {
-        if up.caller.registers.sp()? <= callee.sp()? || up.switch {
+    fn beyond(&mut self, callee: &Callee<'_>, up: &Up) -> Option<Up> {
+        if up.caller.cfa <= callee.stack || up.switch {
             return None;
         }
         let site = self.code.site(up.caller.registers.pc()?, true);
         if !matches!(site.kind, Kind::Wild) {
             return None;
         }
-        self.guess(&up.caller.registers, true, &site)
+        self.guess(&Callee { registers: &up.caller.registers, stack: up.caller.cfa, returns: true, site: &site })
     }
 
     /// The caller by weaker methods.
-    fn guess(&mut self, registers: &Registers, returns: bool, site: &Site) -> Option<Up> {
-        let callee = Callee { registers, returns, site };
+    fn guess(&mut self, callee: &Callee<'_>) -> Option<Up> {
         let (code, words) = (self.code, &self.words);
-        let (caller, trust) =
-            match confirm::derived(code, words, &callee).or_else(|| scan::found_before(words, &callee)) {
-                Some(caller) => (caller, Trust::Scan),
-                None if self.searches < MAX_SEARCHES => {
-                    self.searches = self.searches.saturating_add(1);
-                    match confirm::searched(code, words, &callee) {
-                        Some(caller) => (caller, Trust::Scan),
-                        None => scan::search(code, words, &callee)?,
-                    }
+        let (caller, trust) = match confirm::derived(code, words, callee).or_else(|| scan::found_before(words, callee))
+        {
+            Some(caller) => (caller, Trust::Scan),
+            None if self.searches < MAX_SEARCHES => {
+                self.searches = self.searches.saturating_add(1);
+                match confirm::searched(code, words, callee) {
+                    Some(caller) => (caller, Trust::Scan),
+                    None => scan::search(code, words, callee)?,
                 }
-                None => return None,
-            };
+            }
+            None => return None,
+        };
         let up = Up { caller, trust, returns: true, switch: false };
-        self.check(registers, returns, &up).is_ok().then_some(up)
+        self.check(callee, &up).is_ok().then_some(up)
     }
 
     /// The caller of something that is no code: the call has pushed its return address, nothing has happened since.
-    fn called_wild(&self, callee: &Registers) -> Option<Up> {
-        let arch = callee.arch();
-        let sp = callee.sp()?;
+    fn called_wild(&self, callee: &Callee<'_>) -> Option<Up> {
+        let arch = self.code.arch();
+        let (callee, sp) = (callee.registers, callee.stack);
         let (pc, cfa) = match arch {
             Arch::X86_64 => (self.words.get(sp).ok()?, sp.plus(8)?),
             Arch::Aarch64 => (without_signature(arch, callee.get(Register(30))?), sp),
@@ -188,10 +188,7 @@ impl<'t> Walk<'t> {
         Some(Up { caller: Caller { registers, cfa }, trust: Trust::Scan, returns: true, switch: false })
     }
 
-    fn why(&self, callee: &Registers) -> End {
-        match callee.sp() {
-            Some(sp) if self.words.get(sp).is_err() => End::NoMemory,
-            _ => End::NoUnwindInfo,
-        }
+    fn why(&self, callee: &Callee<'_>) -> End {
+        if self.words.get(callee.stack).is_err() { End::NoMemory } else { End::NoUnwindInfo }
     }
 }
