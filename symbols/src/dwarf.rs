@@ -4,25 +4,36 @@
 //! falls into it, a function's inlined calls each time. Nothing recurses as deep as the file says, and several threads may ask at once.
 
 mod calls;
+mod catalog;
 mod file;
 mod lines;
 mod names;
+mod paths;
 mod sections;
 mod split;
+mod types;
 mod unit;
+mod variables;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use gimli::UnitOffset;
 use self_cell::self_cell;
 
 use self::calls::inlined_calls;
-use self::file::{File, Place};
+use self::catalog::Catalog;
+use self::file::{File, Place, Space};
 use self::lines::{Position, file_path};
 use self::names::{Name, name_of};
+pub use self::paths::Part;
+use self::paths::{part_of_type, part_of_variable};
 use self::sections::Sections;
 pub(crate) use self::split::SplitFiles;
+use self::types::layout;
+pub use self::types::{Encoding, Member, TypeId, TypeKind, TypeLayout, Variants};
 use self::unit::Unit;
+use self::variables::locals;
+pub use self::variables::{Expression, Locals, Location, Variable};
 use crate::intervals::Span;
 use crate::{Elf, Error, Svma};
 
@@ -41,11 +52,12 @@ pub struct SourceFrame {
     pub start: Option<Svma>,
 }
 
-/// What DWARF says of one frame, and whether the name is the one that the linker knows.
+/// What DWARF says of one frame.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Described {
     pub(crate) frame: SourceFrame,
-    pub(crate) has_linkage_name: bool,
+    /// The function's bare name, where the name was put together from scopes: the symbol's name tells more.
+    pub(crate) base: Option<String>,
 }
 
 struct Files {
@@ -65,6 +77,7 @@ self_cell!(
 pub(crate) struct Dwarf {
     held: Held,
     split: SplitFiles,
+    catalog: OnceLock<Catalog>,
 }
 
 impl Dwarf {
@@ -76,31 +89,148 @@ impl Dwarf {
         }
         let supplementary = supplementary.map(Sections::of_module).transpose()?;
         let files = Files { main: Sections::of_module(file)?, supplementary };
-        let held = Held::try_new(files, |files| File::new(&files.main, files.supplementary.as_ref()))?;
-        Ok(Some(Dwarf { held, split }))
+        let held = Held::try_new(files, |files| File::new(Space::Main, &files.main, files.supplementary.as_ref()))?;
+        Ok(Some(Dwarf { held, split, catalog: OnceLock::new() }))
     }
 
     /// What the source has at `at`, innermost first; empty where the DWARF says nothing.
     pub(crate) fn frames(&self, at: Svma) -> Result<Vec<Described>, Error> {
+        let mut only_line = Vec::new();
+        let found = self.each_unit_at(at, |file, unit, lines| {
+            let found = frames_in(file, unit, lines, at)?;
+            if found.last().is_some_and(|physical| physical.frame.function.is_some()) {
+                return Ok(Some(found));
+            }
+            if only_line.is_empty() {
+                only_line = found;
+            }
+            Ok(None)
+        })?;
+        Ok(found.unwrap_or(only_line))
+    }
+
+    /// The variables in scope at `at`; `None` where no function is known there.
+    pub(crate) fn locals(&self, at: Svma) -> Result<Option<Locals>, Error> {
+        self.each_unit_at(at, |file, unit, _| {
+            let function = unit.index(file)?.functions.containing(at.0).next();
+            function.map(|function| locals(file, unit, function.function, at)).transpose()
+        })
+    }
+
+    /// The global variable that holds `at`, and which part of it that is.
+    pub(crate) fn global_at(&self, at: Svma) -> Result<Option<Part>, Error> {
         self.held.with_dependent(|files, file| {
-            let mut only_line = Vec::new();
-            for unit in file.units_at(at.0) {
-                let line_table = LineTable { file, unit };
-                let found = match unit.split(file, &files.main, &self.split) {
-                    Some(split) => split.with_dependent(|_, split| match split.unit() {
-                        Some(unit) => frames_in(&split.file, unit, line_table, at),
-                        None => Ok(Vec::new()),
-                    })?,
-                    None => frames_in(file, unit, line_table, at)?,
-                };
-                if found.last().is_some_and(|physical| physical.frame.function.is_some()) {
-                    return Ok(found);
-                }
-                if only_line.is_empty() {
-                    only_line = found;
+            for (start, variable) in self.catalog(file).globals_before(file, at.0) {
+                let offset = at.0.saturating_sub(start);
+                if let Some(part) = part_of_variable(variable, offset)? {
+                    return Ok(Some(part));
                 }
             }
-            Ok(only_line)
+            self.each_split_unit(files, file, |split, catalog| {
+                for (start, variable) in catalog.globals_before(split, at.0) {
+                    if let Some(part) = part_of_variable(variable, at.0.saturating_sub(start))? {
+                        return Ok(Some(part));
+                    }
+                }
+                Ok(None)
+            })
+        })
+    }
+
+    /// The structure of that full name.
+    pub(crate) fn type_named(&self, name: &str) -> Result<Option<TypeId>, Error> {
+        self.held.with_dependent(|files, file| {
+            if let Some(place) = self.catalog(file).type_named(file, name) {
+                return Ok(place.type_id());
+            }
+            self.each_split_unit(files, file, |split, catalog| {
+                Ok(catalog.type_named(split, name).and_then(|place| place.type_id()))
+            })
+        })
+    }
+
+    /// The layout of a type that this module gave out.
+    pub(crate) fn layout(&self, id: TypeId) -> Result<Option<TypeLayout>, Error> {
+        let found = self.with_type(id, layout)?;
+        // What one unit only declares another defines.
+        if let Some(TypeLayout { kind: TypeKind::Opaque, name, .. }) = &found
+            && let Some(definition) = self.type_named(name)?
+        {
+            return self.with_type(definition, layout);
+        }
+        Ok(found)
+    }
+
+    /// The part of a type at an offset.
+    pub(crate) fn part(&self, id: TypeId, offset: u64) -> Result<Option<Part>, Error> {
+        Ok(self.with_type(id, |place| part_of_type(place, offset, String::new()))?.flatten())
+    }
+
+    fn catalog(&self, file: &File<'_>) -> &Catalog {
+        self.catalog.get_or_init(|| Catalog::new(file))
+    }
+
+    /// Calls `each` for the units that may hold `at` until it has an answer; for a skeleton with the unit that has the functions. The third
+    /// argument is where the lines are.
+    fn each_unit_at<T>(
+        &self,
+        at: Svma,
+        mut each: impl for<'f, 'a, 'm> FnMut(&'f File<'a>, &'f Unit<'a>, LineTable<'f, 'm>) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        self.held.with_dependent(|files, file| {
+            for unit in file.units_at(at.0) {
+                let lines = LineTable { file, unit };
+                let found = match unit.split(file, &files.main, &self.split) {
+                    Some(split) => split.with_dependent(|_, split| match split.unit() {
+                        Some(unit) => each(&split.file, unit, lines),
+                        None => Ok(None),
+                    })?,
+                    None => each(file, unit, lines)?,
+                };
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Calls `each` for the split units until it has an answer.
+    fn each_split_unit<T>(
+        &self,
+        files: &Files,
+        file: &File<'_>,
+        mut each: impl FnMut(&File<'_>, &Catalog) -> Result<Option<T>, Error>,
+    ) -> Result<Option<T>, Error> {
+        for unit in &file.units {
+            let Some(split) = unit.split(file, &files.main, &self.split) else { continue };
+            let found = split.with_dependent(|_, split| each(&split.file, split.catalog()))?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    fn with_type<T>(
+        &self,
+        id: TypeId,
+        read: impl for<'f, 'a> FnOnce(Place<'f, 'a>) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let at = gimli::DebugInfoOffset(id.at);
+        self.held.with_dependent(|files, file| match id.space {
+            Space::Main => file.place(at).map(read).transpose(),
+            Space::Supplementary => match &file.supplementary {
+                Some(file) => file.place(at).map(read).transpose(),
+                None => Ok(None),
+            },
+            Space::Split(skeleton) => {
+                let skeleton = file.unit_starting_at(skeleton);
+                match skeleton.and_then(|unit| unit.split(file, &files.main, &self.split)) {
+                    Some(split) => split.with_dependent(|_, split| split.file.place(at).map(read).transpose()),
+                    None => Ok(None),
+                }
+            }
         })
     }
 }
@@ -140,7 +270,7 @@ fn frames_in<'a>(
     let mut position = lines.position(at)?;
     let Some(function) = unit.index(file)?.functions.containing(at.0).next() else {
         return match position {
-            Some(_) => Ok(vec![Described { frame: lines.frame(position)?, has_linkage_name: false }]),
+            Some(_) => Ok(vec![Described { frame: lines.frame(position)?, base: None }]),
             None => Ok(Vec::new()),
         };
     };
@@ -152,7 +282,11 @@ fn frames_in<'a>(
             start: Some(Svma(function.start())),
             ..lines.frame(position)?
         };
-        Ok::<_, Error>(Described { frame, has_linkage_name: matches!(name, Some(Name::Linkage(_))) })
+        let base = match name {
+            Some(Name::Scoped { base, .. }) => Some(base),
+            _ => None,
+        };
+        Ok::<_, Error>(Described { frame, base })
     };
     let mut frames = Vec::with_capacity(calls.len().saturating_add(1));
     for call in calls.iter().rev() {

@@ -19,7 +19,9 @@ mod table;
 
 pub use address::Svma;
 pub use demangle::{demangle, short_name};
-pub use dwarf::SourceFrame;
+pub use dwarf::{
+    Encoding, Expression, Locals, Location, Member, Part, SourceFrame, TypeId, TypeKind, TypeLayout, Variable, Variants,
+};
 pub use elf::{AltLink, DebugLink, Elf, LoadSegment, Machine, ProgramHeader, RelativeWord, Section};
 pub use error::Error;
 pub use id::BuildId;

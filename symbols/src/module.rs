@@ -9,7 +9,10 @@ use rustc_hash::FxHashMap;
 use crate::demangle::without_clone;
 use crate::dwarf::{Described, Dwarf, SplitFiles};
 use crate::table::SymbolTable;
-use crate::{Elf, Error, FileBytes, Located, Locator, SourceFrame, Svma, Symbol, SymbolKind, decompress, demangle};
+use crate::{
+    Elf, Error, FileBytes, Locals, Located, Locator, Part, SourceFrame, Svma, Symbol, SymbolKind, TypeId, TypeLayout,
+    decompress, demangle,
+};
 
 /// Answers are kept for this many addresses of a module; then the memory is given back and filled anew.
 const MAX_REMEMBERED: usize = 1 << 18;
@@ -91,6 +94,32 @@ impl ModuleSymbols {
         }
         remembered.insert(at, frames.clone().into());
         frames
+    }
+
+    /// The global or static variable that holds `at`, and which part of it: `g_cache.shards[3].mutex_`. From DWARF: reads all of it once.
+    pub fn global_at(&self, at: Svma) -> Option<Part> {
+        self.dwarf()?.global_at(at).ok()?
+    }
+
+    /// The variables in scope at `at`, of the physical function and of those inlined there. `None` where DWARF knows no function. For a return
+    /// address ask for the address before it.
+    pub fn locals(&self, at: Svma) -> Option<Locals> {
+        self.dwarf()?.locals(at).ok()?
+    }
+
+    /// The structure, class or union of that full name, as `TypeLayout::name` has it. From DWARF: reads all of it once.
+    pub fn type_named(&self, name: &str) -> Option<TypeId> {
+        self.dwarf()?.type_named(name).ok()?
+    }
+
+    /// What a type is made of. A type that one unit only declares is looked for in the others.
+    pub fn type_layout(&self, id: TypeId) -> Option<TypeLayout> {
+        self.dwarf()?.layout(id).ok()?
+    }
+
+    /// Which part of a structure is `offset` bytes from its start.
+    pub fn part_of(&self, id: TypeId, offset: u64) -> Option<Part> {
+        self.dwarf()?.part(id, offset).ok()?
     }
 
     /// The data symbol that holds `at`.
@@ -218,18 +247,14 @@ impl Described {
     /// to a file.
     fn name_by(&mut self, symbol: &Symbol) {
         let demangled = demangle(&symbol.name);
-        match &self.frame.function {
-            None => self.frame.function = Some(without_clone(&demangled).into()),
-            Some(name) if !self.has_linkage_name && demangled != *symbol.name && names_same(&demangled, name) => {
-                self.frame.function = Some(without_clone(&demangled).into());
-            }
-            Some(_) => {}
+        let better = match (&self.frame.function, &self.base) {
+            (None, _) => true,
+            // Two functions that were folded into one have one symbol: it must be this one's.
+            (Some(_), Some(base)) => demangled != *symbol.name && demangled.contains(base.as_str()),
+            (Some(_), None) => false,
+        };
+        if better {
+            self.frame.function = Some(without_clone(&demangled).into());
         }
     }
-}
-
-/// Whether a demangled name is that of the function which DWARF calls `scoped`: two functions folded into one have one symbol.
-fn names_same(demangled: &str, scoped: &str) -> bool {
-    let last = scoped.split('<').next().unwrap_or_default().rsplit("::").next().unwrap_or_default();
-    !last.is_empty() && demangled.contains(last)
 }

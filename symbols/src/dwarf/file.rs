@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use gimli::{DebugInfoOffset, UnitOffset, UnitType};
 
 use super::sections::{Reader, Sections};
+use super::types::TypeId;
 use super::unit::Unit;
 use crate::Error;
 use crate::intervals::{Intervals, Span};
@@ -14,8 +15,18 @@ const MAX_UNITS: usize = 1 << 20;
 /// Address ranges of units beyond this many are not read.
 const MAX_UNIT_RANGES: usize = 8 << 20;
 
+/// Which of a module's files of debug information.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Space {
+    Main,
+    Supplementary,
+    /// The one with the split unit of the skeleton at this offset.
+    Split(usize),
+}
+
 /// The units of one file, in file order.
 pub(super) struct File<'a> {
+    pub(super) space: Space,
     pub(super) dwarf: gimli::Dwarf<Reader<'a>>,
     pub(super) units: Vec<Unit<'a>>,
     /// What `.debug_aranges` lists. Some compilers write none, or not for all units.
@@ -43,20 +54,28 @@ struct UnitRange {
 
 impl<'a> File<'a> {
     /// Reads the unit headers and `.debug_aranges`. Damage ends the list of units; what comes before it stays.
-    pub(super) fn new(sections: &'a Sections, supplementary: Option<&'a Sections>) -> Result<File<'a>, Error> {
+    pub(super) fn new(
+        space: Space,
+        sections: &'a Sections,
+        supplementary: Option<&'a Sections>,
+    ) -> Result<File<'a>, Error> {
         let mut dwarf = gimli::Dwarf::load(|id| Ok::<_, gimli::Error>(sections.reader(id)))?;
         let supplementary = match supplementary {
             Some(sections) => {
                 dwarf.load_sup(|id| Ok::<_, gimli::Error>(sections.reader(id)))?;
-                Some(Box::new(File::new(sections, None)?))
+                Some(Box::new(File::new(Space::Supplementary, sections, None)?))
             }
             None => None,
         };
-        Ok(File::of(dwarf, supplementary))
+        Ok(File::of(space, dwarf, supplementary))
     }
 
     /// The units of sections that were put together already.
-    pub(super) fn of(mut dwarf: gimli::Dwarf<Reader<'a>>, supplementary: Option<Box<File<'a>>>) -> File<'a> {
+    pub(super) fn of(
+        space: Space,
+        mut dwarf: gimli::Dwarf<Reader<'a>>,
+        supplementary: Option<Box<File<'a>>>,
+    ) -> File<'a> {
         // dwz lets hundreds of units share one table of abbreviations.
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let mut headers = dwarf.units();
@@ -69,7 +88,8 @@ impl<'a> File<'a> {
                 units.push(Unit::new(header));
             }
         }
-        let mut file = File { dwarf, units, listed: Intervals::default(), stated: OnceLock::new(), supplementary };
+        let mut file =
+            File { space, dwarf, units, listed: Intervals::default(), stated: OnceLock::new(), supplementary };
         file.listed = Intervals::new(file.listed_ranges());
         file
     }
@@ -89,6 +109,12 @@ impl<'a> File<'a> {
         let before = self.units.partition_point(|unit| unit.start() <= at.0);
         let unit = self.units.get(before.checked_sub(1)?)?;
         Some(Place { file: self, unit, at: at.to_unit_offset(&unit.header)? })
+    }
+
+    /// The unit whose header is at that offset.
+    pub(super) fn unit_starting_at(&self, offset: usize) -> Option<&Unit<'a>> {
+        let index = self.units.binary_search_by_key(&offset, Unit::start).ok()?;
+        self.units.get(index)
     }
 
     fn units_in(&self, ranges: &Intervals<UnitRange>, at: u64) -> Vec<&Unit<'a>> {
@@ -146,6 +172,12 @@ impl<'f, 'a> Place<'f, 'a> {
     /// Another entry of the same unit.
     pub(super) fn with(&self, at: UnitOffset) -> Place<'f, 'a> {
         Place { at, ..*self }
+    }
+
+    /// A type of the same file, or of the supplementary one.
+    pub(super) fn of_type(&self, id: TypeId) -> Option<Place<'f, 'a>> {
+        let file = if id.space == self.file.space { self.file } else { self.file.supplementary.as_deref()? };
+        file.place(DebugInfoOffset(id.at))
     }
 
     /// The entry that an attribute of this one refers to, in this unit, another one, or the supplementary file.

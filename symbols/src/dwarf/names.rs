@@ -4,6 +4,7 @@ use gimli::{AttributeValue, DwTag};
 
 use super::file::Place;
 use super::sections::Reader;
+use super::types::{MAX_DEPTH, type_name};
 use crate::demangle::without_clone;
 use crate::{Error, demangle};
 
@@ -13,6 +14,8 @@ const MAX_LINKS: usize = 16;
 const MAX_SCOPES: usize = 64;
 /// A scope can be a function, which has a scope: no deeper nesting is followed.
 const MAX_NESTING: usize = 8;
+/// Children of a function beyond this many are not looked through for parameters.
+const MAX_PARAMETERS: usize = 256;
 /// No longer name is built.
 const MAX_NAME: usize = 16 << 10;
 
@@ -22,7 +25,12 @@ pub(super) enum Name {
     /// The name that the linker knows, not demangled.
     Linkage(String),
     /// Names joined from the outermost scope inwards. Files give no linkage name to what only they see, nor to C.
-    Scoped(String),
+    Scoped {
+        /// With the scope, and the parameters of C++ functions.
+        full: String,
+        /// The name alone, without template arguments.
+        base: String,
+    },
 }
 
 impl Name {
@@ -30,7 +38,7 @@ impl Name {
     pub(super) fn display(&self) -> String {
         match self {
             Name::Linkage(raw) => without_clone(&demangle(raw)).to_owned(),
-            Name::Scoped(name) => name.clone(),
+            Name::Scoped { full, .. } => full.clone(),
         }
     }
 }
@@ -46,9 +54,53 @@ fn nested_name(place: Place<'_, '_>, nesting: usize) -> Result<Option<Name>, Err
         return Ok(Some(Name::Linkage(raw)));
     }
     let Some(name) = found.name else { return Ok(None) };
+    let base = name.split('<').next().unwrap_or_default().to_owned();
     let mut full = scope(found.declaration, &name, nesting)?;
     full.push_str(&name);
-    Ok(Some(Name::Scoped(full)))
+    // What C++ exports without a linkage name is C: it is called by its bare name.
+    if found.tag == gimli::DW_TAG_subprogram && !found.external && is_cpp(found.declaration)? {
+        full.push_str(&parameters(found.declaration, MAX_DEPTH)?);
+    }
+    Ok(Some(Name::Scoped { full, base }))
+}
+
+/// The name of a type within its scope; `None` where it has none of its own, as pointers and unnamed structures.
+pub(super) fn declared_name(place: Place<'_, '_>) -> Result<Option<String>, Error> {
+    let found = Declared::of(place)?;
+    let Some(name) = found.name else { return Ok(None) };
+    Ok(Some(scope(found.declaration, &name, MAX_NESTING)? + &name))
+}
+
+/// The types of a function's parameters in parentheses.
+pub(super) fn parameters(place: Place<'_, '_>, depth: usize) -> Result<String, Error> {
+    let mut types: Vec<String> = Vec::new();
+    place.for_children(MAX_PARAMETERS, |child, entry| {
+        let artificial = matches!(entry.attr_value(gimli::DW_AT_artificial), Some(AttributeValue::Flag(true)));
+        match entry.tag() {
+            gimli::DW_TAG_formal_parameter if !artificial => {
+                types.push(type_name(child.linked(entry, gimli::DW_AT_type), depth)?);
+            }
+            gimli::DW_TAG_unspecified_parameters => types.push("...".to_owned()),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(format!("({})", types.join(", ")))
+}
+
+/// What follows the last `::` that stands outside template arguments.
+pub(super) fn last_part(name: &str) -> &str {
+    let mut depth = 0usize;
+    let mut start = 0;
+    for (at, byte) in name.bytes().enumerate() {
+        match byte {
+            b'<' | b'(' | b'{' => depth = depth.saturating_add(1),
+            b'>' | b')' | b'}' => depth = depth.saturating_sub(1),
+            b':' if depth == 0 => start = at.saturating_add(1),
+            _ => {}
+        }
+    }
+    name.get(start..).unwrap_or(name)
 }
 
 /// What the chain of declarations of an entry says.
@@ -56,6 +108,7 @@ struct Declared<'f, 'a> {
     linkage: Option<String>,
     name: Option<String>,
     tag: DwTag,
+    external: bool,
     /// The last entry of the chain: it stands in the scope that the source wrote it in.
     declaration: Place<'f, 'a>,
 }
@@ -63,7 +116,8 @@ struct Declared<'f, 'a> {
 impl<'f, 'a> Declared<'f, 'a> {
     /// Follows abstract origins and specifications until a linkage name, or to the end.
     fn of(place: Place<'f, 'a>) -> Result<Declared<'f, 'a>, Error> {
-        let mut found = Declared { linkage: None, name: None, tag: gimli::DW_TAG_null, declaration: place };
+        let mut found =
+            Declared { linkage: None, name: None, tag: gimli::DW_TAG_null, external: false, declaration: place };
         for _ in 0..MAX_LINKS {
             let next = found.read()?;
             match next.and_then(|reference| found.declaration.follow(reference)) {
@@ -88,6 +142,7 @@ impl<'f, 'a> Declared<'f, 'a> {
             match attribute.name() {
                 gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => self.linkage = text(attribute.value()),
                 gimli::DW_AT_name if self.name.is_none() => self.name = text(attribute.value()),
+                gimli::DW_AT_external => self.external |= matches!(attribute.value(), AttributeValue::Flag(true)),
                 gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => next = Some(attribute.value()),
                 _ => {}
             }
@@ -140,4 +195,20 @@ fn is_c(language: gimli::DwLang) -> bool {
         language,
         gimli::DW_LANG_C89 | gimli::DW_LANG_C | gimli::DW_LANG_C99 | gimli::DW_LANG_C11 | gimli::DW_LANG_C17
     )
+}
+
+/// Languages that tell functions of one name apart by their parameters.
+fn is_cpp(place: Place<'_, '_>) -> Result<bool, Error> {
+    let language = place.unit.index(place.file)?.language;
+    Ok(matches!(
+        language,
+        Some(
+            gimli::DW_LANG_C_plus_plus
+                | gimli::DW_LANG_C_plus_plus_03
+                | gimli::DW_LANG_C_plus_plus_11
+                | gimli::DW_LANG_C_plus_plus_14
+                | gimli::DW_LANG_C_plus_plus_17
+                | gimli::DW_LANG_C_plus_plus_20
+        )
+    ))
 }

@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 use gimli::{DebugInfoOffset, DwoId, UnitRef};
 use self_cell::self_cell;
 
-use super::file::File;
+use super::catalog::Catalog;
+use super::file::{File, Space};
 use super::sections::{Reader, Sections};
 use super::unit::Unit;
 use crate::{Elf, Error, FileBytes, Locator};
@@ -34,6 +35,7 @@ pub(super) struct Sources {
 pub(super) struct SplitFile<'a> {
     pub(super) file: File<'a>,
     unit: usize,
+    catalog: OnceLock<Catalog>,
 }
 
 self_cell!(
@@ -83,6 +85,11 @@ impl<'a> SplitFile<'a> {
         self.file.units.get(self.unit)
     }
 
+    /// The variables and types of the file.
+    pub(super) fn catalog(&self) -> &Catalog {
+        self.catalog.get_or_init(|| Catalog::new(&self.file))
+    }
+
     fn in_package(sources: &'a Sources, skeleton: DebugInfoOffset, id: DwoId) -> Result<SplitFile<'a>, Error> {
         let parent = gimli::Dwarf::load(|id| Ok::<_, gimli::Error>(sources.module.reader(id)))?;
         let empty = Reader::new(&[], sources.split.endian());
@@ -104,14 +111,15 @@ impl<'a> SplitFile<'a> {
         skeleton: DebugInfoOffset,
         id: DwoId,
     ) -> Result<SplitFile<'a>, Error> {
+        let space = Space::Split(skeleton.0);
         let skeleton = parent.unit(parent.unit_header(skeleton)?)?;
-        let file = File::of(dwarf, None);
+        let file = File::of(space, dwarf, None);
         for (index, unit) in file.units.iter().enumerate() {
             let Ok(mut parsed) = file.dwarf.unit(unit.header) else { continue };
             if parsed.dwo_id == Some(id) {
                 parsed.copy_relocated_attributes(&skeleton);
                 unit.set_parsed(parsed);
-                return Ok(SplitFile { unit: index, file });
+                return Ok(SplitFile { unit: index, file, catalog: OnceLock::new() });
             }
         }
         Err(gimli::Error::MissingUnitDie.into())

@@ -8,7 +8,14 @@ use symbols::{BuildId, Located, Locator, Machine, ModuleSymbols, Outcome, Source
 
 /// A locator that looks nowhere, so that the machine the tests run on does not matter.
 fn nowhere() -> Locator {
-    Locator { sysroot: None, exe: vec![], directories: vec![], debug_directories: vec![], caches: vec![] }
+    Locator {
+        sysroot: None,
+        exe: vec![],
+        directories: vec![],
+        debug_directories: vec![],
+        caches: vec![],
+        opened: vec![],
+    }
 }
 
 fn wanted<'a>(path: &'a Path, id: Option<&'a BuildId>) -> Wanted<'a> {
