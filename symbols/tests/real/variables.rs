@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use symbols::{Encoding, Locals, Location, ModuleSymbols, Svma, TypeKind};
+use symbols::{Encoding, Locals, Location, ModuleSymbols, Svma, TypeKind, demangle};
 
 use crate::common::{compile, cpp, nm, open, run, rust, source};
 
@@ -222,7 +222,7 @@ fn rust_statics_enums_and_locals_are_known() {
     let names: Vec<&str> = variants.cases.iter().filter_map(|(_, member)| member.name.as_deref()).collect();
     assert_eq!(names, ["Circle", "Square", "Nothing"]);
 
-    let area = nm(&program, "-a").into_iter().find(|symbol| symbol.3.contains("4area")).unwrap();
+    let area = nm(&program, "-a").into_iter().find(|symbol| demangle(&symbol.3) == "variables::shop::area").unwrap();
     let locals = module.locals(Svma(area.0 + area.1 - 1)).unwrap();
     assert_eq!(locals.variables[0].name.as_deref(), Some("shape"));
     assert_eq!(locals.variables[0].type_name.as_deref(), Some("&variables::shop::Shape"));
