@@ -141,6 +141,8 @@ pub fn path(name: &str) -> &str {
                 return name.get(begin..at).filter(|path| !path.is_empty()).unwrap_or(name);
             }
             '(' | '<' | '[' | '{' => depth = depth.saturating_add(1),
+            // `fn() -> u64` has an arrow, not a bracket.
+            '>' if name.get(..at).is_some_and(|head| head.ends_with('-')) => {}
             ')' | '>' | ']' | '}' => depth = depth.saturating_sub(1),
             ' ' if depth == 0 => begin = at.saturating_add(1),
             _ => {}
@@ -164,6 +166,7 @@ mod tests {
             "main::{lambda(int)#1}::operator()(int) const"
         );
         assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
+        assert_eq!(path("app::spawn::<fn(&str) -> u64>::{closure#1}"), "app::spawn::<fn(&str) -> u64>::{closure#1}");
         assert_eq!(path("worker"), "worker");
     }
 }
