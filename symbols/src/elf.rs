@@ -263,7 +263,7 @@ impl Elf {
 
     fn header_named(&self, name: &str) -> Option<&SectionHeader> {
         let names = self.header.section_names(&self.bytes, &self.sections);
-        self.sections.iter().find(|section| section.name(names) == name.as_bytes() && section.has_bytes())
+        self.sections.iter().find(|section| section.has_bytes() && section.is_named(name, names))
     }
 
     fn content(&self, name: &str, header: &SectionHeader) -> Result<Section, Error> {

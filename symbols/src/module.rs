@@ -133,8 +133,8 @@ impl ModuleSymbols {
     }
 
     /// The symbols whose (mangled) name begins with `prefix`, sorted by name.
-    pub fn symbols_starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Symbol> + 'a {
-        self.table().starting_with(prefix)
+    pub fn symbols_starting_with(&self, prefix: &str) -> impl Iterator<Item = Symbol> + use<> {
+        self.table().starting_with(prefix).into_iter()
     }
 
     /// All symbols of that kind, by address.

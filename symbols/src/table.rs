@@ -1,6 +1,7 @@
 //! The names of a module's addresses: its symbol tables merged and sorted once, names read and demangled only when asked.
 
 use std::cmp::Reverse;
+use std::hash::Hasher;
 use std::sync::{Arc, OnceLock};
 
 use object::elf;
@@ -35,6 +36,9 @@ pub struct Symbol {
     pub kind: SymbolKind,
 }
 
+/// How many symbols of one name (more exactly: of one hash) are compared.
+const MAX_SAME_NAME: usize = 4096;
+
 /// All symbols of a module, from any number of files.
 #[derive(Debug, Default)]
 pub(crate) struct SymbolTable {
@@ -42,7 +46,8 @@ pub(crate) struct SymbolTable {
     functions: Intervals<Entry>,
     objects: Intervals<Entry>,
     others: Vec<Entry>,
-    by_name: OnceLock<Vec<Entry>>,
+    /// By hash of the name.
+    by_name: OnceLock<Vec<(u64, Entry)>>,
 }
 
 #[derive(Debug)]
@@ -98,18 +103,21 @@ impl SymbolTable {
 
     /// The symbol of exactly that name; a global one rather than a local one.
     pub(crate) fn lookup(&self, name: &str) -> Option<Symbol> {
+        let wanted = hash(name.as_bytes());
         let sorted = self.by_name();
-        let first = sorted.partition_point(|entry| self.name(entry) < name.as_bytes());
-        let same = sorted.get(first..)?.iter().take_while(|entry| self.name(entry) == name.as_bytes());
+        let first = sorted.partition_point(|(hash, _)| *hash < wanted);
+        let same = sorted.get(first..)?.iter().take_while(|(hash, _)| *hash == wanted).take(MAX_SAME_NAME);
+        let same = same.map(|(_, entry)| entry).filter(|entry| self.name(entry) == name.as_bytes());
         Some(self.symbol(same.max_by_key(|entry| (entry.bind, Reverse(entry.table)))?))
     }
 
-    /// The symbols whose name begins with `prefix`, sorted by name.
-    pub(crate) fn starting_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = Symbol> + 'a {
-        let sorted = self.by_name();
-        let first = sorted.partition_point(|entry| self.name(entry) < prefix.as_bytes());
-        let rest = sorted.get(first..).unwrap_or_default().iter();
-        rest.take_while(move |entry| self.name(entry).starts_with(prefix.as_bytes())).map(|entry| self.symbol(entry))
+    /// The symbols whose name begins with `prefix`, each address once, sorted by name.
+    pub(crate) fn starting_with(&self, prefix: &str) -> Vec<Symbol> {
+        let found = self.entries().filter(|entry| self.name(entry).starts_with(prefix.as_bytes()));
+        let mut symbols: Vec<Symbol> = found.map(|entry| self.symbol(entry)).collect();
+        symbols.sort_by(|a, b| a.name.cmp(&b.name).then(a.svma.cmp(&b.svma)));
+        symbols.dedup_by(|b, a| a.svma == b.svma && a.name == b.name);
+        symbols
     }
 
     /// Every symbol of that kind, by address.
@@ -140,14 +148,16 @@ impl SymbolTable {
         (entry.svma, Reverse(underscores), entry.bind, Reverse(name.len()), Reverse(entry.table), Reverse(entry.name))
     }
 
-    fn by_name(&self) -> &[Entry] {
+    fn by_name(&self) -> &[(u64, Entry)] {
         self.by_name.get_or_init(|| {
-            let all = self.functions.all().iter().chain(self.objects.all()).chain(&self.others);
-            let mut sorted: Vec<Entry> = all.copied().collect();
-            sorted.sort_by(|a, b| self.name(a).cmp(self.name(b)).then(a.svma.cmp(&b.svma)));
-            sorted.dedup_by(|b, a| a.svma == b.svma && self.name(a) == self.name(b));
+            let mut sorted: Vec<(u64, Entry)> = self.entries().map(|entry| (hash(self.name(entry)), *entry)).collect();
+            sorted.sort_by_key(|(hash, entry)| (*hash, entry.svma));
             sorted
         })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.functions.all().iter().chain(self.objects.all()).chain(&self.others)
     }
 
     fn name(&self, entry: &Entry) -> &[u8] {
@@ -192,6 +202,12 @@ fn kind(file: &Elf, symbol: RawSymbol, symbols: &RawSymbols) -> Option<SymbolKin
         },
         _ => None,
     }
+}
+
+fn hash(name: &[u8]) -> u64 {
+    let mut hasher = rustc_hash::FxHasher::default();
+    hasher.write(name);
+    hasher.finish()
 }
 
 fn rank(bind: elf::SymbolBind) -> u8 {

@@ -4,7 +4,7 @@ use gimli::{AttributeValue, UnitOffset, UnitRef};
 
 use super::lines::Position;
 use super::sections::Reader;
-use super::unit::PcRanges;
+use super::unit::{MAX_RANGES, PcRanges};
 use crate::Error;
 
 /// Inlined calls inside each other beyond this depth are not expanded. Compilers stop long before.
@@ -36,6 +36,7 @@ pub(super) fn inlined_calls(
     // Depth of the entry whose children are passed over, and of the innermost call so far.
     let mut skipped: Option<isize> = None;
     let mut innermost = top;
+    let mut budget = MAX_RANGES;
     for _ in 0..MAX_ENTRIES {
         let (depth, offset) = (entries.next_depth(), entries.next_offset());
         // Behind the last child of the innermost call nothing can be inside it.
@@ -57,7 +58,7 @@ pub(super) fn inlined_calls(
                     pcs.take(unit, &attribute)?;
                     note_call(&mut call, unit, &attribute);
                 }
-                if calls.len() < MAX_DEPTH && pcs.contains(unit, at)? {
+                if calls.len() < MAX_DEPTH && pcs.contains(unit, at, &mut budget)? {
                     calls.push(InlinedCall { entry: offset, call });
                     innermost = depth;
                 } else {

@@ -4,8 +4,9 @@
 
 use gimli::{DebuggingInformationEntry, UnitType};
 
-use super::file::{File, Place};
+use super::file::File;
 use super::names::{declared_name, last_part};
+use super::place::Place;
 use super::types::{is_aggregate, is_declaration};
 use super::unit::Unit;
 use super::variables::fixed_address;

@@ -2,10 +2,10 @@
 
 use std::sync::OnceLock;
 
-use gimli::{DebugInfoOffset, UnitOffset, UnitType};
+use gimli::{DebugInfoOffset, UnitType};
 
+use super::place::Place;
 use super::sections::{Reader, Sections};
-use super::types::TypeId;
 use super::unit::Unit;
 use crate::Error;
 use crate::intervals::{Intervals, Span};
@@ -35,14 +35,6 @@ pub(super) struct File<'a> {
     stated: OnceLock<Intervals<UnitRange>>,
     /// The file with the entries that `dwz` moved out of several files.
     pub(super) supplementary: Option<Box<File<'a>>>,
-}
-
-/// An entry of a file: its unit and where it is in it.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'f, 'a> {
-    pub(super) file: &'f File<'a>,
-    pub(super) unit: &'f Unit<'a>,
-    pub(super) at: UnitOffset,
 }
 
 #[derive(Debug)]
@@ -149,45 +141,17 @@ impl<'a> File<'a> {
 
     fn stated_ranges(&self) -> Vec<UnitRange> {
         let mut ranges = Vec::new();
+        let mut budget = MAX_UNIT_RANGES;
         for (index, unit) in (0u32..).zip(&self.units) {
             // Partial units hold entries that others refer to, type units types.
             if !matches!(unit.header.type_(), UnitType::Compilation | UnitType::Skeleton(_)) {
                 continue;
             }
-            let before = ranges.len();
             let add = |start, end| ranges.push(UnitRange { start, end, unit: index });
             // A unit that cannot be read has no ranges; the others' stay.
-            let _ = unit.stated_ranges(self, MAX_UNIT_RANGES.saturating_sub(before), add);
+            let _ = unit.stated_ranges(self, &mut budget, add);
         }
         ranges
-    }
-}
-
-impl<'f, 'a> Place<'f, 'a> {
-    /// The unit, parsed.
-    pub(super) fn parsed(&self) -> Result<gimli::UnitRef<'f, Reader<'a>>, Error> {
-        self.unit.parsed(self.file)
-    }
-
-    /// Another entry of the same unit.
-    pub(super) fn with(&self, at: UnitOffset) -> Place<'f, 'a> {
-        Place { at, ..*self }
-    }
-
-    /// A type of the same file, or of the supplementary one.
-    pub(super) fn of_type(&self, id: TypeId) -> Option<Place<'f, 'a>> {
-        let file = if id.space == self.file.space { self.file } else { self.file.supplementary.as_deref()? };
-        file.place(DebugInfoOffset(id.at))
-    }
-
-    /// The entry that an attribute of this one refers to, in this unit, another one, or the supplementary file.
-    pub(super) fn follow(&self, reference: gimli::AttributeValue<Reader<'a>>) -> Option<Place<'f, 'a>> {
-        match reference {
-            gimli::AttributeValue::UnitRef(at) => Some(self.with(at)),
-            gimli::AttributeValue::DebugInfoRef(at) => self.file.place(at),
-            gimli::AttributeValue::DebugInfoRefSup(at) => self.file.supplementary.as_deref()?.place(at),
-            _ => None,
-        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which part of a variable an address is: `g_cache.shards[3].mutex_`.
 
-use super::file::Place;
-use super::names::{Name, name_of};
-use super::types::{MAX_DEPTH, Member, TypeId, TypeKind, is_aggregate, layout, size, type_name, unaliased};
+use super::names::{Name, name_of, type_name};
+use super::place::Place;
+use super::types::{MAX_DEPTH, Member, TypeId, TypeKind, is_aggregate, layout, size, unaliased};
 use crate::Error;
 
 /// A part of a variable or of a structure.
@@ -39,7 +39,7 @@ pub(super) fn part_of_type(ty: Place<'_, '_>, offset: u64, mut path: String) -> 
     let (mut place, mut offset) = (ty, offset);
     let mut inside_wrapper = false;
     for _ in 0..MAX_DEPTH {
-        let name = plain(&type_name(Some(place), MAX_DEPTH)?);
+        let name = plain(&type_name(Some(place))?);
         let wrapper = WRAPPERS.iter().any(|wrapper| name.starts_with(wrapper));
         inside_wrapper = wrapper || (inside_wrapper && name.starts_with("std::_"));
         if is_library_type(&name) && !inside_wrapper {
@@ -52,7 +52,7 @@ pub(super) fn part_of_type(ty: Place<'_, '_>, offset: u64, mut path: String) -> 
         place = next;
     }
     let Some(id) = place.type_id() else { return Ok(None) };
-    Ok(Some(Part { path, ty: id, type_name: type_name(Some(place), MAX_DEPTH)?, offset }))
+    Ok(Some(Part { path, ty: id, type_name: type_name(Some(place))?, offset }))
 }
 
 /// The type of a variable, which a definition may leave to its declaration.

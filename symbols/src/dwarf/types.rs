@@ -1,9 +1,10 @@
 //! Types: what they are called, how large they are, what they are made of.
 
-use gimli::{AttributeValue, DebuggingInformationEntry, DwAt, Reader as _, UnitSectionOffset};
+use gimli::{AttributeValue, DebuggingInformationEntry, Reader as _};
 
-use super::file::{Place, Space};
-use super::names::{declared_name, parameters};
+use super::file::Space;
+use super::names::type_name;
+use super::place::Place;
 use super::sections::Reader;
 use crate::Error;
 
@@ -13,8 +14,6 @@ pub(super) const MAX_DEPTH: usize = 32;
 const MAX_MEMBERS: usize = 1 << 16;
 /// Dimensions of one array beyond this many are left out.
 const MAX_DIMENSIONS: usize = 16;
-/// Names of pointers to pointers, arrays of arrays and so on are cut at this length.
-const MAX_NAME: usize = 4 << 10;
 
 /// A type of a module's debug information. Only that module can say what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,63 +107,6 @@ pub struct Variants {
     pub cases: Vec<(Option<i128>, Member)>,
 }
 
-impl<'f, 'a> Place<'f, 'a> {
-    /// What names this entry as a type.
-    pub(super) fn type_id(&self) -> Option<TypeId> {
-        let UnitSectionOffset(at) = self.at.to_unit_section_offset(&self.unit.header);
-        Some(TypeId { space: self.file.space, at })
-    }
-
-    pub(super) fn entry(&self) -> Result<DebuggingInformationEntry<Reader<'a>>, Error> {
-        Ok(self.parsed()?.entry(self.at)?)
-    }
-
-    /// The entry that an attribute refers to.
-    pub(super) fn linked(&self, entry: &DebuggingInformationEntry<Reader<'a>>, name: DwAt) -> Option<Place<'f, 'a>> {
-        self.follow(entry.attr_value(name)?)
-    }
-
-    /// Calls `each` for the entries directly below this one, at most `most`.
-    pub(super) fn for_children(
-        &self,
-        most: usize,
-        mut each: impl FnMut(Place<'f, 'a>, &DebuggingInformationEntry<Reader<'a>>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let unit = self.parsed()?;
-        let mut entries = unit.entries_raw(Some(self.at))?;
-        let top = entries.next_depth();
-        let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(()) };
-        entries.skip_attributes(abbreviation.attributes())?;
-        if !abbreviation.has_children() {
-            return Ok(());
-        }
-        let mut count = 0usize;
-        let mut child = DebuggingInformationEntry::null();
-        while !entries.is_empty() && entries.next_depth() > top && count < most {
-            let (depth, at) = (entries.next_depth(), entries.next_offset());
-            if depth == top.saturating_add(1) {
-                if entries.read_entry(&mut child)? {
-                    count = count.saturating_add(1);
-                    each(self.with(at), &child)?;
-                }
-            } else if let Some(abbreviation) = entries.read_abbreviation()? {
-                entries.skip_attributes(abbreviation.attributes())?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn text(&self, entry: &DebuggingInformationEntry<Reader<'a>>, name: DwAt) -> Option<String> {
-        self.string(entry.attr_value(name)?)
-    }
-
-    /// The text of an attribute of this unit.
-    pub(super) fn string(&self, value: AttributeValue<Reader<'a>>) -> Option<String> {
-        let text = self.parsed().ok()?.attr_string(value).ok()?;
-        Some(text.to_string_lossy().into_owned())
-    }
-}
-
 /// Name, size and parts of the type at `place`.
 pub(super) fn layout(place: Place<'_, '_>) -> Result<TypeLayout, Error> {
     let entry = place.entry()?;
@@ -188,7 +130,7 @@ pub(super) fn layout(place: Place<'_, '_>) -> Result<TypeLayout, Error> {
         tag if is_alias(tag) => TypeKind::Alias(target().and_then(|target| target.type_id())),
         _ => TypeKind::Opaque,
     };
-    Ok(TypeLayout { name: type_name(Some(place), MAX_DEPTH)?, size: size(place, MAX_DEPTH)?, kind })
+    Ok(TypeLayout { name: type_name(Some(place))?, size: size(place, MAX_DEPTH)?, kind })
 }
 
 /// The type without the typedefs and qualifiers around it.
@@ -222,48 +164,6 @@ pub(super) fn size(place: Place<'_, '_>, depth: usize) -> Result<Option<u64>, Er
         (tag, Some(target)) if is_alias(tag) => size(target, deeper),
         _ => Ok(None),
     }
-}
-
-/// The name of a type as c++filt would print it; a type that has a name of its own keeps it.
-pub(super) fn type_name(place: Option<Place<'_, '_>>, depth: usize) -> Result<String, Error> {
-    let Some(place) = place else { return Ok("void".to_owned()) };
-    let entry = place.entry()?;
-    if let Some(name) = declared_name(place)? {
-        return Ok(name);
-    }
-    let Some(deeper) = depth.checked_sub(1) else { return Ok("…".to_owned()) };
-    let target_place = place.linked(&entry, gimli::DW_AT_type);
-    let target = || type_name(target_place, deeper);
-    let name = match entry.tag() {
-        gimli::DW_TAG_pointer_type | gimli::DW_TAG_reference_type | gimli::DW_TAG_rvalue_reference_type => {
-            let mark = match entry.tag() {
-                gimli::DW_TAG_pointer_type => "*",
-                gimli::DW_TAG_reference_type => "&",
-                _ => "&&",
-            };
-            match target_place.map(|target| Ok::<_, Error>((target, target.entry()?.tag()))).transpose()? {
-                Some((function, gimli::DW_TAG_subroutine_type)) => {
-                    let result = function.linked(&function.entry()?, gimli::DW_AT_type);
-                    format!("{} ({mark}){}", type_name(result, deeper)?, parameters(function, deeper)?)
-                }
-                _ => target()? + mark,
-            }
-        }
-        gimli::DW_TAG_const_type => target()? + " const",
-        gimli::DW_TAG_volatile_type => target()? + " volatile",
-        gimli::DW_TAG_restrict_type => target()? + " restrict",
-        gimli::DW_TAG_atomic_type => format!("_Atomic({})", target()?),
-        gimli::DW_TAG_array_type => match element_count(place)? {
-            Some(count) => format!("{} [{count}]", target()?),
-            None => target()? + " []",
-        },
-        gimli::DW_TAG_subroutine_type => format!("{} {}", target()?, parameters(place, deeper)?),
-        gimli::DW_TAG_ptr_to_member_type => target()? + " ::*",
-        gimli::DW_TAG_union_type => "{unnamed union}".to_owned(),
-        gimli::DW_TAG_enumeration_type => "{unnamed enum}".to_owned(),
-        _ => "{unnamed}".to_owned(),
-    };
-    Ok(if name.len() > MAX_NAME { "…".to_owned() } else { name })
 }
 
 pub(super) fn is_aggregate(tag: gimli::DwTag) -> bool {
@@ -308,9 +208,9 @@ fn encoding(entry: &DebuggingInformationEntry<Reader<'_>>) -> Encoding {
 /// Members and base classes that have a fixed place.
 fn members(place: Place<'_, '_>) -> Result<Vec<Member>, Error> {
     let mut members = Vec::new();
-    place.for_children(MAX_MEMBERS, |child, entry| {
+    place.for_children(|child, entry| {
         members.extend(member(child, entry));
-        Ok(())
+        Ok(members.len() < MAX_MEMBERS)
     })?;
     Ok(members)
 }
@@ -355,36 +255,36 @@ fn member_offset(value: AttributeValue<Reader<'_>>) -> Option<u64> {
 /// The alternatives of a Rust `enum` (DWARF 5 §5.7.10).
 fn variants(place: Place<'_, '_>) -> Result<Option<Variants>, Error> {
     let mut found = None;
-    place.for_children(MAX_MEMBERS, |part, entry| {
-        if entry.tag() != gimli::DW_TAG_variant_part || found.is_some() {
-            return Ok(());
+    place.for_children(|part, entry| {
+        if entry.tag() != gimli::DW_TAG_variant_part {
+            return Ok(true);
         }
         let discriminant = part.linked(entry, gimli::DW_AT_discr);
         let discriminant = discriminant.and_then(|discriminant| member(discriminant, &discriminant.entry().ok()?));
         let mut cases = Vec::new();
-        part.for_children(MAX_MEMBERS, |case, entry| {
+        part.for_children(|case, entry| {
             if entry.tag() == gimli::DW_TAG_variant {
                 let number = entry.attr_value(gimli::DW_AT_discr_value).and_then(|value| integer(&value));
                 cases.extend(members(case)?.into_iter().map(|member| (number, member)));
             }
-            Ok(())
+            Ok(cases.len() < MAX_MEMBERS)
         })?;
         found = Some(Variants { discriminant, cases });
-        Ok(())
+        Ok(false)
     })?;
     Ok(found)
 }
 
 fn enumerators(place: Place<'_, '_>) -> Result<Vec<(String, i128)>, Error> {
     let mut all = Vec::new();
-    place.for_children(MAX_MEMBERS, |child, entry| {
+    place.for_children(|child, entry| {
         if entry.tag() == gimli::DW_TAG_enumerator
             && let Some(name) = child.text(entry, gimli::DW_AT_name)
             && let Some(value) = entry.attr_value(gimli::DW_AT_const_value).and_then(|value| integer(&value))
         {
             all.push((name, value));
         }
-        Ok(())
+        Ok(all.len() < MAX_MEMBERS)
     })?;
     Ok(all)
 }
@@ -398,17 +298,17 @@ fn integer(value: &AttributeValue<Reader<'_>>) -> Option<i128> {
 }
 
 /// The product of all dimensions.
-fn element_count(place: Place<'_, '_>) -> Result<Option<u64>, Error> {
-    let mut total = None;
-    let mut known = true;
-    place.for_children(MAX_DIMENSIONS, |_, entry| {
+pub(super) fn element_count(place: Place<'_, '_>) -> Result<Option<u64>, Error> {
+    let mut total = Some(1u64);
+    let mut dimensions = 0usize;
+    place.for_children(|_, entry| {
         if entry.tag() == gimli::DW_TAG_subrange_type {
             let number = |name| entry.attr_value(name).and_then(|value| value.udata_value());
             let count = number(gimli::DW_AT_count).or_else(|| number(gimli::DW_AT_upper_bound)?.checked_add(1));
-            total = count.and_then(|count| total.unwrap_or(1u64).checked_mul(count));
-            known &= total.is_some();
+            total = count.zip(total).and_then(|(count, total)| total.checked_mul(count));
+            dimensions = dimensions.saturating_add(1);
         }
-        Ok(())
+        Ok(dimensions < MAX_DIMENSIONS)
     })?;
-    Ok(total.filter(|_| known))
+    Ok(total.filter(|_| dimensions > 0))
 }

@@ -11,8 +11,9 @@ use super::split::{SplitFiles, SplitUnit};
 use crate::Error;
 use crate::intervals::{Intervals, Span};
 
-/// Address ranges of one unit's functions beyond this many are not read: a hostile unit can let each of its entries refer to one long list.
-const MAX_FUNCTION_RANGES: usize = 4 << 20;
+/// Range list entries beyond this many are not read for one unit, or for one question: a hostile unit can let each of its entries refer to
+/// one long list.
+pub(super) const MAX_RANGES: usize = 4 << 20;
 
 /// A unit and what has been read of it.
 pub(super) struct Unit<'a> {
@@ -105,7 +106,7 @@ impl<'a> Unit<'a> {
     pub(super) fn stated_ranges(
         &self,
         file: &File<'a>,
-        most: usize,
+        budget: &mut usize,
         mut add: impl FnMut(u64, u64),
     ) -> Result<(), Error> {
         let unit = self.parsed(file)?;
@@ -115,10 +116,10 @@ impl<'a> Unit<'a> {
         for specification in abbreviation.attributes() {
             pcs.take(unit, &entries.read_attribute(*specification)?)?;
         }
-        if pcs.for_each(unit, most, &mut add)? == 0
+        if pcs.for_each(unit, budget, &mut add)? == 0
             && let Some(lines) = self.lines(file)?
         {
-            lines.ranges().take(most).for_each(|(start, end)| add(start, end));
+            lines.ranges().take(*budget).for_each(|(start, end)| add(start, end));
         }
         Ok(())
     }
@@ -131,6 +132,7 @@ impl Index {
         let mut scopes: Vec<Scope> = Vec::new();
         // The scopes around the current entry: depth and index.
         let mut open: Vec<(isize, u32)> = Vec::new();
+        let mut budget = MAX_RANGES;
         let mut entries = unit.entries_raw(None)?;
         while !entries.is_empty() {
             let (depth, offset) = (entries.next_depth(), entries.next_offset());
@@ -150,8 +152,9 @@ impl Index {
                 for specification in abbreviation.attributes() {
                     pcs.take(unit, &entries.read_attribute(*specification)?)?;
                 }
-                let most = MAX_FUNCTION_RANGES.saturating_sub(functions.len());
-                pcs.for_each(unit, most, |start, end| functions.push(FunctionRange { start, end, function: offset }))?;
+                pcs.for_each(unit, &mut budget, |start, end| {
+                    functions.push(FunctionRange { start, end, function: offset })
+                })?;
             } else if offset == unit.header.root_offset() {
                 for specification in abbreviation.attributes() {
                     let attribute = entries.read_attribute(*specification)?;
@@ -225,12 +228,12 @@ impl<'a> PcRanges<'a> {
         Ok(())
     }
 
-    /// Calls `each` for at most `most` ranges that are not empty; how many those were. A range at address 0 belongs to a function that
-    /// the linker dropped.
+    /// Calls `each` for the ranges that are not empty; how many those were. Every entry read is taken off `budget`, and none is read once that
+    /// is used up. A range at address 0 belongs to a function that the linker dropped.
     pub(super) fn for_each(
         &self,
         unit: UnitRef<'_, Reader<'a>>,
-        most: usize,
+        budget: &mut usize,
         mut each: impl FnMut(u64, u64),
     ) -> Result<usize, Error> {
         let mut count = 0usize;
@@ -239,15 +242,20 @@ impl<'a> PcRanges<'a> {
                 each(start, end);
                 count = count.saturating_add(1);
             }
-            count < most
         };
         if let Some(value) = self.ranges {
             if let Some(mut list) = unit.attr_ranges(value)? {
-                while let Some(range) = list.next()?
-                    && add(range.begin, range.end)
-                {}
+                while let Some(left) = budget.checked_sub(1)
+                    && let Some(range) = list.next()?
+                {
+                    *budget = left;
+                    add(range.begin, range.end);
+                }
             }
-        } else if let Some(start) = self.low {
+        } else if let Some(start) = self.low
+            && let Some(left) = budget.checked_sub(1)
+        {
+            *budget = left;
             let end = self.high.or_else(|| start.checked_add(self.size?));
             add(start, end.unwrap_or(start));
         }
@@ -255,9 +263,9 @@ impl<'a> PcRanges<'a> {
     }
 
     /// Whether `at` is one of the addresses.
-    pub(super) fn contains(&self, unit: UnitRef<'_, Reader<'a>>, at: u64) -> Result<bool, Error> {
+    pub(super) fn contains(&self, unit: UnitRef<'_, Reader<'a>>, at: u64, budget: &mut usize) -> Result<bool, Error> {
         let mut found = false;
-        self.for_each(unit, MAX_FUNCTION_RANGES, |start, end| found |= (start..end).contains(&at))?;
+        self.for_each(unit, budget, |start, end| found |= (start..end).contains(&at))?;
         Ok(found)
     }
 }

@@ -2,10 +2,12 @@
 
 use gimli::{AttributeValue, DebuggingInformationEntry, Reader as _, UnitOffset};
 
-use super::file::{File, Place};
+use super::file::File;
+use super::names::type_name;
+use super::place::Place;
 use super::sections::Reader;
-use super::types::{MAX_DEPTH, TypeId, type_name};
-use super::unit::{PcRanges, Unit};
+use super::types::TypeId;
+use super::unit::{MAX_RANGES, PcRanges, Unit};
 use crate::{Error, Svma};
 
 /// Variables of one function beyond this many are left out.
@@ -89,6 +91,7 @@ fn in_scope(function: Place<'_, '_>, at: Svma) -> Result<(Vec<(UnitOffset, usize
     // The blocks that are open and hold `at`: depth, and inlined calls around their content.
     let mut open: Vec<(isize, usize)> = vec![(top, 0)];
     let mut deepest = 0;
+    let mut budget = MAX_RANGES;
     for _ in 0..MAX_ENTRIES {
         let (depth, offset) = (entries.next_depth(), entries.next_offset());
         if !abbreviation.has_children() || entries.is_empty() || depth <= top {
@@ -110,7 +113,7 @@ fn in_scope(function: Place<'_, '_>, at: Svma) -> Result<(Vec<(UnitOffset, usize
                 for specification in abbreviation.attributes() {
                     pcs.take(unit, &entries.read_attribute(*specification)?)?;
                 }
-                if pcs.contains(unit, at.0)? {
+                if pcs.contains(unit, at.0, &mut budget)? {
                     open.push((depth, inlined));
                     deepest = deepest.max(inlined);
                 }
@@ -136,7 +139,7 @@ fn variable(place: Place<'_, '_>, at: Svma, frame: usize) -> Result<Option<Varia
     if declared_elsewhere {
         return Ok(None);
     }
-    let type_name = ty.map(|ty| type_name(Some(ty), MAX_DEPTH)).transpose()?;
+    let type_name = ty.map(|ty| type_name(Some(ty))).transpose()?;
     Ok(Some(Variable { name, ty: ty.and_then(|ty| ty.type_id()), type_name, location, is_parameter, frame }))
 }
 

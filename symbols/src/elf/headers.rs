@@ -5,7 +5,7 @@
 
 use object::elf;
 
-use super::words::{Layout, Words, c_string, part};
+use super::words::{Layout, Words, is_c_string, part};
 use crate::{Error, Svma};
 
 /// Tables longer than this are cut: a file of a real program has tens of segments and, in an object file compiled with one section
@@ -203,8 +203,8 @@ impl SectionHeader {
         self.has_flag(ALLOC) && svma.offset_from(self.svma).is_some_and(|offset| offset < self.size)
     }
 
-    pub(crate) fn name<'a>(&self, names: &'a [u8]) -> &'a [u8] {
-        c_string(names, self.name.into()).unwrap_or_default()
+    pub(crate) fn is_named(&self, name: &str, names: &[u8]) -> bool {
+        is_c_string(names, self.name.into(), name.as_bytes())
     }
 }
 

@@ -69,9 +69,21 @@ pub(crate) fn part(bytes: &[u8], offset: u64, size: u64) -> Option<&[u8]> {
     bytes.get(start..end)
 }
 
-/// The text up to the first NUL, or `None` where there is no NUL.
+/// Names longer than this are cut: a file can let a million symbols name the same megabyte.
+const MAX_NAME: usize = 16 << 10;
+
+/// The text up to the first NUL, cut where it is too long; `None` where there is no NUL.
 pub(crate) fn c_string(bytes: &[u8], offset: u64) -> Option<&[u8]> {
     let rest = bytes.get(usize::try_from(offset).ok()?..)?;
-    let end = memchr::memchr(0, rest)?;
-    rest.get(..end)
+    let head = rest.get(..MAX_NAME).unwrap_or(rest);
+    match memchr::memchr(0, head) {
+        Some(end) => head.get(..end),
+        None => (head.len() == MAX_NAME).then_some(head),
+    }
+}
+
+/// Whether the text at `offset` is `name`.
+pub(crate) fn is_c_string(bytes: &[u8], offset: u64, name: &[u8]) -> bool {
+    let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+    rest.and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.first() == Some(&0))
 }
