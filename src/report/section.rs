@@ -64,6 +64,8 @@ pub enum Value {
     Bytes(u64),
     /// A thread id.
     Tid(Tid),
+    /// Thread ids; printers show as many as there is room for, and how many there are.
+    Tids(Arc<[Tid]>),
     /// A function's full name; printers shorten it for display, cut in the middle.
     Function(Arc<str>),
     /// A source position; printers show the file's last component.

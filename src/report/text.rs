@@ -11,6 +11,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::sanitize::sanitize;
 use super::section::{Align, Body, Cell, Column, Node, Row, Section, Table, Tone, Value};
+use crate::model::Tid;
 
 /// How text is printed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Style {
 
 /// Widest column of a table; longer values run over and push what follows.
 const MAX_COLUMN: usize = 72;
+/// Thread ids shown of a group.
+const MAX_TIDS: usize = 6;
 
 /// Functions' names shortened for display, each once: a name recurs in thousands of frames.
 #[derive(Default)]
@@ -93,6 +96,7 @@ pub fn cell_text(cell: &Cell) -> Cow<'_, str> {
         Value::Count(count) => Cow::Owned(thousands(*count)),
         Value::Bytes(bytes) => Cow::Owned(thousands(*bytes)),
         Value::Tid(tid) => Cow::Owned(tid.to_string()),
+        Value::Tids(tids) => Cow::Owned(thread_ids(tids, MAX_TIDS)),
         Value::Function(name) => Cow::Owned(sanitize(&symbols::short_name(name)).into_owned()),
         Value::Source(file, line) => {
             let leaf = file.rsplit('/').next().unwrap_or(file);
@@ -103,6 +107,15 @@ pub fn cell_text(cell: &Cell) -> Cow<'_, str> {
         }
         Value::Unknown(reason) => Cow::Owned(format!("? ({})", sanitize(reason))),
     }
+}
+
+/// `4712 4713 4714 … 19 threads`: the first `most` ids, and how many there are where that is not all.
+pub fn thread_ids(tids: &[Tid], most: usize) -> String {
+    let mut words: Vec<String> = tids.iter().take(most).map(Tid::to_string).collect();
+    if tids.len() > most {
+        words.push(format!("… {} threads", tids.len()));
+    }
+    words.join(" ")
 }
 
 /// `1,234,567`.
@@ -239,7 +252,7 @@ fn tree(out: &mut String, nodes: &[Node], names: &ShortNames, style: Style) {
             let texts: Vec<Text<'_>> = part.cells.iter().map(|cell| names.text(cell)).collect();
             let width = texts.iter().map(|text| text.width().saturating_add(1)).sum::<usize>();
             if at > 0 {
-                let is_tids = part.cells.iter().all(|cell| cell.tone == Tone::Link);
+                let is_tids = matches!(part.cells.as_slice(), [Cell { value: Value::Tids(_), .. }]);
                 let fits = column.saturating_add(width).saturating_add(2) <= WRAP;
                 let joint = match (fits, is_tids) {
                     (true, true) => "  ",

@@ -10,7 +10,7 @@ use super::{Answer, Answered, Draw, Query, View};
 use crate::analysis::stacks::{self, StackNode};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{NamedFrame, Subject, Tid};
+use crate::model::{NamedFrame, Subject};
 use crate::report::section::{Body, Cell, Node, Row, Section, Tone, Value};
 use crate::session::Session;
 
@@ -64,7 +64,8 @@ impl Draw for ParallelStacks {
             let in_children: usize = last.children.iter().map(|child| child.count).sum();
             if in_children < last.count {
                 row.subject = last.tids.first().map(|tid| Subject::Thread(*tid));
-                folded.push(Row::new(vec![tids(&last.tids)]));
+                let tids = Value::Tids(last.tids.as_slice().into());
+                folded.push(Row::new(vec![Cell::new(tids).tone(Tone::Link)]));
             }
             nodes.push(Node { depth, row, folded });
             pending.extend(last.children.iter().rev().map(|child| (depth.saturating_add(1), child)));
@@ -84,14 +85,4 @@ fn frame_row(node: &StackNode) -> Row {
         cells.push(Cell::text(format!("×{}", node.recursion)).tone(Tone::Guess));
     }
     Row { cells, subject: node.tids.first().map(|tid| Subject::Thread(*tid)) }
-}
-
-/// The first few ids of a group.
-fn tids(tids: &[Tid]) -> Cell {
-    const SHOWN: usize = 6;
-    let mut text: Vec<String> = tids.iter().take(SHOWN).map(Tid::to_string).collect();
-    if tids.len() > SHOWN {
-        text.push(format!("… {} threads", tids.len()));
-    }
-    Cell::text(text.join(" ")).tone(Tone::Link)
 }
