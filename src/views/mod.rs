@@ -58,6 +58,16 @@ impl Query {
         self.args.iter().map(String::as_str).filter(|arg| !arg.starts_with('-'))
     }
 
+    /// The arguments that are neither options nor the values of those in `valued` (without dashes).
+    pub fn operands<'a>(&'a self, valued: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        let mut is_value = false;
+        self.args.iter().map(String::as_str).filter(move |arg| {
+            let operand = !is_value && !arg.starts_with('-');
+            is_value = arg.starts_with('-') && valued.contains(&arg.trim_start_matches('-'));
+            operand
+        })
+    }
+
     /// Whether a flag is among the arguments, under any of its spellings (`-all`, `--all`).
     pub fn flag(&self, name: &str) -> bool {
         self.args.iter().any(|arg| arg.trim_start_matches('-') == name && arg.starts_with('-'))

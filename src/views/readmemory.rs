@@ -18,7 +18,7 @@ pub const VIEW: View = View {
     aliases: &["d", "db", "dq", "memory"],
     pane: Some("Memory"),
     doc: "Memory at an address, in hexadecimal and as text",
-    help: "readmemory ADDR [-n BYTES]\n\n  -n BYTES  how many (256 when not given, 1048576 at most)\n\nWithout ADDR: at the \
+    help: "readmemory ADDR [-n BYTES] [-w BYTES]\n\n  -n BYTES  how many (256 when not given, 1048576 at most)\n  -w BYTES  how many a row: 16 (when not given) or 8\n\nWithout ADDR: at the \
            selected thread's stack pointer.\n\n0x7ffd1000  10 20 00 00 00 00 00 00  41 42 43 00 00 00 00 00  . ......ABC.....",
     build,
     schema: || schemars::schema_for!(MemoryAt),
@@ -26,7 +26,8 @@ pub const VIEW: View = View {
 
 const DEFAULT_BYTES: u64 = 256;
 const MAX_BYTES: u64 = 1 << 20;
-const BYTES_PER_ROW: u64 = 16;
+/// The widest row, in bytes.
+const WIDEST: u64 = 16;
 
 /// Bytes at an address.
 #[derive(Serialize, JsonSchema)]
@@ -35,25 +36,26 @@ pub struct MemoryAt {
     pub address: Addr,
     /// Bytes asked for.
     pub bytes: u64,
-    /// Rows of 16 bytes.
+    /// Rows of 16 bytes, or as many as asked for.
     pub rows: Vec<MemoryRow>,
 }
 
-/// Sixteen bytes.
+/// A row of bytes.
 #[derive(Serialize, JsonSchema)]
 pub struct MemoryRow {
     /// Address of the first.
     pub address: Addr,
     /// Each byte; null where the dump does not hold it.
     pub bytes: Vec<Option<u8>>,
-    /// What the two words point to, where they point into a module.
+    /// What each word of 8 bytes points to, where it points into a module.
     pub points_to: Vec<Option<String>>,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["n"])?;
+    query.only(&["n", "w"])?;
     let count = query.number("n")?.unwrap_or(DEFAULT_BYTES).clamp(1, MAX_BYTES);
-    let given = query.positional().next().map(parse_addr).transpose()?.or(query.focus.address);
+    let per_row = if query.number("w")?.is_some_and(|width| width <= 8) { 8 } else { WIDEST };
+    let given = query.operands(&["n", "w"]).next().map(parse_addr).transpose()?.or(query.focus.address);
     let address = match given {
         Some(address) => address,
         None => {
@@ -70,10 +72,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let mut left = count;
     while left > 0 {
         job.advance(1)?;
-        let len = left.min(BYTES_PER_ROW);
+        let len = left.min(per_row);
         let bytes: Vec<Option<u8>> = (0..len).map(|offset| memory.u8(at.plus(offset)?).ok()).collect();
         let word = |offset| memory.ptr(at.plus(offset)?).ok().and_then(|to| super::registers::points_to(session, to));
-        rows.push(MemoryRow { address: at, bytes, points_to: vec![word(0), word(8)] });
+        rows.push(MemoryRow { address: at, bytes, points_to: (0..per_row).step_by(8).map(word).collect() });
         left = left.saturating_sub(len);
         match at.plus(len) {
             Some(next) => at = next,
