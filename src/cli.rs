@@ -111,6 +111,15 @@ impl Reading {
         }
     }
 
+    /// The user's own choice of colours, where there is one.
+    fn color(&self) -> Option<bool> {
+        match self.color {
+            Color::Always => Some(true),
+            Color::Never => Some(false),
+            Color::Auto => None,
+        }
+    }
+
     fn format(&self) -> Format {
         if self.json {
             return Format::Json;
@@ -168,7 +177,7 @@ fn complain(word: &str, message: &str) {
 fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     if commands.is_empty() && interactive {
-        crate::tui::open(dump, &reading.search())?;
+        crate::tui::open(dump, &reading.search(), reading.color())?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = Log::open(reading.log.as_deref(), reading.verbose)?;
@@ -189,7 +198,7 @@ fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
     let session = Arc::new(crate::demo::open(&reading.search(), &Job::default())?);
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     if commands.is_empty() && interactive {
-        crate::tui::browse(session)?;
+        crate::tui::browse(session, reading.color())?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = Log::open(reading.log.as_deref(), reading.verbose)?;

@@ -1,4 +1,4 @@
-//! docs/commands.md is what the program's own `help` says.
+//! docs/commands.md is what the program's own `help` says, docs/keys.md what its key table says.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -24,4 +24,15 @@ fn the_command_reference_is_what_help_says() {
     }
     let stands = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(stands == text, "docs/commands.md is out of date: run UPDATE_DOCS=1 cargo test --test docs");
+}
+
+#[test]
+fn the_key_reference_is_the_key_table() {
+    let text = dumpscope::tui::keymap::markdown();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(&file, &text).expect("docs/keys.md can be written");
+    }
+    let stands = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(stands == text, "docs/keys.md is out of date: run UPDATE_DOCS=1 cargo test --test docs");
 }

@@ -3,4 +3,3 @@
 pub mod deadlock;
 pub mod recursion;
 pub mod stacks;
-pub mod triage;

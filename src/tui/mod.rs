@@ -1,18 +1,260 @@
-//! The terminal UI.
+//! The terminal UI: one main loop, one channel of events, answers from workers.
+//!
+//! [`app::App`] holds the state; this file feeds it and does what it asks for. The first frame is drawn before the dump is
+//! open.
 
+pub mod app;
+mod beside;
+pub mod cells;
+mod click;
+pub mod clipboard;
+pub mod document;
+mod draw;
+pub mod event;
+mod facts;
+pub mod filter;
+mod go;
+pub mod ink;
+pub mod keymap;
+pub mod layout;
+pub mod palette;
+pub mod pane;
+mod prompts;
+mod source;
+pub mod stage;
+mod terminal;
+pub mod theme;
+pub mod widgets;
+pub mod words;
+pub mod worker;
+pub mod wrap;
+
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustix::process::{Signal, kill_current_process_group};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use signal_hook::iterator::Signals;
+
+use self::app::App;
+use self::clipboard::Inside;
+use self::event::{Effect, Event};
+use self::terminal::Screen;
+use self::theme::Look;
+use self::worker::Workers;
 use crate::error::Error;
-use crate::session::Session;
+use crate::job::Job;
+use crate::session::{Session, Source};
 use crate::target::Search;
 
-/// Opens a dump in the terminal.
-pub fn open(_dump: &Path, _search: &Search) -> Result<(), Error> {
-    Err(Error::Failed("the terminal UI is not built yet; use 'analyze DUMP -c COMMAND'".to_owned()))
+/// How long a signal waits for the main loop to end.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often progress is drawn.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Opens a dump in the terminal. `color` is the user's choice: `Some(false)` never, `Some(true)` always.
+pub fn open(dump: &Path, search: &Search, color: Option<bool>) -> Result<(), Error> {
+    let (path, search) = (dump.to_owned(), search.clone());
+    let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
+    run(&name, color, move |job| Session::open(Source::File(path), &search, job).map(Arc::new))
 }
 
 /// Browses an opened dump in the terminal.
-pub fn browse(_session: Arc<Session>) -> Result<(), Error> {
-    Err(Error::Failed("the terminal UI is not built yet; use -c COMMAND".to_owned()))
+pub fn browse(session: Arc<Session>, color: Option<bool>) -> Result<(), Error> {
+    let name = session.target.capture.path.display().to_string();
+    run(&name, color, move |_| Ok(session))
+}
+
+/// What reaches the main loop from outside the screen's state.
+enum Outside {
+    Event(Event),
+    /// A signal that ends the program.
+    Ended(i32),
+    /// SIGTSTP from outside: what Ctrl-Z does.
+    Stop,
+    /// The terminal is gone.
+    Gone,
+}
+
+fn run(
+    name: &str,
+    color: Option<bool>,
+    opening: impl FnOnce(&Job) -> Result<Arc<Session>, Error> + Send + 'static,
+) -> Result<(), Error> {
+    let var = |name: &str| std::env::var(name).ok();
+    if color == Some(true) {
+        crossterm::style::force_color_output(true);
+    }
+    let mut screen = terminal::take()?;
+    let (outside, events) = unbounded();
+    listen(&outside)?;
+    let (answers, answered) = unbounded();
+    let job = Job::default();
+    let size = crossterm::terminal::size().unwrap_or((80, 24));
+    let mut main = Main {
+        app: App::new(Look::detect(color, var), size, name, job.clone()),
+        workers: Workers::new(answers.clone()),
+        answers,
+        inside: Inside::detect(var),
+        quit: None,
+    };
+    main.draw(&mut screen)?;
+    main.workers.open(job, opening);
+    let ended = main.serve(&mut screen, &events, &answered);
+    terminal::restore();
+    match (ended, main.quit) {
+        (Err(error), _) => Err(error),
+        (Ok(()), Some(Quit::Signal(number))) => {
+            // Ends this process as the signal would have, so that its parent sees why.
+            signal_hook::low_level::emulate_default_handler(number)
+                .map_err(|source| Error::Io { path: "a signal".into(), source })
+        }
+        (Ok(()), _) => Ok(()),
+    }
+}
+
+/// Why the loop ends.
+enum Quit {
+    Asked,
+    Signal(i32),
+}
+
+struct Main {
+    app: App,
+    workers: Workers,
+    answers: Sender<Event>,
+    inside: Inside,
+    quit: Option<Quit>,
+}
+
+impl Main {
+    fn serve(
+        &mut self,
+        screen: &mut Screen,
+        outside: &Receiver<Outside>,
+        answered: &Receiver<Event>,
+    ) -> Result<(), Error> {
+        while self.quit.is_none() {
+            let first = crossbeam_channel::select! {
+                recv(outside) -> event => event.ok(),
+                recv(answered) -> event => event.ok().map(Outside::Event),
+                default(if self.app.is_busy() { TICK } else { Duration::MAX }) => Some(Outside::Event(Event::Tick)),
+            };
+            let Some(first) = first else { return Ok(()) };
+            self.take(first, screen)?;
+            // What came meanwhile is taken before the next frame: a flood of keys costs one frame.
+            while self.quit.is_none() {
+                let next = outside.try_recv().ok().or_else(|| answered.try_recv().ok().map(Outside::Event));
+                match next {
+                    Some(next) => self.take(next, screen)?,
+                    None => break,
+                }
+            }
+            if self.quit.is_none() {
+                self.draw(screen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, what: Outside, screen: &mut Screen) -> Result<(), Error> {
+        match what {
+            Outside::Event(event) => {
+                for effect in self.app.update(event) {
+                    self.effect(effect, screen)?;
+                }
+            }
+            Outside::Stop => self.effect(Effect::Suspend, screen)?,
+            Outside::Ended(signal) => self.quit = Some(Quit::Signal(signal)),
+            Outside::Gone => self.quit = Some(Quit::Asked),
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, effect: Effect, screen: &mut Screen) -> Result<(), Error> {
+        match effect {
+            Effect::Ask(ticket, question, job) => self.workers.ask(ticket, question, job),
+            Effect::Arrange(ticket, rows) => self.workers.arrange(ticket, rows),
+            Effect::Copy { text, what } => {
+                let result = clipboard::copy(&text, &what, self.inside, &mut io::stdout());
+                let _ = self.answers.send(Event::Copied(result));
+            }
+            Effect::Mouse(on) => terminal::mouse(on).map_err(lost)?,
+            Effect::Redraw => screen.clear().map_err(lost)?,
+            Effect::Suspend => {
+                terminal::restore();
+                // The whole group stops, as it does when the terminal's driver sees Ctrl-Z: whoever started us stops too.
+                // SIGSTOP, since SIGTSTP is ours to handle.
+                kill_current_process_group(Signal::STOP).map_err(|error| lost(error.into()))?;
+                terminal::enter().map_err(lost)?;
+                let _ = self.answers.send(Event::Resumed);
+            }
+            Effect::Quit => self.quit = Some(Quit::Asked),
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, screen: &mut Screen) -> Result<(), Error> {
+        // The terminal may have changed before its event arrives: what is drawn always fits.
+        let size = screen.size().map_err(lost)?;
+        for effect in self.app.update(Event::Resize(size.width, size.height)) {
+            self.effect(effect, screen)?;
+        }
+        screen.draw(|frame| self.app.draw(frame)).map(|_| ()).map_err(lost)
+    }
+}
+
+fn lost(source: io::Error) -> Error {
+    Error::Io { path: "the terminal".into(), source }
+}
+
+/// Starts the threads that wait for keys and for signals.
+fn listen(out: &Sender<Outside>) -> Result<(), Error> {
+    let keys = out.clone();
+    let failed = |source| Error::Io { path: "a thread".into(), source };
+    thread::Builder::new()
+        .name("keys".to_owned())
+        .spawn(move || {
+            loop {
+                let event = match crossterm::event::read() {
+                    Ok(crossterm::event::Event::Key(key)) => Event::Key(key),
+                    Ok(crossterm::event::Event::Mouse(mouse)) => Event::Mouse(mouse),
+                    Ok(crossterm::event::Event::Paste(text)) => Event::Paste(text),
+                    Ok(crossterm::event::Event::Resize(width, height)) => Event::Resize(width, height),
+                    Ok(crossterm::event::Event::FocusGained | crossterm::event::Event::FocusLost) => continue,
+                    Err(_) => {
+                        let _ = keys.send(Outside::Gone);
+                        return;
+                    }
+                };
+                if keys.send(Outside::Event(event)).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(failed)?;
+    let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP]).map_err(failed)?;
+    let ends = out.clone();
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                if signal == SIGTSTP {
+                    let _ = ends.send(Outside::Stop);
+                    continue;
+                }
+                let _ = ends.send(Outside::Ended(signal));
+                // The main loop ends within a frame; should it hang, the terminal is given back all the same.
+                thread::sleep(PATIENCE);
+                terminal::restore();
+                let _ = signal_hook::low_level::emulate_default_handler(signal);
+            }
+        })
+        .map_err(failed)?;
+    Ok(())
 }

@@ -8,7 +8,6 @@ pub mod exceptions;
 mod libc;
 mod locks;
 mod runtime_code;
-mod rust_names;
 mod start;
 mod syscalls;
 mod threads;

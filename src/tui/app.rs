@@ -1,0 +1,512 @@
+//! The screen's whole state: `update` takes an event and returns effects, `draw` paints. Neither starts anything.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyEventKind, MouseButton, MouseEventKind};
+
+use super::event::{Answered, Changed, Effect, Event, Failure, Opened, Question, Ticket};
+use super::keymap::{self, Action, Key, Scope};
+use super::layout::Layout;
+use super::palette::Palette;
+use super::pane::{Content, Pane};
+use super::theme::{Look, Theme};
+use crate::job::Job;
+use crate::model::{Addr, Subject};
+use crate::report::section::{Section, Tone};
+use crate::views::{Focus, VIEWS};
+
+/// Answers kept, so that going back and looking along a list cost nothing.
+const KEPT: usize = 64;
+/// Pages kept to go back to.
+const STEPS: usize = 256;
+
+/// What lies over the page.
+#[derive(Clone, Debug)]
+pub enum Overlay {
+    /// Nothing.
+    None,
+    /// A filter is typed.
+    Filter,
+    /// A command is typed.
+    Palette(Palette),
+    /// The keys, scrolled by so many lines.
+    Help(usize),
+    /// What to copy.
+    Copy,
+    /// By which column to sort.
+    Sort(usize),
+}
+
+/// Whether there is a dump to ask.
+#[derive(Clone, Debug)]
+pub enum Dump {
+    /// It is being opened.
+    Opening(Job),
+    /// It is open.
+    Open(Opened),
+    /// It cannot be opened.
+    Failed(Failure),
+}
+
+/// One of the numbered panes.
+#[derive(Clone)]
+pub struct Tab {
+    /// Its title.
+    pub title: &'static str,
+    /// Its view's name.
+    pub view: &'static str,
+    /// As it was left.
+    pub(super) kept: Option<Pane>,
+}
+
+/// A page of the history, and the tab it belongs to.
+#[derive(Clone)]
+pub(super) struct Step {
+    pub(super) pane: Pane,
+    pub(super) tab: usize,
+}
+
+/// What is done with an answer that is no page.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Errand {
+    /// It changes the focus or a setting.
+    Change,
+    /// It says whether memory can be read there; then it is shown.
+    Memory(Addr),
+}
+
+/// A question under way.
+pub(super) struct Asked {
+    pub(super) ticket: Ticket,
+    question: Question,
+    job: Job,
+    /// The tick at which it was asked.
+    since: u64,
+}
+
+/// The state.
+pub struct App {
+    pub(super) theme: Theme,
+    pub(super) size: (u16, u16),
+    pub(super) file: String,
+    pub(super) dump: Dump,
+    pub(super) tabs: Vec<Tab>,
+    pub(super) tab: usize,
+    pub(super) pane: Pane,
+    pub(super) back: Vec<Step>,
+    pub(super) forward: Vec<Step>,
+    pub(super) detail: Option<Pane>,
+    pub(super) detail_of: Option<(usize, super::document::Spot)>,
+    pub(super) detail_shown: bool,
+    pub(super) focus: Focus,
+    pub(super) overlay: Overlay,
+    pub(super) said: Option<(String, Tone)>,
+    pub(super) mouse: bool,
+    pub(super) ticks: u64,
+    pub(super) asked: Vec<Asked>,
+    pub(super) errand: Option<(Ticket, Errand)>,
+    interrupted: bool,
+    kept: Vec<(Question, Arc<Section>)>,
+    tickets: u64,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl App {
+    /// A screen over a dump that is being opened under `job`. `file` is what the first line calls it until then.
+    pub fn new(look: Look, size: (u16, u16), file: impl Into<String>, job: Job) -> App {
+        let tab = |view: &'static crate::views::View| view.pane.map(|title| Tab { title, view: view.name, kept: None });
+        let tabs: Vec<Tab> = VIEWS.iter().filter_map(tab).collect();
+        let mut app = App {
+            theme: Theme::new(look),
+            size,
+            file: file.into(),
+            dump: Dump::Opening(job),
+            pane: Pane::new("", None, Vec::new()),
+            tabs,
+            tab: 0,
+            back: Vec::new(),
+            forward: Vec::new(),
+            detail: None,
+            detail_of: None,
+            detail_shown: true,
+            focus: Focus::default(),
+            overlay: Overlay::None,
+            said: None,
+            mouse: false,
+            ticks: 0,
+            asked: Vec::new(),
+            errand: None,
+            interrupted: false,
+            kept: Vec::new(),
+            tickets: 0,
+            effects: Vec::new(),
+        };
+        app.pane = app.root(0);
+        app
+    }
+
+    /// Takes an event.
+    pub fn update(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(Key::of(&key)),
+            Event::Key(_) => {}
+            Event::Mouse(mouse) => self.mouse(mouse.kind, mouse.column, mouse.row),
+            Event::Paste(text) => self.type_text(&text),
+            Event::Resize(width, height) => self.size = (width, height),
+            Event::Tick => self.ticks = self.ticks.saturating_add(1),
+            Event::Opened(Ok(opened)) => {
+                self.focus.thread = opened.thread;
+                self.file.clone_from(&opened.file);
+                self.dump = Dump::Open(opened);
+                self.ask();
+            }
+            Event::Opened(Err(failure)) => self.dump = Dump::Failed(failure),
+            Event::Answered(ticket, result) => self.answered(ticket, result),
+            Event::Arranged(ticket, order) => self.pane.arranged(ticket, order),
+            Event::Copied(Ok(what)) => self.say(format!("copied {what}"), Tone::Plain),
+            Event::Copied(Err(why)) => self.say(why, Tone::Guess),
+            Event::Resumed => self.effects.push(Effect::Redraw),
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether work is running whose progress should be shown.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.dump, Dump::Opening(_)) || !self.asked.is_empty() || self.pane.is_arranging()
+    }
+
+    /// Lays everything out for the size, and asks for what is now to be seen.
+    fn settle(&mut self) {
+        self.refit_memory();
+        self.refresh_detail();
+        let Some(layout) = self.layout() else { return };
+        self.pane.resize(layout.body.width, layout.body.height);
+        if let (Some(detail), Some(area)) = (&mut self.detail, layout.detail) {
+            detail.resize(area.width, area.height);
+        }
+    }
+
+    /// The parts of the screen; `None` when it is too small.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        let prompt = matches!(self.overlay, Overlay::Filter) || !self.pane.typed.is_empty();
+        Layout::new(self.size, prompt, self.detail.is_some())
+    }
+
+    pub(super) fn say(&mut self, text: impl Into<String>, tone: Tone) {
+        self.said = Some((text.into(), tone));
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets = self.tickets.saturating_add(1);
+        Ticket(self.tickets)
+    }
+
+    /// Where the keys mean something now, narrowest first.
+    pub(super) fn scopes(&self) -> Vec<Scope> {
+        match self.overlay {
+            Overlay::Filter => vec![Scope::Filter],
+            Overlay::Palette(_) => vec![Scope::Palette],
+            Overlay::Help(_) => vec![Scope::Help],
+            Overlay::Copy => vec![Scope::Copy],
+            Overlay::Sort(_) => vec![Scope::Sort],
+            Overlay::None => self.page_scopes(),
+        }
+    }
+
+    /// Where the keys mean something on the page itself, narrowest first.
+    pub(super) fn page_scopes(&self) -> Vec<Scope> {
+        let document = self.pane.document();
+        let mut scopes = Vec::new();
+        if self.memory_at().is_some() {
+            scopes.push(Scope::Memory);
+        } else if document.in_tree(self.pane.spot()) {
+            scopes.push(Scope::Tree);
+        } else if document.table(self.pane.spot()).is_some() {
+            scopes.push(Scope::Table);
+        }
+        if self.size.0 >= super::layout::WIDE {
+            scopes.push(Scope::Detail);
+        }
+        scopes.push(Scope::Everywhere);
+        scopes
+    }
+
+    fn key(&mut self, key: Key) {
+        self.said = None;
+        let action = keymap::action(&self.scopes(), key);
+        if action != Some(Action::Interrupt) {
+            self.interrupted = false;
+        }
+        match action {
+            Some(Action::Pane) => {
+                let digit = key.digit().unwrap_or_default();
+                match self.overlay {
+                    Overlay::Sort(_) => {
+                        self.overlay = Overlay::None;
+                        self.sort_by(digit.saturating_sub(1));
+                    }
+                    _ => self.numbered(digit),
+                }
+            }
+            Some(action) => self.act(action),
+            None => {
+                if let Some(text) = key.letter() {
+                    self.type_text(text.encode_utf8(&mut [0; 4]));
+                }
+            }
+        }
+    }
+
+    /// Does what a key or a command says.
+    pub(super) fn act(&mut self, action: Action) {
+        if !matches!(self.overlay, Overlay::None) && self.act_in_overlay(action) {
+            return;
+        }
+        match action {
+            Action::Down => self.step(true),
+            Action::Up => self.step(false),
+            Action::HalfDown => self.travel(|pane| pane.page(true, false)),
+            Action::HalfUp => self.travel(|pane| pane.page(false, false)),
+            Action::PageDown => self.page(true),
+            Action::PageUp => self.page(false),
+            Action::Top => self.travel(|pane| pane.edge(false)),
+            Action::Bottom => self.travel(|pane| pane.edge(true)),
+            Action::Fold => self.travel(|pane| pane.fold(true)),
+            Action::Unfold => self.travel(|pane| pane.fold(false)),
+            Action::FoldAll => self.travel(|pane| pane.fold_all(true)),
+            Action::UnfoldAll => self.travel(|pane| pane.fold_all(false)),
+            Action::Open => self.open(),
+            Action::Back => self.go_back(),
+            Action::Forward => self.go_forward(),
+            Action::NextPane => self.turn(true),
+            Action::PreviousPane => self.turn(false),
+            Action::Follow => self.follow(),
+            Action::Filter => self.overlay = Overlay::Filter,
+            Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
+            Action::Help => self.overlay = Overlay::Help(0),
+            Action::CopyMenu => self.overlay = Overlay::Copy,
+            Action::SortMenu => self.open_sort(),
+            Action::DetailDown => self.scroll_detail(true, 1),
+            Action::DetailUp => self.scroll_detail(false, 1),
+            Action::Detail => self.detail_shown = !self.detail_shown,
+            Action::Mouse => self.toggle_mouse(),
+            Action::Redraw => self.effects.push(Effect::Redraw),
+            Action::Suspend => self.effects.push(Effect::Suspend),
+            Action::Escape => self.escape(),
+            Action::Interrupt => self.interrupt(),
+            Action::Quit => self.effects.push(Effect::Quit),
+            Action::CopyAddress | Action::CopyName | Action::CopyRow | Action::CopyPane => self.copy(action),
+            // These mean something in overlays only, and `Pane` needs a number.
+            Action::Pane
+            | Action::Accept
+            | Action::Complete
+            | Action::NextChoice
+            | Action::PreviousChoice
+            | Action::Erase
+            | Action::EraseWord
+            | Action::EraseAll
+            | Action::Close => {}
+        }
+    }
+
+    /// Moves in the page; the thread under the cursor becomes the focus of all panes.
+    pub(super) fn travel(&mut self, go: impl FnOnce(&mut Pane)) {
+        go(&mut self.pane);
+        self.notice();
+    }
+
+    /// Takes the selected row's thread and frame as the focus.
+    pub(super) fn notice(&mut self) {
+        match self.pane.subject() {
+            Some(Subject::Thread(tid)) if self.focus.thread != Some(tid) => {
+                self.focus = Focus { thread: Some(tid), frame: 0, ..self.focus };
+            }
+            Some(Subject::Frame(tid, frame)) => self.focus = Focus { thread: Some(tid), frame, ..self.focus },
+            _ => {}
+        }
+    }
+
+    fn toggle_mouse(&mut self) {
+        self.mouse = !self.mouse;
+        self.effects.push(Effect::Mouse(self.mouse));
+        let said =
+            if self.mouse { "mouse on: click, wheel; m turns it off" } else { "mouse off: the terminal selects text" };
+        self.say(said, Tone::Plain);
+    }
+
+    /// One step out.
+    fn escape(&mut self) {
+        if self.cancel() {
+            return;
+        }
+        if !self.pane.typed.is_empty() {
+            self.pane.typed.clear();
+            self.refilter();
+        } else if !self.is_root() {
+            self.go_back();
+        }
+    }
+
+    fn interrupt(&mut self) {
+        if self.cancel() {
+            self.say("stopped", Tone::Guess);
+        } else if self.interrupted {
+            self.effects.push(Effect::Quit);
+        } else {
+            self.interrupted = true;
+            self.say("nothing runs; Ctrl-C again quits, as q does", Tone::Plain);
+        }
+    }
+
+    /// Stops what the page waits for. Says whether there was something.
+    fn cancel(&mut self) -> bool {
+        if let Dump::Opening(job) = &self.dump {
+            job.cancel();
+            return true;
+        }
+        let waited = match &self.pane.content {
+            Content::Waiting(ticket, _) => Some(*ticket),
+            _ => self.errand.map(|(ticket, _)| ticket),
+        };
+        let Some(ticket) = waited else { return false };
+        self.asked.retain(|asked| {
+            if asked.ticket == ticket {
+                asked.job.cancel();
+            }
+            asked.ticket != ticket
+        });
+        self.errand = None;
+        if matches!(self.pane.content, Content::Waiting(..)) {
+            self.pane.content = Content::Failed(Failure::Cancelled);
+        }
+        true
+    }
+
+    /// Asks for the page's content, unless it is there or known.
+    pub(super) fn ask(&mut self) {
+        if !matches!(self.dump, Dump::Open(_)) {
+            return;
+        }
+        let waiting = match &self.pane.content {
+            Content::Ready => return,
+            Content::Waiting(ticket, _) => self.asked.iter().any(|asked| asked.ticket == *ticket),
+            Content::Blank | Content::Failed(_) => false,
+        };
+        let Some(question) = self.pane.question.clone() else { return };
+        if let Some(section) = self.known(&question) {
+            self.pane.answer(&section);
+            self.arrive();
+        } else if !waiting {
+            let (ticket, job) = self.send(question);
+            self.pane.content = Content::Waiting(ticket, job);
+        }
+    }
+
+    /// Sends a question to a worker.
+    pub(super) fn send(&mut self, question: Question) -> (Ticket, Job) {
+        let (ticket, job) = (self.ticket(), Job::default());
+        self.asked.push(Asked { ticket, question: question.clone(), job: job.clone(), since: self.ticks });
+        self.effects.push(Effect::Ask(ticket, question, job.clone()));
+        (ticket, job)
+    }
+
+    /// Whether a page has waited for a tick.
+    pub(super) fn waited(&self, pane: &Pane) -> bool {
+        let Content::Waiting(ticket, _) = &pane.content else { return false };
+        self.asked.iter().any(|asked| asked.ticket == *ticket && asked.since < self.ticks)
+    }
+
+    pub(super) fn known(&self, question: &Question) -> Option<Arc<Section>> {
+        self.kept.iter().find(|(known, _)| known == question).map(|(_, section)| Arc::clone(section))
+    }
+
+    fn answered(&mut self, ticket: Ticket, result: Result<Answered, Failure>) {
+        let Some(at) = self.asked.iter().position(|asked| asked.ticket == ticket) else { return };
+        let Asked { question, .. } = self.asked.swap_remove(at);
+        if let Some((_, errand)) = self.errand.take_if(|(waited, _)| *waited == ticket) {
+            match (result, errand) {
+                (Ok(Answered { changed: Some(changed), .. }), _) => self.change(changed),
+                (Ok(_), Errand::Memory(addr)) => self.show_memory(addr),
+                (Ok(_), Errand::Change) => {}
+                (Err(Failure::Error(why) | Failure::Bug(why)), _) => self.say(why, Tone::Bad),
+                (Err(Failure::Cancelled), _) => self.say("stopped", Tone::Guess),
+            }
+            return;
+        }
+        let waits = matches!(&self.pane.content, Content::Waiting(waited, _) if *waited == ticket);
+        match result {
+            Ok(answer) => {
+                if self.kept.len() >= KEPT {
+                    self.kept.remove(0);
+                }
+                self.kept.push((question, Arc::clone(&answer.section)));
+                if waits {
+                    self.pane.answer(&answer.section);
+                    self.arrive();
+                }
+                self.answer_detail();
+            }
+            Err(failure) if waits => self.pane.content = Content::Failed(failure),
+            Err(failure) => self.fail_detail(&question, failure),
+        }
+    }
+
+    /// The page's content is there: the filter and the shared focus apply to it.
+    fn arrive(&mut self) {
+        self.refilter();
+        if self.pane.spot().is_some() {
+            self.follow_focus();
+        }
+    }
+
+    /// Filters and sorts the page anew.
+    pub(super) fn refilter(&mut self) {
+        let ticket = self.ticket();
+        if let Some(rows) = self.pane.arrange(ticket) {
+            self.effects.push(Effect::Arrange(ticket, rows));
+        }
+    }
+
+    fn change(&mut self, changed: Changed) {
+        self.focus = changed.focus;
+        self.say(changed.said, Tone::Plain);
+        if changed.stale {
+            self.kept.clear();
+            self.tabs.iter_mut().for_each(|tab| tab.kept = None);
+            self.back.clear();
+            self.forward.clear();
+            self.detail_of = None;
+            self.pane.content = Content::Blank;
+            self.ask();
+        }
+        self.follow_focus();
+    }
+
+    /// A page was left: it can be gone back to.
+    pub(super) fn remember(&mut self) {
+        let step = Step { pane: self.pane.clone(), tab: self.tab };
+        if self.back.len() >= STEPS {
+            self.back.remove(0);
+        }
+        self.back.push(step);
+        self.forward.clear();
+    }
+
+    fn mouse(&mut self, kind: MouseEventKind, x: u16, y: u16) {
+        match kind {
+            MouseEventKind::ScrollDown => self.wheel(true, x),
+            MouseEventKind::ScrollUp => self.wheel(false, x),
+            MouseEventKind::Down(MouseButton::Left) => self.click(x, y),
+            _ => {}
+        }
+    }
+
+    fn wheel(&mut self, down: bool, x: u16) {
+        const LINES: usize = 3;
+        match self.layout().and_then(|layout| layout.detail) {
+            Some(area) if x >= area.x => self.scroll_detail(down, LINES),
+            _ => self.pane.scroll(down, LINES),
+        }
+    }
+}

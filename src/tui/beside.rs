@@ -1,0 +1,93 @@
+//! The detail beside a list: that of the selected row, asked for when it stays selected.
+
+use super::app::App;
+use super::event::{Failure, Question};
+use super::pane::{Content, Pane};
+use crate::report::section::Body;
+
+impl App {
+    /// Makes the detail that of the selected row. One question is under way at most; moving on asks the next once it is
+    /// answered.
+    pub(super) fn refresh_detail(&mut self) {
+        let spot = self.pane.spot();
+        let wanted = spot.filter(|_| self.shows_detail());
+        let Some(spot) = wanted else {
+            self.detail = None;
+            self.detail_of = None;
+            return;
+        };
+        let of = (std::sync::Arc::as_ptr(self.pane.section()).addr(), spot);
+        if self.detail_of != Some(of) {
+            self.detail_of = Some(of);
+            self.detail = self.facts().map(|facts| Pane::new(facts.title, facts.question, facts.bodies));
+            self.detail = self.detail.take().filter(|detail| detail.question.is_some() || detail.has_facts());
+        }
+        self.ask_detail();
+    }
+
+    /// Whether the page has rows whose detail can stand beside it.
+    fn shows_detail(&self) -> bool {
+        let beside = self.detail_shown && self.size.0 >= super::layout::WIDE && self.memory_at().is_none();
+        beside && self.pane.is_list()
+    }
+
+    fn ask_detail(&mut self) {
+        let Some(question) = self
+            .detail
+            .as_ref()
+            .filter(|detail| matches!(detail.content, Content::Blank))
+            .and_then(|detail| detail.question.clone())
+        else {
+            return;
+        };
+        if let Some(section) = self.known(&question) {
+            if let Some(detail) = &mut self.detail {
+                detail.answer(&section);
+            }
+            return;
+        }
+        let page = match &self.pane.content {
+            Content::Waiting(ticket, _) => Some(*ticket),
+            _ => self.errand.map(|(ticket, _)| ticket),
+        };
+        let under_way = self.asked.iter().any(|asked| Some(asked.ticket) != page);
+        if !under_way {
+            let (ticket, job) = self.send(question);
+            if let Some(detail) = &mut self.detail {
+                detail.content = Content::Waiting(ticket, job);
+            }
+        }
+    }
+
+    /// An answer arrived: the detail may have waited for it, or for its turn.
+    pub(super) fn answer_detail(&mut self) {
+        if let Some(detail) = &mut self.detail
+            && let Content::Waiting(ticket, _) = detail.content
+            && !self.asked.iter().any(|asked| asked.ticket == ticket)
+        {
+            detail.content = Content::Blank;
+        }
+    }
+
+    /// A question of the detail's has no answer.
+    pub(super) fn fail_detail(&mut self, question: &Question, failure: Failure) {
+        if let Some(detail) = self.detail.as_mut().filter(|detail| detail.question.as_ref() == Some(question)) {
+            detail.content = Content::Failed(failure);
+        }
+    }
+
+    /// Scrolls the detail.
+    pub(super) fn scroll_detail(&mut self, down: bool, lines: usize) {
+        if let Some(detail) = &mut self.detail {
+            detail.scroll(down, lines);
+        }
+    }
+}
+
+impl Pane {
+    /// Whether the answer is a list: its rows are in tables and trees, and one of them is selected.
+    pub fn is_list(&self) -> bool {
+        let body = self.spot().and_then(|spot| self.section().bodies.get(spot.body));
+        matches!(body, Some(Body::Table(_) | Body::Tree(_)))
+    }
+}

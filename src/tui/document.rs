@@ -1,0 +1,426 @@
+//! A section laid out for a width: which line of the screen is which part of the answer.
+//!
+//! Lines of tables are not made before they are drawn, so a document over millions of rows costs its order alone.
+
+use std::sync::Arc;
+
+use ratatui::layout::Rect;
+
+use super::cells::{self, Room};
+use super::filter::{Filter, Sort};
+use super::ink::Pen;
+use super::widgets::text::{self, TextLine};
+use super::widgets::tree::{self, Folds, Shape, TreeLine};
+use super::widgets::{GUTTER, Strip, table};
+use crate::model::Subject;
+use crate::report::section::{Body, Node, Row, Section, Table};
+
+/// A place in an answer that can be selected; independent of width, filter and sort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Spot {
+    /// Which body of the section.
+    pub body: usize,
+    /// Which row, field or node of it.
+    pub item: u32,
+    /// Which frame folded into the node, from 1; 0 otherwise.
+    pub frame: u32,
+}
+
+/// How one body is arranged; kept between layouts of different widths.
+#[derive(Clone, Debug)]
+pub enum Arranged {
+    /// Wrapped text has nothing to keep.
+    Text,
+    /// A table: natural widths, and the rows shown.
+    Table {
+        /// Each column's natural width.
+        natural: Arc<Vec<u16>>,
+        /// Rows by index; `None`: all, in the answer's order.
+        order: Option<Arc<Vec<u32>>>,
+    },
+    /// A tree: its shape.
+    Tree(Arc<Shape>),
+}
+
+impl Arranged {
+    /// The arrangement of a body that nothing filters or sorts.
+    pub fn new(body: &Body) -> Arranged {
+        match body {
+            Body::Table(rows) => Arranged::Table { natural: Arc::new(table::natural(rows)), order: None },
+            Body::Tree(nodes) => Arranged::Tree(Arc::new(Shape::new(nodes))),
+            Body::Heading(_) | Body::Lines(_) | Body::Fields(_) => Arranged::Text,
+        }
+    }
+}
+
+enum Lines {
+    Text(Vec<TextLine>),
+    Table { widths: Vec<u16>, order: Option<Arc<Vec<u32>>>, rows: usize },
+    Tree { shape: Arc<Shape>, lines: Vec<TreeLine> },
+}
+
+struct Placed {
+    /// First line.
+    first: usize,
+    /// How many.
+    len: usize,
+    body: usize,
+    lines: Lines,
+}
+
+/// A section laid out.
+pub struct Document {
+    section: Arc<Section>,
+    placed: Vec<Placed>,
+    len: usize,
+    filter: Option<Filter>,
+    sort: Option<(usize, Sort)>,
+    folds: Vec<Folds>,
+}
+
+/// What decides a layout, apart from the section.
+pub struct Arrangement<'a> {
+    /// Columns of screen.
+    pub width: u16,
+    /// The filter, parsed.
+    pub filter: Option<Filter>,
+    /// The table that is sorted, and how.
+    pub sort: Option<(usize, Sort)>,
+    /// Folds of each body.
+    pub folds: &'a [Folds],
+    /// Arrangement of each body.
+    pub bodies: &'a [Arranged],
+}
+
+impl Arrangement<'_> {
+    /// That of an empty section.
+    pub fn none() -> Arrangement<'static> {
+        Arrangement { width: 0, filter: None, sort: None, folds: &[], bodies: &[] }
+    }
+}
+
+impl Document {
+    /// Lays a section out.
+    pub fn new(section: Arc<Section>, arrangement: Arrangement<'_>) -> Document {
+        let Arrangement { width, filter, sort, folds, bodies } = arrangement;
+        let room = width.saturating_sub(GUTTER);
+        let mut document = Document { section, placed: Vec::new(), len: 0, filter, sort, folds: folds.to_vec() };
+        let section = Arc::clone(&document.section);
+        let none = Folds::default();
+        for (index, (body, arranged)) in section.bodies.iter().zip(bodies).enumerate() {
+            let filter = document.filter.as_ref();
+            let lines = match (body, arranged) {
+                (Body::Heading(title), _) => Lines::Text(text::heading(title)),
+                (Body::Lines(rows), _) => Lines::Text(text::lines(rows, room, filter)),
+                (Body::Fields(fields), _) => Lines::Text(text::fields(fields, room, filter)),
+                (Body::Table(rows), Arranged::Table { natural, order }) => {
+                    let widths = table::fit(&rows.columns, natural, room);
+                    let count = order.as_ref().map_or(rows.rows.len(), |order| order.len());
+                    Lines::Table { widths, order: order.clone(), rows: count }
+                }
+                (Body::Tree(nodes), Arranged::Tree(shape)) => {
+                    let folds = document.folds.get(index).unwrap_or(&none);
+                    Lines::Tree { shape: Arc::clone(shape), lines: shape.visible(nodes, folds, filter) }
+                }
+                // An arrangement of another section: shown empty rather than wrong.
+                (Body::Table(_) | Body::Tree(_), _) => Lines::Text(Vec::new()),
+            };
+            document.place(index, body, lines);
+        }
+        for (index, problem) in (0u32..).zip(&section.problems) {
+            if index == 0 && document.len > 0 {
+                document.len = document.len.saturating_add(1);
+            }
+            let lines = text::problem(index, &problem.message, problem.remedy.as_deref(), room);
+            document.push(usize::MAX, Lines::Text(lines));
+        }
+        document
+    }
+
+    fn place(&mut self, index: usize, body: &Body, lines: Lines) {
+        let before = index.checked_sub(1).and_then(|before| self.section.bodies.get(before));
+        let empty_first =
+            matches!(&lines, Lines::Text(lines) if lines.first().is_some_and(|line| line.pieces.is_empty()));
+        let apart = match (before, body) {
+            (None, _) => false,
+            (_, Body::Heading(_)) => true,
+            (Some(Body::Table(_) | Body::Tree(_) | Body::Fields(_)), _) => !empty_first,
+            (Some(_), Body::Fields(_)) => !empty_first,
+            _ => false,
+        };
+        if apart && self.len > 0 {
+            self.len = self.len.saturating_add(1);
+        }
+        self.push(index, lines);
+    }
+
+    fn push(&mut self, body: usize, lines: Lines) {
+        let len = match &lines {
+            Lines::Text(lines) => lines.len(),
+            Lines::Table { rows, .. } => rows.saturating_add(1),
+            Lines::Tree { lines, .. } => lines.len(),
+        };
+        self.placed.push(Placed { first: self.len, len, body, lines });
+        self.len = self.len.saturating_add(len);
+    }
+
+    /// Number of lines.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no line.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The part that holds a line, and the line's place in it. `None` for a blank line between parts.
+    fn at(&self, line: usize) -> Option<(&Placed, usize)> {
+        let after = self.placed.partition_point(|placed| placed.first <= line);
+        let placed = self.placed.get(after.checked_sub(1)?)?;
+        let inside = line.checked_sub(placed.first)?;
+        (inside < placed.len).then_some((placed, inside))
+    }
+
+    /// What a line is, where it can be selected.
+    pub fn spot(&self, line: usize) -> Option<Spot> {
+        let (placed, inside) = self.at(line)?;
+        let (item, frame) = match &placed.lines {
+            Lines::Text(lines) => lines.get(inside).filter(|line| line.opens).map(|line| (line.item, 0))?,
+            Lines::Table { order, .. } => (nth(order.as_deref(), inside.checked_sub(1)?)?, 0),
+            Lines::Tree { lines, .. } => lines.get(inside).map(|line| (line.node, line.frame))?,
+        };
+        Some(Spot { body: placed.body, item, frame })
+    }
+
+    /// The line of a spot. `None` while a filter or a fold hides it.
+    pub fn line_of(&self, spot: Spot) -> Option<usize> {
+        let placed = self.placed.iter().find(|placed| placed.body == spot.body)?;
+        let inside = match &placed.lines {
+            Lines::Text(lines) => lines.iter().position(|line| line.opens && line.item == spot.item)?,
+            Lines::Table { order: None, rows, .. } => {
+                (spot.item as usize).checked_add(1).filter(|line| line <= rows)?
+            }
+            Lines::Table { order: Some(order), .. } => {
+                order.iter().position(|item| *item == spot.item)?.saturating_add(1)
+            }
+            Lines::Tree { lines, .. } => lines
+                .iter()
+                .position(|line| (line.node, line.frame) == (spot.item, spot.frame))
+                .or_else(|| lines.iter().position(|line| line.node == spot.item))?,
+        };
+        placed.first.checked_add(inside)
+    }
+
+    /// The first line from `from` on that can be selected, or from there back with `forward` false.
+    pub fn selectable(&self, from: usize, forward: bool, within: usize) -> Option<usize> {
+        let can = |line: &usize| self.spot(*line).is_some();
+        if forward {
+            (from..self.len.min(from.saturating_add(within))).find(can)
+        } else {
+            let last = from.checked_add(1)?.min(self.len);
+            (last.saturating_sub(within)..last).rev().find(can)
+        }
+    }
+
+    /// The row of a spot, and what it opens.
+    pub fn row(&self, spot: Spot) -> Option<&Row> {
+        row_of(&self.section, spot)
+    }
+
+    /// What a spot opens.
+    pub fn subject(&self, spot: Spot) -> Option<Subject> {
+        subject_of(&self.section, spot)
+    }
+
+    /// The table that a spot is in, or the first.
+    pub fn table(&self, spot: Option<Spot>) -> Option<(usize, &Table)> {
+        let table = |index: usize| match self.section.bodies.get(index) {
+            Some(Body::Table(table)) => Some((index, table)),
+            _ => None,
+        };
+        spot.and_then(|spot| table(spot.body)).or_else(|| (0..self.section.bodies.len()).find_map(table))
+    }
+
+    /// Whether a spot (or, without one, any part) is in a tree.
+    pub fn in_tree(&self, spot: Option<Spot>) -> bool {
+        match spot.and_then(|spot| self.section.bodies.get(spot.body)) {
+            Some(body) => matches!(body, Body::Tree(_)),
+            None => self.section.bodies.iter().any(|body| matches!(body, Body::Tree(_))),
+        }
+    }
+
+    /// The shape of the tree that is this body.
+    pub fn shape(&self, body: usize) -> Option<&Arc<Shape>> {
+        match &self.placed.iter().find(|placed| placed.body == body)?.lines {
+            Lines::Tree { shape, .. } => Some(shape),
+            _ => None,
+        }
+    }
+
+    /// Rows and nodes that are shown, of how many; sentences where there are no rows.
+    pub fn counts(&self) -> (usize, usize) {
+        let (mut shown, mut all) = (0usize, 0usize);
+        for placed in &self.placed {
+            let (here, of) = match (&placed.lines, self.section.bodies.get(placed.body)) {
+                (Lines::Table { rows, .. }, Some(Body::Table(table))) => (*rows, table.rows.len()),
+                (Lines::Tree { lines, .. }, Some(Body::Tree(nodes))) => {
+                    (lines.iter().filter(|line| line.frame == 0).count(), nodes.len())
+                }
+                _ => (0, 0),
+            };
+            (shown, all) = (shown.saturating_add(here), all.saturating_add(of));
+        }
+        (shown, all)
+    }
+
+    /// The column of the table at a line that stands at a column of the screen (counted from the document's first).
+    pub fn column_at(&self, line: usize, x: u16) -> Option<(usize, usize)> {
+        let (placed, inside) = self.at(line)?;
+        match &placed.lines {
+            Lines::Table { widths, .. } if inside == 0 => Some((placed.body, table::column_at(widths, x)?)),
+            _ => None,
+        }
+    }
+
+    /// The heading that stays on top while the rows of its table are scrolled under it: its line.
+    fn heading_over(&self, top: usize) -> Option<usize> {
+        let (placed, inside) = self.at(top)?;
+        (inside > 0 && matches!(placed.lines, Lines::Table { .. })).then_some(placed.first)
+    }
+
+    /// The first line to show so that `line` is visible in `height` lines, moving as little as may be from `top`.
+    pub fn scroll(&self, top: usize, line: usize, height: usize) -> usize {
+        let mut top = top.min(self.len.saturating_sub(height.min(self.len)));
+        if line >= top.saturating_add(height) {
+            top = line.saturating_add(1).saturating_sub(height);
+        }
+        if line < top {
+            top = line;
+        }
+        // A heading that stays on top covers the first line.
+        if line == top && self.heading_over(top).is_some() {
+            top = top.saturating_sub(1);
+        }
+        top
+    }
+
+    /// The line that is drawn at row `y` of a view that starts at `top`.
+    pub fn line_at(&self, top: usize, y: usize) -> usize {
+        match self.heading_over(top) {
+            Some(heading) if y == 0 => heading,
+            _ => top.saturating_add(y),
+        }
+    }
+
+    /// Draws the lines from `top` on.
+    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect, top: usize, selected: Option<usize>) {
+        for y in 0..area.height {
+            let line = self.line_at(top, usize::from(y));
+            let strip =
+                Strip { x: area.x, y: area.y.saturating_add(y), width: area.width, selected: selected == Some(line) };
+            self.draw_line(pen, strip, line);
+        }
+    }
+
+    fn draw_line(&self, pen: &mut Pen<'_>, strip: Strip, line: usize) -> Option<()> {
+        let (placed, inside) = self.at(line)?;
+        let filter = self.filter.as_ref();
+        match (&placed.lines, self.section.bodies.get(placed.body)) {
+            (Lines::Text(lines), _) => text::draw(pen, strip, lines.get(inside)?),
+            (Lines::Table { widths, order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
+                None => {
+                    let sort = self.sort.filter(|(body, _)| *body == placed.body).map(|(_, sort)| sort);
+                    table::heading(pen, strip, &table.columns, widths, sort);
+                }
+                Some(row) => {
+                    let item = nth(order.as_deref(), row)?;
+                    table::row(pen, strip, &table.columns, widths, table.rows.get(item as usize)?, filter);
+                }
+            },
+            (Lines::Tree { shape, lines }, Some(Body::Tree(nodes))) => {
+                let line = *lines.get(inside)?;
+                let none = Folds::default();
+                let folds = self.folds.get(placed.body).unwrap_or(&none);
+                tree::draw(pen, strip, shape, folds, nodes.get(line.node as usize)?, line, filter);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// A line as it is copied; empty for a blank one.
+    pub fn copied(&self, line: usize) -> String {
+        let Some((placed, inside)) = self.at(line) else { return String::new() };
+        match (&placed.lines, self.section.bodies.get(placed.body)) {
+            (Lines::Text(lines), _) => {
+                let pieces = lines.get(inside).map(|line| line.pieces.as_slice()).unwrap_or_default();
+                pieces.iter().map(|(text, _)| text.as_str()).collect()
+            }
+            (Lines::Table { order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
+                None => table.columns.iter().map(|column| column.title).collect::<Vec<_>>().join("  "),
+                Some(row) => {
+                    let row = nth(order.as_deref(), row).and_then(|item| table.rows.get(item as usize));
+                    row.map(|row| cells::line(row, Room::Full)).unwrap_or_default()
+                }
+            },
+            (Lines::Tree { lines, .. }, Some(Body::Tree(nodes))) => {
+                let none = Folds::default();
+                let folds = self.folds.get(placed.body).unwrap_or(&none);
+                let line = lines.get(inside);
+                let node = line.and_then(|line| nodes.get(line.node as usize));
+                line.zip(node).map(|(line, node)| tree::copied(node, *line, folds)).unwrap_or_default()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn nth(order: Option<&Vec<u32>>, index: usize) -> Option<u32> {
+    match order {
+        Some(order) => order.get(index).copied(),
+        None => u32::try_from(index).ok(),
+    }
+}
+
+/// The row of a spot.
+pub fn row_of(section: &Section, spot: Spot) -> Option<&Row> {
+    let item = spot.item as usize;
+    match section.bodies.get(spot.body)? {
+        Body::Heading(_) => None,
+        Body::Lines(rows) => rows.get(item),
+        Body::Fields(fields) => fields.get(item).map(|(_, row)| row),
+        Body::Table(table) => table.rows.get(item),
+        Body::Tree(nodes) => {
+            let node = nodes.get(item)?;
+            match spot.frame.checked_sub(1) {
+                Some(frame) => node.folded.get(frame as usize),
+                None => Some(&node.row),
+            }
+        }
+    }
+}
+
+/// What a spot opens; a folded frame without a subject opens what its node opens.
+pub fn subject_of(section: &Section, spot: Spot) -> Option<Subject> {
+    let own = row_of(section, spot).and_then(|row| row.subject);
+    own.or_else(|| row_of(section, Spot { frame: 0, ..spot }).and_then(|row| row.subject))
+}
+
+/// The first spot whose row `wanted` accepts; in a tree where one of the rows folded into it does, rather.
+pub fn find(section: &Section, wanted: impl Fn(&Row) -> bool) -> Option<Spot> {
+    section.bodies.iter().enumerate().find_map(|(body, content)| {
+        let item = match content {
+            Body::Heading(_) => None,
+            Body::Lines(rows) => rows.iter().position(&wanted),
+            Body::Fields(fields) => fields.iter().position(|(_, row)| wanted(row)),
+            Body::Table(table) => table.rows.iter().position(&wanted),
+            Body::Tree(nodes) => {
+                // Where threads end their ids stand behind the folded frames; else the first node about it.
+                let ends = |node: &Node| node.folded.last().is_some_and(&wanted);
+                nodes.iter().position(ends).or_else(|| nodes.iter().position(|node| wanted(&node.row)))
+            }
+        };
+        Some(Spot { body, item: u32::try_from(item?).ok()?, frame: 0 })
+    })
+}

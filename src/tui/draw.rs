@@ -1,0 +1,413 @@
+//! The screen painted: the fixed lines, the page, what lies over it.
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use super::app::{App, Dump, Overlay};
+use super::cells;
+use super::document::{Arranged, Arrangement, Document};
+use super::event::Failure;
+use super::ink::{Pen, width_of};
+use super::keymap::{self, Action, Binding};
+use super::layout::{LEAST, Layout};
+use super::pane::{Content, Pane};
+use crate::job::Job;
+use crate::report::section::Tone;
+use crate::report::text::thousands;
+
+/// Suggestions of the palette and columns of the sort menu shown at once.
+const CHOICES: usize = 10;
+
+/// Something on the first or last lines that can be clicked.
+#[derive(Clone, Debug)]
+pub(super) struct Button<T> {
+    pub(super) x: u16,
+    pub(super) width: u16,
+    pub(super) label: String,
+    pub(super) is: T,
+}
+
+impl App {
+    /// Paints the screen.
+    pub fn draw(&self, frame: &mut Frame<'_>) {
+        let area = frame.area();
+        let mut pen = Pen { buffer: frame.buffer_mut(), theme: &self.theme };
+        match self.layout().filter(|_| (area.width, area.height) == self.size) {
+            Some(layout) => self.paint(&mut pen, layout),
+            None => too_small(&mut pen, area),
+        }
+    }
+
+    fn paint(&self, pen: &mut Pen<'_>, layout: Layout) {
+        self.header(pen, layout.header);
+        self.tab_line(pen, layout);
+        match &self.overlay {
+            Overlay::Help(top) => self.keys(pen, layout, *top),
+            _ => {
+                if let Some(area) = layout.prompt {
+                    self.filter_line(pen, area);
+                }
+                self.page_body(pen, &self.pane, layout.body, true);
+                if let (Some(detail), Some(area)) = (&self.detail, layout.detail) {
+                    for y in area.top()..area.bottom() {
+                        pen.text(layout.body.right(), y, 1, pen.theme.symbols.bar, pen.theme.quiet());
+                    }
+                    self.page_body(pen, detail, area, false);
+                }
+            }
+        }
+        self.lower_line(pen, layout.lower);
+        match &self.overlay {
+            Overlay::Palette(_) => self.suggestions(pen, layout),
+            Overlay::Sort(choice) => self.sort_menu(pen, layout, *choice),
+            _ => {}
+        }
+        for button in self.footer_buttons() {
+            let key = button.is.keys.first().map(|key| key.name()).unwrap_or_default();
+            let style = pen.theme.accent();
+            let y = layout.footer.y;
+            let x = pen.text(button.x, y, button.width, &key, style);
+            let rest = button.x.saturating_add(button.width).saturating_sub(x);
+            pen.text(x.saturating_add(1), y, rest, &button.label, pen.theme.quiet());
+        }
+    }
+
+    fn header(&self, pen: &mut Pen<'_>, area: Rect) {
+        let dot = format!(" {} ", pen.theme.symbols.dot);
+        let mut facts: Vec<(String, Tone)> = Vec::new();
+        match &self.dump {
+            Dump::Open(opened) => {
+                facts.extend(opened.program.clone().map(|program| (program, Tone::Strong)));
+                facts.push((opened.file.clone(), Tone::Plain));
+                facts.push((opened.arch.clone(), Tone::Dim));
+                facts.extend(opened.signal.clone().map(|signal| (signal, Tone::Bad)));
+                let threads = if opened.threads == 1 { "thread" } else { "threads" };
+                facts.push((format!("{} {threads}", thousands(opened.threads)), Tone::Dim));
+                facts.push((cells::size(opened.bytes), Tone::Dim));
+            }
+            Dump::Opening(_) | Dump::Failed(_) => facts.push((self.file.clone(), Tone::Strong)),
+        }
+        // Names give way so that the other facts stay.
+        let fixed: usize = facts.iter().skip(2).map(|(text, _)| width_of(text).saturating_add(width_of(&dot))).sum();
+        let names = usize::from(area.width).saturating_sub(fixed).saturating_sub(6) / 2;
+        let mut x = area.x.saturating_add(1);
+        for (index, (text, tone)) in facts.iter().enumerate() {
+            if index > 0 {
+                let between = if index == 1 { "  " } else { dot.as_str() };
+                x = pen.text(x, area.y, area.right().saturating_sub(x), between, pen.theme.quiet());
+            }
+            let room = area.right().saturating_sub(x);
+            let most = if index < 2 { u16::try_from(names).unwrap_or(u16::MAX).max(8).min(room) } else { room };
+            x = pen.cut(x, area.y, most, text, pen.theme.tone(*tone), &[]);
+        }
+    }
+
+    /// The panes with their numbers; titles are shortened where all do not fit.
+    pub(super) fn tab_buttons(&self) -> Vec<Button<usize>> {
+        let width = usize::from(self.size.0);
+        let titles = |most: usize| -> Vec<String> {
+            let title = |(index, tab): (usize, &super::app::Tab)| {
+                let most = if index == self.tab { usize::MAX } else { most };
+                format!("{} {}", index.saturating_add(1), tab.title.chars().take(most).collect::<String>())
+            };
+            self.tabs.iter().enumerate().map(title).collect()
+        };
+        let fits = |titles: &[String], gap: usize| {
+            titles.iter().map(|title| width_of(title).saturating_add(gap)).sum::<usize>() <= width
+        };
+        let (titles, gap) = [(usize::MAX, 3), (usize::MAX, 2), (4, 2), (3, 2), (3, 1)]
+            .into_iter()
+            .map(|(most, gap)| (titles(most), gap))
+            .find(|(titles, gap)| fits(titles, *gap))
+            .unwrap_or_else(|| (titles(1), 1));
+        let mut x = 1u16;
+        let mut buttons = Vec::new();
+        for (is, label) in titles.into_iter().enumerate() {
+            let wide = u16::try_from(width_of(&label)).unwrap_or(u16::MAX);
+            buttons.push(Button { x, width: wide, label, is });
+            x = x.saturating_add(wide).saturating_add(u16::try_from(gap).unwrap_or(1));
+        }
+        buttons
+    }
+
+    fn tab_line(&self, pen: &mut Pen<'_>, layout: Layout) {
+        let (area, rule) = (layout.tabs, layout.rule);
+        pen.rule(rule.x, rule.y, rule.width);
+        for button in self.tab_buttons() {
+            let open = button.is == self.tab;
+            let style = if open { pen.theme.key() } else { pen.theme.quiet() };
+            let room = button.width.min(area.right().saturating_sub(button.x));
+            pen.text(button.x, area.y, room, &button.label, style);
+            if open {
+                let heavy = pen.theme.symbols.heavy.repeat(usize::from(room));
+                pen.text(button.x, rule.y, room, &heavy, pen.theme.accent());
+            }
+        }
+        if !self.is_root() {
+            let title = format!(" {} ", self.pane.title);
+            let wide = u16::try_from(width_of(&title)).unwrap_or(u16::MAX).min(rule.width / 2);
+            pen.cut(rule.right().saturating_sub(wide).saturating_sub(1), rule.y, wide, &title, pen.theme.key(), &[]);
+        }
+    }
+
+    fn filter_line(&self, pen: &mut Pen<'_>, area: Rect) {
+        let typing = matches!(self.overlay, Overlay::Filter);
+        let (shown, all) = self.pane.document().counts();
+        let count = if self.pane.is_arranging() {
+            "filtering".to_owned()
+        } else {
+            format!("{} of {}", thousands(shown as u64), thousands(all as u64))
+        };
+        let wide = u16::try_from(width_of(&count)).unwrap_or(0);
+        let end = area.right().saturating_sub(wide).saturating_sub(1);
+        let mut x = pen.text(area.x.saturating_add(2), area.y, 2, "/ ", pen.theme.accent());
+        x = pen.cut(x, area.y, end.saturating_sub(x).saturating_sub(3), &self.pane.typed, pen.theme.key(), &[]);
+        if typing {
+            pen.text(x, area.y, 1, pen.theme.symbols.caret, pen.theme.accent());
+        }
+        pen.text(end, area.y, wide, &count, pen.theme.quiet());
+    }
+
+    fn page_body(&self, pen: &mut Pen<'_>, pane: &Pane, area: Rect, focused: bool) {
+        let note = area.x.saturating_add(2);
+        let room = area.width.saturating_sub(2);
+        if focused {
+            match &self.dump {
+                Dump::Opening(job) => return self.progress(pen, Rect { x: note, width: room, ..area }, job, "opening"),
+                Dump::Failed(failure) => return failed(pen, Rect { x: note, width: room, ..area }, failure, false),
+                Dump::Open(_) => {}
+            }
+        }
+        let document = pane.document();
+        let selected = pane.line().filter(|line| focused && document.spot(*line).is_some());
+        document.draw(pen, area, pane.top(), selected);
+        let below = u16::try_from(document.len()).unwrap_or(u16::MAX);
+        let free = Rect {
+            x: note,
+            y: area.y.saturating_add(if below == 0 { 0 } else { below.saturating_add(1) }),
+            width: room,
+            height: area.height.saturating_sub(below.saturating_add(1)).max(1),
+        };
+        let free = free.intersection(area);
+        match &pane.content {
+            Content::Waiting(_, job) => {
+                // An answer that is there within a tick never flickers.
+                if self.waited(pane) {
+                    self.progress(pen, free, job, "working");
+                }
+            }
+            Content::Failed(failure) => failed(pen, free, failure, focused),
+            Content::Ready if document.is_empty() && focused => {
+                let said =
+                    if pane.typed.is_empty() { "nothing to show" } else { "nothing matches; Esc clears the filter" };
+                pen.text(note, area.y, room, said, pen.theme.quiet());
+            }
+            Content::Blank | Content::Ready => {}
+        }
+    }
+
+    fn progress(&self, pen: &mut Pen<'_>, area: Rect, job: &Job, otherwise: &str) {
+        const BAR: u64 = 24;
+        let progress = job.progress();
+        let phase = if progress.phase.is_empty() { otherwise } else { progress.phase };
+        let mut x = pen.text(area.x, area.y, area.width, phase, pen.theme.key());
+        let rest = |x: u16| area.right().saturating_sub(x);
+        if let Some(share) = progress.done.min(progress.total).saturating_mul(BAR).checked_div(progress.total) {
+            let [done, todo] = pen.theme.symbols.progress;
+            let share = usize::try_from(share).unwrap_or(0);
+            let left = usize::try_from(BAR).unwrap_or(0).saturating_sub(share);
+            x = pen.text(x.saturating_add(2), area.y, rest(x), &done.repeat(share), pen.theme.accent());
+            x = pen.text(x, area.y, rest(x), &todo.repeat(left), pen.theme.quiet());
+            let count = format!("{} of {}", thousands(progress.done.min(progress.total)), thousands(progress.total));
+            x = pen.text(x.saturating_add(2), area.y, rest(x), &count, pen.theme.quiet());
+        } else {
+            let dots = ".".repeat(usize::try_from(self.ticks % 4).unwrap_or(0));
+            x = pen.text(x, area.y, rest(x), &format!("{dots:3}"), pen.theme.quiet());
+        }
+        pen.text(x.saturating_add(3), area.y, rest(x), "Esc stops it", pen.theme.quiet());
+    }
+
+    fn lower_line(&self, pen: &mut Pen<'_>, area: Rect) {
+        pen.rule(area.x, area.y, area.width);
+        match (&self.overlay, &self.said) {
+            (Overlay::Palette(palette), _) => {
+                pen.clear(area);
+                let x = pen.text(area.x.saturating_add(1), area.y, 1, ":", pen.theme.accent());
+                let x = pen.cut(x, area.y, area.width.saturating_sub(4), &palette.typed, pen.theme.key(), &[]);
+                pen.text(x, area.y, 1, pen.theme.symbols.caret, pen.theme.accent());
+            }
+            (Overlay::Copy, _) => {
+                pen.text(area.x.saturating_add(1), area.y, area.width, " copy what? ", pen.theme.key());
+            }
+            (_, Some((said, tone))) => {
+                pen.cut(
+                    area.x.saturating_add(1),
+                    area.y,
+                    area.width.saturating_sub(2),
+                    &format!(" {said} "),
+                    pen.theme.tone(*tone),
+                    &[],
+                );
+            }
+            _ => self.place(pen, area),
+        }
+    }
+
+    /// Where the page stands: `12 of 1,208`.
+    fn place(&self, pen: &mut Pen<'_>, area: Rect) {
+        let document = self.pane.document();
+        let height = usize::from(self.layout().map_or(0, |layout| layout.body.height));
+        let (shown, _) = document.counts();
+        let mut words: Vec<String> = Vec::new();
+        if self.errand.is_some() {
+            words.push("working".to_owned());
+        }
+        if document.len() > height {
+            let last = self.pane.top().saturating_add(height).min(document.len());
+            if self.pane.is_list() && shown > 0 {
+                words.push(format!("{} rows", thousands(shown as u64)));
+            }
+            let share = last.saturating_mul(100).checked_div(document.len()).unwrap_or(100);
+            words.push(if self.pane.top() == 0 {
+                "top".to_owned()
+            } else if share >= 100 {
+                "end".to_owned()
+            } else {
+                format!("{share} %")
+            });
+        }
+        if words.is_empty() {
+            return;
+        }
+        let text = format!(" {} ", words.join(&format!(" {} ", pen.theme.symbols.dot)));
+        let wide = u16::try_from(width_of(&text)).unwrap_or(0).min(area.width);
+        pen.text(area.right().saturating_sub(wide).saturating_sub(1), area.y, wide, &text, pen.theme.quiet());
+    }
+
+    /// The keys that matter now, as many as fit.
+    pub(super) fn footer_buttons(&self) -> Vec<Button<&'static Binding>> {
+        let mut x = 1u16;
+        let mut buttons = Vec::new();
+        for is in keymap::footer(&self.scopes()).into_iter().filter(|binding| self.makes_sense(binding.action)) {
+            let Some(key) = is.keys.first().map(|key| key.name()) else { continue };
+            let key = if self.theme.ascii() && key == "⏎" { "Enter".to_owned() } else { key };
+            let wide = width_of(&key).saturating_add(1).saturating_add(width_of(is.short));
+            let width = u16::try_from(wide).unwrap_or(u16::MAX);
+            if x.saturating_add(width) > self.size.0 {
+                continue;
+            }
+            buttons.push(Button { x, width, label: is.short.to_owned(), is });
+            x = x.saturating_add(width).saturating_add(3);
+        }
+        buttons
+    }
+
+    /// Whether a key of the footer would do something now.
+    fn makes_sense(&self, action: Action) -> bool {
+        match action {
+            Action::Open => self.pane.subject().is_some() || !matches!(self.overlay, Overlay::None),
+            Action::Back => !self.back.is_empty(),
+            _ => true,
+        }
+    }
+
+    fn suggestions(&self, pen: &mut Pen<'_>, layout: Layout) {
+        let Overlay::Palette(palette) = &self.overlay else { return };
+        let suggestions = palette.suggestions();
+        let rows: Vec<(String, String)> = suggestions
+            .iter()
+            .map(|found| {
+                let aliases = if found.aliases.is_empty() {
+                    String::new()
+                } else {
+                    format!("; also {}", found.aliases.join(", "))
+                };
+                (found.name.to_owned(), format!("{}{aliases}", found.doc))
+            })
+            .collect();
+        choices(pen, layout, &rows, palette.choice);
+    }
+
+    fn sort_menu(&self, pen: &mut Pen<'_>, layout: Layout, choice: usize) {
+        let body = self.pane.document().table(self.pane.spot()).map(|(body, _)| body);
+        let sorted = self.pane.sort.filter(|(table, _)| Some(*table) == body).map(|(_, sort)| sort);
+        let rows: Vec<(String, String)> = self
+            .sortable()
+            .into_iter()
+            .enumerate()
+            .map(|(index, (column, title))| {
+                let how = match sorted.filter(|sort| sort.column == column) {
+                    Some(sort) if sort.descending => "largest first; again: as the answer has it",
+                    Some(_) => "smallest first; again: largest first",
+                    None => "",
+                };
+                (format!("{} {title}", index.saturating_add(1)), how.to_owned())
+            })
+            .collect();
+        choices(pen, layout, &rows, choice);
+        pen.text(layout.lower.x.saturating_add(1), layout.lower.y, layout.lower.width, " sort by ", pen.theme.key());
+    }
+
+    fn keys(&self, pen: &mut Pen<'_>, layout: Layout, top: usize) {
+        let section = std::sync::Arc::new(self.help());
+        let area = Rect { width: layout.header.width, y: layout.rule.bottom(), ..layout.body };
+        let area = Rect { height: layout.lower.y.saturating_sub(area.y), ..area };
+        let bodies: Vec<Arranged> = section.bodies.iter().map(Arranged::new).collect();
+        let arrangement = Arrangement { width: area.width, bodies: &bodies, ..Arrangement::none() };
+        let document = Document::new(section, arrangement);
+        let top = top.min(document.len().saturating_sub(usize::from(area.height)));
+        document.draw(pen, area, top, None);
+    }
+}
+
+/// A list of choices above the lower line.
+fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice: usize) {
+    let shown = rows.len().min(CHOICES).min(usize::from(layout.body.height));
+    let first = choice.saturating_add(1).saturating_sub(shown);
+    let height = u16::try_from(shown).unwrap_or(0);
+    let y = layout.lower.y.saturating_sub(height);
+    let area = Rect::new(layout.lower.x, y, layout.lower.width, height);
+    pen.clear(area);
+    if height < layout.body.height {
+        pen.rule(area.x, y.saturating_sub(1), area.width);
+    }
+    let names = rows.iter().map(|(name, _)| width_of(name)).max().unwrap_or(0);
+    for (offset, (index, (name, doc))) in (0u16..).zip(rows.iter().enumerate().skip(first).take(shown)) {
+        let y = y.saturating_add(offset);
+        let strip = super::widgets::Strip { x: area.x, y, width: area.width, selected: index == choice }.gutter(pen);
+        let style = strip.tone(pen, Tone::Strong);
+        pen.text(strip.x, y, strip.width, name, style);
+        let x = strip.x.saturating_add(u16::try_from(names.saturating_add(2)).unwrap_or(u16::MAX));
+        let style = strip.tone(pen, Tone::Dim);
+        pen.clip(x, y, strip.end().saturating_sub(x).saturating_sub(1), doc, style);
+    }
+}
+
+fn failed(pen: &mut Pen<'_>, area: Rect, failure: &Failure, again: bool) {
+    let (head, tone, text) = match failure {
+        Failure::Error(why) => ("failed", Tone::Bad, why.as_str()),
+        Failure::Cancelled => ("stopped", Tone::Guess, "before it was done"),
+        Failure::Bug(why) => ("this is a bug in dumpscope", Tone::Bad, why.as_str()),
+    };
+    let mut pieces =
+        vec![(format!("{head}: "), tone), (crate::report::sanitize::sanitize(text).into_owned(), Tone::Plain)];
+    if again {
+        pieces.push(("   Enter tries again".to_owned(), Tone::Dim));
+    }
+    for (y, line) in (area.top()..area.bottom()).zip(super::wrap::wrap(&pieces, area.width)) {
+        let mut x = area.x;
+        for (text, tone) in line {
+            x = pen.text(x, y, area.right().saturating_sub(x), &text, pen.theme.tone(tone));
+        }
+    }
+}
+
+fn too_small(pen: &mut Pen<'_>, area: Rect) {
+    let said = format!("{} x {} is too small: {} x {} at least", area.width, area.height, LEAST.0, LEAST.1);
+    for (y, line) in (area.top()..area.bottom()).zip(super::wrap::wrap(&[(said, Tone::Plain)], area.width)) {
+        let mut x = area.x;
+        for (text, _) in line {
+            x = pen.text(x, y, area.right().saturating_sub(x), &text, pen.theme.key());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What goes into the screen's state and what comes out of it. `update` starts nothing: it returns effects.
+
+use std::sync::Arc;
+
+use crossterm::event::{KeyEvent, MouseEvent};
+
+use super::filter::Sort;
+use crate::job::Job;
+use crate::model::Tid;
+use crate::report::section::{Row, Section};
+use crate::views::Focus;
+
+/// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket(pub u64);
+
+/// A question to the dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A command line, as at the `:` prompt, and what is selected.
+    Command {
+        /// The line.
+        line: String,
+        /// What it speaks of.
+        focus: Focus,
+    },
+    /// A source file of this machine, as the dump's symbols name it.
+    Source {
+        /// Its path.
+        file: Arc<str>,
+        /// The line to show.
+        line: u32,
+        /// How many lines before and after it.
+        around: u32,
+    },
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What to show.
+    pub section: Arc<Section>,
+    /// What the command selected or changed, where it did.
+    pub changed: Option<Changed>,
+}
+
+/// What a command changed.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The new focus.
+    pub focus: Focus,
+    /// What to say about it.
+    pub said: String,
+    /// Whether answers given so far may be different now.
+    pub stale: bool,
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// It failed, for this reason.
+    Error(String),
+    /// The user cancelled it.
+    Cancelled,
+    /// This program is wrong: what the panic said, and where.
+    Bug(String),
+}
+
+/// What is open, for the first line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Name of the program; `None` where the dump does not tell.
+    pub program: Option<String>,
+    /// Name of the dump's file.
+    pub file: String,
+    /// The processor.
+    pub arch: String,
+    /// The signal that ended it.
+    pub signal: Option<String>,
+    /// Threads in the dump.
+    pub threads: u64,
+    /// Bytes of the dump's file.
+    pub bytes: u64,
+    /// The thread that is selected at first.
+    pub thread: Option<Tid>,
+}
+
+/// What happens to the screen.
+#[derive(Debug)]
+pub enum Event {
+    /// A key.
+    Key(KeyEvent),
+    /// The mouse.
+    Mouse(MouseEvent),
+    /// Text from the terminal's clipboard.
+    Paste(String),
+    /// The terminal is this wide and high.
+    Resize(u16, u16),
+    /// A tenth of a second went by while work was running.
+    Tick,
+    /// The dump was opened, or not.
+    Opened(Result<Opened, Failure>),
+    /// A question was answered.
+    Answered(Ticket, Result<Answered, Failure>),
+    /// Rows were arranged.
+    Arranged(Ticket, Vec<u32>),
+    /// Text was handed to the clipboard, or not.
+    Copied(Result<String, String>),
+    /// The terminal was given back to us.
+    Resumed,
+}
+
+/// What the main loop does for the screen's state.
+#[derive(Debug)]
+pub enum Effect {
+    /// Ask a question on a worker; answer with [`Event::Answered`].
+    Ask(Ticket, Question, Job),
+    /// Arrange the rows of a table on a worker; answer with [`Event::Arranged`].
+    Arrange(Ticket, Rows),
+    /// Put text into the clipboard; answer with [`Event::Copied`].
+    Copy {
+        /// The text.
+        text: String,
+        /// What it is, for the message.
+        what: String,
+    },
+    /// Capture the mouse, or leave it to the terminal.
+    Mouse(bool),
+    /// Draw every cell anew.
+    Redraw,
+    /// Stop this process as Ctrl-Z does; answer with [`Event::Resumed`].
+    Suspend,
+    /// Leave.
+    Quit,
+}
+
+/// Rows of a table to be filtered and sorted.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The rows.
+    pub rows: Arc<Vec<Row>>,
+    /// The filter as typed.
+    pub typed: String,
+    /// The sort.
+    pub sort: Option<Sort>,
+}

@@ -1,0 +1,82 @@
+//! What is said of one row: its cells in full, and the question that tells more.
+
+use super::cells::{self, Room};
+use super::event::Question;
+use crate::model::Subject;
+use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
+use crate::views::Focus;
+
+/// A row's detail.
+pub(super) struct Facts {
+    /// What to call it: `thread 4719`.
+    pub title: String,
+    /// The row's cells, one a line, nothing cut.
+    pub bodies: Vec<Body>,
+    /// What tells more, where something does.
+    pub question: Option<Question>,
+}
+
+/// Lines of source around a position: beside a list, and on a page of their own.
+pub(super) const LINES_BESIDE: u32 = 9;
+
+/// The detail of a row of a table (`columns`) or of anything else (no columns).
+pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Facts {
+    let mut fields: Vec<(String, Row)> = Vec::new();
+    for (column, cell) in columns.iter().zip(&row.cells) {
+        let shown = !column.title.is_empty() && cell.value != Value::None;
+        if shown {
+            let tone = if cell.tone == Tone::Dim { Tone::Plain } else { cell.tone };
+            let value = Row { cells: vec![Cell { value: cell.value.clone(), tone }], subject: opens(&cell.value) };
+            fields.push((column.title.to_owned(), value));
+        }
+    }
+    let bodies = if fields.is_empty() { Vec::new() } else { vec![Body::Fields(fields)] };
+    Facts { title: title(row, subject), bodies, question: question(row, subject) }
+}
+
+/// What a value of a detail opens.
+fn opens(value: &Value) -> Option<Subject> {
+    match value {
+        Value::Tid(tid) => Some(Subject::Thread(*tid)),
+        Value::Addr(addr) => Some(Subject::Memory(*addr)),
+        _ => None,
+    }
+}
+
+fn title(row: &Row, subject: Option<Subject>) -> String {
+    match subject {
+        Some(Subject::Thread(tid)) => format!("thread {tid}"),
+        Some(Subject::Frame(tid, index)) => format!("thread {tid} frame {index}"),
+        Some(Subject::Lock(addr)) => format!("lock {addr}"),
+        Some(Subject::Module(addr)) => format!("module {addr}"),
+        Some(Subject::Memory(addr)) => format!("memory {addr}"),
+        Some(Subject::Exception(index)) => format!("exception {index}"),
+        Some(Subject::Capture) => "dump".to_owned(),
+        None => {
+            let first =
+                row.cells.iter().map(|cell| cells::words(&cell.value, Room::Column)).find(|text| !text.is_empty());
+            first.unwrap_or_default()
+        }
+    }
+}
+
+fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
+    match subject? {
+        Subject::Thread(tid) => {
+            Some(Question::Command { line: "stack".to_owned(), focus: Focus { thread: Some(tid), ..Focus::default() } })
+        }
+        Subject::Frame(..) => row.cells.iter().find_map(|cell| match &cell.value {
+            Value::Source(file, Some(line)) => {
+                Some(Question::Source { file: file.clone(), line: *line, around: LINES_BESIDE })
+            }
+            _ => None,
+        }),
+        Subject::Lock(addr) => Some(memory(addr, 64)),
+        Subject::Capture | Subject::Module(_) | Subject::Memory(_) | Subject::Exception(_) => None,
+    }
+}
+
+/// The question for memory at an address.
+pub(super) fn memory(addr: crate::model::Addr, bytes: u64) -> Question {
+    Question::Command { line: format!("readmemory {addr} -n {bytes}"), focus: Focus::default() }
+}

@@ -1,0 +1,145 @@
+//! Which rows a filter keeps, and in what order: fuzzy matching in fzf's grammar (nucleo), then a sort.
+//!
+//! The grammar: words are matched fuzzily and all must match; `'word` exactly, `^word` at the start, `word$` at the end,
+//! `!word` not at all. Case counts once an upper-case letter is typed.
+
+use std::cell::RefCell;
+
+use nucleo::pattern::{CaseMatching, Normalization, Pattern};
+use nucleo::{Config, Matcher, Utf32Str};
+use rayon::prelude::*;
+
+use super::{cells, words};
+use crate::report::section::{Cell, Row};
+
+/// Rows in one parallel piece of a filter.
+const PIECE: usize = 4096;
+
+/// A filter as typed.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pattern: Pattern,
+}
+
+impl Filter {
+    /// Parses what was typed; `None` when that filters nothing.
+    pub fn parse(typed: &str) -> Option<Filter> {
+        let pattern = Pattern::parse(typed, CaseMatching::Smart, Normalization::Smart);
+        if pattern.atoms.is_empty() { None } else { Some(Filter { pattern }) }
+    }
+
+    /// How well a text matches; `None` when it does not.
+    pub fn score(&self, text: &str) -> Option<u32> {
+        SCRATCH.with_borrow_mut(|(matcher, chars)| self.pattern.score(Utf32Str::new(text, chars), matcher))
+    }
+
+    /// Graphemes of a text that matched, ascending; empty when it does not match.
+    pub fn hits(&self, text: &str) -> Vec<u32> {
+        let mut hits = Vec::new();
+        let score = SCRATCH
+            .with_borrow_mut(|(matcher, chars)| self.pattern.indices(Utf32Str::new(text, chars), matcher, &mut hits));
+        if score.is_none() {
+            return Vec::new();
+        }
+        hits.sort_unstable();
+        hits.dedup();
+        hits
+    }
+}
+
+thread_local! {
+    // The matcher's tables are 135 kB: one per thread, not one per text.
+    static SCRATCH: RefCell<(Matcher, Vec<char>)> = RefCell::new((Matcher::new(Config::DEFAULT), Vec::new()));
+}
+
+/// A column to sort by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// Its position.
+    pub column: usize,
+    /// Largest first.
+    pub descending: bool,
+}
+
+/// The rows that a filter keeps, by index: in the order of `sort`, else best match first, else as given.
+pub fn arrange(rows: &[Row], filter: Option<&Filter>, sort: Option<Sort>) -> Vec<u32> {
+    let mut kept: Vec<(u32, u32)> = match filter {
+        None => (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).map(|index| (0, index)).collect(),
+        Some(filter) => rows
+            .par_chunks(PIECE)
+            .enumerate()
+            .flat_map_iter(|(piece, rows)| matches(filter, rows, piece.saturating_mul(PIECE)))
+            .collect(),
+    };
+    match sort {
+        Some(Sort { column, descending }) => {
+            let cell = |index: u32| -> &Cell {
+                usize::try_from(index).ok().and_then(|index| rows.get(index)?.cells.get(column)).unwrap_or(&Cell::NONE)
+            };
+            kept.par_sort_by(|(_, a), (_, b)| cells::compare(cell(*a), cell(*b), descending));
+        }
+        None if filter.is_some() => kept.par_sort_by_key(|(score, _)| std::cmp::Reverse(*score)),
+        None => {}
+    }
+    kept.into_iter().map(|(_, index)| index).collect()
+}
+
+fn matches(filter: &Filter, rows: &[Row], first: usize) -> Vec<(u32, u32)> {
+    let mut kept = Vec::new();
+    for (offset, row) in rows.iter().enumerate() {
+        let score = filter.score(&words::joined(std::iter::once(row)));
+        let index = u32::try_from(first.saturating_add(offset)).ok();
+        kept.extend(score.zip(index));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::section::Value;
+
+    fn kept<'a>(typed: &str, texts: &[&'a str]) -> Vec<&'a str> {
+        let rows: Vec<Row> = texts.iter().map(|text| Row::text(*text)).collect();
+        let order = arrange(&rows, Filter::parse(typed).as_ref(), None);
+        order.iter().filter_map(|index| texts.get(*index as usize).copied()).collect()
+    }
+
+    #[test]
+    fn words_match_fuzzily_and_the_best_comes_first() {
+        let texts = ["o_r_d_c", "shop::OrderCustomer", "main"];
+        assert_eq!(kept("ordc", &texts), ["shop::OrderCustomer", "o_r_d_c"]);
+    }
+
+    #[test]
+    fn the_grammar_is_that_of_fzf() {
+        let texts = ["worker-1 blocked", "worker-2 running", "main blocked"];
+        assert_eq!(kept("'blocked", &texts), ["worker-1 blocked", "main blocked"]);
+        assert_eq!(kept("!blocked", &texts), ["worker-2 running"]);
+        assert_eq!(kept("^main", &texts), ["main blocked"]);
+        assert_eq!(kept("running$", &texts), ["worker-2 running"]);
+        assert_eq!(kept("work block", &texts), ["worker-1 blocked"]);
+        assert_eq!(kept("Main", &texts), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn nothing_typed_keeps_everything_in_order() {
+        assert_eq!(kept("  ", &["b", "a"]), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_sort_wins_over_the_score_and_keeps_ties_in_order() {
+        let row = |name: &str, count| Row::new(vec![Cell::text(name), Cell::new(Value::Count(count))]);
+        let rows = [row("a", 9), row("b", 10), row("c", 9)];
+        let by_count = |descending| arrange(&rows, None, Some(Sort { column: 1, descending }));
+        assert_eq!(by_count(false), [0, 2, 1]);
+        assert_eq!(by_count(true), [1, 0, 2]);
+    }
+
+    #[test]
+    fn hits_are_the_graphemes_that_matched() {
+        let filter = Filter::parse("ab").expect("two letters filter");
+        assert_eq!(filter.hits("xaxb"), [1, 3]);
+        assert_eq!(filter.hits("xyz"), Vec::<u32>::new());
+    }
+}

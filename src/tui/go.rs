@@ -1,0 +1,337 @@
+//! Going places: panes, what a row opens, back and forward, memory.
+
+use super::app::{App, Errand, Step};
+use super::event::Question;
+use super::facts;
+use super::palette::Run;
+use super::pane::{Content, Pane};
+use crate::commands::{self, Action as Does};
+use crate::model::{Addr, Subject};
+use crate::report::section::{Body, Tone, Value};
+use crate::views::Focus;
+
+/// Bytes that the memory pane holds at once.
+const WINDOW: u64 = 1024;
+/// From this width on a row of memory holds 16 bytes, below 8.
+const WIDE_MEMORY: u16 = 100;
+/// Lines of source before and after the one that a page is about.
+const SOURCE_LINES: u32 = 400;
+
+impl App {
+    /// A pane as it is when first opened.
+    pub(super) fn root(&self, tab: usize) -> Pane {
+        let Some(tab) = self.tabs.get(tab) else { return Pane::new("", None, Vec::new()) };
+        let question = match tab.view {
+            "readmemory" => self.memory_question(self.focus.address),
+            view => Question::Command { line: view.to_owned(), focus: Focus::default() },
+        };
+        Pane::new(tab.title, Some(question), Vec::new())
+    }
+
+    fn memory_question(&self, address: Option<Addr>) -> Question {
+        let bytes = if self.size.0 >= WIDE_MEMORY { 16 } else { 8 };
+        let options = format!("-n {WINDOW} -w {bytes}");
+        match address {
+            Some(address) => {
+                Question::Command { line: format!("readmemory {address} {options}"), focus: Focus::default() }
+            }
+            None => Question::Command {
+                line: format!("readmemory {options}"),
+                focus: Focus { thread: self.focus.thread, ..Focus::default() },
+            },
+        }
+    }
+
+    /// Whether the page is a pane and not one opened from it.
+    pub(super) fn is_root(&self) -> bool {
+        self.tabs.get(self.tab).is_some_and(|tab| tab.title == self.pane.title)
+    }
+
+    /// Keeps the pane as it is left, for when its number is pressed again.
+    fn keep(&mut self) {
+        if self.is_root() {
+            let kept = self.pane.clone();
+            if let Some(tab) = self.tabs.get_mut(self.tab) {
+                tab.kept = Some(kept);
+            }
+        }
+    }
+
+    /// To the pane of a number from 1.
+    pub(super) fn numbered(&mut self, digit: usize) {
+        match digit.checked_sub(1).filter(|tab| *tab < self.tabs.len()) {
+            Some(tab) => self.visit(tab),
+            None => self.say(format!("there are {} panes", self.tabs.len()), Tone::Plain),
+        }
+    }
+
+    /// To the next or the previous pane.
+    pub(super) fn turn(&mut self, next: bool) {
+        let count = self.tabs.len().max(1);
+        let step = if next { 1 } else { count.saturating_sub(1) };
+        self.visit(self.tab.saturating_add(step) % count);
+    }
+
+    /// To a pane, as it was left, with the shared focus selected.
+    pub(super) fn visit(&mut self, tab: usize) {
+        if tab == self.tab && self.is_root() {
+            return;
+        }
+        self.keep();
+        self.remember();
+        self.pane = self.tabs.get(tab).and_then(|tab| tab.kept.clone()).unwrap_or_else(|| self.root(tab));
+        self.tab = tab;
+        self.ask();
+        self.follow_focus();
+    }
+
+    fn tab_of(&self, view: &str) -> Option<usize> {
+        self.tabs.iter().position(|tab| tab.view == view)
+    }
+
+    /// Opens a page of its own.
+    fn page_to(&mut self, pane: Pane) {
+        self.keep();
+        self.remember();
+        self.pane = pane;
+        self.ask();
+    }
+
+    /// Back to where one was.
+    pub(super) fn go_back(&mut self) {
+        let Some(step) = self.back.pop() else { return self.say("nothing to go back to", Tone::Plain) };
+        self.keep();
+        let here = Step { pane: std::mem::replace(&mut self.pane, step.pane), tab: self.tab };
+        self.forward.push(here);
+        self.tab = step.tab;
+        self.ask();
+        self.notice();
+    }
+
+    /// Undoes going back.
+    pub(super) fn go_forward(&mut self) {
+        let Some(step) = self.forward.pop() else { return self.say("nothing to go forward to", Tone::Plain) };
+        self.keep();
+        let here = Step { pane: std::mem::replace(&mut self.pane, step.pane), tab: self.tab };
+        self.back.push(here);
+        self.tab = step.tab;
+        self.ask();
+        self.notice();
+    }
+
+    /// Selects what the focus is on, where the page shows it and does not already stand on it.
+    pub(super) fn follow_focus(&mut self) {
+        let Some(tid) = self.focus.thread else { return };
+        let stands = match self.pane.subject() {
+            Some(Subject::Thread(here) | Subject::Frame(here, _)) => here == tid,
+            _ => false,
+        };
+        // Pages of sentences keep their place: their rows are about more than threads.
+        if !stands && self.pane.is_list() {
+            self.pane.select(Subject::Thread(tid));
+        }
+    }
+
+    /// Opens what the selected row is about. A page that failed is asked again.
+    pub(super) fn open(&mut self) {
+        if matches!(self.pane.content, Content::Failed(_)) {
+            self.pane.content = Content::Blank;
+            return self.ask();
+        }
+        self.notice();
+        let Some(subject) = self.pane.subject() else { return self.say("nothing to open here", Tone::Plain) };
+        match subject {
+            Subject::Capture => self.visit(0),
+            Subject::Memory(_) if self.memory_at().is_some() => self.follow(),
+            Subject::Memory(addr) => self.memory(addr),
+            Subject::Thread(_) | Subject::Frame(..) => self.open_row(subject),
+            Subject::Lock(_) => self.open_at("locks", subject),
+            Subject::Module(_) => self.open_at("modules", subject),
+            Subject::Exception(_) => self.open_at("printexception", subject),
+        }
+    }
+
+    /// In the pane where a subject is at home: its page; elsewhere: that pane, the subject selected.
+    fn open_at(&mut self, view: &str, subject: Subject) {
+        match self.tab_of(view) {
+            Some(tab) if tab != self.tab => {
+                self.visit(tab);
+                if matches!(self.pane.content, Content::Ready) {
+                    self.pane.select(subject);
+                } else {
+                    self.pane.seek = Some(subject);
+                }
+            }
+            _ => self.open_row(subject),
+        }
+    }
+
+    /// The page of the selected row: what the detail shows, with room.
+    fn open_row(&mut self, subject: Subject) {
+        let Some(facts) = self.facts() else { return };
+        let question = match facts.question {
+            Some(Question::Source { file, line, .. }) => Some(Question::Source { file, line, around: SOURCE_LINES }),
+            other => other,
+        };
+        // A page that would say no more than this one is not opened: a thread inside its own stack.
+        if question.is_none() && facts.bodies.is_empty() || question.is_some() && question == self.pane.question {
+            return self.say("nothing more to open here", Tone::Plain);
+        }
+        let mut pane = Pane::new(facts.title, question, facts.bodies);
+        if let Some(Question::Source { line, .. }) = &pane.question {
+            pane.seek_number = Some(u64::from(*line));
+        }
+        let _ = subject;
+        self.page_to(pane);
+    }
+
+    /// The detail of the selected row.
+    pub(super) fn facts(&self) -> Option<facts::Facts> {
+        let spot = self.pane.spot()?;
+        let row = self.pane.document().row(spot)?;
+        let columns = match self.pane.section().bodies.get(spot.body) {
+            Some(Body::Table(table)) => table.columns.as_slice(),
+            _ => &[],
+        };
+        Some(facts::of(row, columns, self.pane.subject()))
+    }
+
+    /// The first address of the memory that is shown, where the page shows memory.
+    pub(super) fn memory_at(&self) -> Option<Addr> {
+        let Some(Question::Command { line, .. }) = &self.pane.question else { return None };
+        if !line.starts_with("readmemory") || self.pane.has_facts() {
+            return None;
+        }
+        match self.pane.section().bodies.first() {
+            Some(Body::Table(table)) => match table.rows.first()?.subject {
+                Some(Subject::Memory(addr)) => Some(addr),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Shows memory at an address, if it can be read.
+    pub(super) fn memory(&mut self, addr: Addr) {
+        let (ticket, _) = self.send(facts::memory(addr, 1));
+        self.errand = Some((ticket, Errand::Memory(addr)));
+    }
+
+    pub(super) fn show_memory(&mut self, addr: Addr) {
+        let Some(tab) = self.tab_of("readmemory") else { return };
+        self.keep();
+        self.remember();
+        self.tab = tab;
+        self.focus.address = Some(addr);
+        self.pane = self.root(tab);
+        self.pane.seek = Some(Subject::Memory(addr));
+        self.ask();
+    }
+
+    /// Shows the memory that the selected row's first word points to.
+    pub(super) fn follow(&mut self) {
+        let word = self.pane.row().and_then(|row| match &row.cells.get(1)?.value {
+            Value::Text(bytes) => word_of(bytes),
+            _ => None,
+        });
+        match word {
+            Some(word) => self.memory(Addr(word)),
+            None => self.say("this word is not in the dump", Tone::Guess),
+        }
+    }
+
+    /// Moves by a row; memory goes on past its ends.
+    pub(super) fn step(&mut self, down: bool) {
+        let before = self.pane.line();
+        self.travel(|pane| pane.step(down));
+        if self.pane.line() == before {
+            self.shift(down);
+        }
+    }
+
+    /// Moves by a screen; memory goes on past its ends.
+    pub(super) fn page(&mut self, down: bool) {
+        let before = self.pane.line();
+        self.travel(|pane| pane.page(down, true));
+        if self.pane.line() == before {
+            self.shift(down);
+        }
+    }
+
+    /// Moves the window of memory by half.
+    fn shift(&mut self, down: bool) {
+        let (Some(first), Some(Subject::Memory(at))) = (self.memory_at(), self.pane.subject()) else { return };
+        let to = if down { first.plus(WINDOW / 2) } else { first.minus(WINDOW / 2) };
+        let Some(to) = to else { return };
+        self.pane.question = Some(self.memory_question(Some(to)));
+        self.pane.content = Content::Blank;
+        self.pane.seek = Some(Subject::Memory(at));
+        self.ask();
+    }
+
+    /// Asks for rows of memory that fit the width, where the width changed.
+    pub(super) fn refit_memory(&mut self) {
+        let (Some(first), Some(Question::Command { line, .. })) = (self.memory_at(), &self.pane.question) else {
+            return;
+        };
+        let fits = if self.size.0 >= WIDE_MEMORY { "-w 16" } else { "-w 8" };
+        if line.ends_with(fits) || !line.contains(" -w ") || !matches!(self.pane.content, Content::Ready) {
+            return;
+        }
+        self.pane.seek = self.pane.subject();
+        self.pane.question = Some(self.memory_question(Some(first)));
+        self.pane.content = Content::Blank;
+        self.ask();
+    }
+
+    /// Runs what was typed at the `:` prompt.
+    pub(super) fn run(&mut self, run: Run) {
+        let line = match run {
+            Run::Key(action) => return self.act(action),
+            Run::Line(line) => line,
+        };
+        let name = line.split_whitespace().next().unwrap_or_default();
+        let bare = name.len() == line.len();
+        let Some(command) = commands::find(name) else { return };
+        match command.action {
+            Does::Exit => self.effects.push(super::event::Effect::Quit),
+            Does::View(view) if bare && view.name == name && self.tab_of(view.name).is_some() => {
+                if let Some(tab) = self.tab_of(view.name) {
+                    self.visit(tab);
+                }
+            }
+            Does::View(_) | Does::Help => {
+                let question = Question::Command { line: line.clone(), focus: self.focus };
+                self.page_to(Pane::new(line, Some(question), Vec::new()));
+            }
+            Does::SetThread | Does::SetSymbolServer => {
+                let (ticket, _) = self.send(Question::Command { line, focus: self.focus });
+                self.errand = Some((ticket, Errand::Change));
+            }
+        }
+    }
+}
+
+/// The first word of eight bytes in hexadecimal, lowest byte first; `None` when a byte is missing.
+fn word_of(bytes: &str) -> Option<u64> {
+    let mut word = 0u64;
+    let mut count = 0;
+    for (index, byte) in bytes.split_whitespace().take(8).enumerate() {
+        let value = u64::from(u8::from_str_radix(byte, 16).ok()?);
+        word |= value.checked_shl(u32::try_from(index).ok()?.saturating_mul(8))?;
+        count = index.saturating_add(1);
+    }
+    (count == 8).then_some(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_read_lowest_byte_first() {
+        assert_eq!(word_of("10 20 00 00 00 00 00 80  ff"), Some(0x8000_0000_0000_2010));
+        assert_eq!(word_of("10 20 ?? 00 00 00 00 00"), None);
+        assert_eq!(word_of("10 20"), None);
+    }
+}

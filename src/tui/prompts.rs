@@ -1,0 +1,187 @@
+//! What lies over the page: the filter, the palette, the menus, the keys.
+
+use super::app::{App, Overlay};
+use super::cells::{self, Room};
+use super::event::Effect;
+use super::filter::Sort;
+use super::keymap::{Action, KEYMAP, Scope};
+use super::palette;
+use crate::model::{Addr, Subject};
+use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
+
+/// Longest filter or command that is typed, in bytes.
+const MAX_TYPED: usize = 4096;
+
+impl App {
+    /// Does what a key says in an overlay. Says whether that was all.
+    pub(super) fn act_in_overlay(&mut self, action: Action) -> bool {
+        match (&mut self.overlay, action) {
+            (_, Action::Close) => self.overlay = Overlay::None,
+            (Overlay::Filter, Action::Accept) => self.overlay = Overlay::None,
+            (Overlay::Filter, Action::Escape) => {
+                self.overlay = Overlay::None;
+                self.pane.typed.clear();
+                self.refilter();
+            }
+            (Overlay::Filter, Action::Erase | Action::EraseWord | Action::EraseAll) => {
+                edit(&mut self.pane.typed, action);
+                self.refilter();
+            }
+            (Overlay::Filter, _) => return false,
+            (Overlay::Palette(palette), Action::NextChoice) => palette.choose(true),
+            (Overlay::Palette(palette), Action::PreviousChoice) => palette.choose(false),
+            (Overlay::Palette(palette), Action::Complete) => palette.complete(),
+            (Overlay::Palette(palette), Action::Erase | Action::EraseWord | Action::EraseAll) => {
+                palette.choice = 0;
+                if !edit(&mut palette.typed, action) {
+                    self.overlay = Overlay::None;
+                }
+            }
+            (Overlay::Palette(palette), Action::Accept) => match palette.run() {
+                Some(run) => {
+                    self.overlay = Overlay::None;
+                    self.run(run);
+                }
+                None if palette.typed.trim().is_empty() => self.overlay = Overlay::None,
+                None => self.say("no such command; Tab completes, Esc closes", Tone::Guess),
+            },
+            (Overlay::Help(top), Action::Down) => *top = top.saturating_add(1),
+            (Overlay::Help(top), Action::Up) => *top = top.saturating_sub(1),
+            (Overlay::Sort(choice), Action::NextChoice) => *choice = choice.saturating_add(1),
+            (Overlay::Sort(choice), Action::PreviousChoice) => *choice = choice.saturating_sub(1),
+            (Overlay::Sort(choice), Action::Accept) => {
+                let column = *choice;
+                self.overlay = Overlay::None;
+                self.sort_by(column);
+            }
+            (Overlay::Copy, _) => {
+                self.overlay = Overlay::None;
+                self.copy(action);
+            }
+            _ => {}
+        }
+        if let Overlay::Sort(choice) = self.overlay {
+            self.overlay = Overlay::Sort(choice.min(self.sortable().len().saturating_sub(1)));
+        }
+        true
+    }
+
+    /// Adds to what is being typed.
+    pub(super) fn type_text(&mut self, text: &str) {
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        match &mut self.overlay {
+            Overlay::Filter if self.pane.typed.len().saturating_add(text.len()) <= MAX_TYPED => {
+                self.pane.typed.push_str(&text);
+                self.refilter();
+            }
+            Overlay::Palette(palette) if palette.typed.len().saturating_add(text.len()) <= MAX_TYPED => {
+                palette.typed.push_str(&text);
+                palette.choice = 0;
+            }
+            _ => {}
+        }
+    }
+
+    /// Columns of the table that can be sorted: position and title.
+    pub(super) fn sortable(&self) -> Vec<(usize, &'static str)> {
+        let Some((_, table)) = self.pane.document().table(self.pane.spot()) else { return Vec::new() };
+        table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| !column.title.is_empty())
+            .map(|(index, column)| (index, column.title))
+            .collect()
+    }
+
+    pub(super) fn open_sort(&mut self) {
+        let body = self.pane.document().table(self.pane.spot()).map(|(body, _)| body);
+        let now = self.pane.sort.filter(|(sorted, _)| Some(*sorted) == body).map(|(_, sort)| sort.column);
+        let choice = self.sortable().iter().position(|(column, _)| Some(*column) == now).unwrap_or(0);
+        self.overlay = Overlay::Sort(choice);
+    }
+
+    /// Sorts by the column of a place in the menu: ascending, then descending, then as the answer has it.
+    pub(super) fn sort_by(&mut self, choice: usize) {
+        let Some((column, _)) = self.sortable().get(choice).copied() else { return };
+        let Some((body, _)) = self.pane.document().table(self.pane.spot()) else { return };
+        self.sort_column(body, column);
+    }
+
+    pub(super) fn sort_column(&mut self, body: usize, column: usize) {
+        let now =
+            self.pane.sort.filter(|(sorted, sort)| *sorted == body && sort.column == column).map(|(_, sort)| sort);
+        self.pane.sort = match now {
+            None => Some((body, Sort { column, descending: false })),
+            Some(Sort { descending: false, .. }) => Some((body, Sort { column, descending: true })),
+            Some(_) => None,
+        };
+        self.refilter();
+    }
+
+    /// Hands a part of the page to the clipboard.
+    pub(super) fn copy(&mut self, action: Action) {
+        let copied = match action {
+            Action::CopyAddress => self.address().map(|addr| (addr.to_string(), addr.to_string())),
+            Action::CopyName => self.pane.row().and_then(name_of).map(|name| (name, "the name".to_owned())),
+            Action::CopyRow => self.pane.line().map(|line| (self.pane.document().copied(line), "the row".to_owned())),
+            Action::CopyPane => {
+                let document = self.pane.document();
+                let lines: Vec<String> = (0..document.len()).map(|line| document.copied(line)).collect();
+                Some((lines.join("\n"), format!("{} lines", lines.len())))
+            }
+            _ => return,
+        };
+        match copied.filter(|(text, _)| !text.is_empty()) {
+            Some((text, what)) => self.effects.push(Effect::Copy { text, what }),
+            None => self.say("the row has none", Tone::Guess),
+        }
+    }
+
+    fn address(&self) -> Option<Addr> {
+        let of_cell = |cell: &Cell| match cell.value {
+            Value::Addr(addr) => Some(addr),
+            _ => None,
+        };
+        let in_row = || self.pane.row().and_then(|row| row.cells.iter().find_map(of_cell));
+        match self.pane.subject() {
+            Some(Subject::Lock(addr) | Subject::Module(addr) | Subject::Memory(addr)) => Some(addr),
+            _ => in_row(),
+        }
+    }
+
+    /// The keys that mean something on this page, narrowest scope first.
+    pub(super) fn help(&self) -> Section {
+        let mut bodies = Vec::new();
+        for scope in self.page_scopes().into_iter().chain([Scope::Filter]) {
+            let of_scope = KEYMAP.iter().filter(|binding| binding.scope == scope);
+            let fields = of_scope.map(|binding| {
+                let mut cells = vec![Cell::text(binding.doc)];
+                if !binding.command.is_empty() {
+                    cells.push(Cell::text(format!("(:{})", binding.command)).tone(Tone::Dim));
+                }
+                (binding.keys(), Row::new(cells))
+            });
+            bodies.push(Body::Heading(scope.title().to_owned()));
+            bodies.push(Body::Fields(fields.collect()));
+        }
+        Section { bodies, problems: Vec::new() }
+    }
+}
+
+fn edit(text: &mut String, action: Action) -> bool {
+    match action {
+        Action::EraseWord => palette::erase_word(text),
+        Action::EraseAll => text.clear(),
+        _ => return palette::erase(text),
+    }
+    true
+}
+
+/// The row's name: its function or path, else its first words.
+fn name_of(row: &Row) -> Option<String> {
+    let named = |cell: &&Cell| matches!(cell.value, Value::Function(_) | Value::Path(_));
+    let worded = |cell: &&Cell| matches!(cell.value, Value::Text(_));
+    let cell = row.cells.iter().find(named).or_else(|| row.cells.iter().find(worded))?;
+    Some(cells::words(&cell.value, Room::Full))
+}

@@ -1,0 +1,187 @@
+//! Rows under columns: natural widths, what becomes of them in a narrow place, one line drawn at a time.
+
+use super::Strip;
+use crate::report::section::{Align, Column, Row, Table};
+use crate::tui::cells::{self, Room};
+use crate::tui::filter::{Filter, Sort};
+use crate::tui::ink::{Pen, width_of};
+use crate::tui::words;
+
+/// Rows measured for the columns' widths.
+const SAMPLE: usize = 2_000;
+/// Blank columns between two columns.
+const GAP: u16 = 2;
+/// A column of words is not squeezed below this, unless its content is narrower.
+const LEAST: u16 = 12;
+/// The widest that a column asks for.
+const MOST: u16 = 160;
+
+/// Each column's width as its heading and content ask for it, from the first rows.
+pub fn natural(table: &Table) -> Vec<u16> {
+    let of_column = |(index, column): (usize, &Column)| {
+        let cells = table.rows.iter().take(SAMPLE).filter_map(|row| row.cells.get(index));
+        let widest = cells.map(|cell| width_of(&cells::words(&cell.value, Room::Column))).max().unwrap_or(0);
+        // Two columns beside the heading stay free for the mark of a sort.
+        let heading = width_of(column.title);
+        u16::try_from(widest.max(heading)).unwrap_or(MOST).min(MOST)
+    };
+    table.columns.iter().enumerate().map(of_column).collect()
+}
+
+/// The columns' widths in `width` columns of screen: as they ask where all fit; else words with a weight give way first,
+/// then other words, then whole columns from the right. 0: not shown.
+pub fn fit(columns: &[Column], natural: &[u16], width: u16) -> Vec<u16> {
+    let mut widths: Vec<u16> = natural.to_vec();
+    let excess = |widths: &[u16]| -> u16 { total(widths).saturating_sub(width) };
+    for weighted in [true, false] {
+        let over = excess(&widths);
+        squeeze(columns, &mut widths, weighted, over);
+    }
+    while excess(&widths) > 0 {
+        let shown = widths.iter().filter(|width| **width > 0).count();
+        let last = (0..columns.len()).rev().find(|index| {
+            columns.get(*index).is_some_and(|column| column.weight == 0)
+                && widths.get(*index).is_some_and(|width| *width > 0)
+        });
+        match last.filter(|_| shown > 1).and_then(|last| widths.get_mut(last)) {
+            Some(last) => *last = 0,
+            None => break,
+        }
+        // What the hidden column freed goes back to the weighted ones.
+        grow(columns, natural, &mut widths, width);
+    }
+    while excess(&widths) > 0 {
+        let over = excess(&widths);
+        let Some(last) = widths.iter_mut().rev().find(|width| **width > 0) else { break };
+        *last = last.saturating_sub(over);
+    }
+    widths
+}
+
+fn total(widths: &[u16]) -> u16 {
+    let shown = widths.iter().filter(|width| **width > 0);
+    shown.fold(0u16, |sum, width| sum.saturating_add(*width).saturating_add(GAP)).saturating_sub(GAP)
+}
+
+/// Takes up to `excess` columns from the columns of words, one by one from the widest for its weight.
+fn squeeze(columns: &[Column], widths: &mut [u16], weighted: bool, excess: u16) {
+    for _ in 0..excess {
+        let give = |index: &usize| -> Option<u32> {
+            let column = columns.get(*index)?;
+            let width = *widths.get(*index)?;
+            let may = column.align == Align::Left && (column.weight > 0) == weighted && width > LEAST;
+            may.then(|| u32::from(width).saturating_mul(64) / u32::from(column.weight.max(1)))
+        };
+        let widest = (0..columns.len()).filter(|index| give(index).is_some()).max_by_key(give);
+        match widest.and_then(|index| widths.get_mut(index)) {
+            Some(width) => *width = width.saturating_sub(1),
+            None => return,
+        }
+    }
+}
+
+fn grow(columns: &[Column], natural: &[u16], widths: &mut [u16], width: u16) {
+    for (index, _) in columns.iter().enumerate().filter(|(_, column)| column.weight > 0) {
+        let spare = width.saturating_sub(total(widths));
+        if let (Some(natural), Some(now)) = (natural.get(index), widths.get_mut(index)) {
+            *now = now.saturating_add(spare.min(natural.saturating_sub(*now)));
+        }
+    }
+}
+
+/// Draws the heading.
+pub fn heading(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u16], sort: Option<Sort>) {
+    let strip = strip.gutter(pen);
+    let mut x = strip.x;
+    for (index, (column, width)) in columns.iter().zip(widths).enumerate().filter(|(_, (_, width))| **width > 0) {
+        let mark = sort.filter(|sort| sort.column == index).map(|sort| {
+            let [ascending, descending] = pen.theme.symbols.sorted;
+            if sort.descending { descending } else { ascending }
+        });
+        let style = match mark {
+            Some(_) => pen.theme.accent(),
+            None => pen.theme.quiet(),
+        };
+        let title = match mark {
+            Some(mark) => format!("{}{mark}", column.title),
+            None => column.title.to_owned(),
+        };
+        let wide = u16::try_from(width_of(&title)).unwrap_or(u16::MAX);
+        // The mark may stand in the gap behind a narrow heading.
+        let room = (*width).max(wide.min(width.saturating_add(1))).min(strip.end().saturating_sub(x));
+        let indent = if column.align == Align::Right { width.saturating_sub(wide) } else { 0 };
+        pen.text(x.saturating_add(indent), strip.y, room.saturating_sub(indent), &title, style);
+        x = x.saturating_add(*width).saturating_add(GAP);
+    }
+}
+
+/// Draws a row.
+pub fn row(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u16], row: &Row, filter: Option<&Filter>) {
+    let strip = strip.gutter(pen);
+    let words = words::words(std::iter::once(row), filter);
+    let mut x = strip.x;
+    for ((column, width), word) in
+        columns.iter().zip(widths).zip(words.iter().flatten()).filter(|((_, width), _)| **width > 0)
+    {
+        let room = (*width).min(strip.end().saturating_sub(x));
+        let wide = u16::try_from(width_of(&word.text)).unwrap_or(u16::MAX);
+        let indent = if column.align == Align::Right { room.saturating_sub(wide) } else { 0 };
+        let style = strip.tone(pen, word.tone);
+        pen.cut(x.saturating_add(indent), strip.y, room.saturating_sub(indent), &word.text, style, &word.hits);
+        x = x.saturating_add(*width).saturating_add(GAP);
+    }
+}
+
+/// The column that stands at a column of the screen, counted from the table's first.
+pub fn column_at(widths: &[u16], at: u16) -> Option<usize> {
+    let mut x = super::GUTTER;
+    widths.iter().position(|width| {
+        let here = *width > 0 && (x..x.saturating_add(*width).saturating_add(GAP)).contains(&at);
+        if *width > 0 {
+            x = x.saturating_add(*width).saturating_add(GAP);
+        }
+        here
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 4] =
+        [Column::right("#"), Column::left("Thread"), Column::wide("Waits for", 1), Column::wide("In", 2)];
+
+    #[test]
+    fn columns_keep_their_natural_width_where_all_fit() {
+        assert_eq!(fit(&COLUMNS, &[2, 10, 20, 30], 80), [2, 10, 20, 30]);
+    }
+
+    #[test]
+    fn weighted_columns_give_way_first_and_by_their_weight() {
+        let widths = fit(&COLUMNS, &[2, 10, 60, 60], 60);
+        assert_eq!((widths[0], widths[1]), (2, 10));
+        assert_eq!(total(&widths), 60);
+        assert!(widths[3] > widths[2], "{widths:?}");
+    }
+
+    #[test]
+    fn a_place_too_narrow_for_all_hides_plain_columns_from_the_right_and_keeps_the_weighted() {
+        let widths = fit(&COLUMNS, &[2, 10, 60, 60], 30);
+        assert_eq!(widths[1], 0);
+        assert!(widths[2] > 0 && widths[3] > 0 && total(&widths) <= 30, "{widths:?}");
+    }
+
+    #[test]
+    fn no_width_makes_a_table_wider_than_its_place() {
+        for width in 0..200 {
+            assert!(total(&fit(&COLUMNS, &[6, 40, 90, 160], width)) <= width, "{width}");
+        }
+    }
+
+    #[test]
+    fn a_click_finds_its_column() {
+        assert_eq!(column_at(&[2, 0, 10], 2), Some(0));
+        assert_eq!(column_at(&[2, 0, 10], 7), Some(2));
+        assert_eq!(column_at(&[2, 0, 10], 60), None);
+    }
+}

@@ -1,0 +1,82 @@
+//! Sentences, fields, headings and warnings: lines that wrap.
+
+use super::Strip;
+use crate::report::section::{Row, Tone};
+use crate::tui::cells::Room;
+use crate::tui::filter::Filter;
+use crate::tui::ink::{Pen, width_of};
+use crate::tui::wrap::{self, Piece};
+
+/// A line as wrapped.
+#[derive(Clone, Debug)]
+pub struct TextLine {
+    /// The row of the body that it is a part of.
+    pub item: u32,
+    /// Its text.
+    pub pieces: Vec<Piece>,
+    /// Whether it can be selected: the first line of a row that opens something.
+    pub opens: bool,
+}
+
+/// Widest column of labels.
+const MOST_LABEL: usize = 24;
+
+/// A heading.
+pub fn heading(title: &str) -> Vec<TextLine> {
+    vec![TextLine { item: 0, pieces: vec![(title.to_owned(), Tone::Strong)], opens: false }]
+}
+
+/// Lines of cells.
+pub fn lines(rows: &[Row], width: u16, filter: Option<&Filter>) -> Vec<TextLine> {
+    let kept = (0u32..).zip(rows).filter(|(_, row)| keeps(filter, row));
+    kept.flat_map(|(item, row)| wrapped(item, row, &wrap::pieces(row, Room::Sentence), width)).collect()
+}
+
+/// Labels and values: the labels in a column of their own.
+pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Filter>) -> Vec<TextLine> {
+    let labels = fields.iter().map(|(label, _)| width_of(label)).max().unwrap_or(0).min(MOST_LABEL);
+    let indent = labels.saturating_add(2);
+    let room = width.saturating_sub(u16::try_from(indent).unwrap_or(u16::MAX)).max(8);
+    let mut all = Vec::new();
+    for (item, (label, row)) in (0u32..).zip(fields).filter(|(_, (_, row))| keeps(filter, row)) {
+        let blanks = labels.saturating_sub(width_of(label)).saturating_add(2);
+        let mut before = format!("{label}{}", " ".repeat(blanks));
+        for mut line in wrapped(item, row, &wrap::pieces(row, Room::Full), room) {
+            line.pieces.insert(0, (std::mem::replace(&mut before, " ".repeat(indent)), Tone::Dim));
+            all.push(line);
+        }
+    }
+    all
+}
+
+/// A warning and what to do about it.
+pub fn problem(item: u32, message: &str, remedy: Option<&str>, width: u16) -> Vec<TextLine> {
+    let mut pieces = vec![("! ".to_owned(), Tone::Guess), (message.to_owned(), Tone::Plain)];
+    if let Some(remedy) = remedy {
+        pieces.extend([("; ".to_owned(), Tone::Plain), (remedy.to_owned(), Tone::Dim)]);
+    }
+    let lines = wrap::wrap(&pieces, width).into_iter();
+    lines.map(|pieces| TextLine { item, pieces, opens: false }).collect()
+}
+
+fn keeps(filter: Option<&Filter>, row: &Row) -> bool {
+    filter.is_none_or(|filter| {
+        let text = crate::tui::words::joined(std::iter::once(row));
+        filter.score(&text).is_some()
+    })
+}
+
+fn wrapped(item: u32, row: &Row, pieces: &[Piece], width: u16) -> Vec<TextLine> {
+    let lines = wrap::wrap(pieces, width).into_iter().enumerate();
+    lines.map(|(index, pieces)| TextLine { item, pieces, opens: index == 0 && row.subject.is_some() }).collect()
+}
+
+/// Draws a line.
+pub fn draw(pen: &mut Pen<'_>, strip: Strip, line: &TextLine) {
+    let strip = strip.gutter(pen);
+    let mut x = strip.x;
+    for (text, tone) in &line.pieces {
+        let style = strip.tone(pen, *tone);
+        x = pen.text(x, strip.y, strip.end().saturating_sub(x), text, style);
+    }
+}

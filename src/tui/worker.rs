@@ -1,0 +1,155 @@
+//! Answers questions on threads of their own; a panic there becomes an answer.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
+use super::event::{Answered, Changed, Event, Failure, Opened, Question, Rows, Ticket};
+use super::filter::{self, Filter};
+use super::source;
+use crate::commands::{Outcome, Shell};
+use crate::error::Error;
+use crate::job::Job;
+use crate::report::section::Section;
+use crate::session::Session;
+use crate::views::Focus;
+
+/// Name of every worker thread: a panic there is shown and does not end the program.
+pub const THREAD_NAME: &str = "worker";
+
+/// The workers over one dump.
+pub struct Workers {
+    session: Arc<Mutex<Option<Arc<Session>>>>,
+    out: Sender<Event>,
+    arranging: Sender<(Ticket, Rows)>,
+}
+
+impl Workers {
+    /// Workers that send their answers to `out`.
+    pub fn new(out: Sender<Event>) -> Workers {
+        let (arranging, rows) = unbounded();
+        let events = out.clone();
+        start(move || arrange(&rows, &events));
+        Workers { session: Arc::default(), out, arranging }
+    }
+
+    /// Opens a dump and announces it.
+    pub fn open(&self, job: Job, open: impl FnOnce(&Job) -> Result<Arc<Session>, Error> + Send + 'static) {
+        let (slot, out) = (Arc::clone(&self.session), self.out.clone());
+        start(move || {
+            let opened = caught(|| open(&job)).map(|session| {
+                let opened = describe(&session);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+                opened
+            });
+            // The main loop is gone: nobody is left to tell.
+            let _ = out.send(Event::Opened(opened));
+        });
+    }
+
+    /// Answers a question.
+    pub fn ask(&self, ticket: Ticket, question: Question, job: Job) {
+        let (slot, out) = (Arc::clone(&self.session), self.out.clone());
+        start(move || {
+            let session = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let answer = caught(|| {
+                let session = session.ok_or_else(|| Error::Failed("no dump is open".to_owned()))?;
+                answer(session, question, &job, &slot)
+            });
+            let _ = out.send(Event::Answered(ticket, answer));
+        });
+    }
+
+    /// Filters and sorts rows; a later request replaces one that has not begun.
+    pub fn arrange(&self, ticket: Ticket, rows: Rows) {
+        let _ = self.arranging.send((ticket, rows));
+    }
+}
+
+fn start(work: impl FnOnce() + Send + 'static) {
+    if let Err(why) = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(work) {
+        // Without a thread there is no answer; the page keeps saying that it works, Esc leaves it.
+        drop(why);
+    }
+}
+
+fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
+    match panic::catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Error::Cancelled)) => Err(Failure::Cancelled),
+        Ok(Err(error)) => Err(Failure::Error(error.to_string())),
+        Err(panic) => {
+            let said = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "a panic without a message".to_owned());
+            let place = super::terminal::last_panic().map_or_else(String::new, |place| format!(" at {place}"));
+            Err(Failure::Bug(format!("{said}{place}")))
+        }
+    }
+}
+
+fn answer(
+    session: Arc<Session>,
+    question: Question,
+    job: &Job,
+    slot: &Mutex<Option<Arc<Session>>>,
+) -> Result<Answered, Error> {
+    let (line, focus) = match question {
+        Question::Source { file, line, around } => {
+            let section = Arc::new(source::excerpt(&file, line, around, session.search.sysroot.as_deref())?);
+            return Ok(Answered { section, changed: None });
+        }
+        Question::Command { line, focus } => (line, focus),
+    };
+    let mut shell = Shell::new(Arc::clone(&session));
+    shell.focus = focus;
+    let outcome = shell.run(&line, job)?;
+    job.advance(0)?;
+    let (section, said) = match outcome {
+        Outcome::Answer(answer) => (answer.section(), None),
+        Outcome::Text(section, _) => (section, None),
+        Outcome::Changed(said, _) => (Section::default(), Some(said)),
+        Outcome::Exit => (Section::default(), None),
+    };
+    let stale = !Arc::ptr_eq(&session, &shell.session);
+    if stale {
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shell.session));
+    }
+    let focus = Focus { thread: shell.focus.thread, ..focus };
+    let changed = said.map(|said| Changed { focus, said, stale });
+    Ok(Answered { section: Arc::new(section), changed })
+}
+
+fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {
+    while let Ok(mut request) = requests.recv() {
+        while let Ok(later) = requests.try_recv() {
+            request = later;
+        }
+        let (ticket, Rows { rows, typed, sort }) = request;
+        let order = filter::arrange(&rows, Filter::parse(&typed).as_ref(), sort);
+        if out.send(Event::Arranged(ticket, order)).is_err() {
+            return;
+        }
+    }
+}
+
+fn describe(session: &Session) -> Opened {
+    let capture = &session.target.capture;
+    let name = |path: &PathBuf| {
+        path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    };
+    Opened {
+        program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
+        file: name(&capture.path),
+        arch: capture.arch.to_string(),
+        signal: capture.signal.as_ref().ok().and_then(Option::as_ref).map(crate::model::FatalSignal::name),
+        threads: session.os_threads().len() as u64,
+        bytes: capture.file_size,
+        thread: session.os_threads().first().map(|thread| thread.tid),
+    }
+}
