@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use symbols::{Attempt, FileBytes, SourceKind, SymbolSource};
 
-use crate::analysis::deadlock::{self, Cycle};
+use crate::analysis::deadlock::{self, Cycle, Holder};
+use crate::analysis::triage::{self, Case, Finding};
 use crate::capture;
 use crate::error::Error;
 use crate::job::Job;
@@ -48,6 +49,8 @@ pub struct Locks {
     pub locks: Vec<Lock>,
     /// Deadlock cycles among them, certain ones first.
     pub cycles: Vec<Cycle>,
+    /// Threads that others wait for and that wait for no thread, the one with the most waiters first.
+    pub holders: Vec<Holder>,
     /// What is missing.
     pub problems: Vec<Problem>,
 }
@@ -84,6 +87,7 @@ pub struct Session {
     threads: Memo<Partial<Vec<Thread>>>,
     locks: Memo<Locks>,
     exceptions: Memo<Partial<Vec<Exception>>>,
+    verdict: Memo<Vec<Finding>>,
 }
 
 impl Session {
@@ -106,6 +110,7 @@ impl Session {
             threads: Memo::empty(),
             locks: Memo::empty(),
             exceptions: Memo::empty(),
+            verdict: Memo::empty(),
         })
     }
 
@@ -175,13 +180,45 @@ impl Session {
         self.locks.get(|| {
             let Partial { value: locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
             let cycles = deadlock::cycles(&locks);
-            Ok(Locks { locks, cycles, problems })
+            let holders = deadlock::holders(&locks);
+            Ok(Locks { locks, cycles, holders, problems })
         })
     }
 
     /// Exceptions in flight and the fatal signal, the fatal one first.
     pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
         self.exceptions.get(|| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
+    }
+
+    /// What triage concludes, the most severe first. Names every stack.
+    pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
+        self.verdict.get(|| {
+            let (threads, locks, exceptions) = (self.threads(job)?, self.locks(job)?, self.exceptions(job)?);
+            let fatal = exceptions.value.iter().find(|exception| exception.fatal && exception.tid.is_some());
+            let is_fatal = |thread: &OsThread| fatal.is_some_and(|fatal| fatal.tid == Some(thread.tid));
+            job.phase("naming stacks", self.os_threads().len() as u64);
+            // The fatal exception has its thread's named stack already, which may be the one of 200,000 frames.
+            let named = self.os_threads().par_iter().zip(self.stacks(job)?).map(|(thread, stack)| {
+                job.advance(1)?;
+                Ok(if is_fatal(thread) { Vec::new() } else { self.named(&stack) })
+            });
+            let named: Vec<Vec<NamedFrame>> = named.collect::<Result<_, Error>>()?;
+            let frames = self.os_threads().iter().zip(&named);
+            let stacks: Vec<&[NamedFrame]> = frames
+                .map(|(thread, own)| fatal.filter(|_| is_fatal(thread)).map_or(own.as_slice(), |fatal| &fatal.frames))
+                .collect();
+            Ok(triage::verdict(&Case {
+                pid: self.target.capture.process.pid.as_ref().ok().copied(),
+                threads: &threads.value,
+                stacks: &stacks,
+                locks: &locks.locks,
+                cycles: &locks.cycles,
+                holders: &locks.holders,
+                exceptions: &exceptions.value,
+                signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
+                problems: &self.problems(),
+            }))
+        })
     }
 
     fn union<T>(

@@ -219,3 +219,31 @@ dumps! {
     parking_lot_locks_are_found_through_the_parked_threads: "rust-parking-lot" "gnu";
     parking_lot_locks_on_musl_are_found_through_the_parked_threads: "rust-parking-lot" "musl";
 }
+
+/// The name that each thread is shown with, beside its logical name.
+fn names(variant: &str, fixture: &str) -> Vec<(String, Value)> {
+    let seen = look(&dump(fixture, variant));
+    let threads = seen.threads.iter();
+    threads
+        .filter_map(|thread| Some((seen.truth.name_of(thread["tid"].as_u64()?)?.to_owned(), thread["name"].clone())))
+        .collect()
+}
+
+#[test]
+fn threads_of_rust_have_the_names_that_the_program_gave_them() {
+    for variant in ["gnu", "musl", "v0", "stripped"] {
+        for (thread, name) in names(variant, "rust-std") {
+            let given = if thread == "main" { Value::Null } else { Value::from(thread.as_str()) };
+            assert_eq!(name, given, "{thread} of {variant}");
+        }
+    }
+}
+
+#[test]
+fn threads_whose_names_only_the_kernel_knew_have_none() {
+    for variant in ["glibc", "musl"] {
+        for (thread, name) in names(variant, "deadlock") {
+            assert!(name.is_null(), "{thread} of {variant} is called {name}");
+        }
+    }
+}

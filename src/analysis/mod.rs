@@ -3,3 +3,4 @@
 pub mod deadlock;
 pub mod recursion;
 pub mod stacks;
+pub mod triage;

@@ -129,7 +129,7 @@ pub struct Fault {
     #[serde(serialize_with = "or_null")]
     #[schemars(with = "Option<Place>")]
     pub place: Known<Place>,
-    /// The operand of the instruction that names the address; null where none does (an instruction fetch).
+    /// The operand of the instruction that names the address, or for a jump the one that held it; null where none does.
     pub operand: Option<Operand>,
     /// Freed memory that the pointer came from; null where nothing says so.
     pub freed: Option<Freed>,

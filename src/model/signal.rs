@@ -91,7 +91,7 @@ impl FatalSignal {
 const ANY: i32 = 0;
 
 // Source: Linux include/uapi/asm-generic/siginfo.h: (signal, si_code, meaning).
-const CODES: [(i32, i32, &str); 36] = [
+const CODES: [(i32, i32, &str); 38] = [
     (4, 1, "illegal opcode"),
     (4, 2, "illegal operand"),
     (4, 3, "illegal addressing mode"),
@@ -120,6 +120,8 @@ const CODES: [(i32, i32, &str); 36] = [
     (11, 4, "protection key forbids the access"),
     (31, 1, "a seccomp filter forbids the system call"),
     (31, 2, "system call dispatched to the user"),
+    (7, 0x80, "stack segment fault, which has no address"),
+    (11, 0x80, "general protection fault, which has no address"),
     (ANY, 0x80, "sent by the kernel"),
     (ANY, 0, "sent by kill"),
     (ANY, -1, "sent by sigqueue"),

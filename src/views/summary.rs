@@ -1,13 +1,20 @@
-//! `summary`: one screen that says why.
+//! `summary`: one screen that says why: what triage concludes, then the process, its heap, the dump's quality.
+
+mod drawing;
+mod rows;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Answer, Answered, Query, View};
+use crate::analysis::triage::{Finding, Next, Severity};
+use crate::capture::Role;
 use crate::error::Error;
 use crate::job::Job;
-use crate::report::section::{Body, Cell, Row, Section};
+use crate::model::{Addr, Subject, Thread, ThreadState, Tid};
 use crate::session::Session;
+
+use self::drawing::Ring;
 
 /// The view.
 pub const VIEW: View = View {
@@ -15,40 +22,197 @@ pub const VIEW: View = View {
     aliases: &["triage"],
     pane: Some("Summary"),
     doc: "One screen: what the process was, why it stopped, deadlocks, exceptions, what is missing",
-    help: "summary",
+    help: "summary\n\n✗ deadlock: worker-3 waits for g_stock (held by worker-7), worker-7 waits for g_orders (held by \
+           worker-3)\n! 19 threads wait for g_pool_mu, held by main, which reads fd 7\n\nConclusions marked `likely` rest \
+           on a guess; the evidence says which.",
     build,
     schema: || schemars::schema_for!(Summary),
 };
 
-/// What the process was.
+/// What happened, to what, and how well the dump tells it.
 #[derive(Serialize, JsonSchema)]
 pub struct Summary {
-    /// Executable and arguments; null when the dump does not record them.
-    pub args: Option<String>,
-    /// Threads in the dump.
-    pub threads: usize,
-    /// The fatal signal's name; null where none ended the process.
-    pub signal: Option<String>,
+    /// What the process was.
+    pub process: ProcessRow,
+    /// Conclusions, the most severe first, certain ones before likely ones.
+    pub findings: Vec<FindingRow>,
+    /// The heap in use; null while it was not looked at.
+    pub heap: Option<HeapRow>,
+    /// What was dumped, and how much of it.
+    pub dump: DumpRow,
+    #[serde(skip)]
+    drawn: Vec<Finding>,
+    #[serde(skip)]
+    rings: Vec<Ring>,
 }
 
-fn build(session: &Session, query: &Query, _job: &Job) -> Result<Box<dyn Answer>, Error> {
+/// The process.
+#[derive(Serialize, JsonSchema)]
+pub struct ProcessRow {
+    /// Its id; null when the dump does not record it.
+    pub pid: Option<u32>,
+    /// Name of its executable.
+    pub name: Option<String>,
+    /// Executable and arguments, as far as the dump records them.
+    pub args: Option<String>,
+    /// User that ran it.
+    pub uid: Option<u32>,
+    /// Processor: `x86-64`, `aarch64`.
+    pub arch: String,
+    /// The fatal signal's name; null where none ended the process.
+    pub signal: Option<String>,
+    /// Threads by what they do.
+    pub threads: ThreadCounts,
+}
+
+/// How many threads do what.
+#[derive(Default, Serialize, JsonSchema)]
+pub struct ThreadCounts {
+    /// All of them.
+    pub total: usize,
+    /// On a processor, or about to be.
+    pub running: usize,
+    /// Waiting for a lock, another thread, a file, a socket.
+    pub blocked: usize,
+    /// Waiting for time to pass.
+    pub sleeping: usize,
+    /// Of which the dump does not tell.
+    pub unknown: usize,
+}
+
+/// The heap.
+#[derive(Serialize, JsonSchema)]
+pub struct HeapRow {
+    /// Bytes in use.
+    pub bytes: u64,
+}
+
+/// The dump.
+#[derive(Serialize, JsonSchema)]
+pub struct DumpRow {
+    /// What it is: `ELF core from the Linux kernel`.
+    pub format: String,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Whether nothing that the dump announces is missing from it.
+    pub complete: bool,
+    /// Modules of the process.
+    pub modules: usize,
+    /// Modules whose file was not found, or is another build.
+    pub modules_without_file: usize,
+}
+
+/// A conclusion.
+#[derive(Serialize, JsonSchema)]
+pub struct FindingRow {
+    /// The rule that found it.
+    pub rule: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Whether it follows from recorded facts; else it is likely.
+    pub certain: bool,
+    /// One sentence with names.
+    pub title: String,
+    /// The thread that it is about.
+    pub tid: Option<Tid>,
+    /// The lock, or the address, that it is about.
+    pub address: Option<Addr>,
+    /// What it rests on.
+    pub evidence: Vec<EvidenceRow>,
+    /// What to do next.
+    pub next: Option<Next>,
+}
+
+/// A fact that a conclusion rests on.
+#[derive(Serialize, JsonSchema)]
+pub struct EvidenceRow {
+    /// The fact.
+    pub text: String,
+    /// The thread that it is about.
+    pub tid: Option<Tid>,
+    /// Frame of that thread.
+    pub frame: Option<usize>,
+    /// The lock, module or address that it is about.
+    pub address: Option<Addr>,
+}
+
+/// Problems that mean that a part of the dump is missing.
+const INCOMPLETE: [&str; 5] = ["truncated", "segment-damaged", "notes-damaged", "no-threads", "file-shrank"];
+
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["heap"])?;
     let capture = &session.target.capture;
+    let findings = session.verdict(job)?;
+    let threads = session.threads(job)?;
+    let locks = session.locks(job)?;
+    let problems = session.problems();
+    let modules: Vec<_> = session.target.modules.iter().filter(|module| module.mapped.role != Role::Vdso).collect();
     let data = Summary {
-        args: capture.process.args.clone().ok(),
-        threads: capture.threads.len(),
-        signal: capture.signal.as_ref().ok().and_then(Option::as_ref).map(|signal| signal.name()),
+        process: ProcessRow {
+            pid: capture.process.pid.as_ref().ok().copied(),
+            name: capture.process.name.clone().ok(),
+            args: capture.process.args.clone().ok(),
+            uid: capture.process.uid.as_ref().ok().copied(),
+            arch: capture.arch.to_string(),
+            signal: capture.signal.as_ref().ok().and_then(Option::as_ref).map(|signal| signal.name()),
+            threads: count(&threads.value),
+        },
+        findings: findings.iter().map(FindingRow::of).collect(),
+        heap: None,
+        dump: DumpRow {
+            format: capture.format.to_owned(),
+            bytes: capture.file_size,
+            complete: !problems.iter().any(|problem| INCOMPLETE.contains(&problem.code)),
+            modules: modules.len(),
+            modules_without_file: modules.iter().filter(|module| module.code.elf.is_none()).count(),
+        },
+        drawn: findings.to_vec(),
+        rings: locks.cycles.iter().filter_map(|cycle| Ring::of(cycle, &locks.locks, &threads.value)).collect(),
     };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
 }
 
-impl Draw for Summary {
-    fn draw(&self) -> Section {
-        let fields = vec![
-            ("Process".to_owned(), Row::new(vec![Cell::text_or_none(self.args.as_deref())])),
-            ("Threads".to_owned(), Row::new(vec![Cell::text(self.threads.to_string())])),
-            ("Signal".to_owned(), Row::new(vec![Cell::text_or_none(self.signal.as_deref())])),
-        ];
-        Section { bodies: vec![Body::Fields(fields)], ..Section::default() }
+fn count(threads: &[Thread]) -> ThreadCounts {
+    let in_state = |state| threads.iter().filter(|thread| thread.state == state).count();
+    ThreadCounts {
+        total: threads.len(),
+        running: in_state(ThreadState::Running),
+        blocked: in_state(ThreadState::Blocked),
+        sleeping: in_state(ThreadState::Sleeping),
+        unknown: in_state(ThreadState::Unknown),
+    }
+}
+
+impl FindingRow {
+    fn of(finding: &Finding) -> FindingRow {
+        let (tid, _, address) = subject(finding.about);
+        FindingRow {
+            rule: finding.rule,
+            severity: finding.severity,
+            certain: finding.certain,
+            title: finding.title.to_string(),
+            tid,
+            address,
+            evidence: finding
+                .evidence
+                .iter()
+                .map(|fact| {
+                    let (tid, frame, address) = subject(fact.about);
+                    EvidenceRow { text: fact.text.to_string(), tid, frame, address }
+                })
+                .collect(),
+            next: finding.next.clone(),
+        }
+    }
+}
+
+fn subject(about: Option<Subject>) -> (Option<Tid>, Option<usize>, Option<Addr>) {
+    match about {
+        Some(Subject::Thread(tid)) => (Some(tid), None, None),
+        Some(Subject::Frame(tid, frame)) => (Some(tid), Some(frame), None),
+        Some(Subject::Lock(address) | Subject::Module(address) | Subject::Memory(address)) => {
+            (None, None, Some(address))
+        }
+        Some(Subject::Capture | Subject::Exception(_)) | None => (None, None, None),
     }
 }

@@ -108,7 +108,7 @@ impl Table {
                 // sh_info of section header 0: offset 44 in an Elf64_Shdr. Source: gABI "Sections"; Linux fs/binfmt_elf.c.
                 let sections = usize::try_from(words.u64(40)?).ok().filter(|offset| *offset != 0);
                 let info = sections.and_then(|offset| words.u32(offset.checked_add(44)?));
-                info.filter(|count| *count >= u32::from(PN_XNUM)).map(u64::from)
+                info.filter(|count| *count > 0).map(u64::from)
             }
             count => Some(u64::from(count)),
         };

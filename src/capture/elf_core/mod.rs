@@ -54,7 +54,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
             bytes.len()
         )));
     }
-    let notes = notes::read(&bytes, &table.headers, table.end, &mut problems);
+    let notes = notes::read(&bytes, &table.headers, table.offset, &mut problems);
     job.advance(1)?;
     // From here on reads jump: to the first pages of modules, later to stacks.
     bytes.advise_random();

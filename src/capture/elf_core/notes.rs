@@ -16,6 +16,8 @@ pub(super) const NT_SIGINFO: u32 = 0x5349_4749;
 pub(super) const NT_FILE: u32 = 0x4649_4c45;
 pub(super) const NT_ARM_TLS: u32 = 0x401;
 
+/// Contents begin at pages; the largest in use are 64 KiB.
+const MAX_PADDING: usize = 64 << 10;
 /// Bytes of a note's three words.
 const HEADER: u64 = 12;
 /// Most notes that are read: ten a thread for [`super::threads::MAX_THREADS`].
@@ -38,48 +40,55 @@ pub(super) struct Note<'a> {
     pub(super) offset: u64,
 }
 
-/// All notes of the core. Damage is said in `problems`.
+/// All notes of the core. `table` is where its program headers start. Damage is said in `problems`.
 pub(super) fn read<'a>(
     bytes: &'a [u8],
     headers: &[ProgramHeader],
-    table_end: u64,
+    table: u64,
     problems: &mut Vec<Problem>,
 ) -> Vec<Note<'a>> {
     let mut notes = Vec::new();
-    for header in headers.iter().filter(|header| header.kind == PT_NOTE) {
-        let end = stated_end(bytes, header, headers, problems);
-        walk(bytes, header.offset, end, &mut notes, problems);
+    for segment in headers.iter().filter(|header| header.kind == PT_NOTE && header.file_size > 0) {
+        // Where no note begins the offset is wrong, and a search finds the first one.
+        if header(bytes, segment.offset).is_some() {
+            let end = stated_end(bytes, segment, headers, problems);
+            walk(bytes, segment.offset, end, &mut notes, problems);
+        }
     }
     if !notes.iter().any(|note| note.kind == NT_PRSTATUS)
-        && let Some(offset) = find(bytes, table_end)
+        && let Some(offset) = find(bytes, table)
     {
         let message =
             format!("no program header leads to the threads' notes; they were found by search at {offset:#x}");
         problems.push(Problem::new("notes-damaged", Subject::Capture, message));
         notes.clear();
-        walk(bytes, offset, offset, &mut notes, problems);
+        walk(bytes, offset, next_content(bytes, offset, headers), &mut notes, problems);
     }
     notes
 }
 
-/// One past the notes of a segment. A size that leaves the file ends at the next segment's content.
+/// One past the notes of a segment. A size that runs into the next segment's content, or out of the file, ends there.
 fn stated_end(bytes: &[u8], header: &ProgramHeader, headers: &[ProgramHeader], problems: &mut Vec<Problem>) -> u64 {
-    let file = bytes.len() as u64;
     let stated = header.file_end().unwrap_or(u64::MAX);
-    if stated <= file {
+    let next = next_content(bytes, header.offset, headers);
+    if stated <= next {
         return stated;
     }
-    let next =
-        headers.iter().filter(|other| other.kind == PT_LOAD && other.file_size > 0 && other.offset > header.offset);
-    let next = next.map(|other| other.offset).min().unwrap_or(file).min(file);
     let message = format!(
-        "notes: the segment at {:#x} claims {:#x} bytes and the file ends at {file:#x}; notes are read up to {next:#x}",
+        "notes: the segment at {:#x} claims {:#x} bytes; they are read up to {next:#x}, where the next content or the file's end is",
         header.offset, header.file_size
     );
     problems.push(
         Problem::new("notes-damaged", Subject::Capture, message).with_remedy("if the file is truncated, copy it again"),
     );
     next
+}
+
+/// Where the first content behind `offset` begins that some PT_LOAD states, or the file ends.
+fn next_content(bytes: &[u8], offset: u64, headers: &[ProgramHeader]) -> u64 {
+    let contents = headers.iter().filter(|header| header.kind == PT_LOAD && header.file_size > 0);
+    let file = bytes.len() as u64;
+    contents.map(|header| header.offset).filter(|start| *start > offset).min().unwrap_or(file).min(file)
 }
 
 /// Reads notes from `offset` to `end`, and on while sound ones follow: a size that is too small must not cost a thread.
@@ -92,8 +101,12 @@ fn walk<'a>(bytes: &'a [u8], offset: u64, end: u64, notes: &mut Vec<Note<'a>>, p
         }
         beyond |= at >= end;
         let step = one(bytes, at);
+        if step.is_none() && is_padding(bytes, at, end) {
+            break;
+        }
         // A note's end is believed where another one follows, or where the notes end.
-        let sound = step.is_some_and(|(_, next)| next >= end || header(bytes, next).is_some());
+        let sound =
+            step.is_some_and(|(_, next)| next >= end || header(bytes, next).is_some() || is_padding(bytes, next, end));
         if let (true, Some((note, next))) = (sound, step) {
             notes.push(note);
             at = next;
@@ -116,7 +129,7 @@ fn walk<'a>(bytes: &'a [u8], offset: u64, end: u64, notes: &mut Vec<Note<'a>>, p
             None => break,
         }
     }
-    if beyond && offset != end {
+    if beyond {
         let message = format!("notes: the program header ends them at {end:#x}, more were found behind, up to {at:#x}");
         problems.push(Problem::new("notes-damaged", Subject::Capture, message));
     }
@@ -124,6 +137,12 @@ fn walk<'a>(bytes: &'a [u8], offset: u64, end: u64, notes: &mut Vec<Note<'a>>, p
         let message = format!("notes: more than {MAX_NOTES}; the rest is left out");
         problems.push(Problem::new("limit", Subject::Capture, message));
     }
+}
+
+/// Whether only the zeros are left that writers put before the next page.
+fn is_padding(bytes: &[u8], at: u64, end: u64) -> bool {
+    let rest = clipped(bytes, at, end.saturating_sub(at));
+    rest.len() < MAX_PADDING && rest.iter().all(|byte| *byte == 0)
 }
 
 /// Name size, content size and type at `at`, if they can be those of a note whose content is in the file.

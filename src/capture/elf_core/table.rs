@@ -21,10 +21,10 @@ const PAGE: u64 = 4096;
 const REMEDY: &str =
     "the file was damaged or cut while it was written or copied; compare its checksum with the original's";
 
-/// The headers in file order, and one past the table's end in the file.
+/// The headers in file order, and where the table starts in the file.
 pub(super) struct ProgramHeaders {
     pub(super) headers: Vec<ProgramHeader>,
-    pub(super) end: u64,
+    pub(super) offset: u64,
 }
 
 /// Reads the table. What was mended is said in `problems`; an empty result means that nothing like a table is in the file.
@@ -45,7 +45,6 @@ pub(super) fn read(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> 
     while end_of(headers.len()) > contents && headers.last().is_some_and(|last| !plausible(last)) {
         headers.pop();
     }
-    let stated_count = headers.len();
     while (headers.len() as u64) < MAX_HEADERS
         && end_of(headers.len()).saturating_add(entry_size) <= first_content(&headers, offset)
     {
@@ -54,23 +53,23 @@ pub(super) fn read(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> 
             None => break,
         }
     }
-    let said = stated
-        .count
-        .map_or("65,535 or more (PN_XNUM) without the section header that counts them".to_owned(), |count| {
-            count.to_string()
-        });
-    if headers.len() > stated_count
-        || stated.count.is_some_and(|count| count > headers.len() as u64 && end_of(headers.len()) < bytes.len() as u64)
-    {
-        let message = format!("at 0x38: the ELF header announces {said} program headers, {} were found", headers.len());
-        problems.push(Problem::new("program-headers", Subject::Capture, message).with_remedy(REMEDY));
-    } else if stated.count.is_some_and(|count| count > headers.len() as u64) {
+    let found = headers.len() as u64;
+    let cut = stated.count.is_some_and(|count| count > found)
+        && end_of(headers.len()).saturating_add(entry_size) > bytes.len() as u64;
+    if cut {
         let message =
-            format!("truncated: the file ends inside the program headers, {} of {said} are there", headers.len());
+            format!("truncated: the file ends inside the program headers, {found} of {} are there", said(stated));
         problems.push(Problem::new("truncated", Subject::Capture, message).with_remedy(REMEDY));
+    } else if stated.count != Some(found) {
+        let message = format!("at 0x38: the ELF header announces {} program headers, {found} were found", said(stated));
+        problems.push(Problem::new("program-headers", Subject::Capture, message).with_remedy(REMEDY));
     }
-    let end = end_of(headers.len());
-    ProgramHeaders { headers, end }
+    ProgramHeaders { headers, offset }
+}
+
+/// The number of program headers as the file states it.
+fn said(stated: Table) -> String {
+    stated.count.map_or("too many to be counted there (PN_XNUM)".to_owned(), |count| count.to_string())
 }
 
 /// Where the table is and how far its entries are apart: as stated if that looks like a table, else as every writer does it, else
@@ -98,12 +97,13 @@ fn place(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> (u64, u64)
     found
 }
 
-/// How many plausible headers follow each other at a place, counted up to [`SAMPLE`]; 0 for a place that cannot be one.
+/// How many plausible headers the first [`SAMPLE`] entries of a place are; 0 for a place that cannot be one. One that is damaged among
+/// sound ones does not end the table.
 fn score(bytes: &[u8], offset: u64, entry_size: u64) -> u64 {
     if entry_size < PROGRAM_HEADER_SIZE {
         return 0;
     }
-    let sound = (0..SAMPLE).take_while(|index| {
+    let sound = (0..SAMPLE).filter(|index| {
         let at = index.checked_mul(entry_size).and_then(|skip| skip.checked_add(offset));
         let header = at.and_then(|at| ProgramHeader::parse(clipped(bytes, at, PROGRAM_HEADER_SIZE)));
         header.is_some_and(|header| plausible(&header))

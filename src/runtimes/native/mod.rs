@@ -8,6 +8,7 @@ pub mod exceptions;
 mod libc;
 mod locks;
 mod runtime_code;
+mod rust_names;
 mod start;
 mod syscalls;
 mod threads;

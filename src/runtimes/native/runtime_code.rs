@@ -173,7 +173,7 @@ const C_LIBRARY_PREFIXES: &[&str] =
 /// Whether a function of this full name belongs to the runtime. `in_executable`: the executable holds its C library itself,
 /// so that a plain `read` is not the program's own.
 pub(super) fn is_runtime_function(name: &str, in_executable: bool) -> bool {
-    let path = super::start::path(name);
+    let path = crate::model::frame::path(name);
     if path.contains("::") {
         return RUNTIME_SCOPES.iter().any(|scope| path.starts_with(scope));
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::model::frame::path;
 use crate::model::{End, Tid};
 
 use super::locks::Ground;
@@ -37,49 +38,4 @@ fn recorded(ground: &Ground<'_>, index: usize) -> Option<Arc<str>> {
     let member = ground.libc.start_routine?.of(*thread.thread_pointer.as_ref().ok()?).ok()?;
     let routine = ground.scene.target.memory.ptr(member).ok()?;
     ground.scene.target.name(routine)?.parts.last()?.function.clone()
-}
-
-/// A function's own name with its scope: without return type, parameters and qualifiers.
-pub(super) fn path(name: &str) -> &str {
-    let mut depth = 0usize;
-    let mut begin = 0;
-    for (at, letter) in name.char_indices() {
-        match letter {
-            // `operator()`, `operator<` and their kind end the path anyway.
-            '(' | '<' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
-                return name.get(begin..).unwrap_or(name);
-            }
-            // Parameters: the first parenthesis outside all brackets, unless it is `(anonymous namespace)`.
-            '(' if depth == 0 && !name.get(at..).is_some_and(|rest| rest.starts_with("(anonymous")) => {
-                return name.get(begin..at).filter(|path| !path.is_empty()).unwrap_or(name);
-            }
-            '(' | '<' | '[' | '{' => depth = depth.saturating_add(1),
-            // `fn() -> u64` has an arrow, not a bracket.
-            '>' if name.get(..at).is_some_and(|head| head.ends_with('-')) => {}
-            ')' | '>' | ']' | '}' => depth = depth.saturating_sub(1),
-            ' ' if depth == 0 => begin = at.saturating_add(1),
-            _ => {}
-        }
-    }
-    name.get(begin..).unwrap_or(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::path;
-
-    #[test]
-    fn a_path_has_neither_return_type_nor_parameters() {
-        assert_eq!(path("pool::run(int, char const*)"), "pool::run");
-        assert_eq!(path("void hold_mutex<1>(Lock<(Kind)2>&, int)"), "hold_mutex<1>");
-        assert_eq!(path("shop::Pool<shop::Order>::take()"), "shop::Pool<shop::Order>::take");
-        assert_eq!(path("(anonymous namespace)::worker(void*)"), "(anonymous namespace)::worker");
-        assert_eq!(
-            path("main::{lambda(int)#1}::operator()(int) const"),
-            "main::{lambda(int)#1}::operator()(int) const"
-        );
-        assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
-        assert_eq!(path("app::spawn::<fn(&str) -> u64>::{closure#1}"), "app::spawn::<fn(&str) -> u64>::{closure#1}");
-        assert_eq!(path("worker"), "worker");
-    }
 }

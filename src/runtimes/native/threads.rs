@@ -8,6 +8,7 @@ use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
 
 use super::locks::Ground;
+use super::rust_names;
 use super::start;
 use super::waits::Activity;
 
@@ -57,7 +58,10 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
     Thread {
         index,
         tid: thread.tid,
-        name: thread.name.clone(),
+        name: thread
+            .name
+            .clone()
+            .or_else(|| rust_names::name(ground.scene.target.arch(), thread, &ground.scene.target.memory)),
         runtime_id: None,
         state,
         crashed: thread.crashed,

@@ -162,7 +162,10 @@ fn by_registers(decoded: &Decoded, memory: &Memory) -> Seen {
     if let Some(Special::Goto(to)) = decoded.special
         && !is_executable(memory, to)
     {
-        return Seen { access: Ok(AccessKind::Execute), bytes: None, address: Ok(to), operand: None };
+        // The operand that held the address, where it was in memory: a function pointer, or the return address.
+        let slot = decoded.accesses.iter().find(|access| access.kind == AccessKind::Read);
+        let operand = slot.map(|slot| slot.operand.clone());
+        return Seen { access: Ok(AccessKind::Execute), bytes: None, address: Ok(to), operand };
     }
     let bad: [fn(&Memory, &Access, Addr) -> bool; 3] = [
         |_, _, address| !place::is_canonical(address),

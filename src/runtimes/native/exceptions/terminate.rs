@@ -41,7 +41,7 @@ pub(super) fn reason(frames: &[NamedFrame]) -> Option<Termination> {
         Some(at) => Some(caller(names.get(at.saturating_add(1)..)?).unwrap_or(Termination::Called)),
         // From a personality routine the library calls its own, unexported __terminate.
         None => {
-            let abort = names.iter().position(|name| name == "abort")?;
+            let abort = names.iter().position(|name| matches!(name.as_str(), "abort" | "__GI_abort"))?;
             let above = names.get(abort.saturating_add(1)..)?;
             above.iter().take(2).all(|name| name.is_empty()).then(|| caller(above)).flatten()
         }

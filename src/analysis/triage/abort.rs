@@ -1,0 +1,59 @@
+//! `abort`, with the text that the C library left, and what that text means.
+
+use crate::model::{ExceptionKind, Subject};
+
+use super::Rule;
+use super::case::Case;
+use super::finding::{Finding, Next, Sentence, Severity};
+
+pub(super) const RULE: Rule = Rule { name: "abort", apply };
+
+/// What a text means: how it begins, or a part of it.
+// Source: glibc 2.36 malloc/malloc.c (malloc_printerr), debug/stack_chk_fail.c, debug/fortify_fail.c.
+const MEANINGS: [(&str, &str); 9] = [
+    ("*** stack smashing detected", "a local array of the function that returned was overrun"),
+    ("*** buffer overflow detected", "a checked copy would have overrun its destination"),
+    ("double free", "the same memory was freed twice"),
+    ("free(): invalid", "what was freed is no pointer that malloc returned, or its header was overwritten"),
+    ("munmap_chunk(): invalid", "what was freed is no pointer that malloc returned, or its header was overwritten"),
+    ("corrupted", "the heap was smashed earlier: someone wrote past the end of an object"),
+    ("realloc(): invalid", "what was resized is no pointer that malloc returned, or its header was overwritten"),
+    ("malloc()", "the heap was smashed earlier: someone wrote past the end of an object or into freed memory"),
+    ("free()", "the heap was smashed earlier: someone wrote past the end of an object or into freed memory"),
+];
+
+fn apply(case: &Case<'_>) -> Vec<Finding> {
+    conclude(case).into_iter().collect()
+}
+
+fn conclude(case: &Case<'_>) -> Option<Finding> {
+    let exception = case.fatal().filter(|exception| exception.kind == ExceptionKind::Abort)?;
+    let tid = exception.tid?;
+    let mut evidence = vec![case.chain(tid)];
+    let mut next = Next::new("stack", "who called abort");
+    let title = match &exception.message {
+        Ok(Some(text)) => {
+            if let Some((_, meaning)) = MEANINGS.iter().find(|(start, _)| text.contains(start)) {
+                evidence.insert(0, Sentence::of("that means: ").text(*meaning).about(None));
+                let shows =
+                    "where it was noticed; run the program under AddressSanitizer or valgrind to see who did it";
+                next = Next::new("stack", shows);
+            }
+            Sentence::of("abort: ").text(text.as_str())
+        }
+        Ok(None) => Sentence::of("abort called"),
+        Err(gap) => {
+            evidence.push(Sentence::of("whether a text was left is not known: ").text(gap.to_string()).about(None));
+            Sentence::of("abort called")
+        }
+    };
+    Some(Finding {
+        rule: RULE.name,
+        severity: Severity::Critical,
+        certain: true,
+        title: title.then(case.behind(", in ", tid)),
+        about: Some(Subject::Thread(tid)),
+        evidence,
+        next: Some(next),
+    })
+}

@@ -1,0 +1,83 @@
+//! Threads that wait for each other in a ring.
+
+use crate::analysis::deadlock::{Cycle, Step};
+use crate::model::{Lock, Subject, Tid};
+
+use super::Rule;
+use super::case::Case;
+use super::finding::{Fact, Finding, Next, Part, Sentence, Severity};
+
+pub(super) const RULE: Rule = Rule { name: "deadlock", apply };
+
+/// Threads of a ring that the title and the evidence name.
+const NAMED: usize = 6;
+
+fn apply(case: &Case<'_>) -> Vec<Finding> {
+    case.cycles.iter().filter(|cycle| cycle.cycle.len() > 1).map(|cycle| conclude(case, cycle)).collect()
+}
+
+fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
+    let mut title = Sentence::of("deadlock: ");
+    let mut evidence: Vec<Fact> = Vec::new();
+    for (index, step) in cycle.cycle.iter().enumerate() {
+        if index == NAMED {
+            let more = cycle.cycle.len().saturating_sub(NAMED);
+            title = title.text(format!(", and {more} more threads in the ring"));
+            break;
+        }
+        let holder = holder(cycle, index);
+        title = if index == 0 { title } else { title.text(", ") }
+            .part(case.call(step.tid))
+            .text(" waits for ")
+            .part(case.lock(step.waits_for))
+            .text(" (held by ")
+            .part(case.call(holder))
+            .text(")");
+        evidence.push(case.chain(step.tid));
+        evidence.extend(owner_fact(case, step, holder));
+    }
+    evidence.extend(victims(case, &cycle.victims));
+    Finding {
+        rule: RULE.name,
+        severity: Severity::Critical,
+        certain: cycle.certain,
+        title,
+        about: cycle.cycle.first().map(|step| Subject::Lock(step.waits_for)),
+        evidence,
+        next: Some(Next::new("locks", "the locks of the ring, and where each thread waits")),
+    }
+}
+
+/// The thread that holds what the step at `index` waits for: the next one in the ring.
+fn holder(cycle: &Cycle, index: usize) -> Tid {
+    let next = index.saturating_add(1).checked_rem(cycle.cycle.len()).unwrap_or(0);
+    cycle.cycle.get(next).map_or(Tid(0), |step| step.tid)
+}
+
+/// How the owner is known, where it is not recorded by the lock.
+fn owner_fact(case: &Case<'_>, step: &Step, holder: Tid) -> Option<Fact> {
+    let lock: &Lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
+    if lock.is_certain() {
+        return None;
+    }
+    let words = Sentence::of("that ").part(case.call(holder)).text(" holds ").part(case.lock(step.waits_for));
+    Some(words.text(" is inferred: the lock records no owner").about(Subject::Lock(step.waits_for)))
+}
+
+/// `3 more threads wait behind it: a, b, c`.
+pub(super) fn victims(case: &Case<'_>, victims: &[Tid]) -> Option<Fact> {
+    let first = *victims.first()?;
+    let more = if victims.len() == 1 {
+        "1 more thread waits".to_owned()
+    } else {
+        format!("{} more threads wait", victims.len())
+    };
+    let mut sentence = Sentence::of(more).text(" behind it: ");
+    for (index, tid) in victims.iter().take(NAMED).enumerate() {
+        sentence = if index == 0 { sentence } else { sentence.text(", ") }.part(case.call(*tid));
+    }
+    if victims.len() > NAMED {
+        sentence = sentence.part(Part::Text(" …".into()));
+    }
+    Some(sentence.about(Subject::Thread(first)))
+}

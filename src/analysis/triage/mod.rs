@@ -1,0 +1,75 @@
+//! Triage: rules that turn the model into conclusions, each with its evidence and what to do next.
+//!
+//! Input: a [`Case`], all that is known about the process. Output: findings, the most severe first, certain ones before
+//! likely ones of the same severity. A rule is a file here and a line in [`RULES`]; it sees the case only, so it is
+//! tested without a dump.
+
+pub mod finding;
+
+mod abort;
+mod assertion;
+mod case;
+mod crash;
+mod data_execution;
+mod deadlock;
+mod explosion;
+mod fatal_signal;
+mod freed_memory;
+mod idle;
+mod killed;
+mod null_access;
+mod one_holder;
+mod panic;
+mod self_deadlock;
+mod smashed_heap;
+mod spinning;
+mod stack_overflow;
+mod terminate;
+mod uncaught;
+mod weakened;
+mod wild_jump;
+
+pub use self::case::Case;
+pub use self::finding::{Fact, Finding, Next, Part, Sentence, Severity};
+
+/// A rule: what it concludes from a case. Several findings where it holds several times, none where it does not hold.
+pub struct Rule {
+    /// Its name: the word in `rule` of the JSON.
+    pub name: &'static str,
+    /// Concludes.
+    pub apply: fn(&Case<'_>) -> Vec<Finding>,
+}
+
+/// Every rule. Among equal findings the order here decides.
+pub static RULES: &[Rule] = &[
+    deadlock::RULE,
+    self_deadlock::RULE,
+    null_access::RULE,
+    stack_overflow::RULE,
+    freed_memory::RULE,
+    smashed_heap::RULE,
+    wild_jump::RULE,
+    data_execution::RULE,
+    fatal_signal::RULE,
+    uncaught::RULE,
+    terminate::RULE,
+    assertion::RULE,
+    panic::RULE,
+    abort::RULE,
+    one_holder::RULE,
+    spinning::RULE,
+    explosion::RULE,
+    killed::RULE,
+    weakened::RULE,
+    idle::RULE,
+];
+
+/// Applies every rule.
+pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.apply)(case)).collect();
+    findings.sort_by_key(|finding| (finding.severity, !finding.certain));
+    findings
+}
+
+#[cfg(test)]
+mod tests;

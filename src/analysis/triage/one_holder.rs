@@ -1,0 +1,82 @@
+//! Many threads wait for one, which waits for no thread: what does that one do?
+
+use crate::analysis::deadlock::Holder;
+use crate::model::{Lock, LockKind, Owner, Subject};
+
+use super::Rule;
+use super::case::Case;
+use super::finding::{Finding, Next, Sentence, Severity};
+
+pub(super) const RULE: Rule = Rule { name: "one-holder", apply };
+
+/// Fewest waiters that are a finding.
+const MANY: usize = 2;
+/// Locks that the title names.
+const NAMED: usize = 2;
+
+fn apply(case: &Case<'_>) -> Vec<Finding> {
+    let held = case.holders.iter().filter(|holder| holder.waiters.len() >= MANY).map(|holder| conclude(case, holder));
+    let unknown = case.locks.iter().filter(|lock| lock.waiters.len() >= MANY && owner_is_unknown(lock));
+    held.chain(unknown.map(|lock| of_unknown(case, lock))).collect()
+}
+
+fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
+    let mut title = Sentence::of(format!("{} threads wait for ", holder.waiters.len()));
+    for (index, lock) in holder.locks.iter().take(NAMED).enumerate() {
+        title = if index == 0 { title } else { title.text(" and ") }.part(case.lock(*lock));
+    }
+    let more = holder.locks.len().saturating_sub(NAMED);
+    if more > 0 {
+        title = title.text(format!(" and {more} more locks"));
+    }
+    let title = title.text(", held by ").part(case.call(holder.tid)).text(", which ").then(case.doing(holder.tid));
+    let mut evidence = vec![case.chain(holder.tid)];
+    evidence.extend(holder.waiters.first().map(|waiter| case.chain(*waiter)));
+    if !holder.certain {
+        evidence.push(Sentence::of("an owner on the way is inferred: the lock records none").about(None));
+    }
+    Finding {
+        rule: RULE.name,
+        severity: Severity::Warning,
+        certain: holder.certain,
+        title,
+        about: Some(Subject::Thread(holder.tid)),
+        evidence,
+        next: Some(Next::new(format!("stack -t {}", holder.tid), "why the holder does not go on")),
+    }
+}
+
+/// Whether somebody should hold it, and it cannot be told who.
+fn owner_is_unknown(lock: &Lock) -> bool {
+    let owned = !matches!(
+        lock.kind,
+        LockKind::Condvar
+            | LockKind::RustCondvar
+            | LockKind::ParkingLotCondvar
+            | LockKind::Semaphore
+            | LockKind::Barrier
+            | LockKind::RustPark
+            | LockKind::Join
+            | LockKind::Futex
+    );
+    owned && matches!(lock.owner, Owner::Unknown(_))
+}
+
+fn of_unknown(case: &Case<'_>, lock: &Lock) -> Finding {
+    let title = Sentence::of(format!("{} threads wait for ", lock.waiters.len()))
+        .part(case.lock(lock.address))
+        .text("; who holds it cannot be told");
+    let mut evidence: Vec<_> = lock.waiters.first().map(|waiter| case.chain(*waiter)).into_iter().collect();
+    if let Owner::Unknown(gap) = &lock.owner {
+        evidence.push(Sentence::of("the owner is unknown: ").text(gap.to_string()).about(Subject::Lock(lock.address)));
+    }
+    Finding {
+        rule: RULE.name,
+        severity: Severity::Warning,
+        certain: true,
+        title,
+        about: Some(Subject::Lock(lock.address)),
+        evidence,
+        next: Some(Next::new("parallelstacks", "who is inside code that takes this lock")),
+    }
+}

@@ -1,0 +1,41 @@
+//! A Rust panic that ended the process.
+
+use std::sync::Arc;
+
+use crate::model::{Detail, Subject};
+
+use super::Rule;
+use super::case::Case;
+use super::finding::{Finding, Next, Part, Sentence, Severity};
+
+pub(super) const RULE: Rule = Rule { name: "panic", apply };
+
+fn apply(case: &Case<'_>) -> Vec<Finding> {
+    conclude(case).into_iter().collect()
+}
+
+fn conclude(case: &Case<'_>) -> Option<Finding> {
+    let exception = case.fatal()?;
+    let Detail::Panic { place } = &exception.detail else { return None };
+    let tid = exception.tid?;
+    let mut title = Sentence::of("panic");
+    if let Ok(place) = place {
+        let file: Arc<str> = place.file.as_str().into();
+        title = title.text(" at ").part(Part::Source(file, Some(place.line)));
+    }
+    let mut evidence = vec![case.chain(tid)];
+    match &exception.message {
+        Ok(Some(message)) => title = title.text(": ").text(message.as_str()),
+        Ok(None) => {}
+        Err(gap) => evidence.push(Sentence::of("the message is not known: ").text(gap.to_string()).about(None)),
+    }
+    Some(Finding {
+        rule: RULE.name,
+        severity: Severity::Critical,
+        certain: true,
+        title: title.then(case.behind(", in ", tid)),
+        about: Some(Subject::Thread(tid)),
+        evidence,
+        next: Some(Next::new("stack", "the stack of the panic")),
+    })
+}

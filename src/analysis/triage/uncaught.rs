@@ -1,0 +1,60 @@
+//! A C++ exception that nobody caught, or that was not allowed to leave.
+
+use crate::model::{Detail, Exception, ExceptionKind, Subject, Termination};
+
+use super::Rule;
+use super::case::Case;
+use super::finding::{Finding, Next, Sentence, Severity};
+
+pub(super) const RULE: Rule = Rule { name: "uncaught-exception", apply };
+
+/// Nested exceptions that are told.
+const NESTED: usize = 8;
+const STRING: &str = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+
+fn apply(case: &Case<'_>) -> Vec<Finding> {
+    conclude(case).into_iter().collect()
+}
+
+fn conclude(case: &Case<'_>) -> Option<Finding> {
+    let exception = case.fatal().filter(|exception| exception.kind == ExceptionKind::Cxx)?;
+    let tid = exception.tid?;
+    let noexcept = matches!(exception.detail, Detail::Cxx { ended: Some(Termination::Noexcept), .. });
+    let title = Sentence::of(if noexcept { "exception out of a noexcept function: " } else { "uncaught " });
+    let title = title.text(told(exception));
+    let mut evidence = vec![case.chain(tid)];
+    if let Some(reason) = exception.message.as_ref().err() {
+        evidence.push(Sentence::of("the message is not known: ").text(reason.to_string()).about(None));
+    }
+    let mut inner = exception.inner.as_deref();
+    for _ in 0..NESTED {
+        let Some(nested) = inner else { break };
+        evidence.push(Sentence::of("caused by ").text(told(nested)).about(nested.address.map(Subject::Memory)));
+        inner = nested.inner.as_deref();
+    }
+    Some(Finding {
+        rule: RULE.name,
+        severity: Severity::Critical,
+        certain: true,
+        title: title.then(case.behind(", thrown in ", tid)),
+        about: Some(Subject::Thread(tid)),
+        evidence,
+        next: Some(Next::new("printexception -lines", "the exception and where it was thrown")),
+    })
+}
+
+/// `std::runtime_error: bad request`.
+fn told(exception: &Exception) -> String {
+    let name = exception.type_name.as_deref().map_or_else(|_| "exception of unknown type".to_owned(), plain);
+    match &exception.message {
+        Ok(Some(message)) if *message != name => format!("{name}: {message}"),
+        _ => name,
+    }
+}
+
+/// A type's name as people write it: strings are `std::string`, and what nests another exception is what it is besides.
+fn plain(name: &str) -> String {
+    let plain = name.replace(STRING, "std::string").replace("std::__cxx11::", "std::");
+    let nesting = plain.strip_prefix("std::_Nested_exception<").and_then(|inner| inner.strip_suffix('>'));
+    nesting.map_or_else(|| plain.clone(), |inner| inner.trim_end().to_owned())
+}

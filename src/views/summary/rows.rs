@@ -1,0 +1,159 @@
+//! The summary as lines: findings with their evidence, then the process, the heap, the dump.
+
+use crate::analysis::triage::{Fact, Finding, Part, Sentence, Severity};
+use crate::model::Subject;
+use crate::model::frame::path;
+use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
+use crate::views::Draw;
+
+use super::{Summary, ThreadCounts};
+
+/// Facts shown of the first finding, and of each later one that is critical.
+const FACTS: usize = 6;
+/// Notes shown.
+const NOTES: usize = 4;
+
+impl Draw for Summary {
+    fn draw(&self) -> Section {
+        let mut bodies = Vec::new();
+        let mut lines = Vec::new();
+        if self.drawn.is_empty() {
+            lines.push(Row::text("No rule found anything wrong. The threads and their stacks may still tell."));
+        }
+        let mut notes = 0usize;
+        let mut hidden = 0usize;
+        for finding in &self.drawn {
+            if finding.severity == Severity::Note {
+                notes = notes.saturating_add(1);
+                if notes > NOTES {
+                    hidden = hidden.saturating_add(1);
+                    continue;
+                }
+            }
+            lines.push(title(finding));
+            if finding.severity != Severity::Note {
+                lines.extend(self.rings.iter().filter(|ring| ring.is_of(finding.about)).flat_map(|ring| ring.rows()));
+                lines.extend(finding.evidence.iter().take(FACTS).map(fact));
+            }
+            lines.extend(next(finding));
+        }
+        if hidden > 0 {
+            lines.push(Row::text(format!("  … and {hidden} more notes")));
+        }
+        lines.push(Row::text(""));
+        bodies.push(Body::Lines(lines));
+        bodies.push(Body::Fields(self.fields()));
+        Section { bodies, ..Section::default() }
+    }
+}
+
+impl Summary {
+    fn fields(&self) -> Vec<(String, Row)> {
+        let process = &self.process;
+        let mut what = vec![match (&process.args, &process.name) {
+            (Some(args), _) => Cell::text(args.as_str()).tone(Tone::Strong),
+            (None, Some(name)) => Cell::text(name.as_str()).tone(Tone::Strong),
+            (None, None) => Cell::unknown("the dump does not record its command line"),
+        }];
+        what.extend(process.pid.map(|pid| Cell::text(format!("pid {pid}"))));
+        what.push(Cell::text(process.arch.as_str()).tone(Tone::Dim));
+        let mut ended = vec![match &process.signal {
+            Some(signal) => Cell::text(signal.as_str()),
+            None => Cell::text("none: dumped while it ran").tone(Tone::Dim),
+        }];
+        ended.retain(|cell| cell.value != Value::None);
+        let dump = &self.dump;
+        let mut quality = vec![Cell::text(dump.format.as_str())];
+        quality.push(match dump.complete {
+            true => Cell::text(", complete"),
+            false => Cell::text(", incomplete").tone(Tone::Guess),
+        });
+        quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text("bytes;")]);
+        quality.push(match dump.modules_without_file {
+            0 => Cell::text(format!("the files of all {} modules are at hand", dump.modules)),
+            lost => Cell::text(format!("{lost} of {} modules lack a file", dump.modules)).tone(Tone::Guess),
+        });
+        let heap = match &self.heap {
+            Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("bytes in use")],
+            None => vec![Cell::text("not looked at").tone(Tone::Dim)],
+        };
+        vec![
+            ("Process".to_owned(), Row::new(what)),
+            ("Signal".to_owned(), Row::new(ended)),
+            ("Threads".to_owned(), threads(&process.threads)),
+            ("Heap".to_owned(), Row::new(heap)),
+            ("Dump".to_owned(), Row::about(Subject::Capture, quality)),
+        ]
+    }
+}
+
+fn threads(counts: &ThreadCounts) -> Row {
+    let states = [
+        (counts.running, "running"),
+        (counts.blocked, "blocked"),
+        (counts.sleeping, "sleeping"),
+        (counts.unknown, "unknown"),
+    ];
+    let told: Vec<String> =
+        states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
+    Row::new(vec![Cell::new(Value::Count(counts.total as u64)), Cell::text(format!(": {}", told.join(", ")))])
+}
+
+/// `✗ SIGSEGV reading 0x10 in parse_header, called from main`.
+fn title(finding: &Finding) -> Row {
+    let (mark, tone) = match finding.severity {
+        Severity::Critical => ("✗", Tone::Bad),
+        Severity::Warning => ("!", Tone::Guess),
+        Severity::Note => ("·", Tone::Dim),
+    };
+    let mut row = vec![Cell::text(mark).tone(tone)];
+    if !finding.certain {
+        row.push(Cell::text("likely:").tone(Tone::Guess));
+    }
+    let plain = if finding.severity == Severity::Note { Tone::Plain } else { Tone::Strong };
+    row.extend(cells(&finding.title, plain));
+    Row { cells: row, subject: finding.about }
+}
+
+fn fact(fact: &Fact) -> Row {
+    let mut row = vec![Cell::text("   ")];
+    row.extend(cells(&fact.text, Tone::Plain));
+    Row { cells: row, subject: fact.about }
+}
+
+fn next(finding: &Finding) -> Option<Row> {
+    let next = finding.next.as_ref()?;
+    let mut row = vec![Cell::text("    →").tone(Tone::Dim)];
+    if let Some(command) = &next.command {
+        row.push(Cell::text(format!("{command}:")).tone(Tone::Link));
+    }
+    row.push(Cell::text(next.shows.as_str()).tone(Tone::Dim));
+    Some(Row { cells: row, subject: finding.about })
+}
+
+/// A sentence's parts as cells. Printers put a space between cells, so the parts' own outer spaces go, and a closing
+/// bracket moves to the cell before it.
+fn cells(sentence: &Sentence, plain: Tone) -> Vec<Cell> {
+    let mut cells: Vec<Cell> = Vec::new();
+    for part in &sentence.0 {
+        match part {
+            Part::Text(text) => {
+                let mut rest = text.trim();
+                if let (Some(after), Some(last)) = (rest.strip_prefix(')'), cells.last_mut()) {
+                    if let Value::Text(before) = &last.value {
+                        last.value = Value::Text(format!("{before})").into());
+                    }
+                    rest = after.trim_start();
+                }
+                if !rest.is_empty() {
+                    cells.push(Cell::text(rest).tone(plain));
+                }
+            }
+            Part::Thread(_, name) | Part::Lock(_, name) => cells.push(Cell::text(&**name).tone(Tone::Link)),
+            Part::Function(name) => cells.push(Cell::new(Value::Function(path(name).into())).tone(plain)),
+            Part::Address(address) => cells.push(Cell::new(Value::Addr(*address)).tone(plain)),
+            Part::Source(file, line) => cells.push(Cell::new(Value::Source(file.clone(), *line)).tone(Tone::Dim)),
+        }
+    }
+    cells
+}
