@@ -62,18 +62,29 @@ impl Seen {
             if let Some(readers) = expected["readers"].as_u64() {
                 assert_eq!(lock["readers"].as_u64(), Some(readers), "{name}: {lock}");
             }
-            let symbol = match &expected["symbol"] {
-                Value::String(symbol) => Some(symbol.as_str()),
-                Value::Null if expected.get("symbol").is_none() => Some(name),
-                _ => None,
-            };
-            if let Some(symbol) = symbol {
-                let shown = lock["name"].as_str().unwrap_or_default();
-                assert!(
-                    shown.rsplit("::").next().is_some_and(|last| last.starts_with(symbol)),
-                    "{name} is called {shown}"
-                );
-            }
+            self.check_name(name, lock, expected);
+        }
+    }
+
+    /// By its variable, by the path of its member in one, or by the class of the object that holds it.
+    fn check_name(&self, name: &str, lock: &Value, expected: &Value) {
+        let shown = lock["name"].as_str().unwrap_or_default();
+        let symbol = match &expected["symbol"] {
+            Value::String(symbol) => Some(symbol.as_str()),
+            Value::Null if expected.get("symbol").is_none() => Some(name),
+            _ => None,
+        };
+        if let (Some(symbol), Some(field)) = (symbol, expected["field"].as_str()) {
+            assert_eq!(shown, format!("{symbol}.{field}"));
+        } else if let Some(symbol) = symbol {
+            let last = shown.rsplit("::").next();
+            assert!(last.is_some_and(|last| last.starts_with(symbol)), "{name} is called {shown}");
+        }
+        if let Some(class) = expected["in_object"].as_str() {
+            assert!(shown.contains(&format!(" in {class} at 0x")), "{name} is called {shown}");
+        }
+        if name.ends_with(']') {
+            assert_eq!(shown, name);
         }
     }
 

@@ -13,6 +13,7 @@ mod start;
 mod syscalls;
 mod threads;
 mod tids;
+mod variables;
 mod waits;
 
 use crate::error::Error;

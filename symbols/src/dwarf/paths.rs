@@ -42,10 +42,12 @@ pub(super) fn part_of_type(ty: Place<'_, '_>, offset: u64, mut path: String) -> 
         let name = plain(&type_name(Some(place))?);
         let wrapper = WRAPPERS.iter().any(|wrapper| name.starts_with(wrapper));
         inside_wrapper = wrapper || (inside_wrapper && name.starts_with("std::_"));
-        if is_library_type(&name) && !inside_wrapper {
+        let whole = unaliased(place)?;
+        // The name of an array begins with its elements' name, but its elements are the program's to tell apart.
+        let is_array = whole.entry()?.tag() == gimli::DW_TAG_array_type;
+        if is_library_type(&name) && !inside_wrapper && !is_array {
             break;
         }
-        let whole = unaliased(place)?;
         let Some((step, next)) = step(whole, offset, inside_wrapper)? else { break };
         path.push_str(&step.text);
         offset = step.rest;

@@ -15,6 +15,7 @@ mod libc_internal;
 mod musl;
 mod musl_condvar;
 mod names;
+mod objects;
 mod once;
 mod owners;
 mod parking_lot;
@@ -22,7 +23,7 @@ mod rust;
 mod semaphore;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -45,6 +46,7 @@ pub(super) struct Ground<'a> {
     pub(super) tids: &'a Tids,
     /// Parallel to the scene's threads.
     pub(super) situations: Vec<Situation>,
+    names: Mutex<FxHashMap<Addr, Known<Option<String>>>>,
 }
 
 /// What one thread was doing.
@@ -147,7 +149,7 @@ impl<'a> Ground<'a> {
                 Ok(Situation { activity, calls })
             })
             .collect::<Result<Vec<Situation>, Error>>()?;
-        Ok(Ground { scene, libc, tids, situations })
+        Ok(Ground { scene, libc, tids, situations, names: Mutex::default() })
     }
 
     fn memory(&self) -> &'a Memory {
@@ -179,9 +181,18 @@ impl<'a> Ground<'a> {
         near.filter(|(bytes, _)| *bytes < MAX_STATIC_TLS).min().map(|(_, tid)| tid)
     }
 
-    /// What a lock is called; `Ok(None)` when nothing names it.
+    /// What a lock is called; `Ok(None)` when nothing names it. Memoised; the first answer for an object asks the variables of
+    /// the threads that wait for it.
     pub(super) fn name(&self, kind: LockKind, address: Addr) -> Known<Option<String>> {
-        names::name(self, kind, address)
+        if let Some(known) = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
+            return known.clone();
+        }
+        let users: Vec<usize> = (0..self.situations.len())
+            .filter(|index| self.wait(*index).is_some_and(|seen| seen.address == address))
+            .collect();
+        let name = names::name(self, kind, address, &users);
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(address, name.clone());
+        name
     }
 
     /// The thread that an owner field names, with the evidence for it. `id` is not zero.

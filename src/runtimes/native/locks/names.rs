@@ -1,30 +1,26 @@
 //! What a lock is called: the variable that holds it, the object on the heap, the stack that it lies on.
 
 use crate::model::{Addr, Gap, Known, LockKind};
+use crate::target::Module;
 
-use super::Ground;
+use super::{Ground, objects};
 
 /// Objects larger than this are not searched for the type that starts them.
 const MAX_OBJECT: u64 = 0x400;
+/// Threads whose variables are asked for one lock's object.
+const MAX_ASKED: usize = 4;
 
-/// The name of the lock at `address`; `Ok(None)` when nothing names it, `Err` when its module's symbols are missing.
-pub(super) fn name(ground: &Ground<'_>, kind: LockKind, address: Addr) -> Known<Option<String>> {
+/// The name of the lock at `address`, which the threads at `users` wait for or hold; `Ok(None)` when nothing names it, `Err`
+/// when its module's symbols are missing.
+pub(super) fn name(ground: &Ground<'_>, kind: LockKind, address: Addr, users: &[usize]) -> Known<Option<String>> {
     if kind == LockKind::Join {
         return Ok(joined(ground, address));
     }
-    let target = ground.scene.target;
-    if let Some((_, symbol, offset)) = target.object(address) {
-        let name = symbols::demangle(&symbol.name);
-        return Ok(Some(if offset == 0 { name.into_owned() } else { format!("{name}+{offset:#x}") }));
+    if let Some(module) = ground.scene.target.module_at(address) {
+        return global(ground, module, kind, address).map(Some);
     }
-    if let Some(module) = target.module_at(address) {
-        let name = module.file_name().unwrap_or("module");
-        return match module.svma(address) {
-            Some(svma) if module.elf().is_some() => Ok(Some(format!("{name}+{:#x}", svma.0))),
-            _ => Err(Gap::NoSymbols(format!("{name} is not at hand"))),
-        };
-    }
-    Ok(on_a_stack(ground, address).or_else(|| in_an_object(ground, address)))
+    let by_frames = users.iter().take(MAX_ASKED).find_map(|index| objects::named_by(ground, *index, address));
+    Ok(by_frames.or_else(|| in_an_object(ground, address)).or_else(|| on_a_stack(ground, address)))
 }
 
 fn joined(ground: &Ground<'_>, pthread: Addr) -> Option<String> {
@@ -34,6 +30,49 @@ fn joined(ground: &Ground<'_>, pthread: Addr) -> Option<String> {
     Some(start.map_or_else(|| format!("thread {}", thread.tid), |start| format!("thread {} {start}", thread.tid)))
 }
 
+/// `g_orders`, `g_cache.shards[2].mutex_`, `g_cache+0x40`, `app+0x4040`: as precisely as symbols and debug information tell.
+fn global(ground: &Ground<'_>, module: &Module, kind: LockKind, address: Addr) -> Known<String> {
+    let file = module.file_name().unwrap_or("module");
+    let svma = module.svma(address).filter(|_| module.elf().is_some());
+    let Some(svma) = svma else { return Err(Gap::NoSymbols(format!("{file} is not at hand"))) };
+    let symbol = ground.scene.target.object(address);
+    if let Some((_, symbol, 0)) = &symbol
+        && is_the_lock(kind, symbol.size)
+    {
+        return Ok(symbols::demangle(&symbol.name).into_owned());
+    }
+    // Reads the module's debug information, so only for what the symbol alone does not tell.
+    if let Some(part) = module.symbols().global_at(svma).filter(|part| !part.path.is_empty()) {
+        return Ok(if part.offset == 0 { part.path } else { format!("{}+{:#x}", part.path, part.offset) });
+    }
+    Ok(match symbol {
+        Some((_, symbol, 0)) => symbols::demangle(&symbol.name).into_owned(),
+        Some((_, symbol, offset)) => format!("{}+{offset:#x}", symbols::demangle(&symbol.name)),
+        None => format!("{file}+{:#x}", svma.0),
+    })
+}
+
+/// Whether a variable of `size` bytes that begins with a lock is the lock, and no structure whose first member it is.
+// Source of the sizes: sizeof in glibc's pthreadtypes-arch.h and semaphore.h for x86-64 and aarch64, musl's alltypes.h.in.
+fn is_the_lock(kind: LockKind, size: u64) -> bool {
+    match kind {
+        LockKind::Mutex
+        | LockKind::MutexRecursive
+        | LockKind::MutexErrorcheck
+        | LockKind::MutexAdaptive
+        | LockKind::MutexRobust
+        | LockKind::MutexPriorityInherit
+        | LockKind::MutexPriorityProtect => matches!(size, 40 | 48),
+        LockKind::Rwlock => size == 56,
+        LockKind::Condvar => size == 48,
+        LockKind::Semaphore | LockKind::Barrier => size == 32,
+        LockKind::Once => matches!(size, 4 | 8),
+        LockKind::Libc | LockKind::Futex => matches!(size, 4 | 8 | 16),
+        // A Rust lock holds its data; the path would end at it anyway.
+        _ => true,
+    }
+}
+
 /// `stack of 4719`: a lock that is a local variable.
 fn on_a_stack(ground: &Ground<'_>, address: Addr) -> Option<String> {
     let threads = &mut ground.scene.threads.iter();
@@ -41,17 +80,47 @@ fn on_a_stack(ground: &Ground<'_>, address: Addr) -> Option<String> {
     Some(format!("stack of {}", thread.tid))
 }
 
-/// `in shop::Account at 0x…`: the nearest word before the lock that is the address of a class's virtual functions.
+/// `mutex in shop::Account at 0x…`: the nearest word before the lock that is the address of a class's virtual functions,
+/// provided that an object of that class, or the allocation that it begins, reaches to the lock.
 fn in_an_object(ground: &Ground<'_>, address: Addr) -> Option<String> {
-    // The vtable's address points past offset-to-top and type_info. Source: Itanium C++ ABI 2.5.2.
-    const ADDRESS_POINT: u64 = 16;
     let aligned = Addr(address.0 & !7);
-    (0..MAX_OBJECT / 8).find_map(|words| {
-        let object = aligned.minus(words.checked_mul(8)?)?;
-        let table = ground.memory().ptr(object).ok()?;
-        let (_, symbol, offset) = ground.scene.target.object(table)?;
-        let class = symbols::demangle(&symbol.name);
-        let class = class.strip_prefix("vtable for ").filter(|_| offset >= ADDRESS_POINT)?;
-        Some(format!("in {class} at {object}"))
+    let objects = (0..MAX_OBJECT / 8).filter_map(|words| aligned.minus(words.checked_mul(8)?));
+    let (object, module, class) = objects
+        .into_iter()
+        .find_map(|object| class_of(ground, object).map(|(module, class)| (object, module, class)))?;
+    let offset = address.since(object)?;
+    let ty = module.symbols().type_named(&class);
+    let size = ty.and_then(|ty| module.symbols().type_layout(ty)?.size).or_else(|| allocated(ground, object))?;
+    if offset >= size {
+        return None;
+    }
+    let part = ty.and_then(|ty| module.symbols().part_of(ty, offset));
+    let member = part.as_ref().map(|part| part.path.trim_start_matches('.')).filter(|path| !path.is_empty());
+    Some(match member {
+        Some(member) => format!("{member} in {class} at {object}"),
+        None => format!("in {class} at {object}"),
     })
+}
+
+/// Bytes of the allocation that begins at `object`, where glibc's malloc made it.
+// The word before is the chunk's size, header included, with three flags. Source: glibc 2.36 malloc/malloc.c, "A note about
+// chunk sizes": at least 32 bytes, a multiple of 16.
+fn allocated(ground: &Ground<'_>, object: Addr) -> Option<u64> {
+    let size = ground.memory().u64(object.minus(8)?).ok()?;
+    let whole = size & !7;
+    let plausible = ground.libc.may_be_glibc() && object.is_aligned(16) && whole & 15 == 0;
+    (plausible && (32..1 << 30).contains(&whole)).then(|| whole.saturating_sub(8))
+}
+
+/// The class whose virtual functions the first word of an object points to.
+fn class_of<'a>(ground: &Ground<'a>, object: Addr) -> Option<(&'a Module, String)> {
+    // The vtable's address points past offset-to-top and type_info. Source: Itanium C++ ABI 2.5.2; mangled names: 5.1.4.
+    const ADDRESS_POINT: u64 = 16;
+    let table = ground.memory().ptr(object).ok()?;
+    let (module, symbol, offset) = ground.scene.target.object(table)?;
+    let class = symbol.name.strip_prefix("_ZTV").filter(|_| offset >= ADDRESS_POINT)?;
+    // A class's own name is mangled as a type; `_ZTS` would be its name's string. A function's parameter shows it alone.
+    let shown = symbols::demangle(&format!("_Z1fP{class}")).into_owned();
+    let class = shown.strip_prefix("f(")?.strip_suffix("*)")?;
+    Some((module, class.to_owned()))
 }
