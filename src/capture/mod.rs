@@ -74,6 +74,13 @@ pub struct MappedModule {
     pub role: Role,
 }
 
+impl MappedModule {
+    /// Whether it is the kernel's own, which has no file anywhere.
+    pub fn is_vdso(&self) -> bool {
+        self.role == Role::Vdso
+    }
+}
+
 /// A mapped part of a module's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MappedPart {

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::{Answer, Answered, Query, View};
 use crate::analysis::triage::{Finding, Next, Severity};
-use crate::capture::Role;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Subject, Thread, ThreadState, Tid};
@@ -146,7 +145,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let threads = session.threads(job)?;
     let locks = session.locks(job)?;
     let problems = session.problems();
-    let modules: Vec<_> = session.target.modules.iter().filter(|module| module.mapped.role != Role::Vdso).collect();
+    let modules: Vec<_> = session.target.modules.iter().filter(|module| !module.mapped.is_vdso()).collect();
     let data = Summary {
         process: ProcessRow {
             pid: capture.process.pid.as_ref().ok().copied(),
