@@ -13,6 +13,8 @@ pub(crate) struct RawSymbols {
     entries: FileBytes,
     names: FileBytes,
     layout: Layout,
+    /// Whether it names every function of the file, and not only those that others may call.
+    pub(crate) complete: bool,
 }
 
 /// One entry: `name` is an offset into the table's names.
@@ -38,6 +40,7 @@ impl Elf {
             entries: self.raw(".symtab", section).ok()?,
             names: self.raw(".strtab", names).ok()?,
             layout: self.layout(),
+            complete: kind == elf::SHT_SYMTAB,
         })
     }
 
