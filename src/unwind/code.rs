@@ -13,6 +13,7 @@ use super::flow::{self, Flow};
 use super::image::{Image, Place};
 use super::row::Row;
 use super::signal;
+use super::start;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 use crate::target::Target;
@@ -21,9 +22,6 @@ use crate::target::Target;
 const MAX_FOLLOWED: usize = 20_000;
 /// Frames of very deep stacks that are kept for one target at most (80 MB): a hostile dump can have many threads on one deep stack.
 const MAX_DEEP_FRAMES: usize = 2_000_000;
-/// The start code of a program (`_start`) is shorter than this: at most 52 bytes in glibc and musl, on both architectures.
-const MAX_START_CODE: u64 = 64;
-
 /// A place in the code.
 pub(super) struct Site {
     /// What it is.
@@ -206,28 +204,17 @@ impl CodeMap {
             }
         }
         let entry = module.elf().and_then(|file| module.addr(file.entry()));
-        let in_start_code = entry.and_then(|entry| lookup.since(entry)).is_some_and(|offset| offset < MAX_START_CODE);
-        if in_start_code || (returns && self.is_thread_start(pc)) { Kind::Outermost } else { Kind::Bare }
+        let in_start_code =
+            entry.and_then(|entry| lookup.since(entry)).is_some_and(|offset| offset < start::MAX_START_CODE);
+        if in_start_code || (returns && start::is_thread_start(self.arch(), self.memory(), pc)) {
+            Kind::Outermost
+        } else {
+            Kind::Bare
+        }
     }
 
     fn is_trampoline(&self, pc: Addr) -> bool {
         self.memory().slice_up_to(pc, signal::TRAMPOLINE).is_ok_and(|code| signal::is_trampoline(self.arch(), code))
-    }
-
-    /// Whether the call before `pc` is the one with which `clone` enters a new thread's function: the thread exits when it returns.
-    ///
-    /// musl 1.2.3 src/thread/x86_64/clone.s: `mov %eax,%edi; xor %eax,%eax; mov $60,%al; syscall`; glibc 2.36
-    /// sysdeps/unix/sysv/linux/x86_64/clone.S: `mov %rax,%rdi; mov $60,%eax; syscall`; musl src/thread/aarch64/clone.s: `mov x8,#93;
-    /// svc #0` (60 and 93 are exit).
-    fn is_thread_start(&self, pc: Addr) -> bool {
-        const EXITS: [(Arch, &[u8]); 4] = [
-            (Arch::X86_64, &[0x89, 0xc7, 0x31, 0xc0, 0xb0, 0x3c, 0x0f, 0x05]),
-            (Arch::X86_64, &[0x89, 0xc7, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05]),
-            (Arch::X86_64, &[0x48, 0x89, 0xc7, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05]),
-            (Arch::Aarch64, &[0xa8, 0x0b, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4]),
-        ];
-        let Ok(code) = self.memory().slice_up_to(pc, 10) else { return false };
-        EXITS.iter().any(|(arch, exit)| *arch == self.arch() && code.starts_with(exit))
     }
 
     fn scratch(&self) -> Option<Scratch> {

@@ -20,6 +20,7 @@ mod ops;
 pub mod row;
 mod scan;
 mod signal;
+mod start;
 mod walk;
 pub mod words;
 mod x86_64;

@@ -12,6 +12,9 @@ const X86_64: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
 /// `mov x8, #139; svc #0`: `__kernel_rt_sigreturn`; 139 is rt_sigreturn (Linux include/uapi/asm-generic/unistd.h).
 const AARCH64: [u8; 8] = [0x68, 0x11, 0x80, 0xd2, 0x01, 0x00, 0x00, 0xd4];
 
+/// `svc #0`: the system call instruction of aarch64.
+pub(super) const SUPERVISOR_CALL: [u8; 4] = [0x01, 0x00, 0x00, 0xd4];
+
 /// Bytes that [`is_trampoline`] looks at.
 pub(super) const TRAMPOLINE: u64 = 9;
 

@@ -8,6 +8,7 @@ use super::confirm::{self, Callee};
 use super::row::{Caller, preserved, without_signature};
 use super::scan;
 use super::signal;
+use super::start;
 use super::words::Words;
 use crate::job::Job;
 use crate::model::{Addr, Arch, End, Frame, FrameKind, Register, Registers, Stack, Trust};
@@ -87,6 +88,9 @@ impl<'t> Walk<'t> {
     }
 
     fn step(&mut self, callee: &Callee<'_>) -> Result<Up, End> {
+        if !callee.returns && start::is_newborn(self.code.memory(), callee.registers) {
+            return Err(End::Bottom);
+        }
         match &callee.site.kind {
             Kind::Tabled(row, module, place) => {
                 let tables = self.code.tables(*module, *place).ok_or(End::NoUnwindInfo)?;
