@@ -264,3 +264,130 @@ pub fn eh_frame_address(header: &Section) -> Option<u64> {
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk::<4>().copied().map(u32::from_le_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the tests map `.eh_frame` and `.eh_frame_hdr`.
+    const FRAMES: u32 = 0x2000;
+    const HEADER_AT: u32 = 0x3000;
+    /// Offsets of the two functions' entries.
+    const ENTRIES: [u32; 2] = [0x18, 0x38];
+
+    /// A CIE and two functions of 16 bytes, at 0x1000 and 0x1010.
+    fn eh_frame() -> Vec<u8> {
+        let mut bytes = vec![
+            20, 0, 0, 0, // length
+            0, 0, 0, 0, // a CIE
+            1, b'z', b'R', 0, 1, 0x78, 16, 1,
+            0x1b, // version, augmentation, factors 1 and -8, column, pcrel sdata4
+            0x0c, 7, 8, // DW_CFA_def_cfa rsp + 8
+            0x90, 1, // DW_CFA_offset column 16 at CFA - 8
+            0, 0,
+        ];
+        for (start, entry) in [0x1000, 0x1010].into_iter().zip(ENTRIES) {
+            bytes.extend([28, 0, 0, 0]); // length
+            bytes.extend((entry + 4).to_le_bytes()); // bytes back to the CIE
+            bytes.extend(relative(start, FRAMES + entry + 8)); // first address
+            bytes.extend([16, 0, 0, 0, 0]); // bytes of code, no augmentation
+            bytes.extend([0x41, 0x0e, 16, 0x86, 2]); // from byte 1: CFA = rsp + 16, rbp at CFA - 16
+            bytes.extend([0x43, 0x0d, 6]); // from byte 4: CFA = rbp + 16
+            bytes.extend([0x48, 0x0c, 7, 8, 0, 0, 0]); // from byte 12: CFA = rsp + 8
+        }
+        bytes.extend([0; 4]);
+        bytes
+    }
+
+    fn header() -> Vec<u8> {
+        let mut bytes = vec![1, 0x1b, 0x03, 0x3b];
+        bytes.extend(relative(FRAMES, HEADER_AT + 4));
+        bytes.extend(2u32.to_le_bytes());
+        for (start, entry) in [0x1000, 0x1010].into_iter().zip(ENTRIES) {
+            bytes.extend(relative(start, HEADER_AT));
+            bytes.extend(relative(FRAMES + entry, HEADER_AT));
+        }
+        bytes
+    }
+
+    fn relative(address: u32, from: u32) -> [u8; 4] {
+        address.wrapping_sub(from).to_le_bytes()
+    }
+
+    fn section(address: u32, bytes: Vec<u8>) -> Section {
+        Section { address: address.into(), bytes: FileBytes::from_vec(bytes) }
+    }
+
+    fn row(tables: &Tables, address: u64) -> Option<(Cfa, Vec<(u16, Rule)>)> {
+        let row = tables.row(address, &mut Scratch::new())?;
+        let mut rules: Vec<(u16, Rule)> = row.rules.iter().map(|(register, rule)| (register.0, *rule)).collect();
+        rules.sort_by_key(|(register, _)| *register);
+        Some((row.cfa, rules))
+    }
+
+    fn check(tables: &Tables) {
+        let saved = vec![(6, Rule::Saved(-16)), (16, Rule::Saved(-8))];
+        let cfa = |register, offset| Cfa::Offset(Register(register), offset);
+        assert_eq!(row(tables, 0x1000), Some((cfa(7, 8), vec![(16, Rule::Saved(-8))])));
+        assert_eq!(row(tables, 0x1001), Some((cfa(7, 16), saved.clone())));
+        assert_eq!(row(tables, 0x1014), Some((cfa(6, 16), saved.clone())));
+        assert_eq!(row(tables, 0x101f), Some((cfa(7, 8), saved)));
+        assert_eq!(row(tables, 0xfff), None);
+        assert_eq!(row(tables, 0x1020), None);
+    }
+
+    #[test]
+    fn rows_are_the_same_with_and_without_a_search_table() {
+        let header = section(HEADER_AT, header());
+        check(&Tables::new(Arch::X86_64, Some(section(FRAMES, eh_frame())), Some(&header), None));
+        check(&Tables::new(Arch::X86_64, Some(section(FRAMES, eh_frame())), None, None));
+        assert_eq!(eh_frame_address(&header), Some(FRAMES.into()));
+    }
+
+    #[test]
+    fn a_section_cut_at_any_length_gives_rows_or_none() {
+        let whole = eh_frame();
+        for length in 0..whole.len() {
+            let cut = Some(section(FRAMES, whole[..length].to_vec()));
+            let indexed = Tables::new(Arch::X86_64, cut.clone(), None, None);
+            let searched = Tables::new(Arch::X86_64, cut, Some(&section(HEADER_AT, header())), None);
+            let reached = length >= usize::try_from(ENTRIES[0]).unwrap() + 32;
+            assert_eq!(row(&indexed, 0x1000).is_some(), reached, "{length} bytes");
+            assert_eq!(row(&searched, 0x1000).is_some(), reached, "{length} bytes");
+        }
+        for length in 0..header().len() {
+            let cut = section(HEADER_AT, header()[..length].to_vec());
+            let tables = Tables::new(Arch::X86_64, Some(section(FRAMES, eh_frame())), Some(&cut), None);
+            assert!(row(&tables, 0x1000).is_some(), "without a search table the section is read: {length} bytes");
+        }
+    }
+
+    #[test]
+    fn every_byte_may_be_wrong() {
+        let wrong = |bytes: Vec<u8>, at: usize, value: u8| {
+            let mut bytes = bytes;
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+            bytes
+        };
+        for at in 0..eh_frame().len() {
+            for value in 0..=255 {
+                let frames = section(FRAMES, wrong(eh_frame(), at, value));
+                let header = section(HEADER_AT, wrong(header(), at, value));
+                for tables in [
+                    Tables::new(Arch::X86_64, Some(frames.clone()), None, None),
+                    Tables::new(Arch::Aarch64, Some(frames), Some(&header), None),
+                ] {
+                    for address in [0x1000, 0x1005, 0x101f, u64::MAX] {
+                        let row = tables.row(address, &mut Scratch::new());
+                        // What a row names is readable, whatever it is.
+                        if let Some(Row { cfa: Cfa::Expression(bytecode), .. }) = row {
+                            assert!(tables.bytecode(bytecode).is_some());
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -216,3 +216,75 @@ impl Rules<'_, '_> {
         expression::evaluate(code, self.callee, self.words, Some(self.cfa))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Memory;
+
+    fn registers(arch: Arch, values: &[(u16, u64)]) -> Registers {
+        let mut registers = Registers::unknown(arch);
+        for (number, value) in values {
+            registers.set(Register(*number), *value);
+        }
+        registers
+    }
+
+    fn row(cfa: (u16, i64), rules: &[(u16, Rule)], return_address: u16) -> Row {
+        Row {
+            cfa: Cfa::Offset(Register(cfa.0), cfa.1),
+            rules: rules.iter().map(|(register, rule)| (Register(*register), *rule)).collect(),
+            return_address: Register(return_address),
+            signal: false,
+        }
+    }
+
+    fn caller(row: &Row, callee: &Registers, memory: &Memory) -> Result<Caller, End> {
+        row.caller(&Tables::new(callee.arch(), None, None, None), callee, &Words::new(memory))
+    }
+
+    #[test]
+    fn saved_registers_come_back_and_the_others_are_lost_unless_functions_preserve_them() {
+        // rsp → | rbx | rbp | return address |
+        let memory = Memory::of(0x7000, &[0xb, 0x7040, 0x40_1005]);
+        let callee = registers(Arch::X86_64, &[(0, 1), (3, 2), (7, 0x7000), (12, 3), (16, 0x40_2000)]);
+        let row = row((7, 24), &[(3, Rule::Saved(-24)), (6, Rule::Saved(-16)), (16, Rule::Saved(-8))], 16);
+        let Caller { registers: up, cfa } = caller(&row, &callee, &memory).unwrap();
+        assert_eq!(cfa, Addr(0x7018));
+        assert_eq!(up, registers(Arch::X86_64, &[(3, 0xb), (6, 0x7040), (7, 0x7018), (12, 3), (16, 0x40_1005)]));
+    }
+
+    #[test]
+    fn an_undefined_or_zero_return_address_is_the_bottom() {
+        let memory = Memory::of(0x7000, &[0]);
+        let callee = registers(Arch::X86_64, &[(7, 0x7000)]);
+        assert_eq!(caller(&row((7, 8), &[(16, Rule::Undefined)], 16), &callee, &memory).unwrap_err(), End::Bottom);
+        assert_eq!(caller(&row((7, 8), &[(16, Rule::Saved(-8))], 16), &callee, &memory).unwrap_err(), End::Bottom);
+    }
+
+    #[test]
+    fn a_return_address_out_of_the_dump_says_so() {
+        let memory = Memory::of(0x7000, &[0]);
+        let callee = registers(Arch::X86_64, &[(7, 0x7008)]);
+        let row = row((7, 8), &[(16, Rule::Saved(-8))], 16);
+        assert_eq!(caller(&row, &callee, &memory).unwrap_err(), End::NoMemory);
+    }
+
+    #[test]
+    fn the_signature_of_a_return_address_is_taken_off() {
+        let memory = Memory::of(0x7000, &[0x7f00, 0x0031_0055_0000_0e24]);
+        let callee = registers(Arch::Aarch64, &[(31, 0x7000), (32, 0x55_0000_0dc0)]);
+        let row = row((31, 16), &[(29, Rule::Saved(-16)), (30, Rule::Saved(-8))], 30);
+        assert_eq!(caller(&row, &callee, &memory).unwrap().registers.pc(), Some(Addr(0x55_0000_0e24)));
+    }
+
+    #[test]
+    fn where_the_stack_pointer_is_unknown_the_frame_record_gives_the_frame() {
+        // x29 → | x29 | x30 | local | local |, a frame of 32 bytes
+        let memory = Memory::of(0x7000, &[0x7f00, 0x55_0000_0e24, 0, 0]);
+        let callee = registers(Arch::Aarch64, &[(29, 0x7000), (32, 0x55_0000_0dc0)]);
+        let row = row((31, 32), &[(29, Rule::Saved(-32)), (30, Rule::Saved(-24))], 30);
+        let up = caller(&row, &callee, &memory).unwrap().registers;
+        assert_eq!((up.sp(), up.fp(), up.pc()), (Some(Addr(0x7020)), Some(Addr(0x7f00)), Some(Addr(0x55_0000_0e24))));
+    }
+}
