@@ -57,8 +57,10 @@ pub enum Detail {
     Nothing,
     /// A signal.
     Signal {
-        /// As the dump records it.
+        /// As the kernel told it.
         signal: FatalSignal,
+        /// The function that handled it and ended the process; null where no handler ran.
+        handler: Option<String>,
         /// What the processor was doing; null for a signal that someone sent, or that is no fault of memory.
         fault: Option<Box<Fault>>,
     },

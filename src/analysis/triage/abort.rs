@@ -10,7 +10,8 @@ pub(super) const RULE: Rule = Rule { name: "abort", apply };
 
 /// What a text means: how it begins, or a part of it.
 // Source: glibc 2.36 malloc/malloc.c (malloc_printerr), debug/stack_chk_fail.c, debug/fortify_fail.c.
-const MEANINGS: [(&str, &str); 9] = [
+const MEANINGS: [(&str, &str); 10] = [
+    ("double free or corruption", "the same memory was freed twice, or the header of its chunk was overwritten"),
     ("*** stack smashing detected", "a local array of the function that returned was overrun"),
     ("*** buffer overflow detected", "a checked copy would have overrun its destination"),
     ("double free", "the same memory was freed twice"),
@@ -51,7 +52,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
-        title: title.then(case.behind(", in ", tid)),
+        title: title.then(case.behind(", in ", tid, case.own_frame(tid))),
         about: Some(Subject::Thread(tid)),
         evidence,
         next: Some(next),

@@ -32,6 +32,21 @@ pub struct Case<'a> {
     pub problems: &'a [Problem],
 }
 
+/// Libraries whose unnamed frames are not the program's own code.
+const LIBRARIES: [&str; 8] = ["libc.", "libc-", "libstdc++", "libgcc_s", "libpthread", "ld-", "libc++", "[vdso]"];
+/// Functions that throw, rethrow or unwind. Sources: Itanium C++ ABI "Exception Handling" 2.4 and 2.5; libstdc++ 12
+/// libsupc++.
+const THROWING: [&str; 7] = [
+    "__cxa_throw",
+    "__cxa_rethrow",
+    "std::rethrow_exception",
+    "std::terminate",
+    "_Unwind_RaiseException",
+    "_Unwind_Resume",
+    "_Unwind_Resume_or_Rethrow",
+];
+/// Innermost frames among which they are looked for.
+const THROW_FRAMES: usize = 48;
 /// Callers shown behind a thread's innermost function.
 const SHOWN_CALLERS: usize = 3;
 
@@ -85,66 +100,83 @@ impl<'a> Case<'a> {
         Part::Lock(address, label)
     }
 
-    /// The thread's innermost frame of the program's own code, else its innermost named one.
+    /// The thread's innermost frame of the program's own code: by name, else by module.
     pub fn own_frame(&self, tid: Tid) -> Option<usize> {
         let frames = self.frames(tid);
         let top = self.thread(tid).and_then(|thread| thread.top.as_deref());
         let own = top.and_then(|top| frames.iter().position(|frame| frame.function.as_deref() == Some(top)));
-        own.or_else(|| frames.iter().position(|frame| frame.function.is_some()))
+        own.or_else(|| frames.iter().position(is_own_module))
+            .or_else(|| frames.iter().position(|frame| frame.function.is_some()))
     }
 
-    /// `, in f`: where a thread was in the program's own code; nothing when no frame has a name.
-    pub fn behind(&self, words: &'static str, tid: Tid) -> Sentence {
-        let mut frames = self.frames(tid).iter().skip(self.own_frame(tid).unwrap_or(0));
-        let function = frames.find_map(|frame| frame.function.as_ref());
-        Sentence::default()
-            .with(function, |sentence, function| sentence.text(words).part(Part::Function(Arc::clone(function))))
+    /// The frame that threw a C++ exception: below the runtime's throwing functions, or the innermost own one.
+    pub fn thrower(&self, tid: Tid) -> Option<usize> {
+        let throws = |frame: &NamedFrame| frame.function.as_deref().is_some_and(|name| THROWING.contains(&path(name)));
+        let innermost = self.frames(tid).iter().take(THROW_FRAMES);
+        let mut after =
+            innermost.enumerate().filter(|(_, frame)| throws(frame)).map(|(index, _)| index.saturating_add(1));
+        after.next_back().or_else(|| self.own_frame(tid))
+    }
+
+    /// `, in f`: a frame's function, or its module where it has no name; nothing outside all modules.
+    pub fn behind(&self, words: &'static str, tid: Tid, from: Option<usize>) -> Sentence {
+        let frame = from.and_then(|from| self.frames(tid).get(from));
+        Sentence::default().with(frame.and_then(named), |sentence, name| sentence.text(words).then(name))
     }
 
     /// ` in f, called from g`, from a frame on; nothing when no frame there has a name.
     pub fn place(&self, frames: &[NamedFrame], from: usize) -> Sentence {
-        let mut named = frames.iter().skip(from).filter_map(|frame| frame.function.as_ref());
-        let Some(function) = named.next() else { return self.module_of(frames, from) };
-        let caller = named.find(|caller| path(caller) != path(function)).filter(|caller| !is_start(path(caller)));
-        Sentence::of(" in ")
-            .part(Part::Function(Arc::clone(function)))
-            .with(caller, |sentence, caller| sentence.text(", called from ").part(Part::Function(Arc::clone(caller))))
-    }
-
-    fn module_of(&self, frames: &[NamedFrame], from: usize) -> Sentence {
-        match frames.get(from).and_then(|frame| frame.module.clone()) {
-            Some(module) => Sentence::of(" in ").text(module).text(", of which no symbols are at hand"),
-            None => Sentence::default(),
-        }
+        let Some((first, callers)) = frames.get(from..).and_then(<[NamedFrame]>::split_first) else {
+            return Sentence::default();
+        };
+        let Some(name) = named(first) else { return Sentence::default() };
+        let is_other = |frame: &&NamedFrame| frame.function.as_deref().map(path) != first.function.as_deref().map(path);
+        // What a signal interrupted did not call its handler.
+        let mut callers = callers.iter().take_while(|frame| frame.kind != FrameKind::Signal);
+        let caller = callers.find(is_other).filter(|caller| !is_start(caller)).and_then(named);
+        Sentence::of(" in ").then(name).with(caller.filter(|_| first.function.is_some()), |sentence, caller| {
+            sentence.text(", called from ").then(caller)
+        })
     }
 
     /// A thread's innermost own function with its line, and its callers: `reserve stock.cpp:88 ◂ dispatch ◂ main`.
     pub fn chain(&self, tid: Tid) -> Fact {
-        let frames = self.frames(tid);
-        let from = self.own_frame(tid).unwrap_or(0);
+        self.chain_from(tid, self.own_frame(tid))
+    }
+
+    /// The same from a given frame on.
+    pub fn chain_from(&self, tid: Tid, from: Option<usize>) -> Fact {
+        let from = from.unwrap_or(0);
+        let index = self.frames(tid).get(from).map_or(from, |frame| frame.index);
+        let frames = self.frames(tid).iter().skip(from).filter(|frame| frame.kind != FrameKind::Signal);
         let mut sentence = Sentence::default().part(self.call(tid)).text(": ");
         let mut shown = 0;
         let mut last = None;
-        for frame in frames.iter().skip(from).filter(|frame| frame.kind != FrameKind::Signal) {
-            let Some(function) = &frame.function else { continue };
-            if shown > SHOWN_CALLERS || is_start(path(function)) {
+        let mut ended = false;
+        for frame in frames.take_while(|frame| !is_start(frame)) {
+            let Some(name) = named(frame).filter(|_| frame.function.is_some() || is_own_module(frame)) else {
+                continue;
+            };
+            if shown > SHOWN_CALLERS || ended {
                 break;
             }
-            // Recursion is one step.
-            if last.replace(function) == Some(function) {
+            // What calls main, a language's start-up, tells nothing.
+            ended = frame.function.as_deref().map(path).is_some_and(|name| name == "main" || name.ends_with("::main"));
+            // Recursion, and neighbours without names, are one step.
+            if last.as_ref() == Some(&name) {
                 continue;
             }
-            sentence =
-                if shown == 0 { sentence } else { sentence.text(" ◂ ") }.part(Part::Function(Arc::clone(function)));
+            sentence = if shown == 0 { sentence } else { sentence.text(" ◂ ") }.then(name.clone());
             if let (0, Some(file)) = (shown, &frame.file) {
                 sentence = sentence.text(" ").part(Part::Source(file_name(file), frame.line));
             }
+            last = Some(name);
             shown += 1;
         }
         if shown == 0 {
             sentence = sentence.text("no function of its stack has a name");
         }
-        sentence.about(Subject::Frame(tid, from))
+        sentence.about(Subject::Frame(tid, index))
     }
 
     /// What a thread is busy with: `reads fd 7`, `waits for g_a`, `runs f`.
@@ -158,17 +190,33 @@ impl<'a> Case<'a> {
                     .with(waiting.name.as_deref(), |sentence, name| sentence.text(" ").text(name)),
             };
         }
-        match self.own_frame(tid).and_then(|index| self.frames(tid).get(index)?.function.clone()) {
-            Some(function) => Sentence::of("is in ").part(Part::Function(function)),
+        match self.own_frame(tid).and_then(|index| named(self.frames(tid).get(index)?)) {
+            Some(name) => Sentence::of("is in ").then(name),
             None => Sentence::of("does what cannot be told"),
         }
     }
 }
 
-/// Whether a function only starts the program or a thread: what calls `main`.
+/// A frame's function; the module of one without a name.
+fn named(frame: &NamedFrame) -> Option<Sentence> {
+    match (&frame.function, &frame.module) {
+        (Some(function), _) => Some(Sentence::default().part(Part::Function(Arc::clone(function)))),
+        (None, Some(module)) => Some(Sentence::of(Arc::clone(module)).text(" (no symbols)")),
+        (None, None) => None,
+    }
+}
+
+/// Whether the frame's code is in a module that the program brought with it, and not in the C or C++ library.
+fn is_own_module(frame: &NamedFrame) -> bool {
+    let library = |module: &str| LIBRARIES.iter().any(|prefix| module.starts_with(prefix));
+    frame.kind != FrameKind::Signal && frame.module.as_deref().is_some_and(|module| !library(module))
+}
+
+/// Whether a frame only starts the program or a thread: what calls `main`.
 // Sources: glibc 2.36 csu/libc-start.c, nptl/pthread_create.c; musl 1.2.3 src/env/__libc_start_main.c,
 // src/thread/pthread_create.c.
-fn is_start(function: &str) -> bool {
+fn is_start(frame: &NamedFrame) -> bool {
+    let Some(function) = frame.function.as_deref() else { return false };
     matches!(
         function,
         "_start"

@@ -12,6 +12,7 @@ pub(super) struct Crash<'a> {
     pub case: &'a Case<'a>,
     pub tid: Tid,
     pub signal: &'a FatalSignal,
+    handler: Option<&'a str>,
     pub fault: &'a Fault,
     pub frames: &'a [NamedFrame],
 }
@@ -21,9 +22,14 @@ impl<'a> Crash<'a> {
     pub(super) fn of(case: &'a Case<'a>) -> Option<Crash<'a>> {
         let exception = signal_of(case)?;
         match &exception.detail {
-            Detail::Signal { signal, fault: Some(fault) } => {
-                Some(Crash { case, tid: signal.tid, signal, fault, frames: &exception.frames })
-            }
+            Detail::Signal { signal, handler, fault: Some(fault) } => Some(Crash {
+                case,
+                tid: signal.tid,
+                signal,
+                handler: handler.as_deref(),
+                fault,
+                frames: &exception.frames,
+            }),
             _ => None,
         }
     }
@@ -55,8 +61,13 @@ impl<'a> Crash<'a> {
 
     /// ` in f, called from g`. A frame outside all code (a jump to nowhere) is left out.
     pub(super) fn in_frames(&self) -> Sentence {
-        let outside = self.frames.first().is_some_and(|frame| frame.module.is_none());
-        self.case.place(self.frames, usize::from(outside))
+        let Some(first) = self.frames.first() else { return Sentence::default() };
+        // What was inlined into the program's own function, a library's accessor, says less than that function.
+        let own = self.case.own_frame(self.tid).filter(|own| {
+            let inlined = |frame: &NamedFrame| frame.pc == first.pc && frame.sp == first.sp;
+            self.frames.get(*own).is_some_and(inlined)
+        });
+        self.case.place(self.frames, own.unwrap_or(usize::from(first.module.is_none())))
     }
 
     /// The finding of a rule, with the evidence that every crash has.
@@ -69,6 +80,7 @@ impl<'a> Crash<'a> {
             evidence.push(words.about(self.fault.address.as_ref().ok().copied().map(Subject::Memory)));
         }
         evidence.push(self.case.chain(self.tid));
+        evidence.extend(self.handler.map(|handler| handler_fact(handler, self.tid)));
         Finding {
             rule,
             severity: Severity::Critical,
@@ -106,6 +118,12 @@ fn operand_fact(operand: &Operand, bytes: Option<u32>) -> Sentence {
         sentence = sentence.text(format!("; {} = {value}", term.register));
     }
     sentence
+}
+
+/// That a handler of the program's, or of its language's runtime, ended it.
+pub(super) fn handler_fact(handler: &str, tid: Tid) -> Fact {
+    let words = Sentence::of("a signal handler caught it and ended the process: ").part(Part::Function(handler.into()));
+    words.about(Subject::Thread(tid))
 }
 
 /// The bytes of an address, where all of them are printable: text that has overwritten a pointer.

@@ -44,20 +44,22 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         return Some(finding);
     }
     let exception = crash::signal_of(case)?;
-    let Detail::Signal { signal, .. } = &exception.detail else { return None };
+    let Detail::Signal { signal, handler, .. } = &exception.detail else { return None };
     let tid = signal.tid;
     let raised = signal.was_sent();
     let title = Sentence::of(signal.name()).text(if raised { " raised by the process itself" } else { "" });
     let title = title.then(case.place(&exception.frames, case.own_frame(tid).unwrap_or(0)));
     let words = exception.message.as_ref().ok().and_then(Option::as_deref).filter(|_| !raised);
     let title = title.with(words, |title, words| title.text(": ").text(words));
+    let mut evidence = vec![case.chain(tid)];
+    evidence.extend(handler.as_deref().map(|handler| crash::handler_fact(handler, tid)));
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
         title,
         about: Some(Subject::Thread(tid)),
-        evidence: vec![case.chain(tid)],
+        evidence,
         next: Some(Next::new("stack", "the stack of the thread that took the signal")),
     })
 }

@@ -24,7 +24,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
-        title: title.then(case.behind(", in ", tid)),
+        title: title.then(case.behind(", in ", tid, case.own_frame(tid))),
         about: Some(Subject::Thread(tid)),
         evidence: vec![case.chain(tid)],
         next: Some(Next::new("stack", "who called it")),

@@ -112,7 +112,7 @@ impl Process {
             freed,
         };
         let segv = FatalSignal { address: Some(Addr(address)), ..signal(11, 1, None) };
-        let detail = Detail::Signal { signal: segv.clone(), fault: Some(Box::new(fault)) };
+        let detail = Detail::Signal { signal: segv.clone(), handler: None, fault: Some(Box::new(fault)) };
         Process { signal: Some(segv), ..self }.fatal(ExceptionKind::Signal, None, detail)
     }
 
@@ -269,7 +269,7 @@ fn a_signal_from_another_process_is_told_with_its_sender() {
 fn a_signal_that_the_process_sent_itself_is_not_from_outside() {
     let mut process = crashed(&["main"]);
     process.signal = Some(signal(11, -6, Some(PID)));
-    let detail = Detail::Signal { signal: signal(11, -6, Some(PID)), fault: None };
+    let detail = Detail::Signal { signal: signal(11, -6, Some(PID)), handler: None, fault: None };
     let process = process.fatal(ExceptionKind::Signal, Some("sent by tkill"), detail);
     assert_eq!(process.titles(), ["SIGSEGV raised by the process itself in main"]);
 }

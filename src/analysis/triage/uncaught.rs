@@ -22,7 +22,8 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let noexcept = matches!(exception.detail, Detail::Cxx { ended: Some(Termination::Noexcept), .. });
     let title = Sentence::of(if noexcept { "exception out of a noexcept function: " } else { "uncaught " });
     let title = title.text(told(exception));
-    let mut evidence = vec![case.chain(tid)];
+    let from = case.thrower(tid);
+    let mut evidence = vec![case.chain_from(tid, from)];
     if let Some(reason) = exception.message.as_ref().err() {
         evidence.push(Sentence::of("the message is not known: ").text(reason.to_string()).about(None));
     }
@@ -36,7 +37,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
-        title: title.then(case.behind(", thrown in ", tid)),
+        title: title.then(case.behind(", thrown in ", tid, from)),
         about: Some(Subject::Thread(tid)),
         evidence,
         next: Some(Next::new("printexception -lines", "the exception and where it was thrown")),

@@ -24,7 +24,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let title = match crash.place()? {
         Place::NullPage { .. } | Place::Unmapped | Place::NonCanonical | Place::NoAccess if returned => {
             let title = Sentence::of("return to ").part(Part::Address(address)).text(", which is no code");
-            title.then(case.behind(", from ", crash.tid)).text(": its stack was smashed")
+            title.then(case.behind(", from ", crash.tid, Some(0))).text(": its stack was smashed")
         }
         Place::NullPage { offset: 0 } => Sentence::of("call of a null function pointer").then(crash.in_frames()),
         Place::NullPage { .. } | Place::Unmapped | Place::NonCanonical | Place::NoAccess => {

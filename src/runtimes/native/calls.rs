@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::model::{Addr, FrameKind, Stack};
 use crate::target::Target;
 
-use super::runtime_code::{is_runtime_function, is_runtime_module};
+use super::runtime_code::{is_runtime_function, is_runtime_module, is_system_header};
 
 /// A function that a thread is in.
 #[derive(Clone, Debug)]
@@ -84,8 +84,9 @@ fn name_frame(target: &Target, stack: &Stack, index: usize, libc_in_executable: 
         calls.push(Call { name: None, module, start: None, runtime: library });
     }
     for part in parts {
-        let runtime =
-            library || part.function.as_deref().is_some_and(|name| is_runtime_function(name, libc_in_executable));
+        let runtime = library
+            || part.file.as_deref().is_some_and(is_system_header)
+            || part.function.as_deref().is_some_and(|name| is_runtime_function(name, libc_in_executable));
         calls.push(Call { name: part.function.clone(), module, start: part.start, runtime });
     }
 }

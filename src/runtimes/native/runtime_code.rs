@@ -148,6 +148,22 @@ static C_LIBRARY: LazyLock<FxHashSet<&str>> = LazyLock::new(|| {
         "cnd_wait",
         "cnd_timedwait",
         "call_once",
+        // What malloc and free call before they abort. Source: glibc 2.36 malloc/malloc.c.
+        "malloc_printerr",
+        "malloc_consolidate",
+        "unlink_chunk",
+        "sysmalloc",
+        "systrim",
+        "_int_malloc",
+        "_int_free",
+        "_int_realloc",
+        "_int_memalign",
+        "memcpy",
+        "memmove",
+        "memset",
+        "strlen",
+        "strcpy",
+        "strcmp",
         "fflush",
         "fwrite",
         "fread",
@@ -185,6 +201,12 @@ pub(super) fn is_runtime_function(name: &str, in_executable: bool) -> bool {
         || path.starts_with("rust_panic")
         || (in_executable
             && (C_LIBRARY.contains(path) || C_LIBRARY_PREFIXES.iter().any(|prefix| path.starts_with(prefix))))
+}
+
+/// Whether a source file is a header of the system: what it defines was inlined from a library.
+// Source: Filesystem Hierarchy Standard 3.0, section 4.5; GCC's own headers are below /usr/lib/gcc.
+pub(super) fn is_system_header(file: &str) -> bool {
+    ["/usr/include/", "/usr/lib/gcc/"].iter().any(|folder| file.starts_with(folder))
 }
 
 #[cfg(test)]

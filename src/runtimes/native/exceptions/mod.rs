@@ -9,16 +9,20 @@ mod abort;
 mod arguments;
 mod cxx;
 mod freed;
+mod handled;
 mod instruction;
 mod place;
 mod signal;
 mod terminate;
 mod x86;
 
+use rustc_hash::FxHashSet;
+
 use crate::error::Error;
 use crate::job::Job;
+use crate::model::frame::path;
 use crate::model::{
-    Detail, Exception, ExceptionKind, FatalSignal, Known, NamedFrame, OsThread, Partial, Stack, Termination,
+    Addr, Detail, Exception, ExceptionKind, FatalSignal, Known, NamedFrame, OsThread, Partial, Stack, Termination,
 };
 use crate::runtimes::Scene;
 use crate::unwind::Unwinder;
@@ -43,10 +47,13 @@ pub fn exceptions(scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<
         }
         exceptions.extend(found.iter().map(|found| cxx::exception(scene.target, found, thread, frames.clone(), None)));
     }
+    // An exception that another one nests is still being handled; it is told once, as the inner one.
+    let nested: FxHashSet<Addr> = exceptions.iter().flat_map(inner_objects).collect();
+    exceptions.retain(|exception| exception.fatal || exception.address.is_none_or(|object| !nested.contains(&object)));
     if let Some(signal) = signal
         && !exceptions.iter().any(|exception| exception.fatal)
     {
-        exceptions.insert(0, signal::exception(scene.target, signal, None, Vec::new()));
+        exceptions.insert(0, signal::exception(scene.target, signal, None, Vec::new(), None));
     }
     Ok(Partial::whole(exceptions))
 }
@@ -61,8 +68,23 @@ fn fatal(
     found: &mut Vec<Found>,
 ) -> Exception {
     let target = scene.target;
+    if signal.was_sent()
+        && !sent_from_outside(scene, signal)
+        && let Some(handled) = handled::find(target, thread, stack)
+    {
+        let frames = target.named(&handled.stack);
+        let name = target.name(handled.handler).and_then(|name| name.parts.last()?.function.clone());
+        let handler = name.map_or_else(|| handled.handler.to_string(), |name| path(&name).to_owned());
+        return signal::exception(
+            target,
+            &handled.signal,
+            Some((&handled.thread, &handled.stack)),
+            frames,
+            Some(handler),
+        );
+    }
     if signal.number != SIGABRT {
-        return signal::exception(target, signal, Some((thread, stack)), frames.to_vec());
+        return signal::exception(target, signal, Some((thread, stack)), frames.to_vec(), None);
     }
     if let Some(reason) = terminate::reason(frames) {
         let by_exception =
@@ -91,9 +113,14 @@ fn fatal(
     }
     let aborted = matches!(text, Ok(Some(_))) || frames.iter().any(|frame| frame.function.as_deref() == Some("abort"));
     if !aborted && sent_from_outside(scene, signal) {
-        return signal::exception(target, signal, Some((thread, stack)), frames.to_vec());
+        return signal::exception(target, signal, Some((thread, stack)), frames.to_vec(), None);
     }
     abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing)
+}
+
+fn inner_objects(exception: &Exception) -> impl Iterator<Item = Addr> {
+    let nested = std::iter::successors(exception.inner.as_deref(), |inner| inner.inner.as_deref());
+    nested.filter_map(|inner| inner.address)
 }
 
 fn sent_from_outside(scene: &Scene<'_>, signal: &FatalSignal) -> bool {

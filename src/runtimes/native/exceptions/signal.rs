@@ -24,6 +24,7 @@ pub(super) fn exception(
     signal: &FatalSignal,
     thread: Option<(&OsThread, &Stack)>,
     frames: Vec<NamedFrame>,
+    handler: Option<String>,
 ) -> Exception {
     let decoded = thread.and_then(|(thread, _)| {
         let registers = thread.registers.as_ref().ok()?;
@@ -51,7 +52,7 @@ pub(super) fn exception(
         fatal: true,
         frames,
         inner: None,
-        detail: Detail::Signal { signal: signal.clone(), fault: fault.map(Box::new) },
+        detail: Detail::Signal { signal: signal.clone(), handler, fault: fault.map(Box::new) },
     }
 }
 
