@@ -13,7 +13,7 @@ use crate::intervals::{Intervals, Span};
 
 /// Range list entries beyond this many are not read for one unit, or for one question: a hostile unit can let each of its entries refer to
 /// one long list.
-pub(super) const MAX_RANGES: usize = 4 << 20;
+pub(super) const MAX_RANGES: usize = 1 << 20;
 
 /// A unit and what has been read of it.
 pub(super) struct Unit<'a> {
@@ -245,11 +245,14 @@ impl<'a> PcRanges<'a> {
         };
         if let Some(value) = self.ranges {
             if let Some(mut list) = unit.attr_ranges(value)? {
+                // Entry by entry: `next` passes over any number of empty ranges in one step.
                 while let Some(left) = budget.checked_sub(1)
-                    && let Some(range) = list.next()?
+                    && let Some(entry) = list.next_raw()?
                 {
                     *budget = left;
-                    add(range.begin, range.end);
+                    if let Some(range) = list.convert_raw(entry)? {
+                        add(range.begin, range.end);
+                    }
                 }
             }
         } else if let Some(start) = self.low

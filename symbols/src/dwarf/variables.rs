@@ -14,6 +14,8 @@ use crate::{Error, Svma};
 const MAX_VARIABLES: usize = 4096;
 /// Entries of one function beyond this many are not looked at.
 const MAX_ENTRIES: usize = 4 << 20;
+/// Entries of one location list beyond this many are not looked at.
+const MAX_LOCATIONS: usize = 1 << 16;
 /// Links from a variable of an inlined function to its declaration.
 const MAX_LINKS: usize = 16;
 
@@ -169,9 +171,13 @@ fn expression<'a>(place: Place<'_, 'a>, value: AttributeValue<Reader<'a>>, at: S
         AttributeValue::Exprloc(expression) => expression,
         value => {
             let mut list = unit.attr_locations(value).ok()??;
+            let mut entries = 0..MAX_LOCATIONS;
             loop {
-                let entry = list.next().ok()??;
-                if (entry.range.begin..entry.range.end).contains(&at.0) {
+                entries.next()?;
+                let entry = list.next_raw().ok()??;
+                if let Some(entry) = list.convert_raw(entry).ok()?
+                    && (entry.range.begin..entry.range.end).contains(&at.0)
+                {
                     break entry.data;
                 }
             }
