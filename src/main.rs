@@ -7,5 +7,8 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The allocator asks for huge pages; zeroing them costs more than all stacks of a thousand threads, and they count as
+    // memory in full. A kernel that refuses leaves us with them.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     dumpscope::cli::main()
 }

@@ -231,6 +231,18 @@ impl Memory {
         Ok(text)
     }
 
+    /// Gives the pages of a range back after a read that will not be repeated soon; see [`FileBytes::forget_pages`].
+    pub fn forget_pages(&self, addr: Addr, len: u64) {
+        let part = self.segment_at(addr).and_then(|segment| {
+            let from = usize::try_from(addr.since(segment.start)?).ok()?;
+            let to = from.saturating_add(usize::try_from(len).ok()?).min(segment.bytes.len());
+            segment.bytes.slice(from..to)
+        });
+        if let Some(part) = part {
+            part.forget_pages();
+        }
+    }
+
     /// The readable run that holds an address.
     pub fn segment_at(&self, addr: Addr) -> Option<&Segment> {
         let after = self.segments.partition_point(|segment| segment.start <= addr);

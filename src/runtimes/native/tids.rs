@@ -61,7 +61,9 @@ impl Tids {
 fn own_id(thread: &OsThread, memory: &Memory, offset: Offset) -> Option<u32> {
     let at = offset.of(*thread.thread_pointer.as_ref().ok()?).ok()?;
     // glibc clears it when the thread is gone.
-    memory.u32(at).ok().filter(|id| (1..=PID_MAX_LIMIT).contains(id))
+    let id = memory.u32(at).ok().filter(|id| (1..=PID_MAX_LIMIT).contains(id));
+    memory.forget_pages(at, 4);
+    id
 }
 
 /// Whether every thread holds its own id there.

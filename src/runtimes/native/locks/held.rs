@@ -131,5 +131,6 @@ fn search_run(ground: &Ground<'_>, (start, len): Run, (lowest, highest): (u32, u
             Held::ByThread(_) | Held::Unrecorded => None,
         }));
     }
+    ground.memory().forget_pages(start, len);
     seen
 }
