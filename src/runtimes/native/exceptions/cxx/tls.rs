@@ -66,6 +66,8 @@ fn search(memory: &Memory, from: Addr, bytes: u64) -> Option<Header> {
     words.windows(2).find_map(|pair| {
         let &[list, uncaught] = pair else { return None };
         let few = u32::try_from(uncaught & 0xffff_ffff).is_ok_and(|uncaught| uncaught <= MAX_UNCAUGHT);
-        Header::of_list(memory, Addr(list)).filter(|_| few && Addr(list).is_aligned(8) && list != 0)
+        // Most words are no pointers: that is cheaper to see than to read what they point to.
+        let points = list != 0 && Addr(list).is_aligned(8) && memory.segment_at(Addr(list)).is_some();
+        if few && points { Header::of_list(memory, Addr(list)) } else { None }
     })
 }
