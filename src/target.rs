@@ -296,7 +296,7 @@ impl Module {
     pub fn symbols(&self) -> &ModuleSymbols {
         self.symbols.get_or_init(|| {
             let debug = self.debug();
-            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone())
+            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone()).with_locator(Arc::clone(&self.locator))
         })
     }
 
