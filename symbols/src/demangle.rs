@@ -17,15 +17,22 @@ const MAX_RAW: usize = 4 << 10;
 const MAX_DEPTH: u32 = 96;
 
 /// The full name with its scope, template arguments and parameters as `c++filt` prints them; Rust names without their hash. A name that
-/// is not mangled, or not validly, is given back as it is; one beyond the bounds is cut and ends in `…`.
+/// is not mangled, or not validly, is given back as it is; `@plt` stays behind; one beyond the bounds is cut and ends in `…`.
 pub fn demangle(raw: &str) -> Cow<'_, str> {
     if raw.len() > MAX_MANGLED {
         return cut(raw);
     }
-    if let Some(name) = rust(raw).or_else(|| cpp(raw)) {
-        return Cow::Owned(name);
+    match raw.strip_suffix("@plt") {
+        Some(function) => Cow::Owned(format!("{}@plt", unmangled(function))),
+        None => unmangled(raw),
     }
-    cut(raw)
+}
+
+fn unmangled(raw: &str) -> Cow<'_, str> {
+    match rust(raw).or_else(|| cpp(raw)) {
+        Some(name) => Cow::Owned(name),
+        None => cut(raw),
+    }
 }
 
 /// A demangled name without the part that says which of a function's copies it is: `f(int) [clone .constprop.0]`.

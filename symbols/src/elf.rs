@@ -6,6 +6,7 @@
 mod headers;
 mod links;
 mod notes;
+mod plt;
 mod relocations;
 mod symbols;
 pub(crate) mod words;

@@ -77,8 +77,14 @@ impl ModuleSymbols {
     }
 
     /// The physical function that holds `at`, from the symbol tables. Never past the end of a symbol that states its size.
+    ///
+    /// Code through which the module calls others is named as gdb does, `write@plt`.
     pub fn function(&self, at: Svma) -> Option<Symbol> {
-        self.table().function(at)
+        self.table().function(at).or_else(|| {
+            let stub = self.code.as_ref()?.stub(at)?;
+            let name = format!("{}@plt", String::from_utf8_lossy(&stub.name)).into();
+            Some(Symbol { name, svma: stub.svma, size: stub.size, kind: SymbolKind::Function })
+        })
     }
 
     /// What the source has at `at`: inlined calls, innermost first; the last is the physical function. Without DWARF the one frame holds

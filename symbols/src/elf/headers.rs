@@ -62,6 +62,7 @@ pub(crate) struct SectionHeader {
     pub size: u64,
     pub link: u32,
     pub align: u64,
+    pub entry_size: u64,
 }
 
 impl FileHeader {
@@ -185,6 +186,7 @@ impl SectionHeader {
             size: words.word_at(32, 20)?,
             link: words.u32_at(40, 24)?,
             align: words.word_at(48, 32)?,
+            entry_size: words.word_at(56, 36)?,
         };
         Some((section, words.u32_at(44, 28)?))
     }

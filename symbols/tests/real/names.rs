@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::common::{cpp, nm, open, run, rust};
+use crate::common::{compile, cpp, nm, open, run, rust, source};
 use symbols::{ModuleSymbols, SourceKind, Svma, SymbolKind, demangle};
 
 /// A function, its file and its line, as a tool prints them.
@@ -167,5 +167,37 @@ fn rust_names_have_their_path_and_no_hash_in_both_manglings() {
         assert_eq!(named("outlined").as_deref(), Some("names::pool::outlined"));
         assert_eq!(named("apply").as_deref(), Some("names::apply"));
         assert_eq!(named("names::main::{").as_deref(), Some(&*format!("names::main::{closure}")));
+    }
+}
+
+/// The stubs that objdump shows: address and name.
+fn stubs(objdump: &str, package: &str, program: &Path) -> Vec<(u64, String)> {
+    let text = run(objdump, package, ["-d".as_ref(), program.as_os_str()]);
+    let stub = |line: &str| {
+        let (address, name) = line.strip_suffix("@plt>:")?.split_once(" <")?;
+        Some((u64::from_str_radix(address, 16).ok()?, format!("{}@plt", demangle(name))))
+    };
+    text.lines().filter_map(stub).collect()
+}
+
+#[test]
+fn stubs_are_named_after_the_functions_they_lead_to() {
+    let directory = tempfile::tempdir().unwrap();
+    let arm =
+        ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", "aarch64-linux-gnu-objdump", "binutils-aarch64-linux-gnu");
+    let native = ("gcc", "gcc", "objdump", "binutils");
+    for ((compiler, compiler_package, objdump, package), options) in
+        [(native, &["-fPIC"][..]), (native, &["-fPIC", "-fcf-protection=full", "-Wl,-z,ibtplt"]), (arm, &["-fPIC"])]
+    {
+        let options = [&["-shared", "-nostdlib"], options].concat();
+        let program = compile(compiler, compiler_package, &source("stubs.c"), directory.path(), "stubs.so", &options);
+        let module = ModuleSymbols::new(Some(open(&program)), None);
+        let expected = stubs(objdump, package, &program);
+        assert_eq!(expected.len(), 3, "{compiler} {options:?}");
+        for (at, name) in expected {
+            let found = module.frames(Svma(at + 8));
+            assert_eq!(found[0].function.as_deref(), Some(&*name), "{compiler} {options:?} {at:#x}");
+            assert_eq!(found[0].start, Some(Svma(at)));
+        }
     }
 }
