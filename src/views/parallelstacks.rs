@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{NamedFrame, Subject};
 use crate::report::section::{Body, Cell, Node, Row, Section, Tone, Value};
-use crate::session::Session;
+use crate::session::{Session, is_own_code};
 
 /// The view.
 pub const VIEW: View = View {
@@ -75,7 +75,7 @@ impl Draw for ParallelStacks {
 }
 
 fn frame_row(node: &StackNode) -> Row {
-    let ours = node.file.is_some();
+    let ours = is_own_code(node.module.as_deref(), node.function.as_deref(), node.file.is_some());
     let function = match &node.function {
         Some(function) => Value::Function(Arc::clone(function)),
         None => Value::Addr(node.pc),

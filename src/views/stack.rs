@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{End, FrameKind, NamedFrame, Subject, Tid, Trust};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::Session;
+use crate::session::{Session, is_own_code};
 
 /// The view.
 pub const VIEW: View = View {
@@ -139,7 +139,7 @@ fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
         (_, Trust::FramePointer) => Cell::text("f").tone(Tone::Guess),
         _ => Cell::NONE,
     };
-    let ours = frame.file.is_some() || frame.module.as_deref().is_some_and(|module| !is_library(module));
+    let ours = is_own_code(frame.module.as_deref(), frame.function.as_deref(), frame.file.is_some());
     let function = match (&frame.function, frame.kind) {
         (Some(function), _) => {
             Cell::new(Value::Function(Arc::clone(function))).tone(if ours { Tone::Plain } else { Tone::Dim })
@@ -159,11 +159,6 @@ fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
         Subject::Frame(tid, frame.index),
         vec![Cell::new(Value::Count(frame.index as u64)).tone(Tone::Dim), mark, function, source, module],
     )
-}
-
-/// Whether a module's name is that of a shared library.
-fn is_library(module: &str) -> bool {
-    module.contains(".so") || module.starts_with('[')
 }
 
 /// Why a stack may be incomplete; `None` when it reached its bottom.

@@ -7,7 +7,7 @@ mod calls;
 pub mod exceptions;
 mod libc;
 mod locks;
-mod runtime_code;
+pub mod runtime_code;
 mod rust_names;
 mod start;
 mod syscalls;

@@ -34,8 +34,12 @@ const RUNTIME_LIBRARIES: &[&str] = &[
 ];
 
 pub(super) fn is_runtime_module(module: &Module) -> bool {
-    module.mapped.role == Role::Vdso
-        || module.file_name().is_some_and(|name| RUNTIME_LIBRARIES.iter().any(|prefix| name.starts_with(prefix)))
+    module.mapped.role == Role::Vdso || module.file_name().is_some_and(is_runtime_library)
+}
+
+/// Whether a module of this file name belongs to the runtime.
+pub fn is_runtime_library(file_name: &str) -> bool {
+    RUNTIME_LIBRARIES.iter().any(|prefix| file_name.starts_with(prefix))
 }
 
 /// Namespaces of standard libraries, as demangled names begin.
@@ -188,7 +192,7 @@ const C_LIBRARY_PREFIXES: &[&str] =
 
 /// Whether a function of this full name belongs to the runtime. `in_executable`: the executable holds its C library itself,
 /// so that a plain `read` is not the program's own.
-pub(super) fn is_runtime_function(name: &str, in_executable: bool) -> bool {
+pub fn is_runtime_function(name: &str, in_executable: bool) -> bool {
     let path = crate::model::frame::path(name);
     if path.contains("::") {
         return RUNTIME_SCOPES.iter().any(|scope| path.starts_with(scope));
