@@ -160,22 +160,29 @@ pub struct Column {
     pub align: Align,
     /// Share of spare width; 0 keeps to its content.
     pub weight: u16,
+    /// Whether its cells mean nothing when cut (bytes in hexadecimal): it is left out rather.
+    pub rigid: bool,
 }
 
 impl Column {
     /// A column of words, as wide as its content.
     pub const fn left(title: &'static str) -> Column {
-        Column { title, align: Align::Left, weight: 0 }
+        Column { title, align: Align::Left, weight: 0, rigid: false }
+    }
+
+    /// A column of words that are shown whole or not at all.
+    pub const fn rigid(title: &'static str) -> Column {
+        Column { title, align: Align::Left, weight: 0, rigid: true }
     }
 
     /// A column of words that takes a share of the spare width and is cut in the middle first.
     pub const fn wide(title: &'static str, weight: u16) -> Column {
-        Column { title, align: Align::Left, weight }
+        Column { title, align: Align::Left, weight, rigid: false }
     }
 
     /// A column of numbers.
     pub const fn right(title: &'static str) -> Column {
-        Column { title, align: Align::Right, weight: 0 }
+        Column { title, align: Align::Right, weight: 0, rigid: true }
     }
 }
 

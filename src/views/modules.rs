@@ -40,8 +40,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 impl Draw for Modules {
     fn draw(&self) -> Section {
         let columns = vec![
-            Column::left("Base"),
-            Column::left("End"),
+            Column::rigid("Base"),
+            Column::rigid("End"),
             Column::left("Symbols"),
             Column::left("Build id"),
             Column::wide("Path", 1),

@@ -96,7 +96,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 impl Draw for MemoryAt {
     fn draw(&self) -> Section {
         let columns =
-            vec![Column::left("Address"), Column::left("Bytes"), Column::left("Text"), Column::wide("Points to", 1)];
+            vec![Column::rigid("Address"), Column::rigid("Bytes"), Column::rigid("Text"), Column::wide("Points to", 1)];
         let rows = self.rows.iter().map(row).collect();
         Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() }
     }
