@@ -97,7 +97,7 @@ pub fn cell_text(cell: &Cell) -> Cow<'_, str> {
         Value::Bytes(bytes) => Cow::Owned(thousands(*bytes)),
         Value::Tid(tid) => Cow::Owned(tid.to_string()),
         Value::Tids(tids) => Cow::Owned(thread_ids(tids, MAX_TIDS)),
-        Value::Function(name) => Cow::Owned(sanitize(&symbols::short_name(name)).into_owned()),
+        Value::Function(name) => Cow::Owned(function_name(name)),
         Value::Source(file, line) => {
             let leaf = file.rsplit('/').next().unwrap_or(file);
             match line {
@@ -107,6 +107,11 @@ pub fn cell_text(cell: &Cell) -> Cow<'_, str> {
         }
         Value::Unknown(reason) => Cow::Owned(format!("? ({})", sanitize(reason))),
     }
+}
+
+/// A function's full name shortened for display.
+pub fn function_name(full: &str) -> String {
+    sanitize(&symbols::short_name(full)).into_owned()
 }
 
 /// `4712 4713 4714 … 19 threads`: the first `most` ids, and how many there are where that is not all.

@@ -190,7 +190,8 @@ impl App {
     /// The parts of the screen; `None` when it is too small.
     pub(super) fn layout(&self) -> Option<Layout> {
         let prompt = matches!(self.overlay, Overlay::Filter) || !self.pane.typed.is_empty();
-        Layout::new(self.size, prompt, self.detail.is_some())
+        let wanted = self.detail.as_ref().map(|_| self.pane.natural_width().unwrap_or(u16::MAX));
+        Layout::new(self.size, prompt, wanted)
     }
 
     pub(super) fn say(&mut self, text: impl Into<String>, tone: Tone) {

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 
 use crate::report::sanitize::sanitize;
 use crate::report::section::{Cell, Row, Value};
-use crate::report::text::{thousands, thread_ids};
+use crate::report::text::{function_name, thousands, thread_ids};
 
 /// Thread ids of one cell that are shown in a column, and that a filter finds.
 const MAX_TIDS: usize = 256;
@@ -34,7 +34,7 @@ pub fn words(value: &Value, room: Room) -> String {
         Value::Tid(tid) => tid.to_string(),
         Value::Tids(tids) => thread_ids(tids, if room == Room::Full { usize::MAX } else { MAX_TIDS }),
         Value::Function(name) if room == Room::Full => sanitize(name).into_owned(),
-        Value::Function(name) => sanitize(&symbols::short_name(name)).into_owned(),
+        Value::Function(name) => function_name(name),
         Value::Source(file, line) => {
             let file = if room == Room::Full { file } else { file.rsplit('/').next().unwrap_or(file) };
             match line {

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::app::{App, Dump, Overlay};
 use super::cells;
 use super::document::{Arranged, Arrangement, Document};
-use super::event::Failure;
+use super::event::{Failure, Question};
 use super::ink::{Pen, width_of};
 use super::keymap::{self, Action, Binding};
 use super::layout::{LEAST, Layout};
@@ -50,7 +50,7 @@ impl App {
                 self.page_body(pen, &self.pane, layout.body, true);
                 if let (Some(detail), Some(area)) = (&self.detail, layout.detail) {
                     for y in area.top()..area.bottom() {
-                        pen.text(layout.body.right(), y, 1, pen.theme.symbols.bar, pen.theme.quiet());
+                        pen.text(area.left().saturating_sub(1), y, 1, pen.theme.symbols.bar, pen.theme.quiet());
                     }
                     self.page_body(pen, detail, area, false);
                 }
@@ -195,6 +195,9 @@ impl App {
                 if self.waited(pane) {
                     self.progress(pen, free, job, "working");
                 }
+            }
+            Content::Failed(Failure::Error(why)) if matches!(pane.question, Some(Question::Source { .. })) => {
+                pen.clip(free.x, free.y, free.width, why, pen.theme.quiet());
             }
             Content::Failed(failure) => failed(pen, free, failure, focused),
             Content::Ready if document.is_empty() && focused => {

@@ -23,15 +23,25 @@ pub(super) const LINES_BESIDE: u32 = 9;
 pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Facts {
     let mut fields: Vec<(String, Row)> = Vec::new();
     for (column, cell) in columns.iter().zip(&row.cells) {
-        let shown = !column.title.is_empty() && cell.value != Value::None;
+        let shown = !column.title.is_empty() && cell.value != Value::None && !is_said(column.title, subject);
         if shown {
             let tone = if cell.tone == Tone::Dim { Tone::Plain } else { cell.tone };
             let value = Row { cells: vec![Cell { value: cell.value.clone(), tone }], subject: opens(&cell.value) };
             fields.push((column.title.to_owned(), value));
         }
     }
+    // A lock's name stands where its address could: the detail has both.
+    if let Some(Subject::Lock(addr)) = subject {
+        let address = Row::about(Subject::Memory(addr), vec![Cell::new(Value::Addr(addr))]);
+        fields.insert(1.min(fields.len()), ("Address".to_owned(), address));
+    }
     let bodies = if fields.is_empty() { Vec::new() } else { vec![Body::Fields(fields)] };
     Facts { title: title(row, subject), bodies, question: question(row, subject) }
+}
+
+/// Columns that say what the title or the answer below say too.
+fn is_said(column: &str, subject: Option<Subject>) -> bool {
+    column == "#" || column == "Thread" && matches!(subject, Some(Subject::Thread(_)))
 }
 
 /// What a value of a detail opens.
@@ -78,5 +88,5 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
 
 /// The question for memory at an address.
 pub(super) fn memory(addr: crate::model::Addr, bytes: u64) -> Question {
-    Question::Command { line: format!("readmemory {addr} -n {bytes}"), focus: Focus::default() }
+    Question::Command { line: format!("readmemory {addr} -n {bytes} -w 8"), focus: Focus::default() }
 }

@@ -28,7 +28,7 @@ impl Filter {
         if pattern.atoms.is_empty() { None } else { Some(Filter { pattern }) }
     }
 
-    /// How well a text matches; `None` when it does not.
+    /// How well a text matches, more is better; `None` when it does not.
     pub fn score(&self, text: &str) -> Option<u32> {
         SCRATCH.with_borrow_mut(|(matcher, chars)| self.pattern.score(Utf32Str::new(text, chars), matcher))
     }
@@ -61,37 +61,29 @@ pub struct Sort {
     pub descending: bool,
 }
 
-/// The rows that a filter keeps, by index: in the order of `sort`, else best match first, else as given.
+/// The rows that a filter keeps, by index: in the order of `sort`, else as given (a stack that is filtered stays a stack).
 pub fn arrange(rows: &[Row], filter: Option<&Filter>, sort: Option<Sort>) -> Vec<u32> {
-    let mut kept: Vec<(u32, u32)> = match filter {
-        None => (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).map(|index| (0, index)).collect(),
+    let mut kept: Vec<u32> = match filter {
+        None => (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).collect(),
         Some(filter) => rows
             .par_chunks(PIECE)
             .enumerate()
             .flat_map_iter(|(piece, rows)| matches(filter, rows, piece.saturating_mul(PIECE)))
             .collect(),
     };
-    match sort {
-        Some(Sort { column, descending }) => {
-            let cell = |index: u32| -> &Cell {
-                usize::try_from(index).ok().and_then(|index| rows.get(index)?.cells.get(column)).unwrap_or(&Cell::NONE)
-            };
-            kept.par_sort_by(|(_, a), (_, b)| cells::compare(cell(*a), cell(*b), descending));
-        }
-        None if filter.is_some() => kept.par_sort_by_key(|(score, _)| std::cmp::Reverse(*score)),
-        None => {}
-    }
-    kept.into_iter().map(|(_, index)| index).collect()
-}
-
-fn matches(filter: &Filter, rows: &[Row], first: usize) -> Vec<(u32, u32)> {
-    let mut kept = Vec::new();
-    for (offset, row) in rows.iter().enumerate() {
-        let score = filter.score(&words::joined(std::iter::once(row)));
-        let index = u32::try_from(first.saturating_add(offset)).ok();
-        kept.extend(score.zip(index));
+    if let Some(Sort { column, descending }) = sort {
+        let cell = |index: u32| -> &Cell {
+            usize::try_from(index).ok().and_then(|index| rows.get(index)?.cells.get(column)).unwrap_or(&Cell::NONE)
+        };
+        kept.par_sort_by(|a, b| cells::compare(cell(*a), cell(*b), descending));
     }
     kept
+}
+
+fn matches(filter: &Filter, rows: &[Row], first: usize) -> Vec<u32> {
+    let numbered = rows.iter().enumerate();
+    let kept = numbered.filter(|(_, row)| filter.score(&words::joined(std::iter::once(*row))).is_some());
+    kept.filter_map(|(offset, _)| u32::try_from(first.saturating_add(offset)).ok()).collect()
 }
 
 #[cfg(test)]
@@ -106,9 +98,9 @@ mod tests {
     }
 
     #[test]
-    fn words_match_fuzzily_and_the_best_comes_first() {
+    fn words_match_fuzzily_and_rows_keep_their_order() {
         let texts = ["o_r_d_c", "shop::OrderCustomer", "main"];
-        assert_eq!(kept("ordc", &texts), ["shop::OrderCustomer", "o_r_d_c"]);
+        assert_eq!(kept("ordc", &texts), ["o_r_d_c", "shop::OrderCustomer"]);
     }
 
     #[test]
@@ -128,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sort_wins_over_the_score_and_keeps_ties_in_order() {
+    fn a_sort_keeps_ties_in_order() {
         let row = |name: &str, count| Row::new(vec![Cell::text(name), Cell::new(Value::Count(count))]);
         let rows = [row("a", 9), row("b", 10), row("c", 9)];
         let by_count = |descending| arrange(&rows, None, Some(Sort { column: 1, descending }));

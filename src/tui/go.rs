@@ -4,7 +4,7 @@ use super::app::{App, Errand, Step};
 use super::event::Question;
 use super::facts;
 use super::palette::Run;
-use super::pane::{Content, Pane};
+use super::pane::{Content, Pane, Seek};
 use crate::commands::{self, Action as Does};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Tone, Value};
@@ -159,7 +159,7 @@ impl App {
                 if matches!(self.pane.content, Content::Ready) {
                     self.pane.select(subject);
                 } else {
-                    self.pane.seek = Some(subject);
+                    self.pane.seek = Some(Seek::Subject(subject));
                 }
             }
             _ => self.open_row(subject),
@@ -178,10 +178,11 @@ impl App {
             return self.say("nothing more to open here", Tone::Plain);
         }
         let mut pane = Pane::new(facts.title, question, facts.bodies);
-        if let Some(Question::Source { line, .. }) = &pane.question {
-            pane.seek_number = Some(u64::from(*line));
-        }
-        let _ = subject;
+        pane.seek = match (&pane.question, subject) {
+            (Some(Question::Source { line, .. }), _) => Some(Seek::Number(u64::from(*line))),
+            (_, Subject::Thread(_)) => Some(Seek::OwnFrame),
+            _ => None,
+        };
         self.page_to(pane);
     }
 
@@ -224,7 +225,7 @@ impl App {
         self.tab = tab;
         self.focus.address = Some(addr);
         self.pane = self.root(tab);
-        self.pane.seek = Some(Subject::Memory(addr));
+        self.pane.seek = Some(Seek::Subject(Subject::Memory(addr)));
         self.ask();
     }
 
@@ -265,7 +266,7 @@ impl App {
         let Some(to) = to else { return };
         self.pane.question = Some(self.memory_question(Some(to)));
         self.pane.content = Content::Blank;
-        self.pane.seek = Some(Subject::Memory(at));
+        self.pane.seek = Some(Seek::Subject(Subject::Memory(at)));
         self.ask();
     }
 
@@ -278,7 +279,7 @@ impl App {
         if line.ends_with(fits) || !line.contains(" -w ") || !matches!(self.pane.content, Content::Ready) {
             return;
         }
-        self.pane.seek = self.pane.subject();
+        self.pane.seek = self.pane.subject().map(Seek::Subject);
         self.pane.question = Some(self.memory_question(Some(first)));
         self.pane.content = Content::Blank;
         self.ask();

@@ -13,7 +13,7 @@ use crate::report::sanitize::sanitize;
 const MAX_GRAPHEME: usize = 32;
 
 /// Columns that the beginning of a cut text keeps at least.
-const LEAST_HEAD: usize = 3;
+const LEAST_HEAD: usize = 2;
 
 /// Draws text into a buffer.
 pub struct Pen<'a> {

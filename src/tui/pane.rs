@@ -6,9 +6,10 @@ use super::document::{Arranged, Arrangement, Document, Spot, find, subject_of};
 use super::event::{Failure, Question, Rows, Ticket};
 use super::filter::{self, Filter, Sort};
 use super::widgets::tree::{Folds, Shape, frames_of};
+use super::widgets::{GUTTER, table};
 use crate::job::Job;
 use crate::model::{Subject, Tid};
-use crate::report::section::{Body, Row, Section, Value};
+use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 
 /// Up to this many rows are arranged at once, more on a worker.
 const AT_ONCE: usize = 5_000;
@@ -26,6 +27,17 @@ pub enum Content {
     Failed(Failure),
 }
 
+/// What to select in an answer that is still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seek {
+    /// The row about this.
+    Subject(Subject),
+    /// The row of a table whose first cell is this number.
+    Number(u64),
+    /// The innermost frame of the program's own code, else the innermost.
+    OwnFrame,
+}
+
 /// A page.
 #[derive(Clone)]
 pub struct Pane {
@@ -38,9 +50,7 @@ pub struct Pane {
     /// What there is to show.
     pub content: Content,
     /// The row to select once the answer is there.
-    pub seek: Option<Subject>,
-    /// The row of a table whose first cell is this number, to be selected once the answer is there.
-    pub seek_number: Option<u64>,
+    pub seek: Option<Seek>,
     /// The filter as typed.
     pub typed: String,
     /// The table that is sorted, and how.
@@ -66,7 +76,6 @@ impl Pane {
             question,
             facts,
             seek: None,
-            seek_number: None,
             typed: String::new(),
             sort: None,
             spot: None,
@@ -112,11 +121,13 @@ impl Pane {
         self.arranged = section.bodies.iter().map(Arranged::new).collect();
         self.folds.resize(section.bodies.len(), Folds::default());
         self.section = section;
-        if let Some(subject) = self.seek.take() {
-            self.select(subject);
-        }
-        if let Some(number) = self.seek_number.take() {
-            self.select_number(number);
+        match self.seek.take() {
+            Some(Seek::Subject(subject)) => {
+                self.select(subject);
+            }
+            Some(Seek::Number(number)) => self.select_number(number),
+            Some(Seek::OwnFrame) => self.select_own_frame(),
+            None => {}
         }
         // A filter over many rows is arranged again by whoever asks `arrange`; until then all rows are shown.
         self.lay_out();
@@ -149,6 +160,25 @@ impl Pane {
                 self.top = item.saturating_sub(self.height() / 2);
             }
         }
+    }
+
+    fn select_own_frame(&mut self) {
+        let is_frame = |row: &Row| matches!(row.subject, Some(Subject::Frame(..)));
+        let is_own = |row: &Row| {
+            let own = |cell: &Cell| matches!(cell.value, Value::Function(_)) && cell.tone != Tone::Dim;
+            is_frame(row) && row.cells.iter().any(own)
+        };
+        self.spot = find(&self.section, is_own).or_else(|| find(&self.section, is_frame)).or(self.spot);
+        self.top = 0;
+    }
+
+    /// Columns of screen in which no cell of its tables is cut; `None` without a table.
+    pub fn natural_width(&self) -> Option<u16> {
+        let widths = self.arranged.iter().filter_map(|arranged| match arranged {
+            Arranged::Table { natural, .. } => Some(table::total(natural).saturating_add(GUTTER)),
+            _ => None,
+        });
+        widths.max()
     }
 
     /// Whether facts stand before the answer.

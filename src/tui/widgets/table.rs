@@ -13,6 +13,8 @@ const SAMPLE: usize = 2_000;
 const GAP: u16 = 2;
 /// A column of words is not squeezed below this, unless its content is narrower.
 const LEAST: u16 = 12;
+/// A column with a weight is not squeezed below this while a plain one could go instead.
+const COMFORTABLE: u16 = 20;
 /// The widest that a column asks for.
 const MOST: u16 = 160;
 
@@ -28,48 +30,46 @@ pub fn natural(table: &Table) -> Vec<u16> {
     table.columns.iter().enumerate().map(of_column).collect()
 }
 
-/// The columns' widths in `width` columns of screen: as they ask where all fit; else words with a weight give way first,
-/// then other words, then whole columns from the right. 0: not shown.
+/// The columns' widths in `width` columns of screen: as they ask where all fit. Else columns with a weight give way, down to
+/// a comfortable width; then the last column goes, where it is a plain one; then all give way that may be cut; then plain
+/// columns go from the right. 0: not shown.
 pub fn fit(columns: &[Column], natural: &[u16], width: u16) -> Vec<u16> {
     let mut widths: Vec<u16> = natural.to_vec();
-    let excess = |widths: &[u16]| -> u16 { total(widths).saturating_sub(width) };
-    for weighted in [true, false] {
-        let over = excess(&widths);
-        squeeze(columns, &mut widths, weighted, over);
+    squeeze(columns, &mut widths, width, |column| column.weight > 0, COMFORTABLE);
+    let is_plain = |index: usize| columns.get(index).is_some_and(|column| column.weight == 0);
+    let last = columns.len().saturating_sub(1);
+    if total(&widths) > width && last > 1 && is_plain(last) {
+        hide(columns, natural, &mut widths, last, width);
     }
-    while excess(&widths) > 0 {
-        let shown = widths.iter().filter(|width| **width > 0).count();
-        let last = (0..columns.len()).rev().find(|index| {
-            columns.get(*index).is_some_and(|column| column.weight == 0)
-                && widths.get(*index).is_some_and(|width| *width > 0)
-        });
-        match last.filter(|_| shown > 1).and_then(|last| widths.get_mut(last)) {
-            Some(last) => *last = 0,
+    squeeze(columns, &mut widths, width, |_| true, LEAST);
+    while total(&widths) > width {
+        let shown = |index: &usize| widths.get(*index).is_some_and(|width| *width > 0);
+        match (1..columns.len()).rev().find(|index| shown(index) && is_plain(*index)) {
+            Some(index) => hide(columns, natural, &mut widths, index, width),
             None => break,
         }
-        // What the hidden column freed goes back to the weighted ones.
-        grow(columns, natural, &mut widths, width);
     }
-    while excess(&widths) > 0 {
-        let over = excess(&widths);
+    while total(&widths) > width {
+        let over = total(&widths).saturating_sub(width);
         let Some(last) = widths.iter_mut().rev().find(|width| **width > 0) else { break };
         *last = last.saturating_sub(over);
     }
     widths
 }
 
-fn total(widths: &[u16]) -> u16 {
+/// Width of columns with the gaps between those that are shown.
+pub fn total(widths: &[u16]) -> u16 {
     let shown = widths.iter().filter(|width| **width > 0);
     shown.fold(0u16, |sum, width| sum.saturating_add(*width).saturating_add(GAP)).saturating_sub(GAP)
 }
 
-/// Takes up to `excess` columns from the columns of words, one by one from the widest for its weight.
-fn squeeze(columns: &[Column], widths: &mut [u16], weighted: bool, excess: u16) {
-    for _ in 0..excess {
+/// Takes what is too much from columns that may be cut, one by one from the widest for its weight, none below `least`.
+fn squeeze(columns: &[Column], widths: &mut [u16], width: u16, chosen: impl Fn(&Column) -> bool, least: u16) {
+    for _ in 0..total(widths).saturating_sub(width) {
         let give = |index: &usize| -> Option<u32> {
             let column = columns.get(*index)?;
             let width = *widths.get(*index)?;
-            let may = column.align == Align::Left && (column.weight > 0) == weighted && width > LEAST;
+            let may = !column.rigid && chosen(column) && width > least;
             may.then(|| u32::from(width).saturating_mul(64) / u32::from(column.weight.max(1)))
         };
         let widest = (0..columns.len()).filter(|index| give(index).is_some()).max_by_key(give);
@@ -80,7 +80,11 @@ fn squeeze(columns: &[Column], widths: &mut [u16], weighted: bool, excess: u16) 
     }
 }
 
-fn grow(columns: &[Column], natural: &[u16], widths: &mut [u16], width: u16) {
+/// Hides a column; what that frees goes back to the weighted ones.
+fn hide(columns: &[Column], natural: &[u16], widths: &mut [u16], index: usize, width: u16) {
+    if let Some(hidden) = widths.get_mut(index) {
+        *hidden = 0;
+    }
     for (index, _) in columns.iter().enumerate().filter(|(_, column)| column.weight > 0) {
         let spare = width.saturating_sub(total(widths));
         if let (Some(natural), Some(now)) = (natural.get(index), widths.get_mut(index)) {
@@ -167,8 +171,16 @@ mod tests {
     #[test]
     fn a_place_too_narrow_for_all_hides_plain_columns_from_the_right_and_keeps_the_weighted() {
         let widths = fit(&COLUMNS, &[2, 10, 60, 60], 30);
-        assert_eq!(widths[1], 0);
+        assert_eq!(widths[1], 0, "{widths:?}");
         assert!(widths[2] > 0 && widths[3] > 0 && total(&widths) <= 30, "{widths:?}");
+    }
+
+    #[test]
+    fn a_plain_last_column_goes_before_names_get_hard_to_read() {
+        let columns =
+            [Column::right("#"), Column::wide("Function", 3), Column::wide("Source", 1), Column::left("Module")];
+        assert_eq!(fit(&columns, &[3, 30, 14, 10], 50)[3], 0);
+        assert_eq!(fit(&columns, &[3, 30, 14, 10], 56), [3, 23, 14, 10]);
     }
 
     #[test]
