@@ -26,6 +26,12 @@ pub enum Error {
         /// What the decoder or the limit said.
         reason: String,
     },
+    /// A file that another one refers to and that was not found.
+    #[error("{0} is not found: names that were moved there are missing")]
+    Missing(String),
+    /// The file became shorter, or could no longer be read, after it was opened.
+    #[error("the file was shortened while it was read; what was lost reads as zeros")]
+    Shortened,
     /// DWARF that gimli refuses.
     #[error("debug information is damaged: {0}")]
     Dwarf(#[from] gimli::Error),

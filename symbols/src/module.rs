@@ -55,6 +55,18 @@ pub struct SymbolSource {
     pub problem: Option<Error>,
 }
 
+impl SymbolSource {
+    fn new(kind: SourceKind, file: &Elf, size: usize, problem: Option<Error>) -> SymbolSource {
+        let shortened = file.bytes().was_truncated().then_some(Error::Shortened);
+        SymbolSource {
+            kind,
+            path: file.path().map(PathBuf::from),
+            size: u64::try_from(size).unwrap_or(u64::MAX),
+            problem: problem.or(shortened),
+        }
+    }
+}
+
 impl ModuleSymbols {
     /// The names in the module's code file and in its separate debug file.
     pub fn new(code: Option<Arc<Elf>>, debug: Option<Arc<Elf>>) -> ModuleSymbols {
@@ -148,40 +160,42 @@ impl ModuleSymbols {
         self.table().of_kind(kind)
     }
 
-    /// Which tables there are, and which of them are damaged. Reads headers only, except of what has been asked for already.
+    /// Which tables there are, and what is wrong with them as far as it was seen yet. Reads headers, and unpacks `.gnu_debugdata`.
     pub fn sources(&self) -> Vec<SymbolSource> {
         let mut sources = Vec::new();
-        let files = self.files();
         for (kind, section) in [(SourceKind::DynamicSymbols, elf::SHT_DYNSYM), (SourceKind::Symbols, elf::SHT_SYMTAB)] {
-            let found = files.clone().find_map(|file| Some((file, file.raw_symbols(section)?)));
-            sources.extend(found.map(|(file, symbols)| SymbolSource {
-                kind,
-                path: file.path().map(PathBuf::from),
-                size: u64::try_from(symbols.len()).unwrap_or(u64::MAX),
-                problem: None,
-            }));
+            let found = self.files().find_map(|file| Some((file, file.raw_symbols(section)?)));
+            sources.extend(found.map(|(file, symbols)| SymbolSource::new(kind, file, symbols.len(), None)));
         }
-        if let Some(mini) = self.mini.get() {
-            let file = mini.as_ref().ok().and_then(Option::as_ref);
-            let entries = file.and_then(|file| file.raw_symbols(elf::SHT_SYMTAB)).map_or(0, |symbols| symbols.len());
-            if file.is_some() || mini.is_err() {
-                sources.push(SymbolSource {
-                    kind: SourceKind::MiniSymbols,
-                    path: self.code.as_ref().and_then(|code| code.path()).map(PathBuf::from),
-                    size: u64::try_from(entries).unwrap_or(u64::MAX),
-                    problem: mini.as_ref().err().cloned(),
-                });
+        if let Some(code) = &self.code {
+            let entries = |mini: &Arc<Elf>| mini.raw_symbols(elf::SHT_SYMTAB).map_or(0, |symbols| symbols.len());
+            match self.mini() {
+                Ok(None) => {}
+                Ok(Some(mini)) => sources.push(SymbolSource::new(SourceKind::MiniSymbols, code, entries(mini), None)),
+                Err(error) => sources.push(SymbolSource::new(SourceKind::MiniSymbols, code, 0, Some(error.clone()))),
             }
         }
-        if let Some(file) = files.clone().find(|file| file.has_debug_info()) {
-            sources.push(SymbolSource {
-                kind: SourceKind::Dwarf,
-                path: file.path().map(PathBuf::from),
-                size: file.section_size(".debug_info"),
-                problem: self.dwarf.get().and_then(|dwarf| dwarf.as_ref().err()).cloned(),
-            });
+        if let Some(file) = self.files().find(|file| file.has_debug_info()) {
+            let damage = self.dwarf.get().and_then(|dwarf| dwarf.as_ref().err()).cloned();
+            let problem = damage.or_else(|| self.missing_supplementary(file));
+            let size = usize::try_from(file.section_size(".debug_info")).unwrap_or(usize::MAX);
+            sources.push(SymbolSource::new(SourceKind::Dwarf, file, size, problem));
         }
         sources
+    }
+
+    fn missing_supplementary(&self, file: &Elf) -> Option<Error> {
+        let link = file.alt_link().ok()??;
+        let found = self.supplementary(file).elf.is_some();
+        let name = String::from_utf8_lossy(&link.name).into_owned();
+        (!found).then(|| Error::Missing(format!("the shared debug file {name} (build id {})", link.build_id)))
+    }
+
+    fn supplementary(&self, file: &Elf) -> &Located {
+        self.supplementary.get_or_init(|| match &self.locator {
+            Some(locator) => locator.supplementary(file),
+            None => Located::default(),
+        })
     }
 
     /// The debug file first: its tables are the complete ones.
@@ -219,11 +233,7 @@ impl ModuleSymbols {
             let Some(file) = self.files().find(|file| file.has_debug_info()) else { return Ok(None) };
             let modules = self.files().filter_map(|file| file.path()).map(PathBuf::from).collect();
             let split = SplitFiles::new(self.locator.clone(), modules);
-            let supplementary = self.supplementary.get_or_init(|| match &self.locator {
-                Some(locator) => locator.supplementary(file),
-                None => Located::default(),
-            });
-            Dwarf::new(file, supplementary.elf.as_deref(), split)
+            Dwarf::new(file, self.supplementary(file).elf.as_deref(), split)
         });
         dwarf.as_ref().ok()?.as_ref()
     }

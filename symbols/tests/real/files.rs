@@ -277,6 +277,22 @@ fn names_that_dwz_moved_to_a_shared_file_are_found_there() {
     let refused = locator.supplementary(&code);
     assert!(matches!(refused.attempts[0].outcome, Outcome::BuildIdDiffers { .. }), "{refused:?}");
     assert!(refused.elf.is_none());
+    let sources = module().with_locator(locator).sources();
+    let problem =
+        sources.into_iter().find(|source| source.kind == SourceKind::Dwarf).unwrap().problem.unwrap().to_string();
+    assert!(problem.contains("shared debug file /elsewhere/shared"), "{problem}");
+}
+
+#[test]
+fn a_debug_file_that_is_overwritten_while_open_is_said_to_be_shortened() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = cpp("names.cpp", directory.path(), &["-g"]);
+    let module = ModuleSymbols::new(Some(open(&program)), None);
+    assert!(module.sources().iter().all(|source| source.problem.is_none()));
+    fs::OpenOptions::new().write(true).open(&program).unwrap().set_len(4096).unwrap();
+    assert_eq!(module.frames(Svma(0x1000)), []);
+    let problem = module.sources()[0].problem.clone().unwrap().to_string();
+    assert!(problem.contains("shortened"), "{problem}");
 }
 
 #[test]
