@@ -165,15 +165,23 @@ impl ThreadNotes<'_> {
     }
 }
 
-/// The system call that an aarch64 thread was in. Nothing in its registers tells that one was entered, save the instruction before the pc,
-/// which is in the dump or in the module's file.
+/// The system call that an aarch64 thread was in. Nothing in its registers tells that one was entered, save the instruction at the pc or
+/// before it, which is in the dump or in the module's file.
 pub(in crate::capture) fn aarch64_syscall(registers: &Registers, memory: &Memory) -> Option<SavedSyscall> {
     // svc #0 is 0xd4000001. Source: Arm Architecture Reference Manual, "SVC"; Linux arch/arm64 takes the number from x8.
-    let before = registers.pc()?.minus(4)?;
-    if memory.u32(before).ok()? != 0xd400_0001 {
+    const SVC: u32 = 0xd400_0001;
+    // Before it writes a core, the kernel undoes a call that is to be restarted: x0 is the argument again, and the pc at the
+    // instruction. Source: Linux arch/arm64/kernel/signal.c, do_signal; ERESTARTSYS is 512.
+    const RESTARTED: i64 = -512;
+    let pc = registers.pc()?;
+    let get = |number| registers.get(Register(number));
+    if memory.u32(pc).is_ok_and(|instruction| instruction == SVC) {
+        let args = [get(0), get(1), get(2), get(3), get(4), get(5)];
+        return Some(SavedSyscall { number: get(8)?, args, result: RESTARTED });
+    }
+    if memory.u32(pc.minus(4)?).ok()? != SVC {
         return None;
     }
-    let get = |number| registers.get(Register(number));
     // The result took the place of the first argument.
     let args = [None, get(1), get(2), get(3), get(4), get(5)];
     Some(SavedSyscall { number: get(8)?, args, result: get(0)?.cast_signed() })
