@@ -2,15 +2,28 @@
 //! said of itself and what its source dictates.
 
 use serde_json::Value;
-use support::{Dump, Expected, Truth, as_address, dump, dumpscope};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::process::Command;
+
+use support::{Dump, Expected, Truth, as_address, dump};
 
 /// What one run says of a dump.
 struct Seen {
     truth: Truth,
+    /// Ids as the dump has them, by the ids that the process knew; empty where they are the same.
+    outside: BTreeMap<u64, u64>,
     expected: Expected,
     locks: Vec<Value>,
     deadlocks: Vec<Value>,
     threads: Vec<Value>,
+}
+
+/// The ids that a fixture in a PID namespace had outside it: `{"INSIDE":OUTSIDE}` in `tids.json`.
+fn outside(dump: &Dump) -> BTreeMap<u64, u64> {
+    let Ok(text) = std::fs::read_to_string(dump.dir().join("tids.json")) else { return BTreeMap::new() };
+    let map: BTreeMap<String, u64> = serde_json::from_str(&text).expect("tids.json is a map of ids");
+    map.into_iter().map(|(inside, outside)| (inside.parse().expect("an id"), outside)).collect()
 }
 
 /// The C library whose bookkeeping a variant has, as `expected.json` names it.
@@ -19,12 +32,19 @@ fn library(variant: &str) -> &'static str {
 }
 
 fn look(dump: &Dump) -> Seen {
-    let output = dumpscope!("analyze", dump.core(), "--json", "-c", "locks", "-c", "threads").expect_status(0);
+    look_at(dump, dump.expected(), &[])
+}
+
+fn look_at(dump: &Dump, expected: Expected, options: &[&OsStr]) -> Seen {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump.core()).args(["--json", "-c", "locks", "-c", "threads"]).args(options);
+    let output = support::run(command).expect_status(0);
     let list = |value: &Value| value.as_array().expect("an array").clone();
     let locks = output.data("locks");
     Seen {
         truth: dump.truth(),
-        expected: dump.expected(),
+        outside: outside(dump),
+        expected,
         locks: list(&locks["locks"]),
         deadlocks: list(&locks["deadlocks"]),
         threads: list(&output.data("threads")["threads"]),
@@ -43,9 +63,18 @@ impl Seen {
         found.unwrap_or_else(|| panic!("{name} at {address:#x} is not among {:#?}", self.locks))
     }
 
+    fn tid(&self, thread: &str) -> u64 {
+        let inside = self.truth.tid(thread);
+        self.outside.get(&inside).copied().unwrap_or(inside)
+    }
+
+    fn threads_of(&self, pattern: &str) -> Vec<(&str, u64)> {
+        self.truth.threads(pattern).into_iter().map(|(name, _)| (name, self.tid(name))).collect()
+    }
+
     fn tids(&self, patterns: &Value) -> Vec<u64> {
         let patterns = patterns.as_array().expect("an array").iter().filter_map(Value::as_str);
-        let mut tids: Vec<u64> = patterns.flat_map(|pattern| self.truth.threads(pattern)).map(|(_, tid)| tid).collect();
+        let mut tids: Vec<u64> = patterns.flat_map(|pattern| self.threads_of(pattern)).map(|(_, tid)| tid).collect();
         tids.sort_unstable();
         tids
     }
@@ -90,7 +119,7 @@ impl Seen {
 
     /// A recorded owner must be right and certain. Where none is recorded, one may be inferred, and then must be right too.
     fn check_owner(&self, name: &str, lock: &Value, expected: &Value, library: &str) {
-        let holder = expected["owner"].as_str().or(expected["runs_in"].as_str()).map(|thread| self.truth.tid(thread));
+        let holder = expected["owner"].as_str().or(expected["runs_in"].as_str()).map(|thread| self.tid(thread));
         let shown = lock["owner"]["tid"].as_u64();
         let evidence = lock["evidence"].as_str().expect("every lock has evidence");
         let recorded = expected["recorded_by"].as_array().is_some_and(|by| by.iter().any(|by| by == library));
@@ -126,7 +155,7 @@ impl Seen {
             .map(|cycle| {
                 let members = cycle["cycle"].as_array().expect("a cycle").iter().filter_map(Value::as_str);
                 let certain = cycle["certain_on"].as_array().is_some_and(|on| on.iter().any(|on| on == library));
-                (turned(members.map(|name| self.truth.tid(name)).collect()), certain)
+                (turned(members.map(|name| self.tid(name)).collect()), certain)
             })
             .collect();
         let found: Vec<(Vec<u64>, bool)> = self
@@ -154,7 +183,7 @@ impl Seen {
 
     fn check_threads(&self) {
         for (pattern, expected) in self.expected.threads() {
-            for (name, tid) in self.truth.threads(pattern) {
+            for (name, tid) in self.threads_of(pattern) {
                 let thread = self.threads.iter().find(|thread| thread["tid"] == tid);
                 let thread = thread.unwrap_or_else(|| panic!("{name} ({tid}) is not shown"));
                 assert_eq!(thread["state"], expected["state"], "{name}: {thread}");
@@ -180,7 +209,7 @@ impl Seen {
             None => assert!(waiting.is_null(), "{name}: {thread}"),
             Some("join") => {
                 assert_eq!(waiting["kind"], "join", "{name}: {thread}");
-                let joined = self.truth.tid(expected["thread"].as_str().expect("a thread"));
+                let joined = self.tid(expected["thread"].as_str().expect("a thread"));
                 let lock =
                     self.locks.iter().find(|lock| lock["address"] == waiting["address"]).expect("a join is a lock");
                 assert_eq!(lock["owner"]["tid"], joined, "{name} joins: {lock}");
@@ -197,12 +226,27 @@ fn turned(mut ring: Vec<u64>) -> Vec<u64> {
     ring
 }
 
+impl Seen {
+    fn check(&self, library: &str) {
+        self.check_locks(library);
+        self.check_no_lock_is_invented();
+        self.check_deadlocks(library);
+        self.check_threads();
+    }
+}
+
 fn check(name: &str, variant: &str) {
-    let seen = look(&dump(name, variant));
-    seen.check_locks(library(variant));
-    seen.check_no_lock_is_invented();
-    seen.check_deadlocks(library(variant));
-    seen.check_threads();
+    look(&dump(name, variant)).check(library(variant));
+}
+
+#[test]
+fn aarch64_threads_in_system_calls_are_told_from_their_registers() {
+    for variant in ["deadlock", "deadlock-static"] {
+        let dump = dump("aarch64", variant);
+        let (exe, sysroot) = (dump.exe(), OsStr::new("/usr/aarch64-linux-gnu"));
+        let options = [OsStr::new("--exe"), exe.as_os_str(), OsStr::new("--sysroot"), sysroot];
+        look_at(&dump, Expected::of("deadlock"), &options).check("glibc");
+    }
 }
 
 /// One test a dump, so that they run side by side and fail apart.
@@ -224,6 +268,8 @@ dumps! {
     every_lock_kind_of_glibc_and_libstdcxx_is_recognised: "locks" "glibc";
     every_lock_kind_is_recognised_in_a_gcore: "locks" "gcore";
     every_lock_kind_is_recognised_in_a_static_program: "locks" "static";
+    owners_of_another_pid_namespace_are_mapped_to_the_threads_of_the_dump: "pidns" "glibc";
+    owners_of_another_pid_namespace_are_mapped_on_musl_too: "pidns" "musl";
     rust_locks_without_recorded_owners_are_inferred_or_unknown: "rust-std" "gnu";
     rust_locks_on_musl_are_inferred_or_unknown: "rust-std" "musl";
     rust_locks_with_new_name_mangling_are_recognised: "rust-std" "v0";

@@ -150,6 +150,11 @@ impl Libc {
         self.family == Some(Family::Musl)
     }
 
+    /// Where the id is in the `struct pthread` at an address.
+    pub(super) fn tid_in(&self, pthread: Addr) -> Option<Addr> {
+        pthread.offset(self.tid?.bytes.checked_sub(self.pthread?.bytes)?)
+    }
+
     /// Address of a thread's `struct pthread`, its `pthread_t`.
     pub(super) fn pthread_of(&self, thread: &OsThread) -> Option<Addr> {
         self.pthread?.of(*thread.thread_pointer.as_ref().ok()?).ok()

@@ -75,6 +75,7 @@ static C_LIBRARY: LazyLock<FxHashSet<&str>> = LazyLock::new(|| {
         "_start_c",
         "start_thread",
         "start_c11",
+        "thread_start",
         "sccp",
         "clone",
         "clone3",

@@ -126,7 +126,12 @@ pub(super) fn blocking(arch: Arch, call: &SavedSyscall, memory: &Memory) -> Bloc
     let Some(group) = table.iter().find(|group| group.numbers.contains(&call.number)) else {
         return Blocking { kind: CallKind::Other, name: None };
     };
-    let [first, second, ..] = call.args;
+    let [first, second, third, ..] = call.args;
+    // Polling nothing is how C libraries pause, or sleep, where the kernel has no call for it.
+    if matches!(group.names, Names::PollFds) && second == Some(0) {
+        let kind = if third == Some(0) { CallKind::Signal } else { CallKind::Sleep };
+        return Blocking { kind, name: None };
+    }
     let name = match group.names {
         Names::Fd => first.and_then(fd).map(|fd| format!("fd {fd}")),
         Names::PollFds => first.zip(second).and_then(|(array, len)| poll_fds(memory, Addr(array), len)),
@@ -186,7 +191,17 @@ mod tests {
         assert_eq!(name(1).as_deref(), Some("fd 5"));
         assert_eq!(name(3).as_deref(), Some("fds 5, 9"));
         assert_eq!(name(4), None, "an array that cannot be read names nothing");
-        assert_eq!(name(0), None);
+    }
+
+    #[test]
+    fn polling_nothing_is_a_pause_or_a_sleep() {
+        let kind = |timeout| {
+            let args = [Some(0), Some(0), timeout, None, None, None];
+            let poll = SavedSyscall { number: 73, args, result: -514 };
+            blocking(Arch::Aarch64, &poll, &Memory::default()).kind
+        };
+        assert_eq!(kind(Some(0)), CallKind::Signal);
+        assert_eq!(kind(Some(0x7000)), CallKind::Sleep);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use crate::capture::Memory;
 use crate::model::thread::CallKind;
-use crate::model::{Addr, Arch, OsThread, SavedSyscall};
+use crate::model::{Addr, Arch, OsThread, Register, SavedSyscall};
 
 use super::calls::Calls;
 use super::syscalls::{self, Blocking};
@@ -53,16 +53,15 @@ const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
 const EINTR: i64 = -4;
 
 impl Futex {
-    fn of(call: &SavedSyscall) -> Option<Futex> {
-        let [word, op, expected, ..] = call.args;
+    fn of(call: &SavedSyscall, thread: &OsThread, memory: &Memory) -> Option<Futex> {
+        let [first, op, expected, ..] = call.args;
         let low = |argument: u64| u32::try_from(argument & 0xffff_ffff).ok();
-        let op = low(op?)?;
-        Some(Futex {
-            word: Addr(word?),
-            command: op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME),
-            expected: low(expected?)?,
-            private: op & FUTEX_PRIVATE_FLAG != 0,
-        })
+        let (op, expected) = (low(op?)?, low(expected?)?);
+        // Where the result takes the first argument's register, and there is none yet, it still is the argument.
+        let first = first.or(u64::try_from(call.result).ok()).map(Addr);
+        let word = first.or_else(|| preserved_word(thread, expected, memory))?;
+        let private = op & FUTEX_PRIVATE_FLAG != 0;
+        Some(Futex { word, command: op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME), expected, private })
     }
 
     /// Whether it asks for a priority-inheriting lock.
@@ -73,6 +72,17 @@ impl Futex {
     fn waits(&self) -> bool {
         matches!(self.command, FUTEX_WAIT | FUTEX_WAIT_BITSET) || self.is_pi()
     }
+}
+
+/// The futex word of an interrupted wait on aarch64: the result took the argument's register, but the C library keeps the
+/// address in a register that calls preserve (x19 to x28), for it looks at the word again. Only if just one holds the
+/// address of a word with the expected value.
+fn preserved_word(thread: &OsThread, expected: u32, memory: &Memory) -> Option<Addr> {
+    let registers = thread.registers.as_ref().ok()?;
+    let held = (19..=28).filter_map(|number| registers.get(Register(number)).map(Addr));
+    let mut words = held.filter(|at| at.is_aligned(4) && memory.u32(*at).is_ok_and(|value| value == expected));
+    let word = words.next()?;
+    words.all(|other| other == word).then_some(word)
 }
 
 /// What a thread was doing.
@@ -86,12 +96,8 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
     }
     let restarted = call.number == syscalls::restart(arch);
     if call.number == syscalls::futex(arch) || (restarted && restarted_call(calls) == Some(Restarted::Futex)) {
-        return match Futex::of(call).filter(Futex::waits) {
-            Some(futex) => Activity::Futex(futex),
-            // aarch64 overwrites the first argument; a wake that is about to return is no wait.
-            None if call.args.first() == Some(&None) => Activity::Call(Blocking { kind: CallKind::Other, name: None }),
-            None => Activity::Running,
-        };
+        // A wake that is about to return is no wait.
+        return Futex::of(call, thread, memory).filter(Futex::waits).map_or(Activity::Running, Activity::Futex);
     }
     if restarted {
         let kind = match restarted_call(calls) {
@@ -104,10 +110,12 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
     Activity::Call(syscalls::blocking(arch, call, memory))
 }
 
-/// On arm64 the kernel undoes the call before it writes the core: the pc is back at the `svc` and x0 holds the argument.
-// Source: Linux arch/arm64/kernel/signal.c, do_signal: "a debugger will see the already changed PC".
+/// An emulator's core has the registers as the call found them: the pc behind the `svc`, x0 still the first argument. A call
+/// of the kernel's that has returned looks the same, but a thread is hardly ever met right there, unless it sent a signal to
+/// itself. Measured with qemu-user 7.2.
 fn is_unfinished(arch: Arch, call: &SavedSyscall) -> bool {
-    arch == Arch::Aarch64 && call.result >= 0
+    // kill, tkill, tgkill. Source: Linux include/uapi/asm-generic/unistd.h.
+    arch == Arch::Aarch64 && call.result >= 0 && !matches!(call.number, 129..=131)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -3,17 +3,31 @@
 //! glibc waits for the joined thread's id, in its control block, to be cleared by the kernel; musl for its
 //! `detach_state`. The word's address therefore is the joined thread. Layouts: docs/layouts/glibc.md, musl.md.
 
-use crate::model::{Evidence, LockKind, Owner};
+use crate::model::{Evidence, LockKind, Owner, Tid};
 
+use super::entry::Entry;
 use super::{Ground, Sighting, Waiter};
 
 /// Recognises a wait for a thread of the dump. The lock's address is the joined thread's `pthread_t`.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
     let futex = ground.libc.join_futex?;
-    let joined = ground.scene.threads.iter().find(|thread| {
-        thread.thread_pointer.as_ref().is_ok_and(|block| futex.of(*block).is_ok_and(|word| word == waiter.futex.word))
-    })?;
-    let address = ground.libc.pthread_of(joined)?;
-    let owner = Owner::Thread(joined.tid);
+    let word = waiter.futex.word;
+    let by_block = ground.scene.threads.iter().find(|thread| {
+        thread.thread_pointer.as_ref().is_ok_and(|block| futex.of(*block).is_ok_and(|known| known == word))
+    });
+    let joined = by_block.map(|thread| thread.tid).or_else(|| by_id(ground, waiter))?;
+    // The word's place in the structure, whose place beside the thread pointer need not be known.
+    let inside = futex.bytes.checked_sub(ground.libc.pthread?.bytes)?;
+    let address = word.offset(inside.checked_neg()?)?;
+    let owner = Owner::Thread(joined);
     Some(Sighting { evidence: Evidence::JoinedThread, ..Sighting::waited(LockKind::Join, address, owner) })
+}
+
+/// Where the dump has no thread pointers (an emulator's core): glibc's word is the joined thread's id. The kernel wakes it
+/// as a shared futex; a robust mutex, whose word holds an id too, has its waiters' bit set.
+fn by_id(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Tid> {
+    let entry = Entry::of(waiter.calls);
+    let waits = !waiter.futex.private && matches!(entry, Entry::Join | Entry::Other | Entry::Unnamed);
+    let id = ground.memory().u32(waiter.futex.word).ok()?;
+    (ground.libc.may_be_glibc() && waits && id == waiter.futex.expected).then(|| ground.tids.thread(id))?
 }

@@ -24,8 +24,9 @@ pub(super) fn name(ground: &Ground<'_>, kind: LockKind, address: Addr, users: &[
 }
 
 fn joined(ground: &Ground<'_>, pthread: Addr) -> Option<String> {
-    let (index, thread) =
-        ground.scene.threads.iter().enumerate().find(|(_, thread)| ground.libc.pthread_of(thread) == Some(pthread))?;
+    let id = ground.libc.tid_in(pthread).and_then(|at| ground.memory().u32(at).ok());
+    let tid = id.and_then(|id| ground.tids.thread(id))?;
+    let (index, thread) = ground.scene.threads.iter().enumerate().find(|(_, thread)| thread.tid == tid)?;
     let start = super::super::start::start(ground, index);
     Some(start.map_or_else(|| format!("thread {}", thread.tid), |start| format!("thread {} {start}", thread.tid)))
 }
