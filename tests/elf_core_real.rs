@@ -95,7 +95,7 @@ fn check(variant: &str, format: &str, signal: Option<i32>) {
     }
 
     let executable = capture.modules.iter().find(|module| module.role == Role::Executable).expect("an executable");
-    assert_eq!(executable.path.as_deref(), dump.exe().canonicalize().unwrap().to_str());
+    assert_eq!(executable.path.as_deref(), dump.exe().canonicalize().expect("the executable is there").to_str());
     for module in capture.modules.iter().filter(|module| module.role != Role::Vdso) {
         let path = module.path.as_deref().expect("a path");
         let ours = module.build_id.clone().expect("its first page is in the core");
