@@ -194,6 +194,10 @@ impl CodeMap {
         if !self.is_code(lookup) {
             return Kind::Wild;
         }
+        // musl's tables (made from its assembly) have a caller for clone, which is clone itself.
+        if returns && start::is_thread_start(self.arch(), self.memory(), pc) {
+            return Kind::Outermost;
+        }
         let Some(module) = self.target.module_at(lookup) else { return Kind::Bare };
         if let Some(image) = self.images.get(module.index) {
             let mut scratch = self.scratch().unwrap_or_default();
@@ -206,11 +210,7 @@ impl CodeMap {
         let entry = module.elf().and_then(|file| module.addr(file.entry()));
         let in_start_code =
             entry.and_then(|entry| lookup.since(entry)).is_some_and(|offset| offset < start::MAX_START_CODE);
-        if in_start_code || (returns && start::is_thread_start(self.arch(), self.memory(), pc)) {
-            Kind::Outermost
-        } else {
-            Kind::Bare
-        }
+        if in_start_code { Kind::Outermost } else { Kind::Bare }
     }
 
     fn is_trampoline(&self, pc: Addr) -> bool {
