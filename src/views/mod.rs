@@ -42,9 +42,11 @@ pub struct Query {
 }
 
 impl Query {
-    /// The selected thread's position in the one order: the first where none is selected.
+    /// Position in the one order of the thread that `-t TID` names, else of the selected one, else 0.
     pub fn thread_index(&self, session: &Session) -> Result<usize, Error> {
-        match self.focus.thread {
+        let named = self.number("t")?.map(|tid| u32::try_from(tid).map(Tid));
+        let named = named.transpose().map_err(|_| Error::Usage("-t takes a thread id".to_owned()))?;
+        match named.or(self.focus.thread) {
             Some(tid) => session.index_of(tid).ok_or_else(|| Error::Failed(format!("no thread {tid} in this dump"))),
             None if session.os_threads().is_empty() => {
                 Err(Error::Failed("the dump holds no threads: its notes are missing or damaged".to_owned()))

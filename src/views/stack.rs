@@ -19,7 +19,7 @@ pub const VIEW: View = View {
     aliases: &["bt", "eestack", "k"],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
-    help: "stack [--all] [-n N]\n\n  --all   every thread (the same as eestack)\n  -n N    the innermost N frames\n\nA mark \
+    help: "stack [--all | -t TID] [-n N]\n\n  --all   every thread (the same as eestack)\n  -t TID  this thread\n  -n N    the innermost N frames\n\nA mark \
            tells how a frame was found, where it was not by unwind information: s scanned, f frame pointer, i inlined \
            call.\n\n4719 worker-3\n   0   __futex_abstimed_wait_common              libc.so.6\n   1   reserve(Order&)     \
            stock.cpp:88          orders-api\n   2 i dispatch(int)       stock.cpp:40          orders-api",
@@ -51,7 +51,7 @@ pub struct ThreadStack {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["all", "n", "a"])?;
+    query.only(&["all", "n", "a", "t"])?;
     let limit = query.number("n")?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let threads = session.os_threads();
     let wanted: Vec<usize> = if query.flag("all") || query.command == "eestack" {
