@@ -5,9 +5,33 @@ const MAX_ARGUMENTS: usize = 24;
 /// A name still longer than this, in characters, loses its middle.
 const MAX_NAME: usize = 96;
 
+/// Source: Itanium C++ ABI §5.1.4, "Special Names", as c++filt spells them.
+const MADE_FOR: [&str; 11] = [
+    "vtable for ",
+    "VTT for ",
+    "construction vtable for ",
+    "typeinfo for ",
+    "typeinfo name for ",
+    "guard variable for ",
+    "non-virtual thunk to ",
+    "virtual thunk to ",
+    "covariant return thunk to ",
+    "TLS init function for ",
+    "TLS wrapper function for ",
+];
+
 /// The part of a demangled name that tells: scope and function without return type and parameters, long template arguments as `<…>`.
 /// The full name stays what it is elsewhere; this one is for display.
 pub fn short_name(full: &str) -> String {
+    // What a compiler made for something is told by these words in front of its name.
+    let made_for = MADE_FOR.iter().find_map(|words| Some((*words, full.strip_prefix(words)?)));
+    if let Some((words, of)) = made_for {
+        return shorten_middle(&format!("{words}{}", short_name_of(of)));
+    }
+    short_name_of(full)
+}
+
+fn short_name_of(full: &str) -> String {
     let name = without_parameters(full);
     let name = without_return_type(name);
     shorten_middle(&fold_arguments(name))
@@ -164,6 +188,18 @@ mod tests {
                 "core::ops::function::FnOnce::call_once{{vtable.shim}}",
                 "core::ops::function::FnOnce::call_once{{vtable.shim}}",
             ),
+            ("vtable for std::runtime_error", "vtable for std::runtime_error"),
+            ("typeinfo name for (anonymous namespace)::Foo", "typeinfo name for (anonymous namespace)::Foo"),
+            ("guard variable for f(int)::lock", "guard variable for f(int)::lock"),
+            ("non-virtual thunk to shop::Order::run()", "non-virtual thunk to shop::Order::run"),
+            ("operator new[](unsigned long)", "operator new[]"),
+            ("Foo::operator std::vector<int>() const", "Foo::operator std::vector<int>"),
+            ("decltype (fp(fp0)) call<int>(int)", "call<int>"),
+            ("a<b<c> >::operator->() const", "a<b<c> >::operator->"),
+            ("bool operator==<int>(Foo<int> const&, Foo<int> const&)", "operator==<int>"),
+            ("foo[abi:cxx11](int)", "foo[abi:cxx11]"),
+            ("write@plt", "write@plt"),
+            ("<std::thread::Builder>::spawn::<demo::run::{closure#0}, ()>", "<std::thread::Builder>::spawn::<…>"),
             ("a<b", "a<b"),
             ("", ""),
             ("()", "()"),

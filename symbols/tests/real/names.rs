@@ -201,3 +201,31 @@ fn stubs_are_named_after_the_functions_they_lead_to() {
         }
     }
 }
+
+#[test]
+fn programs_of_another_machine_are_named_as_its_own_tools_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let (compiler, package) = ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu");
+    let options = ["-shared", "-fPIC", "-nostdlib", "-g", "-O2"];
+    let program = compile(compiler, package, &source("small.c"), directory.path(), "small.so", &options);
+    let file = open(&program);
+    assert_eq!(file.machine(), symbols::Machine::Aarch64);
+    let module = ModuleSymbols::new(Some(file), None);
+    // The linker marks code and data with $x and $d, which are no functions.
+    assert!(module.symbols(SymbolKind::Function).all(|symbol| !symbol.name.starts_with('$')));
+    let functions = nm(&program, "-a").into_iter().filter(|(_, size, kind, _)| "tT".contains(*kind) && *size > 0);
+    let addresses: Vec<u64> = functions.flat_map(|(start, size, ..)| (start..start + size).step_by(4)).collect();
+    assert!(addresses.len() > 20);
+    let tool = "aarch64-linux-gnu-addr2line";
+    for (at, expected) in addresses.iter().zip(addr2line(tool, "binutils-aarch64-linux-gnu", &program, &addresses)) {
+        let ours: Vec<Place> = module
+            .frames(Svma(*at))
+            .iter()
+            .map(|frame| {
+                let file = frame.file.as_deref().and_then(|file| file.rsplit('/').next()).unwrap_or("??");
+                (frame.function.as_deref().unwrap_or("??").to_owned(), file.to_owned(), frame.line)
+            })
+            .collect();
+        assert_eq!(ours, expected, "{at:#x}");
+    }
+}
