@@ -29,7 +29,7 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
         sp: Addr(0x7000),
         kind: FrameKind::Native,
         trust: Trust::Cfi,
-        module: Some("app".into()),
+        module: Some("app".into()).filter(|_| !function.is_empty()),
         function: Some(*function).filter(|name| !name.is_empty()).map(Into::into),
         offset: None,
         file: None,
