@@ -127,6 +127,8 @@ impl Seen {
         if let Some(panic) = self.expected["panic"].as_object() {
             assert_eq!(fatal["kind"], "rust-panic");
             assert_eq!(fatal["message"], panic["message"], "{fatal}");
+            let file = panic["file"].as_str().and_then(|file| file.rsplit('/').next()).expect("a file");
+            assert!(title.contains(file), "{file} is not in: {title}");
         }
     }
 
@@ -212,6 +214,25 @@ variants! { "crash":
     an_uncaught_exception_of_a_static_program "uncaught-static"
     an_uncaught_exception_of_a_static_programs_thread "uncaught-custom-static"
     a_double_free_of_a_static_program "double-free-static"
+}
+
+variants! { "crash-rust":
+    a_rust_panic_with_a_formatted_message "panic"
+    a_rust_panic_with_a_literal_message "panic-literal"
+    a_rust_panic_of_a_thread "panic-thread"
+    a_rust_unwrap_of_none "unwrap-none"
+    a_rust_expect_of_an_error "expect"
+    a_rust_index_out_of_bounds "index"
+    a_rust_arithmetic_overflow "overflow"
+    a_rust_assertion "assert"
+    a_rust_panic_in_a_destructor "drop"
+    a_rust_read_through_null "null-read"
+    a_rust_stack_overflow "stack-overflow"
+    a_rust_stack_overflow_of_a_thread "stack-overflow-thread"
+    a_rust_panic_with_v0_names "panic-v0"
+    a_rust_assertion_with_v0_names "assert-v0"
+    a_rust_panic_on_musl "panic-musl"
+    a_rust_panic_of_a_thread_on_musl "panic-thread-musl"
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::model::{ExceptionKind, Subject};
 
 use super::Rule;
-use super::case::Case;
+use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "abort", apply };
@@ -40,7 +40,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
                     "where it was noticed; run the program under AddressSanitizer or valgrind to see who did it";
                 next = Next::new("stack", shows);
             }
-            Sentence::of("abort: ").text(text.as_str())
+            Sentence::of("abort: ").text(one_line(text))
         }
         Ok(None) => Sentence::of("abort called"),
         Err(gap) => {

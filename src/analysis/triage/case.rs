@@ -236,6 +236,11 @@ fn is_start(frame: &NamedFrame) -> bool {
     )
 }
 
+/// A message of several lines as one: `left: 41; right: 42`.
+pub(super) fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
 /// Last component of a source path.
 pub(super) fn file_name(file: &Arc<str>) -> Arc<str> {
     file.rsplit('/').next().map_or_else(|| Arc::clone(file), Arc::from)

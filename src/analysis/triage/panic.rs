@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{Detail, Subject};
 
 use super::Rule;
-use super::case::Case;
+use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Part, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "panic", apply };
@@ -25,7 +25,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     }
     let mut evidence = vec![case.chain(tid)];
     match &exception.message {
-        Ok(Some(message)) => title = title.text(": ").text(message.as_str()),
+        Ok(Some(message)) => title = title.text(": ").text(one_line(message)),
         Ok(None) => {}
         Err(gap) => evidence.push(Sentence::of("the message is not known: ").text(gap.to_string()).about(None)),
     }

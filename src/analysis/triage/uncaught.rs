@@ -3,7 +3,7 @@
 use crate::model::{Detail, Exception, ExceptionKind, Subject, Termination};
 
 use super::Rule;
-use super::case::Case;
+use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "uncaught-exception", apply };
@@ -48,7 +48,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
 fn told(exception: &Exception) -> String {
     let name = exception.type_name.as_deref().map_or_else(|_| "exception of unknown type".to_owned(), plain);
     match &exception.message {
-        Ok(Some(message)) if *message != name => format!("{name}: {message}"),
+        Ok(Some(message)) if *message != name => format!("{name}: {}", one_line(message)),
         _ => name,
     }
 }

@@ -45,6 +45,7 @@ pub fn is_runtime_library(file_name: &str) -> bool {
 /// Namespaces of standard libraries, as demangled names begin.
 const RUNTIME_SCOPES: &[&str] = &[
     "std::",
+    "__rustc::",
     "__gnu_cxx::",
     "__cxxabiv1::",
     "core::",
@@ -208,10 +209,12 @@ pub fn is_runtime_function(name: &str, in_executable: bool) -> bool {
             && (C_LIBRARY.contains(path) || C_LIBRARY_PREFIXES.iter().any(|prefix| path.starts_with(prefix))))
 }
 
-/// Whether a source file is a header of the system: what it defines was inlined from a library.
-// Source: Filesystem Hierarchy Standard 3.0, section 4.5; GCC's own headers are below /usr/lib/gcc.
+/// Whether a source file is a header of the system, or of Rust's standard library: what it defines was inlined from there.
+// Source: Filesystem Hierarchy Standard 3.0, section 4.5; GCC's own headers are below /usr/lib/gcc; rustc maps its library's
+// sources to /rustc/COMMIT, or to those that rustup installed.
 pub(super) fn is_system_header(file: &str) -> bool {
-    ["/usr/include/", "/usr/lib/gcc/"].iter().any(|folder| file.starts_with(folder))
+    ["/usr/include/", "/usr/lib/gcc/", "/rustc/"].iter().any(|folder| file.starts_with(folder))
+        || file.contains("/lib/rustlib/src/rust/library/")
 }
 
 #[cfg(test)]

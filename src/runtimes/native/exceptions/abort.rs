@@ -4,7 +4,7 @@
 //! then read from the constants that the caller passed.
 
 use crate::model::{Addr, Detail, ExceptionKind, Gap, Known, SourcePlace, Stack};
-use crate::target::Target;
+use crate::target::{Module, Target};
 
 use super::arguments;
 
@@ -18,10 +18,14 @@ const MAX_PART: u64 = 4 << 10;
 
 /// What glibc wrote before it aborted, without the newline. `Ok(None)`: it wrote nothing.
 pub(super) fn text(target: &Target) -> Known<Option<String>> {
-    let variable =
-        target.lookup("__abort_msg", Some("libc.")).or_else(|| target.lookup("__abort_msg", None)).ok_or_else(
-            || Gap::NoSymbols("__abort_msg of libc.so.6 is not at hand, or this libc keeps no text".to_owned()),
-        )?;
+    let known = target.lookup("__abort_msg", Some("libc.")).or_else(|| target.lookup("__abort_msg", None));
+    let variable = known.ok_or_else(|| {
+        if target.modules.iter().any(is_glibc) {
+            Gap::NoSymbols("__abort_msg of libc.so.6".to_owned())
+        } else {
+            Gap::NotRecorded("this C library prints its texts and keeps none".to_owned())
+        }
+    })?;
     let message = target.memory.ptr(variable)?;
     if message.0 == 0 {
         return Ok(None);
@@ -31,6 +35,10 @@ pub(super) fn text(target: &Target) -> Known<Option<String>> {
     let bytes = target.memory.c_string(from, size.min(MAX_TEXT))?;
     let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+fn is_glibc(module: &Module) -> bool {
+    module.file_name().is_some_and(|name| name.starts_with("libc.so.6") || name.starts_with("libc-2."))
 }
 
 /// A failed assertion.

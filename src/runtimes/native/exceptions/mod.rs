@@ -1,5 +1,5 @@
 //! Exceptions of native code: the fatal signal with its fault, C++ exceptions on any thread, aborts with their text,
-//! failed assertions, `std::terminate`.
+//! failed assertions, `std::terminate`, Rust panics.
 //!
 //! Input: the scene. Output: the one thing that ended the process first, told by its cause (an uncaught exception rather
 //! than the SIGABRT that followed from it), then exceptions that other threads throw or handle.
@@ -12,6 +12,7 @@ mod freed;
 mod handled;
 mod instruction;
 mod place;
+mod rust_panic;
 mod signal;
 mod terminate;
 mod x86;
@@ -111,6 +112,12 @@ fn fatal(
         let (kind, message, detail) = assertion.parts();
         return abort(thread, frames, kind, Ok(Some(message)), detail);
     }
+    if !matches!(text, Ok(Some(_)))
+        && let Some(panic) = rust_panic::find(&target.memory, stack, frames)
+    {
+        let detail = Detail::Panic { place: panic.place };
+        return abort(thread, frames, ExceptionKind::RustPanic, panic.message, detail);
+    }
     let aborted = matches!(text, Ok(Some(_))) || frames.iter().any(|frame| frame.function.as_deref() == Some("abort"));
     if !aborted && sent_from_outside(scene, signal) {
         return signal::exception(target, signal, Some((thread, stack)), frames.to_vec(), None);
@@ -138,6 +145,7 @@ fn abort(
     let type_name = match kind {
         ExceptionKind::Assertion => "assertion",
         ExceptionKind::Terminate => "std::terminate",
+        ExceptionKind::RustPanic => "panic",
         _ => "abort",
     };
     Exception {
