@@ -41,7 +41,7 @@ pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Fac
 
 /// Columns that say what the title or the answer below say too.
 fn is_said(column: &str, subject: Option<Subject>) -> bool {
-    column == "#" || column == "Thread" && matches!(subject, Some(Subject::Thread(_)))
+    column == "#" || matches!(column, "Tid" | "Thread") && matches!(subject, Some(Subject::Thread(_)))
 }
 
 /// What a value of a detail opens.

@@ -17,9 +17,9 @@ pub const VIEW: View = View {
     aliases: &["clrthreads"],
     pane: Some("Threads"),
     doc: "Every thread: index, OS id, name, state, what it waits for, top frame of the program's own code",
-    help: "threads\n\nThe thread that took the fatal signal comes first. A thread without a name is labelled by the function it \
-           was started with.\n\n  # Thread         State    Waits for       In\n  0 4711 main      blocked  read fd 7       \
-           main\n  1 4719 worker    blocked  mutex g_stock   reserve(Order&)",
+    help: "threads\n\nThe thread that took the fatal signal comes first. A thread without a name goes by the function it was \
+           started with.\n\n  #   Tid  Thread  State    Waits for      In\n  0  4711  main    blocked  read fd 7      main\n  \
+           1  4719  worker  blocked  mutex g_stock  reserve",
     build,
     schema: || schemars::schema_for!(Threads),
 };
@@ -42,10 +42,11 @@ impl Draw for Threads {
         let rows = self.threads.iter().map(row).collect();
         let columns = vec![
             Column::right("#"),
-            Column::left("Thread"),
+            Column::right("Tid"),
+            Column::wide("Thread", 2),
             Column::left("State"),
-            Column::wide("Waits for", 1),
-            Column::wide("In", 2),
+            Column::wide("Waits for", 3),
+            Column::wide("In", 3),
         ];
         Section { bodies: vec![Body::Table(Table { columns, rows: std::sync::Arc::new(rows) })], ..Section::default() }
     }
@@ -60,12 +61,18 @@ fn row(thread: &Thread) -> Row {
         ThreadState::Exited => Cell::text("exited").tone(Tone::Dim),
         ThreadState::Unknown => Cell::unknown("the dump does not tell"),
     };
+    let name = match (&thread.name, &thread.start) {
+        (Some(name), _) => Cell::text(name.as_str()).tone(Tone::Strong),
+        (None, Some(start)) => Cell::new(Value::Function(start.as_str().into())),
+        (None, None) => Cell::NONE,
+    };
     let top = thread.top.as_ref().map_or(Cell::NONE, |top| Cell::new(Value::Function(top.as_str().into())));
     Row::about(
         Subject::Thread(thread.tid),
         vec![
             Cell::new(Value::Count(thread.index as u64)).tone(Tone::Dim),
-            Cell::text(thread.label()).tone(Tone::Link),
+            Cell::new(Value::Tid(thread.tid)).tone(Tone::Link),
+            name,
             state,
             Cell::text_or_none(thread.waiting_on.as_ref().map(waits_for)),
             top,
