@@ -4,10 +4,12 @@
 //! the program's own or the runtime's. A static executable holds its C library itself, so modules do not suffice: names
 //! reserved for the implementation and the entry points of the C library count as the runtime's too.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::model::{Addr, FrameKind, Stack};
-use crate::target::Target;
+use rustc_hash::FxHashMap;
+
+use crate::model::{Addr, Frame, FrameKind, Stack};
+use crate::target::{NamedPart, Target};
 
 use super::runtime_code::{is_runtime_function, is_runtime_module, is_system_header};
 
@@ -24,34 +26,96 @@ pub(super) struct Call {
     pub(super) runtime: bool,
 }
 
-/// The calls of one thread: some of the innermost and some of the outermost ones, in order.
+/// The calls at both ends of one thread's stack, each up to the program's own code.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Calls {
-    /// Innermost first.
+    /// Innermost first: those of the runtime, and the innermost frame with a call of the program's own.
     pub(super) inner: Vec<Call>,
-    /// Outermost first. Overlaps `inner` in a short stack.
+    /// Outermost first: those of the runtime, and the outermost [`OWN_OUTER`] frames with calls of the program's own.
     pub(super) outer: Vec<Call>,
 }
 
-/// Physical frames that are named at each end of a stack: libraries between a lock and its caller are shallower.
-const NAMED_FRAMES: usize = 40;
+/// Frames that are looked at from each end: libraries between a lock and its caller, or between a thread's start and the
+/// program's function, are shallower.
+const MAX_FRAMES: usize = 40;
+/// Frames that are named where a whole stack is asked for.
+const MAX_WHOLE: usize = 256;
+/// musl's own first function looks like the program's, so one more is kept.
+const OWN_OUTER: usize = 2;
+
+/// Names frames; remembers what it named, for threads share most of their frames.
+pub(super) struct Namer<'a> {
+    target: &'a Target,
+    libc_in_executable: bool,
+    named: RwLock<FxHashMap<Addr, Arc<[Call]>>>,
+}
+
+impl<'a> Namer<'a> {
+    /// `libc_in_executable`: the C library is no module of its own.
+    pub(super) fn new(target: &'a Target, libc_in_executable: bool) -> Namer<'a> {
+        Namer { target, libc_in_executable, named: RwLock::default() }
+    }
+
+    /// The calls of one frame, innermost first.
+    pub(super) fn calls(&self, frame: &Frame) -> Arc<[Call]> {
+        if frame.kind == FrameKind::Signal {
+            return Arc::new([Call { name: None, module: None, start: None, runtime: true }]);
+        }
+        let lookup = frame.lookup();
+        if let Some(known) = self.named.read().unwrap_or_else(PoisonError::into_inner).get(&lookup) {
+            return Arc::clone(known);
+        }
+        let calls: Arc<[Call]> = self.name(lookup).into();
+        self.named.write().unwrap_or_else(PoisonError::into_inner).insert(lookup, Arc::clone(&calls));
+        calls
+    }
+
+    fn name(&self, lookup: Addr) -> Vec<Call> {
+        let name = self.target.name(lookup);
+        let module = name.as_ref().map(|name| name.module);
+        let library = module.and_then(|index| self.target.modules.get(index)).is_some_and(is_runtime_module);
+        let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
+        if parts.is_empty() {
+            return vec![Call { name: None, module, start: None, runtime: library }];
+        }
+        let runtime = |part: &NamedPart| {
+            library
+                || part.file.as_deref().is_some_and(is_system_header)
+                || part.function.as_deref().is_some_and(|name| is_runtime_function(name, self.libc_in_executable))
+        };
+        let call =
+            |part: &NamedPart| Call { name: part.function.clone(), module, start: part.start, runtime: runtime(part) };
+        parts.iter().map(call).collect()
+    }
+}
 
 impl Calls {
-    /// Names both ends of a stack. Names are memoised by the target. `libc_in_executable`: the C library is no module.
-    pub(super) fn of(target: &Target, stack: &Stack, libc_in_executable: bool) -> Calls {
+    /// Names both ends of a stack.
+    pub(super) fn of(namer: &Namer<'_>, stack: &Stack) -> Calls {
         let mut inner = Vec::new();
-        for frame in 0..stack.frames.len().min(NAMED_FRAMES) {
-            name_frame(target, stack, frame, libc_in_executable, &mut inner);
+        for frame in stack.frames.iter().take(MAX_FRAMES) {
+            let calls = namer.calls(frame);
+            inner.extend_from_slice(&calls);
+            if calls.iter().any(Call::is_own) {
+                break;
+            }
         }
         let mut outer = Vec::new();
-        for frame in (0..stack.frames.len()).rev().take(NAMED_FRAMES) {
-            let at = outer.len();
-            name_frame(target, stack, frame, libc_in_executable, &mut outer);
-            if let Some(added) = outer.get_mut(at..) {
-                added.reverse();
+        let mut own = 0;
+        for frame in stack.frames.iter().rev().take(MAX_FRAMES) {
+            let calls = namer.calls(frame);
+            own += usize::from(calls.iter().any(Call::is_own));
+            outer.extend(calls.iter().rev().cloned());
+            if own >= OWN_OUTER {
+                break;
             }
         }
         Calls { inner, outer }
+    }
+
+    /// The calls of a whole stack, innermost first; of the innermost [`MAX_WHOLE`] frames.
+    pub(super) fn whole(namer: &Namer<'_>, stack: &Stack) -> Vec<Call> {
+        stack.frames.iter().take(MAX_WHOLE).flat_map(|frame| namer.calls(frame).to_vec()).collect()
     }
 
     /// The innermost calls up to the program's own code.
@@ -61,7 +125,7 @@ impl Calls {
 
     /// The innermost call of the program's own code.
     pub(super) fn top(&self) -> Option<&Call> {
-        self.inner.iter().find(|call| !call.runtime && call.name.is_some())
+        self.inner.iter().find(|call| call.is_own())
     }
 
     /// Whether any call that the thread waits in has a name: if so, no matching name means a different function.
@@ -70,23 +134,8 @@ impl Calls {
     }
 }
 
-fn name_frame(target: &Target, stack: &Stack, index: usize, libc_in_executable: bool, calls: &mut Vec<Call>) {
-    let Some(frame) = stack.frames.get(index) else { return };
-    if frame.kind == FrameKind::Signal {
-        calls.push(Call { name: None, module: None, start: None, runtime: true });
-        return;
-    }
-    let name = target.name(frame.lookup());
-    let module = name.as_ref().map(|name| name.module);
-    let library = module.and_then(|index| target.modules.get(index)).is_some_and(is_runtime_module);
-    let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
-    if parts.is_empty() {
-        calls.push(Call { name: None, module, start: None, runtime: library });
-    }
-    for part in parts {
-        let runtime = library
-            || part.file.as_deref().is_some_and(is_system_header)
-            || part.function.as_deref().is_some_and(|name| is_runtime_function(name, libc_in_executable));
-        calls.push(Call { name: part.function.clone(), module, start: part.start, runtime });
+impl Call {
+    fn is_own(&self) -> bool {
+        !self.runtime && self.name.is_some()
     }
 }

@@ -5,6 +5,7 @@
 
 mod calls;
 pub mod exceptions;
+mod ground;
 mod libc;
 mod locks;
 pub mod runtime_code;
@@ -16,12 +17,15 @@ mod tids;
 mod variables;
 mod waits;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Exception, Lock, Partial, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
+use self::ground::{Facts, Ground};
 use super::{Runtime, RuntimeKind, Scene};
 
 /// How native code is recognised: it always is there.
@@ -31,13 +35,24 @@ pub const KIND: RuntimeKind = RuntimeKind { name: "native", detect: |target| Ok(
 pub struct Native {
     libc: libc::Libc,
     tids: tids::Tids,
+    /// Read when first asked for; a session's scene is the same each time.
+    facts: Mutex<Option<Arc<Facts>>>,
 }
 
 impl Native {
     fn of(target: &Target) -> Native {
         let libc = libc::Libc::detect(target);
         let tids = tids::Tids::read(&libc, &target.capture.threads, &target.memory);
-        Native { libc, tids }
+        Native { libc, tids, facts: Mutex::default() }
+    }
+
+    fn ground<'a>(&'a self, scene: &'a Scene<'a>, job: &Job) -> Result<Ground<'a>, Error> {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &*facts {
+            Some(known) => Arc::clone(known),
+            None => Arc::clone(facts.insert(Arc::new(Facts::read(scene, &self.libc, job)?))),
+        };
+        Ok(Ground::new(scene, &self.libc, &self.tids, known))
     }
 }
 
@@ -47,11 +62,11 @@ impl Runtime for Native {
     }
 
     fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
-        threads::threads(&locks::Ground::of(scene, &self.libc, &self.tids, job)?, job)
+        threads::threads(&self.ground(scene, job)?, job)
     }
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        locks::locks(&locks::Ground::of(scene, &self.libc, &self.tids, job)?, job)
+        locks::locks(&self.ground(scene, job)?, job)
     }
 
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

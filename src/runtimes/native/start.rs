@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::model::frame::path;
 use crate::model::{End, Tid};
 
-use super::locks::Ground;
+use super::ground::Ground;
 use super::runtime_code::is_runtime_function;
 
 /// The start routine's name without parameters, `pool::run`; `None` when nothing names it.
@@ -21,7 +21,7 @@ pub(super) fn start(ground: &Ground<'_>, index: usize) -> Option<String> {
     if let Some(name) = recorded.as_deref().filter(|name| !is_runtime_function(name, ground.libc.in_executable)) {
         return Some(path(name).to_owned());
     }
-    let calls = ground.situations.get(index)?.calls.outer.as_slice();
+    let calls = ground.situation(index)?.calls.outer.as_slice();
     // The outermost frame of a stack that was cut short is not where the thread began: the C library's is.
     if ground.scene.stacks.get(index)?.end != End::Bottom && !calls.first()?.runtime {
         return None;

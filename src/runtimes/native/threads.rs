@@ -7,7 +7,7 @@ use crate::job::Job;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
 
-use super::locks::Ground;
+use super::ground::Ground;
 use super::rust_names;
 use super::start;
 use super::waits::Activity;
@@ -35,7 +35,7 @@ pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thre
 }
 
 fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
-    let situation = ground.situations.get(index);
+    let situation = ground.situation(index);
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
         None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
         Some(Activity::Running) => (ThreadState::Running, None),

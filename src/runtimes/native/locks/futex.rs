@@ -2,7 +2,8 @@
 
 use crate::model::{Gap, LockKind, Owner};
 
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 /// Accepts any wait.
 pub(super) fn waited(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {

@@ -5,7 +5,8 @@
 use crate::model::{Addr, LockKind, Owner};
 
 use super::entry::Entry;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 // g_signals[0]; g_signals[1] is 4 further. Source: glibc 2.36 and 2.41 sysdeps/nptl/bits/thread-shared-types.h,
 // struct __pthread_cond_s: 2.41 dropped the 8 bytes of g_refs in front.
@@ -14,7 +15,7 @@ const SIGNALS_SINCE_2_41: u64 = 32;
 
 /// Recognises a wait in a function of condition variables.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.may_be_glibc() || Entry::of(waiter.calls) != Entry::Condvar {
+    if !ground.libc.may_be_glibc() || waiter.entry != Entry::Condvar {
         return None;
     }
     // The structure is aligned to 8, so the word's own alignment tells which of the two it is.

@@ -6,7 +6,8 @@
 use crate::model::{Addr, Evidence, Gap, LockKind, OsThread, Owner};
 
 use super::entry::Entry;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 use crate::runtimes::native::waits::FUTEX_WAIT;
 
 /// The members that are read.
@@ -125,7 +126,7 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
         return None;
     }
     let mutex = Mutex::read(ground, waiter.futex.word)?;
-    let accepted = match Entry::of(waiter.calls) {
+    let accepted = match waiter.entry {
         Entry::Mutex => true,
         // A condition variable waits with FUTEX_WAIT_BITSET; FUTEX_WAIT is its taking the mutex back.
         Entry::Condvar => waiter.futex.is_pi() || (waiter.futex.command == FUTEX_WAIT && mutex.is_locked()),

@@ -5,7 +5,8 @@
 use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
 use super::entry::Entry;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 // Source: glibc 2.36 sysdeps/x86/nptl/bits/struct_rwlock.h and sysdeps/nptl/bits/struct_rwlock.h: readers 0, writers 4,
 // wrphase_futex 8, writers_futex 12, two of padding, cur_writer 24, shared 28, flags 48.
@@ -25,7 +26,7 @@ const READER_SHIFT: u32 = 3;
 
 /// Recognises a wait in a function of reader-writer locks. Three words of the structure are waited for.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.may_be_glibc() || Entry::of(waiter.calls) != Entry::Rwlock {
+    if !ground.libc.may_be_glibc() || waiter.entry != Entry::Rwlock {
         return None;
     }
     let word = waiter.futex.word;

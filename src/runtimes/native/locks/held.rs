@@ -11,10 +11,11 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, OsThread, Problem, Subject};
 
-use super::{Found, Ground, Held, PROBES, Sighting};
+use super::{Found, Held, PROBES, Sighting};
+use crate::runtimes::native::ground::Ground;
 
 /// Memory that is searched: read within some 20 ms from the page cache, and more than most programs keep locks in.
-const MAX_BYTES: u64 = 96 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 /// Bytes of one piece of work.
 const CHUNK: u64 = 1 << 20;
 /// What follows an owner field is a small count or flag; anything larger is no lock.

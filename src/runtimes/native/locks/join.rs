@@ -6,7 +6,8 @@
 use crate::model::{Evidence, LockKind, Owner, Tid};
 
 use super::entry::Entry;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 /// Recognises a wait for a thread of the dump. The lock's address is the joined thread's `pthread_t`.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
@@ -26,7 +27,7 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
 /// Where the dump has no thread pointers (an emulator's core): glibc's word is the joined thread's id. The kernel wakes it
 /// as a shared futex; a robust mutex, whose word holds an id too, has its waiters' bit set.
 fn by_id(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Tid> {
-    let entry = Entry::of(waiter.calls);
+    let entry = waiter.entry;
     let waits = !waiter.futex.private && matches!(entry, Entry::Join | Entry::Other | Entry::Unnamed);
     let id = ground.memory().u32(waiter.futex.word).ok()?;
     (ground.libc.may_be_glibc() && waits && id == waiter.futex.expected).then(|| ground.tids.thread(id))?

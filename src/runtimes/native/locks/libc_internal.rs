@@ -6,7 +6,8 @@ use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
 use super::super::libc::family_of;
 use super::entry::Entry;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 use crate::runtimes::native::waits::FUTEX_WAIT;
 
 // _IO_lock_t { int lock; int cnt; void *owner; }. Source: glibc 2.36 sysdeps/nptl/stdio-lock.h.
@@ -38,7 +39,7 @@ fn waits_in_libc(ground: &Ground<'_>, waiter: &Waiter<'_>) -> bool {
     let named = innermost.name.as_deref();
     (of_libc || named.is_some_and(|name| name.starts_with("__")))
         && named != Some("syscall")
-        && Entry::of(waiter.calls) != Entry::Unnamed
+        && waiter.entry != Entry::Unnamed
 }
 
 fn glibc_stream(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {

@@ -22,44 +22,25 @@ mod parking_lot;
 mod rust;
 mod semaphore;
 
-use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Arch, Evidence, Gap, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
-use crate::runtimes::Scene;
+use crate::model::{Addr, Evidence, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
 
 use super::calls::Calls;
-use super::libc::Libc;
-use super::tids::Tids;
-use super::waits::{self, Activity, Futex};
+use super::ground::Ground;
+use super::waits::{Activity, Futex};
 
-/// All that probes may ask: the scene, its C library, and what each thread was doing.
-pub(super) struct Ground<'a> {
-    pub(super) scene: &'a Scene<'a>,
-    pub(super) libc: &'a Libc,
-    pub(super) tids: &'a Tids,
-    /// Parallel to the scene's threads.
-    pub(super) situations: Vec<Situation>,
-    names: Mutex<FxHashMap<Addr, Known<Option<String>>>>,
-}
-
-/// What one thread was doing.
-pub(super) struct Situation {
-    pub(super) activity: Activity,
-    pub(super) calls: Calls,
-}
+use self::entry::Entry;
 
 /// A thread in a futex wait.
 struct Waiter<'a> {
     thread: &'a OsThread,
-    stack: &'a Arc<Stack>,
+    stack: &'a Stack,
     calls: &'a Calls,
+    /// The function of the C library that it is in.
+    entry: Entry,
     futex: Futex,
 }
 
@@ -133,116 +114,26 @@ static PROBES: &[Probe] = &[
     Probe { waited: futex::waited, held: Held::Unrecorded },
 ];
 
-impl<'a> Ground<'a> {
-    /// Names the ends of each stack and reads what each thread was doing.
-    pub(super) fn of(scene: &'a Scene<'a>, libc: &'a Libc, tids: &'a Tids, job: &Job) -> Result<Ground<'a>, Error> {
-        job.phase("reading what threads wait for", scene.threads.len() as u64);
-        let target = scene.target;
-        let situations = scene
-            .threads
-            .par_iter()
-            .zip(scene.stacks)
-            .map(|(thread, stack)| {
-                job.advance(1)?;
-                let calls = Calls::of(target, stack, libc.in_executable);
-                let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
-                Ok(Situation { activity, calls })
-            })
-            .collect::<Result<Vec<Situation>, Error>>()?;
-        Ok(Ground { scene, libc, tids, situations, names: Mutex::default() })
-    }
-
-    fn memory(&self) -> &'a Memory {
-        &self.scene.target.memory
-    }
-
-    /// The lock that the thread at `index` waits for; `None` when it is in no futex wait.
-    pub(super) fn wait(&self, index: usize) -> Option<Sighting> {
-        let situation = self.situations.get(index)?;
-        let Activity::Futex(futex) = situation.activity else { return None };
-        let thread = self.scene.threads.get(index)?;
-        let stack = self.scene.stacks.get(index)?;
-        let waiter = Waiter { thread, stack, calls: &situation.calls, futex };
-        PROBES.iter().find_map(|probe| (probe.waited)(self, &waiter))
-    }
-
-    /// The thread in whose static thread-local storage an address lies.
-    // x86-64 keeps it right below the thread pointer, aarch64 right above. Source: Drepper, "ELF Handling For Thread-Local
-    // Storage", variants II and I.
-    fn owner_of_thread_local(&self, address: Addr) -> Option<Tid> {
-        let distance = |thread: &OsThread| {
-            let block = *thread.thread_pointer.as_ref().ok()?;
-            match self.scene.target.arch() {
-                Arch::X86_64 => block.since(address),
-                Arch::Aarch64 => address.since(block),
-            }
-        };
-        let near = self.scene.threads.iter().filter_map(|thread| Some((distance(thread)?, thread.tid)));
-        near.filter(|(bytes, _)| *bytes < MAX_STATIC_TLS).min().map(|(_, tid)| tid)
-    }
-
-    /// What a lock is called; `Ok(None)` when nothing names it. Memoised; the first answer for an object asks the variables of
-    /// the threads that wait for it.
-    pub(super) fn name(&self, kind: LockKind, address: Addr) -> Known<Option<String>> {
-        if let Some(known) = self.names.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
-            return known.clone();
-        }
-        let users: Vec<usize> = (0..self.situations.len())
-            .filter(|index| self.wait(*index).is_some_and(|seen| seen.address == address))
-            .collect();
-        let name = names::name(self, kind, address, &users);
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(address, name.clone());
-        name
-    }
-
-    /// The thread that an owner field names, with the evidence for it. `id` is not zero.
-    fn owner(&self, id: u32, recorded: Evidence) -> (Owner, Evidence) {
-        match self.tids.thread(id) {
-            Some(tid) => (Owner::Thread(tid), recorded),
-            None => {
-                let gap = Gap::NotRecorded(format!("the lock names thread {id}, which is not in the dump"));
-                (Owner::Unknown(gap), Evidence::OwnerGone)
-            }
-        }
-    }
-
-    /// The part of a thread's stack that is in use: from the stack pointer up to the thread's control block or the mapping's
-    /// end.
-    fn live_stack(&self, thread: &OsThread) -> Option<Range<Addr>> {
-        let sp = Addr(thread.registers.as_ref().ok()?.sp()?.0 & !7);
-        let end = self.memory().region_at(sp)?.end;
-        // glibc and musl put the control block of a thread (not of the first one) at the top of its stack. Mappings of
-        // neighbours may have been joined, so the mapping's end is not the stack's.
-        let block = thread.thread_pointer.as_ref().ok().filter(|block| **block > sp && **block < end);
-        Some(sp..block.copied().unwrap_or(end))
-    }
-
-    /// The words of a thread's live stack with their addresses, from the stack pointer up. At most [`MAX_STACK_WORDS`].
-    fn live_words(&self, thread: &OsThread) -> impl Iterator<Item = (Addr, u64)> + use<'a> {
-        let used = self.live_stack(thread);
-        let sp = used.as_ref().map(|used| used.start);
-        let bytes = used.and_then(|used| {
-            let len = used.end.since(used.start)?.min(MAX_STACK_WORDS.saturating_mul(8));
-            self.memory().slice_up_to(used.start, len).ok()
-        });
-        let words = bytes
-            .unwrap_or_default()
-            .chunks_exact(8)
-            .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
-        (0u64..).zip(words).filter_map(move |(index, word)| Some((sp?.plus(index.checked_mul(8)?)?, word)))
-    }
+/// The name of a lock that the threads at `users` wait for; `Ok(None)` when nothing names it.
+pub(super) fn name(ground: &Ground<'_>, kind: LockKind, address: Addr, users: &[usize]) -> Known<Option<String>> {
+    names::name(ground, kind, address, users)
 }
 
-/// Static thread-local storage of one thread that is believed: programs have a few kilobytes.
-const MAX_STATIC_TLS: u64 = 0x1_0000;
+/// The lock that the thread at `index` waits for; `None` when it is in no futex wait.
+pub(super) fn waited(ground: &Ground<'_>, index: usize) -> Option<Sighting> {
+    let situation = ground.situation(index)?;
+    let Activity::Futex(futex) = situation.activity else { return None };
+    let thread = ground.scene.threads.get(index)?;
+    let stack = ground.scene.stacks.get(index)?;
+    let calls = &situation.calls;
+    let waiter = Waiter { thread, stack, calls, entry: Entry::of(calls), futex };
+    PROBES.iter().find_map(|probe| (probe.waited)(ground, &waiter))
+}
 
 /// Why the owner of a lock that is held for reading is unknown.
 fn held_by_readers(readers: u32) -> String {
     format!("held by readers ({readers}), whom the lock counts and does not name")
 }
-
-/// Words of one stack that are looked at: 2 MiB, far more than a thread that is not in endless recursion uses.
-const MAX_STACK_WORDS: u64 = 0x4_0000;
 
 /// Locks by address, in the order of their first sighting.
 #[derive(Default)]
@@ -278,7 +169,7 @@ pub(super) fn locks(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>
     let mut found = Found::default();
     for (index, thread) in ground.scene.threads.iter().enumerate() {
         if let Some(seen) = ground.wait(index) {
-            found.add(seen, Some(thread.tid));
+            found.add(seen.clone(), Some(thread.tid));
         }
     }
     for probe in PROBES {

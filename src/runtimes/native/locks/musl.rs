@@ -7,7 +7,8 @@ use crate::model::{Addr, Evidence, Gap, LockKind, OsThread, Owner};
 
 use super::entry::Entry;
 use super::glibc_mutex::robust_list;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 // Source: musl 1.2.3 src/internal/pthread_impl.h: _m_type __i[0], _m_lock __vi[1], _m_waiters __vi[2], _m_count __i[5].
 const TYPE: u64 = 0;
@@ -30,7 +31,7 @@ pub(super) fn mutex(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting
         return None;
     }
     let at = waiter.futex.word.minus(LOCK)?;
-    let entry = Entry::of(waiter.calls);
+    let entry = waiter.entry;
     let by_content = || {
         let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
         let lock = member(LOCK)?;
@@ -97,7 +98,7 @@ const WRITE_HELD: u32 = 0x7fff_ffff;
 
 /// Recognises a wait in a function of reader-writer locks.
 pub(super) fn rwlock(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.is_musl() || Entry::of(waiter.calls) != Entry::Rwlock {
+    if !ground.libc.is_musl() || waiter.entry != Entry::Rwlock {
         return None;
     }
     let address = waiter.futex.word;

@@ -4,7 +4,8 @@
 
 use crate::model::{Addr, LockKind, Owner};
 
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 // Source: musl 1.2.3 src/thread/pthread_cond_timedwait.c, struct waiter: prev 0, next 8, state 16, barrier 20.
 const NEXT: u64 = 8;

@@ -3,7 +3,8 @@
 use crate::model::{Addr, Gap, Known, LockKind};
 use crate::target::Module;
 
-use super::{Ground, objects};
+use super::objects;
+use crate::runtimes::native::ground::Ground;
 
 /// Objects larger than this are not searched for the type that starts them.
 const MAX_OBJECT: u64 = 0x400;

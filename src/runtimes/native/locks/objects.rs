@@ -5,8 +5,8 @@
 
 use symbols::{Part, TypeId, TypeKind, Variable};
 
-use super::Ground;
 use crate::model::{Addr, OsThread};
+use crate::runtimes::native::ground::Ground;
 use crate::runtimes::native::variables::{Context, Place};
 use crate::target::Module;
 

@@ -2,12 +2,12 @@
 //!
 //! This is inference. One candidate makes an inferred owner, several make none, and are named in the gap instead.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Tid};
 
-use super::super::calls::Call;
-use super::Ground;
+use super::super::calls::{Call, Calls, Namer};
+use crate::runtimes::native::ground::Ground;
 
 /// Candidates that a gap names; the rest are counted.
 const NAMED_CANDIDATES: usize = 4;
@@ -87,17 +87,16 @@ fn held_by(
 /// Threads that run the initialisation that others wait for: they are below the same `once` call (and point to its control
 /// variable), or, for a static local variable, in the function that the waiters are in.
 fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: Vec<(Tid, Evidence)>) -> Vec<(Tid, Evidence)> {
-    let is_waiter =
-        |index: usize| ground.scene.threads.get(index).is_none_or(|thread| lock.waiters.contains(&thread.tid));
-    let guarded: Vec<Addr> = (0..ground.situations.len())
-        .filter(|index| is_waiter(*index))
-        .filter_map(|index| guarded(ground, index))
-        .collect();
-    (0..ground.situations.len())
-        .filter(|index| !is_waiter(*index))
-        .filter_map(|index| {
-            let tid = ground.scene.threads.get(index)?.tid;
-            let calls = &ground.situations.get(index)?.calls.inner;
+    let namer = Namer::new(ground.scene.target, ground.libc.in_executable);
+    let waiting: FxHashSet<Tid> = lock.waiters.iter().copied().collect();
+    let threads = || ground.scene.threads.iter().enumerate();
+    let waiters = threads().filter(|(_, thread)| waiting.contains(&thread.tid));
+    let guarded: FxHashSet<Addr> = waiters.filter_map(|(index, _)| guarded(ground, index)).collect();
+    threads()
+        .filter(|(_, thread)| !waiting.contains(&thread.tid))
+        .filter_map(|(index, thread)| {
+            let tid = thread.tid;
+            let calls = Calls::whole(&namer, ground.scene.stacks.get(index)?);
             let below_once = calls.iter().any(is_once_call) && pointing.iter().any(|(candidate, _)| *candidate == tid);
             let in_function = calls.iter().any(|call| call.start.is_some_and(|start| guarded.contains(&start)));
             (below_once || in_function).then_some((tid, Evidence::InitialiserFrame))
@@ -113,7 +112,7 @@ fn is_once_call(call: &Call) -> bool {
 
 /// The function that a waiter for a static local variable's guard is in.
 fn guarded(ground: &Ground<'_>, index: usize) -> Option<Addr> {
-    let mut calls = ground.situations.get(index)?.calls.inner.iter();
+    let mut calls = ground.situation(index)?.calls.inner.iter();
     calls.find(|call| {
         call.name.as_deref().is_some_and(|name| name.trim_start_matches('_').starts_with("cxa_guard_acquire"))
     })?;

@@ -5,7 +5,8 @@
 
 use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 // ThreadData.key, from the futex word: measured with parking_lot_core 0.9.12 and rustc 1.95, then the other places that the
 // structure's 8-byte members can be at. docs/layouts/parking_lot.md.

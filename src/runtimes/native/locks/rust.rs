@@ -4,7 +4,8 @@
 
 use crate::model::{Evidence, Gap, LockKind, Owner};
 
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 /// What a waiting function waits for.
 #[derive(Clone, Copy)]

@@ -5,19 +5,19 @@
 use crate::model::{Addr, LockKind, Owner};
 
 use super::entry::Entry;
-use super::{Ground, Sighting, Waiter};
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
 
 /// Recognises a wait for a semaphore. The word is the structure's first member in both libraries.
 // Source: glibc 2.36 sysdeps/nptl/internaltypes.h struct new_sem (value in the low half of the first 8 bytes);
 // musl 1.2.3 src/thread/sem_timedwait.c (__val[0]).
 pub(super) fn semaphore(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    (Entry::of(waiter.calls) == Entry::Semaphore)
-        .then(|| Sighting::waited(LockKind::Semaphore, waiter.futex.word, Owner::None))
+    (waiter.entry == Entry::Semaphore).then(|| Sighting::waited(LockKind::Semaphore, waiter.futex.word, Owner::None))
 }
 
 /// Recognises a wait for the other threads at a barrier.
 pub(super) fn barrier(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if Entry::of(waiter.calls) != Entry::Barrier {
+    if waiter.entry != Entry::Barrier {
         return None;
     }
     let address = if ground.libc.is_musl() { musl(ground, waiter)? } else { glibc(waiter.futex.word)? };

@@ -1,0 +1,162 @@
+//! All that is known of a scene's threads before any lock is judged: what each was doing, in which functions, on which part of
+//! its stack.
+//!
+//! Input: the scene, its C library, its thread ids. Output: facts that are read once and shared by the questions for threads
+//! and for locks.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Arch, Evidence, Gap, Known, LockKind, OsThread, Owner, Tid};
+use crate::runtimes::Scene;
+
+use super::calls::{Calls, Namer};
+use super::libc::Libc;
+use super::locks::{self, Sighting};
+use super::tids::Tids;
+use super::waits::{self, Activity};
+
+/// What one thread was doing.
+pub(super) struct Situation {
+    pub(super) activity: Activity,
+    pub(super) calls: Calls,
+}
+
+/// What was read of the threads, with what was concluded from it so far.
+pub(super) struct Facts {
+    /// Parallel to the scene's threads.
+    situations: Vec<Situation>,
+    /// The locks that they wait for, parallel to the scene's threads.
+    waits: OnceLock<Vec<Option<Sighting>>>,
+    names: Mutex<FxHashMap<Addr, Known<Option<String>>>>,
+}
+
+/// The scene with its facts: what probes may ask.
+pub(super) struct Ground<'a> {
+    pub(super) scene: &'a Scene<'a>,
+    pub(super) libc: &'a Libc,
+    pub(super) tids: &'a Tids,
+    facts: Arc<Facts>,
+}
+
+impl Facts {
+    /// Names the innermost and outermost calls of each thread and reads what it was doing.
+    pub(super) fn read(scene: &Scene<'_>, libc: &Libc, job: &Job) -> Result<Facts, Error> {
+        job.phase("reading what threads wait for", scene.threads.len() as u64);
+        let target = scene.target;
+        let namer = Namer::new(target, libc.in_executable);
+        let situations = scene
+            .threads
+            .par_iter()
+            .zip(scene.stacks)
+            .map(|(thread, stack)| {
+                job.advance(1)?;
+                let calls = Calls::of(&namer, stack);
+                let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
+                Ok(Situation { activity, calls })
+            })
+            .collect::<Result<Vec<Situation>, Error>>()?;
+        Ok(Facts { situations, waits: OnceLock::new(), names: Mutex::default() })
+    }
+}
+
+/// Static thread-local storage of one thread that is believed: programs have a few kilobytes.
+const MAX_STATIC_TLS: u64 = 0x1_0000;
+
+/// Words of one stack that are looked at: 2 MiB, far more than a thread that is not in endless recursion uses.
+const MAX_STACK_WORDS: u64 = 0x4_0000;
+
+impl<'a> Ground<'a> {
+    /// A scene with its facts.
+    pub(super) fn new(scene: &'a Scene<'a>, libc: &'a Libc, tids: &'a Tids, facts: Arc<Facts>) -> Ground<'a> {
+        Ground { scene, libc, tids, facts }
+    }
+
+    pub(super) fn memory(&self) -> &'a Memory {
+        &self.scene.target.memory
+    }
+
+    /// What the thread at `index` was doing.
+    pub(super) fn situation(&self, index: usize) -> Option<&Situation> {
+        self.facts.situations.get(index)
+    }
+
+    /// The lock that the thread at `index` waits for; `None` when it is in no futex wait. All are recognised with the first.
+    pub(super) fn wait(&self, index: usize) -> Option<&Sighting> {
+        let recognise =
+            || (0..self.scene.threads.len()).into_par_iter().map(|index| locks::waited(self, index)).collect();
+        self.facts.waits.get_or_init(recognise).get(index)?.as_ref()
+    }
+
+    /// What a lock is called; `Ok(None)` when nothing names it. Memoised; the first answer for an object asks the variables of
+    /// the threads that wait for it.
+    pub(super) fn name(&self, kind: LockKind, address: Addr) -> Known<Option<String>> {
+        let names = &self.facts.names;
+        if let Some(known) = names.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
+            return known.clone();
+        }
+        let waits = |index: &usize| self.wait(*index).is_some_and(|seen| seen.address == address);
+        let users: Vec<usize> = (0..self.scene.threads.len()).filter(waits).collect();
+        let name = locks::name(self, kind, address, &users);
+        names.lock().unwrap_or_else(PoisonError::into_inner).insert(address, name.clone());
+        name
+    }
+
+    /// The thread that an owner field names, with the evidence for it. `id` is not zero.
+    pub(super) fn owner(&self, id: u32, recorded: Evidence) -> (Owner, Evidence) {
+        match self.tids.thread(id) {
+            Some(tid) => (Owner::Thread(tid), recorded),
+            None => {
+                let gap = Gap::NotRecorded(format!("the lock names thread {id}, which is not in the dump"));
+                (Owner::Unknown(gap), Evidence::OwnerGone)
+            }
+        }
+    }
+
+    /// The thread in whose static thread-local storage an address lies.
+    // x86-64 keeps it right below the thread pointer, aarch64 right above. Source: Drepper, "ELF Handling For Thread-Local
+    // Storage", variants II and I.
+    pub(super) fn owner_of_thread_local(&self, address: Addr) -> Option<Tid> {
+        let distance = |thread: &OsThread| {
+            let block = *thread.thread_pointer.as_ref().ok()?;
+            match self.scene.target.arch() {
+                Arch::X86_64 => block.since(address),
+                Arch::Aarch64 => address.since(block),
+            }
+        };
+        let near = self.scene.threads.iter().filter_map(|thread| Some((distance(thread)?, thread.tid)));
+        near.filter(|(bytes, _)| *bytes < MAX_STATIC_TLS).min().map(|(_, tid)| tid)
+    }
+
+    /// The part of a thread's stack that is in use: from the stack pointer up to the thread's control block or the mapping's
+    /// end.
+    pub(super) fn live_stack(&self, thread: &OsThread) -> Option<Range<Addr>> {
+        let sp = Addr(thread.registers.as_ref().ok()?.sp()?.0 & !7);
+        let end = self.memory().region_at(sp)?.end;
+        // glibc and musl put the control block of a thread (not of the first one) at the top of its stack. Mappings of
+        // neighbours may have been joined, so the mapping's end is not the stack's.
+        let block = thread.thread_pointer.as_ref().ok().filter(|block| **block > sp && **block < end);
+        Some(sp..block.copied().unwrap_or(end))
+    }
+
+    /// The words of a thread's live stack with their addresses, from the stack pointer up. At most [`MAX_STACK_WORDS`].
+    pub(super) fn live_words(&self, thread: &OsThread) -> impl Iterator<Item = (Addr, u64)> + use<'a> {
+        let used = self.live_stack(thread);
+        let sp = used.as_ref().map(|used| used.start);
+        let bytes = used.and_then(|used| {
+            let len = used.end.since(used.start)?.min(MAX_STACK_WORDS.saturating_mul(8));
+            self.memory().slice_up_to(used.start, len).ok()
+        });
+        let words = bytes
+            .unwrap_or_default()
+            .chunks_exact(8)
+            .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+        (0u64..).zip(words).filter_map(move |(index, word)| Some((sp?.plus(index.checked_mul(8)?)?, word)))
+    }
+}
