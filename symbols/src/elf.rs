@@ -211,13 +211,21 @@ impl Elf {
     /// The file's bytes for `len` bytes at `svma`, where one `PT_LOAD` holds them all. In a separate debug file this is meaningless:
     /// its segments describe another file.
     pub fn bytes_at(&self, svma: Svma, len: u64) -> Option<&[u8]> {
+        part(&self.bytes, self.offset_of(svma, len)?, len)
+    }
+
+    /// The same, sharing the file's bytes.
+    pub(crate) fn slice_at(&self, svma: Svma, len: u64) -> Option<FileBytes> {
+        let start = usize::try_from(self.offset_of(svma, len)?).ok()?;
+        self.bytes.slice(start..start.checked_add(usize::try_from(len).ok()?)?)
+    }
+
+    fn offset_of(&self, svma: Svma, len: u64) -> Option<u64> {
         let before = self.segments.partition_point(|segment| segment.svma <= svma);
         let segment = self.segments.get(before.checked_sub(1)?)?;
         let skip = svma.offset_from(segment.svma)?;
-        if skip.checked_add(len)? > segment.file_size {
-            return None;
-        }
-        part(&self.bytes, segment.offset.checked_add(skip)?, len)
+        let inside = skip.checked_add(len)? <= segment.file_size;
+        if inside { segment.offset.checked_add(skip) } else { None }
     }
 
     /// The first value of a tag of the dynamic section (`DT_*`).
@@ -248,8 +256,14 @@ impl Elf {
         std::str::from_utf8(name).ok()
     }
 
-    /// The range of the mapped section that holds `svma`.
+    /// Where the mapped section that holds `svma` ends; where the section headers are gone, the segment.
     pub(crate) fn section_end(&self, svma: Svma) -> Option<Svma> {
+        if self.sections.is_empty() {
+            let holds =
+                |segment: &&LoadSegment| svma.offset_from(segment.svma).is_some_and(|skip| skip < segment.mem_size);
+            let segment = self.segments.iter().find(holds)?;
+            return segment.svma.checked_add(segment.mem_size);
+        }
         let section = self.sections.iter().find(|section| section.contains(svma))?;
         section.svma.checked_add(section.size)
     }

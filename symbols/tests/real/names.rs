@@ -229,3 +229,24 @@ fn programs_of_another_machine_are_named_as_its_own_tools_do() {
         assert_eq!(ours, expected, "{at:#x}");
     }
 }
+
+#[test]
+fn exports_are_named_without_section_headers() {
+    let directory = tempfile::tempdir().unwrap();
+    for hash in ["gnu", "sysv", "both"] {
+        let hash = format!("-Wl,--hash-style={hash}");
+        let program = cpp("names.cpp", directory.path(), &["-O1", "-shared", "-fPIC", "-s", &hash]);
+        let mut bytes = std::fs::read(&program).unwrap();
+        // e_shoff at 40; e_shnum and e_shstrndx at 60 (gABI, Elf64_Ehdr).
+        bytes[40..48].fill(0);
+        bytes[60..64].fill(0);
+        let file = symbols::Elf::parse(symbols::FileBytes::from_vec(bytes)).unwrap();
+        let module = ModuleSymbols::new(Some(file.into()), None);
+        let exported = nm(&program, "-D");
+        assert!(exported.len() > 5);
+        for (start, size, _, name) in exported {
+            let found = module.lookup(name.split('@').next().unwrap()).unwrap_or_else(|| panic!("{hash} {name}"));
+            assert_eq!((found.svma.0, found.size), (start, size), "{hash} {name}");
+        }
+    }
+}
