@@ -18,6 +18,9 @@ const MAX_HEADERS: u64 = 512;
 const FILE_HEADER: usize = 64;
 const PROGRAM_HEADER: usize = 56;
 const PT_LOAD: u32 = 1;
+const PT_DYNAMIC: u32 = 2;
+/// Most entries of a dynamic section; real ones have about 30.
+const MAX_DYNAMIC: u64 = 4096;
 /// Granularity of mappings.
 const PAGE: u64 = 4096;
 
@@ -104,7 +107,29 @@ fn segments(mapped: &MappedModule, memory: &Memory) -> Option<Vec<u8>> {
     image.resize(image.len().max(table.checked_add(headers.len())?).max(FILE_HEADER), 0);
     put(&mut image, 0, &header)?;
     put(&mut image, table, &headers)?;
+    let dynamic = headers.chunks_exact(PROGRAM_HEADER).find(|entry| u32_at(entry, 0) == Some(PT_DYNAMIC));
+    if let Some((offset, size)) = dynamic.and_then(|entry| u64_at(entry, 8).zip(u64_at(entry, 32))) {
+        restore_dynamic(&mut image, offset, size, bias);
+    }
     Some(image)
+}
+
+/// glibc's loader adds the bias to addresses in the dynamic section where it lies in memory: takes it off again. What does not lie above
+/// the bias is as the file has it, as other loaders leave it.
+fn restore_dynamic(image: &mut [u8], offset: u64, size: u64, bias: u64) {
+    // DT_PLTGOT, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_JMPREL, DT_GNU_HASH, DT_VERSYM.
+    // Source: glibc 2.36, elf/get-dynamic-info.h, ADJUST_DYN_INFO.
+    const ADJUSTED: [u64; 8] = [3, 4, 5, 6, 7, 23, 0x6fff_fef5, 0x6fff_fff0];
+    for entry in 0..(size / 16).min(MAX_DYNAMIC) {
+        let at = offset.checked_add(entry * 16).and_then(|at| usize::try_from(at).ok());
+        let fields =
+            at.and_then(|at| Some((at.checked_add(8)?, u64_at(image, at)?, u64_at(image, at.checked_add(8)?)?)));
+        let Some((at, tag, value)) = fields else { break };
+        let stated = value.checked_sub(bias).filter(|stated| *stated < MAX_IMAGE);
+        if let Some(stated) = stated.filter(|_| bias > 0 && ADJUSTED.contains(&tag)) {
+            let _ = put(image, at, &stated.to_le_bytes());
+        }
+    }
 }
 
 fn read(memory: &Memory, at: Addr, len: u64) -> Option<Vec<u8>> {
