@@ -52,6 +52,7 @@ impl<'t> Walk<'t> {
     /// All frames above (and with) the one that `start` describes.
     pub(super) fn run(mut self, start: &Registers, job: &Job) -> Stack {
         let mut stack = Stack { frames: Vec::new(), registers: Vec::new(), end: End::Limit };
+        let mut kept = Vec::with_capacity(Stack::KEPT_REGISTERS);
         let mut registers = start.clone();
         let (mut returns, mut trust) = (false, Trust::Context);
         let mut known_stack = None;
@@ -63,8 +64,8 @@ impl<'t> Walk<'t> {
             let site = self.code.site(pc, returns);
             let trampoline = matches!(site.kind, Kind::Trampoline);
             let kind = if trampoline { FrameKind::Signal } else { FrameKind::Native };
-            if stack.registers.len() < Stack::KEPT_REGISTERS {
-                stack.registers.push(registers.clone());
+            if kept.len() < Stack::KEPT_REGISTERS {
+                kept.push(registers.clone());
             }
             let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site });
             // Else a lower bound.
@@ -84,6 +85,9 @@ impl<'t> Walk<'t> {
                 break;
             }
         }
+        // A thousand stacks are kept: none with room to grow.
+        stack.frames.shrink_to_fit();
+        stack.registers = kept.as_slice().to_vec();
         stack
     }
 

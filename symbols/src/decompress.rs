@@ -6,6 +6,8 @@ use std::io::{self, Read};
 const MAX_BYTES: u64 = 4 << 30;
 /// Nor larger than this many times its compressed size. DWARF compresses 3 to 8 times; zlib cannot exceed 1032.
 const MAX_RATIO: u64 = 200;
+/// Room is made at once for this many times the compressed size; a section that holds more grows as it is decoded.
+const USUAL_RATIO: u64 = 16;
 /// Largest window that a zstd frame or an xz block may ask for (zstd -19 uses 8 MiB, --ultra 128 MiB).
 const MAX_WINDOW: u64 = 128 << 20;
 /// Symbol tables in `.gnu_debugdata` are some hundred KiB.
@@ -42,6 +44,9 @@ pub(crate) fn xz(compressed: &[u8]) -> Result<Vec<u8>, String> {
 fn exactly(decoder: impl Read, compressed: usize, claimed: u64) -> Result<Vec<u8>, String> {
     let limit = limit(compressed, claimed)?;
     let mut bytes = Vec::new();
+    // Growing by doubling would copy, and hold for a while, up to three times the section.
+    let usual = u64::try_from(compressed).unwrap_or(u64::MAX).saturating_mul(USUAL_RATIO);
+    bytes.try_reserve_exact(usize::try_from(limit.min(usual)).unwrap_or(0)).map_err(|error| error.to_string())?;
     append(decoder, limit, &mut bytes)?;
     check(bytes, claimed)
 }
