@@ -230,7 +230,20 @@ fn member<'a>(place: Place<'_, 'a>, entry: &DebuggingInformationEntry<Reader<'a>
     let width = number(gimli::DW_AT_bit_size);
     let (offset, bits) = match (width, number(gimli::DW_AT_data_bit_offset)) {
         (Some(width), Some(first)) => (first.checked_div(8)?, Some((first % 8, width))),
-        (Some(width), None) => (offset, Some((0, width))),
+        (Some(width), None) => {
+            let (skipped, first) = match number(gimli::DW_AT_bit_offset) {
+                None => (0, 0),
+                // Before DWARF 4 (§5.6.6 of DWARF 3), and GCC in DWARF 4 too: counted from the highest bit of a storage unit.
+                Some(from_highest) => {
+                    let stated = number(gimli::DW_AT_byte_size);
+                    let of_type = || size(place.linked(entry, gimli::DW_AT_type)?, MAX_DEPTH).ok().flatten();
+                    let unit = stated.or_else(of_type)?.checked_mul(8)?;
+                    let first = unit.checked_sub(from_highest)?.checked_sub(width)?;
+                    (first.checked_div(8)?, first % 8)
+                }
+            };
+            (offset.checked_add(skipped)?, Some((first, width)))
+        }
         _ => (offset, None),
     };
     let ty = place.linked(entry, gimli::DW_AT_type)?.type_id()?;
