@@ -18,4 +18,5 @@ pub mod session;
 pub mod target;
 pub mod tui;
 pub mod unwind;
+pub mod variables;
 pub mod views;

@@ -13,12 +13,13 @@ use crate::capture;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid,
+    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid, Variable,
 };
 use crate::runtimes::native::runtime_code::{is_runtime_function, is_runtime_library};
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
+use crate::variables;
 
 /// A result that is computed once; a failed or cancelled computation is not kept.
 struct Memo<T>(Mutex<Option<Arc<T>>>);
@@ -159,6 +160,12 @@ impl Session {
     /// A stack with names: inlined calls expanded, innermost first.
     pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
         self.target.named(stack)
+    }
+
+    /// The arguments and local variables of the first `limit` named frames, parallel to [`Session::named`] and maybe shorter;
+    /// `None` for a frame that no debug information describes.
+    pub fn variables(&self, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
+        variables::of_stack(&self.target, stack, limit)
     }
 
     /// The unwinder over this target.

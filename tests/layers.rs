@@ -51,15 +51,16 @@ const ROOMS: &[Room] = &[
         uses: &["model", "job", "error", "capture", "target"],
         crates: &["symbols", "gimli", "object", "iced_x86"],
     },
+    Room { name: "variables", uses: &["model", "capture", "target"], crates: &["symbols", "gimli"] },
     Room {
         name: "runtimes",
-        uses: &["model", "job", "error", "capture", "target", "unwind"],
+        uses: &["model", "job", "error", "capture", "target", "unwind", "variables"],
         crates: &["symbols", "gimli", "object", "iced_x86"],
     },
     Room { name: "analysis", uses: &["model", "job", "error"], crates: &[] },
     Room {
         name: "session",
-        uses: &["model", "job", "error", "capture", "target", "unwind", "runtimes", "analysis"],
+        uses: &["model", "job", "error", "capture", "target", "unwind", "variables", "runtimes", "analysis"],
         crates: &["symbols"],
     },
     Room {

@@ -11,6 +11,7 @@ pub mod registers;
 pub mod signal;
 pub mod subject;
 pub mod thread;
+pub mod value;
 
 pub use address::Addr;
 pub use exception::{Detail, Exception, ExceptionKind, Phase, SourcePlace, Termination};
@@ -23,3 +24,4 @@ pub use registers::{Arch, Register, Registers};
 pub use signal::FatalSignal;
 pub use subject::Subject;
 pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, Tid, WaitingOn};
+pub use value::{Variable, VariableKind};

@@ -14,7 +14,6 @@ mod start;
 mod syscalls;
 mod threads;
 mod tids;
-mod variables;
 mod waits;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,8 +7,8 @@ use symbols::{Part, TypeId, TypeKind, Variable};
 
 use crate::model::{Addr, OsThread};
 use crate::runtimes::native::ground::Ground;
-use crate::runtimes::native::variables::{Context, Place};
 use crate::target::Module;
+use crate::variables::{Context, Place};
 
 /// Frames of one thread that are looked at, innermost first.
 const MAX_FRAMES: usize = 24;

@@ -1,0 +1,106 @@
+//! The arguments and local variables of a walked stack, with their values.
+//!
+//! Input: a stack with registers, the debug information of its modules. Output: for each named frame (inlined calls expanded) its
+//! variables; each has a value or the reason why it is unknown. Where no debug information describes a frame, or its registers
+//! were not kept, there is no list. Left out: global variables.
+
+mod place;
+mod scalar;
+mod show;
+
+pub use place::{Context, Held, Place};
+
+use self::show::Shower;
+use crate::model::{Frame, Gap, Known, Registers, Stack, Trust, Variable, VariableKind};
+use crate::target::Target;
+
+/// The variables of each frame, parallel to [`Target::named`]; `None` where nothing tells them. At most the first `limit` named
+/// frames are looked at.
+pub fn of_stack(target: &Target, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
+    let mut all = Vec::new();
+    let mut trusted = Trusted::All;
+    for (frame, registers) in stack.frames.iter().zip(&stack.registers) {
+        if all.len() >= limit {
+            break;
+        }
+        trusted = trusted.after(frame.trust);
+        let count = target.name(frame.lookup()).map_or(1, |name| name.parts.len().max(1));
+        let mut parts: Vec<Option<Vec<Variable>>> = vec![None; count];
+        if let Some(found) = of_frame(target, frame, registers, trusted) {
+            parts.fill(Some(Vec::new()));
+            for (part, variable) in found {
+                if let Some(Some(list)) = parts.get_mut(part) {
+                    list.push(variable);
+                }
+            }
+        }
+        all.extend(parts);
+    }
+    all
+}
+
+/// Which of a frame's registers were recovered by rules and not taken over from what was called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trusted {
+    All,
+    /// Stack pointer, frame pointer and instruction pointer.
+    FramePointer,
+    /// None: a function between may have changed and not restored them.
+    None,
+}
+
+impl Trusted {
+    fn after(self, trust: Trust) -> Trusted {
+        match (self, trust) {
+            (Trusted::None, _) | (_, Trust::Scan) => Trusted::None,
+            (Trusted::FramePointer, _) | (_, Trust::FramePointer) => Trusted::FramePointer,
+            (Trusted::All, Trust::Context | Trust::Cfi | Trust::Runtime) => Trusted::All,
+        }
+    }
+
+    fn registers(self, found: &Registers) -> Registers {
+        let arch = found.arch();
+        let mut registers = found.clone();
+        let bit = |register: crate::model::Register| 1u64.checked_shl(register.0.into()).unwrap_or(0);
+        match self {
+            Trusted::All => {}
+            Trusted::FramePointer => {
+                registers.keep(bit(arch.stack_pointer()) | bit(arch.frame_pointer()) | bit(arch.instruction_pointer()))
+            }
+            Trusted::None => registers.keep(0),
+        }
+        registers
+    }
+}
+
+/// The variables at a physical frame, each with the position of its part among the frame's names.
+fn of_frame(target: &Target, frame: &Frame, registers: &Registers, trusted: Trusted) -> Option<Vec<(usize, Variable)>> {
+    let module = target.module_at(frame.lookup())?;
+    let bias = module.mapped.bias?;
+    let locals = module.symbols().locals(module.svma(frame.lookup())?)?;
+    let registers = trusted.registers(registers);
+    let context = Context { frame, registers: &registers, memory: &target.memory, bias };
+    let shower = Shower { target, module };
+    let value = |variable: &symbols::Variable| -> Known<String> {
+        if trusted == Trusted::None {
+            return Err(Gap::NotRecorded("its frame was found by scanning the stack".to_owned()));
+        }
+        let held = context.held(&locals, &variable.location)?;
+        let ty = variable.ty.ok_or_else(|| Gap::NoLayout("no type is stated".to_owned()))?;
+        shower.show(ty, &held)
+    };
+    let shown = |variable: &symbols::Variable| {
+        let (value, unknown) = match value(variable) {
+            Ok(value) => (Some(value), None),
+            Err(gap) => (None, Some(gap.to_string())),
+        };
+        Variable {
+            name: variable.name.clone(),
+            kind: if variable.is_parameter { VariableKind::Argument } else { VariableKind::Local },
+            type_name: variable.type_name.clone(),
+            value,
+            unknown,
+        }
+    };
+    Some(locals.variables.iter().map(|variable| (variable.frame, shown(variable))).collect())
+}
