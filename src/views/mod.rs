@@ -9,6 +9,7 @@ pub mod registers;
 pub mod stack;
 pub mod summary;
 pub mod threads;
+pub mod variables;
 
 use serde::Serialize;
 

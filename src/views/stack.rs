@@ -5,6 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::variables::{self, FrameVariables};
 use super::{Answer, Answered, Draw, Query, View};
 use crate::analysis::recursion;
 use crate::error::Error;
@@ -19,7 +20,8 @@ pub const VIEW: View = View {
     aliases: &["bt", "eestack", "k"],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
-    help: "stack [--all | -t TID] [-n N]\n\n  --all   every thread (the same as eestack)\n  -t TID  this thread\n  -n N    the innermost N frames\n\nA mark \
+    help: "stack [--all | -t TID] [-a] [-n N]\n\n  --all   every thread (the same as eestack)\n  -t TID  this thread\n  -a      \
+           arguments and local variables, of the innermost frames\n  -n N    the innermost N frames\n\nA mark \
            tells how a frame was found, where it was not by unwind information: s scanned, f frame pointer, i inlined \
            call.\n\n4719 worker-3\n   0   __futex_abstimed_wait_common              libc.so.6\n   1   reserve(Order&)     \
            stock.cpp:88          orders-api\n   2 i dispatch(int)       stock.cpp:40          orders-api",
@@ -45,9 +47,20 @@ pub struct ThreadStack {
     #[serde(skip)]
     pub label: String,
     /// Innermost first, inlined calls expanded, never folded.
-    pub frames: Vec<NamedFrame>,
+    #[schemars(with = "Vec<FrameVariables>")]
+    pub frames: Frames,
     /// Why there are no more.
     pub end: End,
+}
+
+/// Frames as asked for.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Frames {
+    /// Names and places.
+    Named(Vec<NamedFrame>),
+    /// With `-a`: and variables.
+    WithVariables(Vec<FrameVariables>),
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
@@ -69,6 +82,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         job.advance(0)?;
         let mut frames = session.named(&stack);
         frames.truncate(limit);
+        let frames = if query.flag("a") {
+            let variables = session.variables(&stack, limit).into_iter().chain(std::iter::repeat(None));
+            let both = frames.into_iter().zip(variables);
+            Frames::WithVariables(both.map(|(frame, variables)| FrameVariables { frame, variables }).collect())
+        } else {
+            Frames::Named(frames)
+        };
         let known = shown.as_ref().and_then(|threads| threads.value.get(index));
         stacks.push(ThreadStack {
             tid: thread.tid,
@@ -89,7 +109,10 @@ impl Draw for Stacks {
                 Subject::Thread(thread.tid),
                 vec![Cell::text("Thread").tone(Tone::Dim), Cell::text(thread.label.as_str()).tone(Tone::Strong)],
             )]));
-            bodies.push(Body::Table(table(thread.tid, &thread.frames)));
+            bodies.push(match &thread.frames {
+                Frames::Named(frames) => Body::Table(table(thread.tid, frames)),
+                Frames::WithVariables(frames) => Body::Lines(variables::lines(thread.tid, frames)),
+            });
             if let Some(words) = end_words(thread.end) {
                 bodies.push(Body::Lines(vec![Row::new(vec![Cell::text(format!("    {words}")).tone(Tone::Guess)])]));
             }

@@ -1,0 +1,77 @@
+//! Frames with their arguments and local variables, for `stack -a`.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::model::{FrameKind, NamedFrame, Subject, Tid, Variable, VariableKind};
+use crate::report::section::{Cell, Row, Tone, Value};
+
+/// A frame and what its function was given and keeps.
+#[derive(Serialize, JsonSchema)]
+pub struct FrameVariables {
+    /// The frame.
+    #[serde(flatten)]
+    pub frame: NamedFrame,
+    /// With `-a`: arguments and local variables in scope, in the order of the source; null where no debug information tells
+    /// them or the frame's registers were not kept.
+    pub variables: Option<Vec<Variable>>,
+}
+
+/// Frames, each with its variables below it.
+pub fn lines(tid: Tid, frames: &[FrameVariables]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for FrameVariables { frame, variables } in frames {
+        rows.push(frame_row(tid, frame));
+        for variable in variables.iter().flatten() {
+            rows.push(variable_row(tid, frame.index, variable));
+        }
+    }
+    rows
+}
+
+fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
+    let function = match (&frame.function, frame.kind) {
+        (Some(function), _) => Value::Function(Arc::clone(function)),
+        (None, FrameKind::Signal) => Value::Text("<signal handler called>".into()),
+        (None, _) => Value::Addr(frame.pc),
+    };
+    let mut cells = vec![
+        Cell::new(Value::Count(frame.index as u64)).tone(Tone::Dim),
+        Cell::text(if frame.kind == FrameKind::Inline { "i" } else { " " }).tone(Tone::Dim),
+        Cell::new(function),
+    ];
+    if let Some(file) = &frame.file {
+        cells.push(Cell::new(Value::Source(Arc::clone(file), frame.line)));
+    }
+    cells.extend(frame.module.as_ref().map(|module| Cell::text(Arc::clone(module)).tone(Tone::Dim)));
+    Row::about(Subject::Frame(tid, frame.index), cells)
+}
+
+fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
+    let kind = match variable.kind {
+        VariableKind::Argument => "     arg  ",
+        VariableKind::Local => "     local",
+    };
+    let value = match (&variable.value, &variable.unknown) {
+        (Some(value), _) => Cell::text(value.as_str()),
+        (None, reason) => Cell::unknown(reason.as_deref().unwrap_or("no reason")),
+    };
+    let cells = vec![
+        Cell::text(kind).tone(Tone::Dim),
+        type_cell(variable.type_name.as_deref().unwrap_or("?")),
+        Cell::text(variable.name.as_deref().unwrap_or("(unnamed)")),
+        Cell::text("=").tone(Tone::Dim),
+        value,
+    ];
+    Row::about(Subject::Frame(tid, frame), cells)
+}
+
+/// A type's name. The arguments of a template are left to the printer, which shortens names of functions: where words stand
+/// outside the brackets (`unsigned char`, `T const*`) it would take the first for what a function returns.
+fn type_cell(name: &str) -> Cell {
+    let outside = name.split_once('<').zip(name.rsplit_once('>')).map(|((head, _), (_, tail))| [head, tail]);
+    let shortens = outside.is_some_and(|parts| parts.iter().all(|part| !part.contains([' ', '('])));
+    Cell::new(if shortens { Value::Function(name.into()) } else { Value::Text(name.into()) }).tone(Tone::Dim)
+}

@@ -1,0 +1,255 @@
+//! `stack -a`: arguments and local variables of real processes, against what their source says and what gdb reads.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::dumpscope;
+
+/// Every kind of value once. What `compute` holds is written here in plain sight; `keep` makes the values survive at -O0 and -O1.
+const SOURCE: &str = r#"
+#include <cstdlib>
+#include <string>
+
+enum Color { Red = 1, Green = 2, Blue = 40 };
+enum class Level : signed char { Low = -1, High = 3 };
+struct Inner { short a; short b; };
+struct Order { int id; double price; const char *name; Inner inner; unsigned flag : 3; int delta : 5; };
+
+int g_stock = 7;
+volatile int sink;
+// Whoever calls it has to have written what the pointer leads to.
+__attribute__((noipa)) void keep(const void *at) { asm volatile("" : : "r"(at) : "memory"); }
+__attribute__((noipa)) void finish(int code) { sink = code; abort(); }
+
+static inline __attribute__((always_inline)) void check(int doubled) {
+    int tripled = doubled / 2 * 3;
+    keep(&tripled);
+    finish(tripled);
+}
+
+__attribute__((noipa)) int compute(int count, const char *title, Order *order, double ratio, Color color, bool on,
+                                      const Order &same, unsigned char byte, Level level) {
+    char buffer[16] = "hello\tworld";
+    int numbers[3] = {10, -20, 30};
+    std::string text = "a string of the library that is longer than sixteen bytes";
+    long long big = -9000000000LL;
+    float half = 0.5f;
+    int *stock = &g_stock;
+    const char *gone = reinterpret_cast<const char *>(0x10);
+    void (*callback)(int) = finish;
+    Order copy = *order;
+    keep(buffer); keep(numbers); keep(&text); keep(&big); keep(&half); keep(&stock); keep(&gone); keep(&callback);
+    keep(&copy); keep(&title); keep(&ratio); keep(&color); keep(&on); keep(&byte); keep(&level);
+    {
+        int inner_block = 77;
+        keep(&inner_block);
+        check(count * 2);
+        sink = inner_block;
+    }
+    { int other_block = 78; keep(&other_block); }
+    return sink + *stock + same.id;
+}
+
+int main(int argc, char **argv) {
+    Order order = {4711, 2.25, "shoes", {3, -4}, 5, -6};
+    keep(&order);
+    return compute(21 + argc - 1, "the title", &order, 1.5, Blue, true, order, 200, Level::Low);
+}
+"#;
+
+/// Built with these options, run until it aborts: the program and its core.
+fn dumped(name: &str, options: &[&str]) -> (PathBuf, PathBuf) {
+    let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("locals-{name}-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).expect("the scratch folder can be made");
+    let (file, exe) = (dir.join("main.cpp"), dir.join("exe"));
+    fs::write(&file, SOURCE).expect("the source can be written");
+    let mut gcc = Command::new("g++");
+    gcc.args(options).arg("-o").arg(&exe).arg(&file);
+    let built = gcc.output().expect("needs g++: apt-get install g++");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").expect("/proc is mounted");
+    assert!(
+        !pattern.starts_with('|') && !pattern.contains('/'),
+        "cores go to '{pattern}': sysctl -w kernel.core_pattern=core"
+    );
+    let mut run = Command::new("sh");
+    run.arg("-c").arg("ulimit -c unlimited; exec \"$0\"").arg(&exe).current_dir(&dir);
+    run.output().expect("sh runs");
+    let core = fs::read_dir(&dir)
+        .expect("the folder is there")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core")));
+    (exe, core.expect("a core was written"))
+}
+
+fn remove(core: &Path) {
+    fs::remove_dir_all(core.parent().expect("it is in the scratch folder")).expect("the scratch folder is ours");
+}
+
+fn frames(core: &Path) -> Vec<Value> {
+    let data = dumpscope!("analyze", core, "--json", "-c", "stack -a").expect_status(0).data("stack");
+    data["threads"][0]["frames"].as_array().expect("there are frames").clone()
+}
+
+fn frame<'f>(frames: &'f [Value], function: &str) -> &'f Value {
+    let is = |frame: &&Value| frame["function"].as_str().is_some_and(|name| name.starts_with(function));
+    frames.iter().find(is).unwrap_or_else(|| panic!("no {function} in {frames:#?}"))
+}
+
+fn variable<'f>(frame: &'f Value, name: &str) -> &'f Value {
+    let all = frame["variables"].as_array().unwrap_or_else(|| panic!("no variables in {frame:#}"));
+    all.iter().find(|variable| variable["name"] == name).unwrap_or_else(|| panic!("no {name} in {frame:#}"))
+}
+
+#[track_caller]
+fn value<'f>(frame: &'f Value, name: &str) -> &'f str {
+    let variable = variable(frame, name);
+    variable["value"].as_str().unwrap_or_else(|| panic!("{name} is unknown: {variable}"))
+}
+
+/// What the source says of `compute`: how a value begins and ends, since addresses stand between.
+const TRUTH: &[(&str, &str, &str)] = &[
+    ("count", "21", ""),
+    ("title", "0x", " \"the title\""),
+    ("order", "0x", ""),
+    ("ratio", "1.5", ""),
+    ("color", "Blue", ""),
+    ("on", "true", ""),
+    ("same", "@0x", " \"shoes\", inner = {…}, flag = 5, delta = -6}"),
+    ("byte", "'\\xc8'", ""),
+    ("level", "Low", ""),
+    ("buffer", "\"hello\\tworld\"", ""),
+    ("numbers", "[10, -20, 30]", ""),
+    ("text", "\"a string of the library that is longer than sixteen bytes\"", ""),
+    ("big", "-9000000000", ""),
+    ("half", "0.5", ""),
+    ("stock", "0x", " <g_stock>"),
+    ("gone", "0x10 ? (", " not mapped)"),
+    ("callback", "0x", " <finish(int)>"),
+    ("copy", "{id = 4711, price = 2.25, name = 0x", " \"shoes\", inner = {a = 3, b = -4}, flag = 5, delta = -6}"),
+    ("inner_block", "77", ""),
+];
+
+#[track_caller]
+fn is_true(frame: &Value, (name, begin, end): (&str, &str, &str)) {
+    let value = value(frame, name);
+    let exact = end.is_empty() && !begin.starts_with("0x");
+    let same = if exact { value == begin } else { value.starts_with(begin) && value.ends_with(end) };
+    assert!(same, "{name} is {value:?}, the source says {begin}…{end}");
+}
+
+#[test]
+fn without_optimisation_every_value_is_the_one_of_the_source() {
+    for options in [&["-O0", "-g"][..], &["-O0", "-g", "-gdwarf-4"]] {
+        let (_, core) = dumped(options[options.len() - 1], options);
+        let frames = frames(&core);
+        let compute = frame(&frames, "compute");
+        for truth in TRUTH {
+            is_true(compute, *truth);
+        }
+        let names: Vec<&str> = compute["variables"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|found| found["name"].as_str())
+            .collect();
+        assert_eq!(names, TRUTH.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), "in the order of the source");
+        assert_eq!(variable(compute, "count")["kind"], "argument");
+        assert_eq!(variable(compute, "big")["kind"], "local");
+        assert_eq!(variable(compute, "big")["type"], "long long int");
+        let check = frame(&frames, "check");
+        assert_eq!((check["kind"].as_str(), value(check, "doubled")), (Some("inline"), "42"));
+        assert_eq!(value(check, "tripled"), "63");
+        assert_eq!(value(frame(&frames, "finish"), "code"), "63");
+        assert_eq!(value(frame(&frames, "main"), "argc"), "1");
+        remove(&core);
+    }
+}
+
+#[test]
+fn with_optimisation_a_value_is_the_one_of_the_source_or_unknown() {
+    for (name, options) in [("O1", ["-O1", "-g"]), ("O2", ["-O2", "-g"])] {
+        let (_, core) = dumped(name, &options);
+        let frames = frames(&core);
+        let compute = frame(&frames, "compute");
+        let mut known = 0;
+        for truth in TRUTH {
+            match variable(compute, truth.0)["unknown"].as_str() {
+                Some(reason) => assert!(!reason.is_empty() && variable(compute, truth.0)["value"].is_null()),
+                None => {
+                    is_true(compute, *truth);
+                    known += 1;
+                }
+            }
+        }
+        // What `keep` was given the address of has to be in memory.
+        assert!(known >= 12, "{name}: only {known} are known in {compute:#}");
+        remove(&core);
+    }
+}
+
+#[test]
+fn what_gdb_calls_optimized_out_is_unknown_and_what_it_reads_is_the_same() {
+    for (name, options, least) in [("gdb-O0", ["-O0", "-g"], 12), ("gdb-O2", ["-O2", "-g"], 5)] {
+        let (exe, core) = dumped(name, &options);
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off", "-ex", "set print entry-values no"]);
+        gdb.args(["-ex", "set print frame-arguments all", "-ex", "bt full"]).arg(&exe).arg(&core);
+        let said = gdb.output().expect("needs gdb: apt-get install gdb");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let frames = frames(&core);
+        let mut compared = 0;
+        for function in ["finish", "compute", "main"] {
+            let theirs = said.split("\n#").find(|part| part.contains(&format!("{function} (")));
+            let theirs = theirs.unwrap_or_else(|| panic!("gdb shows no {function}: {said}"));
+            for ours in frame(&frames, function)["variables"].as_array().expect("a list") {
+                let name = ours["name"].as_str().expect("all have names");
+                let after = |mark: String| theirs.split(&mark).nth(1).map(str::to_owned);
+                let Some(gdb) = after(format!("\n        {name} = "))
+                    .or_else(|| after(format!("({name}=")))
+                    .or_else(|| after(format!(" {name}=")))
+                    .or_else(|| after(format!("\n    {name}=")))
+                else {
+                    panic!("gdb shows no {name} of {function}: {theirs}");
+                };
+                if gdb.starts_with("<optimized out>") {
+                    assert!(ours["value"].is_null(), "{name} of {function} is optimized out: {ours}");
+                    continue;
+                }
+                let Some(value) = ours["value"].as_str() else { continue };
+                // Numbers and addresses are written alike by both.
+                let plain: String =
+                    value.chars().take_while(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).collect();
+                if plain.is_empty() || ["gone", "callback"].contains(&name) {
+                    continue;
+                }
+                let gdb = gdb.strip_prefix("(void (*)(int)) ").unwrap_or(&gdb);
+                let gdb = gdb.split_once(") ").filter(|_| gdb.starts_with('(')).map_or(gdb, |(_, rest)| rest);
+                let gdb = gdb.strip_prefix("Level::").unwrap_or(gdb);
+                assert!(gdb.starts_with(&plain), "{name} of {function}: {value}, gdb: {}", &gdb[..gdb.len().min(80)]);
+                compared += 1;
+            }
+        }
+        assert!(compared >= least, "{name}: only {compared} were compared");
+        remove(&core);
+    }
+}
+
+#[test]
+fn text_has_the_variables_below_their_frame_and_only_where_asked_for() {
+    let (_, core) = dumped("text", &["-O0", "-g"]);
+    let text = dumpscope!("analyze", &core, "--color", "never", "-c", "stack -a").expect_status(0).stdout;
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let at = lines.iter().position(|line| line.contains("compute")).expect("compute is a frame");
+    assert!(lines[at + 1].starts_with("arg") && lines[at + 1].ends_with("int count = 21"), "{text}");
+    for line in ["Color color = Blue", "unsigned char byte = '\\xc8'", "long long int big = -9000000000"] {
+        assert!(lines[at..].iter().any(|found| found.ends_with(line)), "{line}: {text}");
+    }
+    assert!(lines[at..].iter().any(|line| line.contains("std::string text = \"a string")), "{text}");
+    let without = dumpscope!("analyze", &core, "--json", "-c", "stack").expect_status(0);
+    assert!(!without.stdout.contains("variables"), "{}", without.stdout);
+    remove(&core);
+}
