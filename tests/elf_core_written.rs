@@ -273,6 +273,91 @@ fn of_overlapping_segments_the_one_in_order_is_used() {
     assert_eq!(codes(&capture), ["segments-overlap"]);
 }
 
+/// The ELF header of a core of another class (1: 32 bits) or byte order (2: big endian): gABI, "ELF Header".
+fn other_header(class: u8, order: u8) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, order, 1]);
+    let half = |value: u16| if order == 1 { value.to_le_bytes() } else { value.to_be_bytes() };
+    // e_type; then e_ehsize, e_phentsize and e_phnum, which stand at 40 in the short header and at 52 in the long one.
+    bytes[16..18].copy_from_slice(&half(4));
+    let (at, sizes) = if class == 1 { (40, [52, 32, 1]) } else { (52, [64, 56, 1]) };
+    for (index, size) in sizes.into_iter().enumerate() {
+        bytes[at + 2 * index..at + 2 * index + 2].copy_from_slice(&half(size));
+    }
+    bytes
+}
+
+#[test]
+fn a_damaged_identification_is_read_as_the_rest_tells() {
+    let core = kernel_core();
+    // EI_CLASS, EI_DATA; e_type, e_machine.
+    for (at, value) in [(4, 1), (4, 0x99), (5, 2), (5, 0), (16, 0x77), (17, 0x80), (18, 0), (19, 0xff)] {
+        let capture = opened(damaged(&core, at, 1, value));
+        assert_eq!(tids(&capture), [4712, 4711, 4713], "{value:#x} at {at}");
+        assert_eq!((capture.arch, codes(&capture)), (Arch::X86_64, vec!["header-damaged"]), "{value:#x} at {at}");
+    }
+}
+
+#[test]
+fn a_program_header_is_mended_by_its_neighbours() {
+    // Five segments of two pages each, laid one after the other; the last is the main stack with the executable's path at its top.
+    let path = b"/bin/orders";
+    let mut stack = vec![0x11; 0x2000];
+    let top = 0x7ffe_0000_2000u64;
+    let at = 0x2000 - 9 - path.len();
+    stack[at - 1] = 0;
+    stack[at..at + path.len()].copy_from_slice(path);
+    stack[0x2000 - 9..].fill(0);
+    let execfn = top - 9 - path.len() as u64;
+    let mut core = CoreWriter::x86_64()
+        .note("CORE", NT_PRSTATUS, &prstatus_x86_64(1, 6, &registers(NO_CALL)))
+        .note("CORE", NT_AUXV, &auxv(&[(31, execfn)]))
+        .note(
+            "CORE",
+            NT_FILE,
+            &files(&[(0x30_0000, 0x30_2000, 0, "/lib/a.so"), (0x40_0000, 0x40_4000, 0, "/lib/b.so")]),
+        );
+    for number in 1..=4u8 {
+        core = core.load(u64::from(number) << 20, READ_WRITE, &[number; 0x2000]);
+    }
+    let core = core.load(0x7ffe_0000_0000, READ_WRITE, &stack);
+    // Program header of the third segment, 0x30_0000: p_type 0, p_offset 8, p_vaddr 16, p_filesz 32, p_memsz 40; the stack's is two further.
+    let third = 64 + 56 * 3;
+    let last = third + 56 * 2;
+    let damages = [
+        (third, 4, 0x1234),
+        (third + 8, 8, 0),
+        (third + 8, 8, 1 << 40),
+        (third + 16, 8, 0),
+        (third + 16, 8, 0x1234_5678),
+        (third + 16, 8, u64::MAX),
+        (third + 32, 8, 0),
+        (third + 32, 8, u64::MAX),
+        (third + 40, 8, 0x10),
+        (third + 40, 8, 1 << 46),
+        (last + 4, 4, 1),
+        (last + 8, 8, 0),
+        (last + 16, 8, 0x7000),
+        (last + 32, 8, 0),
+        (last + 40, 8, 0),
+    ];
+    assert_eq!(opened(core.bytes()).problems, []);
+    for (at, size, value) in damages {
+        let capture = opened(damaged(&core, at, size, value));
+        let what = format!("{value:#x} at {at:#x}");
+        assert!(codes(&capture).contains(&"program-headers"), "{what}: the repair is told");
+        for (address, byte) in
+            [(0x10_1fff, 1), (0x20_0000, 2), (0x30_0000, 3), (0x30_1fff, 3), (0x40_1fff, 4), (0x7ffe_0000_0000, 0x11)]
+        {
+            assert_eq!(capture.memory.u8(Addr(address)), Ok(byte), "{address:#x}: {what}");
+        }
+        let text = capture.memory.c_string(Addr(execfn), 64);
+        assert_eq!(text.as_deref(), Ok(&path[..]), "{what}");
+        let access = capture.memory.region_at(Addr(0x7ffe_0000_1000)).map(|region| region.access);
+        assert!(access.is_some_and(|access| access.read && access.write), "{what}");
+    }
+}
+
 #[test]
 fn what_is_no_core_of_ours_is_refused_with_what_was_expected() {
     let core = kernel_core().bytes();
@@ -285,14 +370,15 @@ fn what_is_no_core_of_ours_is_refused_with_what_was_expected() {
     assert!(refusal(b"#!/bin/sh\necho no core\n".to_vec()).contains("text file"));
     assert!(refusal(vec![0; 4096]).contains("zeros"));
     assert!(refusal(core[..20].to_vec()).contains("truncated"));
-    assert!(with(4, 1).contains("32-bit"), "EI_CLASS");
-    assert!(with(5, 2).contains("big-endian"), "EI_DATA");
+    assert!(refusal(other_header(1, 1)).contains("32-bit"));
+    assert!(refusal(other_header(2, 2)).contains("big-endian"));
     for (kind, word) in [(2, "executable"), (3, "shared library"), (1, "object file")] {
         let reason = with(16, kind);
         assert!(reason.contains(word) && reason.contains("--exe"), "e_type {kind}: {reason}");
     }
-    // EM_RISCV is 243.
-    let reason = with(18, 243);
+    // EM_RISCV is 243, and its NT_PRSTATUS, with 32 registers, has 376 bytes.
+    let riscv = CoreWriter::x86_64().note("CORE", NT_PRSTATUS, &[0; 376]);
+    let reason = refusal(damaged(&riscv, 18, 2, 243));
     assert!(reason.contains("0x12") && reason.contains("e_machine 243") && reason.contains("core.4711"), "{reason}");
 }
 

@@ -28,8 +28,17 @@ pub(super) struct FileMapping {
     pub(super) path: String,
 }
 
-/// The mappings, ascending by start. `None` where the core has no such note.
-pub(super) fn mappings(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Option<Vec<FileMapping>> {
+/// What NT_FILE lists.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// The mappings, ascending by start.
+    pub(super) mappings: Vec<FileMapping>,
+    /// Whether there are as many paths as mappings: one that is damaged shifts all that follow.
+    pub(super) sound: bool,
+}
+
+/// Reads the note. `None` where the core has none.
+pub(super) fn files(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Option<Files> {
     let note = notes.iter().find(|note| note.kind == NT_FILE && note.name == b"CORE")?;
     let mut damage = |message: String| {
         problems.push(Problem::new(
@@ -41,7 +50,7 @@ pub(super) fn mappings(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Optio
     let words = Words(note.content);
     let (Some(stated), Some(page)) = (words.u64(0), words.u64(8)) else {
         damage("the note is cut before its count".to_owned());
-        return Some(Vec::new());
+        return Some(Files::default());
     };
     let page = if page.is_power_of_two() && page <= 1 << 24 {
         page
@@ -53,12 +62,9 @@ pub(super) fn mappings(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Optio
     if count as u64 != stated {
         damage(format!("{stated} mappings are announced, {count} are there"));
     }
-    let mut names = note
-        .content
-        .get(ENTRIES.saturating_add(count.saturating_mul(ENTRY))..)
-        .unwrap_or_default()
-        .split(|byte| *byte == 0);
-    let mut files = Vec::with_capacity(count);
+    let names = note.content.get(ENTRIES.saturating_add(count.saturating_mul(ENTRY))..).unwrap_or_default();
+    let mut names = names.split(|byte| *byte == 0);
+    let mut mappings = Vec::with_capacity(count);
     for index in 0..count {
         let Some((start, end, offset)) = entry(words, index) else { break };
         let name = names.next().unwrap_or_default();
@@ -67,10 +73,12 @@ pub(super) fn mappings(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Optio
             continue;
         }
         let path = String::from_utf8_lossy(name.get(..MAX_PATH).unwrap_or(name)).into_owned();
-        files.push(FileMapping { start: Addr(start), end: Addr(end), offset: offset.saturating_mul(page), path });
+        mappings.push(FileMapping { start: Addr(start), end: Addr(end), offset: offset.saturating_mul(page), path });
     }
-    files.sort_by_key(|file| file.start);
-    Some(files)
+    // Behind the last path's NUL is nothing, or padding (createdump).
+    let sound = count as u64 == stated && names.all(<[u8]>::is_empty);
+    mappings.sort_by_key(|file| file.start);
+    Some(Files { mappings, sound })
 }
 
 fn entry(words: Words<'_>, index: usize) -> Option<(u64, u64, u64)> {

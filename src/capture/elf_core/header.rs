@@ -2,8 +2,9 @@
 //!
 //! Specification: System V ABI (gABI) chapters "ELF Header" and "Program Header", 64-bit class, little endian.
 
+use super::notes;
 use super::words::Words;
-use crate::model::Arch;
+use crate::model::{Arch, Problem, Subject};
 
 /// Bytes of an `Elf64_Ehdr`.
 pub(super) const FILE_HEADER_SIZE: u64 = 64;
@@ -50,17 +51,28 @@ pub(super) struct FileHeader {
 }
 
 impl FileHeader {
-    /// Reads the header of a core; the error says what was expected at which offset, and what to try.
-    pub(super) fn parse(bytes: &[u8]) -> Result<FileHeader, String> {
+    /// Reads the header of a core; the error says what was expected at which offset, and what to try. A damaged field is read as the
+    /// rest of the file tells, and that is said in `problems`.
+    pub(super) fn parse(bytes: &[u8], problems: &mut Vec<Problem>) -> Result<FileHeader, String> {
         let words = Words(bytes);
         let short = || format!("the ELF header ends at {:#x}, 0x40 bytes were expected (truncated?)", bytes.len());
+        let mut mended = |what: String| problems.push(Problem::new("header-damaged", Subject::Capture, what));
+        // e_ehsize and e_phentsize of a 64-bit little-endian file tell what a damaged identification does not.
+        let sizes = (words.u16(52).map(u64::from), words.u16(54).map(u64::from));
+        let wide_and_little = sizes == (Some(FILE_HEADER_SIZE), Some(PROGRAM_HEADER_SIZE));
         match bytes.get(4).ok_or_else(short)? {
             2 => {}
+            class if wide_and_little => {
+                mended(format!("at 0x4: ELF class {class}; the sizes in the header are those of 2 (64 bits)"))
+            }
             1 => return Err("at 0x4: a 32-bit ELF file; cores of 64-bit processes are read".to_owned()),
             class => return Err(format!("at 0x4: ELF class {class}, 2 (64 bits) was expected; the header is damaged")),
         }
         match bytes.get(5).ok_or_else(short)? {
             1 => {}
+            order if wide_and_little => {
+                mended(format!("at 0x5: byte order {order}; the sizes in the header are in order 1 (little endian)"))
+            }
             2 => return Err("at 0x5: a big-endian ELF file; little-endian cores are read".to_owned()),
             order => {
                 return Err(format!(
@@ -68,27 +80,34 @@ impl FileHeader {
                 ));
             }
         }
-        let kind = words.u16(16).ok_or_else(short)?;
-        let what = match kind {
-            ET_CORE => "",
-            ET_EXEC => "an executable",
-            ET_DYN => "a shared library or position-independent executable",
-            ET_REL => "an object file",
-            _ => "an ELF file of unknown type",
-        };
-        if kind != ET_CORE {
-            return Err(format!(
-                "at 0x10: {what} (e_type {kind}), not a core (e_type 4); open the core that the program left and pass this file with --exe"
-            ));
+        match words.u16(16).ok_or_else(short)? {
+            ET_CORE => {}
+            kind => match (what(kind), notes::arch(bytes)) {
+                (None, Some(_)) => {
+                    mended(format!("at 0x10: e_type {kind} is unknown; the file has the notes of a core (4)"))
+                }
+                (what, _) => {
+                    let what = what.unwrap_or("an ELF file of unknown type");
+                    return Err(format!(
+                        "at 0x10: {what} (e_type {kind}), not a core (e_type 4); open the core that the program left and pass this file with --exe"
+                    ));
+                }
+            },
         }
         let arch = match words.u16(18).ok_or_else(short)? {
             EM_X86_64 => Arch::X86_64,
             EM_AARCH64 => Arch::Aarch64,
-            machine => {
-                return Err(format!(
-                    "at 0x12: a core of another processor (e_machine {machine}); x86-64 (62) and aarch64 (183) are read"
-                ));
-            }
+            machine => match notes::arch(bytes) {
+                Some(arch) => {
+                    mended(format!("at 0x12: e_machine {machine}; the threads' notes are those of {arch}"));
+                    arch
+                }
+                None => {
+                    return Err(format!(
+                        "at 0x12: a core of another processor (e_machine {machine}); x86-64 (62) and aarch64 (183) are read"
+                    ));
+                }
+            },
         };
         Ok(FileHeader {
             arch,
@@ -96,6 +115,16 @@ impl FileHeader {
             osabi: bytes.get(7).copied().unwrap_or_default(),
             sections: words.u64(40).is_some_and(|offset| offset != 0) && words.u16(60).is_some_and(|count| count > 1),
         })
+    }
+}
+
+/// What files of a type other than core are; `None` for a type that does not exist.
+fn what(kind: u16) -> Option<&'static str> {
+    match kind {
+        ET_EXEC => Some("an executable"),
+        ET_DYN => Some("a shared library or position-independent executable"),
+        ET_REL => Some("an object file"),
+        _ => None,
     }
 }
 

@@ -12,6 +12,7 @@ mod mapped;
 mod modules;
 mod notes;
 mod process;
+mod salvage;
 mod segments;
 mod siginfo;
 mod table;
@@ -44,9 +45,9 @@ pub(super) fn probe(bytes: &[u8]) -> bool {
 pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
     job.phase("reading headers", 0);
     let refuse = |reason: String| Error::Open { path: path.to_owned(), reason };
-    let file = FileHeader::parse(&bytes).map_err(refuse)?;
     let mut problems = Vec::new();
-    let table = table::read(&bytes, file.table, &mut problems);
+    let file = FileHeader::parse(&bytes, &mut problems).map_err(refuse)?;
+    let mut table = table::read(&bytes, file.table, &mut problems);
     if table.headers.is_empty() {
         return Err(refuse(format!(
             "at {:#x}: no program headers (the file has {:#x} bytes); the core is truncated or damaged, copy it again",
@@ -54,16 +55,19 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
             bytes.len()
         )));
     }
+    salvage::contents(&mut table.headers, bytes.len() as u64, &mut problems);
     let notes = notes::read(&bytes, &table.headers, table.offset, &mut problems);
     job.advance(1)?;
     // From here on reads jump: to the first pages of modules, later to stacks.
     bytes.advise_random();
-    let mut memory = segments::memory(&bytes, &table.headers, &mut problems);
     let writer = writer(&file, &notes);
     let auxv = process::auxv(&notes);
-    let files = files::mappings(&notes, &mut problems);
+    let files = files::files(&notes, &mut problems);
+    let mapped = files.as_ref().map(|files| files.mappings.as_slice()).unwrap_or_default();
+    salvage::addresses(&bytes, &mut table.headers, mapped, &auxv, &mut problems);
+    let mut memory = segments::memory(&bytes, &table.headers, &mut problems);
     let links = link_map::entries(&memory, &auxv, &mut problems);
-    let (modules, mappings) = modules::modules(files.as_deref(), &links, &auxv, &memory, file.arch);
+    let (modules, mappings) = modules::modules(files.as_ref(), &links, &auxv, &memory, file.arch);
     memory.add_regions(mappings);
     job.advance(1)?;
 

@@ -1,6 +1,8 @@
 //! Modules: which files were loaded where, from NT_FILE, the headers in memory, the auxiliary vector and the loader's list.
 
-use super::files::FileMapping;
+use std::collections::HashMap;
+
+use super::files::{FileMapping, Files};
 use super::link_map::LinkEntry;
 use super::mapped::ModuleHeader;
 use super::process::{AT_BASE, AT_ENTRY, AT_EXECFN, AT_PHDR, AT_SYSINFO_EHDR, value};
@@ -12,20 +14,21 @@ const MAX_PATH: u64 = 4096;
 
 /// The modules, ascending by base, and every mapping of a file: gdb writes no segment for one that it leaves out.
 pub(super) fn modules(
-    files: Option<&[FileMapping]>,
+    files: Option<&Files>,
     links: &[LinkEntry],
     auxv: &[(u64, u64)],
     memory: &Memory,
     arch: Arch,
 ) -> (Vec<MappedModule>, Vec<Region>) {
-    let loads = files.map(|files| loads(files, memory)).unwrap_or_default();
+    let loads = files.map(|files| loads(&files.mappings, memory)).unwrap_or_default();
     let regions = loads.iter().flat_map(Load::regions).collect();
     let mut modules: Vec<MappedModule> = loads.into_iter().filter_map(|load| load.module(memory)).collect();
     modules.extend(vdso(auxv, memory));
     if files.is_none() {
         modules.extend(executable(auxv, links, memory));
     }
-    add_linked(&mut modules, links, memory, files.is_none());
+    let sound = files.is_none_or(|files| files.sound);
+    add_linked(&mut modules, links, memory, sound);
     name_loader(&mut modules, links, auxv, arch);
     modules.sort_by_key(|module| module.base);
     disjoint(&mut modules);
@@ -46,7 +49,7 @@ struct Load<'a> {
 /// Mappings of NT_FILE grouped into loads: a file that is loaded twice gives two.
 fn loads<'a>(files: &'a [FileMapping], memory: &Memory) -> Vec<Load<'a>> {
     let mut loads: Vec<Load<'a>> = Vec::new();
-    let mut current: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+    let mut current: HashMap<&str, usize> = HashMap::new();
     for file in files {
         let part = MappedPart { start: file.start, end: file.end, offset: file.offset };
         let open = current.get(file.path.as_str()).and_then(|index| loads.get_mut(*index));
@@ -195,22 +198,32 @@ fn adjoining(first: Region, memory: &Memory) -> Addr {
     end
 }
 
-/// Completes modules from the loader's list, and adds those that only the list knows.
-fn add_linked(modules: &mut Vec<MappedModule>, links: &[LinkEntry], memory: &Memory, add: bool) {
+/// Completes modules from the loader's list, and adds those that only the list knows. Paths of the list are what the program asked for,
+/// often through links: those of NT_FILE are better where they are `sound`.
+fn add_linked(modules: &mut Vec<MappedModule>, links: &[LinkEntry], memory: &Memory, sound: bool) {
+    modules.sort_by_key(|module| module.base);
+    let by_bias: HashMap<u64, usize> =
+        modules.iter().enumerate().filter_map(|(index, module)| Some((module.bias?, index))).collect();
+    let mut added = Vec::new();
     for link in links {
-        let same = |module: &&mut MappedModule| {
-            module.bias == Some(link.bias) || (module.base..module.end).contains(&link.dynamic)
-        };
-        if let Some(module) = modules.iter_mut().find(same) {
-            module.bias.get_or_insert(link.bias);
-            continue;
-        }
-        let base = Addr(link.bias);
-        if let Some(region) = memory.region_at(base).filter(|region| add && region.start == base) {
-            let path = Some(link.name.clone()).filter(|name| !name.is_empty());
-            modules.push(mapped_at(*region, path, Some(link.bias), memory));
+        let path = Some(link.name.clone()).filter(|name| !name.is_empty());
+        let before = modules.partition_point(|module| module.base <= link.dynamic).checked_sub(1);
+        let holds = before.filter(|index| modules.get(*index).is_some_and(|module| link.dynamic < module.end));
+        match by_bias.get(&link.bias).copied().or(holds).and_then(|index| modules.get_mut(index)) {
+            Some(module) => {
+                module.bias.get_or_insert(link.bias);
+                if !sound && path.is_some() && module.path.is_some() {
+                    module.path = path;
+                }
+            }
+            None => {
+                let base = Addr(link.bias);
+                let region = memory.region_at(base).filter(|region| region.start == base);
+                added.extend(region.map(|region| mapped_at(*region, path, Some(link.bias), memory)));
+            }
         }
     }
+    modules.append(&mut added);
 }
 
 /// Names the loader of a core without NT_FILE. Its name in the list points into the executable's `.interp`, which such a core leaves out;

@@ -4,8 +4,9 @@
 //! Names and types: Linux include/uapi/linux/elf.h.
 
 use super::header::{PT_LOAD, PT_NOTE, ProgramHeader};
+use super::layout;
 use super::words::{Words, clipped};
-use crate::model::{Problem, Subject};
+use crate::model::{Arch, Problem, Subject};
 
 /// Note types. Source: Linux include/uapi/linux/elf.h.
 pub(super) const NT_PRSTATUS: u32 = 1;
@@ -22,6 +23,8 @@ const MAX_PADDING: usize = 64 << 10;
 const HEADER: u64 = 12;
 /// Most notes that are read: ten a thread for [`super::threads::MAX_THREADS`].
 const MAX_NOTES: usize = 1_000_000;
+/// Most notes before the first thread's: those of the process.
+const BEFORE_THREADS: usize = 16;
 /// How far lost notes are looked for behind the program headers, and before the end of the file.
 const SEARCH_LIMIT: u64 = 64 << 20;
 /// Largest note that is believed without a sound neighbour: NT_FILE of a million mappings.
@@ -65,6 +68,21 @@ pub(super) fn read<'a>(
         walk(bytes, offset, next_content(bytes, offset, headers), &mut notes, problems);
     }
     notes
+}
+
+/// The processor whose threads have notes of the size of the first one, for a header that does not say.
+pub(super) fn arch(bytes: &[u8]) -> Option<Arch> {
+    let mut at = find(bytes, 0)?;
+    for _ in 0..BEFORE_THREADS {
+        let (note, next) = one(bytes, at)?;
+        if note.kind == NT_PRSTATUS {
+            return [Arch::X86_64, Arch::Aarch64]
+                .into_iter()
+                .find(|arch| layout::of(*arch).status_size == note.content.len());
+        }
+        at = next;
+    }
+    None
 }
 
 /// One past the notes of a segment. A size that runs into the next segment's content, or out of the file, ends there.
