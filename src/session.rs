@@ -256,7 +256,9 @@ impl Session {
                 let debug = module.debug();
                 let kind = best_source(&module.symbols().sources());
                 let missing = module.code.elf.is_none() || kind == "none";
-                let tried = module.code.attempts.iter().chain(&debug.attempts);
+                // A file that was there and refused is always named; places without a file only where something is missing.
+                let attempts = module.code.attempts.iter().chain(&debug.attempts);
+                let tried = attempts.filter(|attempt| missing || attempt.outcome.is_refusal());
                 Ok(ModuleRow {
                     base: module.mapped.base,
                     end: module.mapped.end,
@@ -266,7 +268,7 @@ impl Session {
                         kind: kind.to_owned(),
                         file: module.code.path.as_ref().map(|path| path.display().to_string()),
                         debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
-                        tried: if missing { tried.map(attempt_words).collect() } else { Vec::new() },
+                        tried: tried.map(attempt_words).collect(),
                     },
                 })
             })

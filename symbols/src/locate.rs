@@ -255,6 +255,20 @@ impl Locator {
     }
 }
 
+impl Outcome {
+    /// Whether a file was there and was not taken: another build, another machine, damaged, no ELF file.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Outcome::Absent | Outcome::Lacks(_) | Outcome::Accepted | Outcome::AcceptedUnverified => false,
+            Outcome::Unreadable(_)
+            | Outcome::NotElf
+            | Outcome::BuildIdDiffers { .. }
+            | Outcome::MachineDiffers { .. }
+            | Outcome::CrcDiffers => true,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
