@@ -7,11 +7,15 @@
 
 pub mod core_writer;
 mod fixture;
+mod frames;
+mod gdb;
 mod output;
 mod running;
 mod truth;
 
 pub use fixture::{Dump, build, dump, fixtures_dir, repository};
+pub use frames::{Stack, is_named};
+pub use gdb::{GdbFrame, gdb_stacks};
 pub use output::{Output, run};
 pub use running::Running;
 pub use truth::{Expected, Truth, as_address};
