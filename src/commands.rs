@@ -191,8 +191,9 @@ impl Shell {
             Format::Json => Printed { out: self.json(line, result), warnings: Vec::new() },
             Format::Text(style) => match result {
                 Ok(Outcome::Answer(answer)) => {
-                    let section = answer.section();
-                    Printed { out: text::print(&section, style), warnings: section.problems }
+                    let mut out = String::new();
+                    answer.parts(&mut |part| out.push_str(&text::print(&part, style)));
+                    Printed { out, warnings: answer.problems().to_vec() }
                 }
                 Ok(Outcome::Text(section, _)) => Printed { out: text::print(section, style), warnings: Vec::new() },
                 Ok(Outcome::Changed(said, _)) => Printed { out: format!("{said}\n"), warnings: Vec::new() },

@@ -87,20 +87,29 @@ impl fmt::Display for Arch {
     }
 }
 
-const SLOTS: usize = 33;
+/// Registers of x86-64, and as many of aarch64, stand in the value itself.
+const INLINE: usize = 17;
+/// The rest of aarch64's 33.
+const REST: usize = 16;
 
 /// Register values in one frame; a register that could not be recovered is unknown, not zero.
 #[derive(Clone)]
 pub struct Registers {
     arch: Arch,
     known: u64,
-    values: [u64; SLOTS],
+    values: [u64; INLINE],
+    /// Made for aarch64 only: stacks keep tens of thousands of these.
+    rest: Option<Box<[u64; REST]>>,
 }
 
 impl Registers {
     /// All unknown.
     pub fn unknown(arch: Arch) -> Registers {
-        Registers { arch, known: 0, values: [0; SLOTS] }
+        let rest = match arch {
+            Arch::X86_64 => None,
+            Arch::Aarch64 => Some(Box::new([0; REST])),
+        };
+        Registers { arch, known: 0, values: [0; INLINE], rest }
     }
 
     /// The architecture they belong to.
@@ -110,9 +119,13 @@ impl Registers {
 
     /// The value, or `None` when it was not recovered (or is no register of this architecture).
     pub fn get(&self, register: Register) -> Option<u64> {
-        let slot = usize::from(register.0);
         let bit = 1u64.checked_shl(u32::from(register.0))?;
-        if self.known & bit == 0 { None } else { self.values.get(slot).copied() }
+        if self.known & bit == 0 {
+            return None;
+        }
+        let slot = usize::from(register.0);
+        let beyond = || self.rest.as_ref()?.get(slot.checked_sub(INLINE)?);
+        self.values.get(slot).or_else(beyond).copied()
     }
 
     /// Sets a value; numbers beyond the architecture's registers are ignored.
@@ -120,8 +133,13 @@ impl Registers {
         if register.0 >= self.arch.register_count() {
             return;
         }
-        if let Some(slot) = self.values.get_mut(usize::from(register.0)) {
-            *slot = value;
+        let slot = usize::from(register.0);
+        let place = match slot.checked_sub(INLINE) {
+            None => self.values.get_mut(slot),
+            Some(beyond) => self.rest.as_mut().and_then(|rest| rest.get_mut(beyond)),
+        };
+        if let Some(place) = place {
+            *place = value;
             self.known |= 1 << register.0;
         }
     }
@@ -191,6 +209,18 @@ mod tests {
         assert_eq!(registers.sp(), Some(Addr(0)));
         registers.forget(Register(7));
         assert_eq!(registers.sp(), None);
+    }
+
+    #[test]
+    fn every_register_of_either_architecture_keeps_its_value() {
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            let mut registers = Registers::unknown(arch);
+            (0..arch.register_count()).for_each(|number| registers.set(Register(number), u64::from(number) + 100));
+            let values: Vec<Option<u64>> = registers.iter().map(|(_, value)| value).collect();
+            let expected: Vec<Option<u64>> =
+                (0..u64::from(arch.register_count())).map(|number| Some(number + 100)).collect();
+            assert_eq!(values, expected);
+        }
     }
 
     #[test]

@@ -112,6 +112,8 @@ pub fn parse_addr(text: &str) -> Result<Addr, Error> {
 pub trait Answer: Send + Sync {
     /// For text, HTML and the terminal.
     fn section(&self) -> Section;
+    /// The same in parts, one after the other: a printer that needs only one of them at a time saves the memory of all.
+    fn parts(&self, print: &mut dyn FnMut(Section));
     /// For `--json`: raw units, full names.
     fn json(&self) -> Result<String, Error>;
     /// What is missing from the answer.
@@ -122,6 +124,10 @@ pub trait Answer: Send + Sync {
 pub trait Draw: Serialize + Send + Sync {
     /// The same data in typed cells.
     fn draw(&self) -> Section;
+    /// The same in parts, for data that is large: together they are what [`Draw::draw`] gives.
+    fn draw_parts(&self, print: &mut dyn FnMut(Section)) {
+        print(self.draw());
+    }
 }
 
 /// Data with its problems: every view's answer.
@@ -137,6 +143,10 @@ impl<T: Draw> Answer for Answered<T> {
         let mut section = self.data.draw();
         section.problems = self.problems.clone();
         section
+    }
+
+    fn parts(&self, print: &mut dyn FnMut(Section)) {
+        self.data.draw_parts(print);
     }
 
     fn json(&self) -> Result<String, Error> {

@@ -103,21 +103,31 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 
 impl Draw for Stacks {
     fn draw(&self) -> Section {
-        let mut bodies = Vec::new();
+        Section { bodies: self.threads.iter().flat_map(ThreadStack::bodies).collect(), ..Section::default() }
+    }
+
+    fn draw_parts(&self, print: &mut dyn FnMut(Section)) {
         for thread in &self.threads {
-            bodies.push(Body::Lines(vec![Row::about(
-                Subject::Thread(thread.tid),
-                vec![Cell::text("Thread").tone(Tone::Dim), Cell::text(thread.label.as_str()).tone(Tone::Strong)],
-            )]));
-            bodies.push(match &thread.frames {
-                Frames::Named(frames) => Body::Table(table(thread.tid, frames)),
-                Frames::WithVariables(frames) => Body::Lines(variables::lines(thread.tid, frames)),
-            });
-            if let Some(words) = end_words(thread.end) {
-                bodies.push(Body::Lines(vec![Row::new(vec![Cell::text(format!("    {words}")).tone(Tone::Guess)])]));
-            }
+            print(Section { bodies: thread.bodies(), ..Section::default() });
         }
-        Section { bodies, ..Section::default() }
+    }
+}
+
+impl ThreadStack {
+    fn bodies(&self) -> Vec<Body> {
+        let mut bodies = vec![
+            Body::Lines(vec![Row::about(
+                Subject::Thread(self.tid),
+                vec![Cell::text("Thread").tone(Tone::Dim), Cell::text(self.label.as_str()).tone(Tone::Strong)],
+            )]),
+            match &self.frames {
+                Frames::Named(frames) => Body::Table(table(self.tid, frames)),
+                Frames::WithVariables(frames) => Body::Lines(variables::lines(self.tid, frames)),
+            },
+        ];
+        let end = end_words(self.end).map(|words| Cell::text(format!("    {words}")).tone(Tone::Guess));
+        bodies.extend(end.map(|cell| Body::Lines(vec![Row::new(vec![cell])])));
+        bodies
     }
 }
 

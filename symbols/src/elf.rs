@@ -298,6 +298,7 @@ impl Elf {
             elf::ELFCOMPRESS_ZSTD => decompress::zstd(body, claimed),
             _ => Err(format!("compression type {kind} is unknown")),
         };
+        raw.forget_pages();
         let bytes = bytes.map_err(|reason| damaged(name, reason))?;
         Ok(Section { svma: header.svma, bytes: FileBytes::from_vec(bytes) })
     }

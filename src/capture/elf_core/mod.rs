@@ -95,6 +95,9 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
                 .with_remedy("copy the core again if it may be truncated"),
         );
     }
+    let process = process::process(&notes);
+    // Headers and notes are not read again: three megabytes for a thousand threads.
+    bytes.forget_pages();
     Ok(Capture {
         path: path.to_owned(),
         format: name(writer),
@@ -102,7 +105,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         memory,
         modules,
         threads,
-        process: process::process(&notes),
+        process,
         signal,
         auxv,
         problems: fold(problems),
