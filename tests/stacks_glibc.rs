@@ -10,7 +10,7 @@ fn stacks_of(dump: &Dump, options: &[&str]) -> Vec<Stack> {
     Stack::all(&support::run(command).expect_status(0).data("stack"))
 }
 
-fn of<'a>(stacks: &'a [Stack], tid: u64) -> &'a Stack {
+fn of(stacks: &[Stack], tid: u64) -> &Stack {
     stacks.iter().find(|stack| stack.tid == tid).unwrap_or_else(|| panic!("no stack of {tid}"))
 }
 
