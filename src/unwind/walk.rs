@@ -200,3 +200,159 @@ impl<'t> Walk<'t> {
         if self.words.get(callee.stack).is_err() { End::NoMemory } else { End::NoUnwindInfo }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::capture::{Access, Capture, Memory, Origin, Process, Region, Segment};
+    use crate::model::{Gap, Why};
+    use crate::target::{Search, Target};
+    use symbols::FileBytes;
+
+    const CODE: u64 = 0x1000;
+    const STACK: u64 = 0x7000;
+
+    /// A process without modules: code (or none of its bytes) at 0x1000, words of a stack at 0x7000.
+    fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Target> {
+        let words = stack.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let segment =
+            |start, bytes| Segment { start: Addr(start), bytes: FileBytes::from_vec(bytes), origin: Origin::Dump };
+        let mut segments = vec![segment(STACK, words)];
+        segments.extend(code.map(|code| segment(CODE, code.to_vec())));
+        let region = |start, execute: bool| Region {
+            start: Addr(start),
+            end: Addr(start + 0x1000),
+            access: Access { read: true, write: !execute, execute },
+            missing: Why::NotDumped,
+        };
+        let unknown = || Gap::NotRecorded("not of interest".to_owned());
+        let process = Process { pid: Err(unknown()), name: Err(unknown()), args: Err(unknown()), uid: Err(unknown()) };
+        let capture = Capture {
+            path: "core".into(),
+            format: "written by hand",
+            arch,
+            memory: Memory::new(segments, vec![region(CODE, true), region(STACK, false)]),
+            modules: Vec::new(),
+            threads: Vec::new(),
+            process,
+            signal: Ok(None),
+            auxv: Vec::new(),
+            problems: Vec::new(),
+            file_size: 0,
+        };
+        Arc::new(Target::open(capture, &Search::default(), &Job::default()))
+    }
+
+    /// Frames (address, stack pointer, trust) and end of the stack from these registers.
+    fn walk(target: &Arc<Target>, registers: &[(u16, u64)]) -> (Vec<(u64, u64, Trust)>, End) {
+        let mut start = Registers::unknown(target.arch());
+        for (number, value) in registers {
+            start.set(Register(*number), *value);
+        }
+        let code = CodeMap::new(Arc::clone(target));
+        let stack = Walk::new(&code).run(&start, &Job::default());
+        (stack.frames.iter().map(|frame| (frame.pc.0, frame.sp.0, frame.trust)).collect(), stack.end)
+    }
+
+    /// `len` bytes of int3, with instructions at some offsets.
+    fn code(len: usize, parts: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut code = vec![0xcc; len];
+        for (at, bytes) in parts {
+            code[*at..*at + bytes.len()].copy_from_slice(bytes);
+        }
+        code
+    }
+
+    const CALL_RAX: &[u8] = &[0xff, 0xd0];
+
+    #[test]
+    fn a_call_to_nowhere_has_left_its_return_address_on_top() {
+        // sp → | return address behind call *%rax at 0x1010 |
+        let target = target(Arch::X86_64, Some(&code(64, &[(0x10, CALL_RAX)])), &[0x1012]);
+        let (frames, _) = walk(&target, &[(7, STACK), (16, 0)]);
+        assert_eq!(frames, [(0, STACK, Trust::Context), (0x1012, STACK + 8, Trust::Scan)]);
+        let (frames, _) = walk(&target, &[(7, STACK), (16, STACK)]);
+        assert_eq!(frames, [(STACK, STACK, Trust::Context), (0x1012, STACK + 8, Trust::Scan)], "data is not code");
+    }
+
+    #[test]
+    fn on_aarch64_it_is_in_the_link_register() {
+        // 0x1010 blr x0
+        let target = target(Arch::Aarch64, Some(&code(64, &[(0x10, &[0x00, 0x00, 0x3f, 0xd6])])), &[0]);
+        let (frames, _) = walk(&target, &[(30, 0x1014), (31, STACK), (32, 0)]);
+        assert_eq!(frames, [(0, STACK, Trust::Context), (0x1014, STACK, Trust::Scan)]);
+    }
+
+    #[test]
+    fn frame_pointers_serve_where_the_code_is_not_in_the_dump() {
+        // sp → | local | rbp | return | local | 0 | return | 0 |
+        let stack = [0x1200, STACK + 0x20, 0x1080, 0x1300, 0, 0x1180, 0];
+        let target = target(Arch::X86_64, None, &stack);
+        let (frames, end) = walk(&target, &[(6, STACK + 8), (7, STACK), (16, 0x1004)]);
+        let expected = [
+            (0x1004, STACK, Trust::Context),
+            (0x1080, STACK + 0x18, Trust::FramePointer),
+            (0x1180, STACK + 0x30, Trust::FramePointer),
+        ];
+        assert_eq!((frames.as_slice(), end), (&expected[..], End::NoUnwindInfo));
+    }
+
+    #[test]
+    fn a_word_is_believed_where_its_call_leads_to_the_callee_at_that_distance() {
+        // 0x1000 push %rbx | sub $8,%rsp | syscall; 0x1020 call 0x1000, 0x1030 call 0x1000
+        let call = |at: u8| [0xe8, 0u8.wrapping_sub(at).wrapping_sub(5), 0xff, 0xff, 0xff];
+        let parts: [(usize, &[u8]); 3] =
+            [(0, &[0x53, 0x48, 0x83, 0xec, 0x08, 0x0f, 0x05]), (0x20, &call(0x20)), (0x30, &call(0x30))];
+        // sp → | an earlier call's return address | rbx | return address |
+        let target = target(Arch::X86_64, Some(&code(64, &parts)), &[0x1025, 0xb, 0x1035]);
+        let code_map = CodeMap::new(Arc::clone(&target));
+        let mut start = Registers::unknown(Arch::X86_64);
+        for (number, value) in [(7, STACK), (16, 0x1007)] {
+            start.set(Register(number), value);
+        }
+        let stack = Walk::new(&code_map).run(&start, &Job::default());
+        assert_eq!(stack.frames[1].pc, Addr(0x1035));
+        assert_eq!(stack.registers[1].get(Register(3)), Some(0xb), "what the callee pushed comes back");
+    }
+
+    #[test]
+    fn a_stack_that_leads_back_to_itself_ends() {
+        // The frame pointer points to itself, then to a lower one.
+        for saved in [STACK + 8, STACK] {
+            let target = target(Arch::X86_64, None, &[0, saved, 0x1080]);
+            let (frames, _) = walk(&target, &[(6, STACK + 8), (7, STACK), (16, 0x1004)]);
+            assert_eq!(frames.len(), 1);
+        }
+    }
+
+    #[test]
+    fn registers_of_a_signal_frame_are_those_of_the_interrupted_code() {
+        // 0x1010 mov $15,%rax; syscall. sp → | 5 words of ucontext | 15 registers | rsp | rip |
+        let trampoline: &[u8] = &[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+        let mut stack = vec![0; 20];
+        stack.extend([STACK + 0x100, 0xdead_beef]);
+        let target = target(Arch::X86_64, Some(&code(64, &[(0x10, trampoline)])), &stack);
+        let (frames, _) = walk(&target, &[(7, STACK), (16, 0x1010)]);
+        assert_eq!(frames, [(0x1010, STACK, Trust::Context), (0xdead_beef, STACK + 0x100, Trust::Context)]);
+    }
+
+    #[test]
+    fn a_signal_frame_that_restores_itself_ends_the_walk() {
+        let trampoline: &[u8] = &[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+        let mut stack = vec![0; 20];
+        stack.extend([STACK, 0x1010]);
+        let target = target(Arch::X86_64, Some(&code(64, &[(0x10, trampoline)])), &stack);
+        let (frames, end) = walk(&target, &[(7, STACK), (16, 0x1010)]);
+        assert_eq!((frames.len(), end), (2, End::Loop));
+    }
+
+    #[test]
+    fn missing_registers_and_memory_are_told_apart() {
+        let target = target(Arch::X86_64, None, &[0]);
+        assert_eq!(walk(&target, &[(7, STACK)]), (Vec::new(), End::NoUnwindInfo));
+        assert_eq!(walk(&target, &[(7, 0x9000), (16, 0x1004)]).1, End::NoMemory);
+        assert_eq!(walk(&target, &[(7, u64::MAX - 3), (16, u64::MAX)]).1, End::NoMemory);
+    }
+}
