@@ -18,8 +18,11 @@ use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 use crate::target::Target;
 
-/// Functions followed for one target at most: a hostile dump could name a new one with every word of its stacks.
-const MAX_FOLLOWED: usize = 20_000;
+/// Work that may be spent on code without tables, in instructions looked at (or what costs as much, about 30 ns), for one target: 3 s.
+/// All threads of a program on musl take some 100,000; a hostile dump could ask for more with every word of its stacks.
+const MAX_WORK: usize = 100_000_000;
+/// What an answer costs at least: it is kept, 100 bytes each.
+const LEAST_WORK: usize = 256;
 /// Frames of very deep stacks that are kept for one target at most (80 MB): a hostile dump can have many threads on one deep stack.
 const MAX_DEEP_FRAMES: usize = 2_000_000;
 /// A place in the code.
@@ -65,6 +68,7 @@ pub(super) struct CodeMap {
     followed: Mutex<FxHashMap<(Addr, Addr, bool), Arc<Flow>>>,
     scratches: Mutex<Vec<Scratch>>,
     deep_frames: AtomicUsize,
+    work: AtomicUsize,
     /// Executable mappings, ascending, disjoint: first address, one past the last.
     executable: Vec<(u64, u64)>,
 }
@@ -81,6 +85,7 @@ impl CodeMap {
             followed: Mutex::default(),
             scratches: Mutex::default(),
             deep_frames: AtomicUsize::new(0),
+            work: AtomicUsize::new(0),
             executable,
         }
     }
@@ -98,6 +103,11 @@ impl CodeMap {
     /// Takes one frame of a very deep stack from what all stacks share.
     pub(super) fn may_go_deeper(&self) -> bool {
         self.deep_frames.fetch_add(1, Ordering::Relaxed) < MAX_DEEP_FRAMES
+    }
+
+    /// Takes an amount of work from what one target may cost; `false` when that is used up.
+    pub(super) fn may_spend(&self, work: usize) -> bool {
+        self.work.fetch_add(work, Ordering::Relaxed).saturating_add(work) <= MAX_WORK
     }
 
     /// The place at `pc`; a return address belongs to the call before it.
@@ -173,17 +183,27 @@ impl CodeMap {
         if let Some(known) = lock().get(&(start, pc, returns)) {
             return Arc::clone(known);
         }
-        if lock().len() >= MAX_FOLLOWED {
+        if !self.may_spend(flow::MAX_INSTRUCTIONS) {
             return Arc::new(Flow::Unknown);
         }
-        let flow = Arc::new(flow::follow(self.memory(), self.arch(), start, pc, returns));
+        let (flow, work) = flow::follow(self.memory(), self.arch(), start, pc, returns);
+        self.give_back_work(flow::MAX_INSTRUCTIONS.saturating_sub(work.max(LEAST_WORK)));
+        let flow = Arc::new(flow);
         lock().insert((start, pc, returns), Arc::clone(&flow));
         flow
     }
 
     /// Rules under which the function that stands at `pc` may return.
     pub(super) fn returns_from(&self, pc: Addr, returns: bool) -> Vec<Row> {
+        if !self.may_spend(epilogue::MAX_INSTRUCTIONS) {
+            return Vec::new();
+        }
         epilogue::returns_from(self.memory(), self.arch(), pc, returns)
+    }
+
+    /// Work that was taken and not needed.
+    fn give_back_work(&self, work: usize) {
+        self.work.fetch_sub(work, Ordering::Relaxed);
     }
 
     fn kind(&self, pc: Addr, returns: bool) -> Kind {
@@ -202,7 +222,7 @@ impl CodeMap {
         if let Some(image) = self.images.get(module.index) {
             let mut scratch = self.scratch().unwrap_or_default();
             let row = image.row(module, self.memory(), self.arch(), lookup, &mut scratch);
-            self.give_back(scratch);
+            self.put_back(scratch);
             if let Some((place, row)) = row {
                 return Kind::Tabled(row, module.index, place);
             }
@@ -221,7 +241,7 @@ impl CodeMap {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn give_back(&self, scratch: Scratch) {
+    fn put_back(&self, scratch: Scratch) {
         self.scratches.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 }

@@ -16,6 +16,9 @@ use crate::model::{Addr, Arch, Register, Registers};
 /// answers (`name_from_dns`: two buffers of 4,800 bytes), is 11 KiB.
 const CONFIRMED_WITHIN: u64 = 16 << 10;
 
+/// What a search of that many bytes costs, beside the instructions that it follows.
+const SEARCH_WORK: usize = 1_000;
+
 /// The frame whose caller is wanted.
 pub(super) struct Callee<'a> {
     /// Its registers.
@@ -69,6 +72,9 @@ pub(super) fn derived(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) ->
 
 /// The caller found on the stack: by where its call leads, or by where the function will return.
 pub(super) fn searched(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
+    if !code.may_spend(SEARCH_WORK) {
+        return None;
+    }
     called(code, words, callee).or_else(|| returning(code, words, callee))
 }
 

@@ -15,7 +15,7 @@ use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 
 /// Instructions looked at for one question.
-const MAX_INSTRUCTIONS: usize = 2048;
+pub(super) const MAX_INSTRUCTIONS: usize = 2048;
 /// Different answers that are worth trying.
 const MAX_ANSWERS: usize = 4;
 

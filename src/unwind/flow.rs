@@ -13,7 +13,7 @@ use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 
 /// Instructions looked at for one question; the largest function of musl (`printf_core`) has about 1,500.
-const MAX_INSTRUCTIONS: usize = 4096;
+pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 
 /// What following the code from a function's start showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,9 +29,14 @@ pub(super) enum Flow {
 }
 
 /// The rules at `pc` in the function that starts at `start`. `returns`: `pc` is a return address, so that the call before it is what has
-/// to be reached.
-pub(super) fn follow(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool) -> Flow {
+/// to be reached. Also says how many instructions it looked at.
+pub(super) fn follow(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool) -> (Flow, usize) {
     let mut seen = FxHashSet::default();
+    let flow = reach(memory, arch, start, pc, returns, &mut seen);
+    (flow, seen.len())
+}
+
+fn reach(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool, seen: &mut FxHashSet<u64>) -> Flow {
     let mut paths = vec![(start.0, Frame::entered(arch))];
     let mut code = Ops::new(memory, arch);
     let mut complete = true;
@@ -182,7 +187,7 @@ mod tests {
     const START: u64 = 0x1000;
 
     fn at(code: &[u8], offset: u64, returns: bool) -> Flow {
-        follow(&Memory::of_bytes(START, code), Arch::X86_64, Addr(START), Addr(START + offset), returns)
+        follow(&Memory::of_bytes(START, code), Arch::X86_64, Addr(START), Addr(START + offset), returns).0
     }
 
     fn row(cfa: (u16, i64), saved: &[(u16, i64)]) -> Flow {
@@ -245,7 +250,7 @@ mod tests {
         let words = [0xa9be_7bfdu32, 0x9100_03fd, 0xf900_0bf3, 0x9400_0000, 0xd503_201f];
         let code: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         let at = |offset, returns| {
-            follow(&Memory::of_bytes(START, &code), Arch::Aarch64, Addr(START), Addr(START + offset), returns)
+            follow(&Memory::of_bytes(START, &code), Arch::Aarch64, Addr(START), Addr(START + offset), returns).0
         };
         let row = |distance, saved: &[(u16, i64)]| {
             let rules = saved.iter().map(|(register, at)| (Register(*register), Rule::Saved(*at)));

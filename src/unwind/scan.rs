@@ -17,6 +17,9 @@ const MAX_CANDIDATES: usize = 32;
 /// Frames that are followed from a candidate to see whether it leads anywhere.
 const LOOK_AHEAD: usize = 32;
 
+/// What comparing candidates costs, in units of [`CodeMap::may_spend`].
+const COMPARE_WORK: usize = 5_000;
+
 /// The most plausible caller.
 pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<(Caller, Trust)> {
     let pc = callee.registers.pc()?;
@@ -32,7 +35,7 @@ pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> 
     };
     let scanned = return_addresses(code, words, callee.stack, PLAUSIBLE_WITHIN)
         .filter_map(|(slot, word)| Candidate::at_slot(code, words, callee, slot, score(word)?))
-        .take(MAX_CANDIDATES);
+        .take(if code.may_spend(COMPARE_WORK) { MAX_CANDIDATES } else { 0 });
     let chained = Candidate::by_frame_pointer(code, words, callee);
     let candidates: Vec<Candidate> = scanned.chain(chained).collect();
     // Among equals the innermost: `max_by_key` takes the last.

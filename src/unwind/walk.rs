@@ -20,8 +20,6 @@ const MAX_FRAMES: usize = 530_000;
 const SURE_FRAMES: usize = 1_000;
 /// Changes of the stack (signal frames, frame addresses read from memory) in one walk at most. Handlers nest a few deep.
 const MAX_SWITCHES: usize = 1_000;
-/// Searches of a stack for return addresses in one walk at most; each costs up to 0.1 ms.
-const MAX_SEARCHES: usize = 2_000;
 /// Frames between two looks at whether the job was cancelled.
 const CANCEL_EVERY: usize = 1 << 12;
 
@@ -30,7 +28,6 @@ pub(super) struct Walk<'t> {
     code: &'t CodeMap,
     words: Words<'t>,
     switches: FxHashSet<(Addr, Addr)>,
-    searches: usize,
 }
 
 /// A step up.
@@ -46,7 +43,7 @@ struct Up {
 impl<'t> Walk<'t> {
     /// A walk through code and memory of one target.
     pub(super) fn new(code: &'t CodeMap) -> Walk<'t> {
-        Walk { code, words: Words::new(code.memory()), switches: FxHashSet::default(), searches: 0 }
+        Walk { code, words: Words::new(code.memory()), switches: FxHashSet::default() }
     }
 
     /// All frames above (and with) the one that `start` describes.
@@ -163,14 +160,10 @@ impl<'t> Walk<'t> {
         let (caller, trust) = match confirm::derived(code, words, callee).or_else(|| scan::found_before(words, callee))
         {
             Some(caller) => (caller, Trust::Scan),
-            None if self.searches < MAX_SEARCHES => {
-                self.searches = self.searches.saturating_add(1);
-                match confirm::searched(code, words, callee) {
-                    Some(caller) => (caller, Trust::Scan),
-                    None => scan::search(code, words, callee)?,
-                }
-            }
-            None => return None,
+            None => match confirm::searched(code, words, callee) {
+                Some(caller) => (caller, Trust::Scan),
+                None => scan::search(code, words, callee)?,
+            },
         };
         let up = Up { caller, trust, returns: true, switch: false };
         self.check(callee, &up).is_ok().then_some(up)
@@ -354,5 +347,42 @@ mod tests {
         assert_eq!(walk(&target, &[(7, STACK)]), (Vec::new(), End::NoUnwindInfo));
         assert_eq!(walk(&target, &[(7, 0x9000), (16, 0x1004)]).1, End::NoMemory);
         assert_eq!(walk(&target, &[(7, u64::MAX - 3), (16, u64::MAX)]).1, End::NoMemory);
+    }
+
+    #[test]
+    fn random_code_and_stacks_lead_upward_and_end() {
+        for seed in 1..=60u64 {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            // xorshift64 (Marsaglia 2003)
+            let mut random = || {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                state
+            };
+            let arch = if seed % 2 == 0 { Arch::X86_64 } else { Arch::Aarch64 };
+            let mut code: Vec<u8> = (0..0x1000).map(|_| random().to_le_bytes()[3]).collect();
+            for _ in 0..400 {
+                let at = usize::try_from(random() % 0xff0).unwrap();
+                code[at..at + 2].copy_from_slice(CALL_RAX);
+                code[at & !3..][..4].copy_from_slice(&[0x20, 0x00, 0x3f, 0xd6]); // blr x1
+            }
+            let words = 0x200;
+            let stack: Vec<u64> = (0..words)
+                .map(|_| match random() % 4 {
+                    0 => CODE + random() % 0x1000,
+                    1 => STACK + random() % 0x1000,
+                    2 => random() % 16,
+                    _ => random(),
+                })
+                .collect();
+            let target = target(arch, Some(&code), &stack);
+            let mut registers: Vec<(u16, u64)> = (0..33).map(|number| (number, STACK + random() % 0x800)).collect();
+            registers.push((arch.stack_pointer().0, STACK));
+            registers.push((arch.instruction_pointer().0, CODE + random() % 0x1000));
+            let (frames, _) = walk(&target, &registers);
+            assert!(frames.len() <= words + 2, "seed {seed}: {} frames on {words} words", frames.len());
+            assert!(frames.is_sorted_by_key(|(_, sp, _)| *sp), "seed {seed}");
+        }
     }
 }
