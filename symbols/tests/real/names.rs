@@ -63,6 +63,40 @@ fn every_instruction_has_the_inlined_calls_of_binutils_and_the_file_of_elfutils(
     }
 }
 
+/// The library that most Rust tools use: it follows inlined calls by recursion and knows no scopes, which is why it is not what
+/// names addresses here; where code is nested as compilers nest it, the two must agree.
+#[test]
+fn every_instruction_has_the_lines_of_the_addr2line_library() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = cpp("names.cpp", directory.path(), &["-g", "-O2"]);
+    let file = open(&program);
+    let load = |id: gimli::SectionId| {
+        let bytes = file.section(id.name()).unwrap().map(|section| section.bytes.to_vec());
+        Ok::<_, gimli::Error>(bytes.unwrap_or_default())
+    };
+    let sections = gimli::DwarfSections::load(load).unwrap();
+    let dwarf = sections.borrow(|bytes| gimli::EndianSlice::new(bytes, gimli::LittleEndian));
+    let library = addr2line::Context::from_dwarf(dwarf).unwrap();
+    let module = ModuleSymbols::new(Some(open(&program)), None);
+    let mut compared = 0;
+    for (start, size, kind, name) in nm(&program, "-a") {
+        if !"tTwW".contains(kind) || size == 0 || name.starts_with("_start") {
+            continue;
+        }
+        for address in (start..start + size).step_by(3) {
+            let mut theirs = Vec::new();
+            let mut frames = library.find_frames(address).skip_all_loads().unwrap();
+            while let Some(frame) = frames.next().unwrap() {
+                theirs.push(frame.location.and_then(|place| place.line).filter(|line| *line > 0));
+            }
+            let ours: Vec<Option<u32>> = module.frames(Svma(address)).iter().map(|frame| frame.line).collect();
+            assert_eq!(ours, theirs, "{name} {address:#x}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 200);
+}
+
 #[test]
 fn symbols_are_those_of_nm_with_their_ends() {
     let directory = tempfile::tempdir().unwrap();
