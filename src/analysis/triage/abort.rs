@@ -1,6 +1,6 @@
 //! `abort`, with the text that the C library left, and what that text means.
 
-use crate::model::{ExceptionKind, Subject};
+use crate::model::{ExceptionKind, NamedFrame, Subject};
 
 use super::Rule;
 use super::case::{Case, one_line};
@@ -51,10 +51,16 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,
-        certain: true,
+        certain: exception.message.as_ref().is_ok_and(Option::is_some) || is_on_stack(&exception.frames),
         title: title.then(case.behind(", in ", tid, case.own_frame(tid))),
         about: Some(Subject::Thread(tid)),
         evidence,
         next: Some(next),
     })
+}
+
+/// Whether the stack shows the call. A core without siginfo does not tell an abort from a SIGABRT that was sent from outside.
+fn is_on_stack(frames: &[NamedFrame]) -> bool {
+    let aborts = |name: &str| ["abort", "raise", "pthread_kill"].iter().any(|word| name.contains(word));
+    frames.iter().filter_map(|frame| frame.function.as_deref()).any(aborts)
 }
