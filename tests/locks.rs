@@ -277,6 +277,28 @@ dumps! {
     parking_lot_locks_on_musl_are_found_through_the_parked_threads: "rust-parking-lot" "musl";
 }
 
+/// What no lock of these dumps records is told by the code that took it, or by the stack that points to it.
+#[test]
+fn owners_that_no_lock_records_are_inferred() {
+    for (fixture, variant) in [
+        ("deadlock", "musl"),
+        ("deadlock", "musl-static"),
+        ("rust-std", "gnu"),
+        ("rust-std", "musl"),
+        ("rust-parking-lot", "gnu"),
+        ("rust-parking-lot", "musl"),
+    ] {
+        let seen = look(&dump(fixture, variant));
+        for (name, expected) in seen.expected.locks() {
+            let holder = expected["owner"].as_str().or(expected["runs_in"].as_str());
+            let lock = seen.lock(name);
+            assert_eq!(lock["owner"].is_null(), holder.is_none(), "{name} of {fixture} {variant}: {lock}");
+        }
+        let cycles = seen.expected.json()["deadlocks"].as_array().map(Vec::len);
+        assert_eq!(Some(seen.deadlocks.len()), cycles, "{fixture} {variant}: {:?}", seen.deadlocks);
+    }
+}
+
 /// The name that each thread is shown with, beside its logical name.
 fn names(variant: &str, fixture: &str) -> Vec<(String, Value)> {
     let seen = look(&dump(fixture, variant));

@@ -120,6 +120,8 @@ pub enum Evidence {
     StackScan,
     /// A frame's saved register or guard object points to the lock.
     FrameRegister,
+    /// A frame's function has taken it and not given it back before the call that the frame is in.
+    LockingCode,
     /// A thread runs the initialiser of this once.
     InitialiserFrame,
     /// Only the wait was seen: a system call or a frame.
@@ -128,7 +130,7 @@ pub enum Evidence {
 
 impl Evidence {
     /// Every word, for the schema.
-    pub const ALL: [Evidence; 10] = [
+    pub const ALL: [Evidence; 11] = [
         Evidence::OwnerField,
         Evidence::FutexWord,
         Evidence::WriterField,
@@ -137,6 +139,7 @@ impl Evidence {
         Evidence::JoinedThread,
         Evidence::StackScan,
         Evidence::FrameRegister,
+        Evidence::LockingCode,
         Evidence::InitialiserFrame,
         Evidence::Wait,
     ];
@@ -152,6 +155,7 @@ impl Evidence {
             Evidence::JoinedThread => "joined-thread",
             Evidence::StackScan => "inferred:stack-scan",
             Evidence::FrameRegister => "inferred:frame-register",
+            Evidence::LockingCode => "inferred:locking-code",
             Evidence::InitialiserFrame => "inferred:initialiser-frame",
             Evidence::Wait => "wait",
         }

@@ -4,6 +4,7 @@
 //! the first probe that recognises a wait names it, and a wait that none recognises is a bare futex. Held locks without
 //! waiters come from the threads' lists of robust mutexes and from a bounded search of writable memory.
 
+mod code;
 mod entry;
 mod futex;
 mod glibc_condvar;
@@ -179,7 +180,7 @@ pub(super) fn locks(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>
     }
     let mut problems = Vec::new();
     held::search(ground, job, &mut found, &mut problems)?;
-    owners::infer(ground, &mut found.locks);
+    owners::infer(ground, job, &mut found.locks, &mut problems)?;
     let mut locks = found.locks;
     for lock in &mut locks {
         lock.name = ground.name(lock.kind, lock.address);

@@ -1,12 +1,16 @@
-//! Who may hold a lock that does not say: a thread whose live stack holds its address and that does not wait for it.
+//! Who may hold a lock that does not say: a thread whose code has taken it, or else one whose live stack holds its address
+//! and that does not wait for it.
 //!
 //! This is inference. One candidate makes an inferred owner, several make none, and are named in the gap instead.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Tid};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem, Subject, Tid};
 
-use super::super::calls::{Call, Calls, Namer};
+use super::code::ByCode;
+use crate::runtimes::native::calls::{Call, Calls, Namer};
 use crate::runtimes::native::ground::Ground;
 
 /// Candidates that a gap names; the rest are counted.
@@ -14,7 +18,12 @@ const NAMED_CANDIDATES: usize = 4;
 
 /// Fills in owners that can be inferred. Locks without waiters, and those whose owner field names a thread that is gone, stay
 /// as they are.
-pub(super) fn infer(ground: &Ground<'_>, locks: &mut [Lock]) {
+pub(super) fn infer(
+    ground: &Ground<'_>,
+    job: &Job,
+    locks: &mut [Lock],
+    problems: &mut Vec<Problem>,
+) -> Result<(), Error> {
     let wanted: FxHashMap<Addr, usize> = locks
         .iter()
         .enumerate()
@@ -22,23 +31,19 @@ pub(super) fn infer(ground: &Ground<'_>, locks: &mut [Lock]) {
         .map(|(index, lock)| (lock.address, index))
         .collect();
     if wanted.is_empty() {
-        return;
+        return Ok(());
     }
-    let mut candidates: FxHashMap<usize, Vec<(Tid, Evidence)>> = FxHashMap::default();
-    for (index, thread) in ground.scene.threads.iter().enumerate() {
-        for (lock, evidence) in held_by(ground, index, thread, &wanted) {
-            let waits = locks.get(lock).is_some_and(|lock| lock.waiters.contains(&thread.tid));
-            if !waits {
-                candidates.entry(lock).or_default().push((thread.tid, evidence));
-            }
-        }
-    }
+    job.phase("looking for owners of locks", 2 * ground.scene.threads.len() as u64);
+    let pointing = pointing(ground, job, locks, &wanted)?;
+    let taking = taking(ground, job, &wanted, problems)?;
     for (index, lock) in locks.iter_mut().enumerate().filter(|(_, lock)| is_ownerless(lock)) {
+        let pointing = pointing.get(&index).map(Vec::as_slice).unwrap_or_default();
+        let taking = taking.get(&index).map(Vec::as_slice).unwrap_or_default();
         let found = match lock.kind {
-            LockKind::Once | LockKind::RustOnce => {
-                initialisers(ground, lock, candidates.remove(&index).unwrap_or_default())
-            }
-            _ => candidates.remove(&index).unwrap_or_default(),
+            LockKind::Once | LockKind::RustOnce => initialisers(ground, lock, pointing),
+            // Code that took the lock says more than a word that points to it.
+            _ if taking.is_empty() => pointing.to_vec(),
+            _ => taking.to_vec(),
         };
         match found.as_slice() {
             [] => {}
@@ -49,6 +54,68 @@ pub(super) fn infer(ground: &Ground<'_>, locks: &mut [Lock]) {
             several => lock.owner = Owner::Unknown(Gap::NotRecorded(ambiguous(several))),
         }
     }
+    Ok(())
+}
+
+/// Threads that may hold a lock, by the lock's place in the list.
+type Candidates = FxHashMap<usize, Vec<(Tid, Evidence)>>;
+
+/// Threads that point to a lock and do not wait for it.
+fn pointing(
+    ground: &Ground<'_>,
+    job: &Job,
+    locks: &[Lock],
+    wanted: &FxHashMap<Addr, usize>,
+) -> Result<Candidates, Error> {
+    let waiting: FxHashSet<(usize, Tid)> = wanted
+        .values()
+        .filter_map(|index| Some((index, locks.get(*index)?)))
+        .flat_map(|(index, lock)| lock.waiters.iter().map(|tid| (*index, *tid)))
+        .collect();
+    let mut candidates = Candidates::default();
+    for (index, thread) in ground.scene.threads.iter().enumerate() {
+        job.advance(1)?;
+        // Who waits on a condition variable has given up the lock that it points to.
+        if waits_on_condvar(ground, index) {
+            continue;
+        }
+        for (lock, evidence) in pointed_to_by(ground, index, thread, wanted) {
+            if !waiting.contains(&(lock, thread.tid)) {
+                candidates.entry(lock).or_default().push((thread.tid, evidence));
+            }
+        }
+    }
+    Ok(candidates)
+}
+
+/// Threads whose code has taken a lock; one that waits for it may be among them, and then waits for itself.
+fn taking(
+    ground: &Ground<'_>,
+    job: &Job,
+    wanted: &FxHashMap<Addr, usize>,
+    problems: &mut Vec<Problem>,
+) -> Result<Candidates, Error> {
+    let code = ByCode::new(ground);
+    let mut candidates = Candidates::default();
+    for (index, (thread, stack)) in ground.scene.iter().enumerate() {
+        job.advance(1)?;
+        let mut taken = code.taken(stack, waits_on_condvar(ground, index));
+        taken.sort_unstable();
+        taken.dedup();
+        for lock in taken.iter().filter_map(|address| wanted.get(address)) {
+            candidates.entry(*lock).or_default().push((thread.tid, Evidence::LockingCode));
+        }
+    }
+    if code.is_exhausted() {
+        let message = "not all code was followed to infer owners of locks that do not store one; some stay unknown";
+        problems.push(Problem::new("lock-inference-limit", Subject::Capture, message));
+    }
+    Ok(candidates)
+}
+
+fn waits_on_condvar(ground: &Ground<'_>, index: usize) -> bool {
+    let condvars = [LockKind::Condvar, LockKind::RustCondvar, LockKind::ParkingLotCondvar];
+    ground.wait(index).is_some_and(|seen| condvars.contains(&seen.kind))
 }
 
 /// Whether a lock is held, waited for, and of a kind that never says by whom.
@@ -58,7 +125,7 @@ fn is_ownerless(lock: &Lock) -> bool {
 }
 
 /// Which of the wanted locks a thread's registers or live stack point to, each once; registers are the better evidence.
-fn held_by(
+fn pointed_to_by(
     ground: &Ground<'_>,
     index: usize,
     thread: &OsThread,
@@ -86,7 +153,7 @@ fn held_by(
 
 /// Threads that run the initialisation that others wait for: they are below the same `once` call (and point to its control
 /// variable), or, for a static local variable, in the function that the waiters are in.
-fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: Vec<(Tid, Evidence)>) -> Vec<(Tid, Evidence)> {
+fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) -> Vec<(Tid, Evidence)> {
     let namer = Namer::new(ground.scene.target, ground.libc.in_executable);
     let waiting: FxHashSet<Tid> = lock.waiters.iter().copied().collect();
     let threads = || ground.scene.threads.iter().enumerate();
@@ -125,5 +192,5 @@ fn ambiguous(candidates: &[(Tid, Evidence)]) -> String {
     if more > 0 {
         named.push(format!("{more} more"));
     }
-    format!("the lock does not store its owner, and several stacks point to it: {}", named.join(", "))
+    format!("the lock does not store its owner, and several threads may have it: {}", named.join(", "))
 }

@@ -1,0 +1,185 @@
+//! Who holds a lock that does not say, judged from code: a frame's function has taken it and not given it back before the
+//! call that the frame is in.
+//!
+//! Input: stacks and the modules' code. Output: for each wanted lock the threads with such a frame. x86-64 only.
+
+mod state;
+mod taken;
+
+use std::cell::{Cell, RefCell};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use self::taken::{Callee, Question, Taken};
+use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack};
+use crate::runtimes::native::calls::{Call, Namer};
+use crate::runtimes::native::ground::Ground;
+
+/// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
+// Source: POSIX pthread.h, ISO C threads.h.
+const LOCKING: &[&str] = &["pthread_mutex_lock", "pthread_rwlock_wrlock", "mtx_lock"];
+const UNLOCKING: &[&str] = &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock"];
+/// Parts of demangled names. Source: rust library/std/src/sys/sync/{mutex,rwlock}/futex.rs; parking_lot 0.12 src/raw_mutex.rs,
+/// raw_rwlock.rs; libstdc++ bits/std_mutex.h.
+const LOCKING_PARTS: &[&str] = &[
+    "::lock_contended",
+    "::write_contended",
+    "RawMutex::lock_slow",
+    "RawRwLock::lock_exclusive_slow",
+    "std::mutex::lock()",
+];
+const UNLOCKING_PARTS: &[&str] = &["RawMutex::unlock_slow", "RawRwLock::unlock_exclusive_slow", "std::mutex::unlock()"];
+/// These end a guard, which leads to its lock.
+const ENDING_PARTS: &[&str] = &["Guard", "lock_guard", "unique_lock", "scoped_lock"];
+
+/// Instructions that are executed for all questions of one dump: about a second's work. Functions that lock nothing are
+/// asked about once for all threads, so that only a dump made for it needs that many.
+const MAX_INSTRUCTIONS: usize = 4_000_000;
+
+/// Registers that calls preserve: DWARF number, the processor's number. Source: psABI 3.2.1 and figure 3.36.
+const PRESERVED: [(u16, usize); 6] = [(3, 3), (6, 5), (12, 12), (13, 13), (14, 14), (15, 15)];
+const STACK_POINTER: usize = 4;
+
+/// Answers for many threads; remembers which calls are in functions that lock nothing.
+pub(super) struct ByCode<'a> {
+    ground: &'a Ground<'a>,
+    namer: Namer<'a>,
+    callees: RefCell<FxHashMap<Addr, Callee>>,
+    vain: RefCell<FxHashSet<(Addr, Addr)>>,
+    budget: Cell<usize>,
+}
+
+impl<'a> ByCode<'a> {
+    pub(super) fn new(ground: &'a Ground<'a>) -> ByCode<'a> {
+        ByCode {
+            ground,
+            namer: Namer::new(ground.scene.target, ground.libc.in_executable),
+            callees: RefCell::default(),
+            vain: RefCell::default(),
+            budget: Cell::new(MAX_INSTRUCTIONS),
+        }
+    }
+
+    /// Whether questions were left unanswered because all of them together would cost too much.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.budget.get() == 0
+    }
+
+    /// The locks that a thread's frames have taken. `gives_up`: its innermost own frame waits on a condition variable, and has
+    /// given up the lock that it waits with.
+    pub(super) fn taken(&self, stack: &Stack, gives_up: bool) -> Vec<Addr> {
+        if self.ground.scene.target.arch() != Arch::X86_64 {
+            return Vec::new();
+        }
+        let mut own = 0usize;
+        let mut taken = Vec::new();
+        for (index, frame) in stack.frames.iter().enumerate().take(stack.registers.len()) {
+            let calls = self.namer.calls(frame);
+            let Some(Call { start: Some(start), runtime, .. }) = calls.last() else { continue };
+            if *runtime || frame.kind != FrameKind::Native || !frame.returns {
+                continue;
+            }
+            own += 1;
+            if gives_up && own == 1 {
+                continue;
+            }
+            taken.extend(self.frame(stack, index, frame, *start));
+        }
+        taken
+    }
+
+    fn frame(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr) -> Vec<Addr> {
+        if self.vain.borrow().contains(&(start, frame.pc)) {
+            return Vec::new();
+        }
+        let registers = |index: usize, into: &mut [Option<u64>; 16]| {
+            let known = stack.registers_at(index);
+            for (dwarf, number) in PRESERVED {
+                if let (Some(slot), Some(known)) = (into.get_mut(number), known) {
+                    *slot = known.get(Register(dwarf));
+                }
+            }
+        };
+        let (mut entry, mut now) = ([None; 16], [None; 16]);
+        registers(index, &mut now);
+        registers(index.saturating_add(1), &mut entry);
+        // The return address is right above the stack pointer that the function began with.
+        if let (Some(slot), Some(base)) = (entry.get_mut(STACK_POINTER), frame.cfa) {
+            *slot = base.minus(8).map(|at| at.0);
+        }
+        let callee = |target: Addr| self.callee(target);
+        let question = Question {
+            budget: &self.budget,
+            memory: self.ground.memory(),
+            callee: &callee,
+            start,
+            site: frame.pc,
+            entry,
+            now,
+        };
+        let Taken { held, any } = question.answer();
+        if !any {
+            self.vain.borrow_mut().insert((start, frame.pc));
+        }
+        held
+    }
+
+    fn callee(&self, target: Addr) -> Callee {
+        if let Some(known) = self.callees.borrow().get(&target) {
+            return *known;
+        }
+        let name = self.function(target);
+        let callee = name.as_deref().map_or(Callee::Other, classify);
+        self.callees.borrow_mut().insert(target, callee);
+        callee
+    }
+
+    /// The symbol of a function, looked up behind its PLT entry if need be.
+    fn function(&self, target: Addr) -> Option<String> {
+        let symbol = |at: Addr| self.ground.scene.target.function(at).map(|symbol| symbol.name.to_string());
+        symbol(target).or_else(|| {
+            let slot = taken::jump_slot(self.ground.memory(), target)?;
+            symbol(self.ground.memory().ptr(slot).ok()?)
+        })
+    }
+}
+
+fn classify(symbol: &str) -> Callee {
+    // A PLT entry is called as what it leads to.
+    let symbol = symbol.strip_suffix("@plt").unwrap_or(symbol);
+    let plain = symbol.trim_start_matches('_');
+    if LOCKING.contains(&plain) {
+        return Callee::Locks;
+    }
+    if UNLOCKING.contains(&plain) {
+        return Callee::Unlocks;
+    }
+    let name = symbols::demangle(symbol).replace(['<', '>'], "");
+    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    if has(LOCKING_PARTS) {
+        Callee::Locks
+    } else if has(UNLOCKING_PARTS) {
+        Callee::Unlocks
+    } else if name.contains("unlock") || ((name.contains("drop_in_place") || name.contains('~')) && has(ENDING_PARTS)) {
+        Callee::UnlocksSome
+    } else {
+        Callee::Other
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locking_functions_are_known_by_their_symbols() {
+        assert_eq!(classify("__pthread_mutex_lock"), Callee::Locks);
+        assert_eq!(classify("pthread_mutex_unlock@plt"), Callee::Unlocks);
+        // std::sys::sync::mutex::futex::Mutex::lock_contended, legacy mangling
+        let contended = "_ZN3std3sys4sync5mutex5futex5Mutex14lock_contended17h0123456789abcdefE";
+        assert_eq!(classify(contended), Callee::Locks);
+        // std::unique_lock<std::mutex>::~unique_lock()
+        assert_eq!(classify("_ZNSt11unique_lockISt5mutexED1Ev"), Callee::UnlocksSome);
+        assert_eq!(classify("_ZN4shop7reserveEv"), Callee::Other);
+    }
+}
