@@ -274,6 +274,30 @@ fn aarch64_stacks_are_followed_with_and_without_tables() {
     }
 }
 
+#[test]
+fn where_the_stack_is_cut_off_the_frames_below_are_right_and_no_more_is_shown() {
+    for variant in ["glibc", "musl"] {
+        let dump = dump("deadlock", variant);
+        let bytes = std::fs::read(dump.core()).expect("the core");
+        let whole = walk(&dump.core(), &Search::default());
+        let mut cut_stacks = 0;
+        for part in 1..32 {
+            let file = tempfile::NamedTempFile::new().expect("a temporary file");
+            std::fs::write(file.path(), &bytes[..bytes.len() * part / 32]).expect("a temporary file");
+            let cut = walk(file.path(), &Search { exe: vec![dump.exe()], ..Search::default() });
+            for ((tid, whole), (_, cut)) in whole.threads.iter().zip(&cut.threads) {
+                let (whole, shown) = (pcs(whole), pcs(cut));
+                assert!(whole.starts_with(&shown), "{variant} {part}/32, thread {tid}: {shown:x?} for {whole:x?}");
+                if cut.end != End::Bottom {
+                    assert_eq!(cut.end, End::NoMemory, "{variant} {part}/32, thread {tid}");
+                    cut_stacks += 1;
+                }
+            }
+        }
+        assert!(cut_stacks > 0, "{variant}: no cut went below a stack");
+    }
+}
+
 /// A search that finds no file at all.
 fn nowhere() -> Search {
     Search { sysroot: Some("/nonexistent".into()), ..Search::default() }

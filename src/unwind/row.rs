@@ -150,6 +150,11 @@ impl Row {
         Ok(Caller { registers, cfa })
     }
 
+    /// Whether the frame address is a distance from the stack pointer, which is always known to be right.
+    pub fn counts_from_stack(&self, arch: Arch) -> bool {
+        matches!(self.cfa, Cfa::Offset(register, _) if register == arch.stack_pointer())
+    }
+
     /// Whether the frame address may lie anywhere: it was read from memory and not counted from the stack pointer.
     pub fn switches_stacks(&self) -> bool {
         self.signal || matches!(self.cfa, Cfa::Expression(_))

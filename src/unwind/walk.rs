@@ -97,6 +97,8 @@ impl<'t> Walk<'t> {
                 let tables = self.code.tables(*module, *place).ok_or(End::NoUnwindInfo)?;
                 match row.caller(tables, callee.registers, &self.words) {
                     Err(End::Bottom) => Err(End::Bottom),
+                    // The return address is beyond the dump's end of the stack: what lies below it are no callers.
+                    Err(End::NoMemory) if row.counts_from_stack(self.code.arch()) => Err(End::NoMemory),
                     Err(end) => self.guess(callee).ok_or(end),
                     Ok(caller) => {
                         let up = Up { caller, trust: Trust::Cfi, returns: !row.signal, switch: row.switches_stacks() };
