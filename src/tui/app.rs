@@ -121,7 +121,7 @@ impl App {
             size,
             file: file.into(),
             dump: Dump::Opening(job),
-            pane: Pane::new("", None, Vec::new()),
+            pane: Pane::new("", None, Vec::new(), size),
             tabs,
             tab: 0,
             back: Vec::new(),

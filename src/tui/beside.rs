@@ -9,26 +9,25 @@ impl App {
     /// Makes the detail that of the selected row. One question is under way at most; moving on asks the next once it is
     /// answered.
     pub(super) fn refresh_detail(&mut self) {
-        let spot = self.pane.spot();
-        let wanted = spot.filter(|_| self.shows_detail());
-        let Some(spot) = wanted else {
+        if !self.shows_detail() {
             self.detail = None;
             self.detail_of = None;
             return;
-        };
-        let of = (std::sync::Arc::as_ptr(self.pane.section()).addr(), spot);
-        if self.detail_of != Some(of) {
-            self.detail_of = Some(of);
-            self.detail = self.facts().map(|facts| Pane::new(facts.title, facts.question, facts.bodies));
-            self.detail = self.detail.take().filter(|detail| detail.question.is_some() || detail.has_facts());
+        }
+        let of = self.pane.spot().map(|spot| (std::sync::Arc::as_ptr(self.pane.section()).addr(), spot));
+        if self.detail.is_none() || self.detail_of != of {
+            self.detail_of = of;
+            let facts = self.facts().unwrap_or_default();
+            let size = self.detail.as_ref().map_or(self.pane.size(), Pane::size);
+            self.detail = Some(Pane::new(facts.title, facts.question, facts.bodies, size));
         }
         self.ask_detail();
     }
 
-    /// Whether the page has rows whose detail can stand beside it.
+    /// Whether there is a detail beside the page: beside lists, not beside sentences alone. A page keeps its width whatever
+    /// row is selected.
     fn shows_detail(&self) -> bool {
-        let beside = self.detail_shown && self.size.0 >= super::layout::WIDE && self.memory_at().is_none();
-        beside && self.pane.is_list()
+        self.detail_shown && self.size.0 >= super::layout::WIDE && self.memory_at().is_none() && self.pane.has_lists()
     }
 
     fn ask_detail(&mut self) {
@@ -85,6 +84,11 @@ impl App {
 }
 
 impl Pane {
+    /// Whether there are tables or trees in the answer.
+    pub fn has_lists(&self) -> bool {
+        self.section().bodies.iter().any(|body| matches!(body, Body::Table(_) | Body::Tree(_)))
+    }
+
     /// Whether the answer is a list: its rows are in tables and trees, and one of them is selected.
     pub fn is_list(&self) -> bool {
         let body = self.spot().and_then(|spot| self.section().bodies.get(spot.body));

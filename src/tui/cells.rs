@@ -2,6 +2,7 @@
 //!
 //! Everything returned has passed [`sanitize`].
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::report::sanitize::sanitize;
@@ -18,34 +19,56 @@ pub enum Room {
     Column,
     /// In a sentence: names short, sizes rounded and with their unit.
     Sentence,
-    /// Alone: names and paths whole, gaps with their reason.
+    /// In a detail: names and paths whole, gaps with their reason.
     Full,
+    /// In the clipboard: as in a detail, however long.
+    Copy,
 }
+
+/// Longest text of a cell in a column, in bytes: wider than any screen. A name of a megabyte must not cost a frame.
+const MAX_COLUMN: usize = 1024;
+/// Longest text in a sentence, in bytes: two screens.
+const MAX_SENTENCE: usize = 4096;
 
 /// A value in words.
 pub fn words(value: &Value, room: Room) -> String {
+    let text = |text: &str| match room {
+        Room::Column => sanitize(&bounded(text, MAX_COLUMN)).into_owned(),
+        Room::Sentence | Room::Full => sanitize(&bounded(text, MAX_SENTENCE)).into_owned(),
+        Room::Copy => sanitize(text).into_owned(),
+    };
+    let whole = matches!(room, Room::Full | Room::Copy);
     match value {
         Value::None => String::new(),
-        Value::Text(text) => sanitize(text).into_owned(),
+        Value::Text(own) | Value::Path(own) => text(own),
         Value::Addr(addr) => addr.to_string(),
         Value::Count(count) => thousands(*count),
         Value::Bytes(bytes) if room == Room::Sentence => size(*bytes),
         Value::Bytes(bytes) => thousands(*bytes),
         Value::Tid(tid) => tid.to_string(),
-        Value::Tids(tids) => thread_ids(tids, if room == Room::Full { usize::MAX } else { MAX_TIDS }),
-        Value::Function(name) if room == Room::Full => sanitize(name).into_owned(),
-        Value::Function(name) => function_name(name),
+        Value::Tids(tids) => thread_ids(tids, if whole { usize::MAX } else { MAX_TIDS }),
+        Value::Function(name) if whole => text(name),
+        Value::Function(name) => function_name(&bounded(name, MAX_COLUMN)),
         Value::Source(file, line) => {
-            let file = if room == Room::Full { file } else { file.rsplit('/').next().unwrap_or(file) };
+            let file = if whole { file } else { file.rsplit('/').next().unwrap_or(file) };
             match line {
-                Some(line) => format!("{}:{line}", sanitize(file)),
-                None => sanitize(file).into_owned(),
+                Some(line) => format!("{}:{line}", text(file)),
+                None => text(file),
             }
         }
-        Value::Path(path) => sanitize(path).into_owned(),
-        Value::Unknown(reason) if room == Room::Full => format!("? ({})", sanitize(reason)),
+        Value::Unknown(reason) if whole => format!("? ({})", text(reason)),
         Value::Unknown(_) => "?".to_owned(),
     }
+}
+
+/// A text of at most `most` bytes and an ellipsis: its middle is left out.
+fn bounded(text: &str, most: usize) -> Cow<'_, str> {
+    if text.len() <= most {
+        return Cow::Borrowed(text);
+    }
+    let head = text.get(..text.floor_char_boundary(most / 2)).unwrap_or_default();
+    let tail = text.get(text.ceil_char_boundary(text.len().saturating_sub(most / 2))..).unwrap_or_default();
+    Cow::Owned(format!("{head}…{tail}"))
 }
 
 /// A row as one line of text, as it is filtered and copied: cells with two spaces between, empty ones left out.
@@ -172,6 +195,15 @@ mod tests {
     fn control_characters_of_the_dump_are_shown_as_escapes() {
         assert_eq!(words(&Value::Text("a\x1b[31mb".into()), Room::Column), "a\\x1b[31mb");
         assert_eq!(words(&Value::Unknown("\u{202e}".into()), Room::Full), "? (\\u{202e})");
+    }
+
+    #[test]
+    fn a_megabyte_of_name_becomes_a_column_of_its_ends() {
+        let name = format!("begin{}end", "é".repeat(1 << 20));
+        for value in [Value::Text(name.as_str().into()), Value::Function(name.as_str().into())] {
+            let shown = words(&value, Room::Column);
+            assert!(shown.len() < 2 * MAX_COLUMN && shown.starts_with("begin") && shown.ends_with("end"));
+        }
     }
 
     fn order(values: &[Value], descending: bool) -> Vec<String> {

@@ -361,7 +361,7 @@ impl Document {
                 None => table.columns.iter().map(|column| column.title).collect::<Vec<_>>().join("  "),
                 Some(row) => {
                     let row = nth(order.as_deref(), row).and_then(|item| table.rows.get(item as usize));
-                    row.map(|row| cells::line(row, Room::Full)).unwrap_or_default()
+                    row.map(|row| cells::line(row, Room::Copy)).unwrap_or_default()
                 }
             },
             (Lines::Tree { lines, .. }, Some(Body::Tree(nodes))) => {
@@ -407,11 +407,13 @@ pub fn subject_of(section: &Section, spot: Spot) -> Option<Subject> {
     own.or_else(|| row_of(section, Spot { frame: 0, ..spot }).and_then(|row| row.subject))
 }
 
-/// The first spot whose row `wanted` accepts; in a tree where one of the rows folded into it does, rather.
-pub fn find(section: &Section, wanted: impl Fn(&Row) -> bool) -> Option<Spot> {
+/// The first spot whose row `wanted` accepts; in a tree where one of the rows folded into it does, rather. `lists`: in
+/// tables and trees alone.
+pub fn find(section: &Section, lists: bool, wanted: impl Fn(&Row) -> bool) -> Option<Spot> {
     section.bodies.iter().enumerate().find_map(|(body, content)| {
         let item = match content {
             Body::Heading(_) => None,
+            Body::Lines(_) | Body::Fields(_) if lists => None,
             Body::Lines(rows) => rows.iter().position(&wanted),
             Body::Fields(fields) => fields.iter().position(|(_, row)| wanted(row)),
             Body::Table(table) => table.rows.iter().position(&wanted),

@@ -75,21 +75,34 @@ impl App {
     fn header(&self, pen: &mut Pen<'_>, area: Rect) {
         let dot = format!(" {} ", pen.theme.symbols.dot);
         let mut facts: Vec<(String, Tone)> = Vec::new();
+        let mut spare: Vec<usize> = Vec::new();
         match &self.dump {
             Dump::Open(opened) => {
                 facts.extend(opened.program.clone().map(|program| (program, Tone::Strong)));
                 facts.push((opened.file.clone(), Tone::Plain));
+                spare.push(facts.len());
                 facts.push((opened.arch.clone(), Tone::Dim));
                 facts.extend(opened.signal.clone().map(|signal| (signal, Tone::Bad)));
                 let threads = if opened.threads == 1 { "thread" } else { "threads" };
                 facts.push((format!("{} {threads}", thousands(opened.threads)), Tone::Dim));
+                spare.insert(0, facts.len());
                 facts.push((cells::size(opened.bytes), Tone::Dim));
             }
             Dump::Opening(_) | Dump::Failed(_) => facts.push((self.file.clone(), Tone::Strong)),
         }
-        // Names give way so that the other facts stay.
+        let width = usize::from(area.width).saturating_sub(2);
+        let total = |facts: &[(String, Tone)]| -> usize {
+            facts.iter().map(|(text, _)| width_of(text).saturating_add(width_of(&dot))).sum::<usize>().saturating_sub(3)
+        };
+        // First the facts that matter least go, then the names are cut.
+        for index in spare {
+            if total(&facts) > width {
+                facts.remove(index);
+            }
+        }
         let fixed: usize = facts.iter().skip(2).map(|(text, _)| width_of(text).saturating_add(width_of(&dot))).sum();
-        let names = usize::from(area.width).saturating_sub(fixed).saturating_sub(6) / 2;
+        let names = width.saturating_sub(fixed).saturating_sub(3) / 2;
+        let cut = total(&facts) > width;
         let mut x = area.x.saturating_add(1);
         for (index, (text, tone)) in facts.iter().enumerate() {
             if index > 0 {
@@ -97,7 +110,7 @@ impl App {
                 x = pen.text(x, area.y, area.right().saturating_sub(x), between, pen.theme.quiet());
             }
             let room = area.right().saturating_sub(x);
-            let most = if index < 2 { u16::try_from(names).unwrap_or(u16::MAX).max(8).min(room) } else { room };
+            let most = if cut && index < 2 { u16::try_from(names).unwrap_or(u16::MAX).max(8).min(room) } else { room };
             x = pen.cut(x, area.y, most, text, pen.theme.tone(*tone), &[]);
         }
     }
@@ -107,8 +120,8 @@ impl App {
         let width = usize::from(self.size.0);
         let titles = |most: usize| -> Vec<String> {
             let title = |(index, tab): (usize, &super::app::Tab)| {
-                let most = if index == self.tab { usize::MAX } else { most };
-                format!("{} {}", index.saturating_add(1), tab.title.chars().take(most).collect::<String>())
+                let short = if index == self.tab { tab.title } else { abbreviated(tab.title, most) };
+                format!("{} {short}", index.saturating_add(1))
             };
             self.tabs.iter().enumerate().map(title).collect()
         };
@@ -237,7 +250,11 @@ impl App {
                 pen.clear(area);
                 let x = pen.text(area.x.saturating_add(1), area.y, 1, ":", pen.theme.accent());
                 let x = pen.cut(x, area.y, area.width.saturating_sub(4), &palette.typed, pen.theme.key(), &[]);
-                pen.text(x, area.y, 1, pen.theme.symbols.caret, pen.theme.accent());
+                let x = pen.text(x, area.y, 1, pen.theme.symbols.caret, pen.theme.accent());
+                if let Some((said, tone)) = &self.said {
+                    let rest = area.right().saturating_sub(x).saturating_sub(4);
+                    pen.clip(x.saturating_add(3), area.y, rest, said, pen.theme.tone(*tone));
+                }
             }
             (Overlay::Copy, _) => {
                 pen.text(area.x.saturating_add(1), area.y, area.width, " copy what? ", pen.theme.key());
@@ -361,6 +378,13 @@ impl App {
         let top = top.min(document.len().saturating_sub(usize::from(area.height)));
         document.draw(pen, area, top, None);
     }
+}
+
+/// A title's first letters, `most` of them, not ending in a vowel: `Stac`, `Thr`, `Mod`.
+fn abbreviated(title: &str, most: usize) -> &str {
+    let end = title.char_indices().nth(most).map_or(title.len(), |(at, _)| at);
+    let short = title.get(..end).unwrap_or(title);
+    if end < title.len() && most > 3 { short.trim_end_matches(['a', 'e', 'i', 'o', 'u']) } else { short }
 }
 
 /// A list of choices above the lower line.

@@ -7,6 +7,7 @@ use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::views::Focus;
 
 /// A row's detail.
+#[derive(Default)]
 pub(super) struct Facts {
     /// What to call it: `thread 4719`.
     pub title: String,

@@ -20,12 +20,12 @@ const SOURCE_LINES: u32 = 400;
 impl App {
     /// A pane as it is when first opened.
     pub(super) fn root(&self, tab: usize) -> Pane {
-        let Some(tab) = self.tabs.get(tab) else { return Pane::new("", None, Vec::new()) };
+        let Some(tab) = self.tabs.get(tab) else { return Pane::new("", None, Vec::new(), self.size) };
         let question = match tab.view {
             "readmemory" => self.memory_question(self.focus.address),
             view => Question::Command { line: view.to_owned(), focus: Focus::default() },
         };
-        Pane::new(tab.title, Some(question), Vec::new())
+        Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())
     }
 
     fn memory_question(&self, address: Option<Addr>) -> Question {
@@ -128,7 +128,7 @@ impl App {
         };
         // Pages of sentences keep their place: their rows are about more than threads.
         if !stands && self.pane.is_list() {
-            self.pane.select(Subject::Thread(tid));
+            self.pane.select_thread(tid);
         }
     }
 
@@ -177,7 +177,7 @@ impl App {
         if question.is_none() && facts.bodies.is_empty() || question.is_some() && question == self.pane.question {
             return self.say("nothing more to open here", Tone::Plain);
         }
-        let mut pane = Pane::new(facts.title, question, facts.bodies);
+        let mut pane = Pane::new(facts.title, question, facts.bodies, self.pane.size());
         pane.seek = match (&pane.question, subject) {
             (Some(Question::Source { line, .. }), _) => Some(Seek::Number(u64::from(*line))),
             (_, Subject::Thread(_)) => Some(Seek::OwnFrame),
@@ -303,7 +303,7 @@ impl App {
             }
             Does::View(_) | Does::Help => {
                 let question = Question::Command { line: line.clone(), focus: self.focus };
-                self.page_to(Pane::new(line, Some(question), Vec::new()));
+                self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
             }
             Does::SetThread | Does::SetSymbolServer => {
                 let (ticket, _) = self.send(Question::Command { line, focus: self.focus });

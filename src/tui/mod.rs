@@ -164,6 +164,11 @@ impl Main {
 
     fn take(&mut self, what: Outside, screen: &mut Screen) -> Result<(), Error> {
         match what {
+            Outside::Event(Event::Opened(Err(failure))) => match self.workers.refused() {
+                // Nothing to browse: the reason belongs on the command line, with its exit status.
+                Some(error) => return Err(error),
+                None => drop(self.app.update(Event::Opened(Err(failure)))),
+            },
             Outside::Event(event) => {
                 for effect in self.app.update(event) {
                     self.effect(effect, screen)?;
@@ -185,7 +190,11 @@ impl Main {
                 let _ = self.answers.send(Event::Copied(result));
             }
             Effect::Mouse(on) => terminal::mouse(on).map_err(lost)?,
-            Effect::Redraw => screen.clear().map_err(lost)?,
+            Effect::Redraw => {
+                // `Terminal::clear` would ask the terminal where its cursor is, and the answer would go to the keys.
+                let size = screen.size().map_err(lost)?;
+                screen.resize(size.into()).map_err(lost)?;
+            }
             Effect::Suspend => {
                 terminal::restore();
                 // The whole group stops, as it does when the terminal's driver sees Ctrl-Z: whoever started us stops too.

@@ -67,8 +67,8 @@ pub struct Pane {
 }
 
 impl Pane {
-    /// A page that answers a question, or shows facts alone.
-    pub fn new(title: impl Into<String>, question: Option<Question>, facts: Vec<Body>) -> Pane {
+    /// A page that answers a question, or shows facts alone, in a place of this size.
+    pub fn new(title: impl Into<String>, question: Option<Question>, facts: Vec<Body>, size: (u16, u16)) -> Pane {
         let section = Arc::new(Section { bodies: facts.clone(), problems: Vec::new() });
         let mut pane = Pane {
             title: title.into(),
@@ -83,7 +83,7 @@ impl Pane {
             arranged: Vec::new(),
             arranging: None,
             folds: Vec::new(),
-            size: (80, 20),
+            size,
             document: Arc::new(Document::new(Arc::new(Section::default()), Arrangement::none())),
             section: Arc::clone(&section),
         };
@@ -99,6 +99,11 @@ impl Pane {
     /// The answer as laid out.
     pub fn document(&self) -> &Document {
         &self.document
+    }
+
+    /// The size of its place.
+    pub fn size(&self) -> (u16, u16) {
+        self.size
     }
 
     /// The first line shown.
@@ -122,9 +127,7 @@ impl Pane {
         self.folds.resize(section.bodies.len(), Folds::default());
         self.section = section;
         match self.seek.take() {
-            Some(Seek::Subject(subject)) => {
-                self.select(subject);
-            }
+            Some(Seek::Subject(subject)) => self.select(subject),
             Some(Seek::Number(number)) => self.select_number(number),
             Some(Seek::OwnFrame) => self.select_own_frame(),
             None => {}
@@ -134,17 +137,25 @@ impl Pane {
         self.reveal();
     }
 
-    /// Selects the row about a subject. Says whether there is one.
-    pub fn select(&mut self, subject: Subject) -> bool {
+    /// Selects the row about a subject, if there is one: in its tables and trees first.
+    pub fn select(&mut self, subject: Subject) {
         if self.subject() == Some(subject) {
-            return true;
+            return;
         }
-        let found = find(&self.section, |row| is_about(row, subject));
-        self.spot = found.or(self.spot);
-        if found.is_some() {
+        let about = |row: &Row| is_about(row, subject);
+        self.stand_at(find(&self.section, true, about).or_else(|| find(&self.section, false, about)));
+    }
+
+    /// Selects the row of a table or a tree that is about a thread, if there is one.
+    pub fn select_thread(&mut self, tid: Tid) {
+        self.stand_at(find(&self.section, true, |row| is_about(row, Subject::Thread(tid))));
+    }
+
+    fn stand_at(&mut self, spot: Option<Spot>) {
+        if spot.is_some() {
+            self.spot = spot;
             self.reveal();
         }
-        found.is_some()
     }
 
     /// Selects the row whose first cell is a number, in the middle of the screen.
@@ -168,7 +179,7 @@ impl Pane {
             let own = |cell: &Cell| matches!(cell.value, Value::Function(_)) && cell.tone != Tone::Dim;
             is_frame(row) && row.cells.iter().any(own)
         };
-        self.spot = find(&self.section, is_own).or_else(|| find(&self.section, is_frame)).or(self.spot);
+        self.spot = find(&self.section, true, is_own).or_else(|| find(&self.section, true, is_frame)).or(self.spot);
         self.top = 0;
     }
 

@@ -183,5 +183,5 @@ fn name_of(row: &Row) -> Option<String> {
     let named = |cell: &&Cell| matches!(cell.value, Value::Function(_) | Value::Path(_));
     let worded = |cell: &&Cell| matches!(cell.value, Value::Text(_));
     let cell = row.cells.iter().find(named).or_else(|| row.cells.iter().find(worded))?;
-    Some(cells::words(&cell.value, Room::Full))
+    Some(cells::words(&cell.value, Room::Copy))
 }

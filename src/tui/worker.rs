@@ -23,6 +23,7 @@ pub const THREAD_NAME: &str = "worker";
 /// The workers over one dump.
 pub struct Workers {
     session: Arc<Mutex<Option<Arc<Session>>>>,
+    refused: Arc<Mutex<Option<Error>>>,
     out: Sender<Event>,
     arranging: Sender<(Ticket, Rows)>,
 }
@@ -33,21 +34,33 @@ impl Workers {
         let (arranging, rows) = unbounded();
         let events = out.clone();
         start(move || arrange(&rows, &events));
-        Workers { session: Arc::default(), out, arranging }
+        Workers { session: Arc::default(), refused: Arc::default(), out, arranging }
     }
 
     /// Opens a dump and announces it.
     pub fn open(&self, job: Job, open: impl FnOnce(&Job) -> Result<Arc<Session>, Error> + Send + 'static) {
-        let (slot, out) = (Arc::clone(&self.session), self.out.clone());
+        let (slot, refused, out) = (Arc::clone(&self.session), Arc::clone(&self.refused), self.out.clone());
         start(move || {
-            let opened = caught(|| open(&job)).map(|session| {
-                let opened = describe(&session);
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
-                opened
+            let opened = caught(|| match open(&job) {
+                Ok(session) => {
+                    let opened = describe(&session);
+                    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+                    Ok(opened)
+                }
+                Err(error) => {
+                    let said = error.to_string();
+                    *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    Err(Error::Failed(said))
+                }
             });
             // The main loop is gone: nobody is left to tell.
             let _ = out.send(Event::Opened(opened));
         });
+    }
+
+    /// Why the dump could not be opened, once that was announced.
+    pub fn refused(&self) -> Option<Error> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Answers a question.
@@ -76,7 +89,8 @@ fn start(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
+/// Does work; a panic becomes a failure that says where.
+pub fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
     match panic::catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Error::Cancelled)) => Err(Failure::Cancelled),
@@ -93,7 +107,8 @@ fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
     }
 }
 
-fn answer(
+/// Answers a question about the session in `slot`; a command may put another there.
+pub fn answer(
     session: Arc<Session>,
     question: Question,
     job: &Job,
@@ -138,7 +153,8 @@ fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {
     }
 }
 
-fn describe(session: &Session) -> Opened {
+/// What the first line says of a dump.
+pub fn describe(session: &Session) -> Opened {
     let capture = &session.target.capture;
     let name = |path: &PathBuf| {
         path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())

@@ -47,6 +47,11 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
                     continue;
                 }
             }
+            if used.saturating_add(width_of(word)) <= width {
+                used = used.saturating_add(width_of(word));
+                push(&mut lines, word, *tone);
+                continue;
+            }
             for grapheme in word.graphemes(true) {
                 let columns = width_of(grapheme);
                 if used.saturating_add(columns) > width {
@@ -64,11 +69,11 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     lines
 }
 
-fn push(lines: &mut [Vec<Piece>], grapheme: &str, tone: Tone) {
+fn push(lines: &mut [Vec<Piece>], more: &str, tone: Tone) {
     let Some(line) = lines.last_mut() else { return };
     match line.last_mut() {
-        Some((text, last)) if *last == tone => text.push_str(grapheme),
-        _ => line.push((grapheme.to_owned(), tone)),
+        Some((text, last)) if *last == tone => text.push_str(more),
+        _ => line.push((more.to_owned(), tone)),
     }
 }
 

@@ -11,6 +11,8 @@ use crate::tui::words;
 const SAMPLE: usize = 2_000;
 /// Blank columns between two columns.
 const GAP: u16 = 2;
+/// A column of labels (`4719 worker-3`) is not squeezed below this while those with a weight can give.
+const LABEL: u16 = 16;
 /// A column of words is not squeezed below this, unless its content is narrower.
 const LEAST: u16 = 12;
 /// A column with a weight is not squeezed below this while a plain one could go instead.
@@ -31,8 +33,8 @@ pub fn natural(table: &Table) -> Vec<u16> {
 }
 
 /// The columns' widths in `width` columns of screen: as they ask where all fit. Else columns with a weight give way, down to
-/// a comfortable width; then the last column goes, where it is a plain one; then all give way that may be cut; then plain
-/// columns go from the right. 0: not shown.
+/// a comfortable width; then the last column goes, where it is a plain one; then all give way that may be cut, those with a
+/// weight most; then plain columns go from the right. 0: not shown.
 pub fn fit(columns: &[Column], natural: &[u16], width: u16) -> Vec<u16> {
     let mut widths: Vec<u16> = natural.to_vec();
     squeeze(columns, &mut widths, width, |column| column.weight > 0, COMFORTABLE);
@@ -41,6 +43,8 @@ pub fn fit(columns: &[Column], natural: &[u16], width: u16) -> Vec<u16> {
     if total(&widths) > width && last > 1 && is_plain(last) {
         hide(columns, natural, &mut widths, last, width);
     }
+    squeeze(columns, &mut widths, width, |_| true, LABEL);
+    squeeze(columns, &mut widths, width, |column| column.weight > 0, LEAST);
     squeeze(columns, &mut widths, width, |_| true, LEAST);
     while total(&widths) > width {
         let shown = |index: &usize| widths.get(*index).is_some_and(|width| *width > 0);

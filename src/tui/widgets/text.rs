@@ -1,6 +1,7 @@
 //! Sentences, fields, headings and warnings: lines that wrap.
 
 use super::Strip;
+use crate::report::sanitize::sanitize;
 use crate::report::section::{Row, Tone};
 use crate::tui::cells::Room;
 use crate::tui::filter::Filter;
@@ -23,7 +24,7 @@ const MOST_LABEL: usize = 24;
 
 /// A heading.
 pub fn heading(title: &str) -> Vec<TextLine> {
-    vec![TextLine { item: 0, pieces: vec![(title.to_owned(), Tone::Strong)], opens: false }]
+    vec![TextLine { item: 0, pieces: vec![(sanitize(title).into_owned(), Tone::Strong)], opens: false }]
 }
 
 /// Lines of cells.
@@ -39,7 +40,8 @@ pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Filter>) -> 
     let room = width.saturating_sub(u16::try_from(indent).unwrap_or(u16::MAX)).max(8);
     let mut all = Vec::new();
     for (item, (label, row)) in (0u32..).zip(fields).filter(|(_, (_, row))| keeps(filter, row)) {
-        let blanks = labels.saturating_sub(width_of(label)).saturating_add(2);
+        let label = sanitize(label);
+        let blanks = labels.saturating_sub(width_of(&label)).saturating_add(2);
         let mut before = format!("{label}{}", " ".repeat(blanks));
         for mut line in wrapped(item, row, &wrap::pieces(row, Room::Full), room) {
             line.pieces.insert(0, (std::mem::replace(&mut before, " ".repeat(indent)), Tone::Dim));
@@ -51,9 +53,9 @@ pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Filter>) -> 
 
 /// A warning and what to do about it.
 pub fn problem(item: u32, message: &str, remedy: Option<&str>, width: u16) -> Vec<TextLine> {
-    let mut pieces = vec![("! ".to_owned(), Tone::Guess), (message.to_owned(), Tone::Plain)];
+    let mut pieces = vec![("! ".to_owned(), Tone::Guess), (sanitize(message).into_owned(), Tone::Plain)];
     if let Some(remedy) = remedy {
-        pieces.extend([("; ".to_owned(), Tone::Plain), (remedy.to_owned(), Tone::Dim)]);
+        pieces.extend([("; ".to_owned(), Tone::Plain), (sanitize(remedy).into_owned(), Tone::Dim)]);
     }
     let lines = wrap::wrap(&pieces, width).into_iter();
     lines.map(|pieces| TextLine { item, pieces, opens: false }).collect()

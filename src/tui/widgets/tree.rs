@@ -360,7 +360,7 @@ pub fn copied(node: &Node, line: TreeLine, folds: &Folds) -> String {
         (None, true) => vec![&node.row],
         (None, false) => std::iter::once(&node.row).chain(&node.folded).collect(),
     };
-    let texts: Vec<String> = rows.into_iter().map(|row| cells::line(row, Room::Full)).collect();
+    let texts: Vec<String> = rows.into_iter().map(|row| cells::line(row, Room::Copy)).collect();
     format!("{}{}", "  ".repeat(usize::try_from(node.depth).unwrap_or(0).min(64)), texts.join("  "))
 }
 
