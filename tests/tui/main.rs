@@ -1,0 +1,9 @@
+//! The terminal UI: what is seen at each size, what keys do, what reaches a terminal, and how it is given back.
+
+mod fake;
+mod hostile;
+mod keys;
+mod looks;
+mod pty;
+mod screens;
+mod work;
