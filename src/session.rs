@@ -21,6 +21,9 @@ use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
 use crate::variables;
 
+/// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
+const VERDICT_FRAMES: usize = 64;
+
 /// A result that is computed once; a failed or cancelled computation is not kept.
 struct Memo<T>(Mutex<Option<Arc<T>>>);
 
@@ -159,7 +162,7 @@ impl Session {
 
     /// A stack with names: inlined calls expanded, innermost first.
     pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
-        self.target.named(stack)
+        self.target.named(&stack.frames)
     }
 
     /// The arguments and local variables of the first `limit` named frames, parallel to [`Session::named`] and maybe shorter;
@@ -198,7 +201,7 @@ impl Session {
         self.exceptions.get(|| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
     }
 
-    /// What triage concludes, the most severe first. Names every stack.
+    /// What triage concludes, the most severe first. Names the inner frames of every stack.
     pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
         self.verdict.get(|| {
             let (threads, locks, exceptions) = (self.threads(job)?, self.locks(job)?, self.exceptions(job)?);
@@ -208,7 +211,8 @@ impl Session {
             // The fatal exception has its thread's named stack already, which may be the one of 200,000 frames.
             let named = self.os_threads().par_iter().zip(self.stacks(job)?).map(|(thread, stack)| {
                 job.advance(1)?;
-                Ok(if is_fatal(thread) { Vec::new() } else { self.named(&stack) })
+                let inner = stack.frames.get(..VERDICT_FRAMES).unwrap_or(&stack.frames);
+                Ok(if is_fatal(thread) { Vec::new() } else { self.target.named(inner) })
             });
             let named: Vec<Vec<NamedFrame>> = named.collect::<Result<_, Error>>()?;
             let frames = self.os_threads().iter().zip(&named);

@@ -8,7 +8,7 @@ use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome,
 
 use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment};
 use crate::job::Job;
-use crate::model::{Addr, Arch, FrameKind, NamedFrame, Problem, Stack, Subject, Why};
+use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
 
 /// Where files are looked for: the options that every reading invocation shares.
 #[derive(Clone, Debug, Default)]
@@ -140,10 +140,10 @@ impl Target {
         name
     }
 
-    /// Names a walked stack: inlined calls expanded, innermost first.
-    pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
-        let mut named: Vec<NamedFrame> = Vec::with_capacity(stack.frames.len());
-        for frame in &stack.frames {
+    /// Names walked frames: inlined calls expanded, innermost first.
+    pub fn named(&self, frames: &[Frame]) -> Vec<NamedFrame> {
+        let mut named: Vec<NamedFrame> = Vec::with_capacity(frames.len());
+        for frame in frames {
             let name = self.name(frame.lookup());
             let blank = NamedFrame {
                 index: named.len(),
@@ -181,6 +181,7 @@ impl Target {
                 ..blank
             });
         }
+        named.shrink_to_fit();
         named
     }
 

@@ -42,7 +42,7 @@ pub fn exceptions(scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<
         job.advance(1)?;
         let mut found = cxx::of_thread(scene.target, thread, stack);
         let taken = signal.filter(|signal| signal.tid == thread.tid);
-        let frames = if taken.is_some() || !found.is_empty() { scene.target.named(stack) } else { Vec::new() };
+        let frames = if taken.is_some() || !found.is_empty() { scene.target.named(&stack.frames) } else { Vec::new() };
         if let Some(signal) = taken {
             exceptions.insert(0, fatal(scene, signal, thread, stack, &frames, &mut found));
         }
@@ -73,7 +73,7 @@ fn fatal(
         && !sent_from_outside(scene, signal)
         && let Some(handled) = handled::find(target, thread, stack)
     {
-        let frames = target.named(&handled.stack);
+        let frames = target.named(&handled.stack.frames);
         let name = target.name(handled.handler).and_then(|name| name.parts.last()?.function.clone());
         let handler = name.map_or_else(|| handled.handler.to_string(), |name| path(&name).to_owned());
         return signal::exception(
