@@ -144,7 +144,10 @@ pub fn path(name: &str) -> &str {
             // `fn() -> u64` has an arrow, not a bracket.
             '>' if name.get(..at).is_some_and(|head| head.ends_with('-')) => {}
             ')' | '>' | ']' | '}' => depth = depth.saturating_sub(1),
-            ' ' if depth == 0 => begin = at.saturating_add(1),
+            // `operator new` and conversions are one name.
+            ' ' if depth == 0 && !name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
+                begin = at.saturating_add(1);
+            }
             _ => {}
         }
     }
@@ -167,6 +170,7 @@ mod tests {
         );
         assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
         assert_eq!(path("app::spawn::<fn(&str) -> u64>::{closure#1}"), "app::spawn::<fn(&str) -> u64>::{closure#1}");
+        assert_eq!(path("operator new(unsigned long)"), "operator new");
         assert_eq!(path("worker"), "worker");
     }
 }

@@ -31,6 +31,6 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         title,
         about: Some(Subject::Thread(tid)),
         evidence: vec![case.chain(tid)],
-        next: Some(Next::new("stack -a", "the arguments and locals that failed it")),
+        next: Some(Next::new("stack", "who called the function that failed it")),
     })
 }

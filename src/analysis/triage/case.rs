@@ -109,13 +109,17 @@ impl<'a> Case<'a> {
             .or_else(|| frames.iter().position(|frame| frame.function.is_some()))
     }
 
-    /// The frame that threw a C++ exception: below the runtime's throwing functions, or the innermost own one.
+    /// The frame that threw a C++ exception: the program's own below the runtime's throwing functions.
     pub fn thrower(&self, tid: Tid) -> Option<usize> {
+        let frames = self.frames(tid);
         let throws = |frame: &NamedFrame| frame.function.as_deref().is_some_and(|name| THROWING.contains(&path(name)));
-        let innermost = self.frames(tid).iter().take(THROW_FRAMES);
-        let mut after =
-            innermost.enumerate().filter(|(_, frame)| throws(frame)).map(|(index, _)| index.saturating_add(1));
-        after.next_back().or_else(|| self.own_frame(tid))
+        let Some(throwing) = frames.iter().take(THROW_FRAMES).rposition(throws) else { return self.own_frame(tid) };
+        let is_own = |frame: &NamedFrame| {
+            let reserved = |name: &str| name.starts_with("std::") || name.starts_with("__");
+            is_own_module(frame) && !frame.function.as_deref().map(path).is_some_and(reserved)
+        };
+        let after = throwing.saturating_add(1);
+        frames.iter().skip(after).position(is_own).and_then(|index| after.checked_add(index)).or(Some(after))
     }
 
     /// `, in f`: a frame's function, or its module where it has no name; nothing outside all modules.
@@ -157,6 +161,9 @@ impl<'a> Case<'a> {
             let Some(name) = named(frame).filter(|_| frame.function.is_some() || is_own_module(frame)) else {
                 continue;
             };
+            if frame.function.as_deref().map(path).is_some_and(is_glue) {
+                continue;
+            }
             if shown > SHOWN_CALLERS || ended {
                 break;
             }
@@ -217,6 +224,10 @@ fn is_own_module(frame: &NamedFrame) -> bool {
 // src/thread/pthread_create.c.
 fn is_start(frame: &NamedFrame) -> bool {
     let Some(function) = frame.function.as_deref() else { return false };
+    // Rust marks where the program's own code begins. Source: Rust 1.95 library/std/src/sys/backtrace.rs.
+    if function.contains("__rust_begin_short_backtrace") {
+        return true;
+    }
     matches!(
         function,
         "_start"
@@ -226,7 +237,6 @@ fn is_start(frame: &NamedFrame) -> bool {
             | "__libc_start_main_impl"
             | "libc_start_main_stage2"
             | "start_thread"
-            | "start"
             | "start_c11"
             | "clone"
             | "clone3"
@@ -234,6 +244,22 @@ fn is_start(frame: &NamedFrame) -> bool {
             | "__clone3"
             | "execute_native_thread_routine"
     )
+}
+
+/// Whether a function only hands a call on: between what a program's author wrote, such frames tell nothing.
+// Sources: libstdc++ 12 <bits/invoke.h>, <bits/std_thread.h>, <bits/std_function.h>; Rust 1.95 library/core/src/ops/function.rs,
+// library/std/src/sys/backtrace.rs.
+fn is_glue(function: &str) -> bool {
+    const BEGINNINGS: [&str; 7] = [
+        "std::__invoke",
+        "std::thread::_Invoker",
+        "std::thread::_State_impl",
+        "std::_Function_handler",
+        "std::function<",
+        "core::ops::function::",
+        "std::sys::backtrace::",
+    ];
+    BEGINNINGS.iter().any(|beginning| function.starts_with(beginning)) || function.contains(" as core::ops::function::")
 }
 
 /// A message of several lines as one: `left: 41; right: 42`.

@@ -67,7 +67,8 @@ pub static RULES: &[Rule] = &[
 /// Applies every rule.
 pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.apply)(case)).collect();
-    findings.sort_by_key(|finding| (finding.severity, !finding.certain));
+    // Who asked for the dump comes after what was found in it.
+    findings.sort_by_key(|finding| (finding.severity, finding.rule == killed::RULE.name, !finding.certain));
     findings
 }
 

@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule { name: "uncaught-exception", apply };
 
 /// Nested exceptions that are told.
 const NESTED: usize = 8;
-const STRING: &str = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+const STRING: &str = "std::basic_string<char, std::char_traits<char>, std::allocator<char> >";
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()
@@ -54,8 +54,14 @@ fn told(exception: &Exception) -> String {
 }
 
 /// A type's name as people write it: strings are `std::string`, and what nests another exception is what it is besides.
+// The library's inner namespaces: libstdc++ __cxx11, libc++ __1 and __fs. What std::throw_with_nested throws:
+// _Nested_exception<T>, __nested<T>.
 fn plain(name: &str) -> String {
-    let plain = name.replace(STRING, "std::string").replace("std::__cxx11::", "std::");
-    let nesting = plain.strip_prefix("std::_Nested_exception<").and_then(|inner| inner.strip_suffix('>'));
-    nesting.map_or_else(|| plain.clone(), |inner| inner.trim_end().to_owned())
+    let plain = name.replace("__cxx11::", "").replace("std::__1::", "std::").replace("std::__fs::", "std::");
+    let plain = plain.replace(STRING, "std::string");
+    let nesting = ["std::_Nested_exception<", "std::__nested<"].iter().find_map(|prefix| plain.strip_prefix(prefix));
+    match nesting.and_then(|inner| inner.strip_suffix('>')) {
+        Some(inner) => inner.trim_end().to_owned(),
+        None => plain,
+    }
 }

@@ -1,5 +1,7 @@
 //! The summary as lines: findings with their evidence, then the process, the heap, the dump.
 
+use rustc_hash::FxHashMap;
+
 use crate::analysis::triage::{Fact, Finding, Part, Sentence, Severity};
 use crate::model::Subject;
 use crate::model::frame::path;
@@ -10,7 +12,8 @@ use super::{Summary, ThreadCounts};
 
 /// Facts shown of the first finding, and of each later one that is critical.
 const FACTS: usize = 6;
-/// Notes shown.
+/// Warnings and notes shown.
+const WARNINGS: usize = 6;
 const NOTES: usize = 4;
 
 impl Draw for Summary {
@@ -20,15 +23,19 @@ impl Draw for Summary {
         if self.drawn.is_empty() {
             lines.push(Row::text("No rule found anything wrong. The threads and their stacks may still tell."));
         }
-        let mut notes = 0usize;
         let mut hidden = 0usize;
+        let mut shown = FxHashMap::default();
         for finding in &self.drawn {
-            if finding.severity == Severity::Note {
-                notes = notes.saturating_add(1);
-                if notes > NOTES {
-                    hidden = hidden.saturating_add(1);
-                    continue;
-                }
+            let count = shown.entry(finding.severity).or_insert(0usize);
+            *count = count.saturating_add(1);
+            let most = match finding.severity {
+                Severity::Critical => usize::MAX,
+                Severity::Warning => WARNINGS,
+                Severity::Note => NOTES,
+            };
+            if *count > most {
+                hidden = hidden.saturating_add(1);
+                continue;
             }
             lines.push(title(finding));
             if finding.severity != Severity::Note {
@@ -38,7 +45,7 @@ impl Draw for Summary {
             lines.extend(next(finding));
         }
         if hidden > 0 {
-            lines.push(Row::text(format!("  … and {hidden} more notes")));
+            lines.push(Row::text(format!("  … and {hidden} more findings; --json has them all")));
         }
         lines.push(Row::text(""));
         bodies.push(Body::Lines(lines));

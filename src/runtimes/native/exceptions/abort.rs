@@ -3,6 +3,7 @@
 //! glibc leaves it in `__abort_msg` for debuggers. musl and libstdc++ only print theirs; a failed assertion's text is
 //! then read from the constants that the caller passed.
 
+use crate::capture::Role;
 use crate::model::{Addr, Detail, ExceptionKind, Gap, Known, SourcePlace, Stack};
 use crate::target::{Module, Target};
 
@@ -13,19 +14,26 @@ use super::arguments;
 const TEXT: u64 = 4;
 /// Longest text that is read, in bytes.
 const MAX_TEXT: u64 = 64 << 10;
+/// Shortest text that is believed where no symbol leads to it.
+const MIN_TEXT: usize = 8;
+const PAGE: u64 = 4096;
+/// Data of an executable that is searched for the variable.
+const MAX_DATA: u64 = 4 << 20;
+const MAX_REGIONS: usize = 4;
 /// Longest name and condition of an assertion, in bytes.
 const MAX_PART: u64 = 4 << 10;
 
 /// What glibc wrote before it aborted, without the newline. `Ok(None)`: it wrote nothing.
 pub(super) fn text(target: &Target) -> Known<Option<String>> {
     let known = target.lookup("__abort_msg", Some("libc.")).or_else(|| target.lookup("__abort_msg", None));
-    let variable = known.ok_or_else(|| {
-        if target.modules.iter().any(is_glibc) {
+    let Some(variable) = known else {
+        let unknown = if target.modules.iter().any(is_glibc) {
             Gap::NoSymbols("__abort_msg of libc.so.6".to_owned())
         } else {
             Gap::NotRecorded("this C library prints its texts and keeps none".to_owned())
-        }
-    })?;
+        };
+        return without_symbols(target).map(Some).ok_or(unknown);
+    };
     let message = target.memory.ptr(variable)?;
     if message.0 == 0 {
         return Ok(None);
@@ -35,6 +43,36 @@ pub(super) fn text(target: &Target) -> Known<Option<String>> {
     let bytes = target.memory.c_string(from, size.min(MAX_TEXT))?;
     let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
     Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
+/// The text of a static executable without symbols: glibc maps pages for it, the first word of which is their size, and
+/// keeps their address in a variable.
+// Source: glibc 2.36 sysdeps/posix/libc_fatal.c, __libc_message.
+fn without_symbols(target: &Target) -> Option<String> {
+    let executable = target.modules.iter().find(|module| module.mapped.role == Role::Executable)?;
+    let (base, end) = (executable.mapped.base, executable.mapped.end);
+    let data = target.memory.regions().iter().filter(|region| {
+        // Variables without initial values continue behind the file's last page.
+        region.access.write && base <= region.start && region.start <= end
+    });
+    data.take(MAX_REGIONS).find_map(|region| {
+        let bytes = target.memory.slice_up_to(region.start, region.end.since(region.start)?.min(MAX_DATA)).ok()?;
+        let mut pages = bytes.chunks_exact(8).filter_map(|word| Some(Addr(u64::from_le_bytes(word.try_into().ok()?))));
+        pages.find_map(|page| text_page(target, page))
+    })
+}
+
+fn text_page(target: &Target, page: Addr) -> Option<String> {
+    if page.0 == 0 || !page.is_aligned(PAGE) {
+        return None;
+    }
+    let size = u64::from(target.memory.u32(page).ok()?);
+    if size == 0 || !size.is_multiple_of(PAGE) || size > MAX_TEXT {
+        return None;
+    }
+    let text = String::from_utf8(target.memory.c_string(page.plus(TEXT)?, size).ok()?).ok()?;
+    let line = text.strip_suffix('\n')?;
+    (line.len() >= MIN_TEXT && !line.chars().any(char::is_control)).then(|| line.to_owned())
 }
 
 fn is_glibc(module: &Module) -> bool {

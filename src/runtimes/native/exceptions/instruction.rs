@@ -26,7 +26,9 @@ pub(super) enum Special {
     Trap,
     /// `int3`.
     Breakpoint,
-    /// For the kernel only: `hlt`, `in`, `mov cr0` …
+    /// `hlt`: for the kernel only, and what musl stops a program with.
+    Halt,
+    /// For the kernel only: `in`, `mov cr0` …
     Privileged,
     /// A division by this value (`None`: not known).
     Divide(Option<u64>),

@@ -68,6 +68,10 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
             Some("ud2: code that the compiler was told can never run, or a trap")
         }
         (SIGTRAP, Some(Special::Breakpoint)) => Some("int3: a breakpoint in the code"),
+        // Source: musl 1.2.3 arch/x86_64/atomic_arch.h, a_crash.
+        (SIGSEGV, Some(Special::Halt)) => {
+            Some("hlt: an instruction for the kernel only, and how musl stops a program whose state is broken")
+        }
         (SIGSEGV, Some(Special::Privileged)) => Some("an instruction for the kernel only"),
         _ => None,
     };
@@ -88,7 +92,7 @@ fn fault(
     // A general protection fault has no address: the kernel fills in zero.
     // Source: Linux arch/x86/kernel/traps.c, exc_general_protection.
     let reported = signal.address.filter(|_| signal.code != Some(SI_KERNEL));
-    if let Some(Special::Privileged) = decoded.as_ref().ok().and_then(|decoded| decoded.special) {
+    if let Some(Special::Privileged | Special::Halt) = decoded.as_ref().ok().and_then(|decoded| decoded.special) {
         return None;
     }
     let seen = if reported == Some(pc) || (reported.is_none() && !is_executable(memory, pc)) {

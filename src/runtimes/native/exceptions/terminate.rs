@@ -28,7 +28,8 @@ const BETWEEN: usize = 6;
 
 /// Why the thread is in `std::terminate`; `None` when it is not.
 pub(super) fn reason(frames: &[NamedFrame]) -> Option<Termination> {
-    let name = |frame: &NamedFrame| frame.function.as_deref().map(plain).unwrap_or_default().to_owned();
+    let name =
+        |frame: &NamedFrame| frame.function.as_deref().map(plain).unwrap_or_default().replace("std::__1::", "std::");
     let names: Vec<String> = frames.iter().take(FRAMES).map(name).collect();
     let terminate = names.iter().rposition(|name| is_terminate(name));
     let caller = |names: &[String]| {
@@ -39,11 +40,13 @@ pub(super) fn reason(frames: &[NamedFrame]) -> Option<Termination> {
     };
     match terminate {
         Some(at) => Some(caller(names.get(at.saturating_add(1)..)?).unwrap_or(Termination::Called)),
-        // From a personality routine the library calls its own, unexported __terminate.
+        // The library's own, unexported functions lie between abort and the one that tells: __terminate under a
+        // personality routine, libc++abi's abort_message.
         None => {
             let abort = names.iter().position(|name| matches!(name.as_str(), "abort" | "__GI_abort"))?;
             let above = names.get(abort.saturating_add(1)..)?;
-            above.iter().take(2).all(|name| name.is_empty()).then(|| caller(above)).flatten()
+            let unnamed = above.iter().take(BETWEEN).take_while(|name| name.is_empty()).count();
+            caller(above.get(unnamed..unnamed.saturating_add(1))?)
         }
     }
 }

@@ -112,6 +112,9 @@ fn special(memory: &Memory, instruction: &Instruction, registers: &Registers, ac
     if matches!(instruction.mnemonic(), Mnemonic::Div | Mnemonic::Idiv) {
         return Some(Special::Divide(operand_value(memory, instruction, registers, accesses)));
     }
+    if instruction.mnemonic() == Mnemonic::Hlt {
+        return Some(Special::Halt);
+    }
     if instruction.is_privileged() {
         return Some(Special::Privileged);
     }
@@ -215,7 +218,7 @@ mod tests {
     fn special_instructions_are_told_apart() {
         // ud2; hlt; idiv %ecx with only the lower half zero
         assert_eq!(decoded(&[0x0f, 0x0b], &[]).special, Some(Special::Trap));
-        assert_eq!(decoded(&[0xf4], &[]).special, Some(Special::Privileged));
+        assert_eq!(decoded(&[0xf4], &[]).special, Some(Special::Halt));
         assert_eq!(decoded(&[0xf7, 0xf9], &[(2, 0xffff_ffff_0000_0000)]).special, Some(Special::Divide(Some(0))));
         // call *%rax
         let got = decoded(&[0xff, 0xd0], &[(0, 0x4242_4242_4242_4242), (7, 0x5000)]);

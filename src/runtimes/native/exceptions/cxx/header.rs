@@ -11,11 +11,12 @@ use crate::model::Addr;
 const UNWIND: u64 = 0x20;
 const HANDLER_COUNT: u64 = 0x48;
 const NEXT: u64 = 0x50;
-/// `exceptionType`; of a dependent exception `primaryException`, the object that it shares. `__cxa_exception` begins here.
+/// `exceptionType`; of a dependent exception `primaryException`, the object that it shares. libstdc++'s `__cxa_exception`
+/// begins here.
 const TYPE: u64 = 0x70;
 /// libstdc++: padding after the count of references, zero; libc++abi: the count.
 const SECOND: u64 = 0x78;
-/// libstdc++: the count of references (u32); libc++abi: reserved, zero.
+/// libstdc++: the count of references (u32); libc++abi: reserved, zero, and the beginning of its `__cxa_exception`.
 const FIRST: u64 = 0x80;
 
 /// "GNUCC++\0" and "CLNGC++\0", most significant byte first, without the last byte: 0 for an exception, 1 for a
@@ -43,7 +44,7 @@ pub(super) struct Header {
 impl Header {
     /// From the address of a `__cxa_exception`, as lists of the runtime hold it.
     pub(super) fn of_list(memory: &Memory, header: Addr) -> Option<Header> {
-        Header::of_object(memory, header.plus(TYPE)?)
+        Header::of_object(memory, header.plus(TYPE)?).or_else(|| Header::of_object(memory, header.plus(FIRST)?))
     }
 
     /// From the address of an `_Unwind_Exception`, as the unwinder passes it.

@@ -1,19 +1,29 @@
 //! A thread's `__cxa_eh_globals`, found in its thread-local storage by what it points to.
 //!
 //! The variable has no exported name, but the first of its two words, the list of caught exceptions, can point to
-//! nothing but a header. Searched are the static TLS block beside the thread pointer and the blocks that the thread's
-//! DTV lists (libraries loaded later).
+//! nothing but a header. Searched are the static TLS block beside the thread pointer, the blocks that the thread's
+//! DTV lists (libraries loaded later), and what its keys (`pthread_setspecific`) point to, where libc++abi keeps it.
 
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, OsThread};
-use crate::target::Target;
+use crate::target::{Module, Target};
 
 use super::header::Header;
 
-/// Bytes of the static block that are searched.
+/// Bytes of the static block that are searched at most.
 const MAX_STATIC: u64 = 16 << 10;
+/// Bytes of a module's TLS, where its file is not at hand, and of what libraries loaded later take of the static block.
+const UNKNOWN_MODULE: u64 = 256;
+const SURPLUS: u64 = 512;
+/// Source: System V gABI, program header types.
+const PT_TLS: u32 = 7;
+/// Bytes of the thread's control block in which its first keys lie. Source: glibc 2.36 nptl/descr.h, struct pthread,
+/// specific_1stblock (0x310 on x86-64).
+const CONTROL_BLOCK: u64 = 0x600;
 /// Bytes searched of a block in the DTV (`__cxa_eh_globals` is 16 bytes in the small block of the C++ library).
 const MAX_BLOCK: u64 = 512;
+/// Bytes of a `__cxa_eh_globals`.
+const GLOBALS: u64 = 16;
 /// Modules in a DTV.
 const MAX_MODULES: u64 = 512;
 /// Uncaught exceptions that a thread may have at once.
@@ -29,20 +39,36 @@ const DTV_ENTRY: u64 = 16;
 pub(super) fn caught(target: &Target, thread: &OsThread) -> Option<Header> {
     let pointer = thread.thread_pointer.as_ref().ok().copied()?;
     let memory = &target.memory;
-    let (from, dtv) = match target.arch() {
+    let size = static_size(target);
+    let (block, dtv) = match target.arch() {
         // Variant II: the static block ends at the thread pointer. Source: Drepper, "ELF Handling For TLS", section 3.
-        Arch::X86_64 => (block_before(memory, pointer), pointer.plus(X86_DTV)),
+        Arch::X86_64 => (pointer.minus(size), pointer.plus(X86_DTV)),
         // Variant I: two words, then the static block.
         Arch::Aarch64 => (Some(pointer), Some(pointer)),
     };
-    let static_block = from.and_then(|from| search(memory, from, MAX_STATIC));
-    static_block.or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?))
+    let in_block = block.and_then(|block| search(memory, readable_from(memory, block, pointer)?, size));
+    in_block
+        .or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?))
+        .or_else(|| if target.arch() == Arch::X86_64 { in_keys(memory, pointer) } else { None })
 }
 
-/// As much as is readable of the block that ends at `pointer`.
-fn block_before(memory: &Memory, pointer: Addr) -> Option<Addr> {
-    let lowest = memory.segment_at(pointer.minus(8)?)?.start;
-    Some(lowest.max(Addr(pointer.0.saturating_sub(MAX_STATIC))))
+/// Bytes of the static TLS block, by the modules' headers: rather too many than too few.
+fn static_size(target: &Target) -> u64 {
+    let of_module = |module: &Module| match module.elf() {
+        Some(elf) => {
+            let parts = elf.program_headers().iter().filter(|header| header.kind == PT_TLS);
+            parts.map(|part| part.mem_size.saturating_add(part.align)).fold(0u64, u64::saturating_add)
+        }
+        None => UNKNOWN_MODULE,
+    };
+    let sum = target.modules.iter().map(of_module).fold(SURPLUS, u64::saturating_add);
+    sum.min(MAX_STATIC) & !7
+}
+
+/// The first readable word from `block` on, below `pointer`.
+fn readable_from(memory: &Memory, block: Addr, pointer: Addr) -> Option<Addr> {
+    let start = memory.segment_at(pointer.minus(8)?).map_or(pointer, |segment| segment.start);
+    Some(block.max(start))
 }
 
 fn in_dtv(memory: &Memory, dtv: Addr) -> Option<Header> {
@@ -51,6 +77,13 @@ fn in_dtv(memory: &Memory, dtv: Addr) -> Option<Header> {
         let block = memory.ptr(dtv.plus(DTV_ENTRY.checked_mul(module)?)?).ok()?;
         search(memory, block, MAX_BLOCK)
     })
+}
+
+/// What a word of the thread's control block points to.
+fn in_keys(memory: &Memory, pointer: Addr) -> Option<Header> {
+    let words = memory.slice_up_to(pointer, CONTROL_BLOCK).ok()?.chunks_exact(8);
+    let mut pointers = words.filter_map(|word| Some(Addr(u64::from_le_bytes(word.try_into().ok()?))));
+    pointers.find_map(|globals| search(memory, globals, GLOBALS).filter(|_| globals.is_aligned(8)))
 }
 
 /// The first pair of words that is a `__cxa_eh_globals` with a caught exception.
