@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Answer, Answered, Draw, Query, View, parse_addr};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Exception, ExceptionKind, NamedFrame, Subject, Tid};
+use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, Phase, Subject, Tid};
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::session::Session;
 
@@ -52,6 +52,8 @@ pub struct ExceptionRow {
     pub frames: Vec<NamedFrame>,
     /// The exception nested in it.
     pub inner: Option<Box<ExceptionRow>>,
+    /// What only its kind has: the fault of a signal, how far a C++ exception has come, where an assertion or a panic stands.
+    pub detail: Detail,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
@@ -85,6 +87,7 @@ impl ExceptionRow {
             address: exception.address,
             fatal: exception.fatal,
             frames: exception.frames.clone(),
+            detail: exception.detail.clone(),
             inner: inner.map(|inner| Box::new(ExceptionRow::nested(inner, depth.saturating_sub(1)))),
         }
     }
@@ -97,6 +100,14 @@ impl ExceptionRow {
             (Some(message), _) => cells.push(Cell::text(format!(": {message}"))),
             (None, Some(reason)) => cells.push(Cell::unknown(format!("message unknown: {reason}"))),
             (None, None) => {}
+        }
+        match &self.detail {
+            Detail::Panic { place: Ok(place) } => cells.push(Cell::text(format!(", at {place}"))),
+            Detail::Cxx { phase: Phase::Caught, .. } if self.tid.is_some() => cells.push(Cell::text(", being handled")),
+            Detail::Cxx { phase: Phase::InFlight, .. } => cells.push(Cell::text(", on its way to a handler")),
+            Detail::Cxx { ended: Some(reason), .. } => cells.push(Cell::text(format!("; {reason}"))),
+            Detail::Signal { handler: Some(handler), .. } => cells.push(Cell::text(format!("; handled by {handler}"))),
+            _ => {}
         }
         if let Some(tid) = self.tid {
             cells.push(Cell::text(format!("in thread {tid}")).tone(Tone::Dim));
