@@ -249,7 +249,9 @@ fn frames(tid: Tid) -> Table {
         ("s", "shop::worker(void*)", Some(("/srv/src/pool.cpp", 31)), "orders-api"),
         ("", "start_thread", None, "libc.so.6"),
     ];
-    let row = |(index, (mark, name, source, module)): (usize, &(&str, &str, Option<(&str, u32)>, &str))| {
+    /// Mark, function, file and line, module.
+    type Line<'a> = (&'a str, &'a str, Option<(&'a str, u32)>, &'a str);
+    let row = |(index, (mark, name, source, module)): (usize, &Line<'_>)| {
         let tone = if *mark == "s" { Tone::Guess } else { Tone::Dim };
         let source = source.map_or(Cell::NONE, |(file, line)| Cell::new(Value::Source(file.into(), Some(line))));
         let cells = vec![
