@@ -127,3 +127,15 @@ fn rust_panics_show_their_message_and_the_function_that_panicked() {
 fn other_crashes_of_rust_programs_are_told_as_what_they_are() {
     check_all("crash-rust", 3, |_, value| !value["panic"].is_object());
 }
+
+#[test]
+fn a_function_of_the_program_may_have_the_name_of_musls_own() {
+    // main of this program waits below its own function `start`.
+    for variant in ["glibc", "musl"] {
+        let dump = dump("deadlock", variant);
+        let output = support::dumpscope!("analyze", dump.core(), "--offline", "-c", "summary").expect_status(0);
+        let main = dump.truth().tid("main").to_string();
+        let line = output.stdout.lines().find(|line| line.trim_start().starts_with(&format!("{main} main:")));
+        assert!(line.is_some_and(|line| line.contains("start main.c")), "{variant}: {line:?}:\n{}", output.stdout);
+    }
+}
