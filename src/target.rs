@@ -68,6 +68,8 @@ pub struct Target {
     pub modules: Vec<Module>,
     /// The dump's memory, then read-only pages of verified module files.
     pub memory: Memory,
+    /// Files that the user named.
+    exe: Vec<PathBuf>,
     names: RwLock<FxHashMap<Addr, Option<Arc<Name>>>>,
 }
 
@@ -108,7 +110,7 @@ impl Target {
         memory.add_below(pages);
         memory.add_regions(regions);
         capture.complete(&memory);
-        Target { capture, modules, memory, names: RwLock::default() }
+        Target { capture, modules, memory, exe: search.exe.clone(), names: RwLock::default() }
     }
 
     /// The target's processor.
@@ -217,7 +219,19 @@ impl Target {
             let message = "the dump's file became shorter while it was read; what was cut off was read as zeros";
             Problem::new("file-shrank", Subject::Capture, message).with_remedy("open it again once it is written")
         });
-        shrank.into_iter().chain(self.modules.iter().filter_map(Module::problem)).collect()
+        let unused = self.exe.iter().filter(|path| !self.answers_for(path)).map(|path| {
+            let message = format!("{} is the file of no module of this dump (build ids differ)", path.display());
+            Problem::new("file-unused", Subject::Capture, message).with_remedy("modules lists the build ids")
+        });
+        shrank.into_iter().chain(unused).chain(self.modules.iter().filter_map(Module::problem)).collect()
+    }
+
+    /// Whether a file that the user named is some module's, or the reason why one has none.
+    fn answers_for(&self, path: &Path) -> bool {
+        self.modules.iter().any(|module| {
+            let is_refused = || module.code.attempts.iter().any(|attempt| attempt.path == path);
+            module.code.path.as_deref() == Some(path) || (module.code.elf.is_none() && is_refused())
+        })
     }
 }
 
