@@ -168,7 +168,8 @@ fn moved(offset: Offset, by: i64) -> Option<Offset> {
 /// Which C library a module is, by its file name.
 pub(super) fn family_of(module: &Module) -> Option<Family> {
     let name = module.file_name()?;
-    if name.starts_with("ld-musl") || name.starts_with("libc.musl") {
+    // musl's loader is a link to its libc.so; glibc's file of that name is a linker script and never mapped.
+    if name.starts_with("ld-musl") || name.starts_with("libc.musl") || name == "libc.so" {
         return Some(Family::Musl);
     }
     // libc-2.31.so is how glibc installed itself before 2.35.

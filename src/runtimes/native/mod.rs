@@ -3,6 +3,7 @@
 //! Threads and what they wait for come from saved system calls and named frames; lock owners from the structures of the
 //! C library, whose layouts stand in docs/layouts/.
 
+mod callee;
 mod calls;
 pub mod exceptions;
 mod ground;

@@ -1,8 +1,13 @@
-//! Which blocking function of the C library a thread is in, by the names of its innermost frames.
+//! Which blocking function of the C library a thread is in, by the names of its innermost frames, or by what the program's
+//! own frame calls.
 //!
 //! The value of a futex word cannot tell a semaphore from a reader-writer lock; the exported function that waits can.
 
-use super::super::calls::{Call, Calls};
+use crate::model::Stack;
+use crate::runtimes::native::callee;
+use crate::runtimes::native::calls::Calls;
+use crate::runtimes::native::runtime_code::is_runtime_module;
+use crate::target::Target;
 
 /// A blocking function of the C library, by what it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +49,18 @@ const ENTRIES: &[(&str, Entry)] = &[
 impl Entry {
     /// The innermost blocking function of `calls`.
     pub(super) fn of(calls: &Calls) -> Entry {
-        match Entry::call(calls) {
-            Some((entry, _)) => entry,
-            None if calls.are_named() => Entry::Other,
-            None => Entry::Unnamed,
-        }
+        let named = calls.in_runtime().find_map(|call| entry(call.name.as_deref()?));
+        named.unwrap_or(if calls.are_named() { Entry::Other } else { Entry::Unnamed })
     }
 
-    /// The same with its call.
-    pub(super) fn call(calls: &Calls) -> Option<(Entry, &Call)> {
-        calls.in_runtime().find_map(|call| Some((entry(call.name.as_deref()?)?, call)))
+    /// The blocking function that the program's innermost frame outside the libraries calls, by the call's own target: for a
+    /// C library whose internal functions have no names.
+    pub(super) fn by_call(target: &Target, stack: &Stack) -> Option<Entry> {
+        let own = stack.frames.iter().find(|frame| {
+            let module = target.module_at(frame.pc);
+            frame.returns && module.is_some_and(|module| !is_runtime_module(module))
+        })?;
+        entry(&callee::called(target, own.pc)?)
     }
 }
 

@@ -26,10 +26,20 @@ const READER_SHIFT: u32 = 3;
 
 /// Recognises a wait in a function of reader-writer locks. Three words of the structure are waited for.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.may_be_glibc() || waiter.entry != Entry::Rwlock {
-        return None;
-    }
     let word = waiter.futex.word;
+    match waiter.entry {
+        _ if !ground.libc.may_be_glibc() => return None,
+        Entry::Rwlock => {}
+        // Without names the structure must speak for itself: held by a writer who is recorded.
+        Entry::Other | Entry::Unnamed => {
+            let writers = [WRITE_PHASE_FUTEX, WRITERS_FUTEX].into_iter().filter_map(|back| {
+                let writer = word.minus(back)?.plus(CURRENT_WRITER)?;
+                held_at(ground, writer)
+            });
+            return writers.into_iter().next();
+        }
+        _ => return None,
+    }
     let back = if !word.is_aligned(8) {
         WRITERS_FUTEX
     } else if waiter.futex.expected & READERS_WAIT != 0 {

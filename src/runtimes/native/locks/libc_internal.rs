@@ -37,9 +37,8 @@ fn waits_in_libc(ground: &Ground<'_>, waiter: &Waiter<'_>) -> bool {
         .is_some_and(|module| family_of(module).is_some());
     // In a static program only names can tell.
     let named = innermost.name.as_deref();
-    (of_libc || named.is_some_and(|name| name.starts_with("__")))
+    (of_libc || (named.is_some_and(|name| name.starts_with("__")) && waiter.entry != Entry::Unnamed))
         && named != Some("syscall")
-        && waiter.entry != Entry::Unnamed
 }
 
 fn glibc_stream(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {

@@ -127,7 +127,11 @@ pub(super) fn waited(ground: &Ground<'_>, index: usize) -> Option<Sighting> {
     let thread = ground.scene.threads.get(index)?;
     let stack = ground.scene.stacks.get(index)?;
     let calls = &situation.calls;
-    let waiter = Waiter { thread, stack, calls, entry: Entry::of(calls), futex };
+    let entry = match Entry::of(calls) {
+        unclear @ (Entry::Other | Entry::Unnamed) => Entry::by_call(ground.scene.target, stack).unwrap_or(unclear),
+        named => named,
+    };
+    let waiter = Waiter { thread, stack, calls, entry, futex };
     PROBES.iter().find_map(|probe| (probe.waited)(ground, &waiter))
 }
 

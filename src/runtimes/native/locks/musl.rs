@@ -42,8 +42,9 @@ pub(super) fn mutex(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting
         };
         let waiters =
             usize::try_from(member(WAITERS)?).is_ok_and(|count| (1..=ground.scene.threads.len()).contains(&count));
-        // The waiter saw the very word that is there now.
-        (held && waiters && lock == waiter.futex.expected && at.is_aligned(8)).then_some(())
+        // A waiter counts itself and saw the very word that is there now; for PI the kernel does both.
+        let pi = waiter.futex.is_pi() && member(TYPE)? & PRIO_INHERIT != 0;
+        (held && at.is_aligned(8) && (pi || (waiters && lock == waiter.futex.expected))).then_some(())
     };
     match entry {
         Entry::Mutex => {}

@@ -1,5 +1,5 @@
-//! Who may hold a lock that does not say: a thread whose code has taken it, or else one whose live stack holds its address
-//! and that does not wait for it.
+//! Who may hold a lock that does not say: a thread whose code has taken it, or else, for locks of Rust, one whose live stack
+//! holds its address and that does not wait for it.
 //!
 //! This is inference. One candidate makes an inferred owner, several make none, and are named in the gap instead.
 
@@ -41,8 +41,8 @@ pub(super) fn infer(
         let taking = taking.get(&index).map(Vec::as_slice).unwrap_or_default();
         let found = match lock.kind {
             LockKind::Once | LockKind::RustOnce => initialisers(ground, lock, pointing),
-            // Code that took the lock says more than a word that points to it.
-            _ if taking.is_empty() => pointing.to_vec(),
+            // A guard of Rust's holds the lock's address for as long as the lock; elsewhere a pointer to it proves nothing.
+            kind if taking.is_empty() && has_guard(kind) => pointing.to_vec(),
             _ => taking.to_vec(),
         };
         match found.as_slice() {
@@ -55,6 +55,11 @@ pub(super) fn infer(
         }
     }
     Ok(())
+}
+
+fn has_guard(kind: LockKind) -> bool {
+    let guarded = [LockKind::RustMutex, LockKind::RustRwlock, LockKind::ParkingLotMutex, LockKind::ParkingLotRwlock];
+    guarded.contains(&kind)
 }
 
 /// Threads that may hold a lock, by the lock's place in the list.
@@ -155,6 +160,7 @@ fn pointed_to_by(
 /// variable), or, for a static local variable, in the function that the waiters are in.
 fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) -> Vec<(Tid, Evidence)> {
     let namer = Namer::new(ground.scene.target, ground.libc.in_executable);
+    let code = ByCode::new(ground);
     let waiting: FxHashSet<Tid> = lock.waiters.iter().copied().collect();
     let threads = || ground.scene.threads.iter().enumerate();
     let waiters = threads().filter(|(_, thread)| waiting.contains(&thread.tid));
@@ -163,7 +169,11 @@ fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) 
         .filter(|(_, thread)| !waiting.contains(&thread.tid))
         .filter_map(|(index, thread)| {
             let tid = thread.tid;
-            let calls = Calls::whole(&namer, ground.scene.stacks.get(index)?);
+            let stack = ground.scene.stacks.get(index)?;
+            if code.arguments_to(stack, is_once_function).contains(&lock.address) {
+                return Some((tid, Evidence::InitialiserFrame));
+            }
+            let calls = Calls::whole(&namer, stack);
             let below_once = calls.iter().any(is_once_call) && pointing.iter().any(|(candidate, _)| *candidate == tid);
             let in_function = calls.iter().any(|call| call.start.is_some_and(|start| guarded.contains(&start)));
             (below_once || in_function).then_some((tid, Evidence::InitialiserFrame))
@@ -172,9 +182,12 @@ fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) 
 }
 
 fn is_once_call(call: &Call) -> bool {
-    call.name.as_deref().is_some_and(|name| {
-        name.trim_start_matches('_').starts_with("pthread_once") || (name.contains("std::sys") && name.contains("Once"))
-    })
+    let rust = |name: &str| name.contains("std::sys") && name.contains("Once");
+    call.name.as_deref().is_some_and(|name| is_once_function(name) || rust(name))
+}
+
+fn is_once_function(name: &str) -> bool {
+    name.trim_start_matches('_').starts_with("pthread_once")
 }
 
 /// The function that a waiter for a static local variable's guard is in.

@@ -4,6 +4,7 @@
 
 use crate::model::{Addr, LockKind, Owner};
 
+use super::code::ByCode;
 use super::entry::Entry;
 use super::{Sighting, Waiter};
 use crate::runtimes::native::ground::Ground;
@@ -39,10 +40,10 @@ fn musl(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Addr> {
     const FINISHED: u64 = 12;
     const INSTANCE: u64 = 24;
     let instances = [waiter.futex.word.minus(LAST)?, waiter.futex.word.minus(FINISHED)?];
-    waiter.pointers(ground).find(|barrier| {
-        barrier
-            .plus(INSTANCE)
-            .and_then(|at| ground.memory().ptr(at).ok())
-            .is_some_and(|instance| instances.contains(&instance))
-    })
+    let points = |barrier: &Addr| {
+        let instance = barrier.plus(INSTANCE).and_then(|at| ground.memory().ptr(at).ok());
+        instance.is_some_and(|instance| instances.contains(&instance))
+    };
+    // The first thread to arrive does not need the barrier's address any more, so it is asked for last.
+    waiter.pointers(ground).find(points).or_else(|| ByCode::new(ground).argument(waiter.stack).filter(points))
 }

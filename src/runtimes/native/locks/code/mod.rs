@@ -12,6 +12,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::taken::{Callee, Question, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack};
+use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::{Call, Namer};
 use crate::runtimes::native::ground::Ground;
 
@@ -68,30 +69,51 @@ impl<'a> ByCode<'a> {
     /// The locks that a thread's frames have taken. `gives_up`: its innermost own frame waits on a condition variable, and has
     /// given up the lock that it waits with.
     pub(super) fn taken(&self, stack: &Stack, gives_up: bool) -> Vec<Addr> {
-        if self.ground.scene.target.arch() != Arch::X86_64 {
-            return Vec::new();
-        }
-        let mut own = 0usize;
-        let mut taken = Vec::new();
-        for (index, frame) in stack.frames.iter().enumerate().take(stack.registers.len()) {
-            let calls = self.namer.calls(frame);
-            let Some(Call { start: Some(start), runtime, .. }) = calls.last() else { continue };
-            if *runtime || frame.kind != FrameKind::Native || !frame.returns {
-                continue;
-            }
-            own += 1;
-            if gives_up && own == 1 {
-                continue;
-            }
-            taken.extend(self.frame(stack, index, frame, *start));
-        }
-        taken
+        self.own_frames(stack)
+            .skip(usize::from(gives_up))
+            .filter(|(_, frame, start)| !self.vain.borrow().contains(&(*start, frame.pc)))
+            .flat_map(|(index, frame, start)| {
+                let Taken { held, any, .. } = self.ask(stack, index, frame, start);
+                if !any {
+                    self.vain.borrow_mut().insert((start, frame.pc));
+                }
+                held
+            })
+            .collect()
     }
 
-    fn frame(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr) -> Vec<Addr> {
-        if self.vain.borrow().contains(&(start, frame.pc)) {
-            return Vec::new();
-        }
+    /// What the innermost of the program's own frames gives its call as the first argument.
+    pub(super) fn argument(&self, stack: &Stack) -> Option<Addr> {
+        let (index, frame, start) = self.own_frames(stack).next()?;
+        self.ask(stack, index, frame, start).argument.map(Addr)
+    }
+
+    /// What a thread's own frames give the functions that they call and that satisfy `wanted` (a symbol), as the first argument.
+    pub(super) fn arguments_to(&self, stack: &Stack, wanted: impl Fn(&str) -> bool) -> Vec<Addr> {
+        self.own_frames(stack)
+            .filter(|(_, frame, _)| {
+                callee::called(self.ground.scene.target, frame.pc).is_some_and(|name| wanted(&name))
+            })
+            .filter_map(|(index, frame, start)| self.ask(stack, index, frame, start).argument.map(Addr))
+            .collect()
+    }
+
+    /// The frames of the program's own functions that wait for a call to return, innermost first: place in the stack, frame,
+    /// the function's first instruction. As far as registers were kept.
+    fn own_frames<'s>(&'s self, stack: &'s Stack) -> impl Iterator<Item = (usize, &'s Frame, Addr)> {
+        let understood = self.ground.scene.target.arch() == Arch::X86_64;
+        let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
+        frames.filter_map(|(index, frame)| match self.namer.calls(frame).last() {
+            Some(Call { start: Some(start), runtime: false, .. })
+                if frame.kind == FrameKind::Native && frame.returns =>
+            {
+                Some((index, frame, *start))
+            }
+            _ => None,
+        })
+    }
+
+    fn ask(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr) -> Taken {
         let registers = |index: usize, into: &mut [Option<u64>; 16]| {
             let known = stack.registers_at(index);
             for (dwarf, number) in PRESERVED {
@@ -108,45 +130,22 @@ impl<'a> ByCode<'a> {
             *slot = base.minus(8).map(|at| at.0);
         }
         let callee = |target: Addr| self.callee(target);
-        let question = Question {
-            budget: &self.budget,
-            memory: self.ground.memory(),
-            callee: &callee,
-            start,
-            site: frame.pc,
-            entry,
-            now,
-        };
-        let Taken { held, any } = question.answer();
-        if !any {
-            self.vain.borrow_mut().insert((start, frame.pc));
-        }
-        held
+        let (memory, budget) = (self.ground.memory(), &self.budget);
+        Question { memory, callee: &callee, budget, start, site: frame.pc, entry, now }.answer()
     }
 
     fn callee(&self, target: Addr) -> Callee {
         if let Some(known) = self.callees.borrow().get(&target) {
             return *known;
         }
-        let name = self.function(target);
+        let name = callee::function(self.ground.scene.target, target);
         let callee = name.as_deref().map_or(Callee::Other, classify);
         self.callees.borrow_mut().insert(target, callee);
         callee
     }
-
-    /// The symbol of a function, looked up behind its PLT entry if need be.
-    fn function(&self, target: Addr) -> Option<String> {
-        let symbol = |at: Addr| self.ground.scene.target.function(at).map(|symbol| symbol.name.to_string());
-        symbol(target).or_else(|| {
-            let slot = taken::jump_slot(self.ground.memory(), target)?;
-            symbol(self.ground.memory().ptr(slot).ok()?)
-        })
-    }
 }
 
 fn classify(symbol: &str) -> Callee {
-    // A PLT entry is called as what it leads to.
-    let symbol = symbol.strip_suffix("@plt").unwrap_or(symbol);
     let plain = symbol.trim_start_matches('_');
     if LOCKING.contains(&plain) {
         return Callee::Locks;
@@ -174,7 +173,7 @@ mod tests {
     #[test]
     fn locking_functions_are_known_by_their_symbols() {
         assert_eq!(classify("__pthread_mutex_lock"), Callee::Locks);
-        assert_eq!(classify("pthread_mutex_unlock@plt"), Callee::Unlocks);
+        assert_eq!(classify("pthread_mutex_unlock"), Callee::Unlocks);
         // std::sys::sync::mutex::futex::Mutex::lock_contended, legacy mangling
         let contended = "_ZN3std3sys4sync5mutex5futex5Mutex14lock_contended17h0123456789abcdefE";
         assert_eq!(classify(contended), Callee::Locks);

@@ -8,21 +8,17 @@
 
 use std::cell::Cell;
 
-use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind,
-    Register,
-};
+use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 use rustc_hash::FxHashMap;
 
 use super::state::{GENERAL, State, Value};
+use crate::runtimes::native::callee;
 
 use crate::capture::Memory;
 use crate::model::Addr;
 
 /// Instructions executed for one question, repetitions counted; most functions have some hundred.
 const MAX_STEPS: usize = 20_000;
-/// Longest instruction of x86. Source: Intel SDM volume 2, 2.3.11.
-const MAX_INSTRUCTION: u64 = 15;
 /// What a called function does to the lock that its first argument points to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Callee {
@@ -75,6 +71,8 @@ pub(super) struct Taken {
     pub(super) held: Vec<Addr>,
     /// Whether any lock is taken on the way, of known address or not. If not, asking again with other registers is vain.
     pub(super) any: bool,
+    /// What the call is given as its first argument.
+    pub(super) argument: Option<u64>,
 }
 
 impl Question<'_> {
@@ -117,7 +115,10 @@ impl Question<'_> {
         for _ in 0..MAX_STEPS.min(self.budget.get()) {
             self.budget.set(self.budget.get().saturating_sub(1));
             let Some(at) = pending.pop() else { break };
-            let (Some(state), Some(instruction)) = (states.get(&at).cloned(), self.decode(at)) else { continue };
+            let (Some(state), Some(instruction)) = (states.get(&at).cloned(), callee::decode(self.memory, Addr(at)))
+            else {
+                continue;
+            };
             if instruction.next_ip() == self.site.0 && is_call(&instruction) {
                 followed.state = Some(match followed.state.take() {
                     Some(mut known) => {
@@ -140,6 +141,7 @@ impl Question<'_> {
                 }
             }
         }
+        followed.taken.argument = followed.state.as_ref().and_then(|state| state.known(ARGUMENT));
         // Paths that were not followed to their end may reach the call with less.
         if pending.is_empty()
             && !followed.lost
@@ -148,13 +150,6 @@ impl Question<'_> {
             followed.taken.held = state.held.iter().copied().map(Addr).collect();
         }
         followed
-    }
-
-    fn decode(&self, at: u64) -> Option<Instruction> {
-        let bytes = self.memory.slice_up_to(Addr(at), MAX_INSTRUCTION).ok()?;
-        let mut decoder = Decoder::with_ip(64, bytes, at, DecoderOptions::NONE);
-        let instruction = decoder.decode();
-        (!instruction.is_invalid()).then_some(instruction)
     }
 
     /// Executes an instruction: where it leads, and with what.
@@ -286,18 +281,6 @@ struct Followed {
     state: Option<State>,
     /// Arguments of the caller's, by the stack slot that they were stored in.
     spilled: FxHashMap<Register, Addr>,
-}
-
-/// The word that a PLT entry jumps through; `None` where the code at `entry` is no such jump.
-pub(super) fn jump_slot(memory: &Memory, entry: Addr) -> Option<Addr> {
-    let bytes = memory.slice_up_to(entry, 2 * MAX_INSTRUCTION).ok()?;
-    let mut decoder = Decoder::with_ip(64, bytes, entry.0, DecoderOptions::NONE);
-    let mut instruction = decoder.decode();
-    if instruction.mnemonic() == Mnemonic::Endbr64 {
-        instruction = decoder.decode();
-    }
-    let through = instruction.flow_control() == FlowControl::IndirectBranch && instruction.is_ip_rel_memory_operand();
-    through.then(|| Addr(instruction.ip_rel_memory_address()))
 }
 
 fn is_call(instruction: &Instruction) -> bool {
