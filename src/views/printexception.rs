@@ -106,6 +106,9 @@ impl ExceptionRow {
             Detail::Cxx { phase: Phase::Caught, .. } if self.tid.is_some() => cells.push(Cell::text(", being handled")),
             Detail::Cxx { phase: Phase::InFlight, .. } => cells.push(Cell::text(", on its way to a handler")),
             Detail::Cxx { ended: Some(reason), .. } => cells.push(Cell::text(format!("; {reason}"))),
+            Detail::Signal { fault: Some(fault), .. } if fault.freed.is_some() => {
+                cells.push(Cell::text("; the pointer came from freed memory").tone(Tone::Guess));
+            }
             Detail::Signal { handler: Some(handler), .. } => cells.push(Cell::text(format!("; handled by {handler}"))),
             _ => {}
         }

@@ -2,7 +2,8 @@
 //! failed assertions, `std::terminate`, Rust panics.
 //!
 //! Input: the scene. Output: the one thing that ended the process first, told by its cause (an uncaught exception rather
-//! than the SIGABRT that followed from it), then exceptions that other threads throw or handle.
+//! than the SIGABRT that followed from it), then exceptions that other threads throw or handle. Layouts:
+//! docs/layouts/exceptions.md.
 
 mod aarch64;
 mod abort;

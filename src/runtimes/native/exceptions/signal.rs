@@ -42,7 +42,8 @@ pub(super) fn exception(
         }
         _ => None,
     };
-    let message = message(signal, fault.as_ref(), special);
+    let own = target.capture.process.pid.as_ref().ok().copied();
+    let message = message(signal, fault.as_ref(), special).map(|words| words + &sender(signal, own));
     Exception {
         tid: Some(signal.tid),
         kind: ExceptionKind::Signal,
@@ -76,6 +77,22 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
         _ => None,
     };
     by_instruction.or_else(|| signal.words()).map(str::to_owned)
+}
+
+/// ` from process 77, user 1000`; nothing for a signal that nobody sent.
+fn sender(signal: &FatalSignal, own: Option<u32>) -> String {
+    let Some(pid) = signal.sender_pid else { return String::new() };
+    let who = match pid {
+        pid if Some(pid) == own => " from the process itself".to_owned(),
+        // The kernel fills in zero for a sender in another PID namespace.
+        // Source: Linux kernel/signal.c, __send_signal_locked (task_tgid_nr_ns).
+        0 => " from a process of another PID namespace".to_owned(),
+        pid => format!(" from process {pid}"),
+    };
+    match signal.sender_uid {
+        Some(uid) => format!("{who}, user {uid}"),
+        None => who,
+    }
 }
 
 /// What the processor was doing. `None` where the signal is no fault of a memory access.
