@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use crossterm::event::{KeyEventKind, MouseButton, MouseEventKind};
 
-use super::event::{Answered, Changed, Effect, Event, Failure, Opened, Question, Ticket};
+use super::event::{Effect, Event, Failure, Opened, Question, Ticket};
 use super::keymap::{self, Action, Key, Scope};
 use super::layout::Layout;
 use super::palette::Palette;
-use super::pane::{Content, Pane};
+use super::pane::Pane;
 use super::theme::{Look, Theme};
 use crate::job::Job;
 use crate::model::{Addr, Subject};
@@ -16,7 +16,7 @@ use crate::report::section::{Section, Tone};
 use crate::views::{Focus, VIEWS};
 
 /// Answers kept, so that going back and looking along a list cost nothing.
-const KEPT: usize = 64;
+pub(super) const KEPT: usize = 64;
 /// Pages kept to go back to.
 const STEPS: usize = 256;
 
@@ -78,10 +78,10 @@ pub(super) enum Errand {
 /// A question under way.
 pub(super) struct Asked {
     pub(super) ticket: Ticket,
-    question: Question,
-    job: Job,
+    pub(super) question: Question,
+    pub(super) job: Job,
     /// The tick at which it was asked.
-    since: u64,
+    pub(super) since: u64,
 }
 
 /// The state.
@@ -106,7 +106,7 @@ pub struct App {
     pub(super) asked: Vec<Asked>,
     pub(super) errand: Option<(Ticket, Errand)>,
     interrupted: bool,
-    kept: Vec<(Question, Arc<Section>)>,
+    pub(super) kept: Vec<(Question, Arc<Section>)>,
     tickets: u64,
     pub(super) effects: Vec<Effect>,
 }
@@ -358,130 +358,6 @@ impl App {
             self.interrupted = true;
             self.say("nothing runs; Ctrl-C again quits, as q does", Tone::Plain);
         }
-    }
-
-    /// Stops what the page waits for. Says whether there was something.
-    fn cancel(&mut self) -> bool {
-        if let Dump::Opening(job) = &self.dump {
-            job.cancel();
-            return true;
-        }
-        let waited = match &self.pane.content {
-            Content::Waiting(ticket, _) => Some(*ticket),
-            _ => self.errand.map(|(ticket, _)| ticket),
-        };
-        let Some(ticket) = waited else { return false };
-        self.asked.retain(|asked| {
-            if asked.ticket == ticket {
-                asked.job.cancel();
-            }
-            asked.ticket != ticket
-        });
-        self.errand = None;
-        if matches!(self.pane.content, Content::Waiting(..)) {
-            self.pane.content = Content::Failed(Failure::Cancelled);
-        }
-        true
-    }
-
-    /// Asks for the page's content, unless it is there or known.
-    pub(super) fn ask(&mut self) {
-        if !matches!(self.dump, Dump::Open(_)) {
-            return;
-        }
-        let waiting = match &self.pane.content {
-            Content::Ready => return,
-            Content::Waiting(ticket, _) => self.asked.iter().any(|asked| asked.ticket == *ticket),
-            Content::Blank | Content::Failed(_) => false,
-        };
-        let Some(question) = self.pane.question.clone() else { return };
-        if let Some(section) = self.known(&question) {
-            self.pane.answer(&section);
-            self.arrive();
-        } else if !waiting {
-            let (ticket, job) = self.send(question);
-            self.pane.content = Content::Waiting(ticket, job);
-        }
-    }
-
-    /// Sends a question to a worker.
-    pub(super) fn send(&mut self, question: Question) -> (Ticket, Job) {
-        let (ticket, job) = (self.ticket(), Job::default());
-        self.asked.push(Asked { ticket, question: question.clone(), job: job.clone(), since: self.ticks });
-        self.effects.push(Effect::Ask(ticket, question, job.clone()));
-        (ticket, job)
-    }
-
-    /// Whether a page has waited for a tick.
-    pub(super) fn waited(&self, pane: &Pane) -> bool {
-        let Content::Waiting(ticket, _) = &pane.content else { return false };
-        self.asked.iter().any(|asked| asked.ticket == *ticket && asked.since < self.ticks)
-    }
-
-    pub(super) fn known(&self, question: &Question) -> Option<Arc<Section>> {
-        self.kept.iter().find(|(known, _)| known == question).map(|(_, section)| Arc::clone(section))
-    }
-
-    fn answered(&mut self, ticket: Ticket, result: Result<Answered, Failure>) {
-        let Some(at) = self.asked.iter().position(|asked| asked.ticket == ticket) else { return };
-        let Asked { question, .. } = self.asked.swap_remove(at);
-        if let Some((_, errand)) = self.errand.take_if(|(waited, _)| *waited == ticket) {
-            match (result, errand) {
-                (Ok(Answered { changed: Some(changed), .. }), _) => self.change(changed),
-                (Ok(_), Errand::Memory(addr)) => self.show_memory(addr),
-                (Ok(_), Errand::Change) => {}
-                (Err(Failure::Error(why) | Failure::Bug(why)), _) => self.say(why, Tone::Bad),
-                (Err(Failure::Cancelled), _) => self.say("stopped", Tone::Guess),
-            }
-            return;
-        }
-        let waits = matches!(&self.pane.content, Content::Waiting(waited, _) if *waited == ticket);
-        match result {
-            Ok(answer) => {
-                if self.kept.len() >= KEPT {
-                    self.kept.remove(0);
-                }
-                self.kept.push((question, Arc::clone(&answer.section)));
-                if waits {
-                    self.pane.answer(&answer.section);
-                    self.arrive();
-                }
-                self.answer_detail();
-            }
-            Err(failure) if waits => self.pane.content = Content::Failed(failure),
-            Err(failure) => self.fail_detail(&question, failure),
-        }
-    }
-
-    /// The page's content is there: the filter and the shared focus apply to it.
-    fn arrive(&mut self) {
-        self.refilter();
-        if self.pane.spot().is_some() {
-            self.follow_focus();
-        }
-    }
-
-    /// Filters and sorts the page anew.
-    pub(super) fn refilter(&mut self) {
-        let ticket = self.ticket();
-        if let Some(rows) = self.pane.arrange(ticket) {
-            self.effects.push(Effect::Arrange(ticket, rows));
-        }
-    }
-
-    fn change(&mut self, changed: Changed) {
-        self.focus = changed.focus;
-        self.say(changed.said, Tone::Plain);
-        if changed.stale {
-            self.kept.clear();
-            self.tabs.iter_mut().for_each(|tab| tab.kept = None);
-            self.back.clear();
-            self.forward.clear();
-            self.detail_of = None;
-            self.pane.content = Content::Blank;
-            self.ask();
-        }
-        self.follow_focus();
     }
 
     /// A page was left: it can be gone back to.

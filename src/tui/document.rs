@@ -315,11 +315,24 @@ impl Document {
 
     /// Draws the lines from `top` on.
     pub fn draw(&self, pen: &mut Pen<'_>, area: Rect, top: usize, selected: Option<usize>) {
+        let sentence = selected.and_then(|line| self.sentence(line));
         for y in 0..area.height {
             let line = self.line_at(top, usize::from(y));
-            let strip =
-                Strip { x: area.x, y: area.y.saturating_add(y), width: area.width, selected: selected == Some(line) };
+            let marked = selected == Some(line);
+            // A sentence is selected with all the lines it wraps into.
+            let same = sentence.is_some() && self.sentence(line) == sentence;
+            let (x, y) = (area.x, area.y.saturating_add(y));
+            let strip = Strip { x, y, width: area.width, selected: marked || same, marked };
             self.draw_line(pen, strip, line);
+        }
+    }
+
+    /// The body and row of a line of text.
+    fn sentence(&self, line: usize) -> Option<(usize, u32)> {
+        let (placed, inside) = self.at(line)?;
+        match &placed.lines {
+            Lines::Text(lines) => lines.get(inside).map(|line| (placed.body, line.item)),
+            Lines::Table { .. } | Lines::Tree { .. } => None,
         }
     }
 

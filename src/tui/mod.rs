@@ -4,8 +4,10 @@
 //! open.
 
 pub mod app;
+mod ask;
 mod beside;
 pub mod cells;
+mod chrome;
 mod click;
 pub mod clipboard;
 pub mod document;

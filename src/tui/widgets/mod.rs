@@ -22,8 +22,10 @@ pub struct Strip {
     pub y: u16,
     /// Columns.
     pub width: u16,
-    /// Whether it is the selected line.
+    /// Whether it belongs to what is selected.
     pub selected: bool,
+    /// Whether the marker stands before it.
+    pub marked: bool,
 }
 
 impl Strip {
@@ -42,7 +44,9 @@ impl Strip {
         if self.selected {
             let style = pen.theme.selected();
             pen.style(Rect::new(self.x, self.y, self.width, 1), style);
-            pen.text(self.x, self.y, GUTTER, pen.theme.symbols.marker, style);
+            if self.marked {
+                pen.text(self.x, self.y, GUTTER, pen.theme.symbols.marker, style);
+            }
         }
         let gutter = GUTTER.min(self.width);
         Strip { x: self.x.saturating_add(gutter), width: self.width.saturating_sub(gutter), ..self }

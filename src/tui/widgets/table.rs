@@ -14,7 +14,7 @@ const GAP: u16 = 2;
 /// A column of labels (`4719 worker-3`) is not squeezed below this while those with a weight can give.
 const LABEL: u16 = 16;
 /// A column of words is not squeezed below this, unless its content is narrower.
-const LEAST: u16 = 12;
+const LEAST: u16 = 10;
 /// A column with a weight is not squeezed below this while a plain one could go instead.
 const COMFORTABLE: u16 = 20;
 /// The widest that a column asks for.

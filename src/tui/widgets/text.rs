@@ -69,6 +69,10 @@ fn keeps(filter: Option<&Filter>, row: &Row) -> bool {
 }
 
 fn wrapped(item: u32, row: &Row, pieces: &[Piece], width: u16) -> Vec<TextLine> {
+    // A drawing means nothing once its lines are broken: what does not fit is cut off.
+    if pieces.iter().any(|(text, _)| text.contains('─')) {
+        return vec![TextLine { item, pieces: pieces.to_vec(), opens: row.subject.is_some() }];
+    }
     let lines = wrap::wrap(pieces, width).into_iter().enumerate();
     lines.map(|(index, pieces)| TextLine { item, pieces, opens: index == 0 && row.subject.is_some() }).collect()
 }
@@ -79,6 +83,6 @@ pub fn draw(pen: &mut Pen<'_>, strip: Strip, line: &TextLine) {
     let mut x = strip.x;
     for (text, tone) in &line.pieces {
         let style = strip.tone(pen, *tone);
-        x = pen.text(x, strip.y, strip.end().saturating_sub(x), text, style);
+        x = pen.clip(x, strip.y, strip.end().saturating_sub(x), text, style);
     }
 }
