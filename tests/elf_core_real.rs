@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use dumpscope::capture::{self, Capture, Role};
+use dumpscope::capture::{self, Capture, Role, image};
 use dumpscope::job::Job;
 use dumpscope::model::Register;
 use support::dump;
+use symbols::{Elf, FileBytes, Svma};
 
 /// Names as gdb prints them, DWARF numbers of the psABI (figure 3.36).
 const REGISTERS: [(&str, u16); 9] =
@@ -139,6 +140,44 @@ fn a_kernel_core_of_musl_agrees_with_gdb() {
 fn a_core_that_gdb_took_of_a_running_process_has_no_fatal_signal() {
     check("glibc-gcore", GDB, None);
     check("musl-gcore", GDB, None);
+}
+
+/// filter 0x7f dumps the mappings of files too, so that a module's file can be put together from the core alone.
+#[test]
+fn a_module_rebuilt_from_a_full_dump_is_its_file() {
+    let dump = dump("deadlock", "glibc-filter-7f");
+    let capture = open(&dump.core());
+    let mut rebuilt = 0;
+    for module in capture.modules.iter().filter(|module| module.role != Role::Vdso) {
+        let path = module.path.as_deref().expect("a path");
+        let theirs = Elf::parse(FileBytes::open(Path::new(path)).expect("the file is here")).expect("an ELF file");
+        let found = image::from_memory(module, &capture.memory);
+        let ours = found.elf.expect("the core holds it");
+        assert_eq!(ours.build_id(), theirs.build_id(), "{path}");
+        assert_eq!(ours.entry(), theirs.entry(), "{path}");
+        for segment in theirs.segments().iter().filter(|segment| !segment.write) {
+            // The file header and the program headers are rewritten: 64 bytes, and what lies before the first section's content.
+            let skip = if segment.offset == 0 { 0x400 } else { 0 };
+            let at = Svma(segment.svma.0 + skip);
+            assert_eq!(
+                ours.bytes_at(at, segment.file_size - skip),
+                theirs.bytes_at(at, segment.file_size - skip),
+                "{path} at {at}"
+            );
+        }
+        rebuilt += 1;
+    }
+    assert!(rebuilt >= 3, "executable, libc, loader");
+}
+
+#[test]
+fn a_module_without_its_instructions_is_not_rebuilt() {
+    let dump = dump("deadlock", "glibc");
+    let capture = open(&dump.core());
+    for module in &capture.modules {
+        let found = image::from_memory(module, &capture.memory).elf;
+        assert_eq!(found.is_some(), module.role == Role::Vdso, "{:?}", module.path);
+    }
 }
 
 /// Opened once compressed by the real tools, the core is the same.
