@@ -48,6 +48,12 @@ impl CoreWriter {
         self
     }
 
+    /// Adds bytes as they are to the notes.
+    pub fn raw_notes(mut self, bytes: &[u8]) -> CoreWriter {
+        self.notes.extend(bytes);
+        self
+    }
+
     /// Adds a segment with all its bytes. `flags`: PF_X 1, PF_W 2, PF_R 4.
     pub fn load(self, address: u64, flags: u32, bytes: &[u8]) -> CoreWriter {
         let mem_size = bytes.len() as u64;

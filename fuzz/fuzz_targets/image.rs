@@ -1,0 +1,30 @@
+//! A module's file, rebuilt from pages of the dump.
+#![no_main]
+
+use dumpscope::capture::{MappedModule, MappedPart, Memory, Role, image};
+use dumpscope::model::Addr;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    const BASE: Addr = Addr(0x10_0000);
+    let memory = Memory::of_bytes(BASE.0, data);
+    let end = Addr(BASE.0 + data.len() as u64);
+    for role in [Role::Vdso, Role::Library] {
+        let mut mapped = MappedModule {
+            base: BASE,
+            end,
+            bias: Some(BASE.0),
+            path: None,
+            build_id: Ok(None),
+            parts: vec![MappedPart { start: BASE, end, offset: 0 }],
+            role,
+        };
+        if let Some(elf) = image::from_memory(&mapped, &memory).elf {
+            mapped.bias = None;
+            image::place(&mut mapped, &elf);
+            // What the rebuilt file holds comes from the dump.
+            let held: u64 = elf.segments().iter().map(|segment| segment.file_size).max().unwrap_or(0);
+            assert!(role == Role::Vdso || held <= data.len() as u64);
+        }
+    }
+});
