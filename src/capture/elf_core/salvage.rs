@@ -104,6 +104,9 @@ fn mend_sizes(chain: &mut [ProgramHeader], problems: &mut Vec<Problem>) {
     }
 }
 
+/// Headers whose address is looked for among the files, each of them; a core with more damage than that is not mended by it.
+const MAX_TRIED: usize = 256;
+
 /// Mends addresses: of mappings of files from NT_FILE, of the main stack from the path that the kernel puts at its top.
 pub(super) fn addresses(
     bytes: &[u8],
@@ -113,13 +116,23 @@ pub(super) fn addresses(
     problems: &mut Vec<Problem>,
 ) {
     main_stack(bytes, headers, auxv, problems);
-    let mut lowest = 0;
-    for index in 0..headers.len() {
-        let next = headers.get(index.saturating_add(1)..).unwrap_or_default();
-        let next = next.iter().find(|next| next.kind == PT_LOAD).map_or(u64::MAX, |next| next.address);
-        let Some(header) = headers.get_mut(index).filter(|header| header.kind == PT_LOAD) else { continue };
+    // Address of the next PT_LOAD behind each header, from the last one backward.
+    let mut next = u64::MAX;
+    let mut behind: Vec<u64> = Vec::with_capacity(headers.len());
+    for header in headers.iter().rev() {
+        behind.push(next);
+        if header.kind == PT_LOAD {
+            next = header.address;
+        }
+    }
+    let (mut lowest, mut tried) = (0, 0);
+    for (header, next) in headers.iter_mut().zip(behind.into_iter().rev()) {
+        if header.kind != PT_LOAD {
+            continue;
+        }
         let in_order = |address: u64| address.is_multiple_of(PAGE) && (lowest..=next).contains(&address);
-        if !in_order(header.address) {
+        if !in_order(header.address) && tried < MAX_TRIED {
+            tried += 1;
             let damaged = *header;
             let fits =
                 |file: &&FileMapping| in_order(file.start.0) && file.end.since(file.start) == Some(header.mem_size);

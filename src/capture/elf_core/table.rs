@@ -88,7 +88,8 @@ fn place(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> (u64, u64)
         let last = SEARCH_LIMIT.min(bytes.len() as u64);
         (0..last).step_by(4).map(|offset| (offset, PROGRAM_HEADER_SIZE)).find(|place| score(*place) >= 2)
     });
-    let Some(found) = found else { return as_stated };
+    // Entries that overlap would repeat one header as often as the count claims.
+    let Some(found) = found else { return (stated.offset, stated.entry_size.max(PROGRAM_HEADER_SIZE)) };
     let message = format!(
         "the ELF header places the program headers at {:#x} with {} bytes each; they were found at {:#x} with {} bytes each",
         stated.offset, stated.entry_size, found.0, found.1
