@@ -191,8 +191,7 @@ impl Shell {
             Format::Json => Printed { out: self.json(line, result), warnings: Vec::new() },
             Format::Text(style) => match result {
                 Ok(Outcome::Answer(answer)) => {
-                    let mut out = String::new();
-                    answer.parts(&mut |part| out.push_str(&text::print(&part, style)));
+                    let out = text::print_parts(answer.parts(), |index| answer.part(index), style);
                     Printed { out, warnings: answer.problems().to_vec() }
                 }
                 Ok(Outcome::Text(section, _)) => Printed { out: text::print(section, style), warnings: Vec::new() },

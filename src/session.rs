@@ -15,7 +15,6 @@ use crate::job::Job;
 use crate::model::{
     Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid, Variable,
 };
-use crate::runtimes::native::runtime_code::{is_runtime_function, is_runtime_library};
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
@@ -292,15 +291,6 @@ impl Session {
         let name = symbols::demangle(&symbol.name);
         Some(if offset == 0 { name.into_owned() } else { format!("{name}+{offset:#x}") })
     }
-}
-
-/// Whether code is the program's own, and not that of a runtime or of a library without source. `module` is a file name,
-/// `function` a full name; `has_source`: debug information names the source file.
-pub fn is_own_code(module: Option<&str>, function: Option<&str>, has_source: bool) -> bool {
-    // A function of the C library in a static executable has no debug information: its plain name decides.
-    let of_runtime = module.is_some_and(is_runtime_library)
-        || function.is_some_and(|function| is_runtime_function(function, !has_source));
-    !of_runtime && (has_source || module.is_some_and(|module| !module.contains(".so") && !module.starts_with('[')))
 }
 
 /// The best kind of names among a module's tables.

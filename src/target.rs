@@ -8,6 +8,7 @@ use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome,
 
 use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment};
 use crate::job::Job;
+use crate::model::runtime_code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
 
 /// Where files are looked for: the options that every reading invocation shares.
@@ -58,6 +59,8 @@ pub struct NamedPart {
     pub file: Option<Arc<str>>,
     /// Line in it, from 1.
     pub line: Option<u32>,
+    /// Whether it is the program's own code, and not a runtime's.
+    pub own: bool,
 }
 
 /// A capture, its modules' files, and one address space over both.
@@ -158,6 +161,7 @@ impl Target {
                 offset: None,
                 file: None,
                 line: None,
+                own: name.as_ref().is_some_and(|name| is_own_code(name.module_name.as_deref(), None, false)),
             };
             let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
             let Some((physical, inlined)) = parts.split_last() else {
@@ -171,6 +175,7 @@ impl Target {
                     function: part.function.clone(),
                     file: part.file.clone(),
                     line: part.line,
+                    own: part.own,
                     ..blank.clone()
                 });
             }
@@ -180,6 +185,7 @@ impl Target {
                 offset: physical.start.and_then(|start| frame.pc.since(start)),
                 file: physical.file.clone(),
                 line: physical.line,
+                own: physical.own,
                 ..blank
             });
         }
@@ -268,6 +274,11 @@ impl Module {
         }
     }
 
+    /// Whether it comes with the compiler or the system: the C library, the language's runtime, the vDSO.
+    pub fn is_runtime(&self) -> bool {
+        self.mapped.role == Role::Vdso || self.file_name().is_some_and(is_runtime_library)
+    }
+
     /// An address of the target as the module's file states it.
     pub fn svma(&self, addr: Addr) -> Option<Svma> {
         Some(Svma(addr.0.wrapping_sub(self.mapped.bias?)))
@@ -341,6 +352,7 @@ impl Module {
 
 fn named_part(module: &Module, source: SourceFrame) -> NamedPart {
     NamedPart {
+        own: is_own_code(module.file_name(), source.function.as_deref(), source.file.is_some()),
         function: source.function,
         start: source.start.and_then(|svma| module.addr(svma)),
         file: source.file,

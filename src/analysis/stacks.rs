@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::recursion::{self, Run};
-use crate::model::{Addr, NamedFrame, Tid};
+use crate::model::{Addr, Frame, NamedFrame, Stack, Tid};
 
 /// Deepest tree: outer frames of a deeper stack (after recursion is folded) are kept, inner ones are left out. JSON nests two
 /// levels a node, and widespread parsers stop at a thousand.
@@ -26,6 +26,9 @@ pub struct StackNode {
     pub file: Option<Arc<str>>,
     /// Its line, where all merged frames agree.
     pub line: Option<u32>,
+    /// Whether it is the program's own code, and not a runtime's.
+    #[serde(skip)]
+    pub own: bool,
     /// How often the function recursed here at most, as frames of one thread; 1 where it did not. Frames of a recursion
     /// merge into one node for each function of its period.
     pub recursion: usize,
@@ -53,16 +56,46 @@ struct Node {
     parent: usize,
     recursion: usize,
     frame: NamedFrame,
-    tids: Vec<Tid>,
+    /// Positions in the order of threads, each once.
+    threads: Vec<usize>,
+}
+
+/// Threads whose stacks have the same addresses from end to end, which makes them the same stack: it is named once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Positions in the order of threads, ascending; never empty.
+    pub threads: Vec<usize>,
+}
+
+impl Group {
+    /// The first of its threads.
+    pub fn first(&self) -> usize {
+        self.threads.first().copied().unwrap_or_default()
+    }
+}
+
+/// Groups threads by equal stacks, in the order of their first threads.
+pub fn equal<'a>(stacks: impl IntoIterator<Item = &'a Stack>) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut known: FxHashMap<Vec<Addr>, usize> = FxHashMap::default();
+    for (thread, stack) in stacks.into_iter().enumerate() {
+        let addresses = stack.frames.iter().map(Frame::lookup).collect();
+        let group = *known.entry(addresses).or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some(group) => group.threads.push(thread),
+            None => groups.push(Group { threads: vec![thread] }),
+        }
+    }
+    groups
 }
 
 const ROOT: usize = usize::MAX;
 
-/// Merges stacks (each innermost first, as everywhere). Frames merge when function and module agree, unnamed frames
-/// when their address does. Siblings with more threads come first, then those met first.
-pub fn merge<'a>(stacks: impl IntoIterator<Item = (Tid, &'a [NamedFrame])>) -> Vec<StackNode> {
+/// Merges the stacks of groups (each innermost first, as everywhere) of the threads `tids`. Frames merge when function and module
+/// agree, unnamed frames when their address does. Siblings with more threads come first, then those met first.
+pub fn merge<'a>(tids: &[Tid], groups: impl IntoIterator<Item = (&'a Group, &'a [NamedFrame])>) -> Vec<StackNode> {
     let mut building = Building::default();
-    for (tid, frames) in stacks {
+    for (group, frames) in groups {
         let mut at = ROOT;
         let outermost_first: Vec<&NamedFrame> = frames.iter().rev().collect();
         let folded = recursion::fold(&outermost_first, |a, b| a.function.is_some() && a.function == b.function);
@@ -71,8 +104,8 @@ pub fn merge<'a>(stacks: impl IntoIterator<Item = (Tid, &'a [NamedFrame])>) -> V
             at = building.child(at, frame);
             if let Some(node) = building.nodes.get_mut(at) {
                 node.recursion = node.recursion.max(times);
-                if node.tids.last() != Some(&tid) {
-                    node.tids.push(tid);
+                if node.threads.last() != group.threads.last() {
+                    node.threads.extend(&group.threads);
                 }
                 if node.frame.line != frame.line {
                     node.frame.line = None;
@@ -80,7 +113,7 @@ pub fn merge<'a>(stacks: impl IntoIterator<Item = (Tid, &'a [NamedFrame])>) -> V
             }
         }
     }
-    building.finish()
+    building.finish(tids)
 }
 
 impl Building {
@@ -91,15 +124,16 @@ impl Building {
         };
         let Building { children, nodes } = self;
         *children.entry((parent, key)).or_insert_with(|| {
-            nodes.push(Node { parent, recursion: 1, frame: frame.clone(), tids: Vec::new() });
+            nodes.push(Node { parent, recursion: 1, frame: frame.clone(), threads: Vec::new() });
             nodes.len() - 1
         })
     }
 
     /// Parents are always made before their children, so building from the last node needs no recursion.
-    fn finish(self) -> Vec<StackNode> {
+    fn finish(self, tids: &[Tid]) -> Vec<StackNode> {
         let mut waiting: FxHashMap<usize, Vec<StackNode>> = FxHashMap::default();
-        for (index, node) in self.nodes.into_iter().enumerate().rev() {
+        for (index, mut node) in self.nodes.into_iter().enumerate().rev() {
+            node.threads.sort_unstable();
             let mut children = waiting.remove(&index).unwrap_or_default();
             sort(&mut children);
             waiting.entry(node.parent).or_default().push(StackNode {
@@ -108,9 +142,10 @@ impl Building {
                 pc: node.frame.pc,
                 file: node.frame.file,
                 line: node.frame.line,
+                own: node.frame.own,
                 recursion: node.recursion,
-                count: node.tids.len(),
-                tids: node.tids,
+                count: node.threads.len(),
+                tids: node.threads.iter().filter_map(|thread| tids.get(*thread).copied()).collect(),
                 children,
             });
         }
@@ -129,7 +164,7 @@ fn sort(nodes: &mut [StackNode]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{FrameKind, Trust};
+    use crate::model::{End, FrameKind, Trust};
 
     /// A stack given outermost first, as one reads it.
     fn stack(functions: &[&str]) -> Vec<NamedFrame> {
@@ -144,8 +179,48 @@ mod tests {
             offset: Some(4),
             file: None,
             line: None,
+            own: true,
         };
         functions.iter().rev().enumerate().map(frame).collect()
+    }
+
+    /// Threads 1, 2, … each with a stack of its own.
+    fn merged(stacks: &[Vec<NamedFrame>]) -> Vec<StackNode> {
+        let tids: Vec<Tid> = (1..).map(Tid).take(stacks.len()).collect();
+        let groups: Vec<Group> = (0..stacks.len()).map(|thread| Group { threads: vec![thread] }).collect();
+        merge(&tids, groups.iter().zip(stacks.iter().map(Vec::as_slice)))
+    }
+
+    #[test]
+    fn threads_with_the_same_addresses_are_one_group() {
+        let walked = |addresses: &[u64]| Stack {
+            frames: addresses
+                .iter()
+                .map(|pc| Frame {
+                    pc: Addr(*pc),
+                    sp: Addr(0x7000),
+                    returns: false,
+                    cfa: None,
+                    kind: FrameKind::Native,
+                    trust: Trust::Cfi,
+                })
+                .collect(),
+            registers: Vec::new(),
+            end: End::Bottom,
+        };
+        let stacks = [walked(&[1, 2, 3]), walked(&[1, 3]), walked(&[1, 2, 3]), walked(&[])];
+        let groups: Vec<Vec<usize>> = equal(&stacks).into_iter().map(|group| group.threads).collect();
+        assert_eq!(groups, [vec![0, 2], vec![1], vec![3]]);
+    }
+
+    #[test]
+    fn threads_of_groups_that_meet_stand_in_the_order_of_threads() {
+        let tids = [Tid(10), Tid(11), Tid(12)];
+        let (outer, inner) = (stack(&["main", "a"]), stack(&["main", "b"]));
+        let groups = [Group { threads: vec![0, 2] }, Group { threads: vec![1] }];
+        let merged = merge(&tids, groups.iter().zip([outer.as_slice(), inner.as_slice()]));
+        assert_eq!(shape(&merged), "main*3x1(a*2x1() b*1x1())");
+        assert_eq!(merged.first().map(|root| root.tids.clone()), Some(tids.to_vec()));
     }
 
     fn shape(nodes: &[StackNode]) -> String {
@@ -164,7 +239,7 @@ mod tests {
     #[test]
     fn common_callers_merge_and_the_busier_branch_comes_first() {
         let stacks = [stack(&["main", "a"]), stack(&["main", "b", "c"]), stack(&["main", "b"])];
-        let merged = merge((1..).map(Tid).zip(stacks.iter().map(Vec::as_slice)));
+        let merged = merged(&stacks);
         assert_eq!(shape(&merged), "main*3x1(b*2x1(c*1x1()) a*1x1())");
         assert_eq!(merged.first().map(|root| root.tids.clone()), Some(vec![Tid(1), Tid(2), Tid(3)]));
     }
@@ -172,12 +247,12 @@ mod tests {
     #[test]
     fn recursion_of_different_depth_merges_into_one_node() {
         let stacks = [stack(&["main", "f", "f", "f", "g"]), stack(&["main", "f", "f", "f", "f", "f", "g"])];
-        let merged = merge((1..).map(Tid).zip(stacks.iter().map(Vec::as_slice)));
+        let merged = merged(&stacks);
         assert_eq!(shape(&merged), "main*2x1(f*2x5(g*2x1()))");
     }
 
     #[test]
     fn no_stacks_give_no_roots() {
-        assert!(merge([]).is_empty());
+        assert!(merged(&[]).is_empty());
     }
 }

@@ -124,6 +124,9 @@ pub struct NamedFrame {
     pub file: Option<Arc<str>>,
     /// Line in `file`, from 1.
     pub line: Option<u32>,
+    /// Whether it is the program's own code, and not a runtime's.
+    #[serde(skip)]
+    pub own: bool,
 }
 
 /// A function's own name with its scope: without return type, parameters and qualifiers.

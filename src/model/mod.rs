@@ -8,6 +8,7 @@ pub mod gap;
 pub mod lock;
 pub mod module;
 pub mod registers;
+pub mod runtime_code;
 pub mod signal;
 pub mod subject;
 pub mod thread;

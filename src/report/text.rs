@@ -1,11 +1,10 @@
 //! Sections as text: aligned columns, names shortened for the eye, colour where asked for.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::Deref;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr;
 
@@ -27,17 +26,18 @@ const MAX_TIDS: usize = 6;
 
 /// Functions' names shortened for display, each once: a name recurs in thousands of frames.
 #[derive(Default)]
-struct ShortNames(RefCell<FxHashMap<Arc<str>, Rc<str>>>);
+struct ShortNames(RwLock<FxHashMap<Arc<str>, Arc<str>>>);
 
 impl ShortNames {
     /// A cell's value as text on one line, safe for a terminal.
     fn text<'a>(&self, cell: &'a Cell) -> Text<'a> {
         match &cell.value {
             Value::Function(name) => {
-                let known = self.0.borrow().get(name).cloned();
+                let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
                 Text::Short(known.unwrap_or_else(|| {
-                    let short: Rc<str> = cell_text(cell).into();
-                    self.0.borrow_mut().insert(Arc::clone(name), Rc::clone(&short));
+                    let short: Arc<str> = cell_text(cell).into();
+                    let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
+                    names.insert(Arc::clone(name), Arc::clone(&short));
                     short
                 }))
             }
@@ -48,7 +48,7 @@ impl ShortNames {
 
 /// A cell's text: shared with other cells, or its own.
 enum Text<'a> {
-    Short(Rc<str>),
+    Short(Arc<str>),
     Plain(Cow<'a, str>),
 }
 
@@ -65,8 +65,17 @@ impl Deref for Text<'_> {
 
 /// The section as text, each line ended by a newline.
 pub fn print(section: &Section, style: Style) -> String {
-    let mut out = String::new();
+    print_with(&ShortNames::default(), section, style)
+}
+
+/// The text of an answer that is drawn in parts: one after the other, printed in parallel.
+pub fn print_parts(parts: usize, part: impl Fn(usize) -> Section + Sync, style: Style) -> String {
     let names = ShortNames::default();
+    (0..parts).into_par_iter().map(|index| print_with(&names, &part(index), style)).collect()
+}
+
+fn print_with(names: &ShortNames, section: &Section, style: Style) -> String {
+    let mut out = String::new();
     for body in &section.bodies {
         match body {
             Body::Heading(title) => {
@@ -80,8 +89,8 @@ pub fn print(section: &Section, style: Style) -> String {
                     line(&mut out, &format!("{label:widest$}  "), row, style);
                 }
             }
-            Body::Table(rows) => table(&mut out, rows, &names, style),
-            Body::Tree(nodes) => tree(&mut out, nodes, &names, style),
+            Body::Table(rows) => table(&mut out, rows, names, style),
+            Body::Tree(nodes) => tree(&mut out, nodes, names, style),
         }
     }
     out
@@ -165,7 +174,7 @@ fn table(out: &mut String, table: &Table, names: &ShortNames, style: Style) {
             let texts = row.cells.iter().map(|cell| names.text(cell));
             texts
                 .map(|text| {
-                    let width = text.width();
+                    let width = width(&text);
                     (text, width)
                 })
                 .collect()
@@ -192,6 +201,11 @@ fn table(out: &mut String, table: &Table, names: &ShortNames, style: Style) {
         }
         end_line(out, start);
     }
+}
+
+/// Columns that a sanitised text takes.
+fn width(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
 }
 
 /// Trailing blanks are cut from the line that began at `start`.

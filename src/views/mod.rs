@@ -113,7 +113,9 @@ pub trait Answer: Send + Sync {
     /// For text, HTML and the terminal.
     fn section(&self) -> Section;
     /// The same in parts, one after the other: a printer that needs only one of them at a time saves the memory of all.
-    fn parts(&self, print: &mut dyn FnMut(Section));
+    fn parts(&self) -> usize;
+    /// The part at `index`, below [`Answer::parts`].
+    fn part(&self, index: usize) -> Section;
     /// For `--json`: raw units, full names.
     fn json(&self) -> Result<String, Error>;
     /// What is missing from the answer.
@@ -124,9 +126,13 @@ pub trait Answer: Send + Sync {
 pub trait Draw: Serialize + Send + Sync {
     /// The same data in typed cells.
     fn draw(&self) -> Section;
-    /// The same in parts, for data that is large: together they are what [`Draw::draw`] gives.
-    fn draw_parts(&self, print: &mut dyn FnMut(Section)) {
-        print(self.draw());
+    /// How many parts large data is drawn in: together they are what [`Draw::draw`] gives.
+    fn parts(&self) -> usize {
+        1
+    }
+    /// One part.
+    fn draw_part(&self, _index: usize) -> Section {
+        self.draw()
     }
 }
 
@@ -145,8 +151,12 @@ impl<T: Draw> Answer for Answered<T> {
         section
     }
 
-    fn parts(&self, print: &mut dyn FnMut(Section)) {
-        self.data.draw_parts(print);
+    fn parts(&self) -> usize {
+        self.data.parts()
+    }
+
+    fn part(&self, index: usize) -> Section {
+        self.data.draw_part(index)
     }
 
     fn json(&self) -> Result<String, Error> {

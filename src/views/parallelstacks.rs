@@ -7,12 +7,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Answer, Answered, Draw, Query, View};
-use crate::analysis::stacks::{self, StackNode};
+use crate::analysis::stacks::{self, Group, StackNode};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{NamedFrame, Subject};
+use crate::model::{NamedFrame, Subject, Tid};
 use crate::report::section::{Body, Cell, Node, Row, Section, Tone, Value};
-use crate::session::{Session, is_own_code};
+use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
@@ -38,9 +38,11 @@ pub struct ParallelStacks {
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&[])?;
     let stacks = session.stacks(job)?;
-    let named: Vec<Vec<NamedFrame>> = stacks.par_iter().map(|stack| session.named(stack)).collect();
-    let tids = session.os_threads().iter().map(|thread| thread.tid);
-    let roots = stacks::merge(tids.zip(named.iter().map(Vec::as_slice)));
+    let groups = stacks::equal(stacks.iter().map(AsRef::as_ref));
+    let name = |group: &Group| stacks.get(group.first()).map(|stack| session.named(stack)).unwrap_or_default();
+    let named: Vec<Vec<NamedFrame>> = groups.par_iter().map(name).collect();
+    let tids: Vec<Tid> = session.os_threads().iter().map(|thread| thread.tid).collect();
+    let roots = stacks::merge(&tids, groups.iter().zip(named.iter().map(Vec::as_slice)));
     Ok(Box::new(Answered { data: ParallelStacks { roots }, problems: Vec::new() }))
 }
 
@@ -75,12 +77,11 @@ impl Draw for ParallelStacks {
 }
 
 fn frame_row(node: &StackNode) -> Row {
-    let ours = is_own_code(node.module.as_deref(), node.function.as_deref(), node.file.is_some());
     let function = match &node.function {
         Some(function) => Value::Function(Arc::clone(function)),
         None => Value::Addr(node.pc),
     };
-    let mut cells = vec![Cell::new(function).tone(if ours { Tone::Plain } else { Tone::Dim })];
+    let mut cells = vec![Cell::new(function).tone(if node.own { Tone::Plain } else { Tone::Dim })];
     if node.recursion > 1 {
         cells.push(Cell::text(format!("×{}", node.recursion)).tone(Tone::Guess));
     }

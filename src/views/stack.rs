@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -12,7 +14,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{End, FrameKind, NamedFrame, Subject, Tid, Trust};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::{Session, is_own_code};
+use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
@@ -76,10 +78,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         session.stacks(job)?;
     }
     let shown = session.threads_if_known();
-    let mut stacks = Vec::with_capacity(wanted.len());
-    for index in wanted {
-        let (Some(thread), Some(stack)) = (threads.get(index), session.stack(index, job)) else { continue };
-        job.advance(0)?;
+    let stacks = wanted.into_par_iter().filter_map(|index| {
+        let (thread, stack) = (threads.get(index)?, session.stack(index, job)?);
+        if let Err(cancelled) = job.advance(0) {
+            return Some(Err(cancelled));
+        }
         let mut frames = session.named(&stack);
         frames.truncate(limit);
         let frames = if query.flag("a") {
@@ -90,15 +93,16 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             Frames::Named(frames)
         };
         let known = shown.as_ref().and_then(|threads| threads.value.get(index));
-        stacks.push(ThreadStack {
+        Some(Ok(ThreadStack {
             tid: thread.tid,
             name: known.map_or_else(|| thread.name.clone(), |known| known.name.clone()),
             label: known.map_or_else(|| thread.tid.to_string(), |known| known.label()),
             frames,
             end: stack.end,
-        });
-    }
-    Ok(Box::new(Answered { data: Stacks { threads: stacks }, problems: Vec::new() }))
+        }))
+    });
+    let threads = stacks.collect::<Result<Vec<ThreadStack>, Error>>()?;
+    Ok(Box::new(Answered { data: Stacks { threads }, problems: Vec::new() }))
 }
 
 impl Draw for Stacks {
@@ -106,10 +110,12 @@ impl Draw for Stacks {
         Section { bodies: self.threads.iter().flat_map(ThreadStack::bodies).collect(), ..Section::default() }
     }
 
-    fn draw_parts(&self, print: &mut dyn FnMut(Section)) {
-        for thread in &self.threads {
-            print(Section { bodies: thread.bodies(), ..Section::default() });
-        }
+    fn parts(&self) -> usize {
+        self.threads.len()
+    }
+
+    fn draw_part(&self, index: usize) -> Section {
+        Section { bodies: self.threads.get(index).map(ThreadStack::bodies).unwrap_or_default(), ..Section::default() }
     }
 }
 
@@ -140,9 +146,9 @@ pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
         Column::wide("Source", 1),
         Column::left("Module"),
     ];
-    let same = |a: &NamedFrame, b: &NamedFrame| a.function.is_some() && a.function == b.function;
+    let functions = functions(frames);
     let mut rows = Vec::new();
-    for run in recursion::fold(frames, same) {
+    for run in recursion::fold(&functions, |a, b| a.is_some() && a == b) {
         for (index, _) in run.first_period() {
             rows.extend(frames.get(index).map(|frame| frame_row(tid, frame)));
         }
@@ -164,6 +170,18 @@ pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
     Table { columns, rows: Arc::new(rows) }
 }
 
+/// A number for each frame's function, the same for the same name: names of templates are long, and alike for most of it.
+fn functions(frames: &[NamedFrame]) -> Vec<Option<usize>> {
+    let mut numbers: FxHashMap<&str, usize> = FxHashMap::default();
+    let names = frames.iter().map(|frame| frame.function.as_deref());
+    names
+        .map(|name| {
+            let next = numbers.len();
+            name.map(|name| *numbers.entry(name).or_insert(next))
+        })
+        .collect()
+}
+
 fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
     let mark = match (frame.kind, frame.trust) {
         (FrameKind::Inline, _) => Cell::text("i").tone(Tone::Dim),
@@ -172,10 +190,9 @@ fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
         (_, Trust::FramePointer) => Cell::text("f").tone(Tone::Guess),
         _ => Cell::NONE,
     };
-    let ours = is_own_code(frame.module.as_deref(), frame.function.as_deref(), frame.file.is_some());
     let function = match (&frame.function, frame.kind) {
         (Some(function), _) => {
-            Cell::new(Value::Function(Arc::clone(function))).tone(if ours { Tone::Plain } else { Tone::Dim })
+            Cell::new(Value::Function(Arc::clone(function))).tone(if frame.own { Tone::Plain } else { Tone::Dim })
         }
         (None, FrameKind::Signal) => Cell::text("<signal handler called>").tone(Tone::Bad),
         (None, _) => Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim),

@@ -34,6 +34,7 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
         offset: None,
         file: None,
         line: None,
+        own: true,
     };
     functions.iter().enumerate().map(frame).collect()
 }

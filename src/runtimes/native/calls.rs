@@ -8,10 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
+use crate::model::runtime_code::{is_runtime_function, is_system_header};
 use crate::model::{Addr, Frame, FrameKind, Stack};
-use crate::target::{NamedPart, Target};
-
-use super::runtime_code::{is_runtime_function, is_runtime_module, is_system_header};
+use crate::target::{Module, NamedPart, Target};
 
 /// A function that a thread is in.
 #[derive(Clone, Debug)]
@@ -73,7 +72,7 @@ impl<'a> Namer<'a> {
     fn name(&self, lookup: Addr) -> Vec<Call> {
         let name = self.target.name(lookup);
         let module = name.as_ref().map(|name| name.module);
-        let library = module.and_then(|index| self.target.modules.get(index)).is_some_and(is_runtime_module);
+        let library = module.and_then(|index| self.target.modules.get(index)).is_some_and(Module::is_runtime);
         let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
         if parts.is_empty() {
             return vec![Call { name: None, module, start: None, runtime: library }];

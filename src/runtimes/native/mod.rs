@@ -9,7 +9,6 @@ pub mod exceptions;
 mod ground;
 mod libc;
 mod locks;
-pub mod runtime_code;
 mod rust_names;
 mod start;
 mod syscalls;

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use crate::model::frame::path;
+use crate::model::runtime_code::is_runtime_function;
 use crate::model::{End, Tid};
 
 use super::ground::Ground;
-use super::runtime_code::is_runtime_function;
 
 /// The start routine's name without parameters, `pool::run`; `None` when nothing names it.
 pub(super) fn start(ground: &Ground<'_>, index: usize) -> Option<String> {

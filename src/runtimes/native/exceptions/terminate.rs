@@ -80,6 +80,7 @@ mod tests {
                 offset: None,
                 file: None,
                 line: None,
+                own: true,
             })
             .collect();
         reason(&frames)

@@ -6,7 +6,6 @@
 use crate::model::Stack;
 use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::Calls;
-use crate::runtimes::native::runtime_code::is_runtime_module;
 use crate::target::Target;
 
 /// A blocking function of the C library, by what it waits for.
@@ -58,7 +57,7 @@ impl Entry {
     pub(super) fn by_call(target: &Target, stack: &Stack) -> Option<Entry> {
         let own = stack.frames.iter().find(|frame| {
             let module = target.module_at(frame.pc);
-            frame.returns && module.is_some_and(|module| !is_runtime_module(module))
+            frame.returns && module.is_some_and(|module| !module.is_runtime())
         })?;
         entry(&callee::called(target, own.pc)?)
     }

@@ -5,9 +5,6 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashSet;
 
-use crate::capture::Role;
-use crate::target::Module;
-
 /// Libraries that come with the compiler or the system and that no reader of a stack wants to see first.
 const RUNTIME_LIBRARIES: &[&str] = &[
     "ld-linux",
@@ -32,10 +29,6 @@ const RUNTIME_LIBRARIES: &[&str] = &[
     "libtsan.so",
     "libubsan.so",
 ];
-
-pub(super) fn is_runtime_module(module: &Module) -> bool {
-    module.mapped.role == Role::Vdso || module.file_name().is_some_and(is_runtime_library)
-}
 
 /// Whether a module of this file name belongs to the runtime.
 pub fn is_runtime_library(file_name: &str) -> bool {
@@ -195,7 +188,7 @@ const C_LIBRARY_PREFIXES: &[&str] =
 /// Whether a function of this full name belongs to the runtime. `in_executable`: the executable holds its C library itself,
 /// so that a plain `read` is not the program's own.
 pub fn is_runtime_function(name: &str, in_executable: bool) -> bool {
-    let path = crate::model::frame::path(name);
+    let path = super::frame::path(name);
     if path.contains("::") {
         return RUNTIME_SCOPES.iter().any(|scope| path.starts_with(scope));
     }
@@ -212,9 +205,18 @@ pub fn is_runtime_function(name: &str, in_executable: bool) -> bool {
 /// Whether a source file is a header of the system, or of Rust's standard library: what it defines was inlined from there.
 // Source: Filesystem Hierarchy Standard 3.0, section 4.5; GCC's own headers are below /usr/lib/gcc; rustc maps its library's
 // sources to /rustc/COMMIT, or to those that rustup installed.
-pub(super) fn is_system_header(file: &str) -> bool {
+pub fn is_system_header(file: &str) -> bool {
     ["/usr/include/", "/usr/lib/gcc/", "/rustc/"].iter().any(|folder| file.starts_with(folder))
         || file.contains("/lib/rustlib/src/rust/library/")
+}
+
+/// Whether code is the program's own, and not that of a runtime or of a library without source. `module` is a file name,
+/// `function` a full name; `has_source`: debug information names the source file.
+pub fn is_own_code(module: Option<&str>, function: Option<&str>, has_source: bool) -> bool {
+    // A function of the C library in a static executable has no debug information: its plain name decides.
+    let of_runtime = module.is_some_and(is_runtime_library)
+        || function.is_some_and(|function| is_runtime_function(function, !has_source));
+    !of_runtime && (has_source || module.is_some_and(|module| !module.contains(".so") && !module.starts_with('[')))
 }
 
 #[cfg(test)]
