@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 /// musl's own allocator takes one lock for all threads; see docs/benchmarks.md for the figures.
+#[cfg(feature = "mimalloc")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
