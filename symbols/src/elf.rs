@@ -195,6 +195,11 @@ impl Elf {
         self.header_named(name).map_or(0, |section| section.size)
     }
 
+    /// Bytes of the section of that name where it must be decompressed; 0 where it lies in the file as it is.
+    pub(crate) fn compressed_size(&self, name: &str) -> u64 {
+        self.header_named(name).filter(|section| section.has_flag(COMPRESSED)).map_or(0, |section| section.size)
+    }
+
     /// The section of that name, decompressed; `None` where there is none or the file holds no bytes for it. `.debug_x` also finds the
     /// old compressed form `.zdebug_x`.
     pub fn section(&self, name: &str) -> Result<Option<Section>, Error> {

@@ -26,13 +26,24 @@ impl Sections {
     }
 
     fn read(file: &Elf, name: impl Fn(SectionId) -> Option<&'static str>) -> Result<Sections, Error> {
-        let mut bytes = Vec::new();
-        for id in WANTED {
-            if let Some(name) = name(id)
-                && let Some(section) = file.section(name)?
-            {
-                bytes.push((id, section.bytes));
-            }
+        let named = WANTED.into_iter().filter_map(|id| Some((id, name(id)?)));
+        // Decompressing is most of the work on a debug file of the C library, and its sections have nothing to do with each other.
+        // Threads of their own: a pool's would take up other work while they wait, which may wait for this.
+        let (large, small): (Vec<_>, Vec<_>) = named.partition(|(_, name)| file.compressed_size(name) >= LARGE);
+        let mut sections = std::thread::scope(|scope| {
+            let spawned: Vec<_> =
+                large.into_iter().map(|(id, name)| (id, scope.spawn(move || file.section(name)))).collect();
+            let mut sections: Vec<_> = small.into_iter().map(|(id, name)| (id, file.section(name))).collect();
+            sections.extend(
+                spawned
+                    .into_iter()
+                    .map(|(id, thread)| (id, thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))),
+            );
+            sections
+        });
+        let mut bytes = Vec::with_capacity(sections.len());
+        for (id, section) in sections.drain(..) {
+            bytes.extend(section?.map(|section| (id, section.bytes)));
         }
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
         Ok(Sections { endian, bytes })
@@ -49,6 +60,9 @@ impl Sections {
         EndianSlice::new(bytes, self.endian)
     }
 }
+
+/// Compressed sections of at least this many bytes are decompressed at once.
+const LARGE: u64 = 128 << 10;
 
 /// The sections that names, lines, types and variables need.
 const WANTED: [SectionId; 15] = [
