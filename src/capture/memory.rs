@@ -250,6 +250,23 @@ impl Memory {
         (addr.0 < segment.end()).then_some(segment)
     }
 
+    /// Whether an aligned word of the target may point to something that is here. Most words do not: that is cheaper to see than to
+    /// read what they point to, and cheapest of those below all memory.
+    pub fn is_pointer(&self, word: Addr) -> bool {
+        let above = self.segments.first().is_some_and(|lowest| word >= lowest.start);
+        above && word.is_aligned(8) && self.segment_at(word).is_some()
+    }
+
+    /// The bytes before `end`, at most `max`, as far back as one segment holds them; empty where it holds none.
+    pub fn slice_before(&self, end: Addr, max: u64) -> &[u8] {
+        let bytes = end.minus(1).and_then(|last| {
+            let segment = self.segment_at(last)?;
+            let len = end.since(segment.start)?.min(max);
+            self.slice(end.minus(len)?, len).ok()
+        });
+        bytes.unwrap_or_default()
+    }
+
     fn unreadable(&self, addr: Addr, len: u64) -> Unreadable {
         // The first missing byte tells the reason.
         let mut at = addr;

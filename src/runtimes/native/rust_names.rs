@@ -26,23 +26,28 @@ const LENGTH: u64 = 16;
 /// The name of a thread that Rust's std named; `None` where there is none, or nothing is recognised.
 pub(super) fn name(arch: Arch, thread: &OsThread, memory: &Memory) -> Option<String> {
     let block = *thread.thread_pointer.as_ref().ok()?;
-    let start = match arch {
-        Arch::X86_64 => block.minus(SEARCHED)?,
-        Arch::Aarch64 => block,
+    let bytes = match arch {
+        Arch::X86_64 => memory.slice_before(block, SEARCHED),
+        Arch::Aarch64 => memory.slice_up_to(block, SEARCHED).unwrap_or_default(),
     };
-    let words: Vec<u64> = (0..SEARCHED / 8).filter_map(|at| memory.u64(start.plus(at.checked_mul(8)?)?).ok()).collect();
+    // Both ends are aligned where the dump is whole: the thread pointer's is the one that counts.
+    let (_, whole) = match arch {
+        Arch::X86_64 => bytes.split_at(bytes.len() % 8),
+        Arch::Aarch64 => (&[][..], bytes),
+    };
+    let words = whole.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
     // Stack frames lie here too, with other threads' handles in them; only the thread's own stands beside its id.
-    let mut names = words.windows(2).filter_map(|pair| match pair {
-        [one, other] => named(memory, Addr(*one), *other).or_else(|| named(memory, Addr(*other), *one)),
-        _ => None,
-    });
+    let mut names = words
+        .clone()
+        .zip(words.skip(1))
+        .filter_map(|(one, other)| named(memory, Addr(one), other).or_else(|| named(memory, Addr(other), one)));
     let name = names.next()?;
     names.all(|other| other == name).then_some(name)
 }
 
 /// The name in the `Inner` at `inner`, if it is one and has this id.
 fn named(memory: &Memory, inner: Addr, id: u64) -> Option<String> {
-    if inner.0 == 0 || !inner.is_aligned(8) {
+    if !(1..MAX_COUNT).contains(&id) || !memory.is_pointer(inner) {
         return None;
     }
     let counted = [inner.minus(STRONG)?, inner.minus(WEAK)?, inner]

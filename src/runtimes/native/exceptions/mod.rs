@@ -18,6 +18,7 @@ mod signal;
 mod terminate;
 mod x86;
 
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use crate::error::Error;
@@ -29,7 +30,7 @@ use crate::model::{
 use crate::runtimes::Scene;
 use crate::unwind::Unwinder;
 
-use self::cxx::Found;
+use self::cxx::{Found, Throwing};
 
 /// Source: Linux include/uapi/asm-generic/signal.h.
 const SIGABRT: i32 = 6;
@@ -37,11 +38,15 @@ const SIGABRT: i32 = 6;
 /// Every exception in flight, and what ended the process; the fatal one first, then by the order of threads.
 pub fn exceptions(scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
     job.phase("looking for exceptions", scene.threads.len() as u64);
-    let mut exceptions = Vec::new();
     let signal = scene.target.capture.signal.as_ref().ok().and_then(Option::as_ref);
-    for (thread, stack) in scene.threads.iter().zip(scene.stacks) {
+    let throwing = Throwing::default();
+    let of_threads = scene.threads.par_iter().zip(scene.stacks).map(|(thread, stack)| {
         job.advance(1)?;
-        let mut found = cxx::of_thread(scene.target, thread, stack);
+        Ok(cxx::of_thread(scene.target, &throwing, thread, stack))
+    });
+    let of_threads = of_threads.collect::<Result<Vec<Vec<Found>>, Error>>()?;
+    let mut exceptions = Vec::new();
+    for ((thread, stack), mut found) in scene.threads.iter().zip(scene.stacks).zip(of_threads) {
         let taken = signal.filter(|signal| signal.tid == thread.tid);
         let frames = if taken.is_some() || !found.is_empty() { scene.target.named(&stack.frames) } else { Vec::new() };
         if let Some(signal) = taken {

@@ -10,7 +10,9 @@ mod tls;
 mod types;
 mod what;
 
-use rustc_hash::FxHashSet;
+use std::sync::{PoisonError, RwLock};
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, OsThread, Phase, Stack, Termination};
 use crate::target::Target;
@@ -38,10 +40,10 @@ pub(super) struct Found {
 }
 
 /// The exceptions of one thread: the one thrown last first.
-pub(super) fn of_thread(target: &Target, thread: &OsThread, stack: &Stack) -> Vec<Found> {
+pub(super) fn of_thread(target: &Target, throwing: &Throwing, thread: &OsThread, stack: &Stack) -> Vec<Found> {
     let mut seen = FxHashSet::default();
     let mut found = Vec::new();
-    if is_throwing(target, stack) {
+    if throwing.holds(target, stack) {
         for header in on_stack(target, stack) {
             if header.handlers <= 0 && seen.insert(header.object) {
                 found.push(Found { header, phase: Phase::InFlight });
@@ -63,13 +65,26 @@ pub(super) fn of_thread(target: &Target, thread: &OsThread, stack: &Stack) -> Ve
     found
 }
 
-/// Whether the thread is inside the runtime's throwing or unwinding.
-fn is_throwing(target: &Target, stack: &Stack) -> bool {
-    stack.frames.iter().take(FRAMES).any(|frame| {
-        target.function(frame.lookup()).is_some_and(|symbol| {
+/// Which code addresses lie in the runtime's throwing or unwinding; remembers, for threads share most of their frames.
+#[derive(Default)]
+pub(super) struct Throwing(RwLock<FxHashMap<Addr, bool>>);
+
+impl Throwing {
+    /// Whether the thread is inside of it.
+    fn holds(&self, target: &Target, stack: &Stack) -> bool {
+        stack.frames.iter().take(FRAMES).any(|frame| self.at(target, frame.lookup()))
+    }
+
+    fn at(&self, target: &Target, lookup: Addr) -> bool {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&lookup) {
+            return *known;
+        }
+        let throws = target.function(lookup).is_some_and(|symbol| {
             symbol.name.starts_with("_Unwind_") || matches!(&*symbol.name, "__cxa_throw" | "__cxa_rethrow")
-        })
-    })
+        });
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(lookup, throws);
+        throws
+    }
 }
 
 /// Headers that words of the thread's stack point to.

@@ -46,10 +46,24 @@ pub(super) fn caught(target: &Target, thread: &OsThread) -> Option<Header> {
         // Variant I: two words, then the static block.
         Arch::Aarch64 => (Some(pointer), Some(pointer)),
     };
-    let in_block = block.and_then(|block| search(memory, readable_from(memory, block, pointer)?, size));
-    in_block
-        .or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?))
+    let block = block.and_then(|block| Some(Block { start: readable_from(memory, block, pointer)?, size }));
+    block
+        .and_then(|block| search(memory, block.start, block.size))
+        .or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?, block))
         .or_else(|| if target.arch() == Arch::X86_64 { in_keys(memory, pointer) } else { None })
+}
+
+/// The static TLS block of a thread, as far as it is searched.
+#[derive(Clone, Copy)]
+struct Block {
+    start: Addr,
+    size: u64,
+}
+
+impl Block {
+    fn holds(self, addr: Addr) -> bool {
+        addr.since(self.start).is_some_and(|offset| offset.saturating_add(MAX_BLOCK) <= self.size)
+    }
 }
 
 /// Bytes of the static TLS block, by the modules' headers: rather too many than too few.
@@ -71,11 +85,12 @@ fn readable_from(memory: &Memory, block: Addr, pointer: Addr) -> Option<Addr> {
     Some(block.max(start))
 }
 
-fn in_dtv(memory: &Memory, dtv: Addr) -> Option<Header> {
+/// In the blocks that a DTV lists and that do not lie in the static one, which was searched.
+fn in_dtv(memory: &Memory, dtv: Addr, searched: Option<Block>) -> Option<Header> {
     let count = memory.u64(dtv.minus(DTV_ENTRY)?).ok()?.min(MAX_MODULES);
     (1..=count).find_map(|module| {
         let block = memory.ptr(dtv.plus(DTV_ENTRY.checked_mul(module)?)?).ok()?;
-        search(memory, block, MAX_BLOCK)
+        if searched.is_some_and(|searched| searched.holds(block)) { None } else { search(memory, block, MAX_BLOCK) }
     })
 }
 
@@ -83,24 +98,17 @@ fn in_dtv(memory: &Memory, dtv: Addr) -> Option<Header> {
 fn in_keys(memory: &Memory, pointer: Addr) -> Option<Header> {
     let words = memory.slice_up_to(pointer, CONTROL_BLOCK).ok()?.chunks_exact(8);
     let mut pointers = words.filter_map(|word| Some(Addr(u64::from_le_bytes(word.try_into().ok()?))));
-    pointers.find_map(|globals| search(memory, globals, GLOBALS).filter(|_| globals.is_aligned(8)))
+    pointers.find_map(|globals| if memory.is_pointer(globals) { search(memory, globals, GLOBALS) } else { None })
 }
 
 /// The first pair of words that is a `__cxa_eh_globals` with a caught exception.
 // Source: Itanium C++ ABI "Exception Handling" 2.2.2: {__cxa_exception *caughtExceptions; unsigned uncaughtExceptions}.
 fn search(memory: &Memory, from: Addr, bytes: u64) -> Option<Header> {
     let start = Addr(from.0.checked_add(7)? & !7);
-    let words: Vec<u64> = memory
-        .slice_up_to(start, bytes)
-        .ok()?
-        .chunks_exact(8)
-        .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
-        .collect();
-    words.windows(2).find_map(|pair| {
-        let &[list, uncaught] = pair else { return None };
+    let bytes = memory.slice_up_to(start, bytes).ok()?;
+    let words = bytes.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+    words.clone().zip(words.skip(1)).find_map(|(list, uncaught)| {
         let few = u32::try_from(uncaught & 0xffff_ffff).is_ok_and(|uncaught| uncaught <= MAX_UNCAUGHT);
-        // Most words are no pointers: that is cheaper to see than to read what they point to.
-        let points = list != 0 && Addr(list).is_aligned(8) && memory.segment_at(Addr(list)).is_some();
-        if few && points { Header::of_list(memory, Addr(list)) } else { None }
+        if few && memory.is_pointer(Addr(list)) { Header::of_list(memory, Addr(list)) } else { None }
     })
 }
