@@ -7,7 +7,7 @@ use std::process::Command;
 use dumpscope::capture::{self, Capture, Role, image};
 use dumpscope::job::Job;
 use dumpscope::model::Register;
-use support::dump;
+use support::{Dump, dump};
 use symbols::{Elf, FileBytes, Svma};
 
 /// Names as gdb prints them, DWARF numbers of the psABI (figure 3.36).
@@ -54,14 +54,10 @@ fn build_id_by_readelf(file: &Path) -> Option<String> {
     text.lines().find_map(|line| Some(line.trim().strip_prefix("Build ID: ")?.to_owned()))
 }
 
-fn check(variant: &str, format: &str, signal: Option<i32>) {
-    let dump = dump("deadlock", variant);
-    let capture = open(&dump.core());
-    assert_eq!(capture.problems, []);
-    assert_eq!(capture.format, format);
+/// The process's own ids, and the registers that gdb reads.
+fn check_threads(dump: &Dump, capture: &Capture) {
     let truth = dump.truth();
     assert_eq!(capture.process.pid.clone().map(u64::from), Ok(truth.pid()));
-    assert_eq!(capture.process.name.as_deref(), Ok("exe"));
 
     let mut expected: Vec<u64> = truth.threads("*").into_iter().map(|(_, tid)| tid).collect();
     let mut found: Vec<u64> = capture.threads.iter().map(|thread| u64::from(thread.tid.0)).collect();
@@ -84,6 +80,15 @@ fn check(variant: &str, format: &str, signal: Option<i32>) {
             assert_eq!(thread.syscall.map(|call| call.number), Some(202), "{name}");
         }
     }
+}
+
+fn check(variant: &str, format: &str, signal: Option<i32>) {
+    let dump = dump("deadlock", variant);
+    let capture = open(&dump.core());
+    assert_eq!(capture.problems, []);
+    assert_eq!(capture.format, format);
+    assert_eq!(capture.process.name.as_deref(), Ok("exe"));
+    check_threads(&dump, &capture);
 
     let killed = capture.signal.clone().expect("known");
     assert_eq!(killed.as_ref().map(|killed| killed.number), signal);
@@ -140,6 +145,22 @@ fn a_kernel_core_of_musl_agrees_with_gdb() {
 fn a_core_that_gdb_took_of_a_running_process_has_no_fatal_signal() {
     check("glibc-gcore", GDB, None);
     check("musl-gcore", GDB, None);
+}
+
+#[test]
+fn cores_of_createdump_hold_what_gdb_reads() {
+    for variant in ["full", "heap", "mini"] {
+        let dump = dump("createdump", variant);
+        let capture = open(&dump.core());
+        assert_eq!(capture.problems, [], "{variant}");
+        assert_eq!(capture.format, "ELF core from createdump", "{variant}");
+        assert_eq!(capture.signal, Ok(None), "{variant}: the process went on");
+        check_threads(&dump, &capture);
+        let executable = capture.modules.iter().find(|module| module.role == Role::Executable).expect("an executable");
+        assert_eq!(executable.path.as_deref(), Some("/srv/deadlock"), "{variant}");
+        let build_id = executable.build_id.clone().expect("its first page is in the core");
+        assert_eq!(build_id.map(|id| id.to_string()), build_id_by_readelf(&dump.exe()), "{variant}");
+    }
 }
 
 /// filter 0x7f dumps the mappings of files too, so that a module's file can be put together from the core alone.

@@ -249,6 +249,40 @@ fn aarch64_threads_in_system_calls_are_told_from_their_registers() {
     }
 }
 
+fn look_at_createdump(variant: &str) -> Seen {
+    let dump = dump("createdump", variant);
+    let exe = dump.exe();
+    look_at(&dump, dump.expected(), &[OsStr::new("--exe"), exe.as_os_str()])
+}
+
+#[test]
+fn cores_of_createdump_are_told_whole() {
+    for variant in ["full", "heap"] {
+        look_at_createdump(variant).check("glibc");
+    }
+}
+
+#[test]
+fn a_dump_without_the_locks_says_what_is_waited_for_and_that_no_owner_can_be_read() {
+    let seen = look_at_createdump("mini");
+    seen.check_threads();
+    for (name, expected) in seen.expected.locks() {
+        let lock = seen.lock(name);
+        assert_eq!(lock["kind"], "mutex", "the type is in the mutex, which is not in the dump: {lock}");
+        match lock["owner"]["tid"].as_u64() {
+            Some(tid) => {
+                assert_eq!(tid, seen.tid(expected["owner"].as_str().expect("an owner")), "{lock}");
+                assert!(lock["evidence"].as_str().is_some_and(|words| words.starts_with("inferred:")), "{lock}");
+            }
+            None => assert!(
+                lock["owner_unknown"].as_str().is_some_and(|why| why.contains("not in the dump")),
+                "why nothing is known of {name}: {lock}"
+            ),
+        }
+    }
+    assert!(seen.deadlocks.iter().all(|cycle| cycle["certain"] == false), "{:?}", seen.deadlocks);
+}
+
 /// One test a dump, so that they run side by side and fail apart.
 macro_rules! dumps {
     ($($test:ident: $fixture:literal $variant:literal;)*) => {

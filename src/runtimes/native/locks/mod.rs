@@ -22,6 +22,7 @@ mod owners;
 mod parking_lot;
 mod rust;
 mod semaphore;
+mod unread;
 
 use rustc_hash::FxHashMap;
 
@@ -111,6 +112,7 @@ static PROBES: &[Probe] = &[
     Probe { waited: semaphore::semaphore, held: Held::Unrecorded },
     Probe { waited: semaphore::barrier, held: Held::Unrecorded },
     Probe { waited: once::waited, held: Held::Unrecorded },
+    Probe { waited: unread::waited, held: Held::Unrecorded },
     Probe { waited: libc_internal::waited, held: Held::Unrecorded },
     Probe { waited: futex::waited, held: Held::Unrecorded },
 ];
