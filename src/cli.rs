@@ -1,5 +1,7 @@
 //! The command line: what is asked, of which file, printed how.
 
+mod collect;
+
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ enum Subcommands {
         #[command(flatten)]
         reading: Reading,
     },
+    /// Writes a core of a live process, which is stopped only while it is read
+    Collect(collect::Options),
     /// Opens a small real core that is built into the binary: a deadlock
     Demo {
         /// A command to run instead of the terminal UI (repeatable)
@@ -140,6 +144,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Some(Subcommands::Analyze { dump, commands, reading }) => analyze(&dump, &commands, &reading, false),
+        Some(Subcommands::Collect(options)) => collect::run(&options),
         Some(Subcommands::Demo { commands, reading }) => demo(&commands, &reading),
         Some(Subcommands::Schema) => schema(),
         Some(Subcommands::Completions { shell }) => {

@@ -1,7 +1,9 @@
 //! A dump's bytes become a [`Capture`]: memory, mappings, threads, what killed it. No unwinding, no names.
 
+pub mod collect;
 mod compressed;
 mod elf_core;
+pub mod facts;
 pub mod format;
 pub mod image;
 pub mod memory;

@@ -1,0 +1,189 @@
+//! Stopping every thread of a process, and letting all of them go again, whatever happens.
+//!
+//! Threads are seized (PTRACE_SEIZE) and asked to stop (PTRACE_INTERRUPT), which sends no signal: a system call that is
+//! interrupted restarts, a process that was stopped stays stopped. When the tracing thread ends, for whatever reason, SIGKILL
+//! among them, the kernel lets its tracees go. Signals that arrive meanwhile wait, and one that a thread was just about to
+//! take is handed on when it goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use procfs::process::Stat;
+
+use super::live::{Live, read};
+use super::ptrace::{self, Wait};
+use crate::error::Error;
+use crate::job::Job;
+
+/// How long threads may take to stop. One that sleeps where the kernel lets nothing interrupt it (a dead network disk, a
+/// vfork whose child lives) does not stop before it wakes.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to sleep between looks at threads that have not stopped yet.
+const PAUSE: Duration = Duration::from_micros(50);
+/// Most times that the list of threads is read: each time, all threads known before have stopped.
+const MAX_ROUNDS: usize = 10_000;
+
+/// A process whose threads are stopped. Dropping it lets them go.
+#[derive(Debug)]
+pub(super) struct Frozen<'a> {
+    live: &'a Live,
+    threads: BTreeMap<i32, Thread>,
+    since: Instant,
+    // Tracees belong to this thread: it must not be sent to another.
+    not_send: PhantomData<*const ()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Thread {
+    /// Seized, not stopped.
+    Running,
+    /// Stopped, about to take this signal (0: none).
+    Stopped(i32),
+}
+
+impl<'a> Frozen<'a> {
+    /// Stops every thread. Fails where that is forbidden, and where the process ends or runs another program meanwhile.
+    pub(super) fn stop(live: &'a Live, job: &Job) -> Result<Frozen<'a>, Error> {
+        let mut frozen = Frozen { live, threads: BTreeMap::new(), since: Instant::now(), not_send: PhantomData };
+        // Seizing stops nothing: a thousand threads are seized before the first one waits for the others.
+        let mut fresh = frozen.seize_new()?;
+        frozen.since = Instant::now();
+        for _ in 0..MAX_ROUNDS {
+            for tid in &fresh {
+                // One that is gone is noticed below.
+                let _ = ptrace::interrupt(*tid);
+            }
+            frozen.await_stops(job)?;
+            fresh = frozen.seize_new()?;
+            if fresh.is_empty() {
+                break;
+            }
+        }
+        if frozen.stopped().next().is_none() {
+            live.verify()?;
+            return Err(Error::Failed(format!(
+                "{live}: no thread stopped within {} s; all sleep where nothing interrupts them",
+                PATIENCE.as_secs()
+            )));
+        }
+        live.verify()?;
+        Ok(frozen)
+    }
+
+    /// Seizes threads that are not seized yet.
+    fn seize_new(&mut self) -> Result<BTreeSet<i32>, Error> {
+        let tids = self.live.threads().map_err(|_| self.live.ended())?;
+        let mut fresh = BTreeSet::new();
+        for tid in tids {
+            if self.threads.contains_key(&tid) {
+                continue;
+            }
+            match ptrace::seize(tid) {
+                Ok(()) => {}
+                Err(why) if why.raw_os_error() == Some(libc::ESRCH) => continue,
+                Err(_) if self.is_dead(tid) => continue,
+                // A thread that ran another program has the id of the first thread now, and is still ours.
+                Err(_) if self.is_ours(tid) => {}
+                Err(_) => return Err(self.live.forbidden()),
+            }
+            self.threads.insert(tid, Thread::Running);
+            fresh.insert(tid);
+        }
+        Ok(fresh)
+    }
+
+    fn stat(&self, tid: i32, file: &str) -> io::Result<Vec<u8>> {
+        std::fs::read(self.live.proc(&format!("task/{tid}/{file}")))
+    }
+
+    fn is_dead(&self, tid: i32) -> bool {
+        let file = format!("task/{tid}/stat");
+        read::<Stat>(self.live.pid, &file).map_or(true, |stat| matches!(stat.state, 'Z' | 'X' | 'x'))
+    }
+
+    fn is_ours(&self, tid: i32) -> bool {
+        let wanted = format!("TracerPid:\t{}\n", std::process::id());
+        self.stat(tid, "status").is_ok_and(|text| String::from_utf8_lossy(&text).contains(&wanted))
+    }
+
+    /// Waits until every seized thread has stopped or is gone, or patience ends.
+    fn await_stops(&mut self, job: &Job) -> Result<(), Error> {
+        let deadline = self.since + PATIENCE;
+        loop {
+            let mut waiting = false;
+            self.threads.retain(|tid, thread| {
+                if *thread == Thread::Running {
+                    match ptrace::poll(*tid) {
+                        Wait::Nothing => waiting = true,
+                        Wait::Gone => return false,
+                        Wait::Signal(signal) => *thread = Thread::Stopped(signal),
+                        Wait::Stopped | Wait::Syscall | Wait::Child => *thread = Thread::Stopped(0),
+                    }
+                }
+                true
+            });
+            if !waiting {
+                return Ok(());
+            }
+            if job.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            if Instant::now() >= deadline {
+                return Ok(());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Ids of the threads that are stopped, ascending.
+    pub(super) fn stopped(&self) -> impl Iterator<Item = i32> {
+        self.threads.iter().filter(|(_, thread)| **thread != Thread::Running).map(|(tid, _)| *tid)
+    }
+
+    /// Ids of the threads that did not stop in time; their registers cannot be read.
+    pub(super) fn unstopped(&self) -> impl Iterator<Item = i32> {
+        self.threads.iter().filter(|(_, thread)| **thread == Thread::Running).map(|(tid, _)| *tid)
+    }
+
+    /// The signal that a stopped thread is about to take.
+    pub(super) fn pending(&self, tid: i32) -> Option<i32> {
+        match self.threads.get(&tid)? {
+            Thread::Stopped(signal) if *signal != 0 => Some(*signal),
+            _ => None,
+        }
+    }
+
+    /// How long the process has been stopped.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Lets every thread go. How long the process was stopped.
+    pub(super) fn thaw(mut self) -> Duration {
+        self.release();
+        self.since.elapsed()
+    }
+
+    fn release(&mut self) {
+        for (tid, thread) in std::mem::take(&mut self.threads) {
+            let signal = match thread {
+                Thread::Stopped(signal) => signal,
+                // It may have stopped meanwhile. If not, the kernel lets it go when this thread ends.
+                Thread::Running => match ptrace::poll(tid) {
+                    Wait::Signal(signal) => signal,
+                    _ => 0,
+                },
+            };
+            // One that was killed is gone.
+            let _ = ptrace::detach(tid, signal);
+        }
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

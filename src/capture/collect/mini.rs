@@ -1,0 +1,307 @@
+//! Which pages a mini dump holds: all that this program shows of the full dump of the same moment, apart from the heap.
+//!
+//! Stacks from the red zone up, thread-local storage, what modules need ([`Image::essentials`]) and may write, the loader's list; then
+//! what registers, stacks and data point to, and what that points to, a few steps deep: locks, exceptions in flight, names of
+//! threads. Held locks that nobody waits for are found by a search of all memory, so the same search is made here for their pages.
+//! Everything is bounded, by bytes and by steps.
+
+use rustc_hash::FxHashSet;
+
+use super::images::{Image, images};
+use super::maps::{Mapping, Span};
+use super::pages::Pages;
+use super::peek::Peek;
+use super::select::{is_image, own_pages};
+use super::source::PAGE;
+use super::threads::Thread;
+
+/// Bytes below the stack pointer that a leaf function may use. Source: System V AMD64 psABI 3.2.2.
+const RED_ZONE: u64 = 128;
+/// Largest stack that is kept of one thread, and what is kept where the stack pointer is in memory that is no stack of the C library's
+/// (a coroutine's).
+const MAX_STACK: u64 = 64 << 20;
+const FOREIGN_STACK: u64 = 256 << 10;
+/// Static thread-local storage below and the thread's control block above the thread pointer.
+const TLS_BELOW: u64 = 64 << 10;
+const TLS_ABOVE: u64 = 4 << 10;
+/// Bytes of an alternate stack in which the interrupted stack pointer is looked for.
+const SEARCHED_HANDLER: u64 = 64 << 10;
+/// Bytes of one stack in which pointers are looked for, from the stack pointer up.
+const SEARCHED_STACK: u64 = 1 << 20;
+/// Writable data of one module, and in it what is searched for pointers.
+const MAX_DATA: u64 = 16 << 20;
+const SEARCHED_DATA: u64 = 1 << 20;
+/// An object reaches so far around a pointer to it or into it.
+const BEFORE: u64 = 0x400;
+const AFTER: u64 = 0x200;
+/// Pointers are followed so many steps, until so many pages were added.
+const STEPS: usize = 3;
+const MAX_FOLLOWED: usize = 4096;
+/// Memory that is searched for held locks, and pages that are kept for them. As much is searched when a dump is read.
+const MAX_SEARCHED: u64 = 64 << 20;
+const MAX_LOCK_PAGES: usize = 2048;
+/// What follows an owner's id in a lock is a small count or a flag.
+const MAX_NEIGHBOUR: u64 = 1 << 20;
+/// Bytes of a lock around its owner's id.
+const LOCK: u64 = 64;
+/// Private memory of a .NET process that is kept beside its heap.
+const MAX_RUNTIME: u64 = 100 << 20;
+/// Reserved address space of this size is that of a garbage collector. Arenas of malloc reserve 64 MiB.
+const MIN_RESERVED: u64 = 256 << 20;
+
+/// The pages, and what is told of how they were chosen.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    pub(super) pages: Pages,
+    /// Pages that pointers lead to.
+    pub(super) followed: usize,
+    /// Pages that may hold a held lock.
+    pub(super) locks: usize,
+}
+
+/// Chooses. `pid`: its first thread. `tids`: the ids by which the process knows its threads.
+pub(super) fn choose(
+    mappings: &[Mapping],
+    pid: i32,
+    threads: &[Thread],
+    tids: &FxHashSet<u32>,
+    peek: &Peek<'_>,
+) -> Chosen {
+    let mut chooser = Chooser { mappings, pid, peek, chosen: Chosen::default(), pointers: Vec::new() };
+    let images = images(mappings, peek);
+    chooser.modules(&images);
+    for thread in threads {
+        chooser.thread(thread);
+    }
+    if is_dotnet(mappings) {
+        chooser.runtime_memory();
+    }
+    chooser.data(&images);
+    chooser.follow();
+    chooser.held_locks(tids);
+    chooser.chosen
+}
+
+struct Chooser<'a> {
+    mappings: &'a [Mapping],
+    pid: i32,
+    peek: &'a Peek<'a>,
+    chosen: Chosen,
+    /// Words that may be pointers, to be followed.
+    pointers: Vec<u64>,
+}
+
+impl Chooser<'_> {
+    fn mapping_at(&self, address: u64) -> Option<&Mapping> {
+        let after = self.mappings.partition_point(|mapping| mapping.span.start.0 <= address);
+        let mapping = self.mappings.get(after.checked_sub(1)?)?;
+        mapping.span.contains(address).then_some(mapping)
+    }
+
+    fn modules(&mut self, images: &[Image]) {
+        for image in images {
+            for span in image.essentials(self.peek).into_iter().chain(image.links(self.peek)) {
+                self.chosen.pages.add(span);
+            }
+            for span in image.writable() {
+                let end = span.start.0.saturating_add(span.len().min(MAX_DATA));
+                self.chosen.pages.add(Span::new(span.start.0, end));
+            }
+        }
+        for mapping in self.mappings.iter().filter(|mapping| is_image(mapping) && mapping.excluded().is_none()) {
+            if !mapping.access.write {
+                own_pages(mapping, self.peek, &mut self.chosen.pages);
+            }
+        }
+        // The vDSO has no file anywhere.
+        for mapping in self.mappings.iter().filter(|mapping| mapping.is_vdso()) {
+            self.chosen.pages.add(mapping.span);
+        }
+    }
+
+    fn thread(&mut self, thread: &Thread) {
+        self.pointers.extend(thread.words());
+        let tls = thread.thread_pointer().and_then(|pointer| Some((pointer, self.mapping_at(pointer)?.span)));
+        if let Some((pointer, mapping)) = tls {
+            let around = Span::new(pointer.saturating_sub(TLS_BELOW), pointer.saturating_add(TLS_ABOVE));
+            if let Some(block) = around.common(mapping) {
+                self.chosen.pages.add(block);
+                self.words(Span::new(pointer.saturating_sub(PAGE), pointer.saturating_add(TLS_ABOVE)));
+            }
+        }
+        let Some(sp) = thread.stack_pointer() else { return };
+        self.stack(sp, tls);
+        // On an alternate stack: the interrupted frames are on the thread's own, to which the saved stack pointer leads.
+        let main = self.mappings.iter().find(|mapping| mapping.path == b"[stack]").map(|mapping| mapping.span);
+        let own = tls.map(|(pointer, own)| Span::new(own.start.0, pointer));
+        let homes: Vec<Span> = own.into_iter().chain(main.filter(|_| thread.tid == self.pid)).collect();
+        if !homes.iter().any(|home| home.contains(sp)) {
+            let saved = self.read_words(Span::new(sp & !7, sp.saturating_add(SEARCHED_HANDLER)));
+            for home in homes {
+                if let Some(lowest) = saved.iter().copied().filter(|word| home.contains(*word)).min() {
+                    self.stack(lowest, tls);
+                }
+            }
+        }
+    }
+
+    /// A stack from `sp` up.
+    fn stack(&mut self, sp: u64, tls: Option<(u64, Span)>) {
+        let Some(mapping) = self.mapping_at(sp) else { return };
+        let end = mapping.span.end.0;
+        let has_block = tls.is_some_and(|(pointer, own)| own == mapping.span && pointer >= sp);
+        let limit = if has_block || mapping.path == b"[stack]" { MAX_STACK } else { FOREIGN_STACK };
+        let start = sp.saturating_sub(RED_ZONE).max(mapping.span.start.0);
+        let end = match tls.filter(|_| has_block) {
+            // Stacks of neighbours may have become one mapping.
+            Some((pointer, _)) => end.min(pointer.saturating_add(TLS_ABOVE)),
+            None => end,
+        };
+        let span = Span::new(start, end.min(start.saturating_add(limit)));
+        self.chosen.pages.add(span);
+        self.words(Span::new(start & !7, span.end.0.min(start.saturating_add(SEARCHED_STACK))));
+    }
+
+    /// The words of a span, as far as they can be read.
+    fn read_words(&self, span: Span) -> Vec<u64> {
+        let Some(span) = self.mapping_at(span.start.0).and_then(|mapping| mapping.span.common(span)) else {
+            return Vec::new();
+        };
+        let mut words = Vec::new();
+        for run in self.peek.source().present(whole_pages(span)).into_iter().filter_map(|run| run.common(span)) {
+            let mut bytes = vec![0u8; usize::try_from(run.len()).unwrap_or(0)];
+            let read = self.peek.source().read(run.start.0, &mut bytes).unwrap_or(0);
+            bytes.truncate(read);
+            words.extend(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
+        }
+        words
+    }
+
+    /// Adds the words of a span to those that are followed.
+    fn words(&mut self, span: Span) {
+        let words = self.read_words(span);
+        self.pointers.extend(words);
+    }
+
+    /// What modules' data points to: tables that hash waiting threads, lists of exceptions.
+    fn data(&mut self, images: &[Image]) {
+        for span in images.iter().flat_map(Image::writable) {
+            self.words(Span::new(span.start.0 & !7, span.end.0.min(span.start.0.saturating_add(SEARCHED_DATA))));
+        }
+    }
+
+    /// Follows pointers, those of one step before those of the next.
+    fn follow(&mut self) {
+        let mut seen: FxHashSet<u64> = FxHashSet::default();
+        for _ in 0..STEPS {
+            let pointers = std::mem::take(&mut self.pointers);
+            for pointer in pointers {
+                // Objects are told apart by 64 bytes.
+                if self.chosen.followed >= MAX_FOLLOWED || !seen.insert(pointer >> 6) {
+                    continue;
+                }
+                self.follow_one(pointer);
+            }
+        }
+    }
+
+    fn follow_one(&mut self, pointer: u64) {
+        let Some(mapping) = self.mapping_at(pointer) else { return };
+        let is_data = mapping.access.read && mapping.access.write && mapping.excluded().is_none();
+        if !is_data {
+            return;
+        }
+        let span = mapping.span;
+        let around = Span::new(pointer.saturating_sub(BEFORE), pointer.saturating_add(AFTER));
+        let Some(around) = around.common(span) else { return };
+        if self.chosen.pages.add(around) {
+            self.chosen.followed = self.chosen.followed.saturating_add(1);
+        }
+        let object = Span::new(pointer & !7, (pointer & !7).saturating_add(AFTER / 2));
+        let mut at = object.start.0;
+        while at < object.end.0 && span.contains(at) {
+            self.pointers.extend(self.peek.word(at));
+            at = at.saturating_add(8);
+        }
+    }
+
+    /// Adds the pages where a live thread's id stands as in a lock that it holds.
+    fn held_locks(&mut self, tids: &FxHashSet<u32>) {
+        let (Some(lowest), Some(highest)) = (tids.iter().min(), tids.iter().max()) else { return };
+        let range = u64::from(*lowest)..=u64::from(*highest);
+        let mut left = MAX_SEARCHED;
+        let mut buffer = vec![0u8; 1 << 20];
+        let searched: Vec<Span> = self
+            .mappings
+            .iter()
+            .filter(|mapping| mapping.access.write && mapping.access.read && mapping.excluded().is_none())
+            .filter(|mapping| mapping.is_anonymous() || is_image(mapping))
+            .map(|mapping| mapping.span)
+            .collect();
+        for run in searched.into_iter().flat_map(|span| self.peek.source().present(span)) {
+            let mut at = run.start.0;
+            while at < run.end.0 && left > 0 && self.chosen.locks < MAX_LOCK_PAGES {
+                let len = run.end.0.saturating_sub(at).min(buffer.len() as u64).min(left);
+                let Some(bytes) = buffer.get_mut(..usize::try_from(len).unwrap_or(0)) else { return };
+                let read = self.peek.source().read(at, bytes).unwrap_or(0);
+                let words = bytes.get(..read).unwrap_or_default().as_chunks::<8>().0;
+                for (index, word) in (0u64..).zip(words.iter().map(|word| u64::from_le_bytes(*word))) {
+                    let id = word & 0xffff_ffff;
+                    let known = range.contains(&id) && word >> 32 <= MAX_NEIGHBOUR;
+                    if known && u32::try_from(id).is_ok_and(|id| tids.contains(&id)) {
+                        let place = at.saturating_add(index.saturating_mul(8));
+                        let lock = Span::new(place.saturating_sub(LOCK), place.saturating_add(LOCK));
+                        if lock.common(run).is_some_and(|lock| self.chosen.pages.add(lock)) {
+                            self.chosen.locks = self.chosen.locks.saturating_add(1);
+                        }
+                    }
+                }
+                left = left.saturating_sub(len);
+                at = at.saturating_add(len);
+            }
+        }
+    }
+
+    /// The private memory of .NET's runtime: everything but the heap of its garbage collector, small mappings first.
+    fn runtime_memory(&mut self) {
+        let collected = reserved(self.mappings);
+        let is_own = |mapping: &&Mapping| {
+            let doublemapped = mapping.path.starts_with(b"/memfd:doublemapper");
+            (mapping.is_anonymous() || doublemapped)
+                && mapping.access.read
+                && mapping.excluded().is_none()
+                && !collected.iter().any(|span| span.common(mapping.span).is_some())
+        };
+        let mut own: Vec<Span> = self.mappings.iter().filter(is_own).map(|mapping| mapping.span).collect();
+        own.sort_by_key(|span| span.len());
+        let mut left = MAX_RUNTIME;
+        for run in own.into_iter().flat_map(|span| self.peek.source().present(span)) {
+            if run.len() <= left && self.chosen.pages.add(run) {
+                left = left.saturating_sub(run.len());
+            }
+        }
+    }
+}
+
+fn whole_pages(span: Span) -> Span {
+    Span::new(span.start.0 / PAGE * PAGE, span.end.0.saturating_add(PAGE - 1) / PAGE * PAGE)
+}
+
+/// Whether the runtime of .NET is in the process, as a library or inside a single file.
+fn is_dotnet(mappings: &[Mapping]) -> bool {
+    mappings
+        .iter()
+        .any(|mapping| mapping.path.ends_with(b"/libcoreclr.so") || mapping.path.starts_with(b"/memfd:doublemapper"))
+}
+
+/// Runs of adjoining anonymous mappings of which a large part is reserved and not accessible.
+fn reserved(mappings: &[Mapping]) -> Vec<Span> {
+    let anonymous: Vec<&Mapping> =
+        mappings.iter().filter(|mapping| mapping.inode == 0 && mapping.path.is_empty()).collect();
+    let runs = anonymous.chunk_by(|one, other| one.span.end == other.span.start);
+    let is_reserved =
+        |mapping: &&Mapping| !mapping.access.read && !mapping.access.write && mapping.span.len() >= MIN_RESERVED;
+    runs.filter(|run| run.iter().any(is_reserved))
+        .filter_map(|run| Some(Span { start: run.first()?.span.start, end: run.last()?.span.end }))
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! A live process becomes a core: stopped, read, let go again.
+//!
+//! Input: a process id, a type of dump, a destination. Output: an ELF core that gdb, lldb and .NET's tools read, with a note of our
+//! own ([`crate::capture::facts`]). The order of things: what the kernel tells of the process is read while it still runs; all threads
+//! are stopped; their registers and the list of mappings are read; memory goes to the sink; the threads go on. Nothing of the
+//! target is changed, save in [`Mode::Fork`].
+
+mod blot;
+mod copy;
+mod freeze;
+mod gather;
+mod images;
+mod layout;
+mod live;
+mod maps;
+mod mini;
+mod notes;
+mod output;
+mod pages;
+mod peek;
+mod ptrace;
+mod run;
+mod select;
+mod sink;
+mod source;
+mod threads;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use symbols::FileBytes;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::Problem;
+
+/// What a dump holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All memory, and the images of files.
+    Full,
+    /// All memory but images of files, of which only headers, symbols and unwind tables are kept.
+    Heap,
+    /// Stacks, modules and what names threads, locks and exceptions; not the heap.
+    Mini,
+    /// As `Mini`, without personal data: no text, no arguments, no environment, no paths.
+    Triage,
+}
+
+impl Kind {
+    /// The word on the command line and in the note.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Full => "full",
+            Kind::Heap => "heap",
+            Kind::Mini => "mini",
+            Kind::Triage => "triage",
+        }
+    }
+}
+
+/// Where a core goes.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A file, which must not exist; readable by its owner alone.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+    /// Memory.
+    Memory,
+}
+
+/// What is to be dumped, and how.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The process, in our PID namespace.
+    pub pid: u32,
+    /// What the dump holds.
+    pub kind: Kind,
+    /// Where it goes.
+    pub to: Destination,
+    /// Whether it is compressed (zstd).
+    pub compress: bool,
+    /// The longest time for which the process may be stopped; then it goes on and the dump fails.
+    pub max_pause: Duration,
+}
+
+/// A core that was written.
+#[derive(Debug)]
+pub struct Collected {
+    /// Its file; `None` for another destination.
+    pub path: Option<PathBuf>,
+    /// The core itself, where it went to memory.
+    pub bytes: Option<FileBytes>,
+    /// Bytes of the core, holes included.
+    pub size: u64,
+    /// Bytes that were written.
+    pub written: u64,
+    /// How long the process was stopped.
+    pub pause: Duration,
+    /// Threads in it.
+    pub threads: usize,
+    /// The kernel's short name of the process.
+    pub name: String,
+    /// What is missing.
+    pub problems: Vec<Problem>,
+}
+
+/// Dumps a process. `say` is told of each step. Cancelling `job` lets the process go at once and leaves no file.
+pub fn collect(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> Result<Collected, Error> {
+    // Tracees belong to a thread, and go when it ends, however it ends.
+    std::thread::scope(|scope| {
+        let traced = scope.spawn(|| run::run(request, job, say));
+        traced.join().unwrap_or_else(|_| Err(Error::Failed("a bug in dumpscope; the process goes on".to_owned())))
+    })
+}
+
+/// Removes what an unfinished dump has left, for a process that is about to end without unwinding.
+pub fn abandon() {
+    output::remove_partial();
+}

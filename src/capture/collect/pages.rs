@@ -1,0 +1,95 @@
+//! A set of pages.
+
+use std::collections::BTreeMap;
+
+use super::maps::Span;
+use super::source::PAGE;
+
+/// Pages, kept as disjoint spans.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pages(BTreeMap<u64, u64>);
+
+impl Pages {
+    /// Adds the pages that a span touches; false where all of them were there.
+    pub(super) fn add(&mut self, span: Span) -> bool {
+        let mut start = span.start.0 / PAGE * PAGE;
+        let Some(mut end) = span.end.0.checked_next_multiple_of(PAGE).filter(|end| start < *end) else { return false };
+        if let Some((_, last)) = self.0.range(..=start).next_back()
+            && *last >= end
+        {
+            return false;
+        }
+        // Those that overlap or adjoin become one.
+        while let Some((from, to)) = self.0.range(..=end).next_back().map(|(from, to)| (*from, *to)) {
+            if to < start {
+                break;
+            }
+            self.0.remove(&from);
+            start = start.min(from);
+            end = end.max(to);
+        }
+        self.0.insert(start, end);
+        true
+    }
+
+    pub(super) fn contains(&self, address: u64) -> bool {
+        self.0.range(..=address).next_back().is_some_and(|(_, end)| address < *end)
+    }
+
+    /// Ascending and disjoint.
+    pub(super) fn spans(&self) -> impl Iterator<Item = Span> {
+        self.0.iter().map(|(start, end)| Span::new(*start, *end))
+    }
+
+    /// Those that share an address with `span`, cut to it.
+    pub(super) fn within(&self, span: Span) -> Vec<Span> {
+        let first = self.0.range(..=span.start.0).next_back().map_or(span.start.0, |(start, _)| *start);
+        let near = self.0.range(first..span.end.0);
+        near.filter_map(|(start, end)| Span::new(*start, *end).common(span)).collect()
+    }
+
+    /// Bytes of all pages.
+    pub(super) fn bytes(&self) -> u64 {
+        self.spans().map(Span::len).fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spans(pages: &Pages) -> Vec<(u64, u64)> {
+        pages.spans().map(|span| (span.start.0, span.end.0)).collect()
+    }
+
+    #[test]
+    fn spans_become_pages_and_neighbours_become_one() {
+        let mut pages = Pages::default();
+        assert!(pages.add(Span::new(0x1010, 0x1020)));
+        assert!(pages.add(Span::new(0x3000, 0x3001)));
+        assert_eq!(spans(&pages), [(0x1000, 0x2000), (0x3000, 0x4000)]);
+        assert!(pages.add(Span::new(0x1fff, 0x3000)));
+        assert_eq!(spans(&pages), [(0x1000, 0x4000)]);
+        assert!(!pages.add(Span::new(0x2000, 0x3000)));
+        assert_eq!(pages.bytes(), 0x3000);
+    }
+
+    #[test]
+    fn a_span_that_covers_many_swallows_them() {
+        let mut pages = Pages::default();
+        for start in [0x10000, 0x12000, 0x14000, 0x20000] {
+            pages.add(Span::new(start, start + 1));
+        }
+        pages.add(Span::new(0xf000, 0x16000));
+        assert_eq!(spans(&pages), [(0xf000, 0x16000), (0x20000, 0x21000)]);
+        assert!(pages.contains(0x15fff) && !pages.contains(0x16000));
+        assert_eq!(pages.within(Span::new(0x15000, 0x20800)).len(), 2);
+    }
+
+    #[test]
+    fn an_empty_or_endless_span_adds_nothing() {
+        let mut pages = Pages::default();
+        assert!(!pages.add(Span::new(0x1000, 0x1000)));
+        assert!(!pages.add(Span::new(u64::MAX - 1, u64::MAX)));
+    }
+}

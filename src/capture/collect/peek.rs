@@ -1,0 +1,91 @@
+//! Small reads of the stopped process, page by page, each page once.
+
+use std::cell::RefCell;
+
+use rustc_hash::FxHashMap;
+
+use super::source::{PAGE, Source};
+
+/// Pages that are kept: 16 MiB. What is read beyond is read again each time.
+const MAX_KEPT: usize = 4096;
+
+/// The pages that were read so far; `None` for one that cannot be.
+type Pages = FxHashMap<u64, Option<Box<[u8]>>>;
+
+/// Memory of a stopped process.
+pub(super) struct Peek<'a> {
+    source: &'a Source,
+    pages: RefCell<Pages>,
+}
+
+impl<'a> Peek<'a> {
+    pub(super) fn new(source: &'a Source) -> Peek<'a> {
+        Peek { source, pages: RefCell::default() }
+    }
+
+    pub(super) fn source(&self) -> &'a Source {
+        self.source
+    }
+
+    /// Fills `into` from `at`; `None` where any of it cannot be read.
+    pub(super) fn read(&self, at: u64, into: &mut [u8]) -> Option<()> {
+        let mut done = 0usize;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let from = at.checked_add(done as u64)?;
+            let skip = usize::try_from(from % PAGE).ok()?;
+            let len = rest.len().min(usize::try_from(PAGE).ok()?.saturating_sub(skip));
+            self.with_page(from - from % PAGE, |page| {
+                rest.get_mut(..len)?.copy_from_slice(page.get(skip..skip.checked_add(len)?)?);
+                Some(())
+            })?;
+            done = done.saturating_add(len);
+        }
+        Some(())
+    }
+
+    fn with_page<T>(&self, page: u64, use_it: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {
+        let mut pages = self.pages.borrow_mut();
+        if pages.len() >= MAX_KEPT {
+            pages.clear();
+        }
+        let held = pages.entry(page).or_insert_with(|| {
+            let mut bytes = vec![0u8; usize::try_from(PAGE).unwrap_or(0)];
+            let read = self.source.read(page, &mut bytes).ok()?;
+            (read == bytes.len()).then(|| bytes.into_boxed_slice())
+        });
+        use_it(held.as_deref()?)
+    }
+
+    /// A little-endian word.
+    pub(super) fn word(&self, at: u64) -> Option<u64> {
+        let mut bytes = [0; 8];
+        self.read(at, &mut bytes)?;
+        Some(u64::from_le_bytes(bytes))
+    }
+
+    /// A little-endian half word.
+    pub(super) fn half(&self, at: u64) -> Option<u32> {
+        let mut bytes = [0; 4];
+        self.read(at, &mut bytes)?;
+        Some(u32::from_le_bytes(bytes))
+    }
+
+    /// A little-endian quarter word.
+    pub(super) fn quarter(&self, at: u64) -> Option<u16> {
+        let mut bytes = [0; 2];
+        self.read(at, &mut bytes)?;
+        Some(u16::from_le_bytes(bytes))
+    }
+
+    /// Length of the text at `at` with its NUL, at most `max`.
+    pub(super) fn text_length(&self, at: u64, max: u64) -> Option<u64> {
+        (0..max).find_map(|index| {
+            let mut byte = [0];
+            match self.read(at.checked_add(index)?, &mut byte) {
+                Some(()) if byte == [0] => Some(Some(index.saturating_add(1))),
+                Some(()) => None,
+                None => Some(None),
+            }
+        })?
+    }
+}

@@ -1,0 +1,165 @@
+//! Which memory a dump holds, by its type.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::images::{images, is_assembly};
+use super::layout::{Absent, Part};
+use super::live::Live;
+use super::maps::{Mapping, Span};
+use super::pages::Pages;
+use super::peek::Peek;
+use super::source::PAGE;
+use crate::capture::facts::LeftOut;
+
+/// A choice of memory.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// Every mapping, cut into what is held and what is not, ascending.
+    pub(super) parts: Vec<Part>,
+    /// Mappings that no type of dump holds, and why.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+impl Selection {
+    /// All memory that can be read, images of files among it.
+    pub(super) fn full(live: &Live, mappings: &[Mapping]) -> Selection {
+        let mut selection = Selection::default();
+        for mapping in mappings {
+            selection.add(live, mapping, &[mapping.span], false);
+        }
+        selection
+    }
+
+    /// All memory but images of files as they are in the file: of those, what a stack cannot be walked without.
+    pub(super) fn heap(live: &Live, mappings: &[Mapping], peek: &Peek<'_>) -> Selection {
+        let mut essentials = Pages::default();
+        for image in images(mappings, peek) {
+            for span in image.essentials(peek) {
+                essentials.add(span);
+            }
+        }
+        let mut selection = Selection::default();
+        for mapping in mappings {
+            let held = if !is_image(mapping) {
+                if is_data_file(mapping) { Vec::new() } else { vec![mapping.span] }
+            } else {
+                let mut pages = Pages::default();
+                own_pages(mapping, peek, &mut pages);
+                essentials.within(mapping.span).into_iter().for_each(|span| drop(pages.add(span)));
+                pages.within(mapping.span)
+            };
+            selection.add(live, mapping, &held, false);
+        }
+        selection
+    }
+
+    /// The pages of a set, and no others. `blot`: whether words that are no addresses are blotted out where memory is the program's own.
+    pub(super) fn pages(live: &Live, mappings: &[Mapping], pages: &Pages, blot: bool) -> Selection {
+        let mut selection = Selection::default();
+        for mapping in mappings {
+            let own = !is_image(mapping) || mapping.access.write;
+            selection.add(live, mapping, &pages.within(mapping.span), blot && own && !mapping.is_kernels());
+        }
+        selection
+    }
+
+    /// Adds a mapping of which `held` (ascending, disjoint) is in the dump.
+    pub(super) fn add(&mut self, live: &Live, mapping: &Mapping, held: &[Span], blot: bool) {
+        let part = |span: Span, held: bool| Part { span, access: mapping.access, held, absent: absent(mapping), blot };
+        if let Some(why) = mapping.excluded() {
+            // The kernel's pages are at hand everywhere, and reserved addresses hold nothing.
+            let is_told = mapping.access.read && !mapping.is_kernels();
+            if is_told {
+                let (start, end) = (mapping.span.start.0, mapping.span.end.0);
+                self.left_out.push(LeftOut { start, end, why: why.to_owned() });
+            }
+            if !mapping.is_kernels() {
+                self.parts.push(part(mapping.span, false));
+            }
+            return;
+        }
+        let end = end_of_file(live, mapping).map_or(mapping.span.end.0, |end| end.min(mapping.span.end.0));
+        let readable = Span::new(mapping.span.start.0, end);
+        let mut at = mapping.span.start;
+        for span in held.iter().filter_map(|span| span.common(readable)) {
+            if at < span.start {
+                self.parts.push(part(Span { start: at, end: span.start }, false));
+            }
+            self.parts.push(part(span, true));
+            at = span.end;
+        }
+        if at < mapping.span.end {
+            self.parts.push(part(Span { start: at, end: mapping.span.end }, false));
+        }
+    }
+
+    /// Bytes that the held parts take at most in a file with holes.
+    pub(super) fn needed(&self, mappings: &[Mapping]) -> u64 {
+        let held = self.parts.iter().filter(|part| part.held);
+        let bytes = held.map(|part| {
+            let after = mappings.partition_point(|mapping| mapping.span.start <= part.span.start);
+            let mapping = after.checked_sub(1).and_then(|index| mappings.get(index));
+            let usage = mapping.filter(|_| part.absent == Absent::Zero).and_then(|mapping| mapping.usage);
+            let present = usage.map_or(u64::MAX, |usage| usage.resident.saturating_add(usage.swapped));
+            part.span.len().min(present)
+        });
+        bytes.fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of the held parts, zeros included.
+    pub(super) fn bytes(&self) -> u64 {
+        self.parts.iter().filter(|part| part.held).map(|part| part.span.len()).fold(0, u64::saturating_add)
+    }
+}
+
+/// Whether it is a file that the process maps for itself alone: a module, mostly.
+pub(super) fn is_image(mapping: &Mapping) -> bool {
+    mapping.has_file() && !mapping.shared
+}
+
+/// Whether it is a file that others see too: a database, not memory that happens to have a name.
+fn is_data_file(mapping: &Mapping) -> bool {
+    let memory: [&[u8]; 5] = [b"/memfd:", b"/dev/shm/", b"/dev/zero", b"/SYSV", b"/["];
+    mapping.shared && mapping.path.starts_with(b"/") && !memory.iter().any(|name| mapping.path.starts_with(name))
+}
+
+/// Adds the pages of an image that no file has: those that were written, all that may be written, and what is in memory of an
+/// assembly of .NET, whose metadata and unwind tables stand anywhere in it.
+pub(super) fn own_pages(mapping: &Mapping, peek: &Peek<'_>, pages: &mut Pages) {
+    let own = if mapping.access.write {
+        vec![mapping.span]
+    } else if is_assembly(mapping, peek) {
+        peek.source().present(mapping.span)
+    } else {
+        peek.source().written(mapping.span)
+    };
+    own.into_iter().for_each(|span| drop(pages.add(span)));
+}
+
+fn absent(mapping: &Mapping) -> Absent {
+    if mapping.is_served_by_user_space() {
+        Absent::Unknown
+    } else if mapping.is_anonymous() {
+        Absent::Zero
+    } else {
+        Absent::Elsewhere
+    }
+}
+
+/// Where a mapped file ends in memory: pages behind its last cannot be read. `None` where no file is mapped, or its size is not known.
+fn end_of_file(live: &Live, mapping: &Mapping) -> Option<u64> {
+    if !mapping.has_file() {
+        return None;
+    }
+    let (start, end) = (mapping.span.start.0, mapping.span.end.0);
+    // The link itself leads to the file even where that is deleted, but only root may follow it.
+    let by_link = fs::metadata(live.proc(&format!("map_files/{start:x}-{end:x}")));
+    let by_path = || {
+        let path = std::path::Path::new(std::str::from_utf8(&mapping.path).ok()?).strip_prefix("/").ok()?.to_owned();
+        fs::metadata(live.proc("root").join(path)).ok()
+    };
+    let file = by_link.ok().or_else(by_path).filter(|file| file.is_file() && file.ino() == mapping.inode)?;
+    let bytes = file.len().saturating_sub(mapping.offset).checked_next_multiple_of(PAGE)?;
+    start.checked_add(bytes)
+}

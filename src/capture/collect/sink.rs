@@ -1,0 +1,197 @@
+//! Where a core goes: a file in which zeros are holes, a stream, or memory.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+/// Granularity of holes.
+const PAGE: usize = 4096;
+/// Zeros that a stream gets at once.
+const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+/// Bytes of one frame of zstd. Each stands for itself, so that no more than this is kept.
+const FRAME: usize = 4 << 20;
+/// Largest core that is kept in memory.
+const MAX_MEMORY: u64 = 512 << 20;
+
+/// A place for a core. Contents come in ascending order of their offsets; what is not written is zero.
+pub(super) enum Sink {
+    /// A file; pages of zeros take no space.
+    File(File),
+    /// A stream, at a position.
+    Stream(Box<dyn Write + Send>, u64),
+    /// Memory.
+    Memory(Vec<u8>),
+}
+
+impl Sink {
+    /// Writes bytes at an offset. The number of bytes that take space.
+    pub(super) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<u64> {
+        match self {
+            Sink::File(file) => {
+                let mut written = 0u64;
+                let pages: Vec<&[u8]> = bytes.chunks(PAGE).collect();
+                let mut at = 0usize;
+                for run in pages.chunk_by(|one, other| is_zero(one) == is_zero(other)) {
+                    let len: usize = run.iter().map(|page| page.len()).sum();
+                    let end = at.saturating_add(len);
+                    if !run.first().is_some_and(|page| is_zero(page)) {
+                        let run = bytes.get(at..end).unwrap_or_default();
+                        file.write_all_at(run, offset.saturating_add(at as u64))?;
+                        written = written.saturating_add(len as u64);
+                    }
+                    at = end;
+                }
+                Ok(written)
+            }
+            Sink::Stream(stream, position) => {
+                fill(stream.as_mut(), position, offset)?;
+                stream.write_all(bytes)?;
+                *position = position.saturating_add(bytes.len() as u64);
+                Ok(bytes.len() as u64)
+            }
+            Sink::Memory(memory) => {
+                let end = offset.saturating_add(bytes.len() as u64);
+                if end > MAX_MEMORY {
+                    return Err(io::Error::other(format!("the core is larger than {} MiB", MAX_MEMORY >> 20)));
+                }
+                let (start, end) = (usize::try_from(offset), usize::try_from(end));
+                let (start, end) = (start.map_err(io::Error::other)?, end.map_err(io::Error::other)?);
+                memory.resize(memory.len().max(end), 0);
+                if let Some(place) = memory.get_mut(start..end) {
+                    place.copy_from_slice(bytes);
+                }
+                Ok(bytes.len() as u64)
+            }
+        }
+    }
+
+    /// Whether what was written can be written again.
+    pub(super) fn can_rewrite(&self) -> bool {
+        !matches!(self, Sink::Stream(..))
+    }
+
+    /// Completes the core to its size.
+    pub(super) fn finish(&mut self, size: u64) -> io::Result<()> {
+        match self {
+            Sink::File(file) => file.set_len(size),
+            Sink::Stream(stream, position) => {
+                fill(stream.as_mut(), position, size)?;
+                stream.flush()
+            }
+            Sink::Memory(memory) => {
+                let size = usize::try_from(size.min(MAX_MEMORY)).map_err(io::Error::other)?;
+                memory.resize(memory.len().max(size), 0);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes zeros up to an offset.
+fn fill(stream: &mut dyn Write, position: &mut u64, offset: u64) -> io::Result<()> {
+    while *position < offset {
+        let len = offset.saturating_sub(*position).min(ZEROS.len() as u64);
+        stream.write_all(ZEROS.get(..usize::try_from(len).unwrap_or(0)).unwrap_or_default())?;
+        *position = position.saturating_add(len);
+    }
+    Ok(())
+}
+
+fn is_zero(page: &[u8]) -> bool {
+    // Words first: a page is compared within a hundred nanoseconds.
+    let (words, rest) = page.as_chunks::<32>();
+    words.iter().all(|word| *word == [0; 32]) && rest.iter().all(|byte| *byte == 0)
+}
+
+/// Compresses what is written, in frames that stand for themselves (RFC 8878 allows any number).
+pub(super) struct Compressed<W: Write> {
+    inner: W,
+    frame: Vec<u8>,
+}
+
+impl<W: Write> Compressed<W> {
+    pub(super) fn new(inner: W) -> Compressed<W> {
+        Compressed { inner, frame: Vec::with_capacity(FRAME) }
+    }
+
+    fn end_frame(&mut self) -> io::Result<()> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let packed = compress_to_vec(self.frame.as_slice(), CompressionLevel::Fastest);
+        self.frame.clear();
+        self.inner.write_all(&packed)
+    }
+}
+
+impl<W: Write> Write for Compressed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = FRAME.saturating_sub(self.frame.len());
+        let taken = bytes.get(..bytes.len().min(room)).unwrap_or_default();
+        self.frame.extend_from_slice(taken);
+        if self.frame.len() >= FRAME {
+            self.end_frame()?;
+        }
+        Ok(taken.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.end_frame()?;
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no writer panicked").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn gaps_of_a_stream_and_of_memory_are_zeros() {
+        let shared = Shared::default();
+        let mut memory = Sink::Memory(Vec::new());
+        let mut stream = Sink::Stream(Box::new(shared.clone()), 0);
+        for sink in [&mut memory, &mut stream] {
+            sink.write_at(2, b"ab").expect("written");
+            sink.write_at(6, b"c").expect("written");
+            sink.finish(9).expect("finished");
+        }
+        let expected = b"\0\0ab\0\0c\0\0";
+        assert_eq!(shared.0.lock().expect("no writer panicked").as_slice(), expected);
+        assert!(matches!(memory, Sink::Memory(bytes) if bytes == expected));
+    }
+
+    #[test]
+    fn what_is_compressed_is_what_zstd_reads() {
+        let shared = Shared::default();
+        let text: Vec<u8> = (0..(FRAME + 5000)).map(|index| (index / 7 % 251) as u8).collect();
+        let mut packed = Compressed::new(shared.clone());
+        packed.write_all(&text).expect("written");
+        packed.flush().expect("flushed");
+        let bytes = shared.0.lock().expect("no writer panicked").clone();
+        assert!(bytes.len() < text.len() / 2, "{} bytes", bytes.len());
+        let mut rest = bytes.as_slice();
+        let mut unpacked = Vec::new();
+        while !rest.is_empty() {
+            let mut decoder = ruzstd::decoding::StreamingDecoder::new(&mut rest).expect("a frame");
+            io::Read::read_to_end(&mut decoder, &mut unpacked).expect("decoded");
+        }
+        assert!(unpacked == text, "the text differs");
+    }
+}

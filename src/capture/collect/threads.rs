@@ -1,0 +1,132 @@
+//! The registers of stopped threads as the notes of a core.
+//!
+//! A thread that was in a system call has its number in orig_rax and -512 (ERESTARTSYS) or the like as its result, as in a core of
+//! gdb's: the call restarts when the thread goes.
+
+use std::collections::BTreeMap;
+
+use procfs::process::Stat;
+
+use super::blot::Blot;
+use super::freeze::Frozen;
+use super::notes::{NT_ARM_PAC_MASK, NT_ARM_TLS, NT_PRFPREG, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, Notes};
+use super::ptrace;
+
+/// Largest set of general registers: 34 words on aarch64.
+const GENERAL: usize = 512;
+/// Largest set of vector registers: 11 KiB with the tiles of AMX.
+const VECTORS: usize = 64 << 10;
+
+/// A stopped thread.
+#[derive(Clone, Debug)]
+pub(super) struct Thread {
+    pub(super) tid: i32,
+    /// `user_regs_struct` of the architecture.
+    pub(super) general: Vec<u8>,
+    /// The sets that follow, by type of note and owner.
+    others: Vec<(u32, &'static str, Vec<u8>)>,
+}
+
+/// The stack pointer, program counter, thread pointer: indexes in the general registers.
+// Source: Linux arch/x86/include/asm/user_64.h and arch/arm64/include/uapi/asm/ptrace.h.
+#[cfg(target_arch = "x86_64")]
+const STACK_POINTER: usize = 19;
+#[cfg(target_arch = "aarch64")]
+const STACK_POINTER: usize = 31;
+
+/// Registers that hold no data of the program: orig_rax, rip, cs, eflags, rsp, ss, the segments and their bases; sp, pc, pstate.
+#[cfg(target_arch = "x86_64")]
+const CONTROL: std::ops::RangeInclusive<usize> = 15..=26;
+#[cfg(target_arch = "aarch64")]
+const CONTROL: std::ops::RangeInclusive<usize> = 31..=33;
+/// The number of a system call that was entered, and where its arguments and result are: r10, r9, r8, rax, rcx, rdx, rsi, rdi; x0 to x8.
+#[cfg(target_arch = "x86_64")]
+const ORIGINAL_NUMBER: usize = 15;
+#[cfg(target_arch = "aarch64")]
+const ORIGINAL_NUMBER: usize = 8;
+#[cfg(target_arch = "x86_64")]
+const ARGUMENTS: std::ops::RangeInclusive<usize> = 7..=14;
+#[cfg(target_arch = "aarch64")]
+const ARGUMENTS: std::ops::RangeInclusive<usize> = 0..=8;
+
+/// Reads the registers of every stopped thread. Those that cannot be read (the thread was killed) are left out.
+pub(super) fn read(frozen: &Frozen<'_>, vectors: bool) -> Vec<Thread> {
+    let optional: &[(u32, &str, usize)] = if cfg!(target_arch = "x86_64") {
+        &[(NT_PRFPREG, "CORE", GENERAL + 512), (NT_X86_XSTATE, "LINUX", VECTORS)]
+    } else {
+        &[(NT_PRFPREG, "CORE", GENERAL + 512), (NT_ARM_TLS, "LINUX", GENERAL), (NT_ARM_PAC_MASK, "LINUX", GENERAL)]
+    };
+    let is_wanted = |kind: u32| vectors || kind == NT_ARM_TLS || kind == NT_ARM_PAC_MASK;
+    frozen
+        .stopped()
+        .filter_map(|tid| {
+            let general = ptrace::registers(tid, NT_PRSTATUS, GENERAL).ok()?;
+            let others = optional.iter().filter(|(kind, _, _)| is_wanted(*kind)).filter_map(|(kind, owner, max)| {
+                let bytes = ptrace::registers(tid, *kind, *max).ok()?;
+                Some((*kind, *owner, bytes))
+            });
+            let mut others: Vec<_> = others.collect();
+            if frozen.pending(tid).is_some() {
+                others.extend(ptrace::siginfo(tid).ok().map(|info| (NT_SIGINFO, "CORE", info.to_vec())));
+            }
+            Some(Thread { tid, general, others })
+        })
+        .collect()
+}
+
+impl Thread {
+    /// The `index`th general register.
+    pub(super) fn word(&self, index: usize) -> Option<u64> {
+        let at = index.checked_mul(8)?;
+        self.general.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn stack_pointer(&self) -> Option<u64> {
+        self.word(STACK_POINTER)
+    }
+
+    /// All general registers.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> {
+        self.general.as_chunks::<8>().0.iter().copied().map(u64::from_le_bytes)
+    }
+
+    /// Where its thread-local storage is.
+    pub(super) fn thread_pointer(&self) -> Option<u64> {
+        if cfg!(target_arch = "x86_64") {
+            // fs_base.
+            return self.word(21);
+        }
+        let (_, _, tls) = self.others.iter().find(|(kind, _, _)| *kind == NT_ARM_TLS)?;
+        tls.first_chunk().copied().map(u64::from_le_bytes)
+    }
+
+    /// The word that it waits on, where it is in a futex call.
+    pub(super) fn futex(&self) -> Option<u64> {
+        // Source: Linux uapi/asm/unistd_64.h (202, in orig_rax, first argument in rdi) and asm-generic/unistd.h (98, in x8). On
+        // aarch64 the result has taken the place of the argument.
+        if cfg!(target_arch = "x86_64") { self.word(14).filter(|_| self.word(15) == Some(202)) } else { None }
+    }
+
+    /// The thread without what may hold personal data: no vector registers, and of the general ones addresses, and what belongs to
+    /// a system call that it is in.
+    pub(super) fn blotted(&self, blot: &Blot) -> Thread {
+        let in_call = self.word(ORIGINAL_NUMBER).is_some_and(|number| number.cast_signed() >= 0);
+        let kept = |index: usize, word: u64| {
+            CONTROL.contains(&index) || (in_call && ARGUMENTS.contains(&index)) || blot.is_address(word)
+        };
+        let general = self.words().enumerate().flat_map(|(index, word)| {
+            let word = if kept(index, word) { word } else { 0 };
+            word.to_le_bytes()
+        });
+        let others = self.others.iter().filter(|(kind, _, _)| matches!(*kind, NT_ARM_TLS | NT_ARM_PAC_MASK));
+        Thread { tid: self.tid, general: general.collect(), others: others.cloned().collect() }
+    }
+
+    /// Adds the thread's notes. `times`: user and system time of each thread, in clock ticks.
+    pub(super) fn note(&self, notes: &mut Notes, process: &Stat, times: &BTreeMap<i32, (u64, u64)>) {
+        notes.status(self.tid, process, times.get(&self.tid).copied().unwrap_or_default(), &self.general);
+        for (kind, owner, bytes) in &self.others {
+            notes.push(owner, *kind, bytes);
+        }
+    }
+}

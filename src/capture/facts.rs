@@ -1,0 +1,181 @@
+//! What a core cannot hold, in a note of our own: names of threads and what the kernel knows that they wait for, open files,
+//! limits, how much of each mapping is in memory.
+//!
+//! The note's owner is `dumpscope`, its type [`NOTE`], its content this structure as JSON; docs/formats.md describes it for other
+//! readers. Written by `collect`, read when such a core is opened. Text in it is the target's own: printers sanitise it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Type of the note: "DS", then 1.
+pub const NOTE: u32 = 0x4453_0001;
+/// Owner of the note.
+pub const OWNER: &str = "dumpscope";
+/// Version of the content. Readers ignore members that they do not know; a change that breaks them raises it.
+pub const VERSION: u32 = 1;
+/// Largest content that is read.
+const MAX_CONTENT: usize = 64 << 20;
+
+/// The note's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// Who wrote it, `dumpscope 0.1.0`.
+    pub writer: String,
+    /// `full`, `heap`, `mini` or `triage`.
+    pub kind: String,
+    /// `direct`, or `fork`: memory of a child made by fork, so that shared memory is a moment younger than the registers.
+    pub mode: String,
+    /// When the process was stopped: seconds since 1970 (UTC).
+    pub taken: u64,
+    /// Milliseconds for which the process had run then.
+    pub age_ms: Option<u64>,
+    /// Its threads, as they were just before they were stopped.
+    pub threads: Vec<ThreadFacts>,
+    /// Its open files.
+    pub descriptors: Vec<Descriptor>,
+    /// Its limits (getrlimit(2)) by name, soft and hard; null is unlimited.
+    pub limits: BTreeMap<String, [Option<u64>; 2]>,
+    /// Its control groups, as /proc/PID/cgroup has them.
+    pub cgroups: Vec<String>,
+    /// Its mappings.
+    pub mappings: Vec<MappingFacts>,
+    /// What was left out, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ThreadFacts {
+    /// Its id, as in the core's notes.
+    pub tid: u32,
+    /// Its id in its own PID namespace.
+    pub inner_tid: Option<u32>,
+    /// Its name, at most 15 bytes: what pthread_setname_np or prctl gave it, else that of its maker.
+    pub name: String,
+    /// `R`, `S`, `D`, … of proc(5).
+    pub state: Option<char>,
+    /// The kernel function that it sleeps in (`futex_do_wait`); null where the kernel does not tell.
+    pub wait_channel: Option<String>,
+    /// The system call that it sleeps in.
+    pub syscall: Option<Syscall>,
+    /// Milliseconds on a processor, in its own code and in the kernel.
+    pub user_ms: u64,
+    /// See `user_ms`.
+    pub system_ms: u64,
+    /// Why its registers are not in the core; null where they are.
+    pub lost: Option<String>,
+}
+
+/// A system call that a thread sleeps in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Syscall {
+    /// Its number.
+    pub number: i64,
+    /// Its six arguments.
+    pub args: Vec<u64>,
+    /// The stack pointer.
+    pub sp: u64,
+    /// The instruction pointer.
+    pub pc: u64,
+}
+
+/// An open file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Descriptor {
+    /// Its number.
+    pub fd: u32,
+    /// What it is: a path, `socket:[4711]`, `anon_inode:[eventpoll]`.
+    pub target: String,
+    /// What a socket is connected to: `tcp 10.0.0.1:5432 -> 10.0.0.2:80 ESTABLISHED`.
+    pub socket: Option<String>,
+}
+
+/// A mapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MappingFacts {
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// `rw-p`.
+    pub access: String,
+    /// What is mapped, `[heap]`; empty for private memory without a file.
+    pub path: String,
+    /// Bytes in memory; null where it was mapped too late to be counted.
+    pub resident: Option<u64>,
+    /// Bytes in memory that are its own.
+    pub anonymous: Option<u64>,
+    /// Bytes swapped out.
+    pub swapped: Option<u64>,
+}
+
+/// Memory that is not in the core.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LeftOut {
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    /// Why.
+    pub why: String,
+}
+
+impl Facts {
+    /// The note's content.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Maps with text as keys, numbers and text: nothing that JSON cannot hold.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads a note's content; the error says what is wrong with it.
+    pub fn parse(content: &[u8]) -> Result<Facts, String> {
+        if content.len() > MAX_CONTENT {
+            return Err(format!("{} bytes, {MAX_CONTENT} at most are read", content.len()));
+        }
+        let facts: Facts = serde_json::from_slice(content).map_err(|why| why.to_string())?;
+        match facts.version {
+            VERSION => Ok(facts),
+            version => Err(format!("version {version} of the note, {VERSION} is read")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts() -> Facts {
+        let thread = ThreadFacts { tid: 4711, name: "worker".into(), state: Some('S'), ..ThreadFacts::default() };
+        Facts { version: VERSION, kind: "mini".into(), threads: vec![thread], ..Facts::default() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(Facts::parse(&facts().to_bytes()), Ok(facts()));
+    }
+
+    #[test]
+    fn members_that_are_missing_or_unknown_do_no_harm() {
+        let parsed = Facts::parse(br#"{"version":1,"threads":[{"tid":7,"name":"x","colour":"red"}],"future":{}}"#);
+        let parsed = parsed.expect("a note of a later writer");
+        assert_eq!(parsed.threads.first().map(|thread| (thread.tid, thread.name.as_str())), Some((7, "x")));
+    }
+
+    #[test]
+    fn another_version_and_every_cut_are_refused() {
+        assert!(Facts::parse(br#"{"version":2}"#).is_err_and(|why| why.contains("version 2")));
+        let bytes = facts().to_bytes();
+        for len in 0..bytes.len() {
+            assert!(Facts::parse(&bytes[..len]).is_err(), "cut at {len}");
+        }
+    }
+}

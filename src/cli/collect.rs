@@ -1,0 +1,258 @@
+//! `dumpscope collect`: which process, what of it, where to, and what is said meanwhile.
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+
+use super::complain;
+use crate::capture::collect::{self, Collected, Destination, Kind, Request};
+use crate::error::Error;
+use crate::job::Job;
+use crate::report::sanitize::sanitize;
+
+/// How long after a signal that cancels a dump which hangs is given up.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often progress is shown.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Options of `collect`.
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    /// The process, by id
+    #[arg(
+        short = 'p',
+        long = "process-id",
+        value_name = "PID",
+        required_unless_present = "name",
+        conflicts_with = "name"
+    )]
+    pid: Option<u32>,
+    /// The process, by the name of its program; fails where several have it
+    #[arg(short = 'n', long = "name", value_name = "NAME")]
+    name: Option<String>,
+    /// What the dump holds
+    #[arg(long = "type", value_enum, default_value_t = Type::Full)]
+    kind: Type,
+    /// The file, which must not exist; '-' is standard output [default: core_YYYYMMDD_HHMMSS]
+    #[arg(short = 'o', long = "output", value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// Compresses the dump
+    #[arg(long, value_enum, value_name = "HOW")]
+    compress: Option<Compression>,
+    /// Longest time in seconds for which the process may be stopped; then it goes on, and nothing is kept
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
+    max_pause: f64,
+    /// Says each step on standard error
+    #[arg(long)]
+    diag: bool,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Type {
+    /// All memory, and the images of files
+    Full,
+    /// All memory but images of files, of which what stacks need is kept
+    Heap,
+    /// Stacks, modules, and what names threads, locks and exceptions
+    Mini,
+    /// As mini, without personal data
+    Triage,
+}
+
+impl From<Type> for Kind {
+    fn from(kind: Type) -> Kind {
+        match kind {
+            Type::Full => Kind::Full,
+            Type::Heap => Kind::Heap,
+            Type::Mini => Kind::Mini,
+            Type::Triage => Kind::Triage,
+        }
+    }
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum Compression {
+    /// Zstandard
+    Zstd,
+}
+
+/// Runs it.
+pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    let pid = match (options.pid, &options.name) {
+        (Some(pid), _) => pid,
+        (None, Some(name)) => by_name(name)?,
+        (None, None) => return Err(Error::Usage("name a process with -p PID or -n NAME".to_owned())),
+    };
+    let max_pause = Duration::try_from_secs_f64(options.max_pause)
+        .map_err(|_| Error::Usage(format!("--max-pause {}: a number of seconds was expected", options.max_pause)))?;
+    let request = Request {
+        pid,
+        kind: options.kind.into(),
+        to: destination(options.output.as_deref()),
+        compress: options.compress.is_some(),
+        max_pause,
+    };
+    let job = Job::default();
+    let _watching = watch_signals(&job)?;
+    let begun = Instant::now();
+    let say = |text: &str| {
+        if options.diag {
+            let line = format!("{:8.1} ms  {}\n", begun.elapsed().as_secs_f64() * 1000.0, sanitize(text));
+            // Nothing can be done where even that fails.
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+    };
+    let collected = with_progress(&job, || collect::collect(&request, &job, &say))?;
+    report(&collected, begun.elapsed())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The one process whose program has this name.
+fn by_name(name: &str) -> Result<u32, Error> {
+    let own = std::process::id();
+    let entries = fs::read_dir("/proc").map_err(|source| Error::Io { path: "/proc".into(), source })?;
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let has_name = |pid: &u32| {
+        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
+        let file = exe.as_deref().and_then(Path::file_name).and_then(|file| file.to_str());
+        comm.trim_end() == name || file.map(|file| file.trim_end_matches(" (deleted)")) == Some(name)
+    };
+    let mut found: Vec<u32> = pids.filter(|pid| *pid != own).filter(has_name).collect();
+    found.sort_unstable();
+    match found.as_slice() {
+        [] => Err(Error::Failed(format!("no process is called {name}"))),
+        [pid] => Ok(*pid),
+        several => {
+            let pids: Vec<String> = several.iter().take(20).map(u32::to_string).collect();
+            Err(Error::Failed(format!(
+                "{} processes are called {name}: name one with -p: {}",
+                several.len(),
+                pids.join(", ")
+            )))
+        }
+    }
+}
+
+fn destination(output: Option<&Path>) -> Destination {
+    // The same name as dotnet-dump gives, in local time.
+    let default = || format!("core_{}", jiff::Zoned::now().strftime("%Y%m%d_%H%M%S"));
+    match output {
+        Some(path) if path == Path::new("-") => Destination::Stdout,
+        Some(path) if path.is_dir() => Destination::File(path.join(default())),
+        Some(path) => Destination::File(path.to_owned()),
+        None => Destination::File(default().into()),
+    }
+}
+
+/// Ends the watch when dropped.
+struct Watching(signal_hook::iterator::Handle);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Cancels the job on SIGINT, SIGTERM and SIGHUP: the process that is dumped goes on, and nothing is left. A dump that hangs (a dead
+/// disk) or a second signal ends us at once, and then the kernel lets the process go. Files that grow too large are an error and no
+/// signal.
+fn watch_signals(job: &Job) -> Result<Watching, Error> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    let io = |source| Error::Io { path: "signals".into(), source };
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map_err(io)?;
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(io)?;
+    let watching = Watching(signals.handle());
+    let job = job.clone();
+    std::thread::spawn(move || {
+        let give_up = |signal: i32| {
+            collect::abandon();
+            std::process::exit(128_i32.saturating_add(signal))
+        };
+        for signal in signals.forever() {
+            if job.is_cancelled() {
+                give_up(signal);
+            }
+            job.cancel();
+            std::thread::spawn(move || {
+                std::thread::sleep(GRACE);
+                give_up(signal);
+            });
+        }
+    });
+    Ok(watching)
+}
+
+/// Runs `work` while its progress is shown on standard error, where that is a terminal.
+fn with_progress<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
+    if !io::stderr().is_terminal() {
+        return work();
+    }
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut shown = false;
+            let mut phase = ("", Instant::now());
+            while !over.load(Ordering::Relaxed) {
+                std::thread::park_timeout(REDRAW);
+                let progress = job.progress();
+                if progress.phase != phase.0 {
+                    phase = (progress.phase, Instant::now());
+                }
+                let line = progress_line(progress.phase, progress.done, progress.total, phase.1.elapsed());
+                shown = write!(io::stderr(), "\r\x1b[K{line}").is_ok();
+            }
+            if shown {
+                let _ = write!(io::stderr(), "\r\x1b[K");
+            }
+        });
+        let done = work();
+        over.store(true, Ordering::Relaxed);
+        done
+    })
+}
+
+/// `writing the dump  45 %  3.6 of 8.0 GB  1.2 GB/s  4 s left`.
+fn progress_line(phase: &str, done: u64, total: u64, elapsed: Duration) -> String {
+    let percent = u128::from(done).saturating_mul(100).checked_div(u128::from(total));
+    let Some(percent) = percent.filter(|_| done > 0) else { return phase.to_owned() };
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    let left = total.saturating_sub(done) as f64 / rate.max(1.0);
+    format!("{phase}  {percent} %  {} of {}  {}/s  {left:.0} s left", size(done), size(total), size(rate as u64))
+}
+
+/// `3.6 GB`: for people.
+fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    let unit = units.iter().find(|(unit, _)| bytes >= *unit);
+    unit.map_or_else(|| format!("{bytes} B"), |(unit, name)| format!("{:.1} {name}", bytes / unit))
+}
+
+/// Says what was written: the path alone on standard output, for scripts; the rest on standard error.
+fn report(collected: &Collected, took: Duration) -> Result<(), Error> {
+    for problem in &collected.problems {
+        complain("warning", &problem.to_string());
+    }
+    let line = format!(
+        "{} of {} ({} threads): {} written, {} in all; stopped for {:.1} ms, took {:.1} s",
+        collected.path.as_ref().map_or_else(|| "a dump".into(), |path| path.display().to_string()),
+        collected.name,
+        collected.threads,
+        size(collected.written),
+        size(collected.size),
+        collected.pause.as_secs_f64() * 1000.0,
+        took.as_secs_f64()
+    );
+    let _ = writeln!(io::stderr(), "{}", sanitize(&line));
+    if let Some(path) = &collected.path {
+        super::print(&format!("{}\n", path.display()))?;
+    }
+    Ok(())
+}
