@@ -10,6 +10,7 @@ pub mod memory;
 
 use std::path::PathBuf;
 
+pub use facts::Facts;
 pub use format::{FORMATS, Format, open, open_bytes};
 pub use memory::{Access, Memory, Origin, Region, Segment};
 use symbols::BuildId;
@@ -37,6 +38,8 @@ pub struct Capture {
     pub signal: Known<Option<FatalSignal>>,
     /// The auxiliary vector: (type, value).
     pub auxv: Vec<(u64, u64)>,
+    /// What the kernel told of the process beside its memory, where `collect` wrote the dump.
+    pub facts: Option<Box<Facts>>,
     /// What is damaged or missing.
     pub problems: Vec<Problem>,
     /// Bytes of the dump's file.

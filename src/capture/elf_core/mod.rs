@@ -4,6 +4,7 @@
 //! read around and said; only a file that is no core of ours fails. Specification: System V ABI (gABI) chapters 4 and 5; Linux
 //! fs/binfmt_elf.c for the notes.
 
+mod facts;
 mod files;
 mod header;
 mod layout;
@@ -96,6 +97,10 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         );
     }
     let process = process::process(&notes);
+    let facts = facts::read(&notes, &mut problems);
+    if let Some(facts) = &facts {
+        facts::name_threads(facts, &process, &modules, &mut threads);
+    }
     // Headers and notes are not read again: three megabytes for a thousand threads.
     bytes.forget_pages();
     Ok(Capture {
@@ -108,6 +113,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         process,
         signal,
         auxv,
+        facts: facts.map(Box::new),
         problems: fold(problems),
         file_size: bytes.len() as u64,
     })
@@ -118,6 +124,9 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
 fn writer(file: &FileHeader, notes: &[Note<'_>]) -> Writer {
     let has = |kind| notes.iter().any(|note| note.kind == kind);
     let kinds: Vec<u32> = notes.iter().take(3).map(|note| note.kind).collect();
+    if notes.iter().any(facts::is_ours) {
+        return Writer::Dumpscope;
+    }
     if notes.iter().any(|note| note.name == b"GDB") || (file.sections && kinds.first() == Some(&NT_PRPSINFO)) {
         return Writer::Gdb;
     }
@@ -136,6 +145,7 @@ fn name(writer: Writer) -> &'static str {
         Writer::Gdb => "ELF core from gdb",
         Writer::Createdump => "ELF core from createdump",
         Writer::Qemu => "ELF core from qemu",
+        Writer::Dumpscope => "ELF core from dumpscope",
         Writer::Other => "ELF core",
     }
 }

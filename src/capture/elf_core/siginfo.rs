@@ -62,6 +62,7 @@ pub(super) enum Writer {
     Gdb,
     Createdump,
     Qemu,
+    Dumpscope,
     Other,
 }
 

@@ -41,7 +41,8 @@ pub struct Native {
 impl Native {
     fn of(target: &Target) -> Native {
         let libc = libc::Libc::detect(target);
-        let tids = tids::Tids::read(&libc, &target.capture.threads, &target.memory);
+        let facts = target.capture.facts.as_deref();
+        let tids = tids::Tids::read(&libc, &target.capture.threads, &target.memory, facts);
         Native { libc, tids, facts: Mutex::default() }
     }
 

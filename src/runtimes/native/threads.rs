@@ -50,7 +50,8 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
         Some(Activity::Call(blocking)) => {
             let sleeps = blocking.kind == CallKind::Sleep;
             let state = if sleeps { ThreadState::Sleeping } else { ThreadState::Blocked };
-            let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name: blocking.name.clone() };
+            let name = blocking.name.as_ref().map(|name| described(ground, name));
+            let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name };
             (state, Some(on))
         }
     };
@@ -69,4 +70,15 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
         top: top.map(str::to_owned),
         start: start::start(ground, index),
     }
+}
+
+/// `fd 7 (tcp 10.0.0.1:5432 LISTEN)`: a descriptor with what is open there, where the dump tells.
+fn described(ground: &Ground<'_>, name: &str) -> String {
+    let open = || {
+        let number: u32 = name.strip_prefix("fd ")?.parse().ok()?;
+        let facts = ground.scene.target.capture.facts.as_ref()?;
+        let open = facts.descriptors.iter().find(|open| open.fd == number)?;
+        Some(open.socket.as_ref().unwrap_or(&open.target))
+    };
+    open().map_or_else(|| name.to_owned(), |open| format!("{name} ({open})"))
 }

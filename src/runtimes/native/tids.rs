@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::capture::Memory;
+use crate::capture::{Facts, Memory};
 use crate::model::{OsThread, Tid};
 use crate::runtimes::layout::Offset;
 
@@ -23,11 +23,17 @@ pub(super) struct Tids {
 }
 
 impl Tids {
-    /// Reads each thread's own copy of its id. Where that cannot be located or read, ids are taken to be the dump's.
-    pub(super) fn read(libc: &Libc, threads: &[OsThread], memory: &Memory) -> Tids {
+    /// Reads each thread's own copy of its id, or what the kernel told of it. Where neither is there, ids are taken to be the dump's.
+    pub(super) fn read(libc: &Libc, threads: &[OsThread], memory: &Memory, facts: Option<&Facts>) -> Tids {
+        let told = facts.map(|facts| facts.threads.as_slice()).unwrap_or_default();
+        let told: FxHashMap<u32, u32> =
+            told.iter().filter_map(|thread| Some((thread.tid, thread.inner_tid?))).collect();
         let own: Vec<(Tid, Option<u32>)> = threads
             .iter()
-            .map(|thread| (thread.tid, libc.tid.and_then(|offset| own_id(thread, memory, offset))))
+            .map(|thread| {
+                let told = told.get(&thread.tid.0).copied();
+                (thread.tid, told.or_else(|| libc.tid.and_then(|offset| own_id(thread, memory, offset))))
+            })
             .collect();
         Tids::of(&own)
     }
