@@ -13,7 +13,8 @@ use crate::capture;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Thread, Tid, Variable,
+    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking, Thread, Tid,
+    Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
@@ -193,6 +194,20 @@ impl Session {
             let holders = deadlock::holders(&locks);
             Ok(Locks { locks, cycles, holders, problems })
         })
+    }
+
+    /// Where the threads at these positions have taken the locks that they hold, as far as their code tells; parallel to
+    /// `threads`.
+    pub fn takings(&self, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
+        let stacks = self.stacks(job)?;
+        let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
+        let mut all = vec![Vec::new(); threads.len()];
+        for runtime in &self.runtimes {
+            for (all, more) in all.iter_mut().zip(runtime.takings(&scene, threads, job)?) {
+                all.extend(more);
+            }
+        }
+        Ok(all)
     }
 
     /// Exceptions in flight and the fatal signal, the fatal one first.

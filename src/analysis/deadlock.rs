@@ -43,6 +43,24 @@ pub struct Holder {
     pub certain: bool,
 }
 
+/// A lock of a chain, and who holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The lock.
+    pub lock: Addr,
+    /// Its owner, known or inferred, who waits for the next link's lock; `None` when nobody owns it or it cannot be told.
+    pub owner: Option<Tid>,
+}
+
+/// From a lock to its owner, to the lock that this one waits for, and so on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// The links, that of the lock that was asked for first.
+    pub links: Vec<Link>,
+    /// The link whose lock the last owner waits for: from it on the chain is a ring.
+    pub ring: Option<usize>,
+}
+
 /// Who waits for whom. A thread waits for one lock at a time, and a lock has one owner, so each thread has one edge.
 struct Graph {
     edges: FxHashMap<Tid, Edge>,
@@ -144,6 +162,32 @@ fn ring(graph: &Graph, member: Tid) -> Option<Cycle> {
     Some(Cycle { cycle: steps, certain, victims })
 }
 
+/// The chain that begins with the lock at an address; `None` where there is no lock. O(locks).
+pub fn chain(locks: &[Lock], from: Addr) -> Option<Chain> {
+    let mut wanted: FxHashMap<Tid, &Lock> = FxHashMap::default();
+    for (lock, waiter) in locks.iter().flat_map(|lock| lock.waiters.iter().map(move |waiter| (lock, waiter))) {
+        wanted.entry(*waiter).or_insert(lock);
+    }
+    let mut at = locks.iter().find(|lock| lock.address == from)?;
+    let mut links: Vec<Link> = Vec::new();
+    let mut places: FxHashMap<Addr, usize> = FxHashMap::default();
+    loop {
+        if let Some(ring) = places.insert(at.address, links.len()) {
+            return Some(Chain { links, ring: Some(ring) });
+        }
+        links.push(Link { lock: at.address, owner: at.owner_tid() });
+        match at.owner_tid().and_then(|owner| wanted.get(&owner)) {
+            Some(next) => at = next,
+            None => return Some(Chain { links, ring: None }),
+        }
+    }
+}
+
+/// Threads that wait for what one of `threads` holds, directly or through others, without these; in ascending order.
+pub fn waiting_behind(locks: &[Lock], threads: &[Tid]) -> Vec<Tid> {
+    Graph::of(locks).waiting_for(threads).0
+}
+
 /// Threads at the end of chains: others wait for them, and they wait for no thread. The one with the most waiters first.
 pub fn holders(locks: &[Lock]) -> Vec<Holder> {
     let graph = Graph::of(locks);
@@ -233,6 +277,28 @@ mod tests {
             Holder { tid: Tid(1), locks: vec![Addr(0xa)], waiters: vec![Tid(2), Tid(3), Tid(4)], certain: true };
         assert_eq!(holders(&locks), [expected]);
         assert!(cycles(&locks).is_empty());
+    }
+
+    #[test]
+    fn a_chain_leads_from_a_lock_to_the_thread_that_all_wait_for() {
+        // 9 waits for a (5), 5 for b (4), 4 on a condition variable c that nobody owns.
+        let locks = [held(0xa, 5, &[9]), held(0xb, 4, &[5]), lock(0xc, Owner::None, &[4])];
+        let link = |lock, owner: Option<u32>| Link { lock: Addr(lock), owner: owner.map(Tid) };
+        assert_eq!(waiting_behind(&locks, &[Tid(5)]), [Tid(9)]);
+        let links = vec![link(0xa, Some(5)), link(0xb, Some(4)), link(0xc, None)];
+        assert_eq!(chain(&locks, Addr(0xa)), Some(Chain { links, ring: None }));
+        assert_eq!(chain(&locks, Addr(0xd)), None);
+    }
+
+    #[test]
+    fn a_chain_says_where_it_becomes_a_ring() {
+        // 9 waits for d (3); 3 waits for b (7), 7 for a (3).
+        let locks = [held(0xa, 3, &[7]), held(0xb, 7, &[3]), held(0xd, 3, &[9])];
+        let link = |lock, owner| Link { lock: Addr(lock), owner: Some(Tid(owner)) };
+        let ring = [link(0xb, 7), link(0xa, 3)];
+        let whole = vec![link(0xd, 3), ring[0], ring[1]];
+        assert_eq!(chain(&locks, Addr(0xd)), Some(Chain { links: whole, ring: Some(1) }));
+        assert_eq!(chain(&locks, Addr(0xb)), Some(Chain { links: ring.to_vec(), ring: Some(0) }));
     }
 
     #[test]

@@ -199,6 +199,17 @@ pub struct Lock {
     pub evidence: Evidence,
 }
 
+/// Where a thread has taken a lock that it still holds, judged from the code of its frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taking {
+    /// The lock.
+    pub lock: Addr,
+    /// The physical frame whose function took it, innermost 0.
+    pub frame: usize,
+    /// The address behind the instruction that took it; look its line up one byte before. `None`: somewhere in the function.
+    pub at: Option<Addr>,
+}
+
 impl Lock {
     /// The owner, known or inferred.
     pub fn owner_tid(&self) -> Option<Tid> {

@@ -117,6 +117,27 @@ pub enum CallKind {
     Other,
 }
 
+impl CallKind {
+    /// What a thread in such a call does, before the word for what it does that with: `reads`, `waits for connections on`.
+    pub fn does(self) -> &'static str {
+        match self {
+            CallKind::Read => "reads",
+            CallKind::Write => "writes",
+            CallKind::Poll => "polls",
+            CallKind::Epoll => "waits for events of",
+            CallKind::Accept => "waits for connections on",
+            CallKind::Connect => "connects",
+            CallKind::Sleep => "sleeps",
+            CallKind::Signal => "waits for a signal",
+            CallKind::Child => "waits for a child process",
+            CallKind::FileLock => "waits for a file lock on",
+            CallKind::Ipc => "waits for a message",
+            CallKind::Io => "waits for I/O",
+            CallKind::Other => "is in a system call",
+        }
+    }
+}
+
 /// A thread as shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Thread {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Exception, Known, Lock, OsThread, Partial, Stack, Thread};
+use crate::model::{Exception, Known, Lock, OsThread, Partial, Stack, Taking, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
@@ -42,6 +42,10 @@ pub trait Runtime: Send + Sync {
     /// Every lock of this runtime that a thread waits for or that a recorded owner holds. Locks with waiters first, by
     /// address within each half.
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error>;
+
+    /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`. Judged from
+    /// code: a lock that is not among them may be held all the same.
+    fn takings(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error>;
 
     /// Exceptions in flight, the fatal one (or the fatal signal) first.
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error>;

@@ -1,4 +1,8 @@
-//! `locks`: every lock that someone holds or waits for, its owner with the evidence, and each deadlock cycle.
+//! `locks`: every lock that someone holds or waits for, its owner with the evidence; each deadlock and each thread that many
+//! wait for, told, drawn, and with the places in the code. `locks ADDR`: all of that for one lock.
+
+mod places;
+mod story;
 
 use std::sync::Arc;
 
@@ -6,38 +10,68 @@ use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
-use crate::analysis::deadlock::Cycle;
+use self::places::Place;
+use self::story::{Story, Teller};
+use super::drawing::Names;
+use super::{Answer, Answered, Draw, Query, View, parse_addr};
+use crate::analysis::deadlock::{Cycle, Holder};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// The view.
 pub const VIEW: View = View {
     name: "locks",
     aliases: &["syncblk"],
     pane: Some("Locks"),
-    doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock cycle",
-    help: "locks\n\nAn owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or \
-           unknown (?).\n\nLock      Kind   Owner           Waiters  Evidence\ng_orders  mutex  4719 worker-3        1  \
-           owner-field\ng_stock   mutex  4723 worker-7        1  owner-field\n\nDeadlock: 4719 worker-3 waits for g_stock \
-           (held by 4723 worker-7); 4723 worker-7 waits for g_orders (held by 4719 worker-3)",
+    doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
+    help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\
+           An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\n\
+           Lock      Kind   Owner          Waiters  In          Evidence\n\
+           g_orders  mutex  worker-3 4719        1  deadlock 1  owner-field\n\
+           g_stock   mutex  worker-7 4723        1  deadlock 1  owner-field\n\n\
+           Deadlock: worker-3 4719 waits for g_stock (held by worker-7 4723); worker-7 4723 waits for g_orders (held by \
+           worker-3 4719)\n\n  \
+           ┌▶ worker-3 4719 holds g_orders\n  \
+           │    ▼ wants g_stock\n  \
+           │  worker-7 4723 holds g_stock\n  \
+           │    ▼ wants g_orders\n  \
+           └────┘\n\n  \
+           worker-3 4719 took g_orders in place orders.cpp:77 (frame 6)\n                \
+           wants g_stock in reserve stock.cpp:88 (frame 3)",
     build,
     schema: || schemars::schema_for!(Locks),
 };
 
+/// Stories of deadlocks, and of threads that many wait for, that are told.
+const TOLD: usize = 8;
+/// Fewest waiting threads of a convoy.
+const CONVOY: usize = 2;
+
 /// Locks and deadlocks.
 #[derive(Serialize, JsonSchema)]
 pub struct Locks {
-    /// Every lock that someone holds or waits for.
+    /// Every lock that someone holds or waits for; with ADDR that lock.
     pub locks: Vec<LockRow>,
-    /// Cycles of threads that wait for each other.
+    /// Cycles of threads that wait for each other; with ADDR those that the lock is part of.
     pub deadlocks: Vec<Cycle>,
+    /// Threads that others wait for and that wait for no thread themselves; with ADDR the lock's owner where it is one.
+    pub holders: Vec<Holder>,
+    /// Where the threads of the told deadlocks and convoys took what they hold, and where they wait.
+    pub places: Vec<Place>,
     /// Labels of the threads that appear, for text.
     #[serde(skip)]
     labels: FxHashMap<Tid, String>,
+    #[serde(skip)]
+    stories: Vec<Story>,
+    /// Deadlocks and convoys that are not told.
+    #[serde(skip)]
+    untold: usize,
+    /// Whether one lock was asked for.
+    #[serde(skip)]
+    one: bool,
 }
 
 /// A lock as shown.
@@ -71,11 +105,17 @@ pub struct OwnerRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&[])?;
+    query.only(&["list"])?;
+    let address = query.positional().next().map(parse_addr).transpose()?;
     let locks = session.locks(job)?;
     let threads = session.threads(job)?;
+    let names = Names { locks: &locks.locks, threads: &threads.value };
+    let teller = Teller { session, names, cycles: &locks.cycles, job };
     let labels = threads.value.iter().map(|thread| (thread.tid, thread.label())).collect();
-    let data = Locks { locks: locks.locks.iter().map(LockRow::of).collect(), deadlocks: locks.cycles.clone(), labels };
+    let data = match address {
+        Some(address) => Locks::of_one(&locks, &teller, address, labels)?,
+        None => Locks::of_all(&locks, &teller, query.flag("list"), labels)?,
+    };
     Ok(Box::new(Answered { data, problems: locks.problems.clone() }))
 }
 
@@ -107,11 +147,108 @@ impl LockRow {
 }
 
 impl Locks {
+    fn of_all(
+        all: &session::Locks,
+        teller: &Teller<'_>,
+        list: bool,
+        labels: FxHashMap<Tid, String>,
+    ) -> Result<Locks, Error> {
+        let mut stories = Vec::new();
+        let convoys = || all.holders.iter().filter(|holder| holder.waiters.len() >= CONVOY);
+        if !list {
+            for cycle in all.cycles.iter().take(TOLD) {
+                stories.extend(teller.of_cycle(cycle)?);
+            }
+            for holder in convoys().take(TOLD) {
+                let most = all.locks.iter().filter(|lock| holder.locks.contains(&lock.address));
+                if let Some(lock) = most.max_by_key(|lock| lock.waiters.len()) {
+                    stories.extend(teller.of_lock(lock.address)?);
+                }
+            }
+        }
+        let untold = all.cycles.len().saturating_add(convoys().count()).saturating_sub(stories.len());
+        Ok(Locks {
+            locks: all.locks.iter().map(LockRow::of).collect(),
+            deadlocks: all.cycles.clone(),
+            holders: all.holders.clone(),
+            places: stories.iter().flat_map(|story| story.places.iter().cloned()).collect(),
+            labels,
+            stories,
+            untold: if list { 0 } else { untold },
+            one: false,
+        })
+    }
+
+    fn of_one(
+        all: &session::Locks,
+        teller: &Teller<'_>,
+        address: Addr,
+        labels: FxHashMap<Tid, String>,
+    ) -> Result<Locks, Error> {
+        let known = all.locks.iter().find(|lock| lock.address == address);
+        let (Some(lock), Some(story)) = (known, teller.of_lock(address)?) else {
+            return Err(Error::Failed(format!(
+                "nobody is known to hold or to wait for a lock at {address}; 'locks' lists those that are"
+            )));
+        };
+        let of_lock = |cycle: &&Cycle| cycle.cycle.iter().any(|step| step.waits_for == address);
+        Ok(Locks {
+            locks: vec![LockRow::of(lock)],
+            deadlocks: all.cycles.iter().filter(of_lock).cloned().collect(),
+            holders: all.holders.iter().filter(|holder| holder.locks.contains(&address)).cloned().collect(),
+            places: story.places.clone(),
+            labels,
+            stories: vec![story],
+            untold: 0,
+            one: true,
+        })
+    }
+
+    /// What the table says of a lock and what it has no room for.
+    fn fields(&self, lock: &LockRow) -> Vec<(String, Row)> {
+        let [_, kind, owner, _, note, evidence] = self.cells(lock);
+        let owner_row =
+            Row { subject: lock.owner.as_ref().map(|owner| Subject::Thread(owner.tid)), cells: vec![owner] };
+        let address = Row::about(Subject::Memory(lock.address), vec![Cell::new(Value::Addr(lock.address))]);
+        let waiters = Row {
+            cells: vec![Cell::new(Value::Tids(lock.waiters.clone().into()))],
+            subject: lock.waiters.first().map(|tid| Subject::Thread(*tid)),
+        };
+        let fields = [
+            ("Lock", Row::new(vec![Cell::text(lock.label()).tone(Tone::Strong)])),
+            ("Address", address),
+            ("Kind", Row::new(vec![kind])),
+            ("Owner", owner_row),
+            ("Waiters", waiters),
+            ("In", Row::new(vec![note])),
+            ("Evidence", Row::new(vec![evidence.tone(Tone::Plain)])),
+        ];
+        let is_there = |(_, row): &(&str, Row)| match row.cells.first().map(|cell| &cell.value) {
+            Some(Value::Tids(tids)) => !tids.is_empty(),
+            first => first.is_some_and(|value| *value != Value::None),
+        };
+        fields.into_iter().filter(is_there).map(|(label, row)| (label.to_owned(), row)).collect()
+    }
+
+    fn table(&self) -> Body {
+        let columns = vec![
+            Column::wide("Lock", 2),
+            Column::left("Kind"),
+            Column::wide("Owner", 1),
+            Column::right("Waiters"),
+            Column::left("In"),
+            Column::left("Evidence"),
+        ];
+        let row = |lock: &LockRow| Row::about(Subject::Lock(lock.address), self.cells(lock).to_vec());
+        Body::Table(Table { columns, rows: Arc::new(self.locks.iter().map(row).collect()) })
+    }
+
     fn thread(&self, tid: Tid) -> String {
         self.labels.get(&tid).cloned().unwrap_or_else(|| tid.to_string())
     }
 
-    fn row(&self, lock: &LockRow) -> Row {
+    /// Lock, kind, owner, waiters, cycle, evidence.
+    fn cells(&self, lock: &LockRow) -> [Cell; 6] {
         let owner = match (&lock.owner, &lock.owner_unknown) {
             (Some(owner), _) if lock.is_inferred() => {
                 Cell::text(format!("~ {}", self.thread(owner.tid))).tone(Tone::Guess)
@@ -133,56 +270,34 @@ impl Locks {
             Some(cycle) => Cell::text(format!("deadlock {}", cycle.saturating_add(1))).tone(Tone::Bad),
             None => Cell::NONE,
         };
-        Row::about(
-            Subject::Lock(lock.address),
-            vec![
-                Cell::text(lock.label()).tone(Tone::Link),
-                Cell::text(kind),
-                owner,
-                Cell::new(Value::Count(lock.waiters.len() as u64)),
-                note,
-                Cell::text(lock.evidence.word()).tone(Tone::Dim),
-            ],
-        )
-    }
-
-    fn sentence(&self, cycle: &Cycle) -> String {
-        let steps: Vec<String> = cycle
-            .cycle
-            .iter()
-            .enumerate()
-            .map(|(at, step)| {
-                let lock = self.locks.iter().find(|lock| lock.address == step.waits_for);
-                let name = lock.map_or_else(|| step.waits_for.to_string(), LockRow::label);
-                let next = cycle.cycle.get(at.saturating_add(1)).or(cycle.cycle.first());
-                let holder = next.map_or_else(|| "?".to_owned(), |next| self.thread(next.tid));
-                let held = if lock.is_some_and(LockRow::is_inferred) { "probably held by" } else { "held by" };
-                format!("{} waits for {name} ({held} {holder})", self.thread(step.tid))
-            })
-            .collect();
-        let word = if cycle.certain { "Deadlock" } else { "Likely deadlock (an owner is inferred)" };
-        format!("{word}: {}", steps.join("; "))
+        [
+            Cell::text(lock.label()).tone(Tone::Link),
+            Cell::text(kind),
+            owner,
+            Cell::new(Value::Count(lock.waiters.len() as u64)),
+            note,
+            Cell::text(lock.evidence.word()).tone(Tone::Dim),
+        ]
     }
 }
 
 impl Draw for Locks {
     fn draw(&self) -> Section {
-        let columns = vec![
-            Column::wide("Lock", 2),
-            Column::left("Kind"),
-            Column::wide("Owner", 1),
-            Column::right("Waiters"),
-            Column::left("In"),
-            Column::left("Evidence"),
-        ];
-        let rows = self.locks.iter().map(|lock| self.row(lock)).collect();
-        let mut bodies = vec![Body::Table(Table { columns, rows: Arc::new(rows) })];
-        if !self.deadlocks.is_empty() {
-            let line = |cycle: &Cycle| {
-                let subject = cycle.cycle.first().map(|step| Subject::Thread(step.tid));
-                Row { cells: vec![Cell::text(self.sentence(cycle)).tone(Tone::Bad)], subject }
-            };
-            bodies.push(Body::Lines(self.deadlocks.iter().map(line).collect()));
+        let mut bodies = Vec::new();
+        if self.one {
+            bodies.extend(self.stories.iter().flat_map(Story::bodies));
+            bodies.push(Body::Lines(vec![Row::text("")]));
+            bodies.extend(self.locks.iter().map(|lock| Body::Fields(self.fields(lock))));
+            return Section { bodies, ..Section::default() };
+        }
+        bodies.push(self.table());
+        for story in &self.stories {
+            bodies.push(Body::Lines(vec![Row::text("")]));
+            bodies.extend(story.bodies());
+        }
+        if self.untold > 0 {
+            let said = format!("… and {} more deadlocks and holders; locks ADDR tells of each", self.untold);
+            bodies.push(Body::Lines(vec![Row::text(""), Row::text(said)]));
         }
         Section { bodies, ..Section::default() }
     }

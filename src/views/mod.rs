@@ -1,5 +1,6 @@
 //! One file per question. A view is at once a command, a JSON document, a report chapter and a pane.
 
+mod drawing;
 pub mod locks;
 pub mod modules;
 pub mod parallelstacks;

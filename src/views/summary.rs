@@ -1,19 +1,19 @@
 //! `summary`: one screen that says why: what triage concludes, then the process, its heap, the dump's quality.
 
-mod drawing;
 mod rows;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::drawing::{self, Names};
 use super::{Answer, Answered, Query, View};
+use crate::analysis::deadlock::{self, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Subject, Thread, ThreadState, Tid};
+use crate::report::section::Row;
 use crate::session::Session;
-
-use self::drawing::Ring;
 
 /// The view.
 pub const VIEW: View = View {
@@ -41,8 +41,9 @@ pub struct Summary {
     pub dump: DumpRow,
     #[serde(skip)]
     drawn: Vec<Finding>,
+    /// Each deadlock drawn, with the first lock that is waited for in it.
     #[serde(skip)]
-    rings: Vec<Ring>,
+    rings: Vec<(Addr, Vec<Row>)>,
 }
 
 /// The process.
@@ -146,6 +147,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let locks = session.locks(job)?;
     let problems = session.problems();
     let modules: Vec<_> = session.target.modules.iter().filter(|module| !module.mapped.is_vdso()).collect();
+    let names = Names { locks: &locks.locks, threads: &threads.value };
     let data = Summary {
         process: ProcessRow {
             pid: capture.process.pid.as_ref().ok().copied(),
@@ -166,9 +168,15 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             modules_without_file: modules.iter().filter(|module| module.code.elf.is_none()).count(),
         },
         drawn: findings.to_vec(),
-        rings: locks.cycles.iter().filter_map(|cycle| Ring::of(cycle, &locks.locks, &threads.value)).collect(),
+        rings: locks.cycles.iter().filter_map(|cycle| ring(cycle, names)).collect(),
     };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
+}
+
+fn ring(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, Vec<Row>)> {
+    // What the first thread holds is what the last one waits for.
+    let chain = deadlock::chain(names.locks, cycle.cycle.last()?.waits_for)?;
+    Some((cycle.cycle.first()?.waits_for, drawing::ring(&chain, names)))
 }
 
 fn count(threads: &[Thread]) -> ThreadCounts {

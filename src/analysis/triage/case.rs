@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
-use crate::model::thread::{CallKind, WaitKind};
+use crate::model::thread::WaitKind;
 use crate::model::{Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, Subject, Thread, Tid};
 
 use super::finding::{Fact, Part, Sentence};
@@ -193,7 +193,7 @@ impl<'a> Case<'a> {
             return match (waiting.kind, waiting.address) {
                 (WaitKind::Lock(_), Some(address)) => Sentence::of("waits for ").part(self.lock(address)),
                 (WaitKind::Lock(kind), None) => Sentence::of("waits for a ").text(kind.words()),
-                (WaitKind::Call(kind), _) => Sentence::of(call_words(kind))
+                (WaitKind::Call(kind), _) => Sentence::of(kind.does())
                     .with(waiting.name.as_deref(), |sentence, name| sentence.text(" ").text(name)),
             };
         }
@@ -270,22 +270,4 @@ pub(super) fn one_line(text: &str) -> String {
 /// Last component of a source path.
 pub(super) fn file_name(file: &Arc<str>) -> Arc<str> {
     file.rsplit('/').next().map_or_else(|| Arc::clone(file), Arc::from)
-}
-
-fn call_words(kind: CallKind) -> &'static str {
-    match kind {
-        CallKind::Read => "reads",
-        CallKind::Write => "writes",
-        CallKind::Poll => "polls",
-        CallKind::Epoll => "waits for events of",
-        CallKind::Accept => "waits for connections on",
-        CallKind::Connect => "connects",
-        CallKind::Sleep => "sleeps",
-        CallKind::Signal => "waits for a signal",
-        CallKind::Child => "waits for a child process",
-        CallKind::FileLock => "waits for a file lock on",
-        CallKind::Ipc => "waits for a message",
-        CallKind::Io => "waits for I/O",
-        CallKind::Other => "is in a system call",
-    }
 }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Exception, Lock, Partial, Thread};
+use crate::model::{Exception, Lock, Partial, Taking, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
@@ -67,6 +67,10 @@ impl Runtime for Native {
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         locks::locks(&self.ground(scene, job)?, job)
+    }
+
+    fn takings(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
+        locks::takings(&self.ground(scene, job)?, threads, job)
     }
 
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

@@ -39,7 +39,8 @@ impl Draw for Summary {
             }
             lines.push(title(finding));
             if finding.severity != Severity::Note {
-                lines.extend(self.rings.iter().filter(|ring| ring.is_of(finding.about)).flat_map(|ring| ring.rows()));
+                let of_ring = |(first, _): &&(_, _)| finding.about == Some(Subject::Lock(*first));
+                lines.extend(self.rings.iter().filter(of_ring).flat_map(|(_, rows)| rows.iter().cloned()));
                 lines.extend(finding.evidence.iter().take(FACTS).map(fact));
             }
             lines.extend(next(finding));

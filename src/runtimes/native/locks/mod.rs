@@ -28,12 +28,13 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
+use crate::model::{Addr, Evidence, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Taking, Tid};
 
 use super::calls::Calls;
 use super::ground::Ground;
 use super::waits::{Activity, Futex};
 
+use self::code::ByCode;
 use self::entry::Entry;
 
 /// A thread in a futex wait.
@@ -169,6 +170,18 @@ impl Found {
             lock.waiters.push(tid);
         }
     }
+}
+
+/// Where the threads at these places of the scene have taken the locks that they hold, parallel to `threads`.
+pub(super) fn takings(ground: &Ground<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
+    let code = ByCode::new(ground);
+    let of_thread = |index: &usize| {
+        job.advance(0)?;
+        let stack = ground.scene.stacks.get(*index);
+        let takings = stack.map(|stack| code.takings(stack, owners::waits_on_condvar(ground, *index)));
+        Ok(takings.unwrap_or_default())
+    };
+    threads.iter().map(of_thread).collect()
 }
 
 /// Every lock that a thread waits for or that a recorded owner holds: those with waiters first, then by address.

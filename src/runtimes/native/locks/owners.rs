@@ -118,7 +118,7 @@ fn taking(
     Ok(candidates)
 }
 
-fn waits_on_condvar(ground: &Ground<'_>, index: usize) -> bool {
+pub(super) fn waits_on_condvar(ground: &Ground<'_>, index: usize) -> bool {
     let condvars = [LockKind::Condvar, LockKind::RustCondvar, LockKind::ParkingLotCondvar];
     ground.wait(index).is_some_and(|seen| condvars.contains(&seen.kind))
 }

@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::taken::{Callee, Question, Taken};
-use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack};
+use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
 use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::{Call, Namer};
 use crate::runtimes::native::ground::Ground;
@@ -66,18 +66,23 @@ impl<'a> ByCode<'a> {
         self.budget.get() == 0
     }
 
-    /// The locks that a thread's frames have taken. `gives_up`: its innermost own frame waits on a condition variable, and has
-    /// given up the lock that it waits with.
+    /// The locks that a thread's frames have taken, as [`ByCode::takings`] gives them.
     pub(super) fn taken(&self, stack: &Stack, gives_up: bool) -> Vec<Addr> {
+        self.takings(stack, gives_up).into_iter().map(|taking| taking.lock).collect()
+    }
+
+    /// The locks that a thread's frames have taken, innermost frame first. `gives_up`: its innermost own frame waits on a
+    /// condition variable, and has given up the lock that it waits with.
+    pub(super) fn takings(&self, stack: &Stack, gives_up: bool) -> Vec<Taking> {
         self.own_frames(stack)
             .skip(usize::from(gives_up))
             .filter(|(_, frame, start)| !self.vain.borrow().contains(&(*start, frame.pc)))
             .flat_map(|(index, frame, start)| {
-                let Taken { held, any, .. } = self.ask(stack, index, frame, start);
+                let Taken { held, sites, any, .. } = self.ask(stack, index, frame, start);
                 if !any {
                     self.vain.borrow_mut().insert((start, frame.pc));
                 }
-                held
+                held.into_iter().map(move |lock| Taking { lock, frame: index, at: sites.get(&lock).copied() })
             })
             .collect()
     }

@@ -69,6 +69,8 @@ pub(super) struct Question<'a> {
 pub(super) struct Taken {
     /// The locks that are held on every path.
     pub(super) held: Vec<Addr>,
+    /// Behind which instruction each was taken first.
+    pub(super) sites: FxHashMap<Addr, Addr>,
     /// Whether any lock is taken on the way, of known address or not. If not, asking again with other registers is vain.
     pub(super) any: bool,
     /// What the call is given as its first argument.
@@ -173,10 +175,11 @@ impl Question<'_> {
                 let (mut taken, mut not_taken) = (state.clone(), state);
                 let equal = matches!(instruction.mnemonic(), Mnemonic::Je);
                 let unequal = matches!(instruction.mnemonic(), Mnemonic::Jne);
-                if let Some(address) = tried {
+                if let Some(address) = tried.filter(|_| equal || unequal) {
+                    followed.taken.sites.entry(Addr(address)).or_insert(Addr(instruction.next_ip()));
                     if equal {
                         taken.lock(address);
-                    } else if unequal {
+                    } else {
                         not_taken.lock(address);
                     }
                 }
@@ -207,6 +210,7 @@ impl Question<'_> {
         match (target.map_or(Callee::Other, |target| (self.callee)(Addr(target))), argument) {
             (Callee::Locks, Some(lock)) => {
                 followed.taken.any = true;
+                followed.taken.sites.entry(Addr(lock)).or_insert(Addr(instruction.next_ip()));
                 state.lock(lock);
             }
             (Callee::Locks, None) => followed.taken.any = true,

@@ -1,0 +1,189 @@
+//! Who waits for whom, drawn with lines: rings of threads, and chains that end in one.
+//!
+//! A drawing reads downwards and stays narrow, so that it fits beside a list. Its lines are about the threads and locks
+//! that they name.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::analysis::deadlock::{Chain, Link};
+use crate::model::{Addr, Lock, Subject, Thread, Tid};
+use crate::report::section::{Cell, Row, Tone};
+
+/// Locks of a chain that are drawn.
+const DRAWN: usize = 8;
+/// Widest name in a drawing; longer ones are cut in the middle.
+const MAX_NAME: usize = 22;
+/// Columns of the smallest screen that a drawing of two threads side by side may take.
+const NARROW: usize = 58;
+/// Waiting threads that are named one by one; of more, the ids of the first are shown.
+const NAMED: usize = 2;
+const IDS: usize = 4;
+
+/// What drawings call threads and locks.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'a> {
+    pub(super) locks: &'a [Lock],
+    pub(super) threads: &'a [Thread],
+}
+
+impl Names<'_> {
+    /// A thread's label.
+    pub(super) fn thread(&self, tid: Tid) -> String {
+        let thread = self.threads.iter().find(|thread| thread.tid == tid);
+        thread.map_or_else(|| tid.to_string(), Thread::label)
+    }
+
+    /// A lock's name, else its address.
+    pub(super) fn lock(&self, address: Addr) -> String {
+        let lock = self.locks.iter().find(|lock| lock.address == address);
+        let name = lock.and_then(|lock| lock.name.clone().ok().flatten());
+        name.unwrap_or_else(|| address.to_string())
+    }
+
+    fn thread_cell(&self, tid: Tid) -> Cell {
+        Cell::text(cut(&self.thread(tid))).tone(Tone::Link)
+    }
+
+    fn lock_cell(&self, address: Addr) -> Cell {
+        Cell::text(cut(&self.lock(address))).tone(Tone::Link)
+    }
+}
+
+/// Where in a drawing a line stands: its outer lines differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Free,
+    RingBegins,
+    InRing,
+}
+
+impl Place {
+    fn of(chain: &Chain, index: usize) -> Place {
+        match chain.ring {
+            Some(ring) if index == ring => Place::RingBegins,
+            Some(ring) if index > ring => Place::InRing,
+            _ => Place::Free,
+        }
+    }
+
+    fn before_thread(self) -> Cell {
+        Cell::text(match self {
+            Place::Free => "    ",
+            Place::RingBegins => "  ┌▶",
+            Place::InRing => "  │ ",
+        })
+        .tone(Tone::Dim)
+    }
+
+    fn before_wish(self) -> Cell {
+        Cell::text(if self == Place::Free { "       ▼" } else { "  │    ▼" }).tone(Tone::Dim)
+    }
+}
+
+/// The threads that wait for the first lock of a chain (none where the chain is a ring from its first link on), then each
+/// holder and what it wants. `end`: what the last holder does, where it waits for no thread.
+///
+/// ```text
+///   ┌▶ worker-3 4719 holds g_orders            19 threads 4724 4725 4726 …
+///   │    ▼ wants g_stock                          ▼ want g_pool_mu
+///   │  worker-7 4723 holds g_stock             main 4711 holds g_pool_mu
+///   │    ▼ wants g_orders                         ▼ reads fd 7
+///   └────┘
+/// ```
+pub(super) fn tall(chain: &Chain, waiters: &[Tid], names: Names<'_>, end: &str) -> Vec<Row> {
+    let mut rows = Vec::new();
+    if let Some(first) = chain.links.first().filter(|_| chain.ring != Some(0)) {
+        rows.extend(waiting(waiters, names));
+        rows.extend((!waiters.is_empty()).then(|| wish(Place::Free, first.lock, waiters.len(), names)));
+    }
+    for (index, link) in chain.links.iter().take(DRAWN).enumerate() {
+        let place = Place::of(chain, index);
+        rows.extend(holder(place, link, names));
+        let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.ring?));
+        rows.extend(next.filter(|_| link.owner.is_some()).map(|next| wish(place, next.lock, 1, names)));
+    }
+    let more = chain.links.len().saturating_sub(DRAWN);
+    let last = Place::of(chain, chain.links.len().saturating_sub(1));
+    if more > 0 {
+        rows.push(Row::new(vec![last.before_thread(), Cell::text(format!("… {more} more threads"))]));
+    }
+    match (chain.ring, chain.links.last()) {
+        (Some(_), _) => rows.push(Row::new(vec![Cell::text("  └────┘").tone(Tone::Dim)])),
+        (None, Some(Link { owner: Some(owner), .. })) if !end.is_empty() => {
+            rows.push(Row::about(Subject::Thread(*owner), vec![Place::Free.before_wish(), Cell::text(end)]));
+        }
+        (None, _) => {}
+    }
+    rows
+}
+
+/// `worker-9 4725`, or `19 threads 4724 4725 …`.
+fn waiting(waiters: &[Tid], names: Names<'_>) -> Vec<Row> {
+    if waiters.len() <= NAMED {
+        let row =
+            |tid: &Tid| Row::about(Subject::Thread(*tid), vec![Place::Free.before_thread(), names.thread_cell(*tid)]);
+        return waiters.iter().map(row).collect();
+    }
+    let mut ids: Vec<String> = waiters.iter().take(IDS).map(Tid::to_string).collect();
+    ids.extend((waiters.len() > IDS).then(|| "…".to_owned()));
+    let cells = vec![
+        Place::Free.before_thread(),
+        Cell::text(format!("{} threads", waiters.len())).tone(Tone::Strong),
+        Cell::text(ids.join(" ")).tone(Tone::Dim),
+    ];
+    vec![Row { cells, subject: waiters.first().map(|tid| Subject::Thread(*tid)) }]
+}
+
+/// `worker-3 4719 holds g_orders`; nothing where nobody is known to hold it.
+fn holder(place: Place, link: &Link, names: Names<'_>) -> Option<Row> {
+    let owner = link.owner?;
+    let cells = vec![place.before_thread(), names.thread_cell(owner), Cell::text("holds"), names.lock_cell(link.lock)];
+    Some(Row::about(Subject::Thread(owner), cells))
+}
+
+fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
+    let word = if threads == 1 { "wants" } else { "want" };
+    Row::about(Subject::Lock(lock), vec![place.before_wish(), Cell::text(word), names.lock_cell(lock)])
+}
+
+/// A ring of two threads, side by side, where that is narrow enough; any other from top to bottom. A blank line before and
+/// after it. Nothing for a thread that waits for itself: the sentence says all.
+pub(super) fn ring(chain: &Chain, names: Names<'_>) -> Vec<Row> {
+    let drawn = match chain.links.as_slice() {
+        [_] => return Vec::new(),
+        [one, other] => pair(one, other, names).unwrap_or_else(|| tall(chain, &[], names, "")),
+        _ => tall(chain, &[], names, ""),
+    };
+    let blank = || std::iter::once(Row::text(""));
+    blank().chain(drawn).chain(blank()).collect()
+}
+
+/// Two threads: each holds what the other wants. `None` where the names are too long.
+///
+/// ```text
+///      worker-3 4719 ─ holds ─▶ g_orders ◀─ wants ─ worker-7 4723
+///           └─ wants ─▶ g_stock ◀─ holds ───────────────┘
+/// ```
+fn pair(one: &Link, other: &Link, names: Names<'_>) -> Option<Vec<Row>> {
+    let (first, second) = (one.owner?, other.owner?);
+    let left = format!("{} ─ holds ─▶ {} ◀─ wants ─ ", names.thread(first), names.lock(one.lock));
+    let below = format!("     └─ wants ─▶ {} ◀─ holds ─", names.lock(other.lock));
+    // The corner stands below the second thread's name, or after the line where that is longer.
+    let corner = left.width().saturating_add(5).max(below.width());
+    let upper = format!("     {left}{}", names.thread(second));
+    let missing = corner.saturating_sub(below.width());
+    let lower = format!("     {below}{}┘", "─".repeat(missing));
+    let row = |tid, line: String| Row::about(Subject::Thread(tid), vec![Cell::text(line).tone(Tone::Link)]);
+    (upper.width().max(lower.width()) <= NARROW).then(|| vec![row(first, upper), row(second, lower)])
+}
+
+/// Cuts a long name in the middle: its ends tell it apart.
+fn cut(name: &str) -> String {
+    let count = name.chars().count();
+    if count <= MAX_NAME {
+        return name.to_owned();
+    }
+    let head: String = name.chars().take(MAX_NAME / 2).collect();
+    let tail: String = name.chars().skip(count.saturating_sub(MAX_NAME / 2).saturating_add(1)).collect();
+    format!("{head}…{tail}")
+}

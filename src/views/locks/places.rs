@@ -1,0 +1,145 @@
+//! Where in its stack a thread took what it holds, and where it waits.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, NamedFrame, Subject, Taking, Thread, Tid};
+use crate::report::section::{Cell, Row, Tone, Value};
+use crate::session::{Session, is_own_code};
+
+/// Physical frames of a stack that are named to find a place in it, unless the place is further out.
+const NAMED_FRAMES: usize = 64;
+
+/// What a thread does at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Does {
+    /// It took the lock there, and holds it.
+    Took,
+    /// It waits there, for the lock or for something else.
+    Waits,
+}
+
+/// A place in a thread's stack.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Place {
+    /// The thread.
+    pub tid: Tid,
+    /// What it does there.
+    pub does: Does,
+    /// The lock that it took or waits for; null when it waits for something else.
+    pub lock: Option<Addr>,
+    /// The logical frame, innermost 0; null when the place is not known.
+    pub frame: Option<usize>,
+    /// Function of the program's own code.
+    pub function: Option<Arc<str>>,
+    /// Source file of the line that took the lock, or of the call that waits.
+    pub file: Option<Arc<str>>,
+    /// Line in `file`.
+    pub line: Option<u32>,
+}
+
+/// Where each thread took each lock (`held`), as far as code tells, and where it waits, in the order of `threads`.
+pub(super) fn find(
+    session: &Session,
+    threads: &[(&Thread, Vec<Addr>, Option<Addr>)],
+    job: &Job,
+) -> Result<Vec<Place>, Error> {
+    let indices: Vec<usize> = threads.iter().map(|(thread, ..)| thread.index).collect();
+    let takings = session.takings(&indices, job)?;
+    let mut places = Vec::new();
+    for ((thread, held, wanted), takings) in threads.iter().zip(takings) {
+        let furthest = takings.iter().map(|taking| taking.frame.saturating_add(1)).max().unwrap_or(0);
+        let Some(stack) = session.stack(thread.index, job) else { continue };
+        let few = furthest.max(NAMED_FRAMES).min(stack.frames.len());
+        let physical = stack.frames.get(..few).unwrap_or_default();
+        let named: Vec<Vec<NamedFrame>> =
+            physical.iter().map(|frame| session.target.named(std::slice::from_ref(frame))).collect();
+        for lock in held {
+            let taking = takings.iter().find(|taking| taking.lock == *lock);
+            let place = taking.and_then(|taking| took(session, &named, taking));
+            places.push(Place { tid: thread.tid, does: Does::Took, lock: Some(*lock), ..place.unwrap_or_default() });
+        }
+        places.push(Place { tid: thread.tid, does: Does::Waits, lock: *wanted, ..waits(thread, &named) });
+    }
+    Ok(places)
+}
+
+impl Default for Place {
+    fn default() -> Place {
+        Place { tid: Tid(0), does: Does::Waits, lock: None, frame: None, function: None, file: None, line: None }
+    }
+}
+
+/// The logical frame of a physical one that has a function, else its outermost: index and name.
+fn logical<'a>(
+    named: &'a [Vec<NamedFrame>],
+    physical: usize,
+    function: Option<&Arc<str>>,
+) -> Option<(usize, &'a NamedFrame)> {
+    let before: usize = named.get(..physical)?.iter().map(Vec::len).sum();
+    let parts = named.get(physical)?;
+    let same = parts.iter().position(|part| function.is_some() && part.function.as_ref() == function);
+    let at = same.or(parts.len().checked_sub(1))?;
+    Some((before.checked_add(at)?, parts.get(at)?))
+}
+
+/// The line that took the lock: of the innermost function of the program's own there.
+fn took(session: &Session, named: &[Vec<NamedFrame>], taking: &Taking) -> Option<Place> {
+    let name = taking.at.and_then(|at| session.target.name(Addr(at.0.saturating_sub(1))));
+    let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
+    let module = name.as_ref().and_then(|name| name.module_name.as_deref());
+    let own = parts.iter().find(|part| is_own_code(module, part.function.as_deref(), part.file.is_some()));
+    let part = own.or(parts.last());
+    let (frame, outermost) = logical(named, taking.frame, part.and_then(|part| part.function.as_ref()))?;
+    Some(match part {
+        Some(part) => Place {
+            frame: Some(frame),
+            function: part.function.clone(),
+            file: part.file.clone(),
+            line: part.line,
+            ..Place::default()
+        },
+        None => Place { frame: Some(frame), function: outermost.function.clone(), ..Place::default() },
+    })
+}
+
+/// The innermost frame of the program's own code.
+fn waits(thread: &Thread, named: &[Vec<NamedFrame>]) -> Place {
+    let frames = || named.iter().flatten().enumerate();
+    let is_top = |frame: &NamedFrame| thread.top.is_some() && frame.function.as_deref() == thread.top.as_deref();
+    let is_own =
+        |frame: &NamedFrame| is_own_code(frame.module.as_deref(), frame.function.as_deref(), frame.file.is_some());
+    let found = frames().find(|(_, frame)| is_top(frame)).or_else(|| frames().find(|(_, frame)| is_own(frame)));
+    found.map_or_else(Place::default, |(index, frame)| Place {
+        frame: Some(index),
+        function: frame.function.clone(),
+        file: frame.file.clone(),
+        line: frame.line,
+        ..Place::default()
+    })
+}
+
+impl Place {
+    /// `worker-3 4719  took g_orders in Orders::place orders.cpp:10 (frame 6)`. `thread` and `what` are filled up with blanks.
+    pub(super) fn row(&self, thread: String, what: String) -> Row {
+        let mut cells = vec![Cell::text(thread).tone(Tone::Link), Cell::text(what)];
+        match (self.frame, &self.function) {
+            (Some(frame), Some(function)) => {
+                cells.push(Cell::text("in"));
+                cells.push(Cell::new(Value::Function(Arc::clone(function))).tone(Tone::Strong));
+                let source = self.file.as_ref().map(|file| Value::Source(Arc::clone(file), self.line));
+                cells.extend(source.map(Cell::new));
+                cells.push(Cell::text(format!("(frame {frame})")).tone(Tone::Dim));
+            }
+            (Some(frame), None) => cells.push(Cell::text(format!("in frame {frame}, which has no name"))),
+            (None, _) => cells.push(Cell::text("where? its code does not tell").tone(Tone::Guess)),
+        }
+        let subject = self.frame.map_or(Subject::Thread(self.tid), |frame| Subject::Frame(self.tid, frame));
+        Row::about(subject, cells)
+    }
+}

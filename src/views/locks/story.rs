@@ -1,0 +1,218 @@
+//! What a lock is part of, told and drawn: a deadlock, a convoy, or just a holder and those who wait for it.
+
+use crate::analysis::deadlock::{self, Chain, Cycle};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::thread::WaitKind;
+use crate::model::{Addr, Lock, Owner, Subject, Thread, ThreadState, Tid};
+use crate::report::section::{Body, Cell, Row, Tone};
+use crate::session::Session;
+use crate::views::drawing::{self, Names};
+
+use super::places::{self, Does, Place};
+
+/// Threads of a story whose places are told.
+const PLACES: usize = 8;
+
+/// A story: what happens, who waits for whom, where.
+pub(super) struct Story {
+    sentence: String,
+    tone: Tone,
+    about: Subject,
+    drawing: Vec<Row>,
+    pub(super) places: Vec<Place>,
+    /// What stands before each place: thread and deed.
+    words: Vec<(String, String)>,
+}
+
+/// What stories are told of.
+pub(super) struct Teller<'a> {
+    pub(super) session: &'a Session,
+    pub(super) names: Names<'a>,
+    pub(super) cycles: &'a [Cycle],
+    pub(super) job: &'a Job,
+}
+
+impl Teller<'_> {
+    /// The story of a deadlock.
+    pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Option<Story>, Error> {
+        // What the first thread holds is what the last one waits for.
+        let Some(first) = cycle.cycle.last() else { return Ok(None) };
+        let Some(chain) = deadlock::chain(self.names.locks, first.waits_for) else { return Ok(None) };
+        self.story(self.deadlock(cycle), Tone::Bad, &chain, &[]).map(Some)
+    }
+
+    /// The story of a lock; `None` where no lock is at that address.
+    pub(super) fn of_lock(&self, address: Addr) -> Result<Option<Story>, Error> {
+        let of_ring = |cycle: &&Cycle| cycle.cycle.iter().any(|step| step.waits_for == address);
+        if let Some(cycle) = self.cycles.iter().find(of_ring) {
+            return self.of_cycle(cycle);
+        }
+        let Some(lock) = self.lock(address) else { return Ok(None) };
+        let Some(chain) = deadlock::chain(self.names.locks, address) else { return Ok(None) };
+        let (sentence, tone) = self.sentence(lock, &chain);
+        self.story(sentence, tone, &chain, &lock.waiters).map(Some)
+    }
+
+    fn lock(&self, address: Addr) -> Option<&Lock> {
+        self.names.locks.iter().find(|lock| lock.address == address)
+    }
+
+    fn thread(&self, tid: Tid) -> Option<&Thread> {
+        self.names.threads.iter().find(|thread| thread.tid == tid)
+    }
+
+    fn story(&self, sentence: String, tone: Tone, chain: &Chain, waiters: &[Tid]) -> Result<Story, Error> {
+        let last = chain.links.last().and_then(|link| link.owner);
+        let end = last.filter(|_| chain.ring.is_none()).map(|tid| self.doing(tid)).unwrap_or_default();
+        let places = self.places(chain, waiters)?;
+        let words = self.words(&places);
+        let about = chain.links.first().map_or(Subject::Capture, |link| Subject::Lock(link.lock));
+        let drawing = drawing::tall(chain, waiters, self.names, &end);
+        Ok(Story { sentence, tone, about, drawing, places, words })
+    }
+
+    /// Where each holder took what it holds and where it waits, and where the first of those who wait for it does.
+    fn places(&self, chain: &Chain, waiters: &[Tid]) -> Result<Vec<Place>, Error> {
+        let mut wanted = Vec::new();
+        let first = waiters.first().filter(|_| chain.ring != Some(0)).and_then(|tid| self.thread(*tid));
+        wanted.extend(first.map(|thread| (thread, Vec::new(), chain.links.first().map(|link| link.lock))));
+        for (index, link) in chain.links.iter().take(PLACES).enumerate() {
+            let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.ring?));
+            let Some(thread) = link.owner.and_then(|owner| self.thread(owner)) else { continue };
+            wanted.push((thread, vec![link.lock], next.map(|next| next.lock)));
+        }
+        places::find(self.session, &wanted, self.job)
+    }
+
+    /// `worker-3 4719`, `took g_orders`: filled up so that what follows stands in columns; a thread is named once.
+    fn words(&self, places: &[Place]) -> Vec<(String, String)> {
+        let mut words: Vec<(String, String)> = Vec::new();
+        let mut last = None;
+        for place in places {
+            let thread = if last == Some(place.tid) { String::new() } else { self.names.thread(place.tid) };
+            last = Some(place.tid);
+            let deed = match (place.does, place.lock) {
+                (Does::Took, Some(lock)) => format!("took {}", self.names.lock(lock)),
+                (Does::Waits, Some(lock)) => format!("wants {}", self.names.lock(lock)),
+                (_, None) => self.busy(place.tid),
+            };
+            words.push((thread, deed));
+        }
+        let widest =
+            |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
+        let threads = widest(&mut words.iter().map(|(thread, _)| thread));
+        let deeds = widest(&mut words.iter().map(|(_, deed)| deed));
+        for (thread, deed) in &mut words {
+            *thread = format!("{thread:threads$}");
+            *deed = format!("{deed:deeds$}");
+        }
+        words
+    }
+
+    /// What a thread does at the place where it is: `reads fd 7`, `runs`.
+    fn busy(&self, tid: Tid) -> String {
+        let thread = self.thread(tid);
+        match thread.map(|thread| (thread.state, &thread.waiting_on)) {
+            Some((_, Some(_))) => self.doing(tid),
+            Some((ThreadState::Running, None)) => "runs".to_owned(),
+            _ => "is".to_owned(),
+        }
+    }
+
+    /// `Deadlock: a waits for x (held by b); b waits for y (held by a)`.
+    fn deadlock(&self, cycle: &Cycle) -> String {
+        let word = if cycle.certain { "Deadlock" } else { "Likely deadlock (an owner is inferred)" };
+        if let [step] = cycle.cycle.as_slice() {
+            let (thread, lock) = (self.names.thread(step.tid), self.names.lock(step.waits_for));
+            return format!("{word}: {thread} waits for {lock}, which it holds itself{}", behind(cycle.victims.len()));
+        }
+        let steps: Vec<String> = cycle
+            .cycle
+            .iter()
+            .enumerate()
+            .map(|(at, step)| {
+                let inferred = self.lock(step.waits_for).is_some_and(|lock| !lock.is_certain());
+                let next = cycle.cycle.get(at.saturating_add(1)).or(cycle.cycle.first());
+                let holder = next.map_or_else(|| "?".to_owned(), |next| self.names.thread(next.tid));
+                let held = if inferred { "probably held by" } else { "held by" };
+                let (thread, lock) = (self.names.thread(step.tid), self.names.lock(step.waits_for));
+                format!("{thread} waits for {lock} ({held} {holder})")
+            })
+            .collect();
+        format!("{word}: {}{}", steps.join("; "), behind(cycle.victims.len()))
+    }
+
+    /// What can be said of a lock that is in no ring itself.
+    fn sentence(&self, lock: &Lock, chain: &Chain) -> (String, Tone) {
+        let name = self.names.lock(lock.address);
+        let waiting = match lock.waiters.as_slice() {
+            [] => None,
+            [one] => Some(format!("{} waits for {name}", self.names.thread(*one))),
+            several => Some(format!("{} threads wait for {name}", several.len())),
+        };
+        let by = if lock.is_certain() { "held by" } else { "probably held by" };
+        let Some(owner) = lock.owner_tid() else {
+            let waiting = waiting.unwrap_or_else(|| format!("{name}: nobody waits for it"));
+            return match &lock.owner {
+                Owner::Unknown(gap) => (format!("{waiting}; who holds it cannot be told: {gap}"), Tone::Guess),
+                _ => (format!("{waiting}, a {} that no thread owns", lock.kind.words()), Tone::Plain),
+            };
+        };
+        let holder = self.names.thread(owner);
+        let Some(waiting) = waiting else {
+            return (format!("{name} is {by} {holder}, which {}; nobody waits for it", self.doing(owner)), Tone::Plain);
+        };
+        let behind = behind(deadlock::waiting_behind(self.names.locks, &lock.waiters).len());
+        if chain.ring.is_some() {
+            return (format!("{waiting}, {by} {holder}, which waits behind a deadlock itself{behind}"), Tone::Bad);
+        }
+        let end = chain.links.iter().filter_map(|link| link.owner).next_back().unwrap_or(owner);
+        if end == owner {
+            return (format!("{waiting}, {by} {holder}, which {}{behind}", self.doing(owner)), Tone::Strong);
+        }
+        let (last, does) = (self.names.thread(end), self.doing(end));
+        (format!("{waiting}, {by} {holder}; at the end of the chain {last} {does}{behind}"), Tone::Strong)
+    }
+
+    /// What a thread is busy with: `reads fd 7`, `waits for g_a`, `runs f`.
+    fn doing(&self, tid: Tid) -> String {
+        let Some(thread) = self.thread(tid) else { return "is not in the dump".to_owned() };
+        match (&thread.waiting_on, &thread.top) {
+            (Some(on), _) => match (on.kind, &on.name, on.address) {
+                (WaitKind::Call(kind), Some(name), _) => format!("{} {name}", kind.does()),
+                (WaitKind::Call(kind), None, _) => kind.does().to_owned(),
+                (WaitKind::Lock(_), Some(name), _) => format!("waits for {name}"),
+                (WaitKind::Lock(kind), None, Some(address)) => format!("waits for a {} at {address}", kind.words()),
+                (WaitKind::Lock(kind), None, None) => format!("waits for a {}", kind.words()),
+            },
+            (None, Some(top)) if thread.state == ThreadState::Running => {
+                format!("runs {}", crate::model::frame::path(top))
+            }
+            (None, Some(top)) => format!("is in {}", crate::model::frame::path(top)),
+            (None, None) => "does what cannot be told".to_owned(),
+        }
+    }
+}
+
+/// `; 2 more threads wait behind it`.
+fn behind(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        1 => "; 1 more thread waits behind it".to_owned(),
+        more => format!("; {more} more threads wait behind it"),
+    }
+}
+
+impl Story {
+    /// The sentence, the drawing, the places.
+    pub(super) fn bodies(&self) -> Vec<Body> {
+        let mut lines = vec![Row::about(self.about, vec![Cell::text(self.sentence.as_str()).tone(self.tone)])];
+        lines.push(Row::text(""));
+        lines.extend(self.drawing.iter().cloned());
+        lines.push(Row::text(""));
+        let places = self.places.iter().zip(&self.words);
+        lines.extend(places.map(|(place, (thread, deed))| place.row(format!("  {thread}"), deed.clone())));
+        vec![Body::Lines(lines)]
+    }
+}
