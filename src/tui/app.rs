@@ -6,7 +6,7 @@ use crossterm::event::{KeyEventKind, MouseButton, MouseEventKind};
 
 use super::event::{Effect, Event, Failure, Opened, Question, Ticket};
 use super::keymap::{self, Action, Key, Scope};
-use super::layout::Layout;
+use super::layout::{Detail, Layout};
 use super::palette::Palette;
 use super::pane::Pane;
 use super::theme::{Look, Theme};
@@ -150,7 +150,9 @@ impl App {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(Key::of(&key)),
             Event::Key(_) => {}
-            Event::Mouse(mouse) => self.mouse(mouse.kind, mouse.column, mouse.row),
+            // A terminal that reports it unasked changes nothing.
+            Event::Mouse(mouse) if self.mouse => self.mouse(mouse.kind, mouse.column, mouse.row),
+            Event::Mouse(_) => {}
             Event::Paste(text) => self.type_text(&text),
             Event::Resize(width, height) => self.size = (width, height),
             Event::Tick => self.ticks = self.ticks.saturating_add(1),
@@ -165,7 +167,11 @@ impl App {
             Event::Arranged(ticket, order) => self.pane.arranged(ticket, order),
             Event::Copied(Ok(what)) => self.say(format!("copied {what}"), Tone::Plain),
             Event::Copied(Err(why)) => self.say(why, Tone::Guess),
-            Event::Resumed => self.effects.push(Effect::Redraw),
+            Event::Resumed => {
+                self.effects.push(Effect::Redraw);
+                // The terminal was given back without the mouse.
+                self.effects.extend(self.mouse.then_some(Effect::Mouse(true)));
+            }
         }
         self.settle();
         std::mem::take(&mut self.effects)
@@ -190,8 +196,12 @@ impl App {
     /// The parts of the screen; `None` when it is too small.
     pub(super) fn layout(&self) -> Option<Layout> {
         let prompt = matches!(self.overlay, Overlay::Filter) || !self.pane.typed.is_empty();
-        let wanted = self.detail.as_ref().map(|_| self.pane.natural_width().unwrap_or(u16::MAX));
-        Layout::new(self.size, prompt, wanted)
+        let detail = match &self.detail {
+            None => Detail::Hidden,
+            Some(_) if self.is_wide() => Detail::Beside(self.pane.natural_width().unwrap_or(u16::MAX)),
+            Some(_) => Detail::Below(self.pane.natural_height()),
+        };
+        Layout::new(self.size, prompt, detail)
     }
 
     pub(super) fn say(&mut self, text: impl Into<String>, tone: Tone) {
@@ -226,7 +236,7 @@ impl App {
         } else if document.table(self.pane.spot()).is_some() {
             scopes.push(Scope::Table);
         }
-        if self.size.0 >= super::layout::WIDE {
+        if self.has_detail() {
             scopes.push(Scope::Detail);
         }
         scopes.push(Scope::Everywhere);
@@ -372,18 +382,22 @@ impl App {
 
     fn mouse(&mut self, kind: MouseEventKind, x: u16, y: u16) {
         match kind {
-            MouseEventKind::ScrollDown => self.wheel(true, x),
-            MouseEventKind::ScrollUp => self.wheel(false, x),
+            MouseEventKind::ScrollDown => self.wheel(true, x, y),
+            MouseEventKind::ScrollUp => self.wheel(false, x, y),
             MouseEventKind::Down(MouseButton::Left) => self.click(x, y),
             _ => {}
         }
     }
 
-    fn wheel(&mut self, down: bool, x: u16) {
+    fn wheel(&mut self, down: bool, x: u16, y: u16) {
         const LINES: usize = 3;
+        if let Overlay::Help(top) = &mut self.overlay {
+            *top = if down { top.saturating_add(LINES) } else { top.saturating_sub(LINES) };
+            return;
+        }
         match self.layout().and_then(|layout| layout.detail) {
-            Some(area) if x >= area.x => self.scroll_detail(down, LINES),
-            _ => self.pane.scroll(down, LINES),
+            Some(area) if area.contains((x, y).into()) => self.scroll_detail(down, LINES),
+            _ => self.travel(|pane| pane.wheel(down, LINES)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The detail beside a list: that of the selected row, asked for when it stays selected.
+//! The detail beside or below a list: that of the selected row, asked for when it stays selected.
 
 use super::app::App;
 use super::event::{Failure, Question};
@@ -24,10 +24,20 @@ impl App {
         self.ask_detail();
     }
 
-    /// Whether there is a detail beside the page: beside lists, not beside sentences alone. A page keeps its width whatever
-    /// row is selected.
+    /// Whether the selected row's detail stands beside the list.
+    pub(super) fn is_wide(&self) -> bool {
+        self.size.0 >= super::layout::WIDE
+    }
+
+    /// Whether the page has a detail, shown or hidden: beside lists where there is room, not beside sentences alone; below
+    /// the locks elsewhere, for what they are part of is what one looks for. A page keeps its shape whatever row is selected.
+    pub(super) fn has_detail(&self) -> bool {
+        let told_below = self.is_root() && self.tabs.get(self.tab).is_some_and(|tab| tab.view == "locks");
+        (self.is_wide() || told_below) && self.memory_at().is_none() && self.pane.has_lists()
+    }
+
     fn shows_detail(&self) -> bool {
-        self.detail_shown && self.size.0 >= super::layout::WIDE && self.memory_at().is_none() && self.pane.has_lists()
+        self.detail_shown && self.has_detail()
     }
 
     fn ask_detail(&mut self) {

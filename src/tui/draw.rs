@@ -37,15 +37,14 @@ impl App {
                     self.filter_line(pen, area);
                 }
                 self.page_body(pen, &self.pane, layout.body, true);
-                if let (Some(detail), Some(area)) = (&self.detail, layout.detail) {
-                    for y in area.top()..area.bottom() {
-                        pen.text(area.left().saturating_sub(1), y, 1, pen.theme.symbols.bar, pen.theme.quiet());
-                    }
+                if let (Some(detail), Some(area), Some(between)) = (&self.detail, layout.detail, layout.between) {
+                    separate(pen, between, &detail.title);
                     self.page_body(pen, detail, area, false);
                 }
             }
         }
         self.lower_line(pen, layout.lower);
+        self.more_detail(pen, layout);
         match &self.overlay {
             Overlay::Palette(_) => self.suggestions(pen, layout),
             Overlay::Sort(choice) => self.sort_menu(pen, layout, *choice),
@@ -59,6 +58,23 @@ impl App {
             let rest = button.x.saturating_add(button.width).saturating_sub(x);
             pen.text(x.saturating_add(1), y, rest, &button.label, pen.theme.quiet());
         }
+    }
+
+    /// Says how to see the rest of a detail that does not fit: on the rule above or below it.
+    fn more_detail(&self, pen: &mut Pen<'_>, layout: Layout) {
+        const HINT: &str = " J K scroll ";
+        let (Some(detail), Some(area), Some(between)) = (&self.detail, layout.detail, layout.between) else { return };
+        let free = matches!(self.overlay, Overlay::None) && self.said.is_none();
+        if !free || detail.document().len() <= usize::from(area.height) {
+            return;
+        }
+        let width = u16::try_from(width_of(HINT)).unwrap_or(0);
+        let (x, y) = if between.width == 1 {
+            (area.x.saturating_add(1), layout.lower.y)
+        } else {
+            (area.right().saturating_sub(width).saturating_sub(1), between.y)
+        };
+        pen.text(x, y, width, HINT, pen.theme.quiet());
     }
 
     fn filter_line(&self, pen: &mut Pen<'_>, area: Rect) {
@@ -188,6 +204,20 @@ impl App {
         let top = top.min(document.len().saturating_sub(usize::from(area.height)));
         document.draw(pen, area, top, None);
     }
+}
+
+/// The line between a list and its detail; lying, it says what the detail is about.
+fn separate(pen: &mut Pen<'_>, area: Rect, title: &str) {
+    if area.width == 1 {
+        for y in area.top()..area.bottom() {
+            pen.text(area.x, y, 1, pen.theme.symbols.bar, pen.theme.quiet());
+        }
+        return;
+    }
+    pen.rule(area.x, area.y, area.width);
+    let title = format!(" {title} ");
+    let width = u16::try_from(width_of(&title)).unwrap_or(u16::MAX).min(area.width.saturating_sub(4));
+    pen.cut(area.x.saturating_add(1), area.y, width, &title, pen.theme.quiet(), &[]);
 }
 
 /// A list of choices above the lower line.

@@ -22,6 +22,8 @@ pub(super) const LINES_BESIDE: u32 = 9;
 
 /// The detail of a row of a table (`columns`) or of anything else (no columns).
 pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Facts {
+    // What is known of a lock comes with its story.
+    let columns = if matches!(subject, Some(Subject::Lock(_))) { &[] } else { columns };
     let mut fields: Vec<(String, Row)> = Vec::new();
     for (column, cell) in columns.iter().zip(&row.cells) {
         let shown = !column.title.is_empty() && cell.value != Value::None && !is_said(column.title, subject);
@@ -30,11 +32,6 @@ pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Fac
             let value = Row { cells: vec![Cell { value: cell.value.clone(), tone }], subject: opens(&cell.value) };
             fields.push((column.title.to_owned(), value));
         }
-    }
-    // A lock's name stands where its address could: the detail has both.
-    if let Some(Subject::Lock(addr)) = subject {
-        let address = Row::about(Subject::Memory(addr), vec![Cell::new(Value::Addr(addr))]);
-        fields.insert(1.min(fields.len()), ("Address".to_owned(), address));
     }
     let bodies = if fields.is_empty() { Vec::new() } else { vec![Body::Fields(fields)] };
     Facts { title: title(row, subject), bodies, question: question(row, subject) }
@@ -58,17 +55,19 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
     match subject {
         Some(Subject::Thread(tid)) => format!("thread {tid}"),
         Some(Subject::Frame(tid, index)) => format!("thread {tid} frame {index}"),
-        Some(Subject::Lock(addr)) => format!("lock {addr}"),
+        Some(Subject::Lock(_)) => format!("lock {}", first(row)),
         Some(Subject::Module(addr)) => format!("module {addr}"),
         Some(Subject::Memory(addr)) => format!("memory {addr}"),
         Some(Subject::Exception(index)) => format!("exception {index}"),
         Some(Subject::Capture) => "dump".to_owned(),
-        None => {
-            let first =
-                row.cells.iter().map(|cell| cells::words(&cell.value, Room::Column)).find(|text| !text.is_empty());
-            first.unwrap_or_default()
-        }
+        None => first(row),
     }
+}
+
+/// A row's first words.
+fn first(row: &Row) -> String {
+    let words = row.cells.iter().map(|cell| cells::words(&cell.value, Room::Column));
+    words.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
 }
 
 fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
@@ -82,7 +81,7 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
             }
             _ => None,
         }),
-        Subject::Lock(addr) => Some(memory(addr, 64)),
+        Subject::Lock(addr) => Some(Question::Command { line: format!("locks {addr}"), focus: Focus::default() }),
         Subject::Capture | Subject::Module(_) | Subject::Memory(_) | Subject::Exception(_) => None,
     }
 }

@@ -23,6 +23,8 @@ impl App {
         let Some(tab) = self.tabs.get(tab) else { return Pane::new("", None, Vec::new(), self.size) };
         let question = match tab.view {
             "readmemory" => self.memory_question(self.focus.address),
+            // What each lock is part of is its detail.
+            "locks" => Question::Command { line: "locks -list".to_owned(), focus: Focus::default() },
             view => Question::Command { line: view.to_owned(), focus: Focus::default() },
         };
         Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())

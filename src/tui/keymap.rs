@@ -144,7 +144,7 @@ impl Scope {
             Scope::Table => "Tables",
             Scope::Tree => "Trees",
             Scope::Memory => "Memory",
-            Scope::Detail => "Detail beside a list (from 110 columns on)",
+            Scope::Detail => "Detail of the selected row (below the locks; beside any list from 110 columns on)",
             Scope::Filter => "While typing a filter",
             Scope::Palette => "While typing a command",
             Scope::Copy => "Copy menu",

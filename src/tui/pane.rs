@@ -192,6 +192,16 @@ impl Pane {
         widths.max()
     }
 
+    /// Lines of screen that its tables and warnings take, whatever a filter hides.
+    pub fn natural_height(&self) -> u16 {
+        let tables = self.section.bodies.iter().map(|body| match body {
+            Body::Table(table) => table.rows.len().saturating_add(1),
+            _ => 0,
+        });
+        let problems = self.section.problems.len().saturating_mul(2);
+        u16::try_from(tables.sum::<usize>().saturating_add(problems)).unwrap_or(u16::MAX)
+    }
+
     /// Whether facts stand before the answer.
     pub fn has_facts(&self) -> bool {
         !self.facts.is_empty()
@@ -372,6 +382,24 @@ impl Pane {
     pub fn scroll(&mut self, down: bool, lines: usize) {
         let last_top = self.document.len().saturating_sub(self.height());
         self.top = if down { self.top.saturating_add(lines).min(last_top) } else { self.top.saturating_sub(lines) };
+    }
+
+    /// Scrolls; the selection comes along where it would leave the screen.
+    pub fn wheel(&mut self, down: bool, lines: usize) {
+        self.scroll(down, lines);
+        let height = self.height();
+        // A heading that stays on top covers the first line.
+        let first = (0..height).map(|y| self.document.line_at(self.top, y)).find(|line| *line >= self.top);
+        let first = first.unwrap_or(self.top);
+        let last = self.top.saturating_add(height).saturating_sub(1);
+        let near = match self.line() {
+            Some(line) if line < first => self.document.selectable(first, true, height),
+            Some(line) if line > last => self.document.selectable(last, false, height),
+            _ => None,
+        };
+        if let Some(spot) = near.and_then(|line| self.document.spot(line)) {
+            self.spot = Some(spot);
+        }
     }
 
     /// Unfolds the selected node: its folded frames, then its children; goes to its first child where all is open.

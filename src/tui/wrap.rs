@@ -35,13 +35,15 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     }
     let lead = pieces.first().map_or(0, |(text, _)| text.len().saturating_sub(text.trim_start().len()));
     let hang = lead.saturating_add(2).min(width.saturating_sub(2)).min(width / 2);
+    let margin = margin(pieces, hang, width / 2);
+    let hang = width_of(&margin.0);
     let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut used = 0usize;
     for (text, tone) in pieces {
         for word in words(text) {
             let wide = width_of(word.trim_end());
             if used.saturating_add(wide) > width && used > hang {
-                lines.push(vec![(" ".repeat(hang), Tone::Plain)]);
+                lines.push(vec![margin.clone()]);
                 used = hang;
                 if word.trim().is_empty() {
                     continue;
@@ -58,7 +60,7 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
                     if grapheme == " " {
                         continue;
                     }
-                    lines.push(vec![(" ".repeat(hang), Tone::Plain)]);
+                    lines.push(vec![margin.clone()]);
                     used = hang;
                 }
                 used = used.saturating_add(columns);
@@ -67,6 +69,19 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
         }
     }
     lines
+}
+
+/// What stands before each line but the first: blanks; the bar of a drawing whose line goes on, and blanks.
+fn margin(pieces: &[Piece], hang: usize, most: usize) -> Piece {
+    let (first, tone) = pieces.first().map_or(("", Tone::Plain), |(text, tone)| (text.as_str(), *tone));
+    let blanks = first.len().saturating_sub(first.trim_start().len());
+    match first.find('│').filter(|at| *at == blanks) {
+        Some(at) => {
+            let rest = width_of(first).saturating_sub(at.saturating_add(1)).saturating_add(3);
+            (format!("{}│{}", " ".repeat(at), " ".repeat(rest.min(most))), tone)
+        }
+        None => (" ".repeat(hang), Tone::Plain),
+    }
 }
 
 fn push(lines: &mut [Vec<Piece>], more: &str, tone: Tone) {
@@ -103,6 +118,14 @@ mod tests {
     #[test]
     fn a_long_word_is_broken_where_it_must() {
         assert_eq!(wrapped("abcdefghij", 4), ["abcd", "  ef", "  gh", "  ij"]);
+    }
+
+    #[test]
+    fn a_line_of_a_drawing_goes_on_behind_its_bar() {
+        let pieces = [("  │     ".to_owned(), Tone::Dim), (" taken in place orders.cpp:77".to_owned(), Tone::Plain)];
+        let lines: Vec<String> =
+            wrap(&pieces, 26).iter().map(|line| line.iter().map(|(text, _)| text.as_str()).collect()).collect();
+        assert_eq!(lines, ["  │      taken in place ", "  │        orders.cpp:77"]);
     }
 
     #[test]

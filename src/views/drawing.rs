@@ -78,41 +78,70 @@ impl Place {
     fn before_wish(self) -> Cell {
         Cell::text(if self == Place::Free { "       ▼" } else { "  │    ▼" }).tone(Tone::Dim)
     }
+
+    fn before_note(self) -> Cell {
+        Cell::text(if self == Place::Free { "        " } else { "  │     " }).tone(Tone::Dim)
+    }
 }
+
+/// A deed of a drawing's threads, to which something may be noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// It holds this lock.
+    Holds(Addr),
+    /// It waits: for a lock, or for something else.
+    Waits,
+}
+
+/// What is noted below a deed, with what Enter opens; nothing for `None`.
+pub(super) type Note<'a> = &'a dyn Fn(Tid, Deed) -> Option<Row>;
 
 /// The threads that wait for the first lock of a chain (none where the chain is a ring from its first link on), then each
 /// holder and what it wants. `end`: what the last holder does, where it waits for no thread.
 ///
 /// ```text
 ///   ┌▶ worker-3 4719 holds g_orders            19 threads 4724 4725 4726 …
-///   │    ▼ wants g_stock                          ▼ want g_pool_mu
-///   │  worker-7 4723 holds g_stock             main 4711 holds g_pool_mu
-///   │    ▼ wants g_orders                         ▼ reads fd 7
+///   │      taken in place orders.cpp:77           ▼ want g_pool_mu
+///   │    ▼ wants g_stock                       main 4711 holds g_pool_mu
+///   │  worker-7 4723 holds g_stock                ▼ reads fd 7
+///   │    ▼ wants g_orders
 ///   └────┘
 /// ```
-pub(super) fn tall(chain: &Chain, waiters: &[Tid], names: Names<'_>, end: &str) -> Vec<Row> {
+pub(super) fn tall(chain: &Chain, waiters: &[Tid], names: Names<'_>, end: &str, note: Note<'_>) -> Vec<Row> {
     let mut rows = Vec::new();
-    if let Some(first) = chain.links.first().filter(|_| chain.ring != Some(0)) {
+    let noted = |place: Place, tid, deed| {
+        note(tid, deed).map(|mut row| {
+            row.cells.insert(0, place.before_note());
+            row
+        })
+    };
+    if let (Some(first), Some(waiter), true) = (chain.links.first(), waiters.first(), chain.ring != Some(0)) {
         rows.extend(waiting(waiters, names));
-        rows.extend((!waiters.is_empty()).then(|| wish(Place::Free, first.lock, waiters.len(), names)));
+        rows.push(wish(Place::Free, first.lock, waiters.len(), names));
+        rows.extend(noted(Place::Free, *waiter, Deed::Waits));
     }
     for (index, link) in chain.links.iter().take(DRAWN).enumerate() {
         let place = Place::of(chain, index);
-        rows.extend(holder(place, link, names));
+        let Some(owner) = link.owner else { break };
+        rows.push(holder(place, owner, link.lock, names));
+        rows.extend(noted(place, owner, Deed::Holds(link.lock)));
         let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.ring?));
-        rows.extend(next.filter(|_| link.owner.is_some()).map(|next| wish(place, next.lock, 1, names)));
+        match next {
+            Some(next) => rows.push(wish(place, next.lock, 1, names)),
+            None => {
+                let cells = vec![place.before_wish(), Cell::text(end)];
+                rows.push(Row::about(Subject::Thread(owner), cells));
+            }
+        }
+        rows.extend(noted(place, owner, Deed::Waits));
     }
     let more = chain.links.len().saturating_sub(DRAWN);
     let last = Place::of(chain, chain.links.len().saturating_sub(1));
     if more > 0 {
-        rows.push(Row::new(vec![last.before_thread(), Cell::text(format!("… {more} more threads"))]));
+        rows.push(Row::new(vec![last.before_note(), Cell::text(format!("… {more} more threads"))]));
     }
-    match (chain.ring, chain.links.last()) {
-        (Some(_), _) => rows.push(Row::new(vec![Cell::text("  └────┘").tone(Tone::Dim)])),
-        (None, Some(Link { owner: Some(owner), .. })) if !end.is_empty() => {
-            rows.push(Row::about(Subject::Thread(*owner), vec![Place::Free.before_wish(), Cell::text(end)]));
-        }
-        (None, _) => {}
+    if chain.ring.is_some() {
+        rows.push(Row::new(vec![Cell::text("  └────┘").tone(Tone::Dim)]));
     }
     rows
 }
@@ -134,11 +163,10 @@ fn waiting(waiters: &[Tid], names: Names<'_>) -> Vec<Row> {
     vec![Row { cells, subject: waiters.first().map(|tid| Subject::Thread(*tid)) }]
 }
 
-/// `worker-3 4719 holds g_orders`; nothing where nobody is known to hold it.
-fn holder(place: Place, link: &Link, names: Names<'_>) -> Option<Row> {
-    let owner = link.owner?;
-    let cells = vec![place.before_thread(), names.thread_cell(owner), Cell::text("holds"), names.lock_cell(link.lock)];
-    Some(Row::about(Subject::Thread(owner), cells))
+/// `worker-3 4719 holds g_orders`.
+fn holder(place: Place, owner: Tid, lock: Addr, names: Names<'_>) -> Row {
+    let cells = vec![place.before_thread(), names.thread_cell(owner), Cell::text("holds"), names.lock_cell(lock)];
+    Row::about(Subject::Thread(owner), cells)
 }
 
 fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
@@ -151,8 +179,8 @@ fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
 pub(super) fn ring(chain: &Chain, names: Names<'_>) -> Vec<Row> {
     let drawn = match chain.links.as_slice() {
         [_] => return Vec::new(),
-        [one, other] => pair(one, other, names).unwrap_or_else(|| tall(chain, &[], names, "")),
-        _ => tall(chain, &[], names, ""),
+        [one, other] => pair(one, other, names).unwrap_or_else(|| tall(chain, &[], names, "", &|_, _| None)),
+        _ => tall(chain, &[], names, "", &|_, _| None),
     };
     let blank = || std::iter::once(Row::text(""));
     blank().chain(drawn).chain(blank()).collect()

@@ -13,7 +13,7 @@ use serde::Serialize;
 use self::places::Place;
 use self::story::{Story, Teller};
 use super::drawing::Names;
-use super::{Answer, Answered, Draw, Query, View, parse_addr};
+use super::{Answer, Answered, Draw, Query, View, parse_addr, threads};
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::error::Error;
 use crate::job::Job;
@@ -29,18 +29,20 @@ pub const VIEW: View = View {
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
     help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\
            An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\n\
-           Lock      Kind   Owner          Waiters  In          Evidence\n\
-           g_orders  mutex  worker-3 4719        1  deadlock 1  owner-field\n\
-           g_stock   mutex  worker-7 4723        1  deadlock 1  owner-field\n\n\
+           Lock      Kind   Owner  Thread    Waiters  In          Evidence\n\
+           g_orders  mutex   4719  worker-3        1  deadlock 1  owner-field\n\
+           g_stock   mutex   4723  worker-7        1  deadlock 1  owner-field\n\n\
            Deadlock: worker-3 4719 waits for g_stock (held by worker-7 4723); worker-7 4723 waits for g_orders (held by \
            worker-3 4719)\n\n  \
            ┌▶ worker-3 4719 holds g_orders\n  \
+           │      taken in place orders.cpp:77 #6\n  \
            │    ▼ wants g_stock\n  \
+           │      in reserve stock.cpp:88 #3\n  \
            │  worker-7 4723 holds g_stock\n  \
+           │      taken in restock stock.cpp:41 #6\n  \
            │    ▼ wants g_orders\n  \
-           └────┘\n\n  \
-           worker-3 4719 took g_orders in place orders.cpp:77 (frame 6)\n                \
-           wants g_stock in reserve stock.cpp:88 (frame 3)",
+           │      in commit orders.cpp:141 #5\n  \
+           └────┘",
     build,
     schema: || schemars::schema_for!(Locks),
 };
@@ -61,9 +63,12 @@ pub struct Locks {
     pub holders: Vec<Holder>,
     /// Where the threads of the told deadlocks and convoys took what they hold, and where they wait.
     pub places: Vec<Place>,
-    /// Labels of the threads that appear, for text.
+    /// What the threads are called, beside their ids.
     #[serde(skip)]
-    labels: FxHashMap<Tid, String>,
+    threads: Arc<FxHashMap<Tid, Cell>>,
+    /// The place among all deadlocks of that which a lock is part of.
+    #[serde(skip)]
+    rings: FxHashMap<Addr, usize>,
     #[serde(skip)]
     stories: Vec<Story>,
     /// Deadlocks and convoys that are not told.
@@ -111,10 +116,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let threads = session.threads(job)?;
     let names = Names { locks: &locks.locks, threads: &threads.value };
     let teller = Teller { session, names, cycles: &locks.cycles, job };
-    let labels = threads.value.iter().map(|thread| (thread.tid, thread.label())).collect();
+    let called = Arc::new(threads.value.iter().map(|thread| (thread.tid, threads::name(thread))).collect());
     let data = match address {
-        Some(address) => Locks::of_one(&locks, &teller, address, labels)?,
-        None => Locks::of_all(&locks, &teller, query.flag("list"), labels)?,
+        Some(address) => Locks::of_one(&locks, &teller, address, called)?,
+        None => Locks::of_all(&locks, &teller, query.flag("list"), called)?,
     };
     Ok(Box::new(Answered { data, problems: locks.problems.clone() }))
 }
@@ -151,7 +156,7 @@ impl Locks {
         all: &session::Locks,
         teller: &Teller<'_>,
         list: bool,
-        labels: FxHashMap<Tid, String>,
+        threads: Arc<FxHashMap<Tid, Cell>>,
     ) -> Result<Locks, Error> {
         let mut stories = Vec::new();
         let convoys = || all.holders.iter().filter(|holder| holder.waiters.len() >= CONVOY);
@@ -172,7 +177,8 @@ impl Locks {
             deadlocks: all.cycles.clone(),
             holders: all.holders.clone(),
             places: stories.iter().flat_map(|story| story.places.iter().cloned()).collect(),
-            labels,
+            threads,
+            rings: rings(&all.cycles),
             stories,
             untold: if list { 0 } else { untold },
             one: false,
@@ -183,7 +189,7 @@ impl Locks {
         all: &session::Locks,
         teller: &Teller<'_>,
         address: Addr,
-        labels: FxHashMap<Tid, String>,
+        threads: Arc<FxHashMap<Tid, Cell>>,
     ) -> Result<Locks, Error> {
         let known = all.locks.iter().find(|lock| lock.address == address);
         let (Some(lock), Some(story)) = (known, teller.of_lock(address)?) else {
@@ -197,7 +203,8 @@ impl Locks {
             deadlocks: all.cycles.iter().filter(of_lock).cloned().collect(),
             holders: all.holders.iter().filter(|holder| holder.locks.contains(&address)).cloned().collect(),
             places: story.places.clone(),
-            labels,
+            threads,
+            rings: rings(&all.cycles),
             stories: vec![story],
             untold: 0,
             one: true,
@@ -206,9 +213,9 @@ impl Locks {
 
     /// What the table says of a lock and what it has no room for.
     fn fields(&self, lock: &LockRow) -> Vec<(String, Row)> {
-        let [_, kind, owner, _, note, evidence] = self.cells(lock);
-        let owner_row =
-            Row { subject: lock.owner.as_ref().map(|owner| Subject::Thread(owner.tid)), cells: vec![owner] };
+        let [_, kind, tid, name, _, note, evidence] = self.cells(lock);
+        let owner =
+            Row { cells: vec![tid, name], subject: lock.owner.as_ref().map(|owner| Subject::Thread(owner.tid)) };
         let address = Row::about(Subject::Memory(lock.address), vec![Cell::new(Value::Addr(lock.address))]);
         let waiters = Row {
             cells: vec![Cell::new(Value::Tids(lock.waiters.clone().into()))],
@@ -218,7 +225,7 @@ impl Locks {
             ("Lock", Row::new(vec![Cell::text(lock.label()).tone(Tone::Strong)])),
             ("Address", address),
             ("Kind", Row::new(vec![kind])),
-            ("Owner", owner_row),
+            ("Owner", owner),
             ("Waiters", waiters),
             ("In", Row::new(vec![note])),
             ("Evidence", Row::new(vec![evidence.tone(Tone::Plain)])),
@@ -234,7 +241,8 @@ impl Locks {
         let columns = vec![
             Column::wide("Lock", 2),
             Column::left("Kind"),
-            Column::wide("Owner", 1),
+            Column::right("Owner"),
+            Column::wide("Thread", 1),
             Column::right("Waiters"),
             Column::left("In"),
             Column::left("Evidence"),
@@ -243,20 +251,15 @@ impl Locks {
         Body::Table(Table { columns, rows: Arc::new(self.locks.iter().map(row).collect()) })
     }
 
-    fn thread(&self, tid: Tid) -> String {
-        self.labels.get(&tid).cloned().unwrap_or_else(|| tid.to_string())
-    }
-
-    /// Lock, kind, owner, waiters, cycle, evidence.
-    fn cells(&self, lock: &LockRow) -> [Cell; 6] {
+    /// Lock, kind, owner, what that is called, waiters, cycle, evidence.
+    fn cells(&self, lock: &LockRow) -> [Cell; 7] {
         let owner = match (&lock.owner, &lock.owner_unknown) {
-            (Some(owner), _) if lock.is_inferred() => {
-                Cell::text(format!("~ {}", self.thread(owner.tid))).tone(Tone::Guess)
-            }
-            (Some(owner), _) => Cell::text(self.thread(owner.tid)).tone(Tone::Link),
+            (Some(owner), _) if lock.is_inferred() => Cell::text(format!("~ {}", owner.tid)).tone(Tone::Guess),
+            (Some(owner), _) => Cell::new(Value::Tid(owner.tid)).tone(Tone::Link),
             (None, Some(reason)) => Cell::unknown(reason),
             (None, None) => Cell::NONE,
         };
+        let called = lock.owner.as_ref().and_then(|owner| self.threads.get(&owner.tid)).cloned();
         let mut kind = lock.kind.words().to_owned();
         if let Some(times) = lock.recursion.filter(|times| *times > 1) {
             kind.push_str(&format!(" ×{times}"));
@@ -264,21 +267,26 @@ impl Locks {
         if let Some(readers) = lock.readers.filter(|readers| *readers > 0) {
             kind.push_str(&format!(", {readers} reading"));
         }
-        let cycle =
-            self.deadlocks.iter().position(|cycle| cycle.cycle.iter().any(|step| step.waits_for == lock.address));
-        let note = match cycle {
-            Some(cycle) => Cell::text(format!("deadlock {}", cycle.saturating_add(1))).tone(Tone::Bad),
+        let note = match self.rings.get(&lock.address) {
+            Some(ring) => Cell::text(format!("deadlock {}", ring.saturating_add(1))).tone(Tone::Bad),
             None => Cell::NONE,
         };
         [
             Cell::text(lock.label()).tone(Tone::Link),
             Cell::text(kind),
             owner,
+            called.unwrap_or(Cell::NONE),
             Cell::new(Value::Count(lock.waiters.len() as u64)),
             note,
             Cell::text(lock.evidence.word()).tone(Tone::Dim),
         ]
     }
+}
+
+/// Which deadlock each lock is part of.
+fn rings(cycles: &[Cycle]) -> FxHashMap<Addr, usize> {
+    let steps = cycles.iter().enumerate().flat_map(|(ring, cycle)| cycle.cycle.iter().map(move |step| (ring, step)));
+    steps.map(|(ring, step)| (step.waits_for, ring)).collect()
 }
 
 impl Draw for Locks {

@@ -61,23 +61,27 @@ fn row(thread: &Thread) -> Row {
         ThreadState::Exited => Cell::text("exited").tone(Tone::Dim),
         ThreadState::Unknown => Cell::unknown("the dump does not tell"),
     };
-    let name = match (&thread.name, &thread.start) {
-        (Some(name), _) => Cell::text(name.as_str()).tone(Tone::Strong),
-        (None, Some(start)) => Cell::new(Value::Function(start.as_str().into())),
-        (None, None) => Cell::NONE,
-    };
     let top = thread.top.as_ref().map_or(Cell::NONE, |top| Cell::new(Value::Function(top.as_str().into())));
     Row::about(
         Subject::Thread(thread.tid),
         vec![
             Cell::new(Value::Count(thread.index as u64)).tone(Tone::Dim),
             Cell::new(Value::Tid(thread.tid)).tone(Tone::Link),
-            name,
+            name(thread),
             state,
             Cell::text_or_none(thread.waiting_on.as_ref().map(waits_for)),
             top,
         ],
     )
+}
+
+/// A thread's name, else the function that it was started with.
+pub fn name(thread: &Thread) -> Cell {
+    match (&thread.name, &thread.start) {
+        (Some(name), _) => Cell::text(name.as_str()).tone(Tone::Strong),
+        (None, Some(start)) => Cell::new(Value::Function(start.as_str().into())),
+        (None, None) => Cell::NONE,
+    }
 }
 
 /// `mutex g_stock`, `read fd 7`, `futex 0x7f12…`.

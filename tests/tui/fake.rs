@@ -65,7 +65,7 @@ pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> 
         "summary" => summary(),
         "threads" => threads(),
         "parallelstacks" => stacks(),
-        "locks" => locks(),
+        "locks" => words.next().filter(|word| word.starts_with("0x")).map_or_else(locks, lock),
         "printexception" => exceptions(),
         "modules" => modules(),
         "stack" => stack(focus.thread.unwrap_or(Tid(4711))),
@@ -180,38 +180,71 @@ fn stacks() -> Section {
     ])])
 }
 
+/// The Locks pane: the table alone.
 fn locks() -> Section {
     let columns = vec![
         Column::wide("Lock", 2),
         Column::left("Kind"),
-        Column::wide("Owner", 1),
+        Column::right("Owner"),
+        Column::wide("Thread", 1),
         Column::right("Waiters"),
         Column::left("In"),
         Column::left("Evidence"),
     ];
-    let row = |addr, name: &str, kind: &str, owner: Cell, waiters, cycle: &str, evidence: &str| {
+    let row = |addr, name: &str, kind: &str, owner: (Cell, &str), waiters, cycle: &str, evidence: &str| {
         let cycle = if cycle.is_empty() { Cell::NONE } else { Cell::text(cycle).tone(Tone::Bad) };
         let cells = vec![
             Cell::text(name).tone(Tone::Link),
             Cell::text(kind),
-            owner,
+            owner.0,
+            Cell::text(owner.1),
             Cell::new(Value::Count(waiters)),
             cycle,
             Cell::text(evidence).tone(Tone::Dim),
         ];
         Row::about(Subject::Lock(Addr(addr)), cells)
     };
-    let known = |text: &str| Cell::text(text).tone(Tone::Link);
+    let known = |tid, name| (Cell::new(Value::Tid(Tid(tid))).tone(Tone::Link), name);
+    let unknown = (Cell::unknown("the lock does not name it"), "");
     let rows = vec![
-        row(0x4e_1360, "g_stock", "recursive mutex ×2", known("4723 worker-7"), 1, "deadlock 1", "owner-field"),
-        row(0x4e_1400, "g_orders", "mutex", known("4719 worker-3"), 1, "deadlock 1", "owner-field"),
-        row(0x4e_1500, "g_pool_mu", "mutex", known("4711 main"), 1_019, "", "owner-field"),
-        row(0x7f12_00a0, "0x7f1200a0", "Rust Mutex", Cell::unknown("the lock does not name it"), 2, "", "wait"),
+        row(0x4e_1360, "g_stock", "recursive mutex ×2", known(4723, "worker-7"), 1, "deadlock 1", "owner-field"),
+        row(0x4e_1400, "g_orders", "mutex", known(4719, "worker-3"), 1, "deadlock 1", "owner-field"),
+        row(0x4e_1500, "g_pool_mu", "mutex", known(4711, "main"), 1_019, "", "owner-field"),
+        row(0x7f12_00a0, "0x7f1200a0", "Rust Mutex", unknown, 2, "", "wait"),
     ];
-    let sentence = "Deadlock: 4719 worker-3 waits for g_stock (held by 4723 worker-7); 4723 worker-7 waits for g_orders \
-                    (held by 4719 worker-3)";
-    let line = Row::about(Subject::Thread(Tid(4719)), vec![Cell::text(sentence).tone(Tone::Bad)]);
-    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) }), Body::Lines(vec![line])])
+    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+}
+
+/// What one lock is part of: a ring of two, or a convoy.
+fn lock(address: &str) -> Section {
+    let line = |(before, text): &(&str, &str)| {
+        let lead = Cell::text(*before).tone(Tone::Dim);
+        let cells = if before.is_empty() { vec![Cell::text(*text)] } else { vec![lead, Cell::text(*text)] };
+        Row::about(Subject::Thread(Tid(4719)), cells)
+    };
+    let told: &[(&str, &str)] = match address {
+        "0x4e1360" | "0x4e1400" => &[
+            (
+                "",
+                "Deadlock: 4719 worker-3 waits for g_stock (held by 4723 worker-7); 4723 worker-7 waits for g_orders (held \
+                 by 4719 worker-3)",
+            ),
+            ("", ""),
+            ("  ┌▶", "4719 worker-3 holds g_orders"),
+            ("  │     ", "taken in shop::Orders::place orders.cpp:77 #6"),
+            ("  │    ▼", "wants g_stock"),
+            ("  │     ", "in shop::Stock::reserve stock.cpp:88 #2"),
+            ("  │ ", "4723 worker-7 holds g_stock"),
+            ("  │     ", "taken in shop::Stock::restock stock.cpp:41 #5"),
+            ("  │    ▼", "wants g_orders"),
+            ("  │     ", "in shop::Orders::commit orders.cpp:141 #2"),
+            ("  └────┘", ""),
+        ],
+        _ => &[("", "1,019 threads wait for g_pool_mu, held by 4711 main, which reads fd 7")],
+    };
+    let fields = vec![("Address".to_owned(), Row::text(address)), ("Evidence".to_owned(), Row::text("owner-field"))];
+    let blank = Body::Lines(vec![Row::text("")]);
+    section(vec![Body::Lines(told.iter().map(line).collect()), blank, Body::Fields(fields)])
 }
 
 fn exceptions() -> Section {

@@ -104,7 +104,7 @@ fn an_answer_for_a_pane_that_was_left_is_there_when_one_comes_back() {
 #[test]
 fn a_panic_of_a_worker_is_shown_as_a_bug_and_the_rest_goes_on() {
     let answer = |question: &Question, job: &Job| match question {
-        Question::Command { line, .. } if line == "locks" => {
+        Question::Command { line, .. } if line == "locks -list" => {
             Err(Failure::Bug("index out of bounds at src/a.rs:1".to_owned()))
         }
         question => fake::answer(question, job),

@@ -10,6 +10,7 @@ use crate::job::Job;
 use crate::model::{Addr, NamedFrame, Subject, Taking, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::{Session, is_own_code};
+use crate::views::drawing::Deed;
 
 /// Physical frames of a stack that are named to find a place in it, unless the place is further out.
 const NAMED_FRAMES: usize = 64;
@@ -125,20 +126,33 @@ fn waits(thread: &Thread, named: &[Vec<NamedFrame>]) -> Place {
 }
 
 impl Place {
-    /// `worker-3 4719  took g_orders in Orders::place orders.cpp:10 (frame 6)`. `thread` and `what` are filled up with blanks.
-    pub(super) fn row(&self, thread: String, what: String) -> Row {
-        let mut cells = vec![Cell::text(thread).tone(Tone::Link), Cell::text(what)];
-        match (self.frame, &self.function) {
+    /// Whether it is where a thread of a drawing does what is drawn.
+    pub(super) fn is_of(&self, tid: Tid, deed: Deed) -> bool {
+        let same = match deed {
+            Deed::Holds(lock) => self.does == Does::Took && self.lock == Some(lock),
+            Deed::Waits => self.does == Does::Waits,
+        };
+        same && self.tid == tid
+    }
+
+    /// `taken in Orders::place orders.cpp:10 #6`, the frame at the end.
+    pub(super) fn note(&self) -> Row {
+        let took = self.does == Does::Took;
+        let cells = match (self.frame, &self.function) {
             (Some(frame), Some(function)) => {
-                cells.push(Cell::text("in"));
-                cells.push(Cell::new(Value::Function(Arc::clone(function))).tone(Tone::Strong));
                 let source = self.file.as_ref().map(|file| Value::Source(Arc::clone(file), self.line));
-                cells.extend(source.map(Cell::new));
-                cells.push(Cell::text(format!("(frame {frame})")).tone(Tone::Dim));
+                vec![
+                    Cell::text(if took { "taken in" } else { "in" }).tone(Tone::Dim),
+                    Cell::new(Value::Function(Arc::clone(function))),
+                    source.map_or(Cell::NONE, Cell::new),
+                    Cell::text(format!("#{frame}")).tone(Tone::Dim),
+                ]
             }
-            (Some(frame), None) => cells.push(Cell::text(format!("in frame {frame}, which has no name"))),
-            (None, _) => cells.push(Cell::text("where? its code does not tell").tone(Tone::Guess)),
-        }
+            (Some(frame), None) if took => vec![Cell::text(format!("taken in frame {frame}, which has no name"))],
+            (Some(frame), None) => vec![Cell::text(format!("in frame {frame}, which has no name"))],
+            (None, _) if took => vec![Cell::text("taken where? its code does not tell").tone(Tone::Guess)],
+            (None, _) => vec![Cell::text("where? no frame of its stack has a name").tone(Tone::Guess)],
+        };
         let subject = self.frame.map_or(Subject::Thread(self.tid), |frame| Subject::Frame(self.tid, frame));
         Row::about(subject, cells)
     }

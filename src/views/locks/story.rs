@@ -9,7 +9,7 @@ use crate::report::section::{Body, Cell, Row, Tone};
 use crate::session::Session;
 use crate::views::drawing::{self, Names};
 
-use super::places::{self, Does, Place};
+use super::places::{self, Place};
 
 /// Threads of a story whose places are told.
 const PLACES: usize = 8;
@@ -21,8 +21,6 @@ pub(super) struct Story {
     about: Subject,
     drawing: Vec<Row>,
     pub(super) places: Vec<Place>,
-    /// What stands before each place: thread and deed.
-    words: Vec<(String, String)>,
 }
 
 /// What stories are told of.
@@ -66,10 +64,10 @@ impl Teller<'_> {
         let last = chain.links.last().and_then(|link| link.owner);
         let end = last.filter(|_| chain.ring.is_none()).map(|tid| self.doing(tid)).unwrap_or_default();
         let places = self.places(chain, waiters)?;
-        let words = self.words(&places);
         let about = chain.links.first().map_or(Subject::Capture, |link| Subject::Lock(link.lock));
-        let drawing = drawing::tall(chain, waiters, self.names, &end);
-        Ok(Story { sentence, tone, about, drawing, places, words })
+        let note = |tid, deed| places.iter().find(|place| place.is_of(tid, deed)).map(Place::note);
+        let drawing = drawing::tall(chain, waiters, self.names, &end, &note);
+        Ok(Story { sentence, tone, about, drawing, places })
     }
 
     /// Where each holder took what it holds and where it waits, and where the first of those who wait for it does.
@@ -83,41 +81,6 @@ impl Teller<'_> {
             wanted.push((thread, vec![link.lock], next.map(|next| next.lock)));
         }
         places::find(self.session, &wanted, self.job)
-    }
-
-    /// `worker-3 4719`, `took g_orders`: filled up so that what follows stands in columns; a thread is named once.
-    fn words(&self, places: &[Place]) -> Vec<(String, String)> {
-        let mut words: Vec<(String, String)> = Vec::new();
-        let mut last = None;
-        for place in places {
-            let thread = if last == Some(place.tid) { String::new() } else { self.names.thread(place.tid) };
-            last = Some(place.tid);
-            let deed = match (place.does, place.lock) {
-                (Does::Took, Some(lock)) => format!("took {}", self.names.lock(lock)),
-                (Does::Waits, Some(lock)) => format!("wants {}", self.names.lock(lock)),
-                (_, None) => self.busy(place.tid),
-            };
-            words.push((thread, deed));
-        }
-        let widest =
-            |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.chars().count()).max().unwrap_or(0);
-        let threads = widest(&mut words.iter().map(|(thread, _)| thread));
-        let deeds = widest(&mut words.iter().map(|(_, deed)| deed));
-        for (thread, deed) in &mut words {
-            *thread = format!("{thread:threads$}");
-            *deed = format!("{deed:deeds$}");
-        }
-        words
-    }
-
-    /// What a thread does at the place where it is: `reads fd 7`, `runs`.
-    fn busy(&self, tid: Tid) -> String {
-        let thread = self.thread(tid);
-        match thread.map(|thread| (thread.state, &thread.waiting_on)) {
-            Some((_, Some(_))) => self.doing(tid),
-            Some((ThreadState::Running, None)) => "runs".to_owned(),
-            _ => "is".to_owned(),
-        }
     }
 
     /// `Deadlock: a waits for x (held by b); b waits for y (held by a)`.
@@ -205,14 +168,11 @@ fn behind(more: usize) -> String {
 }
 
 impl Story {
-    /// The sentence, the drawing, the places.
+    /// The sentence and the drawing.
     pub(super) fn bodies(&self) -> Vec<Body> {
         let mut lines = vec![Row::about(self.about, vec![Cell::text(self.sentence.as_str()).tone(self.tone)])];
         lines.push(Row::text(""));
         lines.extend(self.drawing.iter().cloned());
-        lines.push(Row::text(""));
-        let places = self.places.iter().zip(&self.words);
-        lines.extend(places.map(|(place, (thread, deed))| place.row(format!("  {thread}"), deed.clone())));
         vec![Body::Lines(lines)]
     }
 }
