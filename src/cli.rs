@@ -6,6 +6,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
@@ -124,6 +125,11 @@ impl Reading {
         }
     }
 
+    /// The log of a terminal UI: what `-v` says more would be written over the screen.
+    fn screen_log(&self) -> Result<Log, Error> {
+        Log::open(self.log.as_deref(), false)
+    }
+
     fn format(&self) -> Format {
         if self.json {
             return Format::Json;
@@ -182,7 +188,7 @@ fn complain(word: &str, message: &str) {
 fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     if commands.is_empty() && interactive {
-        crate::tui::open(dump, &reading.search(), reading.color())?;
+        crate::tui::open(dump, &reading.search(), reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = Log::open(reading.log.as_deref(), reading.verbose)?;
@@ -203,7 +209,7 @@ fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
     let session = Arc::new(crate::demo::open(&reading.search(), &Job::default())?);
     let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
     if commands.is_empty() && interactive {
-        crate::tui::browse(session, reading.color())?;
+        crate::tui::browse(session, reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = Log::open(reading.log.as_deref(), reading.verbose)?;
@@ -248,10 +254,13 @@ struct Runner {
 impl Runner {
     /// Runs and prints one command; false when the session ends.
     fn run(&mut self, shell: &mut Shell, line: &str) -> Result<bool, Error> {
+        let begun = Instant::now();
         let result = shell.run(line, &Job::default());
-        self.log.line(&format!("ran {line}"));
+        let failure = result.as_ref().err().map(ToString::to_string);
+        self.log.ran(line, begun.elapsed(), failure.as_deref());
         let Printed { out, warnings } = shell.print(line, &result, self.format);
         print(&out)?;
+        self.log.problems(&warnings);
         for problem in warnings {
             complain("warning", &problem.to_string());
         }

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::model::Problem;
 use crate::report::sanitize::sanitize;
 use crate::session::Session;
 
@@ -44,6 +45,22 @@ impl Log {
         }
     }
 
+    /// A command's end: how long it took, and why it failed where it did.
+    pub fn ran(&self, line: &str, took: Duration, failure: Option<&str>) {
+        let ms = took.as_secs_f64() * 1000.0;
+        match failure {
+            None => self.line(&format!("ran {line} in {ms:.1} ms")),
+            Some(why) => self.line(&format!("{line} failed after {ms:.1} ms: {why}")),
+        }
+    }
+
+    /// What is missing or damaged.
+    pub fn problems(&self, problems: &[Problem]) {
+        for problem in problems {
+            self.line(&format!("problem: {problem}"));
+        }
+    }
+
     /// What opening found: the format, sizes, and each place where a module's file was looked for.
     pub fn opened(&self, session: &Session) {
         let capture = &session.target.capture;
@@ -62,5 +79,6 @@ impl Log {
                 self.line(&format!("{name}: {}: {}", attempt.path.display(), attempt.outcome));
             }
         }
+        self.problems(&session.problems());
     }
 }

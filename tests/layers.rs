@@ -78,7 +78,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "tui",
         // Where the user says that files are, which goes through unread to the session.
-        uses: &["model", "job", "error", "session", "views", "report", "commands", "target/Search"],
+        uses: &["model", "job", "error", "log", "session", "views", "report", "commands", "target/Search"],
         crates: &["ratatui", "crossterm", "nucleo", "symbols/short_name"],
     },
 ];

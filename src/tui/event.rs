@@ -35,6 +35,17 @@ pub enum Question {
     },
 }
 
+impl Question {
+    /// The question as it stands in a log: the command, and the thread that it speaks of.
+    pub fn words(&self) -> String {
+        match self {
+            Question::Command { line, focus: Focus { thread: Some(tid), .. } } => format!("{line} (thread {tid})"),
+            Question::Command { line, .. } => line.clone(),
+            Question::Source { file, line, .. } => format!("source {file}:{line}"),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug)]
 pub struct Answered {
@@ -64,6 +75,17 @@ pub enum Failure {
     Cancelled,
     /// This program is wrong: what the panic said, and where.
     Bug(String),
+}
+
+impl Failure {
+    /// The failure as it stands in a log.
+    pub fn words(&self) -> String {
+        match self {
+            Failure::Error(why) => why.clone(),
+            Failure::Cancelled => "stopped by the user".to_owned(),
+            Failure::Bug(why) => format!("bug: {why}"),
+        }
+    }
 }
 
 /// What is open, for the first line.

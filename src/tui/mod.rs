@@ -50,6 +50,7 @@ use self::theme::Look;
 use self::worker::Workers;
 use crate::error::Error;
 use crate::job::Job;
+use crate::log::Log;
 use crate::session::{Session, Source};
 use crate::target::Search;
 
@@ -59,17 +60,18 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How often progress is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Opens a dump in the terminal. `color` is the user's choice: `Some(false)` never, `Some(true)` always.
-pub fn open(dump: &Path, search: &Search, color: Option<bool>) -> Result<(), Error> {
+/// Opens a dump in the terminal. `color` is the user's choice: `Some(false)` never, `Some(true)` always. What is done is
+/// written to `log`.
+pub fn open(dump: &Path, search: &Search, color: Option<bool>, log: Log) -> Result<(), Error> {
     let (path, search) = (dump.to_owned(), search.clone());
     let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
-    run(&name, color, move |job| Session::open(Source::File(path), &search, job).map(Arc::new))
+    run(&name, color, log, move |job| Session::open(Source::File(path), &search, job).map(Arc::new))
 }
 
 /// Browses an opened dump in the terminal.
-pub fn browse(session: Arc<Session>, color: Option<bool>) -> Result<(), Error> {
+pub fn browse(session: Arc<Session>, color: Option<bool>, log: Log) -> Result<(), Error> {
     let name = session.target.capture.path.display().to_string();
-    run(&name, color, move |_| Ok(session))
+    run(&name, color, log, move |_| Ok(session))
 }
 
 /// What reaches the main loop from outside the screen's state.
@@ -86,6 +88,7 @@ enum Outside {
 fn run(
     name: &str,
     color: Option<bool>,
+    log: Log,
     opening: impl FnOnce(&Job) -> Result<Arc<Session>, Error> + Send + 'static,
 ) -> Result<(), Error> {
     let var = |name: &str| std::env::var(name).ok();
@@ -100,7 +103,7 @@ fn run(
     let size = crossterm::terminal::size().unwrap_or((80, 24));
     let mut main = Main {
         app: App::new(Look::detect(color, var), size, name, job.clone()),
-        workers: Workers::new(answers.clone()),
+        workers: Workers::new(answers.clone(), log),
         answers,
         inside: Inside::detect(var),
         quit: None,

@@ -7,8 +7,9 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
 use crossterm::cursor::Show;
-use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
+use crossterm::style::Print;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -18,6 +19,11 @@ use crate::error::Error;
 
 /// The terminal that we draw on.
 pub(super) type Screen = Terminal<CrosstermBackend<Stdout>>;
+
+// Presses and the wheel, in decimal. Not motion, of which each would cost a frame and mean nothing.
+// Source: xterm ctlseqs, "Mouse Tracking": 1000 sends presses and releases, 1006 is the SGR coding.
+const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
+const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
@@ -47,7 +53,7 @@ pub(super) fn enter() -> io::Result<()> {
 /// Gives the terminal back as it was. Does nothing when it is not taken; errors are of no use to anyone by then.
 pub(super) fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        let _ = execute!(io::stdout(), DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = execute!(io::stdout(), Print(MOUSE_OFF), DisableBracketedPaste, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
         let _ = io::stdout().flush();
     }
@@ -55,7 +61,7 @@ pub(super) fn restore() {
 
 /// Captures the mouse, or leaves it to the terminal.
 pub(super) fn mouse(on: bool) -> io::Result<()> {
-    if on { execute!(io::stdout(), EnableMouseCapture) } else { execute!(io::stdout(), DisableMouseCapture) }
+    execute!(io::stdout(), Print(if on { MOUSE_ON } else { MOUSE_OFF }))
 }
 
 /// A panic gives the terminal back before it is printed; a worker's is kept for its page and not printed.

@@ -4,6 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -13,6 +14,7 @@ use super::source;
 use crate::commands::{Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
+use crate::log::Log;
 use crate::report::section::Section;
 use crate::session::Session;
 use crate::views::Focus;
@@ -26,29 +28,33 @@ pub struct Workers {
     refused: Arc<Mutex<Option<Error>>>,
     out: Sender<Event>,
     arranging: Sender<(Ticket, Rows)>,
+    log: Arc<Log>,
 }
 
 impl Workers {
-    /// Workers that send their answers to `out`.
-    pub fn new(out: Sender<Event>) -> Workers {
+    /// Workers that send their answers to `out` and write what they do to `log`.
+    pub fn new(out: Sender<Event>, log: Log) -> Workers {
         let (arranging, rows) = unbounded();
         let events = out.clone();
         start(move || arrange(&rows, &events));
-        Workers { session: Arc::default(), refused: Arc::default(), out, arranging }
+        Workers { session: Arc::default(), refused: Arc::default(), out, arranging, log: Arc::new(log) }
     }
 
     /// Opens a dump and announces it.
     pub fn open(&self, job: Job, open: impl FnOnce(&Job) -> Result<Arc<Session>, Error> + Send + 'static) {
         let (slot, refused, out) = (Arc::clone(&self.session), Arc::clone(&self.refused), self.out.clone());
+        let log = Arc::clone(&self.log);
         start(move || {
             let opened = caught(|| match open(&job) {
                 Ok(session) => {
+                    log.opened(&session);
                     let opened = describe(&session);
                     *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
                     Ok(opened)
                 }
                 Err(error) => {
                     let said = error.to_string();
+                    log.line(&format!("not opened: {said}"));
                     *refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     Err(Error::Failed(said))
                 }
@@ -65,13 +71,17 @@ impl Workers {
 
     /// Answers a question.
     pub fn ask(&self, ticket: Ticket, question: Question, job: Job) {
-        let (slot, out) = (Arc::clone(&self.session), self.out.clone());
+        let (slot, out, log) = (Arc::clone(&self.session), self.out.clone(), Arc::clone(&self.log));
         start(move || {
+            let (asked, begun) = (question.words(), Instant::now());
             let session = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let answer = caught(|| {
                 let session = session.ok_or_else(|| Error::Failed("no dump is open".to_owned()))?;
                 answer(session, question, &job, &slot)
             });
+            let failure = answer.as_ref().err().map(Failure::words);
+            log.ran(&asked, begun.elapsed(), failure.as_deref());
+            log.problems(answer.as_ref().map(|answer| answer.section.problems.as_slice()).unwrap_or_default());
             let _ = out.send(Event::Answered(ticket, answer));
         });
     }

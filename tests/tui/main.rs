@@ -3,7 +3,9 @@
 mod fake;
 mod hostile;
 mod keys;
+mod log;
 mod looks;
 mod pty;
 mod screens;
+mod terminal;
 mod work;
