@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -28,6 +28,8 @@ pub struct Stage<'a> {
     pub asked: Vec<Question>,
     /// Whether the screen asked to leave.
     pub quit: bool,
+    /// Whether the screen asked for the mouse last.
+    pub mouse: bool,
 }
 
 impl<'a> Stage<'a> {
@@ -42,7 +44,7 @@ impl<'a> Stage<'a> {
     pub fn opening(look: Look, size: (u16, u16), file: &str, answer: Answer<'a>) -> Stage<'a> {
         let Ok(screen) = terminal(size);
         let app = App::new(look, size, file, Job::default());
-        Stage { app, screen, answer, copied: Vec::new(), asked: Vec::new(), quit: false }
+        Stage { app, screen, answer, copied: Vec::new(), asked: Vec::new(), quit: false, mouse: false }
     }
 
     /// Takes an event and whatever follows from it.
@@ -65,7 +67,8 @@ impl<'a> Stage<'a> {
                         pending.push(Event::Copied(Ok(what)));
                     }
                     Effect::Quit => self.quit = true,
-                    Effect::Mouse(_) | Effect::Redraw | Effect::Suspend => {}
+                    Effect::Mouse(on) => self.mouse = on,
+                    Effect::Redraw | Effect::Suspend => {}
                 }
             }
         }
@@ -83,6 +86,21 @@ impl<'a> Stage<'a> {
             self.send(Event::Key(KeyEvent::new(code, modifiers)));
             rest = after;
         }
+        self
+    }
+
+    /// Clicks at a column and a line of the screen, from 0.
+    pub fn click(&mut self, column: u16, row: u16) -> &mut Self {
+        self.point(MouseEventKind::Down(MouseButton::Left), column, row)
+    }
+
+    /// Turns the wheel there by one notch.
+    pub fn wheel(&mut self, down: bool, column: u16, row: u16) -> &mut Self {
+        self.point(if down { MouseEventKind::ScrollDown } else { MouseEventKind::ScrollUp }, column, row)
+    }
+
+    fn point(&mut self, kind: MouseEventKind, column: u16, row: u16) -> &mut Self {
+        self.send(Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
         self
     }
 

@@ -5,6 +5,7 @@ mod hostile;
 mod keys;
 mod log;
 mod looks;
+mod mouse;
 mod pty;
 mod screens;
 mod terminal;
