@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crossterm::event::{KeyEventKind, MouseButton, MouseEventKind};
+use crossterm::event::KeyEventKind;
 
 use super::event::{Effect, Event, Failure, Opened, Question, Ticket};
-use super::keymap::{self, Action, Key, Scope};
+use super::keymap::{Key, Scope};
 use super::layout::{Detail, Layout};
 use super::palette::Palette;
 use super::pane::Pane;
@@ -105,7 +105,7 @@ pub struct App {
     pub(super) ticks: u64,
     pub(super) asked: Vec<Asked>,
     pub(super) errand: Option<(Ticket, Errand)>,
-    interrupted: bool,
+    pub(super) interrupted: bool,
     pub(super) kept: Vec<(Question, Arc<Section>)>,
     tickets: u64,
     pub(super) effects: Vec<Effect>,
@@ -243,84 +243,6 @@ impl App {
         scopes
     }
 
-    fn key(&mut self, key: Key) {
-        self.said = None;
-        let action = keymap::action(&self.scopes(), key);
-        if action != Some(Action::Interrupt) {
-            self.interrupted = false;
-        }
-        match action {
-            Some(Action::Pane) => {
-                let digit = key.digit().unwrap_or_default();
-                match self.overlay {
-                    Overlay::Sort(_) => {
-                        self.overlay = Overlay::None;
-                        self.sort_by(digit.saturating_sub(1));
-                    }
-                    _ => self.numbered(digit),
-                }
-            }
-            Some(action) => self.act(action),
-            None => {
-                if let Some(text) = key.letter() {
-                    self.type_text(text.encode_utf8(&mut [0; 4]));
-                }
-            }
-        }
-    }
-
-    /// Does what a key or a command says.
-    pub(super) fn act(&mut self, action: Action) {
-        if !matches!(self.overlay, Overlay::None) && self.act_in_overlay(action) {
-            return;
-        }
-        match action {
-            Action::Down => self.step(true),
-            Action::Up => self.step(false),
-            Action::HalfDown => self.travel(|pane| pane.page(true, false)),
-            Action::HalfUp => self.travel(|pane| pane.page(false, false)),
-            Action::PageDown => self.page(true),
-            Action::PageUp => self.page(false),
-            Action::Top => self.travel(|pane| pane.edge(false)),
-            Action::Bottom => self.travel(|pane| pane.edge(true)),
-            Action::Fold => self.travel(|pane| pane.fold(true)),
-            Action::Unfold => self.travel(|pane| pane.fold(false)),
-            Action::FoldAll => self.travel(|pane| pane.fold_all(true)),
-            Action::UnfoldAll => self.travel(|pane| pane.fold_all(false)),
-            Action::Open => self.open(),
-            Action::Back => self.go_back(),
-            Action::Forward => self.go_forward(),
-            Action::NextPane => self.turn(true),
-            Action::PreviousPane => self.turn(false),
-            Action::Follow => self.follow(),
-            Action::Filter => self.overlay = Overlay::Filter,
-            Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
-            Action::Help => self.overlay = Overlay::Help(0),
-            Action::CopyMenu => self.overlay = Overlay::Copy,
-            Action::SortMenu => self.open_sort(),
-            Action::DetailDown => self.scroll_detail(true, 1),
-            Action::DetailUp => self.scroll_detail(false, 1),
-            Action::Detail => self.detail_shown = !self.detail_shown,
-            Action::Mouse => self.toggle_mouse(),
-            Action::Redraw => self.effects.push(Effect::Redraw),
-            Action::Suspend => self.effects.push(Effect::Suspend),
-            Action::Escape => self.escape(),
-            Action::Interrupt => self.interrupt(),
-            Action::Quit => self.effects.push(Effect::Quit),
-            Action::CopyAddress | Action::CopyName | Action::CopyRow | Action::CopyPane => self.copy(action),
-            // These mean something in overlays only, and `Pane` needs a number.
-            Action::Pane
-            | Action::Accept
-            | Action::Complete
-            | Action::NextChoice
-            | Action::PreviousChoice
-            | Action::Erase
-            | Action::EraseWord
-            | Action::EraseAll
-            | Action::Close => {}
-        }
-    }
-
     /// Moves in the page; the thread under the cursor becomes the focus of all panes.
     pub(super) fn travel(&mut self, go: impl FnOnce(&mut Pane)) {
         go(&mut self.pane);
@@ -338,38 +260,6 @@ impl App {
         }
     }
 
-    fn toggle_mouse(&mut self) {
-        self.mouse = !self.mouse;
-        self.effects.push(Effect::Mouse(self.mouse));
-        let said =
-            if self.mouse { "mouse on: click, wheel; m turns it off" } else { "mouse off: the terminal selects text" };
-        self.say(said, Tone::Plain);
-    }
-
-    /// One step out.
-    fn escape(&mut self) {
-        if self.cancel() {
-            return;
-        }
-        if !self.pane.typed.is_empty() {
-            self.pane.typed.clear();
-            self.refilter();
-        } else if !self.is_root() {
-            self.go_back();
-        }
-    }
-
-    fn interrupt(&mut self) {
-        if self.cancel() {
-            self.say("stopped", Tone::Guess);
-        } else if self.interrupted {
-            self.effects.push(Effect::Quit);
-        } else {
-            self.interrupted = true;
-            self.say("nothing runs; Ctrl-C again quits, as q does", Tone::Plain);
-        }
-    }
-
     /// A page was left: it can be gone back to.
     pub(super) fn remember(&mut self) {
         let step = Step { pane: self.pane.clone(), tab: self.tab };
@@ -378,26 +268,5 @@ impl App {
         }
         self.back.push(step);
         self.forward.clear();
-    }
-
-    fn mouse(&mut self, kind: MouseEventKind, x: u16, y: u16) {
-        match kind {
-            MouseEventKind::ScrollDown => self.wheel(true, x, y),
-            MouseEventKind::ScrollUp => self.wheel(false, x, y),
-            MouseEventKind::Down(MouseButton::Left) => self.click(x, y),
-            _ => {}
-        }
-    }
-
-    fn wheel(&mut self, down: bool, x: u16, y: u16) {
-        const LINES: usize = 3;
-        if let Overlay::Help(top) = &mut self.overlay {
-            *top = if down { top.saturating_add(LINES) } else { top.saturating_sub(LINES) };
-            return;
-        }
-        match self.layout().and_then(|layout| layout.detail) {
-            Some(area) if area.contains((x, y).into()) => self.scroll_detail(down, LINES),
-            _ => self.travel(|pane| pane.wheel(down, LINES)),
-        }
     }
 }

@@ -2,29 +2,19 @@
 //!
 //! Lines of tables are not made before they are drawn, so a document over millions of rows costs its order alone.
 
+mod paint;
+mod spot;
+
 use std::sync::Arc;
 
-use ratatui::layout::Rect;
-
-use super::cells::{self, Room};
 use super::filter::{Filter, Sort};
-use super::ink::Pen;
 use super::widgets::text::{self, TextLine};
-use super::widgets::tree::{self, Folds, Shape, TreeLine};
-use super::widgets::{GUTTER, Strip, table};
+use super::widgets::tree::{Folds, Shape, TreeLine};
+use super::widgets::{GUTTER, table};
 use crate::model::Subject;
-use crate::report::section::{Body, Node, Row, Section, Table};
+use crate::report::section::{Body, Row, Section, Table};
 
-/// A place in an answer that can be selected; independent of width, filter and sort.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Spot {
-    /// Which body of the section.
-    pub body: usize,
-    /// Which row, field or node of it.
-    pub item: u32,
-    /// Which frame folded into the node, from 1; 0 otherwise.
-    pub frame: u32,
-}
+pub use spot::{Spot, find, row_of, subject_of};
 
 /// How one body is arranged; kept between layouts of different widths.
 #[derive(Clone, Debug)]
@@ -312,81 +302,6 @@ impl Document {
             _ => top.saturating_add(y),
         }
     }
-
-    /// Draws the lines from `top` on.
-    pub fn draw(&self, pen: &mut Pen<'_>, area: Rect, top: usize, selected: Option<usize>) {
-        let sentence = selected.and_then(|line| self.sentence(line));
-        for y in 0..area.height {
-            let line = self.line_at(top, usize::from(y));
-            let marked = selected == Some(line);
-            // A sentence is selected with all the lines it wraps into.
-            let same = sentence.is_some() && self.sentence(line) == sentence;
-            let (x, y) = (area.x, area.y.saturating_add(y));
-            let strip = Strip { x, y, width: area.width, selected: marked || same, marked };
-            self.draw_line(pen, strip, line);
-        }
-    }
-
-    /// The body and row of a line of text.
-    fn sentence(&self, line: usize) -> Option<(usize, u32)> {
-        let (placed, inside) = self.at(line)?;
-        match &placed.lines {
-            Lines::Text(lines) => lines.get(inside).map(|line| (placed.body, line.item)),
-            Lines::Table { .. } | Lines::Tree { .. } => None,
-        }
-    }
-
-    fn draw_line(&self, pen: &mut Pen<'_>, strip: Strip, line: usize) -> Option<()> {
-        let (placed, inside) = self.at(line)?;
-        let filter = self.filter.as_ref();
-        match (&placed.lines, self.section.bodies.get(placed.body)) {
-            (Lines::Text(lines), _) => text::draw(pen, strip, lines.get(inside)?),
-            (Lines::Table { widths, order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
-                None => {
-                    let sort = self.sort.filter(|(body, _)| *body == placed.body).map(|(_, sort)| sort);
-                    table::heading(pen, strip, &table.columns, widths, sort);
-                }
-                Some(row) => {
-                    let item = nth(order.as_deref(), row)?;
-                    table::row(pen, strip, &table.columns, widths, table.rows.get(item as usize)?, filter);
-                }
-            },
-            (Lines::Tree { shape, lines }, Some(Body::Tree(nodes))) => {
-                let line = *lines.get(inside)?;
-                let none = Folds::default();
-                let folds = self.folds.get(placed.body).unwrap_or(&none);
-                tree::draw(pen, strip, shape, folds, nodes.get(line.node as usize)?, line, filter);
-            }
-            _ => {}
-        }
-        Some(())
-    }
-
-    /// A line as it is copied; empty for a blank one.
-    pub fn copied(&self, line: usize) -> String {
-        let Some((placed, inside)) = self.at(line) else { return String::new() };
-        match (&placed.lines, self.section.bodies.get(placed.body)) {
-            (Lines::Text(lines), _) => {
-                let pieces = lines.get(inside).map(|line| line.pieces.as_slice()).unwrap_or_default();
-                pieces.iter().map(|(text, _)| text.as_str()).collect()
-            }
-            (Lines::Table { order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
-                None => table.columns.iter().map(|column| column.title).collect::<Vec<_>>().join("  "),
-                Some(row) => {
-                    let row = nth(order.as_deref(), row).and_then(|item| table.rows.get(item as usize));
-                    row.map(|row| cells::line(row, Room::Copy)).unwrap_or_default()
-                }
-            },
-            (Lines::Tree { lines, .. }, Some(Body::Tree(nodes))) => {
-                let none = Folds::default();
-                let folds = self.folds.get(placed.body).unwrap_or(&none);
-                let line = lines.get(inside);
-                let node = line.and_then(|line| nodes.get(line.node as usize));
-                line.zip(node).map(|(line, node)| tree::copied(node, *line, folds)).unwrap_or_default()
-            }
-            _ => String::new(),
-        }
-    }
 }
 
 fn nth(order: Option<&Vec<u32>>, index: usize) -> Option<u32> {
@@ -394,48 +309,4 @@ fn nth(order: Option<&Vec<u32>>, index: usize) -> Option<u32> {
         Some(order) => order.get(index).copied(),
         None => u32::try_from(index).ok(),
     }
-}
-
-/// The row of a spot.
-pub fn row_of(section: &Section, spot: Spot) -> Option<&Row> {
-    let item = spot.item as usize;
-    match section.bodies.get(spot.body)? {
-        Body::Heading(_) => None,
-        Body::Lines(rows) => rows.get(item),
-        Body::Fields(fields) => fields.get(item).map(|(_, row)| row),
-        Body::Table(table) => table.rows.get(item),
-        Body::Tree(nodes) => {
-            let node = nodes.get(item)?;
-            match spot.frame.checked_sub(1) {
-                Some(frame) => node.folded.get(frame as usize),
-                None => Some(&node.row),
-            }
-        }
-    }
-}
-
-/// What a spot opens; a folded frame without a subject opens what its node opens.
-pub fn subject_of(section: &Section, spot: Spot) -> Option<Subject> {
-    let own = row_of(section, spot).and_then(|row| row.subject);
-    own.or_else(|| row_of(section, Spot { frame: 0, ..spot }).and_then(|row| row.subject))
-}
-
-/// The first spot whose row `wanted` accepts; in a tree where one of the rows folded into it does, rather. `lists`: in
-/// tables and trees alone.
-pub fn find(section: &Section, lists: bool, wanted: impl Fn(&Row) -> bool) -> Option<Spot> {
-    section.bodies.iter().enumerate().find_map(|(body, content)| {
-        let item = match content {
-            Body::Heading(_) => None,
-            Body::Lines(_) | Body::Fields(_) if lists => None,
-            Body::Lines(rows) => rows.iter().position(&wanted),
-            Body::Fields(fields) => fields.iter().position(|(_, row)| wanted(row)),
-            Body::Table(table) => table.rows.iter().position(&wanted),
-            Body::Tree(nodes) => {
-                // Where threads end their ids stand behind the folded frames; else the first node about it.
-                let ends = |node: &Node| node.folded.last().is_some_and(&wanted);
-                nodes.iter().position(ends).or_else(|| nodes.iter().position(|node| wanted(&node.row)))
-            }
-        };
-        Some(Spot { body, item: u32::try_from(item?).ok()?, frame: 0 })
-    })
 }

@@ -4,7 +4,7 @@ use super::app::{App, Overlay};
 use super::cells::{self, Room};
 use super::event::Effect;
 use super::filter::Sort;
-use super::keymap::{Action, KEYMAP, Scope};
+use super::keymap::{Action, KEYMAP, MOUSE, Scope};
 use super::palette;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
@@ -165,6 +165,9 @@ impl App {
             bodies.push(Body::Heading(scope.title().to_owned()));
             bodies.push(Body::Fields(fields.collect()));
         }
+        let gestures = MOUSE.iter().map(|(gesture, doc)| ((*gesture).to_owned(), Row::text(*doc)));
+        bodies.push(Body::Heading(format!("Mouse ({}; m changes that)", if self.mouse { "on" } else { "off" })));
+        bodies.push(Body::Fields(gestures.collect()));
         Section { bodies, problems: Vec::new() }
     }
 }

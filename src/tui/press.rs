@@ -1,0 +1,112 @@
+//! What a key does: in what lies over the page, else on the page.
+
+use super::app::{App, Overlay};
+use super::event::Effect;
+use super::keymap::{self, Action, Key};
+use super::palette::Palette;
+use crate::report::section::Tone;
+
+impl App {
+    /// A key was pressed.
+    pub(super) fn key(&mut self, key: Key) {
+        self.said = None;
+        let action = keymap::action(&self.scopes(), key);
+        if action != Some(Action::Interrupt) {
+            self.interrupted = false;
+        }
+        match action {
+            Some(Action::Pane) => {
+                let digit = key.digit().unwrap_or_default();
+                match self.overlay {
+                    Overlay::Sort(_) => {
+                        self.overlay = Overlay::None;
+                        self.sort_by(digit.saturating_sub(1));
+                    }
+                    _ => self.numbered(digit),
+                }
+            }
+            Some(action) => self.act(action),
+            None => {
+                if let Some(text) = key.letter() {
+                    self.type_text(text.encode_utf8(&mut [0; 4]));
+                }
+            }
+        }
+    }
+
+    /// Does what a key or a command says.
+    pub(super) fn act(&mut self, action: Action) {
+        if !matches!(self.overlay, Overlay::None) && self.act_in_overlay(action) {
+            return;
+        }
+        match action {
+            Action::Down => self.step(true),
+            Action::Up => self.step(false),
+            Action::HalfDown => self.travel(|pane| pane.page(true, false)),
+            Action::HalfUp => self.travel(|pane| pane.page(false, false)),
+            Action::PageDown => self.page(true),
+            Action::PageUp => self.page(false),
+            Action::Top => self.travel(|pane| pane.edge(false)),
+            Action::Bottom => self.travel(|pane| pane.edge(true)),
+            Action::Fold => self.travel(|pane| pane.fold(true)),
+            Action::Unfold => self.travel(|pane| pane.fold(false)),
+            Action::FoldAll => self.travel(|pane| pane.fold_all(true)),
+            Action::UnfoldAll => self.travel(|pane| pane.fold_all(false)),
+            Action::Open => self.open(),
+            Action::Back => self.go_back(),
+            Action::Forward => self.go_forward(),
+            Action::NextPane => self.turn(true),
+            Action::PreviousPane => self.turn(false),
+            Action::Follow => self.follow(),
+            Action::Filter => self.overlay = Overlay::Filter,
+            Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
+            Action::Help => self.overlay = Overlay::Help(0),
+            Action::CopyMenu => self.overlay = Overlay::Copy,
+            Action::SortMenu => self.open_sort(),
+            Action::DetailDown => self.scroll_detail(true, 1),
+            Action::DetailUp => self.scroll_detail(false, 1),
+            Action::Detail => self.detail_shown = !self.detail_shown,
+            Action::Mouse => self.toggle_mouse(),
+            Action::Redraw => self.effects.push(Effect::Redraw),
+            Action::Suspend => self.effects.push(Effect::Suspend),
+            Action::Escape => self.escape(),
+            Action::Interrupt => self.interrupt(),
+            Action::Quit => self.effects.push(Effect::Quit),
+            Action::CopyAddress | Action::CopyName | Action::CopyRow | Action::CopyPane => self.copy(action),
+            // These mean something in overlays only, and `Pane` needs a number.
+            Action::Pane
+            | Action::Accept
+            | Action::Complete
+            | Action::NextChoice
+            | Action::PreviousChoice
+            | Action::Erase
+            | Action::EraseWord
+            | Action::EraseAll
+            | Action::Close => {}
+        }
+    }
+
+    /// One step out.
+    fn escape(&mut self) {
+        if self.cancel() {
+            return;
+        }
+        if !self.pane.typed.is_empty() {
+            self.pane.typed.clear();
+            self.refilter();
+        } else if !self.is_root() {
+            self.go_back();
+        }
+    }
+
+    fn interrupt(&mut self) {
+        if self.cancel() {
+            self.say("stopped", Tone::Guess);
+        } else if self.interrupted {
+            self.effects.push(Effect::Quit);
+        } else {
+            self.interrupted = true;
+            self.say("nothing runs; Ctrl-C again quits, as q does", Tone::Plain);
+        }
+    }
+}
