@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use super::complain;
-use crate::capture::collect::{self, Collected, Destination, Kind, Request};
+use crate::capture::collect::{self, Collected, Destination, Kind, Mode, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::report::sanitize::sanitize;
@@ -39,6 +39,9 @@ pub(super) struct Options {
     /// What the dump holds
     #[arg(long = "type", value_enum, default_value_t = Type::Full)]
     kind: Type,
+    /// How the process is read: stopped all the while, or through a copy that it makes of itself
+    #[arg(long, value_enum, default_value_t = How::Direct)]
+    mode: How,
     /// The file, which must not exist; '-' is standard output [default: core_YYYYMMDD_HHMMSS]
     #[arg(short = 'o', long = "output", value_name = "PATH")]
     output: Option<PathBuf>,
@@ -77,6 +80,14 @@ impl From<Type> for Kind {
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
+enum How {
+    /// Stopped until its memory is read
+    Direct,
+    /// Stopped for the time that fork(2) takes; direct where that is not safe
+    Fork,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
 enum Compression {
     /// Zstandard
     Zstd,
@@ -94,6 +105,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let request = Request {
         pid,
         kind: options.kind.into(),
+        mode: match options.mode {
+            How::Direct => Mode::Direct,
+            How::Fork => Mode::Fork,
+        },
         to: destination(options.output.as_deref()),
         compress: options.compress.is_some(),
         max_pause,

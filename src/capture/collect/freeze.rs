@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use procfs::process::Stat;
 
+use super::inject;
 use super::live::{Live, read};
 use super::ptrace::{self, Wait};
 use crate::error::Error;
@@ -153,6 +154,14 @@ impl<'a> Frozen<'a> {
             Thread::Stopped(signal) if *signal != 0 => Some(*signal),
             _ => None,
         }
+    }
+
+    /// A stopped thread that can make a system call for us, the first thread rather than others.
+    pub(super) fn caller(&self) -> Option<i32> {
+        let first = i32::try_from(self.live.pid).ok();
+        let mut tids: Vec<i32> = self.stopped().filter(|tid| self.pending(*tid).is_none()).collect();
+        tids.sort_by_key(|tid| Some(*tid) != first);
+        tids.into_iter().find(|tid| inject::can_call(*tid))
     }
 
     /// How long the process has been stopped.

@@ -54,13 +54,14 @@ pub(super) struct Mapping {
     pub(super) shared: bool,
     /// Offset in the file, in bytes.
     pub(super) offset: u64,
-    /// Device (major, minor) and inode; inode 0 where no file is mapped.
-    pub(super) device: (u32, u32),
+    /// 0 where no file is mapped.
     pub(super) inode: u64,
     /// The path as the kernel prints it, bytes as they are: a file, or `[heap]` and the like.
     pub(super) path: Vec<u8>,
     /// What `smaps` said of it; `None` where it was not there yet.
     pub(super) usage: Option<Usage>,
+    /// Why it is left out of this dump, where it is for a reason of its own.
+    excluded: Option<&'static str>,
 }
 
 /// What `smaps` says of a mapping.
@@ -99,8 +100,16 @@ impl Mapping {
         self.usage.is_some_and(|usage| usage.flags.contains(flag))
     }
 
+    /// Leaves it out of this dump.
+    pub(super) fn exclude(&mut self, why: &'static str) {
+        self.excluded = Some(why);
+    }
+
     /// Why its memory is left out of every dump; `None` where it is not.
     pub(super) fn excluded(&self) -> Option<&'static str> {
+        if self.excluded.is_some() {
+            return self.excluded;
+        }
         if self.path == b"[vsyscall]" || self.path.starts_with(b"[vvar") {
             return Some("the kernel's own");
         }
@@ -150,7 +159,7 @@ fn parse(line: &[u8]) -> Option<Mapping> {
     let (start, end) = field()?.split_once('-')?;
     let rights = field()?.as_bytes();
     let offset = hex(field()?)?;
-    let (major, minor) = field()?.split_once(':')?;
+    let _device = field()?.split_once(':')?;
     let inode = field()?.parse().ok()?;
     let has = |index: usize, letter: u8| rights.get(index) == Some(&letter);
     let path = fields.next().unwrap_or_default().trim_ascii_start().to_vec();
@@ -159,10 +168,10 @@ fn parse(line: &[u8]) -> Option<Mapping> {
         access: Access { read: has(0, b'r'), write: has(1, b'w'), execute: has(2, b'x') },
         shared: has(3, b's'),
         offset,
-        device: (u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?),
         inode,
         path,
         usage: None,
+        excluded: None,
     })
 }
 
@@ -213,7 +222,7 @@ mod tests {
         let mapping = parse(line).expect("a mapping");
         assert_eq!(mapping.span, Span::new(0x7f00_aa00_0000, 0x7f00_aa02_1000));
         assert_eq!(mapping.access, Access { read: true, write: false, execute: true });
-        assert_eq!((mapping.offset, mapping.device, mapping.inode), (0x1000, (0xfe, 0x0a), 4711));
+        assert_eq!((mapping.offset, mapping.inode), (0x1000, 4711));
         assert_eq!(mapping.path, b"/srv/a b\xff (deleted)");
         assert!(mapping.has_file() && !mapping.shared && !mapping.is_anonymous());
     }

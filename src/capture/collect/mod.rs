@@ -7,9 +7,11 @@
 
 mod blot;
 mod copy;
+mod fork;
 mod freeze;
 mod gather;
 mod images;
+mod inject;
 mod layout;
 mod live;
 mod maps;
@@ -59,6 +61,16 @@ impl Kind {
     }
 }
 
+/// How the memory of a process is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The process is stopped until its memory is read.
+    Direct,
+    /// The process makes a child (fork), which shares its memory until either writes, and goes on at once; the child is read. One system
+    /// call is made in the target for that. Where that is not safe, as `Direct`, which is said.
+    Fork,
+}
+
 /// Where a core goes.
 #[derive(Clone, Debug)]
 pub enum Destination {
@@ -77,6 +89,8 @@ pub struct Request {
     pub pid: u32,
     /// What the dump holds.
     pub kind: Kind,
+    /// How it is read.
+    pub mode: Mode,
     /// Where it goes.
     pub to: Destination,
     /// Whether it is compressed (zstd).

@@ -18,6 +18,8 @@ const PTRACE_GETREGSET: i64 = 0x4204;
 const PTRACE_SETREGSET: i64 = 0x4205;
 const PTRACE_SEIZE: i64 = 0x4206;
 const PTRACE_INTERRUPT: i64 = 0x4207;
+const PTRACE_GETSIGMASK: i64 = 0x420a;
+const PTRACE_SETSIGMASK: i64 = 0x420b;
 const PTRACE_EVENT_STOP: u32 = 128;
 
 /// Stops of system calls are marked; Source: as above, PTRACE_O_TRACESYSGOOD.
@@ -93,6 +95,23 @@ pub(super) fn child_of(tid: i32) -> io::Result<i32> {
         return Err(io::Error::last_os_error());
     }
     i32::try_from(message).map_err(io::Error::other)
+}
+
+/// The signals that a stopped thread blocks, one bit each.
+pub(super) fn blocked_signals(tid: i32) -> io::Result<u64> {
+    let mut mask = 0u64;
+    let at = &raw mut mask;
+    // SAFETY: the kernel writes the 8 bytes, as many as are announced, of `mask`.
+    let result = unsafe { libc::syscall(libc::SYS_ptrace, PTRACE_GETSIGMASK, i64::from(tid), 8u64, at) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(mask) }
+}
+
+/// Sets the signals that a stopped thread blocks.
+pub(super) fn block_signals(tid: i32, mask: u64) -> io::Result<()> {
+    let at = &raw const mask;
+    // SAFETY: the kernel reads the 8 bytes, as many as are announced, of `mask`.
+    let result = unsafe { libc::syscall(libc::SYS_ptrace, PTRACE_SETSIGMASK, i64::from(tid), 8u64, at) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The signal information of a stopped thread (`siginfo_t`).

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,6 +14,7 @@ use symbols::FileBytes;
 
 use super::blot::Blot;
 use super::copy::Belt;
+use super::fork::Child;
 use super::freeze::Frozen;
 use super::gather::{self, Gathered};
 use super::layout::Layout;
@@ -26,7 +28,7 @@ use super::select::Selection;
 use super::sink::{Compressed, Sink};
 use super::source::Source;
 use super::threads::{self, Thread};
-use super::{Collected, Destination, Kind, Request};
+use super::{Collected, Destination, Kind, Mode, Request};
 use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, VERSION};
 use crate::error::Error;
 use crate::job::Job;
@@ -49,8 +51,16 @@ pub(super) fn run(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> 
 
     let frozen = Frozen::stop(&live, job)?;
     say(&format!("stopped {} threads in {:.1} ms", frozen.stopped().count(), millis(frozen.elapsed())));
-    let scene = Scene::read(&live, &frozen, &mut gathered)?;
+    let mut scene = Scene::read(&live, &frozen, &mut gathered)?;
     let source = Source::of(scene.reader);
+    let held = scene.hold(request.mode, &live, frozen, &source);
+    let source = match &held {
+        Held::Stopped(_) => source,
+        Held::Copied(child, pause) => {
+            say(&format!("the process goes on after {:.1} ms; its child {} is read", millis(*pause), child.pid));
+            Source::of(u32::try_from(child.pid).unwrap_or(0))
+        }
+    };
     let selection = scene.select(&live, request.kind, &gathered, &source, say);
     let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));
     let notes = scene.notes(request, &gathered, &selection, blot.as_ref());
@@ -59,17 +69,15 @@ pub(super) fn run(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> 
         output.check_room(selection.needed(&scene.mappings).saturating_add(layout.head.len() as u64))?;
     }
     say(&format!(
-        "{} bytes of memory in {} parts, {} bytes of notes, {:.1} ms after the stop",
+        "{} bytes of memory in {} parts, {} bytes of notes",
         selection.bytes(),
         layout.parts.len(),
-        notes.0.len(),
-        millis(frozen.elapsed())
+        notes.0.len()
     ));
     job.phase("writing the dump", selection.bytes());
     let plan =
         Plan { live: &live, source: &source, layout: &layout, blot: blot.as_ref(), max_pause: request.max_pause };
-    let copied = plan.copy(frozen, &mut sink, job)?;
-    say(&format!("the process goes on after {:.1} ms", millis(copied.pause)));
+    let copied = plan.copy(held, &mut sink, job, say, &mut scene.problems)?;
 
     let failed = |why: io::Error| failed_to_write(request, &why);
     let mut size = layout.size;
@@ -116,10 +124,35 @@ fn sink(request: &Request, output: Option<&Output>) -> Result<Sink, Error> {
                 let message = "a dump is no text: send standard output to a file or a pipe, as in `-o - > core`";
                 return Err(Error::Usage(message.to_owned()));
             }
-            let stdout = Box::new(io::stdout());
+            let stdout = io::stdout().as_fd().try_clone_to_owned();
+            let stdout = stdout.map_err(|source| Error::Io { path: "standard output".into(), source })?;
+            let stdout = Box::new(fs::File::from(stdout));
             if request.compress { compressed(stdout) } else { Sink::Stream(stdout, 0) }
         }
     })
+}
+
+/// What keeps the memory as it was at the stop.
+enum Held<'a> {
+    /// The process itself is stopped.
+    Stopped(Frozen<'a>),
+    /// A copy of it; the process goes on, after it was stopped for so long.
+    Copied(Child<'a>, Duration),
+}
+
+impl Held<'_> {
+    /// Whether the process is stopped.
+    fn is_stopped(&self) -> bool {
+        matches!(self, Held::Stopped(_))
+    }
+
+    /// Lets the process go on, and ends its copy. How long it was stopped; false where the copy stays behind.
+    fn release(self) -> (Duration, bool) {
+        match self {
+            Held::Stopped(frozen) => (frozen.thaw(), true),
+            Held::Copied(child, pause) => (pause, child.end()),
+        }
+    }
 }
 
 /// What is read of the stopped process before its memory.
@@ -132,6 +165,7 @@ struct Scene {
     mappings: Vec<Mapping>,
     /// A thread that is alive, by which memory is read.
     reader: u32,
+    mode: &'static str,
     problems: Vec<Problem>,
 }
 
@@ -170,8 +204,30 @@ impl Scene {
             threads,
             mappings,
             reader: u32::try_from(reader).unwrap_or(live.pid),
+            mode: "direct",
             problems,
         })
+    }
+
+    /// Keeps memory as it is: by the stop, or by a copy where that was asked for and is safe.
+    fn hold<'a>(&mut self, mode: Mode, live: &'a Live, frozen: Frozen<'a>, source: &Source) -> Held<'a> {
+        if mode == Mode::Direct {
+            return Held::Stopped(frozen);
+        }
+        match Child::of(live, &frozen, &self.mappings, source) {
+            Ok(child) => {
+                self.mode = "fork";
+                for mapping in self.mappings.iter_mut().filter(|mapping| mapping.is_lost_on_fork()) {
+                    mapping.exclude("not in the copy that was read (MADV_DONTFORK, MADV_WIPEONFORK)");
+                }
+                Held::Copied(child, frozen.thaw())
+            }
+            Err(why) => {
+                let message = format!("--mode fork is not possible, the process stays stopped until it is read: {why}");
+                self.problems.push(Problem::new("no-fork", Subject::Capture, message));
+                Held::Stopped(frozen)
+            }
+        }
     }
 
     /// Which memory is dumped.
@@ -227,7 +283,7 @@ impl Scene {
             version: VERSION,
             writer: format!("dumpscope {}", env!("CARGO_PKG_VERSION")),
             kind: request.kind.word().to_owned(),
-            mode: "direct".to_owned(),
+            mode: self.mode.to_owned(),
             taken,
             age_ms: gathered.age_ms,
             threads: gathered.threads.values().cloned().collect(),
@@ -275,7 +331,14 @@ struct Plan<'a> {
 impl Plan<'_> {
     /// Reads and writes all memory. The process goes on as soon as the last byte is read, and at once where that takes too long, is
     /// cancelled or fails.
-    fn copy(&self, frozen: Frozen<'_>, sink: &mut Sink, job: &Job) -> Result<Copied, Error> {
+    fn copy(
+        &self,
+        held: Held<'_>,
+        sink: &mut Sink,
+        job: &Job,
+        say: &(dyn Fn(&str) + Sync),
+        problems: &mut Vec<Problem>,
+    ) -> Result<Copied, Error> {
         let Plan { live, source, layout, blot, max_pause } = *self;
         let stop = AtomicBool::new(false);
         let (reading, writing) = Belt::new().ends();
@@ -288,15 +351,19 @@ impl Plan<'_> {
                 let _done = done;
                 reading.run(source, layout, blot, &stop, job)
             });
-            let deadline = Instant::now() + max_pause.saturating_sub(frozen.elapsed());
+            let left = match &held {
+                Held::Stopped(frozen) => Some(max_pause.saturating_sub(frozen.elapsed())),
+                Held::Copied(..) => None,
+            };
+            let deadline = left.map(|left| Instant::now() + left);
             let mut why = None;
             while is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                if Instant::now() >= deadline {
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                     why = Some(Error::Failed(format!(
                         "{live} was stopped for {:.1} s, the limit; it goes on and nothing was kept (--max-pause, --mode fork, a smaller --type)",
                         max_pause.as_secs_f64()
                     )));
-                } else if live.has_ended() {
+                } else if held.is_stopped() && live.has_ended() {
                     why = Some(live.ended());
                 } else if job.is_cancelled() {
                     why = Some(Error::Cancelled);
@@ -306,7 +373,13 @@ impl Plan<'_> {
                     break;
                 }
             }
-            let pause = frozen.thaw();
+            let is_stopped = held.is_stopped();
+            let (pause, whole) = held.release();
+            say(&format!("all memory is read; the process was stopped for {:.1} ms", millis(pause)));
+            if !whole {
+                let message = "the copy of the process that was read could not be reaped; a zombie stays behind until the process ends";
+                problems.push(Problem::new("zombie", Subject::Capture, message));
+            }
             let bug = || Error::Failed("a bug in dumpscope; the process goes on".to_owned());
             let read = reader.join().unwrap_or_else(|_| Err(bug()));
             let written = writer.join().map_err(|_| bug())?;
@@ -315,7 +388,7 @@ impl Plan<'_> {
             }
             let written = written_head.and_then(|head| Ok(head.saturating_add(written?)));
             let written = written.map_err(|why| write_error(&why))?;
-            let unreadable = if live.has_ended() { read.map_err(|_| live.ended())? } else { read? };
+            let unreadable = if is_stopped && live.has_ended() { read.map_err(|_| live.ended())? } else { read? };
             Ok(Copied { pause, unreadable, written })
         })
     }
