@@ -1,6 +1,7 @@
 //! The command line: what is asked, of which file, printed how.
 
 mod collect;
+mod live;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ enum Subcommands {
     },
     /// Writes a core of a live process, which is stopped only while it is read
     Collect(collect::Options),
+    /// Opens a running process, stopped only while it is copied: the terminal UI, or -c commands
+    Live(live::Options),
     /// Opens a small real core that is built into the binary: a deadlock
     Demo {
         /// A command to run instead of the terminal UI (repeatable)
@@ -130,6 +133,11 @@ impl Reading {
         Log::open(self.log.as_deref(), false)
     }
 
+    /// The log of commands that are printed.
+    fn log(&self) -> Result<Log, Error> {
+        Log::open(self.log.as_deref(), self.verbose)
+    }
+
     fn format(&self) -> Format {
         if self.json {
             return Format::Json;
@@ -151,6 +159,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Some(Subcommands::Analyze { dump, commands, reading }) => analyze(&dump, &commands, &reading, false),
         Some(Subcommands::Collect(options)) => collect::run(&options),
+        Some(Subcommands::Live(options)) => live::run(&options),
         Some(Subcommands::Demo { commands, reading }) => demo(&commands, &reading),
         Some(Subcommands::Schema) => schema(),
         Some(Subcommands::Completions { shell }) => {
@@ -191,7 +200,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
         crate::tui::open(dump, &reading.search(), reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let log = Log::open(reading.log.as_deref(), reading.verbose)?;
+    let log = reading.log()?;
     let session = match Session::open(Source::File(dump.to_owned()), &reading.search(), &Job::default()) {
         Ok(session) => Arc::new(session),
         Err(error) => {
@@ -212,7 +221,7 @@ fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
         crate::tui::browse(session, reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let log = Log::open(reading.log.as_deref(), reading.verbose)?;
+    let log = reading.log()?;
     run(session, commands, reading, true, log)
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::analysis::motion::History;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Problem, Tid};
@@ -22,6 +23,8 @@ pub enum Action {
     SetThread,
     /// Changes where symbols are looked for.
     SetSymbolServer,
+    /// Captures the live process again.
+    Refresh,
     /// Lists the commands, or explains one.
     Help,
     /// Ends the session.
@@ -58,6 +61,13 @@ const OTHERS: &[Command] = &[
         help: "setsymbolserver [-directory DIR] [-disable]\n\n  -directory DIR  look for module and debug files there too\n  \
                -disable        forget the directories given so far\n\nWithout options: where is looked.",
         action: Action::SetSymbolServer,
+    },
+    Command {
+        name: "refresh",
+        aliases: &["recapture"],
+        doc: "Captures the live process again; 'moved' says what changed",
+        help: "refresh\n\nStops the process, copies it and lets it go on, as 'live' did. The selected thread stays selected.",
+        action: Action::Refresh,
     },
     Command {
         name: "help",
@@ -127,6 +137,7 @@ impl Shell {
             }
             Action::SetThread => self.set_thread(&args),
             Action::SetSymbolServer => self.set_symbols(&args, job),
+            Action::Refresh => self.refresh(&args, job),
             Action::Help => help(args.first().map(String::as_str)),
             Action::Exit => Ok(Outcome::Exit),
         }
@@ -182,6 +193,25 @@ impl Shell {
         Ok(Outcome::Changed(
             format!("Symbols: {said}, then the usual places."),
             serde_json::json!({ "directories": places }),
+        ))
+    }
+
+    fn refresh(&mut self, args: &[String], job: &Job) -> Result<Outcome, Error> {
+        if !args.is_empty() {
+            return Err(Error::Usage("refresh takes no argument".to_owned()));
+        }
+        self.session = Arc::new(self.session.recapture(job)?);
+        if self.focus.thread.is_some_and(|tid| self.session.index_of(tid).is_none()) {
+            self.focus = Focus { thread: None, frame: 0, ..self.focus };
+        }
+        let (stayed, moved) = self.session.history().map(History::counts).unwrap_or_default();
+        let paused = self.session.pause().unwrap_or_default();
+        let pause_ms = paused.as_secs_f64() * 1000.0;
+        Ok(Outcome::Changed(
+            format!(
+                "Captured again, paused {pause_ms:.1} ms; threads that moved: {moved}, that are where they were: {stayed}."
+            ),
+            serde_json::json!({ "pause_ms": pause_ms, "moved": moved, "stayed": stayed }),
         ))
     }
 

@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
 use symbols::{Attempt, FileBytes, SourceKind, SymbolSource};
 
 use crate::analysis::deadlock::{self, Cycle, Holder};
+use crate::analysis::motion::History;
 use crate::analysis::triage::{self, Case, Finding};
 use crate::capture;
+use crate::capture::collect::{self, Destination, Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
@@ -67,6 +70,8 @@ pub enum Source {
     File(PathBuf),
     /// Bytes that are at hand (the core that is built into the program), with a name for messages.
     Bytes(PathBuf, FileBytes),
+    /// A live process, as it was when it was captured.
+    Live(Arc<Snapshot>),
 }
 
 impl Source {
@@ -74,7 +79,40 @@ impl Source {
     pub fn path(&self) -> &Path {
         match self {
             Source::File(path) | Source::Bytes(path, _) => path,
+            Source::Live(snapshot) => &snapshot.path,
         }
+    }
+}
+
+/// One capture of a live process.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What was asked for; asked again, it gives the next.
+    pub request: Request,
+    /// The process.
+    pub process: Identity,
+    /// What to call it: `pid 4711`.
+    pub path: PathBuf,
+    /// How long the process was stopped.
+    pub pause: Duration,
+    /// When it was taken, on a clock that only rises.
+    pub taken: Instant,
+    /// What is missing of it.
+    pub problems: Vec<Problem>,
+    bytes: FileBytes,
+}
+
+impl Snapshot {
+    /// Stops the process, copies what was asked for into memory, lets it go on.
+    pub fn take(process: Identity, request: &Request, job: &Job) -> Result<Snapshot, Error> {
+        process.check()?;
+        let request = Request { to: Destination::Memory, compress: false, ..request.clone() };
+        let taken = Instant::now();
+        let collected = collect::collect(&request, job, &|_| {})?;
+        let bytes = collected.bytes.ok_or_else(|| Error::Failed("the capture holds no bytes".to_owned()))?;
+        let path = format!("pid {}", process.pid).into();
+        process.check()?;
+        Ok(Snapshot { process, path, pause: collected.pause, taken, problems: collected.problems, bytes, request })
     }
 }
 
@@ -93,14 +131,65 @@ pub struct Session {
     locks: Memo<Locks>,
     exceptions: Memo<Partial<Vec<Exception>>>,
     verdict: Memo<Vec<Finding>>,
+    /// Of a live process: what the captures so far say of its threads.
+    history: Option<History>,
 }
 
 impl Session {
+    /// Captures a live process and opens what was captured.
+    pub fn live(request: &Request, search: &Search, job: &Job) -> Result<Session, Error> {
+        let process = Identity::of(request.pid)?;
+        let mut search = search.clone();
+        // Its files are those that it sees, which in a container are not ours.
+        if search.sysroot.is_none() && process.has_other_files() {
+            search.sysroot = Some(format!("/proc/{}/root", request.pid).into());
+        }
+        let session = Session::open(Source::Live(Arc::new(Snapshot::take(process, request, job)?)), &search, job)?;
+        session.with_history(&History::default(), Duration::ZERO, job)
+    }
+
+    /// Captures the same live process again; what it says of its threads' motion goes on from this session's.
+    pub fn recapture(&self, job: &Job) -> Result<Session, Error> {
+        let Source::Live(before) = &self.source else {
+            return Err(Error::Failed("this is a dump, not a live process: it stays what it is".to_owned()));
+        };
+        let snapshot = Snapshot::take(before.process, &before.request, job)?;
+        let passed = snapshot.taken.saturating_duration_since(before.taken);
+        let session = Session::open(Source::Live(Arc::new(snapshot)), &self.search, job)?;
+        session.with_history(self.history.as_ref().unwrap_or(&History::default()), passed, job)
+    }
+
+    fn with_history(mut self, before: &History, passed: Duration, job: &Job) -> Result<Session, Error> {
+        let stacks = self.stacks(job)?;
+        let threads = self.os_threads().iter().map(|thread| thread.tid).zip(stacks.iter().map(AsRef::as_ref));
+        let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        self.history = Some(before.after(passed_ms, threads));
+        Ok(self)
+    }
+
+    /// How long the live process was stopped for this capture; `None` for a dump.
+    pub fn pause(&self) -> Option<Duration> {
+        match &self.source {
+            Source::Live(snapshot) => Some(snapshot.pause),
+            Source::File(_) | Source::Bytes(..) => None,
+        }
+    }
+
+    /// Of a live process: what the captures so far say of its threads; `None` for a dump.
+    pub fn history(&self) -> Option<&History> {
+        self.history.as_ref()
+    }
+
     /// Opens a dump: headers, notes, the modules' files. Walks and names nothing yet.
     pub fn open(source: Source, search: &Search, job: &Job) -> Result<Session, Error> {
         let capture = match &source {
             Source::File(path) => capture::open(path, job)?,
             Source::Bytes(path, bytes) => capture::open_bytes(bytes.clone(), path, job)?,
+            Source::Live(snapshot) => {
+                let mut capture = capture::open_bytes(snapshot.bytes.clone(), &snapshot.path, job)?;
+                capture.problems.extend_from_slice(&snapshot.problems);
+                capture
+            }
         };
         let target = Arc::new(Target::open(capture, search, job));
         let runtimes = runtimes::detect(&target);
@@ -116,12 +205,14 @@ impl Session {
             locks: Memo::empty(),
             exceptions: Memo::empty(),
             verdict: Memo::empty(),
+            history: None,
         })
     }
 
     /// The same dump, with files looked for elsewhere.
     pub fn reopen(&self, search: &Search, job: &Job) -> Result<Session, Error> {
-        Session::open(self.source.clone(), search, job)
+        let session = Session::open(self.source.clone(), search, job)?;
+        Ok(Session { history: self.history.clone(), ..session })
     }
 
     /// The threads as the dump records them, in the one order.

@@ -21,9 +21,9 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How often progress is shown.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Options of `collect`.
+/// Which process is meant.
 #[derive(Args, Debug)]
-pub(super) struct Options {
+pub(super) struct Which {
     /// The process, by id
     #[arg(
         short = 'p',
@@ -36,6 +36,24 @@ pub(super) struct Options {
     /// The process, by the name of its program; fails where several have it
     #[arg(short = 'n', long = "name", value_name = "NAME")]
     name: Option<String>,
+}
+
+impl Which {
+    /// Its id, in our PID namespace.
+    pub(super) fn pid(&self) -> Result<u32, Error> {
+        match (self.pid, &self.name) {
+            (Some(pid), _) => Ok(pid),
+            (None, Some(name)) => by_name(name),
+            (None, None) => Err(Error::Usage("name a process with -p PID or -n NAME".to_owned())),
+        }
+    }
+}
+
+/// Options of `collect`.
+#[derive(Args, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    process: Which,
     /// What the dump holds
     #[arg(long = "type", value_enum, default_value_t = Type::Full)]
     kind: Type,
@@ -95,11 +113,7 @@ enum Compression {
 
 /// Runs it.
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
-    let pid = match (options.pid, &options.name) {
-        (Some(pid), _) => pid,
-        (None, Some(name)) => by_name(name)?,
-        (None, None) => return Err(Error::Usage("name a process with -p PID or -n NAME".to_owned())),
-    };
+    let pid = options.process.pid()?;
     let max_pause = Duration::try_from_secs_f64(options.max_pause)
         .map_err(|_| Error::Usage(format!("--max-pause {}: a number of seconds was expected", options.max_pause)))?;
     let request = Request {

@@ -239,6 +239,9 @@ impl App {
         if self.has_detail() {
             scopes.push(Scope::Detail);
         }
+        if matches!(&self.dump, Dump::Open(opened) if opened.live) {
+            scopes.push(Scope::Live);
+        }
         scopes.push(Scope::Everywhere);
         scopes
     }

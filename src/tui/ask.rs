@@ -121,7 +121,10 @@ impl App {
     fn change(&mut self, changed: Changed) {
         self.focus = changed.focus;
         self.say(changed.said, Tone::Plain);
-        if changed.stale {
+        if let Some(opened) = changed.opened {
+            self.focus.thread = self.focus.thread.or(opened.thread);
+            self.file.clone_from(&opened.file);
+            self.dump = Dump::Open(opened);
             self.kept.clear();
             self.tabs.iter_mut().for_each(|tab| tab.kept = None);
             self.back.clear();

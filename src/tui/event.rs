@@ -62,8 +62,8 @@ pub struct Changed {
     pub focus: Focus,
     /// What to say about it.
     pub said: String,
-    /// Whether answers given so far may be different now.
-    pub stale: bool,
+    /// What is open now, where that is no longer what answers given so far are about.
+    pub opened: Option<Opened>,
 }
 
 /// Why a question has no answer.
@@ -105,6 +105,8 @@ pub struct Opened {
     pub bytes: u64,
     /// The thread that is selected at first.
     pub thread: Option<Tid>,
+    /// Whether it is a live process, which can be captured again.
+    pub live: bool,
 }
 
 /// What happens to the screen.

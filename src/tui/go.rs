@@ -307,7 +307,7 @@ impl App {
                 let question = Question::Command { line: line.clone(), focus: self.focus };
                 self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
             }
-            Does::SetThread | Does::SetSymbolServer => {
+            Does::SetThread | Does::SetSymbolServer | Does::Refresh => {
                 let (ticket, _) = self.send(Question::Command { line, focus: self.focus });
                 self.errand = Some((ticket, Errand::Change));
             }

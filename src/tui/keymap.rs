@@ -67,6 +67,10 @@ pub enum Action {
     Follow,
     /// Let the mouse choose rows, or leave it to the terminal.
     Mouse,
+    /// Capture the live process again.
+    Refresh,
+    /// What moved between captures of it.
+    Moved,
     /// Draw the screen anew.
     Redraw,
     /// Stop and give the shell back.
@@ -110,6 +114,8 @@ pub enum Scope {
     Everywhere,
     /// Where there are rows under columns.
     Table,
+    /// Over a live process.
+    Live,
     /// Where rows hang under rows.
     Tree,
     /// Where memory is shown.
@@ -130,8 +136,9 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 10] = [
+    pub const ALL: [Scope; 11] = [
         Scope::Everywhere,
+        Scope::Live,
         Scope::Table,
         Scope::Tree,
         Scope::Memory,
@@ -147,6 +154,7 @@ impl Scope {
     pub fn title(self) -> &'static str {
         match self {
             Scope::Everywhere => "Everywhere",
+            Scope::Live => "Live process",
             Scope::Table => "Tables",
             Scope::Tree => "Trees",
             Scope::Memory => "Memory",
@@ -242,10 +250,9 @@ mod tests {
             .filter(|binding| binding.scope == Scope::Everywhere)
             .flat_map(|binding| binding.keys.iter().copied())
             .collect();
-        for binding in KEYMAP
-            .iter()
-            .filter(|binding| matches!(binding.scope, Scope::Table | Scope::Tree | Scope::Memory | Scope::Detail))
-        {
+        for binding in KEYMAP.iter().filter(|binding| {
+            matches!(binding.scope, Scope::Live | Scope::Table | Scope::Tree | Scope::Memory | Scope::Detail)
+        }) {
             assert!(binding.keys.iter().all(|key| !everywhere.contains(key)), "{}", binding.doc);
         }
     }

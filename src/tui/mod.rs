@@ -50,6 +50,7 @@ use self::event::{Effect, Event};
 use self::terminal::Screen;
 use self::theme::Look;
 use self::worker::Workers;
+use crate::capture::collect::Request;
 use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
@@ -68,6 +69,13 @@ pub fn open(dump: &Path, search: &Search, color: Option<bool>, log: Log) -> Resu
     let (path, search) = (dump.to_owned(), search.clone());
     let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
     run(&name, color, log, move |job| Session::open(Source::File(path), &search, job).map(Arc::new))
+}
+
+/// Captures a live process and opens what was captured.
+pub fn live(request: &Request, search: &Search, color: Option<bool>, log: Log) -> Result<(), Error> {
+    let (request, search) = (request.clone(), search.clone());
+    let name = format!("pid {}", request.pid);
+    run(&name, color, log, move |job| Session::live(&request, &search, job).map(Arc::new))
 }
 
 /// Browses an opened dump in the terminal.

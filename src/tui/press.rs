@@ -3,7 +3,7 @@
 use super::app::{App, Overlay};
 use super::event::Effect;
 use super::keymap::{self, Action, Key};
-use super::palette::Palette;
+use super::palette::{Palette, Run};
 use crate::report::section::Tone;
 
 impl App {
@@ -67,6 +67,8 @@ impl App {
             Action::DetailUp => self.scroll_detail(false, 1),
             Action::Detail => self.detail_shown = !self.detail_shown,
             Action::Mouse => self.toggle_mouse(),
+            Action::Refresh => self.run(Run::Line("refresh".to_owned())),
+            Action::Moved => self.run(Run::Line("moved".to_owned())),
             Action::Redraw => self.effects.push(Effect::Redraw),
             Action::Suspend => self.effects.push(Effect::Suspend),
             Action::Escape => self.escape(),

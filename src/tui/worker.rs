@@ -146,7 +146,7 @@ pub fn answer(
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shell.session));
     }
     let focus = Focus { thread: shell.focus.thread, ..focus };
-    let changed = said.map(|said| Changed { focus, said, stale });
+    let changed = said.map(|said| Changed { focus, said, opened: stale.then(|| describe(&shell.session)) });
     Ok(Answered { section: Arc::new(section), changed })
 }
 
@@ -177,5 +177,6 @@ pub fn describe(session: &Session) -> Opened {
         threads: session.os_threads().len() as u64,
         bytes: capture.file_size,
         thread: session.os_threads().first().map(|thread| thread.tid),
+        live: session.pause().is_some(),
     }
 }

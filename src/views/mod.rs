@@ -3,6 +3,7 @@
 mod drawing;
 pub mod locks;
 pub mod modules;
+pub mod moved;
 pub mod parallelstacks;
 pub mod printexception;
 pub mod readmemory;
@@ -201,6 +202,7 @@ pub static VIEWS: &[View] = &[
     modules::VIEW,
     registers::VIEW,
     readmemory::VIEW,
+    moved::VIEW,
 ];
 
 /// The view of a name or alias.

@@ -92,6 +92,8 @@ pub struct HeapRow {
 pub struct DumpRow {
     /// What it is: `ELF core from the Linux kernel`.
     pub format: String,
+    /// Milliseconds for which the live process was stopped; null for a dump.
+    pub pause_ms: Option<f64>,
     /// Bytes of the file.
     pub bytes: u64,
     /// Whether nothing that the dump announces is missing from it.
@@ -162,6 +164,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         heap: None,
         dump: DumpRow {
             format: capture.format.to_owned(),
+            pause_ms: session.pause().map(|pause| pause.as_secs_f64() * 1000.0),
             bytes: capture.file_size,
             complete: !problems.iter().any(|problem| INCOMPLETE.contains(&problem.code)),
             modules: modules.len(),

@@ -52,7 +52,8 @@ impl Draw for Threads {
     }
 }
 
-fn row(thread: &Thread) -> Row {
+/// A thread's cells: index, id, name, state, what it waits for, top function.
+pub(super) fn row(thread: &Thread) -> Row {
     let state = match thread.state {
         _ if thread.crashed => Cell::text("crashed").tone(Tone::Bad),
         ThreadState::Running => Cell::text("running").tone(Tone::Strong),

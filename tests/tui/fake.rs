@@ -51,6 +51,7 @@ pub(crate) fn opened() -> Opened {
         threads: 6,
         bytes: 412_000_000,
         thread: Some(Tid(4711)),
+        live: false,
     }
 }
 
@@ -74,7 +75,7 @@ pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> 
             let tid = Tid(words.last().and_then(|tid| tid.parse().ok()).unwrap_or(0));
             let focus = Focus { thread: Some(tid), ..Focus::default() };
             let said = format!("Thread {tid} is selected.");
-            let changed = Some(Changed { focus, said, stale: false });
+            let changed = Some(Changed { focus, said, opened: None });
             return Ok(Answered { section: Arc::default(), changed });
         }
         other => return Err(Failure::Error(format!("no answer to {other}"))),

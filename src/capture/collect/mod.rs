@@ -10,6 +10,7 @@ mod copy;
 mod fork;
 mod freeze;
 mod gather;
+mod identity;
 mod images;
 mod inject;
 mod layout;
@@ -31,6 +32,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use symbols::FileBytes;
+
+pub use self::identity::Identity;
 
 use crate::error::Error;
 use crate::job::Job;

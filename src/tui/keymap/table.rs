@@ -47,6 +47,9 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Everywhere, &[ctrl('c')],                          A::Interrupt,    "cancel",    NO,            "Stop the work; twice quits"),
     bind(S::Everywhere, &[ch('q')],                            A::Quit,         "quit",      (9, "quit"),   "Quit"),
 
+    bind(S::Live,       &[ch('r')],                            A::Refresh,      "",          (2, "refresh"), "Capture the process again"),
+    bind(S::Live,       &[ch('M')],                            A::Moved,        "",          (3, "moved"),  "Which threads moved since the capture before"),
+
     bind(S::Table,      &[ch('s')],                            A::SortMenu,     "sort",      (4, "sort"),   "Sort by a column; the same again reverses"),
 
     bind(S::Tree,       &[ch('h'), key(C::Left)],              A::Fold,         "",          (2, "fold"),   "Fold the node, or go to its parent"),

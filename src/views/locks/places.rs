@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, NamedFrame, Subject, Taking, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone, Value};
-use crate::session::{Session, is_own_code};
+use crate::session::Session;
 use crate::views::drawing::Deed;
 
 /// Physical frames of a stack that are named to find a place in it, unless the place is further out.
@@ -93,8 +93,7 @@ fn logical<'a>(
 fn took(session: &Session, named: &[Vec<NamedFrame>], taking: &Taking) -> Option<Place> {
     let name = taking.at.and_then(|at| session.target.name(Addr(at.0.saturating_sub(1))));
     let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
-    let module = name.as_ref().and_then(|name| name.module_name.as_deref());
-    let own = parts.iter().find(|part| is_own_code(module, part.function.as_deref(), part.file.is_some()));
+    let own = parts.iter().find(|part| part.own);
     let part = own.or(parts.last());
     let (frame, outermost) = logical(named, taking.frame, part.and_then(|part| part.function.as_ref()))?;
     Some(match part {
@@ -113,9 +112,7 @@ fn took(session: &Session, named: &[Vec<NamedFrame>], taking: &Taking) -> Option
 fn waits(thread: &Thread, named: &[Vec<NamedFrame>]) -> Place {
     let frames = || named.iter().flatten().enumerate();
     let is_top = |frame: &NamedFrame| thread.top.is_some() && frame.function.as_deref() == thread.top.as_deref();
-    let is_own =
-        |frame: &NamedFrame| is_own_code(frame.module.as_deref(), frame.function.as_deref(), frame.file.is_some());
-    let found = frames().find(|(_, frame)| is_top(frame)).or_else(|| frames().find(|(_, frame)| is_own(frame)));
+    let found = frames().find(|(_, frame)| is_top(frame)).or_else(|| frames().find(|(_, frame)| frame.own));
     found.map_or_else(Place::default, |(index, frame)| Place {
         frame: Some(index),
         function: frame.function.clone(),

@@ -65,13 +65,17 @@ impl Summary {
         }];
         what.extend(process.pid.map(|pid| Cell::text(format!("pid {pid}"))));
         what.push(Cell::text(process.arch.as_str()).tone(Tone::Dim));
+        let dump = &self.dump;
         let mut ended = vec![match &process.signal {
             Some(signal) => Cell::text(signal.as_str()),
+            None if dump.pause_ms.is_some() => Cell::text("none: it runs").tone(Tone::Dim),
             None => Cell::text("none: dumped while it ran").tone(Tone::Dim),
         }];
         ended.retain(|cell| cell.value != Value::None);
-        let dump = &self.dump;
-        let mut quality = vec![Cell::text(dump.format.as_str())];
+        let mut quality = vec![match dump.pause_ms {
+            Some(pause_ms) => Cell::text(format!("live process, stopped for {pause_ms:.1} ms")),
+            None => Cell::text(dump.format.as_str()),
+        }];
         quality.push(match dump.complete {
             true => Cell::text(", complete"),
             false => Cell::text(", incomplete").tone(Tone::Guess),
