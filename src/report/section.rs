@@ -62,6 +62,8 @@ pub enum Value {
     Count(u64),
     /// A number of bytes.
     Bytes(u64),
+    /// A length of time, seconds.
+    Seconds(u64),
     /// A thread id.
     Tid(Tid),
     /// Thread ids; printers show as many as there is room for, and how many there are.

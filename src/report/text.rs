@@ -104,6 +104,7 @@ pub fn cell_text(cell: &Cell) -> Cow<'_, str> {
         Value::Addr(addr) => Cow::Owned(addr.to_string()),
         Value::Count(count) => Cow::Owned(thousands(*count)),
         Value::Bytes(bytes) => Cow::Owned(thousands(*bytes)),
+        Value::Seconds(seconds) => Cow::Owned(span(*seconds)),
         Value::Tid(tid) => Cow::Owned(tid.to_string()),
         Value::Tids(tids) => Cow::Owned(thread_ids(tids, MAX_TIDS)),
         Value::Function(name) => Cow::Owned(function_name(name)),
@@ -143,6 +144,17 @@ pub fn thousands(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
+}
+
+/// A length of time in its two largest units: `3d 4h`, `5m 12s`, `7s`.
+pub fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {:02}s", seconds % 60),
+        (0, _, _) => format!("{hours}h {:02}m", minutes % 60),
+        _ => format!("{days}d {:02}h", hours % 24),
+    }
 }
 
 fn line(out: &mut String, before: &str, row: &Row, style: Style) {
@@ -339,6 +351,12 @@ mod tests {
             print(&section, Style::default()),
             "Name           Count\na          1,234,567\nlong name          7\n"
         );
+    }
+
+    #[test]
+    fn a_length_of_time_has_two_units() {
+        let texts = [0, 59, 60, 3_599, 3_600, 86_399, 90_000].map(span);
+        assert_eq!(texts, ["0s", "59s", "1m 00s", "59m 59s", "1h 00m", "23h 59m", "1d 01h"]);
     }
 
     #[test]

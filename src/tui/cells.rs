@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use crate::report::sanitize::sanitize;
 use crate::report::section::{Cell, Row, Value};
-use crate::report::text::{function_name, thousands, thread_ids};
+use crate::report::text::{function_name, span, thousands, thread_ids};
 
 /// Thread ids of one cell that are shown in a column, and that a filter finds.
 const MAX_TIDS: usize = 256;
@@ -45,6 +45,7 @@ pub fn words(value: &Value, room: Room) -> String {
         Value::Count(count) => thousands(*count),
         Value::Bytes(bytes) if room == Room::Sentence => size(*bytes),
         Value::Bytes(bytes) => thousands(*bytes),
+        Value::Seconds(seconds) => span(*seconds),
         Value::Tid(tid) => tid.to_string(),
         Value::Tids(tids) => thread_ids(tids, if whole { usize::MAX } else { MAX_TIDS }),
         Value::Function(name) if whole => text(name),
