@@ -98,6 +98,23 @@ fn its_first_screen_tells_the_deadlock_the_convoy_and_the_exception() {
 }
 
 #[test]
+fn one_exception_and_one_module_are_told_alone() {
+    let exceptions = demo(&["--json", "-c", "printexception -n 1"]).data("printexception");
+    let list = exceptions["exceptions"].as_array().expect("exceptions");
+    assert_eq!(list.len(), 1, "{exceptions}");
+    assert_eq!(list[0]["type"], "shop::OutOfStock");
+    let table = demo(&["-c", "printexception -list"]).stdout;
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "a heading and two exceptions, without their stacks: {table}");
+    assert!(rows[1].contains("watchdog: no order finished for 30 s"), "{table}");
+    // g_orders lies in the executable, the only module that is mapped from a file.
+    let inside = format!("modules {:#x}", truth().lock("g_orders"));
+    let modules = demo(&["--json", "-c", &inside]).data("modules");
+    let paths: Vec<&Value> = modules["modules"].as_array().expect("modules").iter().map(|one| &one["path"]).collect();
+    assert_eq!(paths, ["/srv/orders-api"]);
+}
+
+#[test]
 fn it_is_small() {
     let size = |name: &str| std::fs::metadata(repository().join("fixtures/demo").join(name)).expect("committed").len();
     let bytes = size("demo.core.zst") + size("demo.exe.zst");

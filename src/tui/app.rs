@@ -254,11 +254,11 @@ impl App {
 
     /// Takes the selected row's thread and frame as the focus.
     pub(super) fn notice(&mut self) {
-        match self.pane.subject() {
-            Some(Subject::Thread(tid)) if self.focus.thread != Some(tid) => {
+        match (self.pane.subject(), self.pane.thread()) {
+            (Some(Subject::Frame(tid, frame)), _) => self.focus = Focus { thread: Some(tid), frame, ..self.focus },
+            (_, Some(tid)) if self.focus.thread != Some(tid) => {
                 self.focus = Focus { thread: Some(tid), frame: 0, ..self.focus };
             }
-            Some(Subject::Frame(tid, frame)) => self.focus = Focus { thread: Some(tid), frame, ..self.focus },
             _ => {}
         }
     }

@@ -30,9 +30,11 @@ impl App {
     }
 
     /// Whether the page has a detail, shown or hidden: beside lists where there is room, not beside sentences alone; below
-    /// the locks elsewhere, for what they are part of is what one looks for. A page keeps its shape whatever row is selected.
+    /// locks and exceptions elsewhere, which are few and whose rows say little. A page keeps its shape whatever row is
+    /// selected.
     pub(super) fn has_detail(&self) -> bool {
-        let told_below = self.is_root() && self.tabs.get(self.tab).is_some_and(|tab| tab.view == "locks");
+        let view = self.tabs.get(self.tab).map_or("", |tab| tab.view);
+        let told_below = self.is_root() && matches!(view, "locks" | "printexception");
         (self.is_wide() || told_below) && self.memory_at().is_none() && self.pane.has_lists()
     }
 

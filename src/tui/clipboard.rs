@@ -59,20 +59,36 @@ fn osc52(text: &str) -> String {
     sequence
 }
 
-/// Copies a text. Returns what to say: what was copied, or why it was not.
-pub fn copy(text: &str, what: &str, inside: Inside, out: &mut impl Write) -> Result<String, String> {
-    let kept = text.get(..text.floor_char_boundary(MAX_COPIED)).unwrap_or(text);
-    let done = inside == Inside::Tmux && tmux(kept);
-    if !done {
-        out.write_all(sequence(kept, inside).as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|why| format!("cannot write to the terminal: {why}"))?;
+/// A text to be copied, as much of it as terminals take, with what to say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copying {
+    text: String,
+    /// What is copied.
+    pub what: String,
+}
+
+impl Copying {
+    /// A text, called `what`.
+    pub fn new(text: &str, what: &str) -> Copying {
+        let kept = text.get(..text.floor_char_boundary(MAX_COPIED)).unwrap_or(text);
+        let what = if kept.len() < text.len() {
+            format!("the first {} of {what}: terminals take no more", size(MAX_COPIED as u64))
+        } else {
+            what.to_owned()
+        };
+        Copying { text: kept.to_owned(), what }
     }
-    if kept.len() < text.len() {
-        let limit = size(MAX_COPIED as u64);
-        return Ok(format!("the first {limit} of {what}: terminals take no more"));
+
+    /// Hands it to the tmux that we are inside of. Waits for it: not for the main loop. Says whether tmux took it.
+    pub fn through_tmux(&self) -> bool {
+        tmux(&self.text)
     }
-    Ok(what.to_owned())
+
+    /// Writes the bytes that put it into the clipboard. Returns what to say: what was copied, or why it was not.
+    pub fn write(&self, inside: Inside, out: &mut impl Write) -> Result<String, String> {
+        let written = out.write_all(sequence(&self.text, inside).as_bytes()).and_then(|()| out.flush());
+        written.map(|()| self.what.clone()).map_err(|why| format!("cannot write to the terminal: {why}"))
+    }
 }
 
 fn tmux(text: &str) -> bool {
@@ -118,7 +134,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_and_that_is_said() {
         let mut out = Vec::new();
-        let said = copy(&"é".repeat(60_000), "the pane", Inside::Nothing, &mut out);
+        let said = Copying::new(&"é".repeat(60_000), "the pane").write(Inside::Nothing, &mut out);
         assert!(out.len() <= 100_000);
         assert!(said.is_ok_and(|said| said.starts_with("the first")));
     }

@@ -22,8 +22,9 @@ pub(super) const LINES_BESIDE: u32 = 9;
 
 /// The detail of a row of a table (`columns`) or of anything else (no columns).
 pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Facts {
-    // What is known of a lock comes with its story.
-    let columns = if matches!(subject, Some(Subject::Lock(_))) { &[] } else { columns };
+    // The answer tells these whole.
+    let whole = matches!(subject, Some(Subject::Lock(_) | Subject::Module(_) | Subject::Exception(_)));
+    let columns = if whole { &[] } else { columns };
     let mut fields: Vec<(String, Row)> = Vec::new();
     for (column, cell) in columns.iter().zip(&row.cells) {
         let shown = !column.title.is_empty() && cell.value != Value::None && !is_said(column.title, subject);
@@ -56,9 +57,20 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
         Some(Subject::Thread(tid)) => format!("thread {tid}"),
         Some(Subject::Frame(tid, index)) => format!("thread {tid} frame {index}"),
         Some(Subject::Lock(_)) => format!("lock {}", first(row)),
-        Some(Subject::Module(addr)) => format!("module {addr}"),
+        Some(Subject::Module(addr)) => match row.cells.iter().find(|cell| matches!(cell.value, Value::Path(_))) {
+            Some(path) => {
+                let path = cells::words(&path.value, Room::Column);
+                format!("module {}", path.rsplit('/').next().unwrap_or(&path))
+            }
+            None => format!("module {addr}"),
+        },
         Some(Subject::Memory(addr)) => format!("memory {addr}"),
-        Some(Subject::Exception(index)) => format!("exception {index}"),
+        Some(Subject::Exception(index)) => {
+            match row.cells.iter().rfind(|cell| matches!(cell.value, Value::Function(_))) {
+                Some(of_type) => cells::words(&of_type.value, Room::Column),
+                None => format!("exception {index}"),
+            }
+        }
         Some(Subject::Capture) => "dump".to_owned(),
         None => first(row),
     }
@@ -81,9 +93,15 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
             }
             _ => None,
         }),
-        Subject::Lock(addr) => Some(Question::Command { line: format!("locks {addr}"), focus: Focus::default() }),
-        Subject::Capture | Subject::Module(_) | Subject::Memory(_) | Subject::Exception(_) => None,
+        Subject::Lock(addr) => command(format!("locks {addr}")),
+        Subject::Module(addr) => command(format!("modules {addr}")),
+        Subject::Exception(index) => command(format!("printexception -n {index}")),
+        Subject::Capture | Subject::Memory(_) => None,
     }
+}
+
+fn command(line: String) -> Option<Question> {
+    Some(Question::Command { line, focus: Focus::default() })
 }
 
 /// The question for memory at an address.

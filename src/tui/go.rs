@@ -23,8 +23,10 @@ impl App {
         let Some(tab) = self.tabs.get(tab) else { return Pane::new("", None, Vec::new(), self.size) };
         let question = match tab.view {
             "readmemory" => self.memory_question(self.focus.address),
-            // What each lock is part of is its detail.
-            "locks" => Question::Command { line: "locks -list".to_owned(), focus: Focus::default() },
+            // What more there is to say of each row is its detail.
+            "locks" | "printexception" | "modules" => {
+                Question::Command { line: format!("{} -list", tab.view), focus: Focus::default() }
+            }
             view => Question::Command { line: view.to_owned(), focus: Focus::default() },
         };
         Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())
@@ -124,10 +126,7 @@ impl App {
     /// Selects what the focus is on, where the page shows it and does not already stand on it.
     pub(super) fn follow_focus(&mut self) {
         let Some(tid) = self.focus.thread else { return };
-        let stands = match self.pane.subject() {
-            Some(Subject::Thread(here) | Subject::Frame(here, _)) => here == tid,
-            _ => false,
-        };
+        let stands = self.pane.thread() == Some(tid);
         // Pages of sentences keep their place: their rows are about more than threads.
         if !stands && self.pane.is_list() {
             self.pane.select_thread(tid);

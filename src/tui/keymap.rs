@@ -120,7 +120,7 @@ pub enum Scope {
     Tree,
     /// Where memory is shown.
     Memory,
-    /// Where the selected row's detail is shown beside the list.
+    /// Where the selected row's detail is shown: below locks and exceptions, beside any list from 110 columns on.
     Detail,
     /// While a filter is typed.
     Filter,
@@ -158,7 +158,7 @@ impl Scope {
             Scope::Table => "Tables",
             Scope::Tree => "Trees",
             Scope::Memory => "Memory",
-            Scope::Detail => "Detail of the selected row (below the locks; beside any list from 110 columns on)",
+            Scope::Detail => "Detail of the selected row",
             Scope::Filter => "While typing a filter",
             Scope::Palette => "While typing a command",
             Scope::Copy => "Copy menu",

@@ -45,7 +45,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 
 use self::app::App;
-use self::clipboard::Inside;
+use self::clipboard::{Copying, Inside};
 use self::event::{Effect, Event};
 use self::terminal::Screen;
 use self::theme::Look;
@@ -91,6 +91,8 @@ enum Outside {
     Ended(i32),
     /// SIGTSTP from outside: what Ctrl-Z does.
     Stop,
+    /// tmux did not take what was copied: it may pass it on.
+    NotByTmux(Copying),
     /// The terminal is gone.
     Gone,
 }
@@ -115,6 +117,7 @@ fn run(
         app: App::new(Look::detect(color, var), size, name, job.clone()),
         workers: Workers::new(answers.clone(), log),
         answers,
+        outside,
         inside: Inside::detect(var),
         quit: None,
     };
@@ -143,6 +146,7 @@ struct Main {
     app: App,
     workers: Workers,
     answers: Sender<Event>,
+    outside: Sender<Outside>,
     inside: Inside,
     quit: Option<Quit>,
 }
@@ -191,6 +195,7 @@ impl Main {
             }
             Outside::Stop => self.effect(Effect::Suspend, screen)?,
             Outside::Ended(signal) => self.quit = Some(Quit::Signal(signal)),
+            Outside::NotByTmux(copying) => self.copied(&copying, Inside::Tmux),
             Outside::Gone => self.quit = Some(Quit::Asked),
         }
         Ok(())
@@ -201,8 +206,11 @@ impl Main {
             Effect::Ask(ticket, question, job) => self.workers.ask(ticket, question, job),
             Effect::Arrange(ticket, rows) => self.workers.arrange(ticket, rows),
             Effect::Copy { text, what } => {
-                let result = clipboard::copy(&text, &what, self.inside, &mut io::stdout());
-                let _ = self.answers.send(Event::Copied(result));
+                let copying = Copying::new(&text, &what);
+                match self.inside {
+                    Inside::Tmux => self.copy_through_tmux(copying),
+                    inside => self.copied(&copying, inside),
+                }
             }
             Effect::Mouse(on) => terminal::mouse(on).map_err(lost)?,
             Effect::Redraw => {
@@ -221,6 +229,22 @@ impl Main {
             Effect::Quit => self.quit = Some(Quit::Asked),
         }
         Ok(())
+    }
+
+    /// tmux may take its time: the screen does not wait for it.
+    fn copy_through_tmux(&self, copying: Copying) {
+        let outside = self.outside.clone();
+        worker::start(move || {
+            let _ = outside.send(if copying.through_tmux() {
+                Outside::Event(Event::Copied(Ok(copying.what)))
+            } else {
+                Outside::NotByTmux(copying)
+            });
+        });
+    }
+
+    fn copied(&self, copying: &Copying, inside: Inside) {
+        let _ = self.answers.send(Event::Copied(copying.write(inside, &mut io::stdout())));
     }
 
     fn draw(&mut self, screen: &mut Screen) -> Result<(), Error> {

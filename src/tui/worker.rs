@@ -92,7 +92,8 @@ impl Workers {
     }
 }
 
-fn start(work: impl FnOnce() + Send + 'static) {
+/// Starts work on a thread of its own.
+pub(super) fn start(work: impl FnOnce() + Send + 'static) {
     if let Err(why) = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(work) {
         // Without a thread there is no answer; the page keeps saying that it works, Esc leaves it.
         drop(why);

@@ -12,7 +12,7 @@ use crate::report::section::{Cell, Row, Tone};
 /// Locks of a chain that are drawn.
 const DRAWN: usize = 8;
 /// Widest name in a drawing; longer ones are cut in the middle.
-const MAX_NAME: usize = 22;
+const MAX_NAME: usize = 32;
 /// Columns of the smallest screen that a drawing of two threads side by side may take.
 const NARROW: usize = 58;
 /// Waiting threads that are named one by one; of more, the ids of the first are shown.
@@ -174,19 +174,17 @@ fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
     Row::about(Subject::Lock(lock), vec![place.before_wish(), Cell::text(word), names.lock_cell(lock)])
 }
 
-/// A ring of two threads, side by side, where that is narrow enough; any other from top to bottom. A blank line before and
-/// after it. Nothing for a thread that waits for itself: the sentence says all.
+/// A ring of two threads, side by side, where that is narrow enough; any other from top to bottom. Nothing for a thread that
+/// waits for itself: the sentence says all.
 pub(super) fn ring(chain: &Chain, names: Names<'_>) -> Vec<Row> {
-    let drawn = match chain.links.as_slice() {
-        [_] => return Vec::new(),
+    match chain.links.as_slice() {
+        [_] => Vec::new(),
         [one, other] => pair(one, other, names).unwrap_or_else(|| tall(chain, &[], names, "", &|_, _| None)),
         _ => tall(chain, &[], names, "", &|_, _| None),
-    };
-    let blank = || std::iter::once(Row::text(""));
-    blank().chain(drawn).chain(blank()).collect()
+    }
 }
 
-/// Two threads: each holds what the other wants. `None` where the names are too long.
+/// Two threads: each holds what the other wants, a blank line before and after. `None` where the names are too long.
 ///
 /// ```text
 ///      worker-3 4719 ─ holds ─▶ g_orders ◀─ wants ─ worker-7 4723
@@ -202,7 +200,8 @@ fn pair(one: &Link, other: &Link, names: Names<'_>) -> Option<Vec<Row>> {
     let missing = corner.saturating_sub(below.width());
     let lower = format!("     {below}{}┘", "─".repeat(missing));
     let row = |tid, line: String| Row::about(Subject::Thread(tid), vec![Cell::text(line).tone(Tone::Link)]);
-    (upper.width().max(lower.width()) <= NARROW).then(|| vec![row(first, upper), row(second, lower)])
+    let blank = || Row::text("");
+    (upper.width().max(lower.width()) <= NARROW).then(|| vec![blank(), row(first, upper), row(second, lower), blank()])
 }
 
 /// Cuts a long name in the middle: its ends tell it apart.

@@ -4,6 +4,7 @@
 mod places;
 mod story;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -247,8 +248,12 @@ impl Locks {
             Column::left("In"),
             Column::left("Evidence"),
         ];
+        let mut locks: Vec<&LockRow> = self.locks.iter().collect();
+        // What cannot go on comes first, then what holds up most.
+        let ring = |lock: &LockRow| self.rings.get(&lock.address).copied().unwrap_or(usize::MAX);
+        locks.sort_by_key(|lock| (ring(lock), Reverse(lock.waiters.len())));
         let row = |lock: &LockRow| Row::about(Subject::Lock(lock.address), self.cells(lock).to_vec());
-        Body::Table(Table { columns, rows: Arc::new(self.locks.iter().map(row).collect()) })
+        Body::Table(Table { columns, rows: Arc::new(locks.into_iter().map(row).collect()) })
     }
 
     /// Lock, kind, owner, what that is called, waiters, cycle, evidence.

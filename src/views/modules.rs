@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Answer, Answered, Draw, Query, View, parse_addr};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{ModuleRow, Subject};
@@ -18,7 +18,8 @@ pub const VIEW: View = View {
     aliases: &["lm", "clrmodules"],
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
-    help: "modules\n\nRange                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
+    help: "modules [ADDR | -list]\n\n  ADDR   the module that holds this address: its files, and where they were looked for\n  -list  the table \
+           alone\n\nRange                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
            3f2a91c0…  /srv/orders-api\n0x7f1200000000-0x7f12001d0000  dynsym   51657f81…  /lib/libc.so.6",
     build,
     schema: || schemars::schema_for!(Modules),
@@ -27,18 +28,46 @@ pub const VIEW: View = View {
 /// Loaded modules.
 #[derive(Serialize, JsonSchema)]
 pub struct Modules {
-    /// Ascending by base.
+    /// Ascending by base; with ADDR the one that holds it.
     pub modules: Vec<ModuleRow>,
+    /// How much text tells.
+    #[serde(skip)]
+    told: Told,
+}
+
+enum Told {
+    /// The table, then what was looked for where something is missing.
+    All,
+    /// The table alone.
+    List,
+    /// One module, whole.
+    One,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["v"])?;
-    let data = Modules { modules: session.modules(job)? };
-    Ok(Box::new(Answered { data, problems: Vec::new() }))
+    query.only(&["v", "list"])?;
+    let mut modules = session.modules(job)?;
+    let told = match query.positional().next().map(parse_addr).transpose()? {
+        Some(address) => {
+            modules.retain(|module| (module.base..module.end).contains(&address));
+            if modules.is_empty() {
+                return Err(Error::Failed(format!("no module holds {address}; 'modules' lists their ranges")));
+            }
+            Told::One
+        }
+        None if query.flag("list") => Told::List,
+        None => Told::All,
+    };
+    Ok(Box::new(Answered { data: Modules { modules, told }, problems: Vec::new() }))
 }
 
 impl Draw for Modules {
     fn draw(&self) -> Section {
+        if let Told::One = self.told {
+            let bodies =
+                self.modules.iter().flat_map(|module| [Body::Fields(fields(module)), looked_for(module, false)]);
+            return Section { bodies: bodies.collect(), ..Section::default() };
+        }
         let columns = vec![
             Column::rigid("Base"),
             Column::rigid("End"),
@@ -48,30 +77,66 @@ impl Draw for Modules {
         ];
         let rows = self.modules.iter().map(row).collect();
         let mut bodies = vec![Body::Table(Table { columns, rows: Arc::new(rows) })];
-        for module in self.modules.iter().filter(|module| !module.symbols.tried.is_empty()) {
-            let path = module.path.as_deref().unwrap_or("[vdso]");
-            let mut lines = vec![Row::about(
-                Subject::Module(module.base),
-                vec![Cell::text(format!("{path}: what was looked for:")).tone(Tone::Guess)],
-            )];
-            lines.extend(
-                module
-                    .symbols
-                    .tried
-                    .iter()
-                    .map(|tried| Row::new(vec![Cell::text(format!("  {tried}")).tone(Tone::Dim)])),
-            );
-            bodies.push(Body::Lines(lines));
+        if let Told::All = self.told {
+            let missing = self.modules.iter().filter(|module| !module.symbols.tried.is_empty());
+            bodies.extend(missing.map(|module| looked_for(module, true)));
         }
         Section { bodies, ..Section::default() }
     }
 }
 
-fn row(module: &ModuleRow) -> Row {
-    let symbols = match (module.symbols.kind.as_str(), &module.symbols.file) {
-        ("none", _) => Cell::text("none").tone(Tone::Bad),
-        (kind, _) => Cell::text(kind.to_owned()),
+fn path(module: &ModuleRow) -> &str {
+    module.path.as_deref().unwrap_or("[vdso]")
+}
+
+fn symbols(module: &ModuleRow) -> Cell {
+    match module.symbols.kind.as_str() {
+        "none" => Cell::text("none").tone(Tone::Bad),
+        kind => Cell::text(kind),
+    }
+}
+
+/// Where a module's files were looked for; nothing where that is of no interest.
+fn looked_for(module: &ModuleRow, named: bool) -> Body {
+    let tried = &module.symbols.tried;
+    let title = match (tried.is_empty(), named) {
+        (true, _) => None,
+        (false, true) => Some(format!("{}: what was looked for:", path(module))),
+        (false, false) => Some("What was looked for:".to_owned()),
     };
+    let title = title.map(|title| Row::about(Subject::Module(module.base), vec![Cell::text(title).tone(Tone::Guess)]));
+    let tried = tried.iter().map(|tried| Row::new(vec![Cell::text(format!("  {tried}")).tone(Tone::Dim)]));
+    Body::Lines(title.into_iter().chain(tried).collect())
+}
+
+/// All that is known of a module.
+fn fields(module: &ModuleRow) -> Vec<(String, Row)> {
+    let file = |path: &Option<String>, none: &str| match path {
+        Some(path) => Cell::new(Value::Path(path.as_str().into())),
+        None => Cell::unknown(none),
+    };
+    let start = Row::about(Subject::Memory(module.base), vec![Cell::new(Value::Addr(module.base))]);
+    let build_id = module.build_id.as_deref().map_or_else(|| Cell::unknown("none is recorded"), Cell::text);
+    let fields = [
+        ("Path", Row::new(vec![Cell::new(Value::Path(path(module).into())).tone(Tone::Strong)])),
+        ("Base", start),
+        ("End", Row::new(vec![Cell::new(Value::Addr(module.end))])),
+        ("Build id", Row::new(vec![build_id])),
+        ("Symbols", Row::new(vec![symbols(module)])),
+        ("File", Row::new(vec![file(&module.symbols.file, "no file with this build id was found")])),
+        (
+            "Debug file",
+            Row::new(vec![match &module.symbols.debug_file {
+                Some(path) => Cell::new(Value::Path(path.as_str().into())),
+                None => Cell::NONE,
+            }]),
+        ),
+    ];
+    let is_there = |(_, row): &(&str, Row)| row.cells.iter().any(|cell| cell.value != Value::None);
+    fields.into_iter().filter(is_there).map(|(label, row)| (label.to_owned(), row)).collect()
+}
+
+fn row(module: &ModuleRow) -> Row {
     let build_id = match &module.build_id {
         Some(id) => Cell::text(id.chars().take(12).collect::<String>()).tone(Tone::Dim),
         None => Cell::unknown("no build id"),
@@ -81,9 +146,9 @@ fn row(module: &ModuleRow) -> Row {
         vec![
             Cell::new(Value::Addr(module.base)).tone(Tone::Dim),
             Cell::new(Value::Addr(module.end)).tone(Tone::Dim),
-            symbols,
+            symbols(module),
             build_id,
-            Cell::new(Value::Path(module.path.as_deref().unwrap_or("[vdso]").into())),
+            Cell::new(Value::Path(path(module).into())),
         ],
     )
 }

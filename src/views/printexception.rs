@@ -1,13 +1,16 @@
 //! `printexception`: exceptions in flight and the fatal signal, with message and stack.
 
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View, parse_addr};
+use super::{Answer, Answered, Draw, Query, View, parse_addr, threads};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, Phase, Subject, Tid};
-use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
 /// The view.
@@ -16,8 +19,8 @@ pub const VIEW: View = View {
     aliases: &["pe", "exceptions"],
     pane: Some("Exceptions"),
     doc: "Exceptions: type, message, inner exceptions, stack; the fatal signal where that is what happened",
-    help: "printexception [-lines] [ADDR]\n\n  -lines  with source lines\n  ADDR    only the exception object at this \
-           address\n\nSIGABRT in 4711 main (fatal)\n  std::runtime_error: bad request\n    at parse_header(Request&)  \
+    help: "printexception [-lines] [ADDR | -n INDEX | -list]\n\n  -lines    with source lines\n  ADDR      only the exception object \
+           at this address\n  -n INDEX  only this one, counted from 0\n  -list     a table, without their stacks\n\nSIGABRT in 4711 main (fatal)\n  std::runtime_error: bad request\n    at parse_header(Request&)  \
            parse.cpp:77",
     build,
     schema: || schemars::schema_for!(Exceptions),
@@ -28,6 +31,9 @@ pub const VIEW: View = View {
 pub struct Exceptions {
     /// Every exception in flight, and the fatal signal.
     pub exceptions: Vec<ExceptionRow>,
+    /// What the threads are called, beside their ids; with `-list`.
+    #[serde(skip)]
+    list: Option<FxHashMap<Tid, Cell>>,
 }
 
 /// An exception as shown.
@@ -57,15 +63,31 @@ pub struct ExceptionRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["lines"])?;
-    let wanted = query.positional().next().map(parse_addr).transpose()?;
+    query.only(&["lines", "list", "n"])?;
+    let wanted = query.operands(&["n"]).next().map(parse_addr).transpose()?;
+    let nth = query.number("n")?;
     let known = session.exceptions(job)?;
-    let chosen = known.value.iter().filter(|exception| wanted.is_none() || exception.address == wanted);
-    let exceptions: Vec<ExceptionRow> = chosen.map(ExceptionRow::of).collect();
-    match wanted {
-        Some(address) if exceptions.is_empty() => Err(Error::Failed(format!("no exception object at {address}"))),
-        _ => Ok(Box::new(Answered { data: Exceptions { exceptions }, problems: known.problems.clone() })),
+    let is_chosen = |index: u64, exception: &Exception| {
+        nth.is_none_or(|nth| nth == index) && (wanted.is_none() || exception.address == wanted)
+    };
+    let chosen = (0u64..).zip(&known.value).filter(|(index, exception)| is_chosen(*index, exception));
+    let exceptions: Vec<ExceptionRow> = chosen.map(|(_, exception)| ExceptionRow::of(exception)).collect();
+    match (wanted, nth) {
+        (Some(address), _) if exceptions.is_empty() => {
+            return Err(Error::Failed(format!("no exception object at {address}")));
+        }
+        (None, Some(nth)) if exceptions.is_empty() => {
+            return Err(Error::Failed(format!("no exception {nth}: there are {}", known.value.len())));
+        }
+        _ => {}
     }
+    let list = if query.flag("list") {
+        let threads = session.threads(job)?;
+        Some(threads.value.iter().map(|thread| (thread.tid, threads::name(thread))).collect())
+    } else {
+        None
+    };
+    Ok(Box::new(Answered { data: Exceptions { exceptions, list }, problems: known.problems.clone() }))
 }
 
 /// Deepest chain of nested exceptions that is shown.
@@ -92,26 +114,52 @@ impl ExceptionRow {
         }
     }
 
+    fn type_cell(&self) -> Cell {
+        Cell::new(Value::Function(self.type_name.as_deref().unwrap_or("exception of unknown type").into()))
+    }
+
+    /// How far it has come, where it comes from, what it ended in.
+    fn state(&self) -> Option<(String, Tone)> {
+        let plain = |text: String| Some((text, Tone::Plain));
+        match &self.detail {
+            Detail::Panic { place: Ok(place) } => plain(format!("at {place}")),
+            Detail::Cxx { phase: Phase::Caught, .. } if self.tid.is_some() => plain("being handled".to_owned()),
+            Detail::Cxx { phase: Phase::InFlight, .. } => plain("on its way to a handler".to_owned()),
+            Detail::Cxx { ended: Some(reason), .. } => plain(reason.to_string()),
+            Detail::Signal { fault: Some(fault), .. } if fault.freed.is_some() => {
+                Some(("the pointer came from freed memory".to_owned(), Tone::Guess))
+            }
+            Detail::Signal { handler: Some(handler), .. } => plain(format!("handled by {handler}")),
+            _ => None,
+        }
+    }
+
+    /// Mark, thread, its name, type, message, state.
+    fn row(&self, index: usize, threads: &FxHashMap<Tid, Cell>) -> Row {
+        let mark = if self.fatal { Cell::text("✗").tone(Tone::Bad) } else { Cell::text("•") };
+        let message = match (&self.message, &self.message_unknown) {
+            (Some(message), _) => Cell::text(message.as_str()),
+            (None, Some(reason)) => Cell::unknown(reason),
+            (None, None) => Cell::NONE,
+        };
+        let tid = self.tid.map_or(Cell::NONE, |tid| Cell::new(Value::Tid(tid)).tone(Tone::Link));
+        let name = self.tid.and_then(|tid| threads.get(&tid)).cloned().unwrap_or(Cell::NONE);
+        let state = self.state().map_or(Cell::NONE, |(state, tone)| Cell::text(state).tone(tone));
+        let cells = vec![mark, tid, name, self.type_cell().tone(Tone::Strong), message, state];
+        Row::about(Subject::Exception(index), cells)
+    }
+
     fn title(&self, label: &str) -> Row {
-        let name = self.type_name.as_deref().unwrap_or("exception of unknown type");
         let mut cells = vec![Cell::text(label).tone(if self.fatal { Tone::Bad } else { Tone::Strong })];
-        cells.push(Cell::new(Value::Function(name.into())).tone(Tone::Strong));
+        cells.push(self.type_cell().tone(Tone::Strong));
         match (&self.message, &self.message_unknown) {
             (Some(message), _) => cells.push(Cell::text(format!(": {message}"))),
             (None, Some(reason)) => cells.push(Cell::unknown(format!("message unknown: {reason}"))),
             (None, None) => {}
         }
-        match &self.detail {
-            Detail::Panic { place: Ok(place) } => cells.push(Cell::text(format!(", at {place}"))),
-            Detail::Cxx { phase: Phase::Caught, .. } if self.tid.is_some() => cells.push(Cell::text(", being handled")),
-            Detail::Cxx { phase: Phase::InFlight, .. } => cells.push(Cell::text(", on its way to a handler")),
-            Detail::Cxx { ended: Some(reason), .. } => cells.push(Cell::text(format!("; {reason}"))),
-            Detail::Signal { fault: Some(fault), .. } if fault.freed.is_some() => {
-                cells.push(Cell::text("; the pointer came from freed memory").tone(Tone::Guess));
-            }
-            Detail::Signal { handler: Some(handler), .. } => cells.push(Cell::text(format!("; handled by {handler}"))),
-            _ => {}
-        }
+        let on_its_way = matches!(self.detail, Detail::Cxx { phase: Phase::Caught | Phase::InFlight, .. });
+        let joint = if on_its_way || matches!(self.detail, Detail::Panic { .. }) { ',' } else { ';' };
+        cells.extend(self.state().map(|(state, tone)| Cell::text(format!("{joint} {state}")).tone(tone)));
         if let Some(tid) = self.tid {
             cells.push(Cell::text(format!("in thread {tid}")).tone(Tone::Dim));
         }
@@ -124,6 +172,19 @@ impl Draw for Exceptions {
         let mut bodies = Vec::new();
         if self.exceptions.is_empty() {
             bodies.push(Body::Lines(vec![Row::text("No exception is in flight, and no signal ended the process.")]));
+        }
+        if let Some(threads) = self.list.as_ref().filter(|_| !self.exceptions.is_empty()) {
+            let columns = vec![
+                Column::left(""),
+                Column::right("Tid"),
+                Column::wide("Thread", 1),
+                Column::wide("Type", 2),
+                Column::wide("Message", 3),
+                Column::wide("State", 2),
+            ];
+            let rows = self.exceptions.iter().enumerate().map(|(index, exception)| exception.row(index, threads));
+            bodies.push(Body::Table(Table { columns, rows: Arc::new(rows.collect()) }));
+            return Section { bodies, ..Section::default() };
         }
         for exception in &self.exceptions {
             let mut lines = vec![exception.title(if exception.fatal { "✗" } else { "•" })];

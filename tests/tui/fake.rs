@@ -67,8 +67,11 @@ pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> 
         "threads" => threads(),
         "parallelstacks" => stacks(),
         "locks" => words.next().filter(|word| word.starts_with("0x")).map_or_else(locks, lock),
-        "printexception" => exceptions(),
-        "modules" => modules(),
+        "printexception" => match words.next() {
+            Some("-n") => exception(words.next().unwrap_or_default()),
+            _ => exceptions(),
+        },
+        "modules" => words.next().filter(|word| word.starts_with("0x")).map_or_else(modules, module),
         "stack" => stack(focus.thread.unwrap_or(Tid(4711))),
         "readmemory" => memory(&line.split_whitespace().collect::<Vec<_>>())?,
         "setthread" => {
@@ -248,12 +251,42 @@ fn lock(address: &str) -> Section {
     section(vec![Body::Lines(told.iter().map(line).collect()), blank, Body::Fields(fields)])
 }
 
+/// The Exceptions pane: the table alone.
 fn exceptions() -> Section {
-    let title = Row::about(
-        Subject::Thread(Tid(4711)),
-        vec![Cell::text("✗").tone(Tone::Bad), Cell::text("SIGSEGV").tone(Tone::Strong), Cell::text(": reading 0x10")],
-    );
-    section(vec![Body::Lines(vec![title]), Body::Table(frames(Tid(4711)))])
+    let columns = vec![
+        Column::left(""),
+        Column::right("Tid"),
+        Column::wide("Thread", 1),
+        Column::wide("Type", 2),
+        Column::wide("Message", 3),
+        Column::wide("State", 2),
+    ];
+    let row = |index, mark: Cell, (tid, name): (u32, &str), of_type: &str, message: &str, state: &str| {
+        let cells = vec![
+            mark,
+            Cell::new(Value::Tid(Tid(tid))).tone(Tone::Link),
+            Cell::text(name),
+            Cell::new(Value::Function(of_type.into())).tone(Tone::Strong),
+            Cell::text(message),
+            if state.is_empty() { Cell::NONE } else { Cell::text(state) },
+        ];
+        Row::about(Subject::Exception(index), cells)
+    };
+    let rows = vec![
+        row(0, Cell::text("✗").tone(Tone::Bad), (4711, "main"), "SIGSEGV", "reading 0x10", ""),
+        row(1, Cell::text("•"), (4725, "worker-9"), "shop::OutOfStock", "out of stock: item 5", "being handled"),
+    ];
+    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+}
+
+/// One exception with its stack.
+fn exception(index: &str) -> Section {
+    let (mark, name, message, tid) = match index {
+        "0" => ("✗", "SIGSEGV", ": reading 0x10", Tid(4711)),
+        _ => ("•", "shop::OutOfStock", ": out of stock: item 5, being handled", Tid(4725)),
+    };
+    let cells = vec![Cell::text(mark).tone(Tone::Bad), Cell::text(name).tone(Tone::Strong), Cell::text(message)];
+    section(vec![Body::Lines(vec![Row::about(Subject::Thread(tid), cells)]), Body::Table(frames(tid))])
 }
 
 fn modules() -> Section {
@@ -271,6 +304,14 @@ fn modules() -> Section {
         row(0x7f12_0000, "none", "/opt/shop/releases/2026-11-20T08:00:00/lib/x86_64-linux-gnu/libstock.so.3.14"),
     ];
     section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+}
+
+/// One module, whole.
+fn module(base: &str) -> Section {
+    let fields =
+        [("Base", base), ("Build id", "3f2a91c0d7e84b15"), ("File", "? (no file with this build id was found)")];
+    let fields = fields.into_iter().map(|(label, text)| (label.to_owned(), Row::text(text))).collect();
+    section(vec![Body::Fields(fields)])
 }
 
 /// The frames of every thread, but for the innermost of the program's own.

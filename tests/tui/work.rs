@@ -1,5 +1,6 @@
 //! Work behind the screen: progress, cancel, stale answers, panics, size.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use dumpscope::model::{Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Row, Section, Table, Value};
 use dumpscope::tui::app::App;
 use dumpscope::tui::event::{Effect, Event, Failure, Question, Ticket};
+use dumpscope::tui::keymap::{KEYMAP, Key};
 use dumpscope::tui::stage::Stage;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -174,4 +176,89 @@ fn many_rows_are_filtered_on_a_worker_and_the_keys_go_on() {
     assert!(seen(&app).contains("filtering"), "an answer to an older filter is dropped");
     app.update(Event::Arranged(*second, vec![77, 770]));
     assert!(seen(&app).contains("2 of 1,000,000"), "{}", seen(&app));
+}
+
+/// What waits for a disk, a thread, a process or a lock.
+const WAITING: [&str; 15] = [
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "crossbeam_channel",
+    "rustix",
+    "Mutex",
+    "RwLock",
+    "Condvar",
+    "OnceLock",
+    "Session",
+    "Shell",
+    ".lock()",
+    ".recv()",
+];
+/// The main loop, and what it starts or asks the terminal for.
+const MAY_WAIT: [&str; 5] = ["clipboard.rs", "mod.rs", "source.rs", "terminal.rs", "worker.rs"];
+
+/// A key is answered by the screen's state and a frame by its drawing: both are code that cannot wait, however long a load
+/// runs.
+#[test]
+fn no_code_between_a_key_and_its_frame_can_wait() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tui");
+    let (mut seen, mut pending) = (0, vec![folder.clone()]);
+    while let Some(path) = pending.pop() {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(&path).expect("a folder of the source");
+            pending.extend(entries.map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let code = std::fs::read_to_string(&path).expect("a file of the source");
+        let code = code.split("#[cfg(test)]").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let waits: Vec<&str> = lines.filter(|line| WAITING.iter().any(|word| line.contains(word))).collect();
+        let name = path.strip_prefix(&folder).expect("below the folder").display().to_string();
+        // That these do shows that the words find what they are meant to find.
+        assert_eq!(waits.is_empty(), !MAY_WAIT.contains(&name.as_str()), "{name}: {waits:?}");
+        seen += 1;
+    }
+    assert!(seen > 30, "only {seen} files");
+}
+
+/// Every key of the table, while the dump is opened and while an answer is under way that never comes.
+#[test]
+fn every_key_is_answered_while_a_load_runs() {
+    let of_table: HashSet<&Key> = KEYMAP.iter().flat_map(|binding| binding.keys).collect();
+    let codes = [
+        KeyCode::Enter,
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::Backspace,
+        KeyCode::Up,
+        KeyCode::Down,
+        KeyCode::Left,
+        KeyCode::Right,
+        KeyCode::PageUp,
+        KeyCode::PageDown,
+        KeyCode::Home,
+        KeyCode::End,
+        KeyCode::F(1),
+        KeyCode::Esc,
+    ];
+    let letters = (' '..='~').map(KeyCode::Char);
+    let both = |code| [KeyModifiers::NONE, KeyModifiers::CONTROL].map(|modifiers| KeyEvent::new(code, modifiers));
+    let all: Vec<KeyEvent> = codes.into_iter().chain(letters).flat_map(both).collect();
+    let known: HashSet<Key> = all.iter().map(Key::of).collect();
+    assert!(of_table.iter().all(|key| known.contains(key)), "every key of the table is pressed");
+    for is_open in [false, true] {
+        let mut app = App::new(fake::LOOK, (120, 40), "core.4711", Job::default());
+        if is_open {
+            app.update(Event::Opened(Ok(fake::opened())));
+        }
+        for event in &all {
+            app.update(Event::Key(*event));
+            app.update(Event::Tick);
+            let mut screen = Terminal::new(TestBackend::new(120, 40)).expect("a test's screen has no errors");
+            screen.draw(|frame| app.draw(frame)).expect("a test's screen has no errors");
+            assert!(screen.backend().to_string().contains("core.4711"), "{event:?}");
+        }
+    }
 }

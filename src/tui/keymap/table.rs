@@ -61,7 +61,7 @@ pub static KEYMAP: &[Binding] = &[
 
     bind(S::Detail,     &[ch('J')],                            A::DetailDown,   "",          NO,            "Scroll the detail down"),
     bind(S::Detail,     &[ch('K')],                            A::DetailUp,     "",          NO,            "Scroll the detail up"),
-    bind(S::Detail,     &[ch('d')],                            A::Detail,       "detail",    NO,            "Show or hide the detail"),
+    bind(S::Detail,     &[ch('d')],                            A::Detail,       "detail",    NO,            "Show or hide the detail (lists have one from 110 columns on)"),
 
     bind(S::Filter,     &[key(C::Enter)],                      A::Accept,       "",          (1, "keep"),   "Keep the filter and go to the rows"),
     bind(S::Filter,     &[key(C::Esc), ctrl('c')],             A::Escape,       "",          (2, "clear"),  "Drop the filter"),

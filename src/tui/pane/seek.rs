@@ -16,6 +16,15 @@ pub enum Seek {
 }
 
 impl Pane {
+    /// The thread that the selected row is about: its own, a frame's, that of an exception.
+    pub fn thread(&self) -> Option<Tid> {
+        match self.subject()? {
+            Subject::Thread(tid) | Subject::Frame(tid, _) => Some(tid),
+            Subject::Exception(_) => self.row().and_then(thread_of),
+            _ => None,
+        }
+    }
+
     /// Selects the row about a subject, if there is one: in its tables and trees first.
     pub fn select(&mut self, subject: Subject) {
         if self.subject() == Some(subject) {
@@ -69,6 +78,15 @@ fn is_about(row: &Row, subject: Subject) -> bool {
     match (row.subject, subject) {
         (_, Subject::Thread(tid)) if lists(&tid) => true,
         (Some(Subject::Frame(tid, _)), Subject::Thread(wanted)) => tid == wanted,
+        (Some(Subject::Exception(_)), Subject::Thread(wanted)) => thread_of(row) == Some(wanted),
         (own, wanted) => own == Some(wanted),
     }
+}
+
+/// The thread whose id stands in a row.
+fn thread_of(row: &Row) -> Option<Tid> {
+    row.cells.iter().find_map(|cell| match cell.value {
+        Value::Tid(tid) => Some(tid),
+        _ => None,
+    })
 }

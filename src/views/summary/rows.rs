@@ -24,6 +24,7 @@ impl Draw for Summary {
             lines.push(Row::text("No rule found anything wrong. The threads and their stacks may still tell."));
         }
         let mut hidden = 0usize;
+        let mut apart = false;
         let mut shown = FxHashMap::default();
         for finding in &self.drawn {
             let count = shown.entry(finding.severity).or_insert(0usize);
@@ -37,6 +38,12 @@ impl Draw for Summary {
                 hidden = hidden.saturating_add(1);
                 continue;
             }
+            // A finding that says more than a line stands apart.
+            let told = finding.severity != Severity::Note && !finding.evidence.is_empty();
+            if !lines.is_empty() && (told || apart) {
+                lines.push(Row::text(""));
+            }
+            apart = told;
             lines.push(title(finding));
             if finding.severity != Severity::Note {
                 let of_ring = |(first, _): &&(_, _)| finding.about == Some(Subject::Lock(*first));
@@ -63,8 +70,8 @@ impl Summary {
             (None, Some(name)) => Cell::text(name.as_str()).tone(Tone::Strong),
             (None, None) => Cell::unknown("the dump does not record its command line"),
         }];
-        what.extend(process.pid.map(|pid| Cell::text(format!("pid {pid}"))));
-        what.push(Cell::text(process.arch.as_str()).tone(Tone::Dim));
+        what.extend(process.pid.map(|pid| Cell::text(format!(", pid {pid}"))));
+        what.push(Cell::text(format!(", {}", process.arch)).tone(Tone::Dim));
         let dump = &self.dump;
         let mut ended = vec![match &process.signal {
             Some(signal) => Cell::text(signal.as_str()),
@@ -82,6 +89,7 @@ impl Summary {
         });
         quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text("bytes;")]);
         quality.push(match dump.modules_without_file {
+            0 if dump.modules == 1 => Cell::text("the file of its only module is at hand"),
             0 => Cell::text(format!("the files of all {} modules are at hand", dump.modules)),
             lost => Cell::text(format!("{lost} of {} modules lack a file", dump.modules)).tone(Tone::Guess),
         });
