@@ -2,6 +2,7 @@
 
 mod collect;
 mod live;
+mod ps;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ enum Subcommands {
         #[command(flatten)]
         reading: Reading,
     },
+    /// Lists the processes that can be dumped, what runs in each, and why the others cannot
+    Ps(ps::Arguments),
     /// Prints the JSON Schema of every command's data
     Schema,
     /// Prints a shell's completion script
@@ -139,17 +142,21 @@ impl Reading {
     }
 
     fn format(&self) -> Format {
-        if self.json {
-            return Format::Json;
-        }
-        let color = match self.color {
+        if self.json { Format::Json } else { Format::Text(self.color.style()) }
+    }
+}
+
+impl Color {
+    /// For text on standard output.
+    fn style(self) -> Style {
+        let color = match self {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => {
                 std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal()
             }
         };
-        Format::Text(Style { color })
+        Style { color }
     }
 }
 
@@ -161,6 +168,7 @@ pub fn main() -> ExitCode {
         Some(Subcommands::Collect(options)) => collect::run(&options),
         Some(Subcommands::Live(options)) => live::run(&options),
         Some(Subcommands::Demo { commands, reading }) => demo(&commands, &reading),
+        Some(Subcommands::Ps(arguments)) => ps::run(&arguments),
         Some(Subcommands::Schema) => schema(),
         Some(Subcommands::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "dumpscope", &mut io::stdout());
@@ -288,8 +296,9 @@ fn print(text: &str) -> Result<(), Error> {
 }
 
 fn schema() -> Result<ExitCode, Error> {
-    let commands: serde_json::Map<String, serde_json::Value> =
+    let mut commands: serde_json::Map<String, serde_json::Value> =
         VIEWS.iter().map(|view| (view.name.to_owned(), (view.schema)().to_value())).collect();
+    commands.insert(ps::NAME.to_owned(), ps::schema().to_value());
     let schema = serde_json::json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dumpscope: one line a command",

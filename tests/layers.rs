@@ -45,6 +45,12 @@ const ROOMS: &[Room] = &[
         uses: &["model", "job", "error"],
         crates: &["symbols", "object", "flate2", "ruzstd", "tempfile"],
     },
+    Room {
+        name: "processes",
+        // Names of processes are another program's bytes: what is no UTF-8 becomes text in the one place that does so.
+        uses: &["model", "job", "error", "report/sanitize"],
+        crates: &["symbols"],
+    },
     Room { name: "target", uses: &["model", "job", "error", "capture"], crates: &["symbols", "object"] },
     Room {
         name: "unwind",
@@ -66,7 +72,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "views",
         // An answer serialises itself, which is what report/json is for; text and terminal are printers' work.
-        uses: &["session", "analysis", "model", "job", "error", "report/section", "report/json"],
+        uses: &["session", "analysis", "processes", "model", "job", "error", "report/section", "report/json"],
         crates: &[],
     },
     Room {

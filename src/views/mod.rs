@@ -6,6 +6,7 @@ pub mod modules;
 pub mod moved;
 pub mod parallelstacks;
 pub mod printexception;
+pub mod ps;
 pub mod readmemory;
 pub mod registers;
 pub mod stack;

@@ -10,6 +10,7 @@ mod fixture;
 mod frames;
 mod gdb;
 mod output;
+mod process;
 mod running;
 mod truth;
 
@@ -17,6 +18,7 @@ pub use fixture::{Dump, build, dump, fixtures_dir, repository};
 pub use frames::{Stack, is_named};
 pub use gdb::{GdbFrame, gdb_stacks};
 pub use output::{Output, run};
+pub use process::{Started, said, signal};
 pub use running::Running;
 pub use truth::{Expected, Truth, as_address};
 

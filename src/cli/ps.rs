@@ -1,0 +1,84 @@
+//! `dumpscope ps`.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use super::{Color, complain, print};
+use crate::error::Error;
+use crate::job::Job;
+use crate::processes;
+use crate::report::json::Envelope;
+use crate::report::text;
+use crate::views::Answer;
+use crate::views::ps::{Order, Processes, answer};
+
+/// The command's name in the envelope and in the schema.
+pub(super) const NAME: &str = "ps";
+
+/// What is listed, and how.
+#[derive(Args, Debug)]
+pub(super) struct Arguments {
+    /// Also those that may not be dumped, and why
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// What the list is sorted by
+    #[arg(long, value_enum, default_value_t = Sort::Rss, value_name = "COLUMN")]
+    sort: Sort,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Colours
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Rss,
+    Pid,
+    Age,
+    Threads,
+    Name,
+}
+
+impl Sort {
+    fn order(self) -> Order {
+        match self {
+            Sort::Rss => Order::Rss,
+            Sort::Pid => Order::Pid,
+            Sort::Age => Order::Age,
+            Sort::Threads => Order::Threads,
+            Sort::Name => Order::Name,
+        }
+    }
+}
+
+/// The JSON Schema of its data.
+pub(super) fn schema() -> schemars::Schema {
+    schemars::schema_for!(Processes)
+}
+
+/// Lists the processes.
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+    let found = match processes::list(&Job::default()) {
+        Ok(found) => found,
+        Err(error) => {
+            if arguments.json {
+                print(&format!("{}\n", Envelope::new(NAME, Err(&error), &[]).line()?))?;
+            }
+            return Err(error);
+        }
+    };
+    let answer = answer(found, arguments.all, arguments.sort.order());
+    if arguments.json {
+        let data = answer.json()?;
+        print(&format!("{}\n", Envelope::new(NAME, Ok(&data), answer.problems()).line()?))?;
+    } else {
+        print(&text::print(&answer.section(), arguments.color.style()))?;
+        for problem in answer.problems() {
+            complain("warning", &problem.to_string());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
