@@ -83,8 +83,19 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "tui",
-        // Where the user says that files are, which goes through unread to the session.
-        uses: &["model", "job", "error", "log", "session", "views", "report", "commands", "target/Search"],
+        // Where the user says that files are and which process is meant: they go through unread to the session.
+        uses: &[
+            "model",
+            "job",
+            "error",
+            "log",
+            "session",
+            "views",
+            "report",
+            "commands",
+            "target/Search",
+            "capture/collect/Request",
+        ],
         crates: &["ratatui", "crossterm", "nucleo", "symbols/short_name"],
     },
 ];

@@ -25,7 +25,7 @@ fn assert_it_goes_on(running: &Running) {
 }
 
 /// The row of a thread in a list.
-fn of<'a>(rows: &'a Value, tid: u64) -> &'a Value {
+fn of(rows: &Value, tid: u64) -> &Value {
     let rows = rows.as_array().expect("a list");
     rows.iter().find(|row| row["tid"] == tid).unwrap_or_else(|| panic!("no thread {tid} in {rows:?}"))
 }

@@ -66,6 +66,8 @@ const OVERLAP_LOOKBACK: usize = 4;
 pub struct Memory {
     segments: Vec<Segment>,
     regions: Vec<Region>,
+    /// Whether there may be mappings that the dump does not list.
+    is_partial: bool,
 }
 
 impl Memory {
@@ -73,7 +75,7 @@ impl Memory {
     pub fn new(segments: Vec<Segment>, mut regions: Vec<Region>) -> Memory {
         regions.retain(|region| region.start < region.end);
         regions.sort_by_key(|region| region.start);
-        let mut memory = Memory { segments: Vec::new(), regions };
+        let mut memory = Memory { segments: Vec::new(), regions, is_partial: false };
         memory.add_below(segments);
         memory
     }
@@ -96,6 +98,11 @@ impl Memory {
                 missing: Why::NotDumped,
             }],
         )
+    }
+
+    /// The dump lists what it holds and not what was mapped: of other addresses nothing is known.
+    pub fn set_partial(&mut self) {
+        self.is_partial = true;
     }
 
     /// Adds segments that fill holes only: what is already there wins. O((n + m) log (n + m)).
@@ -277,7 +284,8 @@ impl Memory {
                 None => break,
             }
         }
-        let why = self.region_at(at).map_or(Why::Unmapped, |region| region.missing);
+        let unlisted = if self.is_partial { Why::NotDumped } else { Why::Unmapped };
+        let why = self.region_at(at).map_or(unlisted, |region| region.missing);
         Unreadable { addr, len, why }
     }
 }

@@ -67,6 +67,9 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
     let mapped = files.as_ref().map(|files| files.mappings.as_slice()).unwrap_or_default();
     salvage::addresses(&bytes, &mut table.headers, mapped, &auxv, &mut problems);
     let mut memory = segments::memory(&bytes, &table.headers, &mut problems);
+    if writer == Writer::Createdump {
+        memory.set_partial();
+    }
     let links = link_map::entries(&memory, &auxv, &mut problems);
     let (modules, mappings) = modules::modules(files.as_ref(), &links, &auxv, &memory, file.arch);
     memory.add_regions(mappings);
