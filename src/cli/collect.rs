@@ -1,7 +1,8 @@
 //! `dumpscope collect`: which process, what of it, where to, and what is said meanwhile.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,9 +13,12 @@ use clap::{Args, ValueEnum};
 
 use super::complain;
 use crate::capture::collect::{self, Collected, Destination, Kind, Mode, Request};
+use crate::commands::{Format, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::report::sanitize::sanitize;
+use crate::session::{Session, Source};
+use crate::target::Search;
 
 /// How long after a signal that cancels a dump which hangs is given up.
 const GRACE: Duration = Duration::from_secs(3);
@@ -69,6 +73,9 @@ pub(super) struct Options {
     /// Longest time in seconds for which the process may be stopped; then it goes on, and nothing is kept
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
     max_pause: f64,
+    /// Writes PATH.crashreport.json beside the dump: summary, all stacks, locks and exceptions of the same stop, as JSON
+    #[arg(long)]
+    crashreport: bool,
     /// Says each step on standard error
     #[arg(long)]
     diag: bool,
@@ -127,6 +134,9 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         compress: options.compress.is_some(),
         max_pause,
     };
+    if options.crashreport && !matches!(request.to, Destination::File(_)) {
+        return Err(Error::Usage("--crashreport writes beside a file: name one with -o".to_owned()));
+    }
     let job = Job::default();
     let _watching = watch_signals(&job)?;
     let begun = Instant::now();
@@ -139,7 +149,35 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     };
     let collected = with_progress(&job, || collect::collect(&request, &job, &say))?;
     report(&collected, begun.elapsed())?;
+    if let (true, Some(path)) = (options.crashreport, &collected.path) {
+        let written = crash_report(path, &job)?;
+        super::print(&format!("{}\n", written.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `--crashreport` asks of the dump.
+const CRASH_REPORT: [&str; 4] = ["summary", "stack --all", "locks", "printexception"];
+
+/// Writes the answers of [`CRASH_REPORT`] beside the dump, one JSON object a line. The file's name.
+fn crash_report(dump: &Path, job: &Job) -> Result<PathBuf, Error> {
+    let session = Session::open(Source::File(dump.to_owned()), &Search::default(), job)?;
+    let mut shell = Shell::new(Arc::new(session));
+    let mut name = dump.as_os_str().to_owned();
+    name.push(".crashreport.json");
+    let path = PathBuf::from(name);
+    let io = |source| Error::Io { path: path.clone(), source };
+    // Never an existing file, never through a link.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+    let written = CRASH_REPORT.iter().try_for_each(|command| {
+        let result = shell.run(command, job);
+        file.write_all(shell.print(command, &result, Format::Json).out.as_bytes())
+    });
+    if let Err(source) = written {
+        let _ = fs::remove_file(&path);
+        return Err(io(source));
+    }
+    Ok(path)
 }
 
 /// The one process whose program has this name.

@@ -50,8 +50,8 @@ impl Blot {
         let address = |index: usize| at.saturating_add((index as u64).saturating_mul(WORD as u64));
         let words: Vec<u64> = bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
         let mut near_lock = vec![false; words.len()];
-        for (index, word) in words.iter().enumerate().filter(|(index, word)| self.is_lock(address(*index), **word)) {
-            let _ = word;
+        let locks = words.iter().enumerate().filter(|(index, word)| self.is_lock(address(*index), **word));
+        for (index, _) in locks {
             let from = index.saturating_sub(BEFORE);
             let to = index.saturating_add(AFTER).min(words.len());
             near_lock.get_mut(from..to).unwrap_or_default().fill(true);

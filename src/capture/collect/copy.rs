@@ -1,11 +1,13 @@
 //! Memory on its way to the sink: one thread reads, one writes, a fixed set of buffers goes round between them.
 //!
-//! A small dump fits into the buffers: then reading, and with it the pause, does not wait for the disk at all.
+//! A small dump fits into the buffers: then reading, and with it the pause, does not wait for the disk at all. The writer may hang (a
+//! dead disk, a pipe that nobody reads); the reader never waits for it longer than it takes to notice that it is to stop.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::blot::Blot;
 use super::layout::Layout;
@@ -18,6 +20,8 @@ use crate::job::Job;
 /// Bytes of a buffer, and how many there are: 32 MiB.
 const BUFFER: usize = 1 << 20;
 const BUFFERS: usize = 32;
+/// How often a reader that waits for a buffer looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(20);
 /// Most runs of unreadable pages that are kept apart.
 const MAX_UNREADABLE: usize = 1 << 16;
 
@@ -84,7 +88,11 @@ impl Reading {
                         return Err(Error::Cancelled);
                     }
                     let len = run.end.0.saturating_sub(at).min(BUFFER as u64);
-                    let Ok(mut bytes) = self.empty.recv() else { return Ok(unreadable) };
+                    let mut bytes = match self.empty.recv_timeout(LOOK) {
+                        Ok(bytes) => bytes,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return Ok(unreadable),
+                    };
                     bytes.resize(usize::try_from(len).unwrap_or(0), 0);
                     let gone =
                         |why: io::Error| Error::Failed(format!("the process ended while it was being dumped ({why})"));
@@ -116,9 +124,9 @@ impl Reading {
 }
 
 impl Writing {
-    /// Writes what comes, until the reader is done. The number of bytes that take space.
-    pub(super) fn run(self, sink: &mut Sink) -> io::Result<u64> {
-        let mut written = 0u64;
+    /// Writes the head of the core and what comes, until the reader is done. The number of bytes that take space.
+    pub(super) fn run(self, head: &[u8], sink: &mut Sink) -> io::Result<u64> {
+        let mut written = sink.write_at(0, head)?;
         while let Ok(Chunk { offset, bytes }) = self.full.recv() {
             written = written.saturating_add(sink.write_at(offset, &bytes)?);
             // The reader may be done.

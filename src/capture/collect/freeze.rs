@@ -105,7 +105,7 @@ impl<'a> Frozen<'a> {
     }
 
     fn is_ours(&self, tid: i32) -> bool {
-        let wanted = format!("TracerPid:\t{}\n", std::process::id());
+        let wanted = format!("TracerPid:\t{}\n", rustix::thread::gettid().as_raw_nonzero());
         self.stat(tid, "status").is_ok_and(|text| String::from_utf8_lossy(&text).contains(&wanted))
     }
 

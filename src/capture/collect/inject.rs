@@ -36,13 +36,13 @@ pub(super) struct Returned {
 /// Whether a stopped thread can make a call: it is in one of its own that can be restarted.
 pub(super) fn can_call(tid: i32) -> bool {
     cfg!(target_arch = "x86_64")
-        && ptrace::registers(tid, NT_PRSTATUS, GENERAL)
+        && ptrace::registers(tid, NT_PRSTATUS, &mut [0; GENERAL])
             .is_ok_and(|registers| word(&registers, ORIG_RAX).is_some_and(|number| number.cast_signed() >= 0))
 }
 
 /// Makes a stopped thread call the kernel: `at` is the address of a `syscall` instruction.
 pub(super) fn call(tid: i32, at: u64, number: u64, arguments: [u64; 6]) -> io::Result<Returned> {
-    let saved = ptrace::registers(tid, NT_PRSTATUS, GENERAL)?;
+    let saved = ptrace::registers(tid, NT_PRSTATUS, &mut [0; GENERAL])?;
     let mask = ptrace::blocked_signals(tid)?;
     ptrace::block_signals(tid, u64::MAX)?;
     let returned = make(tid, at, number, arguments, &saved);
@@ -75,7 +75,7 @@ fn make(tid: i32, at: u64, number: u64, arguments: [u64; 6], saved: &[u8]) -> io
         ptrace::resume_to_syscall(tid)?;
         expect(tid, Wait::Syscall)?;
     }
-    let result = word(&ptrace::registers(tid, NT_PRSTATUS, GENERAL)?, RAX);
+    let result = word(&ptrace::registers(tid, NT_PRSTATUS, &mut [0; GENERAL])?, RAX);
     let result = result.ok_or(io::ErrorKind::UnexpectedEof)?.cast_signed();
     Ok(Returned { result, child })
 }

@@ -121,8 +121,10 @@ impl Live {
 
     /// The error for a process under a debugger.
     pub(super) fn traced_by(&self, tracer: i32) -> Error {
-        let name: Option<Stat> = u32::try_from(tracer).ok().and_then(|tracer| read(tracer, "stat").ok());
-        let name = name.map_or_else(|| "?".to_owned(), |stat| stat.comm);
+        // The tracer is a thread; people know its process.
+        let status: Option<Status> = u32::try_from(tracer).ok().and_then(|tracer| read(tracer, "status").ok());
+        let tracer = status.as_ref().map_or(tracer, |status| status.tgid);
+        let name = status.map_or_else(|| "?".to_owned(), |status| status.name);
         let message = format!(
             "{self} is traced by process {tracer} ({name}), a debugger or the like, and can have one tracer only; end or detach that first"
         );

@@ -177,7 +177,9 @@ fn parse(line: &[u8]) -> Option<Mapping> {
 
 /// Flags and sizes of every mapping, ascending; empty where `smaps` cannot be read.
 pub(super) fn usages(live: &Live) -> Vec<(Span, Usage)> {
-    let Ok(text) = fs::read(live.proc("smaps")) else { return Vec::new() };
+    // The first thread may have left its memory to the others.
+    let read = |tid: i32| fs::read(live.proc(&format!("task/{tid}/smaps"))).ok().filter(|text| !text.is_empty());
+    let Some(text) = live.threads().unwrap_or_default().into_iter().find_map(read) else { return Vec::new() };
     // Paths are the target's choice: the parser does without.
     let nameless: Vec<u8> = text.split_inclusive(|byte| *byte == b'\n').flat_map(nameless).collect();
     let Ok(maps) = MemoryMaps::from_buf_read(nameless.as_slice()) else { return Vec::new() };

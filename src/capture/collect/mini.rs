@@ -34,6 +34,8 @@ const SEARCHED_DATA: u64 = 1 << 20;
 /// An object reaches so far around a pointer to it or into it.
 const BEFORE: u64 = 0x400;
 const AFTER: u64 = 0x200;
+/// Bytes of it in which pointers are looked for.
+const FOLLOWED: u64 = 0x100;
 /// Pointers are followed so many steps, until so many pages were added.
 const STEPS: usize = 3;
 const MAX_FOLLOWED: usize = 4096;
@@ -67,7 +69,13 @@ pub(super) fn choose(
     tids: &FxHashSet<u32>,
     peek: &Peek<'_>,
 ) -> Chosen {
-    let mut chooser = Chooser { mappings, pid, peek, chosen: Chosen::default(), pointers: Vec::new() };
+    let is_users = |mapping: &&Mapping| mapping.path != b"[vsyscall]";
+    let ends = (mappings.first(), mappings.iter().rev().find(is_users));
+    let mapped = match ends {
+        (Some(first), Some(last)) => Span { start: first.span.start, end: last.span.end },
+        _ => Span::new(0, 0),
+    };
+    let mut chooser = Chooser { mappings, mapped, pid, peek, chosen: Chosen::default(), pointers: Vec::new() };
     let images = images(mappings, peek);
     chooser.modules(&images);
     for thread in threads {
@@ -84,6 +92,8 @@ pub(super) fn choose(
 
 struct Chooser<'a> {
     mappings: &'a [Mapping],
+    /// From the first mapping to the last.
+    mapped: Span,
     pid: i32,
     peek: &'a Peek<'a>,
     chosen: Chosen,
@@ -180,7 +190,7 @@ impl Chooser<'_> {
     /// Adds the words of a span to those that are followed.
     fn words(&mut self, span: Span) {
         let words = self.read_words(span);
-        self.pointers.extend(words);
+        self.pointers.extend(words.into_iter().filter(|word| self.mapped.contains(*word)));
     }
 
     /// What modules' data points to: tables that hash waiting threads, lists of exceptions.
@@ -217,11 +227,14 @@ impl Chooser<'_> {
         if self.chosen.pages.add(around) {
             self.chosen.followed = self.chosen.followed.saturating_add(1);
         }
-        let object = Span::new(pointer & !7, (pointer & !7).saturating_add(AFTER / 2));
-        let mut at = object.start.0;
-        while at < object.end.0 && span.contains(at) {
-            self.pointers.extend(self.peek.word(at));
-            at = at.saturating_add(8);
+        let object = Span::new(pointer & !7, (pointer & !7).saturating_add(FOLLOWED)).common(span);
+        let mut bytes = [0u8; FOLLOWED as usize];
+        let len = object.and_then(|object| usize::try_from(object.len()).ok()).unwrap_or(0);
+        if let Some(bytes) = bytes.get_mut(..len)
+            && self.peek.read(pointer & !7, bytes).is_some()
+        {
+            let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
+            self.pointers.extend(words.filter(|word| self.mapped.contains(*word)));
         }
     }
 

@@ -23,10 +23,12 @@ mod pages;
 mod peek;
 mod ptrace;
 mod run;
+mod scene;
 mod select;
 mod sink;
 mod source;
 mod threads;
+mod transfer;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -32,25 +32,19 @@ impl Pages {
         true
     }
 
-    pub(super) fn contains(&self, address: u64) -> bool {
-        self.0.range(..=address).next_back().is_some_and(|(_, end)| address < *end)
-    }
-
-    /// Ascending and disjoint.
-    pub(super) fn spans(&self) -> impl Iterator<Item = Span> {
-        self.0.iter().map(|(start, end)| Span::new(*start, *end))
-    }
-
     /// Those that share an address with `span`, cut to it.
     pub(super) fn within(&self, span: Span) -> Vec<Span> {
         let first = self.0.range(..=span.start.0).next_back().map_or(span.start.0, |(start, _)| *start);
         let near = self.0.range(first..span.end.0);
         near.filter_map(|(start, end)| Span::new(*start, *end).common(span)).collect()
     }
+}
 
-    /// Bytes of all pages.
-    pub(super) fn bytes(&self) -> u64 {
-        self.spans().map(Span::len).fold(0, u64::saturating_add)
+impl Extend<Span> for Pages {
+    fn extend<T: IntoIterator<Item = Span>>(&mut self, spans: T) {
+        for span in spans {
+            self.add(span);
+        }
     }
 }
 
@@ -59,7 +53,7 @@ mod tests {
     use super::*;
 
     fn spans(pages: &Pages) -> Vec<(u64, u64)> {
-        pages.spans().map(|span| (span.start.0, span.end.0)).collect()
+        pages.0.iter().map(|(start, end)| (*start, *end)).collect()
     }
 
     #[test]
@@ -71,7 +65,6 @@ mod tests {
         assert!(pages.add(Span::new(0x1fff, 0x3000)));
         assert_eq!(spans(&pages), [(0x1000, 0x4000)]);
         assert!(!pages.add(Span::new(0x2000, 0x3000)));
-        assert_eq!(pages.bytes(), 0x3000);
     }
 
     #[test]
@@ -82,7 +75,6 @@ mod tests {
         }
         pages.add(Span::new(0xf000, 0x16000));
         assert_eq!(spans(&pages), [(0xf000, 0x16000), (0x20000, 0x21000)]);
-        assert!(pages.contains(0x15fff) && !pages.contains(0x16000));
         assert_eq!(pages.within(Span::new(0x15000, 0x20800)).len(), 2);
     }
 

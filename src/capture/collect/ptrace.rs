@@ -122,18 +122,16 @@ pub(super) fn siginfo(tid: i32) -> io::Result<[u8; 128]> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(info) }
 }
 
-/// A set of registers of a stopped thread, `kind` as in core notes. At most `max` bytes.
-pub(super) fn registers(tid: i32, kind: u32, max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0u8; max];
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+/// A set of registers of a stopped thread, `kind` as in core notes; `room` is overwritten.
+pub(super) fn registers(tid: i32, kind: u32, room: &mut [u8]) -> io::Result<Vec<u8>> {
+    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
     let at = &raw mut part;
-    // SAFETY: `part` describes the whole of `bytes`; the kernel writes no more than that and says how much in iov_len.
+    // SAFETY: `part` describes the whole of `room`; the kernel writes no more than that and says how much in iov_len.
     let result = unsafe { libc::syscall(libc::SYS_ptrace, PTRACE_GETREGSET, i64::from(tid), u64::from(kind), at) };
     if result < 0 {
         return Err(io::Error::last_os_error());
     }
-    bytes.truncate(part.iov_len);
-    Ok(bytes)
+    Ok(room.get(..part.iov_len).unwrap_or_default().to_vec())
 }
 
 /// Writes a set of registers of a stopped thread.

@@ -35,9 +35,7 @@ impl Selection {
     pub(super) fn heap(live: &Live, mappings: &[Mapping], peek: &Peek<'_>) -> Selection {
         let mut essentials = Pages::default();
         for image in images(mappings, peek) {
-            for span in image.essentials(peek) {
-                essentials.add(span);
-            }
+            essentials.extend(image.essentials(peek));
         }
         let mut selection = Selection::default();
         for mapping in mappings {
@@ -46,7 +44,7 @@ impl Selection {
             } else {
                 let mut pages = Pages::default();
                 own_pages(mapping, peek, &mut pages);
-                essentials.within(mapping.span).into_iter().for_each(|span| drop(pages.add(span)));
+                pages.extend(essentials.within(mapping.span));
                 pages.within(mapping.span)
             };
             selection.add(live, mapping, &held, false);
@@ -134,7 +132,7 @@ pub(super) fn own_pages(mapping: &Mapping, peek: &Peek<'_>, pages: &mut Pages) {
     } else {
         peek.source().written(mapping.span)
     };
-    own.into_iter().for_each(|span| drop(pages.add(span)));
+    pages.extend(own);
 }
 
 fn absent(mapping: &Mapping) -> Absent {

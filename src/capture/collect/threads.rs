@@ -12,9 +12,7 @@ use super::freeze::Frozen;
 use super::notes::{NT_ARM_PAC_MASK, NT_ARM_TLS, NT_PRFPREG, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, Notes};
 use super::ptrace;
 
-/// Largest set of general registers: 34 words on aarch64.
-const GENERAL: usize = 512;
-/// Largest set of vector registers: 11 KiB with the tiles of AMX.
+/// Largest set of registers: 11 KiB with the tiles of AMX.
 const VECTORS: usize = 64 << 10;
 
 /// A stopped thread.
@@ -51,18 +49,19 @@ const ARGUMENTS: std::ops::RangeInclusive<usize> = 0..=8;
 
 /// Reads the registers of every stopped thread. Those that cannot be read (the thread was killed) are left out.
 pub(super) fn read(frozen: &Frozen<'_>, vectors: bool) -> Vec<Thread> {
-    let optional: &[(u32, &str, usize)] = if cfg!(target_arch = "x86_64") {
-        &[(NT_PRFPREG, "CORE", GENERAL + 512), (NT_X86_XSTATE, "LINUX", VECTORS)]
+    let optional: &[(u32, &str)] = if cfg!(target_arch = "x86_64") {
+        &[(NT_PRFPREG, "CORE"), (NT_X86_XSTATE, "LINUX")]
     } else {
-        &[(NT_PRFPREG, "CORE", GENERAL + 512), (NT_ARM_TLS, "LINUX", GENERAL), (NT_ARM_PAC_MASK, "LINUX", GENERAL)]
+        &[(NT_PRFPREG, "CORE"), (NT_ARM_TLS, "LINUX"), (NT_ARM_PAC_MASK, "LINUX")]
     };
+    let mut room = vec![0; VECTORS];
     let is_wanted = |kind: u32| vectors || kind == NT_ARM_TLS || kind == NT_ARM_PAC_MASK;
     frozen
         .stopped()
         .filter_map(|tid| {
-            let general = ptrace::registers(tid, NT_PRSTATUS, GENERAL).ok()?;
-            let others = optional.iter().filter(|(kind, _, _)| is_wanted(*kind)).filter_map(|(kind, owner, max)| {
-                let bytes = ptrace::registers(tid, *kind, *max).ok()?;
+            let general = ptrace::registers(tid, NT_PRSTATUS, &mut room).ok()?;
+            let others = optional.iter().filter(|(kind, _)| is_wanted(*kind)).filter_map(|(kind, owner)| {
+                let bytes = ptrace::registers(tid, *kind, &mut room).ok()?;
                 Some((*kind, *owner, bytes))
             });
             let mut others: Vec<_> = others.collect();

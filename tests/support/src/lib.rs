@@ -19,7 +19,7 @@ pub use frames::{Stack, is_named};
 pub use gdb::{GdbFrame, gdb_stacks};
 pub use output::{Output, run};
 pub use process::{Started, said, signal};
-pub use running::Running;
+pub use running::{Running, wait_for};
 pub use truth::{Expected, Truth, as_address};
 
 /// Runs the built `dumpscope` with these arguments (anything that is an `AsRef<OsStr>`) and returns its [`Output`].

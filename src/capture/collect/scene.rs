@@ -1,0 +1,195 @@
+//! A stopped process apart from its memory: threads with their registers, mappings, and the notes made of them.
+
+use std::fs;
+use std::time::SystemTime;
+
+use procfs::process::{Stat, Status};
+use rustc_hash::FxHashSet;
+
+use super::blot::Blot;
+use super::fork::Child;
+use super::freeze::Frozen;
+use super::gather::{self, Gathered};
+use super::live::{Live, read};
+use super::maps::{self, Mapping, Span};
+use super::mini;
+use super::notes::Notes;
+use super::peek::Peek;
+use super::select::Selection;
+use super::source::Source;
+use super::threads::{self, Thread};
+use super::transfer::Held;
+use super::{Kind, Mode, Request};
+use crate::capture::facts::{Facts, NOTE, OWNER, VERSION};
+use crate::error::Error;
+use crate::model::{Problem, Subject, Tid};
+
+/// What is read of the stopped process before its memory.
+pub(super) struct Scene {
+    stat: Stat,
+    user: (u32, u32),
+    arguments: Vec<u8>,
+    auxv: Vec<u8>,
+    pub(super) threads: Vec<Thread>,
+    pub(super) mappings: Vec<Mapping>,
+    /// A thread that is alive, by which memory is read.
+    pub(super) reader: u32,
+    mode: &'static str,
+    /// Whether it was stopped before we came.
+    was_stopped: bool,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Scene {
+    pub(super) fn read(live: &Live, frozen: &Frozen<'_>, gathered: &mut Gathered) -> Result<Scene, Error> {
+        let threads = threads::read(frozen, true);
+        let first = threads.first().map(|thread| thread.tid).ok_or_else(|| live.ended())?;
+        // The first thread may have left; the others still have its memory.
+        let reader = threads.iter().map(|thread| thread.tid).find(|tid| u32::try_from(*tid) == Ok(live.pid));
+        let reader = reader.unwrap_or(first);
+        let mappings = maps::mappings(live, reader, &gathered.usages)?;
+        let stat: Stat = read(live.pid, "stat").map_err(|_| live.ended())?;
+        let status: Option<Status> = read(live.pid, "status").ok();
+        let file = |name: &str| fs::read(live.proc(&format!("task/{reader}/{name}"))).unwrap_or_default();
+        let mut problems = Vec::new();
+        for tid in frozen.unstopped() {
+            gathered.add_thread(live, tid, false);
+            let lost = "it did not stop: it sleeps where the kernel lets nothing interrupt it";
+            if let Some(facts) = gathered.threads.get_mut(&tid) {
+                facts.lost = Some(lost.to_owned());
+            }
+            let about = Subject::Thread(Tid(u32::try_from(tid).unwrap_or(0)));
+            problems.push(Problem::new("thread-lost", about, format!("thread {tid} is not in the dump: {lost}")));
+        }
+        for thread in &threads {
+            gathered.add_thread(live, thread.tid, false);
+        }
+        let there: FxHashSet<i32> = threads.iter().map(|thread| thread.tid).chain(frozen.unstopped()).collect();
+        gathered.threads.retain(|tid, _| there.contains(tid));
+        Ok(Scene {
+            stat,
+            user: status.map_or((0, 0), |status| (status.ruid, status.rgid)),
+            arguments: file("cmdline"),
+            auxv: file("auxv"),
+            threads,
+            mappings,
+            reader: u32::try_from(reader).unwrap_or(live.pid),
+            mode: "direct",
+            was_stopped: gathered.threads.values().any(|thread| thread.state == Some('T')),
+            problems,
+        })
+    }
+
+    /// Keeps memory as it is: by the stop, or by a copy where that was asked for and is safe.
+    pub(super) fn hold<'a>(&mut self, mode: Mode, live: &'a Live, frozen: Frozen<'a>, source: &Source) -> Held<'a> {
+        if mode == Mode::Direct {
+            return Held::Stopped(frozen);
+        }
+        let child = if self.was_stopped {
+            Err("it is stopped already".to_owned())
+        } else {
+            Child::of(live, &frozen, &self.mappings, source)
+        };
+        match child {
+            Ok(child) => {
+                self.mode = "fork";
+                for mapping in self.mappings.iter_mut().filter(|mapping| mapping.is_lost_on_fork()) {
+                    mapping.exclude("not in the copy that was read (MADV_DONTFORK, MADV_WIPEONFORK)");
+                }
+                Held::Copied(child, frozen.thaw())
+            }
+            Err(why) => {
+                let message = format!("--mode fork is not possible, the process stays stopped until it is read: {why}");
+                self.problems.push(Problem::new("no-fork", Subject::Capture, message));
+                Held::Stopped(frozen)
+            }
+        }
+    }
+
+    /// Which memory is dumped.
+    pub(super) fn select(
+        &self,
+        live: &Live,
+        kind: Kind,
+        gathered: &Gathered,
+        source: &Source,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Selection {
+        let peek = Peek::new(source);
+        match kind {
+            Kind::Full => Selection::full(live, &self.mappings),
+            Kind::Heap => Selection::heap(live, &self.mappings, &peek),
+            Kind::Mini | Kind::Triage => {
+                let pid = i32::try_from(live.pid).unwrap_or(0);
+                let chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
+                say(&format!("{} pages by pointers, {} for held locks", chosen.followed, chosen.locks));
+                Selection::pages(live, &self.mappings, &chosen.pages, kind == Kind::Triage)
+            }
+        }
+    }
+
+    /// What may stay in a triage dump.
+    pub(super) fn blot(&self, gathered: &Gathered) -> Blot {
+        // Arguments and environment, as the kernel placed them; where it does not say, whatever lies above them is erased by words.
+        let text = [(self.stat.arg_start, self.stat.arg_end), (self.stat.env_start, self.stat.env_end)];
+        let erased = text.into_iter().filter_map(|(start, end)| {
+            let (start, end) = (u64::try_from(start?).ok()?, u64::try_from(end?).ok()?);
+            (start < end).then(|| Span::new(start & !7, end))
+        });
+        Blot {
+            mapped: self.mappings.iter().map(|mapping| mapping.span).collect(),
+            tids: inner_tids(gathered),
+            futexes: self.threads.iter().filter_map(Thread::futex).collect(),
+            erased: erased.collect(),
+        }
+    }
+
+    pub(super) fn notes(
+        &self,
+        request: &Request,
+        gathered: &Gathered,
+        selection: &Selection,
+        blot: Option<&Blot>,
+    ) -> Notes {
+        let mut notes = Notes::default();
+        let arguments: Vec<u8> = match blot {
+            Some(_) => self.stat.comm.clone().into_bytes(),
+            None => self.arguments.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect(),
+        };
+        let shown = if blot.is_some() { file_name } else { <[u8]>::to_vec };
+        notes.process(&self.stat, self.user, &arguments);
+        notes.auxv(&self.auxv);
+        notes.files(&self.mappings, shown);
+        let taken = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let facts = Facts {
+            version: VERSION,
+            writer: format!("dumpscope {}", env!("CARGO_PKG_VERSION")),
+            kind: request.kind.word().to_owned(),
+            mode: self.mode.to_owned(),
+            taken,
+            age_ms: gathered.age_ms,
+            threads: gathered.threads.values().cloned().collect(),
+            descriptors: gathered.descriptors.clone(),
+            limits: gathered.limits.clone(),
+            cgroups: gathered.cgroups.clone(),
+            mappings: gather::mapping_facts(&self.mappings, shown),
+            left_out: selection.left_out.clone(),
+        };
+        notes.push(OWNER, NOTE, &facts.to_bytes());
+        for thread in &self.threads {
+            let blotted = blot.map(|blot| thread.blotted(blot));
+            blotted.as_ref().unwrap_or(thread).note(&mut notes, &self.stat, &gathered.times);
+        }
+        notes
+    }
+}
+
+/// The ids by which the process itself knows its threads.
+fn inner_tids(gathered: &Gathered) -> FxHashSet<u32> {
+    gathered.threads.values().map(|thread| thread.inner_tid.unwrap_or(thread.tid)).collect()
+}
+
+/// The last part of a path.
+fn file_name(path: &[u8]) -> Vec<u8> {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec()
+}

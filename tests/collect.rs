@@ -1,0 +1,366 @@
+//! `collect` on real processes: what its dumps hold is compared with gdb's dump of the same process, with each other, and with what
+//! the process said of itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Output, Running, gdb_stacks, run};
+use tempfile::TempDir;
+
+/// What is compared between dumps of one moment: everything but the heap.
+const SHOWN: [&str; 8] =
+    ["summary", "threads", "stack --all", "locks", "printexception", "modules", "registers", "parallelstacks"];
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Dumps a process; the dump's path and what was printed.
+#[track_caller]
+fn collect(pid: u32, options: &[&str], to: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.args(["collect", "-p", &pid.to_string(), "-o"]).arg(to).args(options);
+    run(command).expect_status(0)
+}
+
+#[track_caller]
+fn dump_as(process: &Running, kind: &str, folder: &TempDir) -> PathBuf {
+    let core = folder.path().join(format!("{kind}.core"));
+    collect(process.pid(), &["--type", kind], &core);
+    core
+}
+
+fn analyze(core: &Path, commands: &[&str], options: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(core).args(["--json", "--offline"]).args(options);
+    for line in commands {
+        command.args(["-c", line]);
+    }
+    run(command).expect_status(0)
+}
+
+/// Everything that is shown of a dump apart from its own file.
+fn shown(core: &Path) -> Vec<Value> {
+    let mut documents = analyze(core, &SHOWN, &[]).documents();
+    for document in &mut documents {
+        if let Some(dump) = document.pointer_mut("/data/dump").and_then(Value::as_object_mut) {
+            dump.retain(|key, _| key == "format");
+        }
+    }
+    assert_eq!(documents.len(), SHOWN.len());
+    documents
+}
+
+/// The first place where two documents differ.
+fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let keys = one.keys().chain(other.keys());
+            keys.into_iter().find_map(|key| {
+                let (one, other) = (one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null));
+                difference(one, other, &format!("{path}/{key}"))
+            })
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            let pairs = one.iter().zip(other).enumerate();
+            pairs.into_iter().find_map(|(index, (one, other))| difference(one, other, &format!("{path}/{index}")))
+        }
+        _ => (one != other).then(|| format!("at {path}: {one} and {other}")),
+    }
+}
+
+/// Dumps of one moment show the same, whatever their type.
+#[track_caller]
+fn assert_same_in_all_types(name: &str, variant: &str, arguments: &[&str]) {
+    let process = Running::start(name, variant, arguments);
+    process.stop();
+    let folder = folder();
+    let full = shown(&dump_as(&process, "full", &folder));
+    for kind in ["heap", "mini"] {
+        let other = shown(&dump_as(&process, kind, &folder));
+        for (command, (full, other)) in SHOWN.iter().zip(full.iter().zip(&other)) {
+            let difference = difference(full, other, "");
+            assert_eq!(difference, None, "{name} {variant}: {command} of full and {kind}");
+        }
+    }
+}
+
+#[test]
+fn heap_and_mini_show_what_full_shows_of_deadlocks() {
+    for variant in ["glibc", "glibc-static", "musl", "musl-static", "glibc-nopie"] {
+        assert_same_in_all_types("deadlock", variant, &[]);
+    }
+}
+
+#[test]
+fn heap_and_mini_show_what_full_shows_of_every_lock() {
+    assert_same_in_all_types("locks", "glibc", &[]);
+}
+
+#[test]
+fn heap_and_mini_show_what_full_shows_on_alternate_stacks() {
+    for variant in ["block", "block-musl", "block-O0"] {
+        assert_same_in_all_types("altstack", variant, &["block"]);
+    }
+    assert_same_in_all_types("altstack", "same", &["same"]);
+}
+
+#[test]
+fn heap_and_mini_show_what_full_shows_of_rust() {
+    assert_same_in_all_types("rust-std", "musl", &[]);
+    assert_same_in_all_types("rust-std", "stripped", &[]);
+    assert_same_in_all_types("rust-parking-lot", "gnu", &[]);
+}
+
+#[test]
+fn heap_and_mini_show_what_full_shows_of_pools_of_threads() {
+    // A hundred of them: what is compared grows with their stacks, and a build without optimisation takes its time.
+    assert_same_in_all_types("threads1000", "small", &["100"]);
+}
+
+#[test]
+fn heap_and_mini_show_what_full_shows_of_stripped_programs() {
+    for variant in ["bare", "minidebuginfo"] {
+        assert_same_in_all_types("stripped", variant, &[]);
+    }
+}
+
+#[test]
+fn gdb_sees_the_same_stacks_as_in_its_own_dump() {
+    for (name, variant) in [("deadlock", "glibc"), ("altstack", "block"), ("rust-std", "gnu")] {
+        let process = Running::start(name, variant, if name == "altstack" { &["block"] } else { &[] });
+        process.stop();
+        let folder = folder();
+        let theirs = folder.path().join("gdb.core");
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-nx", "-batch", "-p", &process.pid().to_string(), "-ex"]).arg(format!("gcore {}", theirs.display()));
+        let output = run(gdb);
+        assert!(theirs.exists(), "gdb wrote no core: {}", output.stderr);
+        let exe = support::build(name, variant).join("exe");
+        let expected = gdb_stacks(&exe, &theirs);
+        // A triage dump names no folder, so gdb finds no file.
+        for kind in ["full", "heap", "mini"] {
+            let seen = gdb_stacks(&exe, &dump_as(&process, kind, &folder));
+            assert_eq!(seen, expected, "{name} {variant} {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_stopped_process_stays_stopped_and_a_running_one_goes_on() {
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let folder = folder();
+    dump_as(&process, "full", &folder);
+    assert!(process.states().iter().all(|state| *state == 'S'), "{:?}", process.states());
+    process.stop();
+    dump_as(&process, "mini", &folder);
+    assert!(process.states().iter().all(|state| *state == 'T'), "{:?}", process.states());
+    process.signal("CONT");
+    support::wait_for("the process to go on", || process.states().iter().all(|state| *state == 'S'));
+}
+
+#[test]
+fn threads_are_called_what_the_program_calls_them_and_files_are_told() {
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let folder = folder();
+    let threads = analyze(&dump_as(&process, "mini", &folder), &["threads"], &[]).data("threads");
+    let named = |name: &str| {
+        let tid = process.truth().tid(name);
+        let threads = threads["threads"].as_array().expect("threads");
+        threads.iter().find(|thread| thread["tid"] == tid).unwrap_or_else(|| panic!("no {tid} in {threads:?}"))
+    };
+    assert_eq!(named("cashier")["name"], "cashier");
+    assert_eq!(named("customer")["name"], "customer");
+    // The program gave its first thread no name.
+    assert_eq!(named("main")["name"], Value::Null);
+    let waits = named("cashier")["waiting_on"]["name"].as_str().expect("it reads a pipe");
+    let pipe = std::fs::read_link(format!("/proc/{}/fd/3", process.pid())).expect("the pipe");
+    assert_eq!(waits, format!("fd 3 ({})", pipe.display()));
+    assert_eq!(named("customer")["waiting_on"]["name"], "g_till");
+}
+
+/// The content of our own note, as it stands in the core: JSON from its version on.
+fn facts(core: &Path) -> Value {
+    let bytes = std::fs::read(core).expect("the core");
+    let start = bytes.windows(12).position(|window| window == b"{\"version\":1").expect("the note");
+    let mut documents = serde_json::Deserializer::from_slice(&bytes[start..]).into_iter::<Value>();
+    documents.next().expect("a document").expect("JSON")
+}
+
+#[test]
+fn the_note_tells_what_a_core_cannot_hold() {
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let folder = folder();
+    let facts = facts(&dump_as(&process, "full", &folder));
+    let threads = facts["threads"].as_array().expect("threads");
+    let customer = process.truth().tid("customer");
+    let customer = threads.iter().find(|thread| thread["tid"] == customer).expect("the customer");
+    assert_eq!(customer["syscall"]["number"], 202, "futex");
+    assert_eq!(customer["syscall"]["args"][0], process.truth().lock("g_till"));
+    assert_eq!(customer["state"], "S");
+    let server = process.truth().value("server");
+    let descriptors = facts["descriptors"].as_array().expect("descriptors");
+    let server = descriptors.iter().find(|open| open["fd"] == server).expect("the socket");
+    assert_eq!(server["socket"], format!("tcp 127.0.0.1:{} LISTEN", process.truth().value("port")));
+    // MADV_DONTDUMP is obeyed, and said.
+    let key = process.truth().value("key");
+    let left_out = facts["left_out"].as_array().expect("left out");
+    assert!(left_out.iter().any(|part| part["start"] == key), "{left_out:?}");
+    assert!(facts["limits"]["nofile"][0].is_number());
+}
+
+#[test]
+fn memory_that_was_never_touched_takes_no_space_and_is_not_touched() {
+    use std::os::unix::fs::MetadataExt;
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let folder = folder();
+    let resident = || {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", process.pid())).expect("alive");
+        statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("pages") * 4096
+    };
+    let before = resident();
+    let core = std::fs::metadata(dump_as(&process, "full", &folder)).expect("the core");
+    // 64 MiB are mapped and were never touched.
+    assert!(core.len() > 64 << 20, "{} bytes", core.len());
+    assert!(core.blocks() * 512 < 16 << 20, "{} blocks", core.blocks());
+    // Pages of files are read through the process, and count as its own then: 3 MiB of libraries.
+    assert!(resident() < before + (8 << 20), "{before} bytes before, {} after", resident());
+}
+
+/// Thread ids with the address of each physical frame.
+fn frames(core: &Path) -> Vec<(Value, Vec<Value>)> {
+    let stacks = analyze(core, &["stack --all"], &[]).data("stack");
+    let threads = stacks["threads"].as_array().expect("threads").iter();
+    let frames = |thread: &Value| {
+        let frames = thread["frames"].as_array().expect("frames").iter();
+        frames.filter(|frame| frame["kind"] != "inline").map(|frame| frame["pc"].clone()).collect()
+    };
+    threads.map(|thread| (thread["tid"].clone(), frames(thread))).collect()
+}
+
+#[test]
+fn a_triage_dump_holds_no_personal_data_and_all_frames() {
+    const SECRET: &str = "hunter2-4711-0815";
+    let process = Running::start_with("alive", "glibc", &["rest", SECRET], &[("PASSWORD", SECRET)]);
+    process.stop();
+    let folder = folder();
+    let holds = |core: &Path, text: &[u8]| {
+        std::fs::read(core).expect("the core").windows(text.len()).any(|window| window == text)
+    };
+    let (full, mini, triage) =
+        (dump_as(&process, "full", &folder), dump_as(&process, "mini", &folder), dump_as(&process, "triage", &folder));
+    // Stack, data, heap, arguments and environment of the full dump; without it the absence below would prove nothing.
+    for place in ["stack ", "data ", "heap ", "PASSWORD="] {
+        assert!(holds(&full, format!("{place}{SECRET}").as_bytes()), "{place}");
+    }
+    assert!(holds(&mini, SECRET.as_bytes()));
+    for part in [SECRET, &SECRET[..7], "PASSWORD", "fixtures/alive", "key that is in no dump"] {
+        assert!(!holds(&triage, part.as_bytes()), "{part} is in the triage dump");
+    }
+    // Without any file: unwind tables are in the dump.
+    assert_eq!(frames(&triage), frames(&full));
+    let exe = support::build("alive", "glibc").join("exe");
+    // The owner of the lock is told still.
+    let locks = analyze(&triage, &["locks"], &["--exe", &exe.to_string_lossy()]).data("locks");
+    let lock = &locks["locks"][0];
+    assert_eq!(lock["owner"]["tid"], process.truth().tid("cashier"), "{locks}");
+    assert_eq!(lock["waiters"][0], process.truth().tid("customer"), "{locks}");
+}
+
+#[test]
+fn a_copy_shows_the_same_and_the_process_does_not_notice() {
+    let process = Running::start("deadlock", "glibc", &[]);
+    let folder = folder();
+    let (direct, copied) = (folder.path().join("direct.core"), folder.path().join("copied.core"));
+    collect(process.pid(), &[], &direct);
+    let said = collect(process.pid(), &["--mode", "fork"], &copied);
+    assert!(!said.stderr.contains("not possible"), "{}", said.stderr);
+    assert_eq!(facts(&copied)["mode"], "fork");
+    for (command, (direct, copied)) in SHOWN.iter().zip(shown(&direct).iter().zip(&shown(&copied))) {
+        assert_eq!(difference(direct, copied, ""), None, "{command}");
+    }
+    // A stopped process is not disturbed.
+    process.stop();
+    let said = collect(process.pid(), &["--mode", "fork"], &folder.path().join("stopped.core"));
+    assert!(said.stderr.contains("it is stopped already"), "{}", said.stderr);
+    drop(process);
+
+    let witness = Running::start("alive", "glibc", &["witness", "16"]);
+    for (index, mode) in ["fork", "direct", "fork"].into_iter().enumerate() {
+        let core = folder.path().join(format!("{index}.core"));
+        collect(witness.pid(), &["--mode", mode], &core);
+        assert_eq!(facts(&core)["mode"], mode);
+        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", witness.pid())).expect("alive");
+        assert_eq!(children, "", "a child stays behind");
+    }
+    witness.signal("TERM");
+    let said = witness.output();
+    assert!(said.ends_with(" interrupted 0 signals 0 children 0\n"), "{said}");
+}
+
+#[test]
+fn signals_that_arrive_while_it_is_stopped_are_not_lost() {
+    let process = Running::start("alive", "glibc", &["signals"]);
+    let pid = process.pid().to_string();
+    let folder = folder();
+    // Real-time signals queue: each one that was sent is counted.
+    let sender = std::thread::spawn(move || {
+        for _ in 0..300 {
+            assert!(Command::new("kill").args(["-s", "RTMIN", &pid]).status().expect("kill runs").success());
+        }
+    });
+    let mut dumps = 0;
+    while !sender.is_finished() || dumps < 5 {
+        let mode = if dumps % 2 == 0 { "direct" } else { "fork" };
+        collect(process.pid(), &["--type", "mini", "--mode", mode], &folder.path().join(format!("{dumps}.core")));
+        dumps += 1;
+    }
+    sender.join().expect("the sender");
+    process.signal("TERM");
+    assert_eq!(process.output(), "signals 300\n", "after {dumps} dumps");
+}
+
+#[test]
+fn a_dump_goes_to_standard_output_and_is_compressed_where_asked() {
+    let process = Running::start("deadlock", "glibc", &[]);
+    process.stop();
+    let folder = folder();
+    let plain = dump_as(&process, "heap", &folder);
+    let expected = shown(&plain);
+    let streamed = folder.path().join("streamed.core");
+    for options in [&["--type", "heap"][..], &["--type", "heap", "--compress", "zstd"]] {
+        let file = std::fs::File::create(&streamed).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.args(["collect", "-p", &process.pid().to_string(), "-o", "-"]).args(options).stdout(file);
+        let status = command.status().expect("it runs");
+        assert!(status.success(), "{options:?}");
+        for (command, (one, other)) in SHOWN.iter().zip(expected.iter().zip(&shown(&streamed))) {
+            assert_eq!(difference(one, other, ""), None, "{command} {options:?}");
+        }
+    }
+    let packed = folder.path().join("packed.core.zst");
+    collect(process.pid(), &["--type", "heap", "--compress", "zstd"], &packed);
+    let test = run({
+        let mut zstd = Command::new("zstd");
+        zstd.arg("-tq").arg(&packed);
+        zstd
+    });
+    assert!(test.status.success(), "zstd finds it damaged: {}", test.stderr);
+    let sizes = [&plain, &packed].map(|file| std::fs::metadata(file).expect("a dump").len());
+    assert!(sizes[1] * 3 < sizes[0], "{sizes:?}");
+}
+
+#[test]
+fn the_crash_report_says_what_the_dump_says() {
+    let process = Running::start("deadlock", "glibc", &[]);
+    let folder = folder();
+    let core = folder.path().join("core");
+    collect(process.pid(), &["--type", "mini", "--crashreport"], &core);
+    let report = std::fs::read_to_string(folder.path().join("core.crashreport.json")).expect("the report");
+    let report: Vec<Value> = report.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let commands = ["summary", "stack --all", "locks", "printexception"];
+    assert_eq!(report, analyze(&core, &commands, &[]).documents());
+    // Two threads, three threads, and one with itself: fixtures/deadlock/expected.json.
+    assert_eq!(report[2]["data"]["deadlocks"].as_array().map(Vec::len), Some(3));
+}
