@@ -12,6 +12,7 @@ mod ptrace;
 mod read;
 mod recognise;
 mod refusal;
+pub mod watch;
 
 use std::io;
 
