@@ -2,6 +2,7 @@
 
 mod collect;
 mod live;
+mod on_crash;
 mod ps;
 
 use std::io::{self, BufRead, IsTerminal, Write};

@@ -12,6 +12,7 @@ pub mod error;
 pub mod job;
 pub mod log;
 pub mod model;
+pub mod on_crash;
 pub mod processes;
 pub mod report;
 pub mod runtimes;

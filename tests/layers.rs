@@ -51,6 +51,8 @@ const ROOMS: &[Room] = &[
         uses: &["model", "job", "error", "report/sanitize"],
         crates: &["symbols"],
     },
+    // The kernel starts it as root: it knows as little as can be.
+    Room { name: "on_crash", uses: &["error"], crates: &[] },
     Room { name: "target", uses: &["model", "job", "error", "capture"], crates: &["symbols", "object"] },
     Room {
         name: "unwind",
