@@ -97,7 +97,12 @@ impl Reader {
     fn process(&self, pid: i32) -> Option<Process> {
         let dir = ProcDir::new(pid).ok()?;
         let stat = read::stat(&dir).ok()?;
-        let name = read::comm(&dir, "comm").ok()?;
+        // The parser replaces what is no UTF-8, of which the bytes are to be seen.
+        let name = if stat.comm.contains(char::REPLACEMENT_CHARACTER) {
+            read::comm(&dir, "comm").ok()?
+        } else {
+            stat.comm.clone()
+        };
         let status = read::status(&dir).ok();
         let is_kernel_thread = stat.flags & KERNEL_THREAD != 0;
         let mut case = Case {
@@ -115,9 +120,12 @@ impl Reader {
             case.capabilities = status.capprm;
         }
         if !is_kernel_thread && !case.has_exited {
-            case.user_namespace = read::namespace(&dir, "user");
-            case.looks_undumpable = read::owner(&dir) == Some(0) && !case.uids.contains(&0);
             case.refused = refused(&dir);
+            // Only asked for an explanation: ten thousand processes are mostly one's own.
+            if case.refused.is_some() {
+                case.user_namespace = read::namespace(&dir, "user");
+                case.looks_undumpable = read::owner(&dir) == Some(0) && !case.uids.contains(&0);
+            }
         }
         let refusals = refusals(&case, &self.observer);
         let runtimes =
