@@ -61,6 +61,16 @@ pub struct Chain {
     pub ring: Option<usize>,
 }
 
+impl Chain {
+    /// A ring as a chain that is one from its first link on: that of the lock that the ring's first thread holds.
+    pub fn of_cycle(cycle: &Cycle) -> Chain {
+        let held = cycle.cycle.iter().cycle().skip(cycle.cycle.len().saturating_sub(1));
+        let links = cycle.cycle.iter().zip(held);
+        let links = links.map(|(step, before)| Link { lock: before.waits_for, owner: Some(step.tid) });
+        Chain { links: links.collect(), ring: Some(0) }
+    }
+}
+
 /// Who waits for whom. A thread waits for one lock at a time, and a lock has one owner, so each thread has one edge.
 struct Graph {
     edges: FxHashMap<Tid, Edge>,
@@ -299,6 +309,9 @@ mod tests {
         let whole = vec![link(0xd, 3), ring[0], ring[1]];
         assert_eq!(chain(&locks, Addr(0xd)), Some(Chain { links: whole, ring: Some(1) }));
         assert_eq!(chain(&locks, Addr(0xb)), Some(Chain { links: ring.to_vec(), ring: Some(0) }));
+        let [cycle] = cycles(&locks).try_into().expect("one ring");
+        // 3, with the lowest id, comes first: it holds a, which 7 wants.
+        assert_eq!(Chain::of_cycle(&cycle), Chain { links: vec![link(0xa, 3), link(0xb, 7)], ring: Some(0) });
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub const LEAST: (u16, u16) = (60, 20);
 /// From this width on the selected row's detail stands beside the list.
 pub const WIDE: u16 = 110;
 /// Lines that a list keeps above its detail.
-const LEAST_LIST: u16 = 3;
+const LEAST_LIST: u16 = 2;
 
 /// Where the selected row's detail is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_list_above_its_detail_has_half_at_most() {
         // 24 lines less five fixed ones are 19.
-        for (wanted, list) in [(1, 3), (5, 5), (100, 9)] {
+        for (wanted, list) in [(1, 2), (5, 5), (100, 9)] {
             let layout = Layout::new((80, 24), false, Detail::Below(wanted)).expect("large enough");
             let (between, detail) = (layout.between.expect("a rule"), layout.detail.expect("a detail"));
             assert_eq!((layout.body.top(), layout.body.height), (3, list));

@@ -163,7 +163,7 @@ impl Locks {
         let convoys = || all.holders.iter().filter(|holder| holder.waiters.len() >= CONVOY);
         if !list {
             for cycle in all.cycles.iter().take(TOLD) {
-                stories.extend(teller.of_cycle(cycle)?);
+                stories.push(teller.of_cycle(cycle)?);
             }
             for holder in convoys().take(TOLD) {
                 let most = all.locks.iter().filter(|lock| holder.locks.contains(&lock.address));

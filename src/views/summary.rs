@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::drawing::{self, Names};
 use super::{Answer, Answered, Query, View};
-use crate::analysis::deadlock::{self, Cycle};
+use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
@@ -177,9 +177,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 }
 
 fn ring(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, Vec<Row>)> {
-    // What the first thread holds is what the last one waits for.
-    let chain = deadlock::chain(names.locks, cycle.cycle.last()?.waits_for)?;
-    Some((cycle.cycle.first()?.waits_for, drawing::ring(&chain, names)))
+    Some((cycle.cycle.first()?.waits_for, drawing::ring(&Chain::of_cycle(cycle), names)))
 }
 
 fn count(threads: &[Thread]) -> ThreadCounts {

@@ -33,18 +33,15 @@ pub(super) struct Teller<'a> {
 
 impl Teller<'_> {
     /// The story of a deadlock.
-    pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Option<Story>, Error> {
-        // What the first thread holds is what the last one waits for.
-        let Some(first) = cycle.cycle.last() else { return Ok(None) };
-        let Some(chain) = deadlock::chain(self.names.locks, first.waits_for) else { return Ok(None) };
-        self.story(self.deadlock(cycle), Tone::Bad, &chain, &[]).map(Some)
+    pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Story, Error> {
+        self.story(self.deadlock(cycle), Tone::Bad, &Chain::of_cycle(cycle), &[])
     }
 
     /// The story of a lock; `None` where no lock is at that address.
     pub(super) fn of_lock(&self, address: Addr) -> Result<Option<Story>, Error> {
         let of_ring = |cycle: &&Cycle| cycle.cycle.iter().any(|step| step.waits_for == address);
         if let Some(cycle) = self.cycles.iter().find(of_ring) {
-            return self.of_cycle(cycle);
+            return self.of_cycle(cycle).map(Some);
         }
         let Some(lock) = self.lock(address) else { return Ok(None) };
         let Some(chain) = deadlock::chain(self.names.locks, address) else { return Ok(None) };
