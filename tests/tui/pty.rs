@@ -55,7 +55,7 @@ fn control_z_gives_the_terminal_back_until_it_goes_on() {
 fn the_screen_follows_the_terminals_size() {
     let mut terminal = Terminal::demo((80, 24), &[]);
     terminal.press("2");
-    terminal.wait_text("check_progress");
+    terminal.wait_text("Waits for");
     for (width, height) in [(20, 5), (1, 1), (200, 50), (61, 20), (120, 40)] {
         let mut seen = terminal.seen.0.lock().expect("no test panics while it holds the screen");
         seen.screen.screen_mut().set_size(cells(height), cells(width));
@@ -65,6 +65,23 @@ fn the_screen_follows_the_terminals_size() {
     terminal.wait("detail beside the list", |seen| {
         seen.screen.screen().contents().lines().any(|line| line.contains("│") && line.contains("Thread 4745"))
     });
+    terminal.press("q");
+    assert_eq!(terminal.ended(&fresh()).code(), Some(0));
+}
+
+#[test]
+fn a_key_pressed_while_the_size_changes_is_not_left_lying_until_the_next() {
+    let mut terminal = Terminal::demo((80, 24), &[]);
+    for round in 0..20 {
+        let (key, heading) = if round % 2 == 0 { ("2", "Waits for") } else { ("6", "Build id") };
+        let width = if round % 3 == 0 { 100 } else { 80 };
+        let mut seen = terminal.seen.0.lock().expect("no test panics while it holds the screen");
+        seen.screen.screen_mut().set_size(cells(24), cells(width));
+        drop(seen);
+        tcsetwinsize(&terminal.master, winsize(width, 24)).expect("a size");
+        terminal.press(key);
+        terminal.wait_text(heading);
+    }
     terminal.press("q");
     assert_eq!(terminal.ended(&fresh()).code(), Some(0));
 }
