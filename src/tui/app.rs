@@ -8,7 +8,7 @@ use super::event::{Effect, Event, Failure, Opened, Question, Ticket};
 use super::keymap::{Key, Scope};
 use super::layout::{Detail, Layout};
 use super::palette::Palette;
-use super::pane::Pane;
+use super::pane::{Content, Pane};
 use super::theme::{Look, Theme};
 use crate::job::Job;
 use crate::model::{Addr, Subject};
@@ -19,6 +19,9 @@ use crate::views::{Focus, VIEWS};
 pub(super) const KEPT: usize = 64;
 /// Pages kept to go back to.
 const STEPS: usize = 256;
+
+/// Name of the pane of things to open, which no view answers.
+pub(super) const CHOICES: &str = "";
 
 /// What lies over the page.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub enum Overlay {
 /// Whether there is a dump to ask.
 #[derive(Clone, Debug)]
 pub enum Dump {
+    /// There is none yet: one of several is chosen.
+    Choosing,
     /// It is being opened.
     Opening(Job),
     /// It is open.
@@ -145,6 +150,15 @@ impl App {
         app
     }
 
+    /// A screen over a list of things to open, called `title`.
+    pub fn choosing(look: Look, size: (u16, u16), title: &'static str) -> App {
+        let mut app = App::new(look, size, title, Job::default());
+        app.dump = Dump::Choosing;
+        app.tabs = vec![Tab { title, view: CHOICES, kept: None }];
+        app.pane = app.root(0);
+        app
+    }
+
     /// Takes an event.
     pub fn update(&mut self, event: Event) -> Vec<Effect> {
         match event {
@@ -165,6 +179,7 @@ impl App {
             Event::Opened(Err(failure)) => self.dump = Dump::Failed(failure),
             Event::Answered(ticket, result) => self.answered(ticket, result),
             Event::Arranged(ticket, order) => self.pane.arranged(ticket, order),
+            Event::Refused(why) => self.say(why, Tone::Guess),
             Event::Copied(Ok(what)) => self.say(format!("copied {what}"), Tone::Plain),
             Event::Copied(Err(why)) => self.say(why, Tone::Guess),
             Event::Resumed => {
@@ -184,6 +199,9 @@ impl App {
 
     /// Lays everything out for the size, and asks for what is now to be seen.
     fn settle(&mut self) {
+        if matches!((&self.dump, &self.pane.content), (Dump::Choosing, Content::Blank)) {
+            self.ask();
+        }
         self.refit_memory();
         self.refresh_detail();
         let Some(layout) = self.layout() else { return };
@@ -229,6 +247,9 @@ impl App {
     pub(super) fn page_scopes(&self) -> Vec<Scope> {
         let document = self.pane.document();
         let mut scopes = Vec::new();
+        if matches!(self.dump, Dump::Choosing) {
+            scopes.push(Scope::Picker);
+        }
         if self.memory_at().is_some() {
             scopes.push(Scope::Memory);
         } else if document.in_tree(self.pane.spot()) {

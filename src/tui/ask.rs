@@ -35,7 +35,7 @@ impl App {
 
     /// Asks for the page's content, unless it is there or known.
     pub(super) fn ask(&mut self) {
-        if !matches!(self.dump, Dump::Open(_)) {
+        if !matches!(self.dump, Dump::Open(_) | Dump::Choosing) {
             return;
         }
         let waiting = match &self.pane.content {

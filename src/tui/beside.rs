@@ -1,6 +1,6 @@
 //! The detail beside or below a list: that of the selected row, asked for when it stays selected.
 
-use super::app::App;
+use super::app::{App, Dump};
 use super::event::{Failure, Question};
 use super::pane::{Content, Pane};
 use crate::report::section::Body;
@@ -35,7 +35,8 @@ impl App {
     pub(super) fn has_detail(&self) -> bool {
         let view = self.tabs.get(self.tab).map_or("", |tab| tab.view);
         let told_below = self.is_root() && matches!(view, "locks" | "printexception");
-        (self.is_wide() || told_below) && self.memory_at().is_none() && self.pane.has_lists()
+        let is_choice = matches!(self.dump, Dump::Choosing);
+        (self.is_wide() || told_below) && !is_choice && self.memory_at().is_none() && self.pane.has_lists()
     }
 
     fn shows_detail(&self) -> bool {

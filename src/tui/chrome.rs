@@ -36,7 +36,7 @@ impl App {
                 spare.insert(0, facts.len());
                 facts.push((cells::size(opened.bytes), Tone::Dim));
             }
-            Dump::Opening(_) | Dump::Failed(_) => facts.push((self.file.clone(), Tone::Strong)),
+            Dump::Choosing | Dump::Opening(_) | Dump::Failed(_) => facts.push((self.file.clone(), Tone::Strong)),
         }
         let width = usize::from(area.width).saturating_sub(2);
         let total = |facts: &[(String, Tone)]| -> usize {
@@ -193,6 +193,7 @@ impl App {
     /// Whether a key of the footer would do something now.
     fn makes_sense(&self, action: Action) -> bool {
         match action {
+            Action::Open if matches!(self.dump, Dump::Choosing) => self.pane.spot().is_some(),
             Action::Open => self.pane.subject().is_some() || !matches!(self.overlay, Overlay::None),
             Action::Back => !self.back.is_empty(),
             _ => true,

@@ -102,7 +102,7 @@ impl App {
             match &self.dump {
                 Dump::Opening(job) => return self.progress(pen, Rect { x: note, width: room, ..area }, job, "opening"),
                 Dump::Failed(failure) => return failed(pen, Rect { x: note, width: room, ..area }, failure, false),
-                Dump::Open(_) => {}
+                Dump::Choosing | Dump::Open(_) => {}
             }
         }
         let document = pane.document();

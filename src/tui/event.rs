@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crossterm::event::{KeyEvent, MouseEvent};
 
 use super::filter::Sort;
+use super::keymap::Action;
 use crate::job::Job;
 use crate::model::Tid;
 use crate::report::section::{Row, Section};
@@ -24,6 +25,8 @@ pub enum Question {
         /// What it speaks of.
         focus: Focus,
     },
+    /// What there is to choose from, where no dump is open.
+    Choices,
     /// A source file of this machine, as the dump's symbols name it.
     Source {
         /// Its path.
@@ -41,6 +44,7 @@ impl Question {
         match self {
             Question::Command { line, focus: Focus { thread: Some(tid), .. } } => format!("{line} (thread {tid})"),
             Question::Command { line, .. } => line.clone(),
+            Question::Choices => "list".to_owned(),
             Question::Source { file, line, .. } => format!("source {file}:{line}"),
         }
     }
@@ -130,6 +134,8 @@ pub enum Event {
     Arranged(Ticket, Vec<u32>),
     /// Text was handed to the clipboard, or not.
     Copied(Result<String, String>),
+    /// What was chosen cannot be opened, for this reason.
+    Refused(String),
     /// The terminal was given back to us.
     Resumed,
 }
@@ -148,6 +154,8 @@ pub enum Effect {
         /// What it is, for the message.
         what: String,
     },
+    /// Do this with the row of a list of choices, counted from 0 as the answer has it.
+    Choose(Action, usize),
     /// Capture the mouse, or leave it to the terminal.
     Mouse(bool),
     /// Draw every cell anew.

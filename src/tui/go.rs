@@ -1,13 +1,15 @@
 //! Going places: panes, what a row opens, back and forward, memory.
 
-use super::app::{App, Errand, Step};
+use super::app::{App, CHOICES, Dump, Errand, Step};
+use super::event::Effect;
 use super::event::Question;
 use super::facts;
+use super::keymap::Action;
 use super::palette::Run;
 use super::pane::{Content, Pane, Seek};
 use crate::commands::{self, Action as Does};
 use crate::model::{Addr, Subject};
-use crate::report::section::{Body, Tone, Value};
+use crate::report::section::{Body, Row, Tone, Value};
 use crate::views::Focus;
 
 /// Bytes that the memory pane holds at once.
@@ -27,6 +29,7 @@ impl App {
             "locks" | "printexception" | "modules" => {
                 Question::Command { line: format!("{} -list", tab.view), focus: Focus::default() }
             }
+            CHOICES => Question::Choices,
             view => Question::Command { line: view.to_owned(), focus: Focus::default() },
         };
         Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())
@@ -139,6 +142,9 @@ impl App {
             self.pane.content = Content::Blank;
             return self.ask();
         }
+        if matches!(self.dump, Dump::Choosing) {
+            return self.choose(Action::Open);
+        }
         self.notice();
         let Some(subject) = self.pane.subject() else { return self.say("nothing to open here", Tone::Plain) };
         match subject {
@@ -150,6 +156,28 @@ impl App {
             Subject::Module(_) => self.open_at("modules", subject),
             Subject::Exception(_) => self.open_at("printexception", subject),
         }
+    }
+
+    /// Does something with the selected one of the things to open.
+    pub(super) fn choose(&mut self, action: Action) {
+        match self.pane.spot().and_then(|spot| usize::try_from(spot.item).ok()) {
+            Some(row) => self.effects.push(Effect::Choose(action, row)),
+            None => self.say("nothing to choose", Tone::Plain),
+        }
+    }
+
+    /// Asks for the page anew; the row of the same first cell stays selected.
+    pub(super) fn relist(&mut self) {
+        let number = |row: &Row| match row.cells.first()?.value {
+            Value::Count(number) => Some(number),
+            Value::Tid(tid) => Some(u64::from(tid.0)),
+            _ => None,
+        };
+        self.pane.seek = self.pane.row().and_then(number).map(Seek::Number);
+        let question = self.pane.question.clone();
+        self.kept.retain(|(known, _)| Some(known) != question.as_ref());
+        self.pane.content = Content::Blank;
+        self.ask();
     }
 
     /// In the pane where a subject is at home: its page; elsewhere: that pane, the subject selected.

@@ -63,12 +63,16 @@ pub enum Action {
     FoldAll,
     /// Unfold every node.
     UnfoldAll,
+    /// Write a dump of what the row is about.
+    Collect,
+    /// Ask for the list anew.
+    Relist,
     /// To the address that the selected word holds.
     Follow,
     /// Let the mouse choose rows, or leave it to the terminal.
     Mouse,
     /// Capture the live process again.
-    Refresh,
+    Recapture,
     /// What moved between captures of it.
     Moved,
     /// Draw the screen anew.
@@ -122,6 +126,8 @@ pub enum Scope {
     Memory,
     /// Where the selected row's detail is shown: below locks and exceptions, beside any list from 110 columns on.
     Detail,
+    /// Where one of several things to open is chosen.
+    Picker,
     /// While a filter is typed.
     Filter,
     /// While a command is typed.
@@ -136,13 +142,14 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 11] = [
+    pub const ALL: [Scope; 12] = [
         Scope::Everywhere,
         Scope::Live,
         Scope::Table,
         Scope::Tree,
         Scope::Memory,
         Scope::Detail,
+        Scope::Picker,
         Scope::Filter,
         Scope::Palette,
         Scope::Copy,
@@ -159,6 +166,7 @@ impl Scope {
             Scope::Tree => "Trees",
             Scope::Memory => "Memory",
             Scope::Detail => "Detail of the selected row",
+            Scope::Picker => "Processes to choose from",
             Scope::Filter => "While typing a filter",
             Scope::Palette => "While typing a command",
             Scope::Copy => "Copy menu",
@@ -251,7 +259,10 @@ mod tests {
             .flat_map(|binding| binding.keys.iter().copied())
             .collect();
         for binding in KEYMAP.iter().filter(|binding| {
-            matches!(binding.scope, Scope::Live | Scope::Table | Scope::Tree | Scope::Memory | Scope::Detail)
+            matches!(
+                binding.scope,
+                Scope::Live | Scope::Table | Scope::Tree | Scope::Memory | Scope::Detail | Scope::Picker
+            )
         }) {
             assert!(binding.keys.iter().all(|key| !everywhere.contains(key)), "{}", binding.doc);
         }

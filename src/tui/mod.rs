@@ -22,6 +22,7 @@ pub mod layout;
 mod mouse;
 pub mod palette;
 pub mod pane;
+pub mod pick;
 mod press;
 mod prompts;
 mod source;
@@ -47,9 +48,10 @@ use signal_hook::iterator::Signals;
 use self::app::App;
 use self::clipboard::{Copying, Inside};
 use self::event::{Effect, Event};
+use self::pick::{Choose, Chosen};
 use self::terminal::Screen;
 use self::theme::Look;
-use self::worker::Workers;
+use self::worker::{List, Workers};
 use crate::capture::collect::Request;
 use crate::error::Error;
 use crate::job::Job;
@@ -63,25 +65,38 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// How often progress is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Opens a dump, under a job.
+pub type Opening = Box<dyn FnOnce(&Job) -> Result<Arc<Session>, Error> + Send>;
+
 /// Opens a dump in the terminal. `color` is the user's choice: `Some(false)` never, `Some(true)` always. What is done is
 /// written to `log`.
 pub fn open(dump: &Path, search: &Search, color: Option<bool>, log: Log) -> Result<(), Error> {
     let (path, search) = (dump.to_owned(), search.clone());
     let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
-    run(&name, color, log, move |job| Session::open(Source::File(path), &search, job).map(Arc::new))
+    let opening = move |job: &Job| Session::open(Source::File(path), &search, job).map(Arc::new);
+    run(Start::Open(name, Box::new(opening)), color, log)
 }
 
 /// Captures a live process and opens what was captured.
 pub fn live(request: &Request, search: &Search, color: Option<bool>, log: Log) -> Result<(), Error> {
     let (request, search) = (request.clone(), search.clone());
     let name = format!("pid {}", request.pid);
-    run(&name, color, log, move |job| Session::live(&request, &search, job).map(Arc::new))
+    let opening = move |job: &Job| Session::live(&request, &search, job).map(Arc::new);
+    run(Start::Open(name, Box::new(opening)), color, log)
 }
 
 /// Browses an opened dump in the terminal.
 pub fn browse(session: Arc<Session>, color: Option<bool>, log: Log) -> Result<(), Error> {
     let name = session.target.capture.path.display().to_string();
-    run(&name, color, log, move |_| Ok(session))
+    run(Start::Open(name, Box::new(move |_| Ok(session))), color, log)
+}
+
+/// What the terminal shows first.
+enum Start {
+    /// A dump of this name.
+    Open(String, Opening),
+    /// A list, called so, of things to open.
+    Pick(&'static str, List, Choose),
 }
 
 /// What reaches the main loop from outside the screen's state.
@@ -97,12 +112,7 @@ enum Outside {
     Gone,
 }
 
-fn run(
-    name: &str,
-    color: Option<bool>,
-    log: Log,
-    opening: impl FnOnce(&Job) -> Result<Arc<Session>, Error> + Send + 'static,
-) -> Result<(), Error> {
+fn run(start: Start, color: Option<bool>, log: Log) -> Result<(), Error> {
     let var = |name: &str| std::env::var(name).ok();
     if color == Some(true) {
         crossterm::style::force_color_output(true);
@@ -111,18 +121,22 @@ fn run(
     let (outside, events) = unbounded();
     listen(&outside)?;
     let (answers, answered) = unbounded();
-    let job = Job::default();
     let size = crossterm::terminal::size().unwrap_or((80, 24));
-    let mut main = Main {
-        app: App::new(Look::detect(color, var), size, name, job.clone()),
-        workers: Workers::new(answers.clone(), log),
-        answers,
-        outside,
-        inside: Inside::detect(var),
-        quit: None,
+    let look = Look::detect(color, var);
+    let mut workers = Workers::new(answers.clone(), log);
+    let job = Job::default();
+    let (app, opening, choose) = match start {
+        Start::Open(name, opening) => (App::new(look, size, name, job.clone()), Some(opening), None),
+        Start::Pick(title, list, choose) => {
+            workers.list(list);
+            (App::choosing(look, size, title), None, Some(choose))
+        }
     };
+    let mut main = Main { app, look, workers, answers, outside, inside: Inside::detect(var), choose, quit: None };
     main.draw(&mut screen)?;
-    main.workers.open(job, opening);
+    if let Some(opening) = opening {
+        main.workers.open(job, opening);
+    }
     let ended = main.serve(&mut screen, &events, &answered);
     terminal::restore();
     match (ended, main.quit) {
@@ -144,10 +158,12 @@ enum Quit {
 
 struct Main {
     app: App,
+    look: Look,
     workers: Workers,
     answers: Sender<Event>,
     outside: Sender<Outside>,
     inside: Inside,
+    choose: Option<Choose>,
     quit: Option<Quit>,
 }
 
@@ -212,6 +228,7 @@ impl Main {
                     inside => self.copied(&copying, inside),
                 }
             }
+            Effect::Choose(action, row) => self.choose(action, row, screen)?,
             Effect::Mouse(on) => terminal::mouse(on).map_err(lost)?,
             Effect::Redraw => {
                 // `Terminal::clear` would ask the terminal where its cursor is, and the answer would go to the keys.
@@ -227,6 +244,22 @@ impl Main {
                 let _ = self.answers.send(Event::Resumed);
             }
             Effect::Quit => self.quit = Some(Quit::Asked),
+        }
+        Ok(())
+    }
+
+    /// Opens what was chosen in this very screen, or leaves with it.
+    fn choose(&mut self, action: keymap::Action, row: usize, screen: &Screen) -> Result<(), Error> {
+        let Some(choose) = &mut self.choose else { return Ok(()) };
+        match choose(action, row) {
+            Chosen::Open(name, opening) => {
+                let (job, size) = (Job::default(), screen.size().map_err(lost)?);
+                self.app = App::new(self.look, (size.width, size.height), name, job.clone());
+                terminal::mouse(false).map_err(lost)?;
+                self.workers.open(job, opening);
+            }
+            Chosen::Leave => self.quit = Some(Quit::Asked),
+            Chosen::Refused(why) => drop(self.app.update(Event::Refused(why))),
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ pub struct Palette {
     pub typed: String,
     /// The chosen suggestion.
     pub choice: usize,
+    /// Whether there is no dump to ask: only what keys do can be run.
+    pub keys_only: bool,
 }
 
 /// A command that completes what was typed.
@@ -29,8 +31,8 @@ pub struct Suggestion {
 }
 
 /// Every command: those of the command line, then those of the keys.
-fn all() -> Vec<Suggestion> {
-    let lines = commands::commands().map(|command| Suggestion {
+fn all(keys_only: bool) -> Vec<Suggestion> {
+    let lines = commands::commands().filter(|_| !keys_only).map(|command| Suggestion {
         name: command.name,
         aliases: command.aliases,
         doc: command.doc,
@@ -56,12 +58,12 @@ impl Palette {
     pub fn suggestions(&self) -> Vec<Suggestion> {
         let (name, _) = self.split();
         if name.is_empty() {
-            return all();
+            return all(self.keys_only);
         }
         let pattern = Pattern::parse(name, CaseMatching::Ignore, Normalization::Smart);
         let mut matcher = Matcher::default();
         let mut scored: Vec<(u32, Suggestion)> = Vec::new();
-        for suggestion in all() {
+        for suggestion in all(self.keys_only) {
             let names = std::iter::once(suggestion.name).chain(suggestion.aliases.iter().copied());
             let best = names
                 .filter_map(|candidate| {
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
 
     fn palette(typed: &str) -> Palette {
-        Palette { typed: typed.to_owned(), choice: 0 }
+        Palette { typed: typed.to_owned(), ..Palette::default() }
     }
 
     #[test]

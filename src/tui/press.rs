@@ -1,6 +1,6 @@
 //! What a key does: in what lies over the page, else on the page.
 
-use super::app::{App, Overlay};
+use super::app::{App, Dump, Overlay};
 use super::event::Effect;
 use super::keymap::{self, Action, Key};
 use super::palette::{Palette, Run};
@@ -58,8 +58,15 @@ impl App {
             Action::NextPane => self.turn(true),
             Action::PreviousPane => self.turn(false),
             Action::Follow => self.follow(),
+            Action::Collect => self.choose(action),
+            Action::Relist => self.relist(),
             Action::Filter => self.overlay = Overlay::Filter,
-            Action::Palette => self.overlay = Overlay::Palette(Palette::default()),
+            Action::Palette => {
+                self.overlay = {
+                    let keys_only = matches!(self.dump, Dump::Choosing);
+                    Overlay::Palette(Palette { keys_only, ..Palette::default() })
+                }
+            }
             Action::Help => self.overlay = Overlay::Help(0),
             Action::CopyMenu => self.overlay = Overlay::Copy,
             Action::SortMenu => self.open_sort(),
@@ -67,7 +74,7 @@ impl App {
             Action::DetailUp => self.scroll_detail(false, 1),
             Action::Detail => self.detail_shown = !self.detail_shown,
             Action::Mouse => self.toggle_mouse(),
-            Action::Refresh => self.run(Run::Line("refresh".to_owned())),
+            Action::Recapture => self.run(Run::Line("refresh".to_owned())),
             Action::Moved => self.run(Run::Line("moved".to_owned())),
             Action::Redraw => self.effects.push(Effect::Redraw),
             Action::Suspend => self.effects.push(Effect::Suspend),

@@ -10,6 +10,7 @@ use ratatui::buffer::Buffer;
 use super::app::App;
 use super::event::{Answered, Effect, Event, Failure, Opened, Question};
 use super::filter::{self, Filter};
+use super::keymap::Action;
 use super::theme::Look;
 use crate::job::Job;
 
@@ -28,6 +29,8 @@ pub struct Stage<'a> {
     pub asked: Vec<Question>,
     /// Whether the screen asked to leave.
     pub quit: bool,
+    /// Rows chosen from a list of things to open, and what to do with them.
+    pub chosen: Vec<(Action, usize)>,
     /// Whether the screen asked for the mouse last.
     pub mouse: bool,
 }
@@ -44,7 +47,24 @@ impl<'a> Stage<'a> {
     pub fn opening(look: Look, size: (u16, u16), file: &str, answer: Answer<'a>) -> Stage<'a> {
         let Ok(screen) = terminal(size);
         let app = App::new(look, size, file, Job::default());
-        Stage { app, screen, answer, copied: Vec::new(), asked: Vec::new(), quit: false, mouse: false }
+        Stage {
+            app,
+            screen,
+            answer,
+            copied: Vec::new(),
+            asked: Vec::new(),
+            quit: false,
+            chosen: Vec::new(),
+            mouse: false,
+        }
+    }
+
+    /// A screen over a list of things to open.
+    pub fn choosing(look: Look, size: (u16, u16), title: &'static str, answer: Answer<'a>) -> Stage<'a> {
+        let mut stage = Stage::opening(look, size, title, answer);
+        stage.app = App::choosing(look, size, title);
+        stage.send(Event::Resize(size.0, size.1));
+        stage
     }
 
     /// Takes an event and whatever follows from it.
@@ -67,6 +87,7 @@ impl<'a> Stage<'a> {
                         pending.push(Event::Copied(Ok(what)));
                     }
                     Effect::Quit => self.quit = true,
+                    Effect::Choose(action, row) => self.chosen.push((action, row)),
                     Effect::Mouse(on) => self.mouse = on,
                     Effect::Redraw | Effect::Suspend => {}
                 }

@@ -29,7 +29,11 @@ pub struct Workers {
     out: Sender<Event>,
     arranging: Sender<(Ticket, Rows)>,
     log: Arc<Log>,
+    list: Option<List>,
 }
+
+/// Gives what there is to choose from, where no dump is open.
+pub type List = Arc<dyn Fn(&Job) -> Result<Section, Error> + Send + Sync>;
 
 impl Workers {
     /// Workers that send their answers to `out` and write what they do to `log`.
@@ -37,7 +41,12 @@ impl Workers {
         let (arranging, rows) = unbounded();
         let events = out.clone();
         start(move || arrange(&rows, &events));
-        Workers { session: Arc::default(), refused: Arc::default(), out, arranging, log: Arc::new(log) }
+        Workers { session: Arc::default(), refused: Arc::default(), out, arranging, log: Arc::new(log), list: None }
+    }
+
+    /// Answers what there is to choose from.
+    pub fn list(&mut self, list: List) {
+        self.list = Some(list);
     }
 
     /// Opens a dump and announces it.
@@ -72,10 +81,14 @@ impl Workers {
     /// Answers a question.
     pub fn ask(&self, ticket: Ticket, question: Question, job: Job) {
         let (slot, out, log) = (Arc::clone(&self.session), self.out.clone(), Arc::clone(&self.log));
+        let list = self.list.clone();
         start(move || {
             let (asked, begun) = (question.words(), Instant::now());
             let session = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let answer = caught(|| {
+                if let (Question::Choices, Some(list)) = (&question, list) {
+                    return Ok(Answered { section: Arc::new(list(&job)?), changed: None });
+                }
                 let session = session.ok_or_else(|| Error::Failed("no dump is open".to_owned()))?;
                 answer(session, question, &job, &slot)
             });
@@ -130,6 +143,7 @@ pub fn answer(
             let section = Arc::new(source::excerpt(&file, line, around, session.search.sysroot.as_deref())?);
             return Ok(Answered { section, changed: None });
         }
+        Question::Choices => return Err(Error::Failed("there is nothing to choose from".to_owned())),
         Question::Command { line, focus } => (line, focus),
     };
     let mut shell = Shell::new(Arc::clone(&session));

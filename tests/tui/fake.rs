@@ -59,6 +59,7 @@ pub(crate) fn opened() -> Opened {
 pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> {
     let (line, focus) = match question {
         Question::Source { line, .. } => return Ok(shown(source(*line))),
+        Question::Choices => return Err(Failure::Error("a dump is open".to_owned())),
         Question::Command { line, focus } => (line.as_str(), *focus),
     };
     let mut words = line.split_whitespace();

@@ -6,6 +6,7 @@ mod keys;
 mod log;
 mod looks;
 mod mouse;
+mod pick;
 mod pty;
 mod screens;
 mod terminal;

@@ -47,7 +47,7 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Everywhere, &[ctrl('c')],                          A::Interrupt,    "cancel",    NO,            "Stop the work; twice quits"),
     bind(S::Everywhere, &[ch('q')],                            A::Quit,         "quit",      (9, "quit"),   "Quit"),
 
-    bind(S::Live,       &[ch('r')],                            A::Refresh,      "",          (2, "refresh"), "Capture the process again"),
+    bind(S::Live,       &[ch('r')],                            A::Recapture,    "",          (2, "refresh"), "Capture the process again"),
     bind(S::Live,       &[ch('M')],                            A::Moved,        "",          (3, "moved"),  "Which threads moved since the capture before"),
 
     bind(S::Table,      &[ch('s')],                            A::SortMenu,     "sort",      (4, "sort"),   "Sort by a column; the same again reverses"),
@@ -62,6 +62,9 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Detail,     &[ch('J')],                            A::DetailDown,   "",          NO,            "Scroll the detail down"),
     bind(S::Detail,     &[ch('K')],                            A::DetailUp,     "",          NO,            "Scroll the detail up"),
     bind(S::Detail,     &[ch('d')],                            A::Detail,       "detail",    NO,            "Show or hide the detail (lists have one from 110 columns on)"),
+
+    bind(S::Picker,     &[ch('c')],                            A::Collect,      "",          (2, "collect"), "Leave, and write a dump of the process"),
+    bind(S::Picker,     &[ch('r')],                            A::Relist,       "list",      (4, "list anew"), "List them anew"),
 
     bind(S::Filter,     &[key(C::Enter)],                      A::Accept,       "",          (1, "keep"),   "Keep the filter and go to the rows"),
     bind(S::Filter,     &[key(C::Esc), ctrl('c')],             A::Escape,       "",          (2, "clear"),  "Drop the filter"),

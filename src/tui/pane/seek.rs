@@ -52,7 +52,11 @@ impl Pane {
             Body::Table(table) => Some((body, table)),
             _ => None,
         });
-        let numbered = |row: &Row| row.cells.first().is_some_and(|cell| cell.value == Value::Count(number));
+        let numbered = |row: &Row| match row.cells.first().map(|cell| &cell.value) {
+            Some(Value::Count(count)) => *count == number,
+            Some(Value::Tid(tid)) => u64::from(tid.0) == number,
+            _ => false,
+        };
         for (body, table) in tables {
             if let Some(item) = table.rows.iter().position(numbered) {
                 self.spot = u32::try_from(item).ok().map(|item| Spot { body, item, frame: 0 });
