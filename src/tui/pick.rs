@@ -35,14 +35,20 @@ pub struct Listed<T> {
     pub items: Vec<Result<T, String>>,
 }
 
+/// Lists things to open, under a job.
+pub type Lister<T> = Box<dyn Fn(&Job) -> Result<Listed<T>, Error> + Send + Sync>;
+
+/// What the first line calls an item while it is opened, and how it is opened.
+pub type Opener<T> = Box<dyn Fn(&T) -> (String, Opening)>;
+
 /// A list of things to open.
 pub struct Picker<T> {
     /// What they are: `Processes`.
     pub title: &'static str,
     /// Lists them; asked again by `r`.
-    pub list: Box<dyn Fn(&Job) -> Result<Listed<T>, Error> + Send + Sync>,
-    /// What the first line calls an item while it is opened, and how it is opened.
-    pub open: Box<dyn Fn(&T) -> (String, Opening)>,
+    pub list: Lister<T>,
+    /// Opens one.
+    pub open: Opener<T>,
 }
 
 /// Lets the user choose, and browses what was chosen until the user leaves. The item with which the screen was left to be
