@@ -4,6 +4,7 @@ mod collect;
 mod live;
 mod on_crash;
 mod ps;
+mod watch;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use super::complain;
+use super::{complain, on_crash, watch};
 use crate::capture::collect::{self, Collected, Destination, Kind, Mode, Request};
 use crate::commands::{Format, Shell};
 use crate::error::Error;
 use crate::job::Job;
+use crate::processes;
 use crate::report::sanitize::sanitize;
 use crate::session::{Session, Source};
 use crate::target::Search;
@@ -29,15 +30,9 @@ const REDRAW: Duration = Duration::from_millis(100);
 #[derive(Args, Debug)]
 pub(super) struct Which {
     /// The process, by id
-    #[arg(
-        short = 'p',
-        long = "process-id",
-        value_name = "PID",
-        required_unless_present = "name",
-        conflicts_with = "name"
-    )]
+    #[arg(short = 'p', long = "process-id", value_name = "PID", conflicts_with = "name")]
     pid: Option<u32>,
-    /// The process, by the name of its program; fails where several have it
+    /// The process, by name: its program's, or the assembly, class or script that it runs; fails where several have it
     #[arg(short = 'n', long = "name", value_name = "NAME")]
     name: Option<String>,
 }
@@ -47,8 +42,10 @@ impl Which {
     pub(super) fn pid(&self) -> Result<u32, Error> {
         match (self.pid, &self.name) {
             (Some(pid), _) => Ok(pid),
-            (None, Some(name)) => by_name(name),
-            (None, None) => Err(Error::Usage("name a process with -p PID or -n NAME".to_owned())),
+            (None, Some(name)) => processes::find(name, &Job::default()).map(|process| process.pid),
+            (None, None) => {
+                Err(Error::Usage("name a process with -p PID or -n NAME; 'dumpscope ps' lists them".to_owned()))
+            }
         }
     }
 }
@@ -79,6 +76,10 @@ pub(super) struct Options {
     /// Says each step on standard error
     #[arg(long)]
     diag: bool,
+    #[command(flatten)]
+    watch: watch::Watches,
+    #[command(flatten)]
+    on_crash: on_crash::Arguments,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy)]
@@ -120,6 +121,9 @@ enum Compression {
 
 /// Runs it.
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
+    if options.on_crash.is_wanted() {
+        return on_crash::run(&options.on_crash);
+    }
     let pid = options.process.pid()?;
     let max_pause = Duration::try_from_secs_f64(options.max_pause)
         .map_err(|_| Error::Usage(format!("--max-pause {}: a number of seconds was expected", options.max_pause)))?;
@@ -139,21 +143,36 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     let job = Job::default();
     let _watching = watch_signals(&job)?;
-    let begun = Instant::now();
-    let say = |text: &str| {
-        if options.diag {
-            let line = format!("{:8.1} ms  {}\n", begun.elapsed().as_secs_f64() * 1000.0, sanitize(text));
-            // Nothing can be done where even that fails.
-            let _ = io::stderr().write_all(line.as_bytes());
-        }
-    };
-    let collected = with_progress(&job, || collect::collect(&request, &job, &say))?;
-    report(&collected, begun.elapsed())?;
-    if let (true, Some(path)) = (options.crashreport, &collected.path) {
-        let written = crash_report(path, &job)?;
-        super::print(&format!("{}\n", written.display()))?;
+    if options.watch.is_wanted() {
+        return watch::run(&options.watch, &request, &job, &|request, stopped| options.dump(request, stopped, &job));
     }
+    options.dump(&request, None, &job)?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl Options {
+    /// Takes one dump and says so; of a process that is stopped already, where its threads are given.
+    fn dump(&self, request: &Request, stopped: Option<&[(u32, i32)]>, job: &Job) -> Result<(), Error> {
+        let begun = Instant::now();
+        let say = |text: &str| {
+            if self.diag {
+                let line = format!("{:8.1} ms  {}\n", begun.elapsed().as_secs_f64() * 1000.0, sanitize(text));
+                // Nothing can be done where even that fails.
+                let _ = io::stderr().write_all(line.as_bytes());
+            }
+        };
+        let collected = match stopped {
+            // The tracer is this very thread.
+            Some(stopped) => collect::collect_stopped(request, stopped, job, &say),
+            None => with_progress(job, || collect::collect(request, job, &say)),
+        }?;
+        report(&collected, begun.elapsed())?;
+        if let (true, Some(path)) = (self.crashreport, &collected.path) {
+            let written = crash_report(path, job)?;
+            super::print(&format!("{}\n", written.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// What `--crashreport` asks of the dump.
@@ -178,33 +197,6 @@ fn crash_report(dump: &Path, job: &Job) -> Result<PathBuf, Error> {
         return Err(io(source));
     }
     Ok(path)
-}
-
-/// The one process whose program has this name.
-fn by_name(name: &str) -> Result<u32, Error> {
-    let own = std::process::id();
-    let entries = fs::read_dir("/proc").map_err(|source| Error::Io { path: "/proc".into(), source })?;
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let has_name = |pid: &u32| {
-        let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let exe = fs::read_link(format!("/proc/{pid}/exe")).ok();
-        let file = exe.as_deref().and_then(Path::file_name).and_then(|file| file.to_str());
-        comm.trim_end() == name || file.map(|file| file.trim_end_matches(" (deleted)")) == Some(name)
-    };
-    let mut found: Vec<u32> = pids.filter(|pid| *pid != own).filter(has_name).collect();
-    found.sort_unstable();
-    match found.as_slice() {
-        [] => Err(Error::Failed(format!("no process is called {name}"))),
-        [pid] => Ok(*pid),
-        several => {
-            let pids: Vec<String> = several.iter().take(20).map(u32::to_string).collect();
-            Err(Error::Failed(format!(
-                "{} processes are called {name}: name one with -p: {}",
-                several.len(),
-                pids.join(", ")
-            )))
-        }
-    }
 }
 
 fn destination(output: Option<&Path>) -> Destination {

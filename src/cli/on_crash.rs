@@ -45,6 +45,13 @@ pub(super) struct Arguments {
     to_user: bool,
 }
 
+impl Arguments {
+    /// Whether a core is to be taken from the kernel, or the line that makes it so is asked for.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.install_line || !self.on_crash.is_empty()
+    }
+}
+
 fn size(text: &str) -> Result<u64, String> {
     bytes(text).ok_or_else(|| "a size is a number with K, M, G or T behind it, 2G".to_owned())
 }
@@ -53,9 +60,6 @@ fn size(text: &str) -> Result<u64, String> {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     if arguments.install_line {
         return install_line(arguments);
-    }
-    if arguments.on_crash.is_empty() {
-        return Err(Error::Usage("name what to collect; see 'dumpscope collect --help'".to_owned()));
     }
     let crash = Crash::from_arguments(&arguments.on_crash)?;
     let stored = store(&crash, arguments);

@@ -31,6 +31,8 @@ const MAX_ROUNDS: usize = 10_000;
 pub(super) struct Frozen<'a> {
     live: &'a Live,
     threads: BTreeMap<i32, Thread>,
+    /// Whether the threads are let go by whoever stopped them.
+    is_borrowed: bool,
     since: Instant,
     // Tracees belong to this thread: it must not be sent to another.
     not_send: PhantomData<*const ()>,
@@ -47,7 +49,8 @@ enum Thread {
 impl<'a> Frozen<'a> {
     /// Stops every thread. Fails where that is forbidden, and where the process ends or runs another program meanwhile.
     pub(super) fn stop(live: &'a Live, job: &Job) -> Result<Frozen<'a>, Error> {
-        let mut frozen = Frozen { live, threads: BTreeMap::new(), since: Instant::now(), not_send: PhantomData };
+        let mut frozen =
+            Frozen { live, threads: BTreeMap::new(), is_borrowed: false, since: Instant::now(), not_send: PhantomData };
         // Seizing stops nothing: a thousand threads are seized before the first one waits for the others.
         let mut fresh = frozen.seize_new()?;
         frozen.since = Instant::now();
@@ -71,6 +74,13 @@ impl<'a> Frozen<'a> {
         }
         live.verify()?;
         Ok(frozen)
+    }
+
+    /// Threads that this thread has stopped before, each with the signal that it is about to take. They stay stopped.
+    pub(super) fn of(live: &'a Live, stopped: &[(u32, i32)]) -> Frozen<'a> {
+        let threads =
+            stopped.iter().filter_map(|(tid, signal)| Some((i32::try_from(*tid).ok()?, Thread::Stopped(*signal))));
+        Frozen { live, threads: threads.collect(), is_borrowed: true, since: Instant::now(), not_send: PhantomData }
     }
 
     /// Seizes threads that are not seized yet.
@@ -176,6 +186,9 @@ impl<'a> Frozen<'a> {
     }
 
     fn release(&mut self) {
+        if self.is_borrowed {
+            return self.threads.clear();
+        }
         for (tid, thread) in std::mem::take(&mut self.threads) {
             let signal = match thread {
                 Thread::Stopped(signal) => signal,

@@ -55,7 +55,8 @@ impl Live {
             return Err(Error::Failed(message));
         }
         let live = Live { pid, name, pidfd, start_time: stat.starttime, program: program(pid) };
-        if status.tracerpid != 0 {
+        // A caller of `collect_stopped` traces it already, on this very thread.
+        if status.tracerpid != 0 && status.tracerpid != rustix::thread::gettid().as_raw_nonzero().get() {
             return Err(live.traced_by(status.tracerpid));
         }
         if stat.state == 'Z' && live.threads().is_ok_and(|tids| tids.len() < 2) {

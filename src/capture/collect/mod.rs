@@ -129,9 +129,21 @@ pub struct Collected {
 pub fn collect(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> Result<Collected, Error> {
     // Tracees belong to a thread, and go when it ends, however it ends.
     std::thread::scope(|scope| {
-        let traced = scope.spawn(|| run::run(request, job, say));
+        let traced = scope.spawn(|| run::run(request, None, job, say));
         traced.join().unwrap_or_else(|_| Err(Error::Failed("a bug in dumpscope; the process goes on".to_owned())))
     })
+}
+
+/// Dumps a process all of whose threads that can be read are stopped already, traced by the thread that calls: by id, each with the
+/// signal that it is about to take, 0 for none. They stay stopped. In other respects as [`collect`], always in [`Mode::Direct`].
+pub fn collect_stopped(
+    request: &Request,
+    stopped: &[(u32, i32)],
+    job: &Job,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Collected, Error> {
+    let request = Request { mode: Mode::Direct, ..request.clone() };
+    run::run(&request, Some(stopped), job, say)
 }
 
 /// Removes what an unfinished dump has left, for a process that is about to end without unwinding.

@@ -24,7 +24,14 @@ use crate::job::Job;
 use crate::model::{Addr, Problem, Subject};
 
 /// Writes the core. Runs on a thread of its own, which is the tracer.
-pub(super) fn run(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> Result<Collected, Error> {
+///
+/// `stopped`: the calling thread has stopped these threads already, and lets them go itself.
+pub(super) fn run(
+    request: &Request,
+    stopped: Option<&[(u32, i32)]>,
+    job: &Job,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Collected, Error> {
     let live = Live::open(request.pid)?;
     let output = match &request.to {
         Destination::File(path) => Some(Output::create(path)?),
@@ -35,7 +42,10 @@ pub(super) fn run(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> 
     let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
 
-    let frozen = Frozen::stop(&live, job)?;
+    let frozen = match stopped {
+        Some(threads) => Frozen::of(&live, threads),
+        None => Frozen::stop(&live, job)?,
+    };
     say(&format!("stopped {} threads in {:.1} ms", frozen.stopped().count(), millis(frozen.elapsed())));
     let mut scene = Scene::read(&live, &frozen, &mut gathered)?;
     let source = Source::of(scene.reader);
