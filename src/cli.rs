@@ -3,6 +3,7 @@
 mod collect;
 mod live;
 mod on_crash;
+mod pick;
 mod ps;
 mod watch;
 
@@ -26,7 +27,7 @@ use crate::views::VIEWS;
 
 /// Opens a core and says why: threads, merged stacks, lock owners, deadlocks, exceptions.
 #[derive(Parser, Debug)]
-#[command(name = "dumpscope", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(name = "dumpscope", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Subcommands>,
@@ -164,8 +165,23 @@ impl Color {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
+    match dispatch(Cli::parse()) {
+        Ok(code) => code,
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            complain("error", &error.to_string());
+            match error {
+                Error::Open { .. } => ExitCode::from(CANNOT_OPEN),
+                Error::Usage(_) => ExitCode::from(2),
+                _ => ExitCode::from(FAILED),
+            }
+        }
+    }
+}
+
+/// Does what a command line says.
+fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
+    match cli.command {
         Some(Subcommands::Analyze { dump, commands, reading }) => analyze(&dump, &commands, &reading, false),
         Some(Subcommands::Collect(options)) => collect::run(&options),
         Some(Subcommands::Live(options)) => live::run(&options),
@@ -182,21 +198,15 @@ pub fn main() -> ExitCode {
             .map_err(|source| Error::Io { path: "standard output".into(), source }),
         None => match cli.dump {
             Some(dump) => analyze(&dump, &[], &cli.reading, true),
-            None => Err(Error::Usage("name a dump; see --help".to_owned())),
+            None if is_interactive() => pick::run(&live::request(0, false, live::MAX_PAUSE), &cli.reading),
+            None => Err(Error::Usage("name a dump, or a running process with live -p PID; see --help".to_owned())),
         },
-    };
-    match done {
-        Ok(code) => code,
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => {
-            complain("error", &error.to_string());
-            match error {
-                Error::Open { .. } => ExitCode::from(CANNOT_OPEN),
-                Error::Usage(_) => ExitCode::from(2),
-                _ => ExitCode::from(FAILED),
-            }
-        }
     }
+}
+
+/// Whether there is somebody to show a screen to.
+fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// One line on standard error. Nothing can be done where even that fails.
@@ -205,8 +215,7 @@ fn complain(word: &str, message: &str) {
 }
 
 fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
-    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
-    if commands.is_empty() && interactive {
+    if commands.is_empty() && is_interactive() {
         crate::tui::open(dump, &reading.search(), reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -226,8 +235,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
 
 fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
     let session = Arc::new(crate::demo::open(&reading.search(), &Job::default())?);
-    let interactive = io::stdin().is_terminal() && io::stdout().is_terminal();
-    if commands.is_empty() && interactive {
+    if commands.is_empty() && is_interactive() {
         crate::tui::browse(session, reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }

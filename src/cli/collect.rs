@@ -38,6 +38,11 @@ pub(super) struct Which {
 }
 
 impl Which {
+    /// Whether any is.
+    pub(super) fn is_named(&self) -> bool {
+        self.pid.is_some() || self.name.is_some()
+    }
+
     /// Its id, in our PID namespace.
     pub(super) fn pid(&self) -> Result<u32, Error> {
         match (self.pid, &self.name) {

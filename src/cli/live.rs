@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Reading, collect, complain, run as run_commands};
+use super::{Reading, collect, complain, is_interactive, pick, run as run_commands};
 use crate::capture::collect::{Destination, Kind, Mode, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::session::Session;
+
+/// Longest time for which a process is stopped, unless another is named.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(10);
 
 /// Options of `live`.
 #[derive(Args, Debug)]
@@ -22,7 +25,7 @@ pub(super) struct Options {
     #[arg(long)]
     heap: bool,
     /// Longest time in seconds for which the process may be stopped; then it goes on, and nothing is shown
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = MAX_PAUSE.as_secs_f64())]
     max_pause: f64,
     /// A command to run instead of the terminal UI (repeatable); 'refresh' captures again, 'moved' compares
     #[arg(short = 'c', long = "command", value_name = "COMMAND")]
@@ -35,17 +38,14 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let max_pause = Duration::try_from_secs_f64(options.max_pause)
         .map_err(|_| Error::Usage(format!("--max-pause {}: a number of seconds was expected", options.max_pause)))?;
-    let request = Request {
-        pid: options.process.pid()?,
-        kind: if options.heap { Kind::Heap } else { Kind::Mini },
-        mode: Mode::Direct,
-        to: Destination::Memory,
-        compress: false,
-        max_pause,
-    };
     let reading = &options.reading;
     let search = reading.search();
-    if options.commands.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal() {
+    let shows_screen = options.commands.is_empty() && is_interactive();
+    if shows_screen && !options.process.is_named() {
+        return pick::run(&request(0, options.heap, max_pause), reading);
+    }
+    let request = request(options.process.pid()?, options.heap, max_pause);
+    if shows_screen {
         crate::tui::live(&request, &search, reading.color(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -56,4 +56,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         complain("note", &format!("process {} was stopped for {pause_ms:.1} ms", request.pid));
     }
     run_commands(session, &options.commands, reading, options.commands.is_empty() && io::stdin().is_terminal(), log)
+}
+
+/// What is captured of a process.
+pub(super) fn request(pid: u32, heap: bool, max_pause: Duration) -> Request {
+    let kind = if heap { Kind::Heap } else { Kind::Mini };
+    Request { pid, kind, mode: Mode::Direct, to: Destination::Memory, compress: false, max_pause }
 }

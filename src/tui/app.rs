@@ -156,6 +156,7 @@ impl App {
         app.dump = Dump::Choosing;
         app.tabs = vec![Tab { title, view: CHOICES, kept: None }];
         app.pane = app.root(0);
+        app.pane.ranked = true;
         app
     }
 
@@ -178,7 +179,10 @@ impl App {
             }
             Event::Opened(Err(failure)) => self.dump = Dump::Failed(failure),
             Event::Answered(ticket, result) => self.answered(ticket, result),
-            Event::Arranged(ticket, order) => self.pane.arranged(ticket, order),
+            Event::Arranged(ticket, order) => {
+                self.pane.arranged(ticket, order);
+                self.to_best();
+            }
             Event::Refused(why) => self.say(why, Tone::Guess),
             Event::Copied(Ok(what)) => self.say(format!("copied {what}"), Tone::Plain),
             Event::Copied(Err(why)) => self.say(why, Tone::Guess),

@@ -113,8 +113,16 @@ impl App {
     /// Filters and sorts the page anew.
     pub(super) fn refilter(&mut self) {
         let ticket = self.ticket();
-        if let Some(rows) = self.pane.arrange(ticket) {
-            self.effects.push(Effect::Arrange(ticket, rows));
+        match self.pane.arrange(ticket) {
+            Some(rows) => self.effects.push(Effect::Arrange(ticket, rows)),
+            None => self.to_best(),
+        }
+    }
+
+    /// Selects the best match of a filtered list to choose from.
+    pub(super) fn to_best(&mut self) {
+        if self.pane.ranked && !self.pane.typed.is_empty() {
+            self.pane.edge(false);
         }
     }
 

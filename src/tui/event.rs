@@ -175,4 +175,6 @@ pub struct Rows {
     pub typed: String,
     /// The sort.
     pub sort: Option<Sort>,
+    /// Whether the best match comes first where no sort is chosen.
+    pub ranked: bool,
 }

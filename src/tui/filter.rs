@@ -61,16 +61,21 @@ pub struct Sort {
     pub descending: bool,
 }
 
-/// The rows that a filter keeps, by index: in the order of `sort`, else as given (a stack that is filtered stays a stack).
-pub fn arrange(rows: &[Row], filter: Option<&Filter>, sort: Option<Sort>) -> Vec<u32> {
-    let mut kept: Vec<u32> = match filter {
-        None => (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).collect(),
+/// The rows that a filter keeps, by index: in the order of `sort`, else the best match first where they are to be `ranked`, else as
+/// given (a stack that is filtered stays a stack).
+pub fn arrange(rows: &[Row], filter: Option<&Filter>, sort: Option<Sort>, ranked: bool) -> Vec<u32> {
+    let mut scored: Vec<(u32, u32)> = match filter {
+        None => (0..u32::try_from(rows.len()).unwrap_or(u32::MAX)).map(|index| (0, index)).collect(),
         Some(filter) => rows
             .par_chunks(PIECE)
             .enumerate()
             .flat_map_iter(|(piece, rows)| matches(filter, rows, piece.saturating_mul(PIECE)))
             .collect(),
     };
+    if ranked && sort.is_none() {
+        scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    }
+    let mut kept: Vec<u32> = scored.into_iter().map(|(_, index)| index).collect();
     if let Some(Sort { column, descending }) = sort {
         let cell = |index: u32| -> &Cell {
             usize::try_from(index).ok().and_then(|index| rows.get(index)?.cells.get(column)).unwrap_or(&Cell::NONE)
@@ -80,10 +85,13 @@ pub fn arrange(rows: &[Row], filter: Option<&Filter>, sort: Option<Sort>) -> Vec
     kept
 }
 
-fn matches(filter: &Filter, rows: &[Row], first: usize) -> Vec<u32> {
-    let numbered = rows.iter().enumerate();
-    let kept = numbered.filter(|(_, row)| filter.score(&words::joined(std::iter::once(*row))).is_some());
-    kept.filter_map(|(offset, _)| u32::try_from(first.saturating_add(offset)).ok()).collect()
+/// Rows that match, with how well.
+fn matches(filter: &Filter, rows: &[Row], first: usize) -> Vec<(u32, u32)> {
+    let scored = rows.iter().enumerate().filter_map(|(offset, row)| {
+        let score = filter.score(&words::joined(std::iter::once(row)))?;
+        Some((score, u32::try_from(first.saturating_add(offset)).ok()?))
+    });
+    scored.collect()
 }
 
 #[cfg(test)]
@@ -93,8 +101,16 @@ mod tests {
 
     fn kept<'a>(typed: &str, texts: &[&'a str]) -> Vec<&'a str> {
         let rows: Vec<Row> = texts.iter().map(|text| Row::text(*text)).collect();
-        let order = arrange(&rows, Filter::parse(typed).as_ref(), None);
+        let order = arrange(&rows, Filter::parse(typed).as_ref(), None, false);
         order.iter().filter_map(|index| texts.get(*index as usize).copied()).collect()
+    }
+
+    #[test]
+    fn a_ranked_list_begins_with_the_row_that_matches_best() {
+        let texts = ["p_r_i_c_e_k", "pick", "other"];
+        let rows: Vec<Row> = texts.iter().map(|text| Row::text(*text)).collect();
+        let loose = |ranked| arrange(&rows, Filter::parse("pick").as_ref(), None, ranked);
+        assert_eq!((loose(false), loose(true)), (vec![0, 1], vec![1, 0]));
     }
 
     #[test]
@@ -123,7 +139,7 @@ mod tests {
     fn a_sort_keeps_ties_in_order() {
         let row = |name: &str, count| Row::new(vec![Cell::text(name), Cell::new(Value::Count(count))]);
         let rows = [row("a", 9), row("b", 10), row("c", 9)];
-        let by_count = |descending| arrange(&rows, None, Some(Sort { column: 1, descending }));
+        let by_count = |descending| arrange(&rows, None, Some(Sort { column: 1, descending }), false);
         assert_eq!(by_count(false), [0, 2, 1]);
         assert_eq!(by_count(true), [1, 0, 2]);
     }

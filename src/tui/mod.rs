@@ -125,14 +125,14 @@ fn run(start: Start, color: Option<bool>, log: Log) -> Result<(), Error> {
     let look = Look::detect(color, var);
     let mut workers = Workers::new(answers.clone(), log);
     let job = Job::default();
-    let (app, opening, choose) = match start {
+    let (app, opening, choosing) = match start {
         Start::Open(name, opening) => (App::new(look, size, name, job.clone()), Some(opening), None),
         Start::Pick(title, list, choose) => {
             workers.list(list);
-            (App::choosing(look, size, title), None, Some(choose))
+            (App::choosing(look, size, title), None, Some((title, choose)))
         }
     };
-    let mut main = Main { app, look, workers, answers, outside, inside: Inside::detect(var), choose, quit: None };
+    let mut main = Main { app, look, workers, answers, outside, inside: Inside::detect(var), choosing, quit: None };
     main.draw(&mut screen)?;
     if let Some(opening) = opening {
         main.workers.open(job, opening);
@@ -163,7 +163,8 @@ struct Main {
     answers: Sender<Event>,
     outside: Sender<Outside>,
     inside: Inside,
-    choose: Option<Choose>,
+    /// What there is to choose from is called so, and what becomes of a choice.
+    choosing: Option<(&'static str, Choose)>,
     quit: Option<Quit>,
 }
 
@@ -199,6 +200,11 @@ impl Main {
 
     fn take(&mut self, what: Outside, screen: &mut Screen) -> Result<(), Error> {
         match what {
+            // Of several things one can choose another.
+            Outside::Event(Event::Opened(Err(failure))) if self.choosing.is_some() => {
+                self.workers.refused();
+                self.choose_again(failure.words(), screen)?;
+            }
             Outside::Event(Event::Opened(Err(failure))) => match self.workers.refused() {
                 // Nothing to browse: the reason belongs on the command line, with its exit status.
                 Some(error) => return Err(error),
@@ -250,7 +256,7 @@ impl Main {
 
     /// Opens what was chosen in this very screen, or leaves with it.
     fn choose(&mut self, action: keymap::Action, row: usize, screen: &Screen) -> Result<(), Error> {
-        let Some(choose) = &mut self.choose else { return Ok(()) };
+        let Some((_, choose)) = &mut self.choosing else { return Ok(()) };
         match choose(action, row) {
             Chosen::Open(name, opening) => {
                 let (job, size) = (Job::default(), screen.size().map_err(lost)?);
@@ -262,6 +268,14 @@ impl Main {
             Chosen::Refused(why) => drop(self.app.update(Event::Refused(why))),
         }
         Ok(())
+    }
+
+    /// Back to the list, since what was chosen cannot be opened, for this reason.
+    fn choose_again(&mut self, why: String, screen: &mut Screen) -> Result<(), Error> {
+        let Some((title, _)) = self.choosing else { return Ok(()) };
+        let size = screen.size().map_err(lost)?;
+        self.app = App::choosing(self.look, (size.width, size.height), title);
+        self.app.update(Event::Refused(why)).into_iter().try_for_each(|effect| self.effect(effect, screen))
     }
 
     /// tmux may take its time: the screen does not wait for it.

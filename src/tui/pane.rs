@@ -47,6 +47,8 @@ pub struct Pane {
     pub seek: Option<Seek>,
     /// The filter as typed.
     pub typed: String,
+    /// Whether a filter puts the best match first: of a list to choose from, not of one that has an order of its own.
+    pub ranked: bool,
     /// The table that is sorted, and how.
     pub sort: Option<(usize, Sort)>,
     /// The selected place; kept while a filter hides it.
@@ -71,6 +73,7 @@ impl Pane {
             facts,
             seek: None,
             typed: String::new(),
+            ranked: false,
             sort: None,
             spot: None,
             top: 0,
@@ -179,10 +182,11 @@ impl Pane {
             if filter.is_none() && sort.is_none() {
                 *order = None;
             } else if table.rows.len() <= AT_ONCE {
-                *order = Some(Arc::new(filter::arrange(&table.rows, filter.as_ref(), sort)));
+                *order = Some(Arc::new(filter::arrange(&table.rows, filter.as_ref(), sort, self.ranked)));
             } else if work.is_none() {
                 self.arranging = Some((ticket, index));
-                work = Some(Rows { rows: Arc::clone(&table.rows), typed: self.typed.clone(), sort });
+                work =
+                    Some(Rows { rows: Arc::clone(&table.rows), typed: self.typed.clone(), sort, ranked: self.ranked });
             }
         }
         self.lay_out();

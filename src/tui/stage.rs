@@ -79,7 +79,8 @@ impl<'a> Stage<'a> {
                         pending.push(Event::Answered(ticket, answer));
                     }
                     Effect::Arrange(ticket, rows) => {
-                        let order = filter::arrange(&rows.rows, Filter::parse(&rows.typed).as_ref(), rows.sort);
+                        let order =
+                            filter::arrange(&rows.rows, Filter::parse(&rows.typed).as_ref(), rows.sort, rows.ranked);
                         pending.push(Event::Arranged(ticket, order));
                     }
                     Effect::Copy { text, what } => {

@@ -170,8 +170,8 @@ fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {
         while let Ok(later) = requests.try_recv() {
             request = later;
         }
-        let (ticket, Rows { rows, typed, sort }) = request;
-        let order = filter::arrange(&rows, Filter::parse(&typed).as_ref(), sort);
+        let (ticket, Rows { rows, typed, sort, ranked }) = request;
+        let order = filter::arrange(&rows, Filter::parse(&typed).as_ref(), sort, ranked);
         if out.send(Event::Arranged(ticket, order)).is_err() {
             return;
         }

@@ -12,6 +12,7 @@ use dumpscope::tui::keymap::Action;
 use dumpscope::tui::stage::Stage;
 
 use super::fake;
+use super::terminal::{LEAVE, Terminal, fresh};
 
 /// Pid, name, runtime, threads, bytes in memory, why not, command line.
 type Process = (u32, &'static str, &'static str, u64, u64, &'static str, &'static str);
@@ -137,4 +138,37 @@ fn a_wide_screen_has_the_list_alone() {
     let mut stage = stage(120, 40);
     assert!(!stage.text().contains('│'));
     assert!(stage.text().contains("dotnet /srv/Shop.dll --urls http://*:5000"));
+}
+
+/// A process that sleeps until it is dropped.
+struct Sleeper(std::process::Child);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        // Already dead is as good as killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_process_is_chosen_from_the_machines_own_and_opened_in_the_same_screen() {
+    let child = std::process::Command::new("sleep").arg("98765.4321").spawn().expect("sleep");
+    let sleeper = Sleeper(child);
+    let pid = sleeper.0.id().to_string();
+    let mut terminal = Terminal::start(&["live"], (120, 40), &[]);
+    terminal.wait_text("Processes");
+    terminal.wait_text("Command line");
+    // Exactly: a fuzzy filter finds its letters in longer command lines, too.
+    terminal.press("/'98765.4321");
+    terminal.wait("the sleeper alone", |seen| {
+        let text = seen.screen.screen().contents();
+        text.contains("/ '98765.4321") && text.lines().any(|line| line.starts_with('▸') && line.contains(&pid))
+    });
+    terminal.press("\r\r");
+    terminal.wait_text("1 Summary");
+    terminal.wait_text("live process, stopped for");
+    assert!(terminal.raw().windows(LEAVE.len()).all(|bytes| bytes != LEAVE), "it is the same screen");
+    terminal.press("q");
+    assert_eq!(terminal.ended(&fresh()).code(), Some(0));
 }

@@ -17,6 +17,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The process that was seen under this id, started at this time (clock ticks since the machine started).
+    pub fn new(pid: u32, start_time: u64) -> Identity {
+        Identity { pid, start_time }
+    }
+
     /// The process that has this id now.
     pub fn of(pid: u32) -> Result<Identity, Error> {
         let stat: Stat = read(pid, "stat").map_err(|_| Error::Failed(format!("there is no process {pid}")))?;
