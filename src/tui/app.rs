@@ -181,7 +181,7 @@ impl App {
             Event::Answered(ticket, result) => self.answered(ticket, result),
             Event::Arranged(ticket, order) => {
                 self.pane.arranged(ticket, order);
-                self.to_best();
+                self.select_best();
             }
             Event::Refused(why) => self.say(why, Tone::Guess),
             Event::Copied(Ok(what)) => self.say(format!("copied {what}"), Tone::Plain),

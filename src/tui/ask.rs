@@ -115,12 +115,12 @@ impl App {
         let ticket = self.ticket();
         match self.pane.arrange(ticket) {
             Some(rows) => self.effects.push(Effect::Arrange(ticket, rows)),
-            None => self.to_best(),
+            None => self.select_best(),
         }
     }
 
     /// Selects the best match of a filtered list to choose from.
-    pub(super) fn to_best(&mut self) {
+    pub(super) fn select_best(&mut self) {
         if self.pane.ranked && !self.pane.typed.is_empty() {
             self.pane.edge(false);
         }
