@@ -7,19 +7,26 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::ptr;
 
 /// Stops that come with an event number: an exec, and those that are no signal's delivery.
 // Source: Linux include/uapi/linux/ptrace.h.
 pub(super) const EVENT_EXEC: i32 = libc::PTRACE_EVENT_EXEC;
 pub(super) const EVENT_STOP: i32 = 128;
 
-fn call(request: libc::c_uint, tid: i32, data: usize) -> io::Result<()> {
-    // SAFETY: the requests below take a thread id and a number; the kernel follows no pointer of ours for them. The address is ignored by
-    // SEIZE (which wants it null), INTERRUPT, CONT, LISTEN and DETACH.
-    let done = unsafe {
-        libc::ptrace(request, tid, ptr::null_mut::<libc::c_void>(), ptr::without_provenance_mut::<libc::c_void>(data))
-    };
+/// Requests that take a number at most. The C libraries disagree on their type, the kernel does not.
+// Source: Linux include/uapi/linux/ptrace.h.
+const CONT: libc::c_long = 7;
+const DETACH: libc::c_long = 17;
+const SEIZE: libc::c_long = 0x4206;
+const INTERRUPT: libc::c_long = 0x4207;
+const LISTEN: libc::c_long = 0x4208;
+
+fn call(request: libc::c_long, tid: i32, data: i32) -> io::Result<()> {
+    let none: libc::c_long = 0;
+    // SAFETY: the kernel follows no pointer for the requests above: the address, which SEIZE wants to be null, is ignored by the others,
+    // and the data are a number.
+    let done =
+        unsafe { libc::syscall(libc::SYS_ptrace, request, libc::c_long::from(tid), none, libc::c_long::from(data)) };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
@@ -65,26 +72,25 @@ fn wait(tid: i32, more: i32) -> Option<Change> {
 
 /// Begins to trace a running thread without stopping it; threads that it starts are traced too.
 pub(super) fn seize(tid: i32) -> io::Result<()> {
-    let options = libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC;
-    call(libc::PTRACE_SEIZE, tid, usize::try_from(options).map_err(io::Error::other)?)
+    call(SEIZE, tid, libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC)
 }
 
 /// Asks a traced thread to stop.
 pub(super) fn interrupt(tid: i32) -> io::Result<()> {
-    call(libc::PTRACE_INTERRUPT, tid, 0)
+    call(INTERRUPT, tid, 0)
 }
 
 /// Lets a stopped thread go on, with the signal that it was about to take; 0 is none.
 pub(super) fn resume(tid: i32, signal: i32) -> io::Result<()> {
-    call(libc::PTRACE_CONT, tid, usize::try_from(signal).map_err(io::Error::other)?)
+    call(CONT, tid, signal)
 }
 
 /// Leaves a thread in the stop that its process is in (SIGSTOP, a terminal's), and hears of its end.
 pub(super) fn listen(tid: i32) -> io::Result<()> {
-    call(libc::PTRACE_LISTEN, tid, 0)
+    call(LISTEN, tid, 0)
 }
 
 /// Ends the tracing of a stopped thread.
 pub(super) fn detach(tid: i32, signal: i32) -> io::Result<()> {
-    call(libc::PTRACE_DETACH, tid, usize::try_from(signal).map_err(io::Error::other)?)
+    call(DETACH, tid, signal)
 }
