@@ -128,6 +128,29 @@ fn from_inside_a_pid_namespace_it_is_said_that_others_are_not_seen() {
     assert!(document["warnings"][0]["message"].as_str().is_some_and(|text| text.contains("shareProcessNamespace")));
 }
 
+#[test]
+fn processes_that_come_and_go_meanwhile_do_no_harm() {
+    let script = "while :; do (exec true) & (sleep 0.01) & wait; done";
+    let _busy: Vec<Started> = (0..4).map(|_| Started::new(Command::new("sh").args(["-c", script]), "dash")).collect();
+    let job = dumpscope::job::Job::default();
+    let mut listed = 0;
+    for _ in 0..20 {
+        let found = dumpscope::processes::list(&job).unwrap_or_else(|why| panic!("{why}"));
+        let pids: Vec<u32> = found.value.iter().map(|process| process.pid).collect();
+        assert!(pids.is_sorted_by(|a, b| a < b), "each once, in order");
+        assert!(pids.contains(&std::process::id()), "those that stay are all there");
+        listed += pids.len();
+    }
+    assert!(listed > 100);
+}
+
+#[test]
+fn a_cancelled_listing_stops() {
+    let job = dumpscope::job::Job::default();
+    job.cancel();
+    assert!(matches!(dumpscope::processes::list(&job), Err(dumpscope::error::Error::Cancelled)));
+}
+
 /// A control group of its own, named as an engine would; removed when dropped.
 struct Group(PathBuf);
 

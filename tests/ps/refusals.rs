@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 use support::{Output, Started};
@@ -25,8 +26,9 @@ fn as_nobody(program: &str) -> Command {
 
 /// The program where a user without rights can run it: the folders above the build may be closed to others.
 fn public_copy() -> PathBuf {
-    let copy =
-        std::env::temp_dir().join(format!("dumpscope-ps-{}-{:?}", std::process::id(), std::thread::current().id()));
+    static COPIES: AtomicU32 = AtomicU32::new(0);
+    let count = COPIES.fetch_add(1, Ordering::Relaxed);
+    let copy = std::env::temp_dir().join(format!("dumpscope-ps-{}-{count}", std::process::id()));
     std::fs::copy(env!("CARGO_BIN_EXE_dumpscope"), &copy).expect("a copy");
     std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("ours");
     copy
@@ -69,6 +71,68 @@ fn a_process_that_made_itself_undumpable() {
     let (process, _) = Started::ready(as_nobody("/usr/bin/python3").args(["-c", script]), "python3");
     assert_eq!(reasons(&row_in(&ps_as_nobody().data("ps"), process.pid())), ["not-dumpable"]);
     assert_eq!(row(process.pid())["dumpable"], true, "root may");
+}
+
+#[test]
+fn a_process_of_ones_own_that_may_more() {
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid",
+        NOBODY,
+        "--regid",
+        NOBODY,
+        "--clear-groups",
+        "--inh-caps",
+        "+net_raw",
+        "--ambient-caps",
+        "+net_raw",
+    ]);
+    let (process, _) = Started::ready(command.args(["sh", "-c", "echo ready; exec sleep 300"]), "util-linux");
+    let row = row_in(&ps_as_nobody().data("ps"), process.pid());
+    // CAP_NET_RAW is bit 13.
+    assert_eq!(reasons(&row), ["capabilities"]);
+    assert_eq!(row["refusals"][0]["message"], "it has capabilities that you lack (mask 0x2000)");
+}
+
+/// Runs the program under a seccomp filter that answers EPERM to ptrace, call 101, as old container profiles do.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn every_process_where_ptrace_is_filtered() {
+    let process = sleep();
+    // BPF: load the call's number; where it is 101, return ERRNO | EPERM, else ALLOW. PR_SET_NO_NEW_PRIVS is 38, PR_SET_SECCOMP 22, mode 2.
+    let script = "import ctypes,os,struct,sys\n\
+        code = b''.join(struct.pack('HBBI', *line) for line in [(0x20,0,0,0),(0x15,0,1,101),(6,0,0,0x50001),(6,0,0,0x7fff0000)])\n\
+        kept = ctypes.create_string_buffer(code); prog = struct.pack('HxxxxxxQ', 4, ctypes.addressof(kept))\n\
+        libc = ctypes.CDLL(None)\n\
+        assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.c_char_p(prog), 0, 0) == 0\n\
+        os.execv(sys.argv[1], sys.argv[1:])\n";
+    let mut command = Command::new("/usr/bin/python3");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_dumpscope"), "ps", "--all", "--json"]);
+    let output = support::run(command).expect_status(0);
+    assert_eq!(reasons(&row_in(&output.data("ps"), process.pid())), ["seccomp"]);
+    let warnings = output.documents()[0]["warnings"].clone();
+    assert!(
+        warnings.as_array().is_some_and(|all| all.iter().any(|warning| warning["code"] == "seccomp")),
+        "{warnings}"
+    );
+}
+
+#[test]
+fn a_proc_that_hides_others_is_said_to() {
+    let copy = public_copy();
+    let process = sleep();
+    let script =
+        "mount -t proc -o hidepid=2 proc /proc && exec setpriv --reuid $1 --regid $1 --clear-groups $0 ps --all --json";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script]).arg(&copy).arg(NOBODY);
+    let output = support::run(command);
+    std::fs::remove_file(&copy).expect("ours");
+    let output = output.expect_status(0);
+    let document = &output.documents()[0];
+    let rows = document["data"]["processes"].as_array().expect("a list");
+    assert!(rows.iter().all(|row| row["pid"] != process.pid()), "hidden");
+    let warnings = document["warnings"].as_array().expect("a list");
+    assert!(warnings.iter().any(|warning| warning["code"] == "hidepid"), "{warnings:?}");
 }
 
 #[test]
