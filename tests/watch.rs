@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dumpscope::job::Job;
-use dumpscope::processes::watch::{Condition, Ended, Held, Pace, Trigger, watch};
+use dumpscope::processes::watch::{Condition, Ended, Pace, Trigger, Watched, watch};
 use support::{Started, signal};
 
 const ONCE: Pace = Pace { max: 1, every: Duration::ZERO };
@@ -48,8 +48,12 @@ fn memory_above_a_limit() {
     let script = "import time\nprint('ready')\nkept=[]\nfor step in range(40):\n    kept.append(b'x' * (10 << 20)); time.sleep(0.1)\ntime.sleep(300)\n";
     let (process, _) = python(script);
     let mut resident = 0;
-    let ended = watch(process.pid(), conditions(&["rss>200M"]), ONCE, &Job::default(), &mut |_, held| {
-        assert_eq!(held, None, "nothing was attached");
+    let ended = watch(process.pid(), conditions(&["rss>200M"]), ONCE, &Job::default(), &mut |_, watched| {
+        assert_eq!(watched.held, None, "nothing was attached");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it is alive");
+        // The 22nd field, the 20th behind the name.
+        let started = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(19));
+        assert_eq!(started, Some(watched.start_ticks.to_string().as_str()));
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it is alive");
         let kib = status
             .lines()
@@ -145,13 +149,13 @@ const HANDLER: &str = "import signal,threading,time\n\
 fn traced(
     pid: u32,
     texts: &[&str],
-    dump: &mut (dyn FnMut(&Trigger, Option<&Held>) + Send),
+    dump: &mut (dyn FnMut(&Trigger, &Watched<'_>) + Send),
     then: impl FnOnce(),
 ) -> Ended {
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
-            watch(pid, conditions(texts), ONCE, &Job::default(), &mut |trigger, held| {
-                dump(trigger, held);
+            watch(pid, conditions(texts), ONCE, &Job::default(), &mut |trigger, watched| {
+                dump(trigger, watched);
                 Ok(())
             })
         });
@@ -171,8 +175,8 @@ fn a_signal_is_seen_before_its_handler_runs_with_every_thread_stopped() {
     let ended = traced(
         pid,
         &["signal:SIGUSR1"],
-        &mut |trigger, held| {
-            seen = Some((trigger.clone(), held.cloned(), states(pid)));
+        &mut |trigger, watched| {
+            seen = Some((trigger.clone(), watched.held.cloned(), states(pid)));
         },
         || signal(pid, "USR1"),
     );
@@ -213,7 +217,7 @@ fn a_fault_in_a_thread_is_dumped_where_it_happened() {
     let pid = process.pid();
     let mut stdin = process.stdin();
     let mut seen = None;
-    traced(pid, &["signal:SEGV"], &mut |trigger, held| seen = Some((trigger.tid, held.cloned())), || {
+    traced(pid, &["signal:SEGV"], &mut |trigger, watched| seen = Some((trigger.tid, watched.held.cloned())), || {
         use std::io::Write;
         stdin.write_all(b"go\n").expect("it reads");
     });
@@ -266,10 +270,39 @@ fn threads_that_start_and_leave_are_followed() {
     let (mut process, _) = python(script);
     let pid = process.pid();
     let mut held_then = None;
-    let ended = traced(pid, &["signal:SIGUSR2"], &mut |_, held| held_then = held.cloned(), || {});
+    let ended = traced(pid, &["signal:SIGUSR2"], &mut |_, watched| held_then = watched.held.cloned(), || {});
     assert_eq!(ended, Ended::Done);
     assert_eq!(held_then.map(|held| (held.stopped, held.unstopped)), Some((vec![(pid, 12)], vec![])));
     assert_eq!(process.wait().signal(), Some(12));
+}
+
+#[test]
+fn a_process_that_starts_threads_all_the_time_can_be_seized() {
+    // 16 threads that each start and join another, again and again, before, while and after they are seized.
+    let script = "import signal,threading,time\nprint('ready')\n\
+        def work():\n    while True:\n        thread = threading.Thread(target=lambda: None); thread.start(); thread.join()\n\
+        [threading.Thread(target=work, daemon=True).start() for _ in range(16)]\n\
+        signal.signal(signal.SIGUSR1, lambda *_: print('got'))\nprint('all')\nwhile True: time.sleep(0.05)\n";
+    for _ in 0..5 {
+        let (mut process, _) = python(script);
+        assert_eq!(process.line(), "all");
+        let pid = process.pid();
+        let mut held_then = None;
+        let ended = traced(
+            pid,
+            &["signal:SIGUSR1"],
+            &mut |_, watched| {
+                // Every thread there is, is stopped; those that left are the remains of others.
+                held_then = watched.held.cloned().map(|held| (held, states(pid)));
+            },
+            || signal(pid, "USR1"),
+        );
+        assert_eq!(ended, Ended::Done);
+        let (held, states) = held_then.expect("it was seen");
+        assert_eq!(held.unstopped, Vec::<u32>::new());
+        assert!(states.iter().all(|state| matches!(state, 't' | 'Z' | 'X')), "{states:?}");
+        assert_eq!(process.line(), "got");
+    }
 }
 
 #[test]

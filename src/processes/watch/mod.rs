@@ -9,10 +9,10 @@ mod sampler;
 mod signals;
 mod state;
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use condition::{Condition, Threads, bytes};
-use rustix::event::{PollFd, PollFlags};
 use rustix::time::Timespec;
 use sampler::Sampler;
 pub use signals::Held;
@@ -35,9 +35,22 @@ pub enum Ended {
     Exited,
 }
 
-/// Takes a dump. With [`Held`], all threads of the target are stopped, and traced by the thread that calls: they must not be seized again,
-/// and are let go when it returns. Without, the target runs.
-pub type Dump<'a> = dyn FnMut(&Trigger, Option<&Held>) -> Result<(), Error> + Send + 'a;
+/// The process that is watched, when a dump is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched<'a> {
+    /// Its id, which may have a new holder once it has ended.
+    pub pid: u32,
+    /// Its start time, clock ticks since boot: with `pid` it names the process for ever.
+    pub start_ticks: u64,
+    /// Its descriptor, which never means another process; readable once it has ended.
+    pub pidfd: BorrowedFd<'a>,
+    /// Where all its threads are stopped: traced by the thread that calls, so that they must not be seized again; they are let go when the
+    /// call returns. `None` where it runs, traced by nobody of ours.
+    pub held: Option<&'a Held>,
+}
+
+/// Takes a dump.
+pub type Dump<'a> = dyn FnMut(&Trigger, &Watched<'_>) -> Result<(), Error> + Send + 'a;
 
 /// Watches `pid` until all dumps of `pace` are taken or it ends. Fails where it cannot be watched, where a dump fails, and when cancelled.
 pub fn watch(pid: u32, conditions: Vec<Condition>, pace: Pace, job: &Job, dump: &mut Dump<'_>) -> Result<Ended, Error> {
@@ -57,7 +70,7 @@ fn look(sampler: &Sampler, mut state: State, job: &Job, dump: &mut Dump<'_>) -> 
     loop {
         let Some(sample) = sampler.sample() else { return Ok(Ended::Exited) };
         if let Some(trigger) = state.step(&sample) {
-            dump(&trigger, None)?;
+            dump(&trigger, &sampler.watched(None))?;
         }
         if state.is_done() {
             return Ok(Ended::Done);
@@ -65,13 +78,8 @@ fn look(sampler: &Sampler, mut state: State, job: &Job, dump: &mut Dump<'_>) -> 
         let next = sample.at.saturating_add(INTERVAL);
         while let Some(left) = next.checked_sub(sampler.elapsed()).filter(|left| !left.is_zero()) {
             job.advance(0)?;
-            let mut ends = [PollFd::new(&sampler.pidfd, PollFlags::IN)];
-            match rustix::event::poll(&mut ends, Some(&timespec(left.min(PATIENCE)))) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Ok(Ended::Exited),
-                Err(error) => {
-                    return Err(Error::Failed(format!("waiting for process {} failed: {error}", sampler.pid)));
-                }
+            if sampler.has_ended(left.min(PATIENCE))? {
+                return Ok(Ended::Exited);
             }
         }
     }

@@ -1,15 +1,17 @@
 //! Looks at a live process through /proc: what [`super::state`] decides on.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use procfs::FromBufRead;
 use procfs::process::{Process as ProcDir, Status};
+use rustix::event::{PollFd, PollFlags};
 use rustix::process::{Pid, PidfdFlags};
 
 use super::condition::{Condition, Threads};
 use super::state::{Progress, Sample};
+use super::{Held, Watched, timespec};
 use crate::error::Error;
 use crate::processes::read;
 
@@ -20,7 +22,9 @@ const MAX_THREADS: usize = 1 << 17;
 pub(super) struct Sampler {
     dir: ProcDir,
     pub(super) pid: u32,
-    pub(super) pidfd: OwnedFd,
+    /// Start time, clock ticks since boot.
+    pub(super) start_ticks: u64,
+    pidfd: OwnedFd,
     began: Instant,
     wanted: Wanted,
 }
@@ -33,25 +37,49 @@ struct Wanted {
     names: Vec<String>,
 }
 
+fn wanted(conditions: &[Condition]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for condition in conditions {
+        match condition {
+            Condition::Hang { threads: Threads::Main, .. } => wanted.first = true,
+            Condition::Hang { threads: Threads::All, .. } => wanted.all = true,
+            Condition::Hang { threads: Threads::Named(name), .. } => wanted.names.push(name.clone()),
+            Condition::Rss(_) | Condition::Cpu { .. } | Condition::Signal(_) => {}
+        }
+    }
+    wanted
+}
+
 impl Sampler {
     pub(super) fn open(pid: u32, conditions: &[Condition]) -> Result<Sampler, Error> {
         let gone = |why: &dyn std::fmt::Display| Error::Failed(format!("process {pid} cannot be watched: {why}"));
         let number = i32::try_from(pid).map_err(|error| gone(&error))?;
         let raw = Pid::from_raw(number).ok_or_else(|| gone(&"0 is no process"))?;
-        // Both before and behind the folder is opened the pid has the same holder, or the descriptor says that it ended.
         let pidfd = rustix::process::pidfd_open(raw, PidfdFlags::empty()).map_err(|error| gone(&error))?;
         let dir = ProcDir::new(number).map_err(|error| gone(&error))?;
-        read::stat(&dir).map_err(|error| gone(&error))?;
-        let mut wanted = Wanted::default();
-        for condition in conditions {
-            match condition {
-                Condition::Hang { threads: Threads::Main, .. } => wanted.first = true,
-                Condition::Hang { threads: Threads::All, .. } => wanted.all = true,
-                Condition::Hang { threads: Threads::Named(name), .. } => wanted.names.push(name.clone()),
-                Condition::Rss(_) | Condition::Cpu { .. } | Condition::Signal(_) => {}
-            }
+        let stat = read::stat(&dir).map_err(|error| gone(&error))?;
+        let sampler =
+            Sampler { dir, pid, start_ticks: stat.starttime, pidfd, began: Instant::now(), wanted: wanted(conditions) };
+        // Alive still: then the folder, opened in between, is of the same process and of no later holder of the pid.
+        if sampler.has_ended(Duration::ZERO)? {
+            return Err(gone(&"it has ended"));
         }
-        Ok(Sampler { dir, pid, pidfd, began: Instant::now(), wanted })
+        Ok(sampler)
+    }
+
+    /// Waits at most this long for its end; whether it came.
+    pub(super) fn has_ended(&self, patience: Duration) -> Result<bool, Error> {
+        let mut ends = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        match rustix::event::poll(&mut ends, Some(&timespec(patience))) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(Error::Failed(format!("waiting for process {} failed: {error}", self.pid))),
+        }
+    }
+
+    /// As it is told to who takes a dump.
+    pub(super) fn watched<'a>(&'a self, held: Option<&'a Held>) -> Watched<'a> {
+        Watched { pid: self.pid, start_ticks: self.start_ticks, pidfd: self.pidfd.as_fd(), held }
     }
 
     /// Time since it was opened.
@@ -84,6 +112,13 @@ impl Sampler {
     /// Whether a thread of that id is the process's.
     pub(super) fn has_thread(&self, tid: i32) -> bool {
         read::open(&self.dir, &format!("task/{tid}/stat")).is_ok()
+    }
+
+    /// The thread that traces a thread, 0 for none.
+    pub(super) fn tracer_of(&self, tid: i32) -> Option<i32> {
+        let text = read::file(&self.dir, &format!("task/{tid}/status")).ok()?;
+        let text = String::from_utf8_lossy(&text);
+        text.lines().find_map(|line| line.strip_prefix("TracerPid:"))?.trim().parse().ok()
     }
 
     /// Whether a thread has left and only its remains are there.

@@ -73,7 +73,12 @@ impl Tracer {
         let mut next = Duration::ZERO;
         loop {
             job.advance(0)?;
-            if !self.handle_stops(dump)? {
+            let is_alive = self.handle_stops(dump)?;
+            // A signal that was dumped may have ended it: all that was asked for is there all the same.
+            if self.state.is_done() {
+                return Ok(Ended::Done);
+            }
+            if !is_alive {
                 return Ok(Ended::Exited);
             }
             if self.sampler.elapsed() >= next {
@@ -106,13 +111,11 @@ impl Tracer {
                     }
                     // It has left meanwhile.
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-                    // A thread that is traced by us already is refused so too; anything else is not ours.
-                    Err(error) => {
-                        ptrace::look(tid).into_iter().for_each(|change| self.note(change));
-                        if !self.threads.contains_key(&tid) {
-                            return Err(failed(error, self.sampler.pid));
-                        }
+                    // The kernel traced it for us when a traced thread started it.
+                    Err(_) if self.sampler.tracer_of(tid) == Some(rustix::thread::gettid().as_raw_nonzero().get()) => {
+                        self.threads.insert(tid, Stand::Running);
                     }
+                    Err(error) => return Err(failed(error, self.sampler.pid)),
                 }
             }
         }
@@ -202,7 +205,7 @@ impl Tracer {
     /// Stops the others too, takes the dump, lets all go.
     fn dump(&mut self, trigger: &Trigger, dump: &mut Dump<'_>) -> Result<(), Error> {
         let held = self.hold();
-        let done = dump(trigger, Some(&held));
+        let done = dump(trigger, &self.sampler.watched(Some(&held)));
         self.resume();
         done
     }
