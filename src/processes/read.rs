@@ -14,6 +14,8 @@ use crate::report::sanitize::lossy;
 
 /// Most bytes read of one file in /proc/PID. Arguments can be 6 MiB by the kernel's limits, mappings 65,530 lines.
 const MAX_FILE: u64 = 16 << 20;
+/// What the kernel gives at once of most of these files: a page.
+const ROOM: usize = 4096 + 32;
 /// Most bytes kept of a command line.
 pub(super) const MAX_COMMAND_LINE: usize = 1 << 20;
 /// What ends a command line that was longer.
@@ -21,7 +23,8 @@ pub(super) const CUT: &str = "…[cut]";
 
 /// At most [`MAX_FILE`] bytes.
 pub(super) fn bounded(file: File) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Files in /proc state no size: without room, reading begins with a few bytes and asks again and again.
+    let mut bytes = Vec::with_capacity(ROOM);
     file.take(MAX_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
