@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::complain;
-use crate::capture::collect::{Destination, Request};
+use crate::capture::collect::{Destination, Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::processes::watch::{self, Condition, Ended, Pace};
@@ -44,10 +44,11 @@ pub(super) fn run(arguments: &Watches, request: &Request, job: &Job, dump: &Dump
     }
     let pace = Pace { max: arguments.max, every: Duration::from_secs(arguments.every) };
     let mut taken = 0u32;
-    let ended = watch::watch(request.pid, arguments.conditions.clone(), pace, job, &mut |trigger, held| {
+    let ended = watch::watch(request.pid, arguments.conditions.clone(), pace, job, &mut |trigger, watched| {
         complain("note", &format!("process {}: {}", request.pid, trigger.seen));
         let request = Request { to: numbered(&request.to, taken), ..request.clone() };
-        dump(&request, held.map(|held| held.stopped.as_slice()))?;
+        Identity::new(watched.pid, watched.start_ticks).check()?;
+        dump(&request, watched.held.map(|held| held.stopped.as_slice()))?;
         taken = taken.saturating_add(1);
         Ok(())
     })?;
