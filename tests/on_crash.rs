@@ -2,6 +2,7 @@
 //! setting is the whole machine's, and other tests need it as it is.
 
 use std::fs::File;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -249,6 +250,22 @@ fn a_core_goes_to_its_user_only_where_that_gives_nothing_away() {
         let metadata = std::fs::metadata(dir.join(format!("core.{mode}.4711.1700000000"))).expect("there");
         assert_eq!((metadata.uid(), metadata.mode() & 0o7777), (owner, 0o600), "dump mode {mode}");
     }
+    remove(&dir);
+}
+
+#[test]
+fn a_pipe_that_stays_open_is_left_in_time() {
+    let dir = folder("time");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.args(["collect", "--dir"]).arg(&dir).args(["--max-time", "1", "--on-crash"]).args(CRASH);
+    let mut handler = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut pipe = handler.stdin.take().expect("piped");
+    pipe.write_all(&[7; 5_000]).expect("it reads");
+    let output = handler.wait_with_output().expect("it ends although the pipe is open");
+    drop(pipe);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(names(&dir), ["core.shop.4711.1700000000.truncated"]);
+    assert_eq!(std::fs::metadata(dir.join("core.shop.4711.1700000000.truncated")).expect("there").len(), 5_000);
     remove(&dir);
 }
 

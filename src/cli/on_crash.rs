@@ -40,6 +40,9 @@ pub(super) struct Arguments {
     /// Most cores stored within a minute
     #[arg(long, value_name = "COUNT")]
     max_rate: Option<u32>,
+    /// Longest time that a dying process is kept while its core is read, seconds
+    #[arg(long, value_name = "SECONDS")]
+    max_time: Option<u64>,
     /// The core belongs to the crashed user, where the process had no more rights than that user; else to root alone
     #[arg(long)]
     to_user: bool,
@@ -87,10 +90,11 @@ fn store(crash: &Crash, arguments: &Arguments) -> Result<on_crash::Stored, Error
         max_bytes: arguments.max_size.unwrap_or(usual.max_bytes),
         keep_free: arguments.keep_free.unwrap_or(usual.keep_free),
         max_rate: arguments.max_rate.unwrap_or(usual.max_rate),
+        max_time: arguments.max_time.map_or(usual.max_time, std::time::Duration::from_secs),
         ..usual
     };
     let place = Place::open(&arguments.dir)?;
-    on_crash::store(&mut on_crash::standard_input(), crash, &place, &limits, arguments.to_user)
+    on_crash::store(&mut on_crash::standard_input()?, crash, &place, &limits, arguments.to_user)
 }
 
 /// On standard error; in the kernel's log where the kernel started us and there is none.
@@ -130,6 +134,9 @@ fn install_line(arguments: &Arguments) -> Result<ExitCode, Error> {
     }
     if let Some(rate) = arguments.max_rate {
         options.push_str(&format!(" --max-rate {rate}"));
+    }
+    if let Some(seconds) = arguments.max_time {
+        options.push_str(&format!(" --max-time {seconds}"));
     }
     if arguments.to_user {
         options.push_str(" --to-user");

@@ -8,7 +8,9 @@
 mod place;
 mod stream;
 
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ use rustix::fs::{Gid, Mode, Uid};
 
 use crate::error::Error;
 pub use place::Place;
-pub use stream::{Stop, Written};
+pub use stream::{Source, Stop, Written};
 
 /// A process that crashed, in the kernel's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +124,7 @@ impl Crash {
 /// Takes the core from `input` into a new file in `place`. With `give_to_user` the file becomes the crashed user's own where the process
 /// had no more rights than that user; else it stays the handler's, mode 0600.
 pub fn store(
-    input: &mut impl Read,
+    input: &mut impl Source,
     crash: &Crash,
     place: &Place,
     limits: &Limits,
@@ -145,9 +147,10 @@ pub fn store(
     Ok(Stored { path, written })
 }
 
-/// Standard input, the pipe from the kernel.
-pub fn standard_input() -> io::StdinLock<'static> {
-    io::stdin().lock()
+/// Standard input, the pipe from the kernel, without a buffer in between: what is there can be waited for.
+pub fn standard_input() -> Result<File, Error> {
+    let input = io::stdin().as_fd().try_clone_to_owned();
+    input.map(File::from).map_err(|source| Error::Io { path: "standard input".into(), source })
 }
 
 /// The one line that installs the handler, to be run as root. `options` begin with a blank.

@@ -5,6 +5,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags};
+use rustix::time::Timespec;
+
 /// Bytes read at once; a pipe holds 64 KiB unless it is widened.
 const BUFFER: usize = 1 << 20;
 /// Blocks that are left out when they hold nothing but zeros.
@@ -54,13 +57,37 @@ impl Stop {
     }
 }
 
+/// Where a core comes from.
+pub trait Source: Read {
+    /// Waits until a read will not block; false where `until` came first.
+    fn wait(&mut self, until: Option<Instant>) -> io::Result<bool>;
+}
+
+/// The kernel may keep a pipe open without writing: while it waits for a page of a file on a network, say.
+impl Source for File {
+    fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
+        let Some(until) = until else { return Ok(true) };
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let time = Timespec::try_from(left).map_err(io::Error::other)?;
+            let mut waited = [PollFd::new(&*self, PollFlags::IN)];
+            match rustix::event::poll(&mut waited, Some(&time)) {
+                Ok(0) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
 /// Copies until the input ends or a limit is reached.
-pub(super) fn copy(input: &mut impl Read, file: &File, cap: Cap) -> io::Result<Written> {
+pub(super) fn copy(input: &mut impl Source, file: &File, cap: Cap) -> io::Result<Written> {
     let mut buffer = vec![0; BUFFER];
     let mut written = Written { bytes: 0, holes: 0, stopped: None };
     loop {
-        let filled = fill(input, &mut buffer)?;
-        if filled == 0 {
+        let (filled, is_late) = fill(input, &mut buffer, cap.until)?;
+        if filled == 0 && !is_late {
             break;
         }
         let room = usize::try_from(cap.bytes.saturating_sub(written.bytes)).unwrap_or(usize::MAX);
@@ -84,7 +111,7 @@ pub(super) fn copy(input: &mut impl Read, file: &File, cap: Cap) -> io::Result<W
             written.stopped = Some(Stop::Size);
             break;
         }
-        if cap.until.is_some_and(|until| Instant::now() >= until) {
+        if is_late {
             written.stopped = Some(Stop::Time);
             break;
         }
@@ -94,10 +121,13 @@ pub(super) fn copy(input: &mut impl Read, file: &File, cap: Cap) -> io::Result<W
     Ok(written)
 }
 
-/// Reads until the buffer is full or the input ends.
-fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Reads until the buffer is full, the input ends or the time is over; how much, and whether it is over.
+fn fill(input: &mut impl Source, buffer: &mut [u8], until: Option<Instant>) -> io::Result<(usize, bool)> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        if !input.wait(until)? {
+            return Ok((filled, true));
+        }
         match input.read(rest) {
             Ok(0) => break,
             Ok(count) => filled = filled.saturating_add(count),
@@ -105,7 +135,7 @@ fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
             Err(error) => return Err(error),
         }
     }
-    Ok(filled)
+    Ok((filled, false))
 }
 
 #[cfg(test)]
@@ -113,9 +143,16 @@ mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt;
 
+    /// Bytes that are there at once.
+    impl<T: Read> Source for io::Take<T> {
+        fn wait(&mut self, until: Option<Instant>) -> io::Result<bool> {
+            Ok(until.is_none_or(|until| Instant::now() < until))
+        }
+    }
+
     fn copied(bytes: &[u8], cap: u64) -> (Written, Vec<u8>, u64) {
         let file = tempfile::tempfile().unwrap();
-        let written = copy(&mut &*bytes, &file, Cap { bytes: cap, data: u64::MAX, until: None }).unwrap();
+        let written = copy(&mut bytes.take(u64::MAX), &file, Cap { bytes: cap, data: u64::MAX, until: None }).unwrap();
         let mut back = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
         file.read_exact_at(&mut back, 0).unwrap();
         (written, back, file.metadata().unwrap().blocks() * 512)
@@ -149,8 +186,8 @@ mod tests {
         bytes[4096..12_288].fill(1);
         let file = tempfile::tempfile().unwrap();
         let cap = |data| Cap { bytes: u64::MAX, data, until: None };
-        assert_eq!(copy(&mut bytes.as_slice(), &file, cap(8192)).unwrap().stopped, None);
-        let written = copy(&mut bytes.as_slice(), &file, cap(8191)).unwrap();
+        assert_eq!(copy(&mut bytes.as_slice().take(u64::MAX), &file, cap(8192)).unwrap().stopped, None);
+        let written = copy(&mut bytes.as_slice().take(u64::MAX), &file, cap(8191)).unwrap();
         assert_eq!(written, Written { bytes: 8192, holes: 4096, stopped: Some(Stop::Space) });
     }
 
@@ -158,7 +195,7 @@ mod tests {
     fn time_ends_a_core_that_does_not() {
         let file = tempfile::tempfile().unwrap();
         let cap = Cap { bytes: u64::MAX, data: u64::MAX, until: Some(Instant::now()) };
-        let written = copy(&mut io::repeat(7), &file, cap).unwrap();
-        assert_eq!((written.bytes, written.stopped), (1 << 20, Some(Stop::Time)));
+        let written = copy(&mut io::repeat(7).take(u64::MAX), &file, cap).unwrap();
+        assert_eq!((written.bytes, written.stopped), (0, Some(Stop::Time)));
     }
 }

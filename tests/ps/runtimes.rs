@@ -58,9 +58,9 @@ fn node() {
     assert_eq!(found_by(&script.file_name().expect("a name").to_string_lossy()), process.pid());
 }
 
-#[test]
-fn java() {
-    let dir = scratch("java");
+/// A class that prints its runtime's version and sleeps: the folder and the name.
+fn java_class(label: &str) -> (PathBuf, String) {
+    let dir = scratch(label);
     let name = format!("Main{}", std::process::id());
     let source = dir.join(format!("{name}.java"));
     let text = format!(
@@ -69,6 +69,12 @@ fn java() {
     );
     std::fs::write(&source, text).expect("a source");
     said("javac", &["-d", dir.to_str().expect("plain"), source.to_str().expect("plain")], "default-jdk-headless");
+    (dir, name)
+}
+
+#[test]
+fn java() {
+    let (dir, name) = java_class("java");
     let class = format!("shop.{name}");
     let mut command = Command::new("java");
     let (process, version) =
@@ -78,6 +84,21 @@ fn java() {
     assert_eq!(row["entry"], class.as_str());
     assert_eq!(found_by(&class), process.pid());
     assert_eq!(found_by(&name), process.pid());
+}
+
+#[test]
+fn java_whose_files_only_its_own_mount_namespace_has() {
+    let (dir, name) = java_class("java-elsewhere");
+    let home = said("java", &["-XshowSettings:properties", "-version"], "default-jre-headless");
+    let home = home.lines().find_map(|line| line.trim().strip_prefix("java.home = ")).expect("it tells its home");
+    let elsewhere = dir.join("home");
+    std::fs::create_dir_all(&elsewhere).expect("a mount point");
+    let script = "mount --bind \"$0\" \"$1\" && exec \"$1/bin/java\" -Xmx64m -cp \"$2\" \"shop.$3\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, home]).arg(&elsewhere).arg(&dir).arg(&name);
+    let (process, version) = Started::ready(&mut command, "default-jre-headless");
+    assert!(!elsewhere.join("bin").exists(), "the test itself does not see it");
+    assert_eq!(runtime(&row(process.pid())), ("jvm", version.as_str()));
 }
 
 fn go(flags: &str) {
