@@ -40,6 +40,10 @@ impl Blot {
     }
 
     fn is_lock(&self, at: u64, word: u64) -> bool {
+        // Most words are zero or addresses.
+        if word == 0 || !is_small(word) {
+            return self.futexes.contains(&at) || self.futexes.contains(&at.saturating_add(4));
+        }
         let (low, high) = halves(word);
         let is_tid = |half: u32| self.tids.contains(&(half & ID_MASK));
         is_tid(low) || is_tid(high) || self.futexes.contains(&at) || self.futexes.contains(&at.saturating_add(4))

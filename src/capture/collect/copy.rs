@@ -25,28 +25,40 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Most runs of unreadable pages that are kept apart.
 const MAX_UNREADABLE: usize = 1 << 16;
 
-/// Bytes on their way.
+/// Bytes on their way: pieces of memory, one behind the other.
 pub(super) struct Chunk {
-    offset: u64,
     bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+    /// Bytes of all pieces.
+    filled: usize,
+}
+
+/// A piece of memory.
+struct Piece {
+    /// Where it goes in the core, and where it stands in the process.
+    offset: u64,
+    address: u64,
+    len: usize,
+    /// Whether personal data is blotted out before it is written.
+    blot: bool,
 }
 
 /// The two ends of the circle, and the buffers in it.
 pub(super) struct Belt {
     full: (Sender<Chunk>, Receiver<Chunk>),
-    empty: (Sender<Vec<u8>>, Receiver<Vec<u8>>),
+    empty: (Sender<Chunk>, Receiver<Chunk>),
 }
 
 /// The reader's end.
 pub(super) struct Reading {
     full: Sender<Chunk>,
-    empty: Receiver<Vec<u8>>,
+    empty: Receiver<Chunk>,
 }
 
 /// The writer's end.
 pub(super) struct Writing {
     full: Receiver<Chunk>,
-    empty: Sender<Vec<u8>>,
+    empty: Sender<Chunk>,
 }
 
 impl Belt {
@@ -54,7 +66,7 @@ impl Belt {
         let belt = Belt { full: bounded(BUFFERS), empty: bounded(BUFFERS) };
         for _ in 0..BUFFERS {
             // There is room for all of them, and both ends are here.
-            let _ = belt.empty.0.send(Vec::new());
+            let _ = belt.empty.0.send(Chunk { bytes: Vec::new(), pieces: Vec::new(), filled: 0 });
         }
         belt
     }
@@ -66,17 +78,17 @@ impl Belt {
 }
 
 impl Reading {
-    /// Reads the memory of every part. What could not be read, ascending. Ends early, without an error of its own, where `stop` is
-    /// set or the writer failed.
+    /// Reads the memory of every part. What could not be read, ascending. Ends early, without an error of its own, where the writer
+    /// failed; as cancelled where `stop` is set.
     pub(super) fn run(
         self,
         source: &Source,
         layout: &Layout,
-        blot: Option<&Blot>,
         stop: &AtomicBool,
         job: &Job,
     ) -> Result<Vec<Span>, Error> {
         let mut unreadable = Vec::new();
+        let mut chunk = None;
         for placed in layout.parts.iter().filter(|placed| placed.part.held) {
             let part = placed.part;
             let runs = source.runs(part.span, part.absent, |page| add(&mut unreadable, page));
@@ -84,29 +96,14 @@ impl Reading {
             for run in runs {
                 let mut at = run.start.0;
                 while at < run.end.0 {
-                    if stop.load(Ordering::Relaxed) || job.is_cancelled() {
-                        return Err(Error::Cancelled);
-                    }
-                    let len = run.end.0.saturating_sub(at).min(BUFFER as u64);
-                    let mut bytes = match self.empty.recv_timeout(LOOK) {
-                        Ok(bytes) => bytes,
-                        Err(RecvTimeoutError::Timeout) => continue,
-                        Err(RecvTimeoutError::Disconnected) => return Ok(unreadable),
-                    };
-                    bytes.resize(usize::try_from(len).unwrap_or(0), 0);
+                    let Some(open) = self.room(&mut chunk, stop, job)? else { return Ok(unreadable) };
+                    let offset = placed.offset.saturating_add(at.saturating_sub(part.span.start.0));
+                    let wanted = run.end.0.saturating_sub(at);
                     let gone =
                         |why: io::Error| Error::Failed(format!("the process ended while it was being dumped ({why})"));
-                    let read = source.read(at, &mut bytes).map_err(gone)?;
-                    bytes.truncate(read);
-                    if let Some(blot) = blot.filter(|_| part.blot) {
-                        blot.apply(at, &mut bytes);
-                    }
-                    let offset = placed.offset.saturating_add(at.saturating_sub(part.span.start.0));
-                    if self.full.send(Chunk { offset, bytes }).is_err() {
-                        return Ok(unreadable);
-                    }
-                    at = at.saturating_add(read as u64);
-                    if (read as u64) < len {
+                    let (asked, read) = open.fill(source, at, wanted, offset, part.blot).map_err(gone)?;
+                    at = at.saturating_add(read);
+                    if read < asked {
                         let end = (at / PAGE).saturating_add(1).saturating_mul(PAGE).min(run.end.0);
                         if unreadable.len() < MAX_UNREADABLE {
                             add(&mut unreadable, Span::new(at, end));
@@ -119,18 +116,75 @@ impl Reading {
             }
             job.advance(part.span.end.0.saturating_sub(done))?;
         }
+        if let Some(last) = chunk {
+            // Where the writer failed it says so itself.
+            let _ = self.full.send(last);
+        }
         Ok(unreadable)
+    }
+
+    /// A chunk with room, the open one or a new one; `None` where the writer is gone.
+    fn room<'a>(
+        &self,
+        chunk: &'a mut Option<Chunk>,
+        stop: &AtomicBool,
+        job: &Job,
+    ) -> Result<Option<&'a mut Chunk>, Error> {
+        if let Some(full) = chunk.take_if(|chunk| chunk.filled >= BUFFER)
+            && self.full.send(full).is_err()
+        {
+            return Ok(None);
+        }
+        while chunk.is_none() {
+            if stop.load(Ordering::Relaxed) || job.is_cancelled() {
+                return Err(Error::Cancelled);
+            }
+            match self.empty.recv_timeout(LOOK) {
+                Ok(mut empty) => {
+                    empty.bytes.resize(BUFFER, 0);
+                    empty.pieces.clear();
+                    empty.filled = 0;
+                    *chunk = Some(empty);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+        Ok(chunk.as_mut())
+    }
+}
+
+impl Chunk {
+    /// Reads as much as fits: how many bytes were asked for, and how many came.
+    fn fill(&mut self, source: &Source, address: u64, wanted: u64, offset: u64, blot: bool) -> io::Result<(u64, u64)> {
+        let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
+        let asked = room.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let len = source.read(address, room.get_mut(..asked).unwrap_or_default())?;
+        if len > 0 {
+            self.pieces.push(Piece { offset, address, len, blot });
+            self.filled = self.filled.saturating_add(len);
+        }
+        Ok((asked as u64, len as u64))
     }
 }
 
 impl Writing {
     /// Writes the head of the core and what comes, until the reader is done. The number of bytes that take space.
-    pub(super) fn run(self, head: &[u8], sink: &mut Sink) -> io::Result<u64> {
+    pub(super) fn run(self, head: &[u8], blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
         let mut written = sink.write_at(0, head)?;
-        while let Ok(Chunk { offset, bytes }) = self.full.recv() {
-            written = written.saturating_add(sink.write_at(offset, &bytes)?);
+        while let Ok(mut chunk) = self.full.recv() {
+            let mut at = 0usize;
+            for piece in &chunk.pieces {
+                let end = at.saturating_add(piece.len);
+                let bytes = chunk.bytes.get_mut(at..end).unwrap_or_default();
+                if let Some(blot) = blot.filter(|_| piece.blot) {
+                    blot.apply(piece.address, bytes);
+                }
+                written = written.saturating_add(sink.write_at(piece.offset, bytes)?);
+                at = end;
+            }
             // The reader may be done.
-            let _ = self.empty.send(bytes);
+            let _ = self.empty.send(chunk);
         }
         Ok(written)
     }

@@ -3,6 +3,8 @@
 //!
 //! Input: a stopped process's mappings and memory. Specification: gABI "Program Header", "Dynamic Section"; LSB "Exception Frames".
 
+use rustc_hash::FxHashSet;
+
 use super::maps::{Mapping, Span};
 use super::peek::Peek;
 use super::source::PAGE;
@@ -58,9 +60,35 @@ pub(super) fn images(mappings: &[Mapping], peek: &Peek<'_>) -> Vec<Image> {
     starts.filter_map(|mapping| Image::read(mapping.span.start.0, peek)).collect()
 }
 
-/// Whether a Windows image is mapped there: an assembly of .NET.
-pub(super) fn is_assembly(mapping: &Mapping, peek: &Peek<'_>) -> bool {
-    mapping.has_file() && peek.quarter(mapping.span.start.0) == Some(u16::from_le_bytes(*b"MZ"))
+/// What mapped files are, by inode.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    /// Windows images: assemblies of .NET. The runtime maps one as it is, or its sections one by one, or all of them from one bundle.
+    assemblies: FxHashSet<u64>,
+    /// ELF modules.
+    modules: FxHashSet<u64>,
+}
+
+impl Files {
+    pub(super) fn of(mappings: &[Mapping], peek: &Peek<'_>) -> Files {
+        let mut files = Files::default();
+        for mapping in mappings.iter().filter(|mapping| mapping.inode != 0 && mapping.access.read) {
+            match peek.quarter(mapping.span.start.0).map(u16::to_le_bytes) {
+                Some([b'M', b'Z']) => files.assemblies.extend([mapping.inode]),
+                Some([0x7f, b'E']) if mapping.offset == 0 => files.modules.extend([mapping.inode]),
+                _ => {}
+            }
+        }
+        files
+    }
+
+    pub(super) fn is_assembly(&self, mapping: &Mapping) -> bool {
+        self.assemblies.contains(&mapping.inode)
+    }
+
+    pub(super) fn is_module(&self, mapping: &Mapping) -> bool {
+        self.modules.contains(&mapping.inode)
+    }
 }
 
 impl Image {

@@ -7,7 +7,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::images::{Image, images};
+use super::images::{Files, Image, images};
 use super::maps::{Mapping, Span};
 use super::pages::Pages;
 use super::peek::Peek;
@@ -118,9 +118,11 @@ impl Chooser<'_> {
                 self.chosen.pages.add(Span::new(span.start.0, end));
             }
         }
-        for mapping in self.mappings.iter().filter(|mapping| is_image(mapping) && mapping.excluded().is_none()) {
+        let files = Files::of(self.mappings, self.peek);
+        for mapping in self.mappings.iter().filter(|mapping| mapping.has_file() && mapping.excluded().is_none()) {
+            // What may be written was taken from the module's headers, as far as that is bounded.
             if !mapping.access.write {
-                own_pages(mapping, self.peek, &mut self.chosen.pages);
+                self.chosen.pages.extend(own_pages(mapping, &files, self.peek));
             }
         }
         // The vDSO has no file anywhere.

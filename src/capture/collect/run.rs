@@ -72,9 +72,8 @@ pub(super) fn run(
         notes.0.len()
     ));
     job.phase("writing the dump", selection.bytes());
-    let plan =
-        Plan { live: &live, source: &source, layout: &layout, blot: blot.as_ref(), max_pause: request.max_pause };
-    let copied = plan.copy(held, sink, job, say, &mut scene.problems)?;
+    let plan = Plan { live: &live, source: &source, layout: &layout, max_pause: request.max_pause };
+    let copied = plan.copy(held, blot, sink, job, say, &mut scene.problems)?;
     let mut sink = copied.sink;
 
     let failed = |why: io::Error| failed_to_write(request, &why);

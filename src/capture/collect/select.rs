@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::images::{images, is_assembly};
+use super::images::{Files, images};
 use super::layout::{Absent, Part};
 use super::live::Live;
 use super::maps::{Mapping, Span};
@@ -37,15 +37,20 @@ impl Selection {
         for image in images(mappings, peek) {
             essentials.extend(image.essentials(peek));
         }
+        let files = Files::of(mappings, peek);
         let mut selection = Selection::default();
         for mapping in mappings {
-            let held = if !is_image(mapping) {
-                if is_data_file(mapping) { Vec::new() } else { vec![mapping.span] }
-            } else {
+            let held = if is_image(mapping) || is_data_file(mapping) {
                 let mut pages = Pages::default();
-                own_pages(mapping, peek, &mut pages);
+                pages.extend(own_pages(mapping, &files, peek));
+                // A file that is no module is data that the program works with: a class archive, a table.
+                if !mapping.shared && !files.is_module(mapping) {
+                    pages.extend(peek.source().present(mapping.span));
+                }
                 pages.extend(essentials.within(mapping.span));
                 pages.within(mapping.span)
+            } else {
+                vec![mapping.span]
             };
             selection.add(live, mapping, &held, false);
         }
@@ -122,17 +127,17 @@ fn is_data_file(mapping: &Mapping) -> bool {
     mapping.shared && mapping.path.starts_with(b"/") && !memory.iter().any(|name| mapping.path.starts_with(name))
 }
 
-/// Adds the pages of an image that no file has: those that were written, all that may be written, and what is in memory of an
-/// assembly of .NET, whose metadata and unwind tables stand anywhere in it.
-pub(super) fn own_pages(mapping: &Mapping, peek: &Peek<'_>, pages: &mut Pages) {
-    let own = if mapping.access.write {
-        vec![mapping.span]
-    } else if is_assembly(mapping, peek) {
-        peek.source().present(mapping.span)
-    } else {
-        peek.source().written(mapping.span)
-    };
-    pages.extend(own);
+/// The pages of a mapped file that are kept though a file has it: those that were written, all that may be written privately, and of
+/// an assembly of .NET what is no code: metadata and unwind tables stand anywhere in it. Of its code, what is in memory.
+pub(super) fn own_pages(mapping: &Mapping, files: &Files, peek: &Peek<'_>) -> Vec<Span> {
+    if files.is_assembly(mapping) {
+        return if mapping.access.execute { peek.source().present(mapping.span) } else { vec![mapping.span] };
+    }
+    match (mapping.shared, mapping.access.write) {
+        (true, _) => Vec::new(),
+        (false, true) => vec![mapping.span],
+        (false, false) => peek.source().written(mapping.span),
+    }
 }
 
 fn absent(mapping: &Mapping) -> Absent {

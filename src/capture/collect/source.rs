@@ -94,7 +94,8 @@ impl Source {
     /// Calls `each` for every page with its bits in pagemap. Where those cannot be read every page counts as present and written.
     fn each_page(&self, span: Span, mut each: impl FnMut(Span, u64)) {
         let mut at = span.start.0;
-        let mut entries = vec![0u8; usize::try_from(ENTRIES * ENTRY).unwrap_or(0)];
+        let most = (span.len() / PAGE).clamp(1, ENTRIES);
+        let mut entries = vec![0u8; usize::try_from(most * ENTRY).unwrap_or(0)];
         while at < span.end.0 {
             let pages = (span.end.0.saturating_sub(at) / PAGE).clamp(1, ENTRIES);
             let len = usize::try_from(pages * ENTRY).unwrap_or(0);

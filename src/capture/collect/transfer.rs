@@ -67,7 +67,6 @@ pub(super) struct Plan<'a> {
     pub(super) live: &'a Live,
     pub(super) source: &'a Source,
     pub(super) layout: &'a Layout,
-    pub(super) blot: Option<&'a Blot>,
     pub(super) max_pause: Duration,
 }
 
@@ -77,6 +76,7 @@ impl Plan<'_> {
     pub(super) fn copy(
         &self,
         held: Held<'_>,
+        blot: Option<Blot>,
         mut sink: Sink,
         job: &Job,
         say: &(dyn Fn(&str) + Sync),
@@ -86,7 +86,7 @@ impl Plan<'_> {
         let head = self.layout.head.clone();
         // A thread of its own, for which nobody waits when the dump fails: it may hang in the kernel.
         let writer = thread::spawn(move || {
-            let written = writing.run(&head, &mut sink);
+            let written = writing.run(&head, blot.as_ref(), &mut sink);
             (sink, written)
         });
         let is_stopped = held.is_stopped();
@@ -114,7 +114,7 @@ impl Plan<'_> {
             let reader = scope.spawn(|| {
                 // Dropped when the reader ends, even by a panic.
                 let _done = done;
-                reading.run(self.source, self.layout, self.blot, &stop, job)
+                reading.run(self.source, self.layout, &stop, job)
             });
             let mut why = None;
             while why.is_none() && is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
