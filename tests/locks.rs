@@ -26,9 +26,15 @@ fn outside(dump: &Dump) -> BTreeMap<u64, u64> {
     map.into_iter().map(|(inside, outside)| (inside.parse().expect("an id"), outside)).collect()
 }
 
-/// The C library whose bookkeeping a variant has, as `expected.json` names it.
+/// The library whose bookkeeping a variant's locks have, as `expected.json` names it.
 fn library(variant: &str) -> &'static str {
-    if variant.starts_with("musl") { "musl" } else { "glibc" }
+    if variant.starts_with("musl") {
+        "musl"
+    } else if variant.starts_with("rust") {
+        "rust"
+    } else {
+        "glibc"
+    }
 }
 
 fn look(dump: &Dump) -> Seen {
@@ -91,6 +97,7 @@ impl Seen {
             if let Some(readers) = expected["readers"].as_u64() {
                 assert_eq!(lock["readers"].as_u64(), Some(readers), "{name}: {lock}");
             }
+            self.check_readers(name, lock, expected);
             self.check_name(name, lock, expected);
         }
     }
@@ -134,6 +141,27 @@ impl Seen {
         } else if expected["owner"].is_string() {
             assert!(lock["owner_unknown"].is_string(), "an unknown owner has a reason: {lock}");
         }
+    }
+
+    /// Whoever is named must read the lock, the sure ones must be named, and the evidence must say whether that is all.
+    fn check_readers(&self, name: &str, lock: &Value, expected: &Value) {
+        let named: Vec<u64> = lock["read_by"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
+        if expected["read_by"].is_null() {
+            assert!(named.is_empty(), "{name} is read by nobody: {lock}");
+            return;
+        }
+        let (really, sure) = (self.tids(&expected["read_by"]), self.tids(&expected["read_by_sure"]));
+        assert!(named.iter().all(|tid| really.contains(tid)), "{name} is read by {really:?}: {lock}");
+        assert!(sure.iter().all(|tid| named.contains(tid)), "{name} is read by {sure:?}: {lock}");
+        let all = lock["readers"].as_u64() == Some(named.len() as u64);
+        let evidence = match named.as_slice() {
+            [] => "reader-count",
+            _ if all => "inferred:all-readers",
+            _ => "inferred:some-readers",
+        };
+        assert_eq!(lock["evidence"], evidence, "{name}: {lock}");
+        let reason = lock["owner_unknown"].as_str().unwrap_or_default();
+        assert!(named.iter().all(|tid| reason.contains(&tid.to_string())), "{name}: {lock}");
     }
 
     /// Locks that nobody waits for are found by searching memory: none may be invented.
@@ -311,10 +339,20 @@ dumps! {
     rust_locks_on_musl_are_inferred_or_unknown: "rust-std" "musl";
     rust_locks_with_new_name_mangling_are_recognised: "rust-std" "v0";
     parking_lot_locks_are_found_through_the_parked_threads: "rust-parking-lot" "gnu";
+    readers_of_glibc_locks_are_inferred: "readers" "glibc";
+    readers_of_glibc_locks_are_inferred_from_code_without_optimisation: "readers" "glibc-unoptimised";
+    readers_of_locks_in_a_static_program_are_inferred: "readers" "glibc-static";
+    readers_of_musl_locks_are_inferred: "readers" "musl";
+    readers_of_locks_in_a_static_musl_program_are_inferred: "readers" "musl-static";
+    readers_of_a_shared_mutex_are_inferred: "readers" "cxx";
+    readers_of_a_shared_mutex_are_inferred_from_code_without_optimisation: "readers" "cxx-unoptimised";
+    readers_of_a_rust_rwlock_are_inferred: "readers" "rust";
+    readers_of_a_rust_rwlock_on_musl_are_inferred: "readers" "rust-musl";
+    readers_of_a_rust_rwlock_are_inferred_from_code_without_optimisation: "readers" "rust-unoptimised";
     parking_lot_locks_on_musl_are_found_through_the_parked_threads: "rust-parking-lot" "musl";
 }
 
-/// What no lock of these dumps records is told by the code that took it, or by the stack that points to it.
+/// What no lock of these dumps records is told by the code that took it, or by the stack that points to it; so is every cycle.
 #[test]
 fn owners_that_no_lock_records_are_inferred() {
     for (fixture, variant) in [
@@ -324,6 +362,16 @@ fn owners_that_no_lock_records_are_inferred() {
         ("rust-std", "musl"),
         ("rust-parking-lot", "gnu"),
         ("rust-parking-lot", "musl"),
+        ("readers", "glibc"),
+        ("readers", "glibc-unoptimised"),
+        ("readers", "glibc-static"),
+        ("readers", "musl"),
+        ("readers", "musl-static"),
+        ("readers", "cxx"),
+        ("readers", "cxx-unoptimised"),
+        ("readers", "rust"),
+        ("readers", "rust-musl"),
+        ("readers", "rust-unoptimised"),
     ] {
         let seen = look(&dump(fixture, variant));
         for (name, expected) in seen.expected.locks() {

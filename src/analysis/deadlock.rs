@@ -1,14 +1,20 @@
 //! Deadlocks, and threads that many others wait for, over the locks of all runtimes.
 //!
 //! Input: locks with owners and waiters. Output: cycles of threads each of which waits for the next, and the holders at
-//! the end of all other chains. Pure: no dump is needed. Readers that hold a lock are nobody's edge, for no lock names
-//! them; a cycle through them is not found.
+//! the end of all other chains. Pure: no dump is needed. No lock names its readers, so that a cycle through one is never
+//! certain.
+
+mod graph;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::graph::Graph;
 use crate::model::{Addr, Lock, Tid};
+
+/// Rings that are told apart of threads that all wait for each other; the other threads are among their victims.
+const MAX_RINGS: usize = 8;
 
 /// A thread of a cycle with the lock that it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -35,6 +41,8 @@ pub struct Cycle {
 pub struct Holder {
     /// The thread.
     pub tid: Tid,
+    /// Threads that hold the very same locks beside it: the other readers. In ascending order.
+    pub beside: Vec<Tid>,
     /// The locks that it holds and others wait for, in ascending order.
     pub locks: Vec<Addr>,
     /// Threads that wait for it, directly or through others, in ascending order.
@@ -48,7 +56,8 @@ pub struct Holder {
 pub struct Link {
     /// The lock.
     pub lock: Addr,
-    /// Its owner, known or inferred, who waits for the next link's lock; `None` when nobody owns it or it cannot be told.
+    /// Its owner, known or inferred, who waits for the next link's lock; of several readers one that waits; `None` when nobody owns it
+    /// or it cannot be told.
     pub owner: Option<Tid>,
 }
 
@@ -71,105 +80,40 @@ impl Chain {
     }
 }
 
-/// Who waits for whom. A thread waits for one lock at a time, and a lock has one owner, so each thread has one edge.
-struct Graph {
-    edges: FxHashMap<Tid, Edge>,
-    waited_by: FxHashMap<Tid, Vec<Tid>>,
-}
-
-#[derive(Clone, Copy)]
-struct Edge {
-    lock: Addr,
-    owner: Tid,
-    certain: bool,
-}
-
-impl Graph {
-    fn of(locks: &[Lock]) -> Graph {
-        let mut edges = FxHashMap::default();
-        let mut waited_by: FxHashMap<Tid, Vec<Tid>> = FxHashMap::default();
-        for lock in locks {
-            let Some(owner) = lock.owner_tid() else { continue };
-            let edge = Edge { lock: lock.address, owner, certain: lock.is_certain() };
-            for waiter in &lock.waiters {
-                // A thread listed twice would be a fault of the probes; its first lock stays.
-                if !edges.contains_key(waiter) {
-                    edges.insert(*waiter, edge);
-                    waited_by.entry(owner).or_default().push(*waiter);
-                }
-            }
-        }
-        Graph { edges, waited_by }
-    }
-
-    /// All threads that wait for one of `roots`, directly or not, without the roots; and whether all that is certain.
-    fn waiting_for(&self, roots: &[Tid]) -> (Vec<Tid>, bool) {
-        let mut seen: FxHashSet<Tid> = roots.iter().copied().collect();
-        let mut pending: Vec<Tid> = roots.to_vec();
-        let mut all = Vec::new();
-        let mut certain = true;
-        while let Some(owner) = pending.pop() {
-            for waiter in self.waited_by.get(&owner).map(Vec::as_slice).unwrap_or_default() {
-                if seen.insert(*waiter) {
-                    certain &= self.edges.get(waiter).is_some_and(|edge| edge.certain);
-                    all.push(*waiter);
-                    pending.push(*waiter);
-                }
-            }
-        }
-        all.sort_unstable();
-        (all, certain)
-    }
-}
-
-/// Every deadlock: certain ones first, then by the lowest thread id. O(threads).
+/// Every deadlock: certain ones first, then by the lowest thread id. At most [`MAX_RINGS`] of one tangle.
 pub fn cycles(locks: &[Lock]) -> Vec<Cycle> {
     let graph = Graph::of(locks);
-    let mut starts: Vec<Tid> = graph.edges.keys().copied().collect();
-    starts.sort_unstable();
-    // Which walk saw a thread first: meeting one's own walk again closes a ring, meeting an earlier one does not.
-    let mut walked_from: FxHashMap<Tid, Tid> = FxHashMap::default();
     let mut found = Vec::new();
-    for start in starts {
-        let mut at = start;
-        while !walked_from.contains_key(&at) {
-            walked_from.insert(at, start);
-            match graph.edges.get(&at) {
-                Some(edge) => at = edge.owner,
-                None => break,
+    for tangle in graph.tangles() {
+        let mut members: Vec<Tid> = tangle.iter().copied().collect();
+        members.sort_unstable();
+        let mut told: FxHashSet<Tid> = FxHashSet::default();
+        let mut rings = 0;
+        for member in members {
+            if rings == MAX_RINGS {
+                break;
             }
-        }
-        let closed = graph.edges.contains_key(&at) && walked_from.get(&at) == Some(&start);
-        if closed && !found.iter().any(|found: &Cycle| found.cycle.iter().any(|step| step.tid == at)) {
-            found.extend(ring(&graph, at));
+            if told.contains(&member) {
+                continue;
+            }
+            let Some(steps) = graph.ring(member, &tangle) else { continue };
+            told.extend(steps.iter().map(|step| step.tid));
+            found.push(cycle(&graph, steps));
+            rings += 1;
         }
     }
     found.sort_by_key(|cycle| (!cycle.certain, cycle.cycle.first().map(|step| step.tid)));
     found
 }
 
-/// The ring through `member`, turned so that its lowest thread id comes first. `None` if there is none.
-fn ring(graph: &Graph, member: Tid) -> Option<Cycle> {
-    let mut steps = Vec::new();
-    let mut certain = true;
-    let mut at = member;
-    loop {
-        let edge = graph.edges.get(&at)?;
-        steps.push(Step { tid: at, waits_for: edge.lock });
-        certain &= edge.certain;
-        at = edge.owner;
-        if at == member {
-            break;
-        }
-        if steps.len() > graph.edges.len() {
-            return None;
-        }
-    }
+/// A ring with its victims, turned so that its lowest thread id comes first.
+fn cycle(graph: &Graph, mut steps: Vec<Step>) -> Cycle {
     let lowest = steps.iter().enumerate().min_by_key(|(_, step)| step.tid).map_or(0, |(index, _)| index);
     steps.rotate_left(lowest);
     let members: Vec<Tid> = steps.iter().map(|step| step.tid).collect();
+    let certain = members.iter().all(|tid| graph.wait(*tid).is_some_and(|lock| lock.certain));
     let (victims, _) = graph.waiting_for(&members);
-    Some(Cycle { cycle: steps, certain, victims })
+    Cycle { cycle: steps, certain, victims }
 }
 
 /// The chain that begins with the lock at an address; `None` where there is no lock. O(locks).
@@ -185,8 +129,10 @@ pub fn chain(locks: &[Lock], from: Addr) -> Option<Chain> {
         if let Some(ring) = places.insert(at.address, links.len()) {
             return Some(Chain { links, ring: Some(ring) });
         }
-        links.push(Link { lock: at.address, owner: at.owner_tid() });
-        match at.owner_tid().and_then(|owner| wanted.get(&owner)) {
+        let holders = at.holders();
+        let owner = holders.iter().find(|holder| wanted.contains_key(holder)).or(holders.first()).copied();
+        links.push(Link { lock: at.address, owner });
+        match owner.and_then(|owner| wanted.get(&owner)) {
             Some(next) => at = next,
             None => return Some(Chain { links, ring: None }),
         }
@@ -201,18 +147,19 @@ pub fn waiting_behind(locks: &[Lock], threads: &[Tid]) -> Vec<Tid> {
 /// Threads at the end of chains: others wait for them, and they wait for no thread. The one with the most waiters first.
 pub fn holders(locks: &[Lock]) -> Vec<Holder> {
     let graph = Graph::of(locks);
-    let mut found: Vec<Holder> = graph
-        .waited_by
-        .keys()
-        .filter(|tid| !graph.edges.contains_key(tid))
-        .map(|tid| {
-            let (waiters, certain) = graph.waiting_for(&[*tid]);
-            let held = locks.iter().filter(|lock| lock.owner_tid() == Some(*tid) && !lock.waiters.is_empty());
-            let mut locks: Vec<Addr> = held.map(|lock| lock.address).collect();
-            locks.sort_unstable();
-            Holder { tid: *tid, locks, waiters, certain }
-        })
-        .collect();
+    let mut found: Vec<Holder> = Vec::new();
+    let mut places: FxHashMap<Vec<Addr>, usize> = FxHashMap::default();
+    for tid in graph.ends() {
+        let mut held: Vec<Addr> = graph.held(tid).map(|lock| lock.address).collect();
+        held.sort_unstable();
+        if let Some(first) = places.get(&held).and_then(|place| found.get_mut(*place)) {
+            first.beside.push(tid);
+            continue;
+        }
+        places.insert(held.clone(), found.len());
+        let (waiters, certain) = graph.waiting_for(&[tid]);
+        found.push(Holder { tid, beside: Vec::new(), locks: held, waiters, certain });
+    }
     found.sort_by_key(|holder| (std::cmp::Reverse(holder.waiters.len()), holder.tid));
     found
 }
@@ -230,6 +177,7 @@ mod tests {
             owner,
             recursion: None,
             readers: None,
+            read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OwnerField,
         }
@@ -237,6 +185,12 @@ mod tests {
 
     fn held(address: u64, owner: u32, waiters: &[u32]) -> Lock {
         lock(address, Owner::Thread(Tid(owner)), waiters)
+    }
+
+    fn read(address: u64, readers: &[u32], waiters: &[u32]) -> Lock {
+        let unknown = Owner::Unknown(Gap::NotRecorded("readers".into()));
+        let read_by = readers.iter().copied().map(Tid).collect();
+        Lock { read_by, evidence: Evidence::AllReaders, ..lock(address, unknown, waiters) }
     }
 
     fn step(tid: u32, waits_for: u64) -> Step {
@@ -283,8 +237,13 @@ mod tests {
     fn everyone_waits_for_the_holder_at_the_end_of_the_chain() {
         // 2 and 3 wait for 1's lock, 4 for 3's; 1 waits for nobody.
         let locks = [held(0xa, 1, &[2, 3]), held(0xb, 3, &[4]), held(0xc, 1, &[])];
-        let expected =
-            Holder { tid: Tid(1), locks: vec![Addr(0xa)], waiters: vec![Tid(2), Tid(3), Tid(4)], certain: true };
+        let expected = Holder {
+            tid: Tid(1),
+            beside: vec![],
+            locks: vec![Addr(0xa)],
+            waiters: vec![Tid(2), Tid(3), Tid(4)],
+            certain: true,
+        };
         assert_eq!(holders(&locks), [expected]);
         assert!(cycles(&locks).is_empty());
     }
@@ -318,5 +277,56 @@ mod tests {
     fn a_chain_that_ends_in_a_cycle_has_no_holder() {
         let locks = [held(0xa, 3, &[7, 9]), held(0xb, 7, &[3])];
         assert!(holders(&locks).is_empty());
+    }
+
+    #[test]
+    fn a_writer_waits_for_every_reader_and_a_ring_through_one_of_them_is_uncertain() {
+        // 5 wants to write what 3, 6 and 8 read; 6 wants what 5 holds.
+        let locks = [read(0xa, &[3, 6, 8], &[5]), held(0xb, 5, &[6])];
+        assert_eq!(
+            cycles(&locks),
+            [Cycle { cycle: vec![step(5, 0xa), step(6, 0xb)], certain: false, victims: vec![] }]
+        );
+        let end = Holder {
+            tid: Tid(3),
+            beside: vec![Tid(8)],
+            locks: vec![Addr(0xa)],
+            waiters: vec![Tid(5), Tid(6)],
+            certain: false,
+        };
+        assert_eq!(holders(&locks), [end], "the readers that go on are one end");
+    }
+
+    #[test]
+    fn each_reader_that_waits_for_the_writer_closes_a_ring_of_its_own() {
+        let locks = [read(0xa, &[3, 6], &[5]), held(0xb, 5, &[3, 6])];
+        let rings = [
+            Cycle { cycle: vec![step(3, 0xb), step(5, 0xa)], certain: false, victims: vec![Tid(6)] },
+            Cycle { cycle: vec![step(5, 0xa), step(6, 0xb)], certain: false, victims: vec![Tid(3)] },
+        ];
+        assert_eq!(cycles(&locks), rings);
+    }
+
+    #[test]
+    fn a_reader_that_asks_again_behind_a_writer_waits_for_itself() {
+        let found = cycles(&[read(0xa, &[3], &[5, 3])]);
+        assert_eq!(found, [Cycle { cycle: vec![step(3, 0xa)], certain: false, victims: vec![Tid(5)] }]);
+    }
+
+    #[test]
+    fn rings_of_one_tangle_are_bounded() {
+        let readers: Vec<u32> = (10..100).collect();
+        let found = cycles(&[read(0xa, &readers, &[5]), held(0xb, 5, &readers)]);
+        assert_eq!(found.len(), MAX_RINGS);
+        assert!(found.iter().all(|cycle| cycle.victims.len() == 89), "the others are victims");
+    }
+
+    #[test]
+    fn a_long_chain_into_a_ring_is_walked_without_recursion() {
+        // 1 ↔ 2, and n waits for n - 1.
+        let mut locks = vec![held(1, 1, &[2]), held(2, 2, &[1, 3])];
+        locks.extend((3..50_000).map(|tid| held(u64::from(tid), tid, &[tid + 1])));
+        let found = cycles(&locks);
+        assert_eq!(found.iter().map(|cycle| cycle.victims.len()).collect::<Vec<_>>(), [49_998]);
     }
 }

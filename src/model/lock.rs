@@ -112,6 +112,10 @@ pub enum Evidence {
     WriterField,
     /// Held by readers, which are counted and not named.
     ReaderCount,
+    /// As many readers as the lock counts were found, by the code that took it or by what points to it.
+    AllReaders,
+    /// Fewer readers than the lock counts were found so.
+    SomeReaders,
     /// The owner field holds an id of no thread of the dump.
     OwnerGone,
     /// The joined thread itself.
@@ -130,11 +134,13 @@ pub enum Evidence {
 
 impl Evidence {
     /// Every word, for the schema.
-    pub const ALL: [Evidence; 11] = [
+    pub const ALL: [Evidence; 13] = [
         Evidence::OwnerField,
         Evidence::FutexWord,
         Evidence::WriterField,
         Evidence::ReaderCount,
+        Evidence::AllReaders,
+        Evidence::SomeReaders,
         Evidence::OwnerGone,
         Evidence::JoinedThread,
         Evidence::StackScan,
@@ -151,6 +157,8 @@ impl Evidence {
             Evidence::FutexWord => "futex-word",
             Evidence::WriterField => "writer-field",
             Evidence::ReaderCount => "reader-count",
+            Evidence::AllReaders => "inferred:all-readers",
+            Evidence::SomeReaders => "inferred:some-readers",
             Evidence::OwnerGone => "owner-gone",
             Evidence::JoinedThread => "joined-thread",
             Evidence::StackScan => "inferred:stack-scan",
@@ -193,6 +201,8 @@ pub struct Lock {
     pub recursion: Option<u32>,
     /// Readers that hold it; `None` for kinds without readers.
     pub readers: Option<u32>,
+    /// Threads that hold it for reading, inferred, in ascending order; never more than `readers`.
+    pub read_by: Vec<Tid>,
     /// All threads that wait for it, in the order of threads.
     pub waiters: Vec<Tid>,
     /// How the owner (or the wait) is known.
@@ -217,6 +227,11 @@ impl Lock {
             Owner::Thread(tid) | Owner::Inferred(tid) => Some(tid),
             Owner::None | Owner::Unknown(_) => None,
         }
+    }
+
+    /// Every thread that is known or inferred to hold it: its owner, else its readers.
+    pub fn holders(&self) -> Vec<Tid> {
+        self.owner_tid().map_or_else(|| self.read_by.clone(), |owner| vec![owner])
     }
 
     /// Whether the owner is a recorded fact and not an inference.

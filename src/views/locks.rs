@@ -29,7 +29,8 @@ pub const VIEW: View = View {
     pane: Some("Locks"),
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
     help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\
-           An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\n\
+           An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\
+           No lock records its readers: where it is held for reading, those are named that could be inferred.\n\n\
            Lock      Kind   Owner  Thread    Waiters  In          Evidence\n\
            g_orders  mutex   4719  worker-3        1  deadlock 1  owner-field\n\
            g_stock   mutex   4723  worker-7        1  deadlock 1  owner-field\n\n\
@@ -97,6 +98,8 @@ pub struct LockRow {
     pub recursion: Option<u32>,
     /// Readers that hold it; null for kinds without readers.
     pub readers: Option<u32>,
+    /// Threads that hold it for reading, as far as they could be inferred.
+    pub read_by: Vec<Tid>,
     /// All threads that wait for it.
     pub waiters: Vec<Tid>,
     /// How the owner (or the wait) is known.
@@ -138,6 +141,7 @@ impl LockRow {
             },
             recursion: lock.recursion,
             readers: lock.readers,
+            read_by: lock.read_by.clone(),
             waiters: lock.waiters.clone(),
             evidence: lock.evidence,
         }
@@ -261,10 +265,12 @@ impl Locks {
         let owner = match (&lock.owner, &lock.owner_unknown) {
             (Some(owner), _) if lock.is_inferred() => Cell::text(format!("~ {}", owner.tid)).tone(Tone::Guess),
             (Some(owner), _) => Cell::new(Value::Tid(owner.tid)).tone(Tone::Link),
+            (None, _) if !lock.read_by.is_empty() => Cell::text(readers(&lock.read_by)).tone(Tone::Guess),
             (None, Some(reason)) => Cell::unknown(reason),
             (None, None) => Cell::NONE,
         };
-        let called = lock.owner.as_ref().and_then(|owner| self.threads.get(&owner.tid)).cloned();
+        let holder = lock.owner.as_ref().map(|owner| owner.tid).or(lock.read_by.first().copied());
+        let called = holder.and_then(|holder| self.threads.get(&holder)).cloned();
         let mut kind = lock.kind.words().to_owned();
         if let Some(times) = lock.recursion.filter(|times| *times > 1) {
             kind.push_str(&format!(" ×{times}"));
@@ -285,6 +291,15 @@ impl Locks {
             note,
             Cell::text(lock.evidence.word()).tone(Tone::Dim),
         ]
+    }
+}
+
+/// `~ 4711 +2`: the first of some readers, and how many more.
+fn readers(readers: &[Tid]) -> String {
+    match readers {
+        [] => String::new(),
+        [one] => format!("~ {one}"),
+        [first, more @ ..] => format!("~ {first} +{}", more.len()),
     }
 }
 

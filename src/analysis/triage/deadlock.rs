@@ -61,7 +61,12 @@ fn owner_fact(case: &Case<'_>, step: &Step, holder: Tid) -> Option<Fact> {
         return None;
     }
     let words = Sentence::of("that ").part(case.call(holder)).text(" holds ").part(case.lock(step.waits_for));
-    Some(words.text(" is inferred: the lock records no owner").about(Subject::Lock(step.waits_for)))
+    let why = if lock.read_by.is_empty() {
+        " is inferred: the lock records no owner"
+    } else {
+        " for reading is inferred: the lock counts its readers and names none"
+    };
+    Some(words.text(why).about(Subject::Lock(step.waits_for)))
 }
 
 /// `3 more threads wait behind it: a, b, c`.

@@ -30,10 +30,15 @@ fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
         title = title.text(format!(" and {more} more locks"));
     }
     let title = title.text(", held by ").part(case.call(holder.tid)).text(", which ").then(case.doing(holder.tid));
+    let title = match holder.beside.len() {
+        0 => title,
+        1 => title.text(", and by 1 more reader"),
+        more => title.text(format!(", and by {more} more readers")),
+    };
     let mut evidence = vec![case.chain(holder.tid)];
     evidence.extend(holder.waiters.first().map(|waiter| case.chain(*waiter)));
     if !holder.certain {
-        evidence.push(Sentence::of("an owner on the way is inferred: the lock records none").about(None));
+        evidence.push(Sentence::of("a holder on the way is inferred: the lock records none").about(None));
     }
     Finding {
         rule: RULE.name,
@@ -59,7 +64,7 @@ fn owner_is_unknown(lock: &Lock) -> bool {
             | LockKind::Join
             | LockKind::Futex
     );
-    owned && matches!(lock.owner, Owner::Unknown(_))
+    owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty()
 }
 
 fn of_unknown(case: &Case<'_>, lock: &Lock) -> Finding {

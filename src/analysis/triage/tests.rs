@@ -4,9 +4,9 @@ use super::*;
 use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind, FreeList, Freed, Lock,
-    LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, Subject, Term, Termination, Thread, ThreadState, Tid,
-    Trust, WaitingOn,
+    AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind, FreeList, Freed, Gap,
+    Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, Subject, Term, Termination, Thread, ThreadState,
+    Tid, Trust, WaitingOn,
 };
 
 /// A process made of literals.
@@ -76,9 +76,20 @@ impl Process {
             owner,
             recursion: None,
             readers: None,
+            read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OwnerField,
         });
+        self
+    }
+
+    fn read(mut self, address: u64, name: &str, readers: &[u32], waiters: &[u32]) -> Process {
+        let unknown = Owner::Unknown(Gap::NotRecorded("readers".to_owned()));
+        self = self.lock(address, name, unknown, waiters);
+        if let Some(lock) = self.locks.last_mut() {
+            lock.read_by = readers.iter().copied().map(Tid).collect();
+            lock.evidence = Evidence::AllReaders;
+        }
         self
     }
 
@@ -181,6 +192,24 @@ fn an_inferred_owner_makes_a_deadlock_likely_and_says_so() {
 }
 
 #[test]
+fn a_deadlock_through_a_reader_is_likely_and_says_that_it_reads() {
+    let process = Process::default()
+        .thread(3, "clerk", for_lock(LockKind::Mutex, 0xb), &["f"])
+        .thread(5, "visitor", on(CallKind::Read, Some("fd 3")), &["h"])
+        .thread(7, "editor", for_lock(LockKind::Rwlock, 0xa), &["g"])
+        .read(0xa, "catalogue", &[3, 5], &[7])
+        .lock(0xb, "till", held(7), &[3]);
+    let found = process.verdict();
+    assert_eq!(
+        found[0].title.to_string(),
+        "deadlock: clerk waits for till (held by editor), editor waits for catalogue (held by clerk)"
+    );
+    assert!(!found[0].certain);
+    let says = "that clerk holds catalogue for reading is inferred: the lock counts its readers and names none";
+    assert!(found[0].evidence.iter().any(|fact| fact.text.to_string() == says), "{:?}", found[0].evidence);
+}
+
+#[test]
 fn a_thread_that_waits_for_its_own_lock_is_a_self_deadlock() {
     let process =
         Process::default().thread(3, "a", for_lock(LockKind::Mutex, 0xa), &["f"]).lock(0xa, "g_m", held(3), &[3]);
@@ -195,6 +224,20 @@ fn many_who_wait_for_one_are_told_with_what_that_one_does() {
         .thread(3, "b", for_lock(LockKind::Mutex, 0xa), &["f"])
         .lock(0xa, "g_pool_mu", held(1), &[2, 3]);
     assert_eq!(process.titles(), ["2 threads wait for g_pool_mu, held by main, which reads fd 7"]);
+}
+
+#[test]
+fn readers_that_hold_one_lock_are_one_finding() {
+    let process = Process::default()
+        .thread(1, "main", on(CallKind::Read, Some("fd 7")), &["fetch", "main"])
+        .thread(2, "a", for_lock(LockKind::Rwlock, 0xa), &["f"])
+        .thread(3, "b", for_lock(LockKind::Rwlock, 0xa), &["f"])
+        .thread(4, "c", on(CallKind::Read, Some("fd 7")), &["fetch"])
+        .read(0xa, "g_prices", &[1, 4], &[2, 3]);
+    assert_eq!(
+        process.titles(),
+        ["2 threads wait for g_prices, held by main, which reads fd 7, and by 1 more reader?"]
+    );
 }
 
 #[test]

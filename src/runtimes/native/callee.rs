@@ -18,6 +18,11 @@ pub(super) fn function(target: &Target, entry: Addr) -> Option<Arc<str>> {
     Some(name.strip_suffix("@plt").map_or(Arc::clone(&name), Arc::from))
 }
 
+/// Where a call of `entry` gets to: through the stub that may be there.
+pub(super) fn landing(target: &Target, entry: Addr) -> Addr {
+    jump_slot(target, entry).and_then(|slot| target.memory.ptr(slot).ok()).unwrap_or(entry)
+}
+
 /// The symbol of the function that the call before a return address states. `None` for calls through registers.
 pub(super) fn called(target: &Target, return_address: Addr) -> Option<Arc<str>> {
     function(target, called_address(target.arch(), &target.memory, return_address)?)

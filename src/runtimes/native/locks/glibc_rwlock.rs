@@ -58,7 +58,7 @@ fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
     let (owner, evidence) = match (member(CURRENT_WRITER)?, reading) {
         (0, 0) => (Owner::None, Evidence::WriterField),
         (0, readers) => {
-            let gap = Gap::NotRecorded(super::held_by_readers(readers));
+            let gap = Gap::NotRecorded(super::readers::counted(readers));
             (Owner::Unknown(gap), Evidence::ReaderCount)
         }
         (writer, _) => ground.owner(writer, Evidence::WriterField),

@@ -20,6 +20,7 @@ mod objects;
 mod once;
 mod owners;
 mod parking_lot;
+mod readers;
 mod rust;
 mod semaphore;
 mod unread;
@@ -138,11 +139,6 @@ pub(super) fn waited(ground: &Ground<'_>, index: usize) -> Option<Sighting> {
     PROBES.iter().find_map(|probe| (probe.waited)(ground, &waiter))
 }
 
-/// Why the owner of a lock that is held for reading is unknown.
-fn held_by_readers(readers: u32) -> String {
-    format!("held by readers ({readers}), whom the lock counts and does not name")
-}
-
 /// Locks by address, in the order of their first sighting.
 #[derive(Default)]
 struct Found {
@@ -162,6 +158,7 @@ impl Found {
                 owner: seen.owner,
                 recursion: seen.recursion,
                 readers: seen.readers,
+                read_by: Vec::new(),
                 waiters: Vec::new(),
                 evidence: seen.evidence,
             });

@@ -110,7 +110,7 @@ pub(super) fn rwlock(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
             (Owner::Unknown(gap), Evidence::Wait, 0)
         }
         readers => {
-            let gap = Gap::NotRecorded(super::held_by_readers(readers));
+            let gap = Gap::NotRecorded(super::readers::counted(readers));
             (Owner::Unknown(gap), Evidence::ReaderCount, readers)
         }
     };

@@ -1,7 +1,8 @@
 //! Who may hold a lock that does not say: a thread whose code has taken it, or else, for locks of Rust, one whose live stack
 //! holds its address and that does not wait for it.
 //!
-//! This is inference. One candidate makes an inferred owner, several make none, and are named in the gap instead.
+//! This is inference. One candidate makes an inferred owner, several make none, and are named in the gap instead. Readers are
+//! settled in [`super::readers`], by the same candidates.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -9,7 +10,8 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem, Subject, Tid};
 
-use super::code::ByCode;
+use super::code::{ByCode, Mode};
+use super::readers;
 use crate::runtimes::native::calls::{Call, Calls, Namer};
 use crate::runtimes::native::ground::Ground;
 
@@ -27,7 +29,7 @@ pub(super) fn infer(
     let wanted: FxHashMap<Addr, usize> = locks
         .iter()
         .enumerate()
-        .filter(|(_, lock)| is_ownerless(lock))
+        .filter(|(_, lock)| is_ownerless(lock) || readers::are_wanted(lock))
         .map(|(index, lock)| (lock.address, index))
         .collect();
     if wanted.is_empty() {
@@ -35,10 +37,17 @@ pub(super) fn infer(
     }
     job.phase("looking for owners of locks", 2 * ground.scene.threads.len() as u64);
     let pointing = pointing(ground, job, locks, &wanted)?;
-    let taking = taking(ground, job, &wanted, problems)?;
-    for (index, lock) in locks.iter_mut().enumerate().filter(|(_, lock)| is_ownerless(lock)) {
+    let taking = taking(ground, job, locks, &wanted, problems)?;
+    for (index, lock) in locks.iter_mut().enumerate() {
         let pointing = pointing.get(&index).map(Vec::as_slice).unwrap_or_default();
         let taking = taking.get(&index).map(Vec::as_slice).unwrap_or_default();
+        if readers::are_wanted(lock) {
+            readers::settle(lock, taking, if has_guard(lock.kind) { pointing } else { &[] });
+            continue;
+        }
+        if !is_ownerless(lock) {
+            continue;
+        }
         let found = match lock.kind {
             LockKind::Once | LockKind::RustOnce => initialisers(ground, lock, pointing),
             // A guard of Rust's holds the lock's address for as long as the lock; elsewhere a pointer to it proves nothing.
@@ -93,10 +102,12 @@ fn pointing(
     Ok(candidates)
 }
 
-/// Threads whose code has taken a lock; one that waits for it may be among them, and then waits for itself.
+/// Threads whose code has taken a lock in the way in which it is held; one that waits for it may be among them, and then
+/// waits for itself.
 fn taking(
     ground: &Ground<'_>,
     job: &Job,
+    locks: &[Lock],
     wanted: &FxHashMap<Addr, usize>,
     problems: &mut Vec<Problem>,
 ) -> Result<Candidates, Error> {
@@ -107,8 +118,13 @@ fn taking(
         let mut taken = code.taken(stack, waits_on_condvar(ground, index));
         taken.sort_unstable();
         taken.dedup();
-        for lock in taken.iter().filter_map(|address| wanted.get(address)) {
-            candidates.entry(*lock).or_default().push((thread.tid, Evidence::LockingCode));
+        for hold in taken {
+            let Some(index) = wanted.get(&hold.lock) else { continue };
+            let mode =
+                locks.get(*index).filter(|lock| readers::are_wanted(lock)).map_or(Mode::Alone, |_| Mode::Reading);
+            if hold.mode == mode {
+                candidates.entry(*index).or_default().push((thread.tid, Evidence::LockingCode));
+            }
         }
     }
     if code.is_exhausted() {
@@ -200,10 +216,16 @@ fn guarded(ground: &Ground<'_>, index: usize) -> Option<Addr> {
 }
 
 fn ambiguous(candidates: &[(Tid, Evidence)]) -> String {
-    let mut named: Vec<String> = candidates.iter().take(NAMED_CANDIDATES).map(|(tid, _)| tid.to_string()).collect();
-    let more = candidates.len().saturating_sub(NAMED_CANDIDATES);
+    let tids: Vec<Tid> = candidates.iter().map(|(tid, _)| *tid).collect();
+    format!("the lock does not store its owner, and several threads may have it: {}", listed(&tids))
+}
+
+/// `4711, 4712, 3 more`.
+pub(super) fn listed(tids: &[Tid]) -> String {
+    let mut named: Vec<String> = tids.iter().take(NAMED_CANDIDATES).map(Tid::to_string).collect();
+    let more = tids.len().saturating_sub(NAMED_CANDIDATES);
     if more > 0 {
         named.push(format!("{more} more"));
     }
-    format!("the lock does not store its owner, and several threads may have it: {}", named.join(", "))
+    named.join(", ")
 }

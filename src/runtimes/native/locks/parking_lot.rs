@@ -82,7 +82,7 @@ fn rwlock(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {
     let unknown = |what: String| Owner::Unknown(Gap::NotRecorded(what));
     // The writer's bit is set by a writer that still waits for readers, too.
     let (owner, evidence) = if readers > 0 {
-        (unknown(super::held_by_readers(readers)), Evidence::ReaderCount)
+        (unknown(super::readers::counted(readers)), Evidence::ReaderCount)
     } else if state & RWLOCK_WRITER != 0 {
         (unknown("a parking_lot RwLock does not store its writer".to_owned()), Evidence::Wait)
     } else {

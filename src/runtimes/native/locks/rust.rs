@@ -74,7 +74,7 @@ fn rwlock(address: crate::model::Addr, state: u32) -> Sighting {
             (Owner::Unknown(gap), Evidence::Wait, 0)
         }
         readers => {
-            let gap = Gap::NotRecorded(super::held_by_readers(readers));
+            let gap = Gap::NotRecorded(super::readers::counted(readers));
             (Owner::Unknown(gap), Evidence::ReaderCount, readers)
         }
     };

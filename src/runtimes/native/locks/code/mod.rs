@@ -10,7 +10,8 @@ use std::cell::{Cell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use self::taken::{Callee, Question, Taken};
+pub(super) use self::state::{Hold, Mode};
+use self::taken::{Callee, Passed, Question, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
 use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::{Call, Namer};
@@ -18,20 +19,46 @@ use crate::runtimes::native::ground::Ground;
 
 /// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
 // Source: POSIX pthread.h, ISO C threads.h.
-const LOCKING: &[&str] = &["pthread_mutex_lock", "pthread_rwlock_wrlock", "mtx_lock"];
-const UNLOCKING: &[&str] = &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock"];
-/// Parts of demangled names. Source: rust library/std/src/sys/sync/{mutex,rwlock}/futex.rs; parking_lot 0.12 src/raw_mutex.rs,
-/// raw_rwlock.rs; libstdc++ bits/std_mutex.h.
-const LOCKING_PARTS: &[&str] = &[
-    "::lock_contended",
-    "::write_contended",
-    "RawMutex::lock_slow",
-    "RawRwLock::lock_exclusive_slow",
-    "std::mutex::lock()",
+const LOCKING: &[(&str, Mode)] = &[
+    ("pthread_mutex_lock", Mode::Alone),
+    ("pthread_rwlock_wrlock", Mode::Alone),
+    ("pthread_rwlock_rdlock", Mode::Reading),
+    ("mtx_lock", Mode::Alone),
 ];
-const UNLOCKING_PARTS: &[&str] = &["RawMutex::unlock_slow", "RawRwLock::unlock_exclusive_slow", "std::mutex::unlock()"];
+const UNLOCKING: &[&str] = &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock"];
+/// Parts of demangled names without angle brackets. Source: rust library/std/src/sys/sync/{mutex,rwlock}/futex.rs; parking_lot
+/// 0.12 src/raw_mutex.rs, raw_rwlock.rs; libstdc++ 12 bits/std_mutex.h, shared_mutex.
+const LOCKING_PARTS: &[(&str, Mode)] = &[
+    ("::lock_contended", Mode::Alone),
+    ("::write_contended", Mode::Alone),
+    ("::read_contended", Mode::Reading),
+    ("RawMutex::lock_slow", Mode::Alone),
+    ("RawRwLock::lock_exclusive_slow", Mode::Alone),
+    ("RawRwLock::lock_shared_slow", Mode::Reading),
+    ("std::mutex::lock()", Mode::Alone),
+    ("mutex::lock_shared()", Mode::Reading),
+    ("__shared_mutex_pthread::lock_shared()", Mode::Reading),
+];
+const UNLOCKING_PARTS: &[&str] = &[
+    "RawMutex::unlock_slow",
+    "RawRwLock::unlock_exclusive_slow",
+    "RawRwLock::unlock_shared_slow",
+    "std::mutex::unlock()",
+    "mutex::unlock_shared()",
+    "__shared_mutex_pthread::unlock_shared()",
+];
+/// What makes a guard, as programs without optimisation call it: parts of the name, all of which must occur. Rust passes the
+/// place of the result first. Source: libstdc++ 12 shared_mutex; rust library/std/src/sync/poison/{mutex,rwlock}.rs.
+const GUARDING_PARTS: &[([&str; 2], Mode)] = &[
+    (["::shared_lock(", "std::shared_"], Mode::Reading),
+    (["::rwlock::RwLock", "::read"], Mode::Reading),
+    (["::rwlock::RwLock", "::write"], Mode::Alone),
+    (["::mutex::Mutex", "::lock"], Mode::Alone),
+];
 /// These end a guard, which leads to its lock.
-const ENDING_PARTS: &[&str] = &["Guard", "lock_guard", "unique_lock", "scoped_lock"];
+const ENDING_PARTS: &[&str] = &["Guard", "lock_guard", "unique_lock", "scoped_lock", "shared_lock"];
+/// Callers that are asked, one after the other, for what they pass.
+const MAX_CALLERS: usize = 4;
 
 /// Instructions that are executed for all questions of one dump: about a second's work. Functions that lock nothing are
 /// asked about once for all threads, so that only a dump made for it needs that many.
@@ -67,13 +94,17 @@ impl<'a> ByCode<'a> {
     }
 
     /// The locks that a thread's frames have taken, as [`ByCode::takings`] gives them.
-    pub(super) fn taken(&self, stack: &Stack, gives_up: bool) -> Vec<Addr> {
-        self.takings(stack, gives_up).into_iter().map(|taking| taking.lock).collect()
+    pub(super) fn taken(&self, stack: &Stack, gives_up: bool) -> Vec<Hold> {
+        self.found(stack, gives_up).into_iter().map(|(hold, _)| hold).collect()
     }
 
     /// The locks that a thread's frames have taken, innermost frame first. `gives_up`: its innermost own frame waits on a
     /// condition variable, and has given up the lock that it waits with.
     pub(super) fn takings(&self, stack: &Stack, gives_up: bool) -> Vec<Taking> {
+        self.found(stack, gives_up).into_iter().map(|(_, taking)| taking).collect()
+    }
+
+    fn found(&self, stack: &Stack, gives_up: bool) -> Vec<(Hold, Taking)> {
         self.own_frames(stack)
             .skip(usize::from(gives_up))
             .filter(|(_, frame, start)| !self.vain.borrow().contains(&(*start, frame.pc)))
@@ -82,7 +113,8 @@ impl<'a> ByCode<'a> {
                 if !any {
                     self.vain.borrow_mut().insert((start, frame.pc));
                 }
-                held.into_iter().map(move |lock| Taking { lock, frame: index, at: sites.get(&lock).copied() })
+                let taking = move |lock| Taking { lock, frame: index, at: sites.get(&lock).copied() };
+                held.into_iter().map(move |hold| (hold, taking(hold.lock)))
             })
             .collect()
     }
@@ -90,7 +122,7 @@ impl<'a> ByCode<'a> {
     /// What the innermost of the program's own frames gives its call as the first argument.
     pub(super) fn argument(&self, stack: &Stack) -> Option<Addr> {
         let (index, frame, start) = self.own_frames(stack).next()?;
-        self.ask(stack, index, frame, start).argument.map(Addr)
+        self.ask(stack, index, frame, start).first_argument()
     }
 
     /// What a thread's own frames give the functions that they call and that satisfy `wanted` (a symbol), as the first argument.
@@ -99,7 +131,7 @@ impl<'a> ByCode<'a> {
             .filter(|(_, frame, _)| {
                 callee::called(self.ground.scene.target, frame.pc).is_some_and(|name| wanted(&name))
             })
-            .filter_map(|(index, frame, start)| self.ask(stack, index, frame, start).argument.map(Addr))
+            .filter_map(|(index, frame, start)| self.ask(stack, index, frame, start).first_argument())
             .collect()
     }
 
@@ -118,7 +150,39 @@ impl<'a> ByCode<'a> {
         })
     }
 
+    /// Asks a function; where it takes a lock that its caller passed and that it kept nowhere, the caller too.
     fn ask(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr) -> Taken {
+        let taken = self.ask_with(stack, index, frame, start, [None; 6]);
+        if !taken.unresolved {
+            return taken;
+        }
+        match self.passed(stack, index, start, MAX_CALLERS) {
+            Some(passed) => self.ask_with(stack, index, frame, start, passed),
+            None => taken,
+        }
+    }
+
+    /// What the caller of the frame at `index` passes to the function at `start`, if it calls that one: another may have
+    /// jumped to it with other arguments.
+    fn passed(&self, stack: &Stack, index: usize, start: Addr, depth: usize) -> Option<Passed> {
+        let depth = depth.checked_sub(1)?;
+        let index = index.checked_add(1)?;
+        let frame = stack.frames.get(index).filter(|frame| frame.kind == FrameKind::Native && frame.returns)?;
+        let caller = self.namer.calls(frame).last()?.start?;
+        let mut taken = self.ask_with(stack, index, frame, caller, [None; 6]);
+        let is_called = |target: Addr| callee::landing(self.ground.scene.target, target) == start;
+        if !taken.target.is_some_and(is_called) {
+            return None;
+        }
+        if taken.first_argument().is_none()
+            && let Some(passed) = self.passed(stack, index, caller, depth)
+        {
+            taken = self.ask_with(stack, index, frame, caller, passed);
+        }
+        Some(taken.arguments)
+    }
+
+    fn ask_with(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr, passed: Passed) -> Taken {
         let registers = |index: usize, into: &mut [Option<u64>; 16]| {
             let known = stack.registers_at(index);
             for (dwarf, number) in PRESERVED {
@@ -136,7 +200,7 @@ impl<'a> ByCode<'a> {
         }
         let callee = |target: Addr| self.callee(target);
         let (memory, budget) = (self.ground.memory(), &self.budget);
-        Question { memory, callee: &callee, budget, start, site: frame.pc, entry, now }.answer()
+        Question { memory, callee: &callee, budget, start, site: frame.pc, entry, passed, now }.answer()
     }
 
     fn callee(&self, target: Addr) -> Callee {
@@ -152,18 +216,23 @@ impl<'a> ByCode<'a> {
 
 fn classify(symbol: &str) -> Callee {
     let plain = symbol.trim_start_matches('_');
-    if LOCKING.contains(&plain) {
-        return Callee::Locks;
+    if let Some((_, mode)) = LOCKING.iter().find(|(name, _)| *name == plain) {
+        return Callee::Locks(*mode);
     }
     if UNLOCKING.contains(&plain) {
         return Callee::Unlocks;
     }
     let name = symbols::demangle(symbol).replace(['<', '>'], "");
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    if has(LOCKING_PARTS) {
-        Callee::Locks
-    } else if has(UNLOCKING_PARTS) {
+    let locks = LOCKING_PARTS.iter().find(|(part, _)| name.contains(part));
+    let guards = GUARDING_PARTS.iter().find(|([scope, end], _)| name.contains(scope) && name.contains(end));
+    // `unlock_shared` has `lock_shared` in it.
+    if has(UNLOCKING_PARTS) {
         Callee::Unlocks
+    } else if let Some((_, mode)) = locks {
+        Callee::Locks(*mode)
+    } else if let Some((_, mode)) = guards.filter(|_| !name.contains("Guard") && !name.contains('~')) {
+        Callee::Guards(*mode)
     } else if name.contains("unlock") || ((name.contains("drop_in_place") || name.contains('~')) && has(ENDING_PARTS)) {
         Callee::UnlocksSome
     } else {
@@ -177,11 +246,21 @@ mod tests {
 
     #[test]
     fn locking_functions_are_known_by_their_symbols() {
-        assert_eq!(classify("__pthread_mutex_lock"), Callee::Locks);
+        assert_eq!(classify("__pthread_mutex_lock"), Callee::Locks(Mode::Alone));
+        assert_eq!(classify("___pthread_rwlock_rdlock"), Callee::Locks(Mode::Reading));
         assert_eq!(classify("pthread_mutex_unlock"), Callee::Unlocks);
         // std::sys::sync::mutex::futex::Mutex::lock_contended, legacy mangling
         let contended = "_ZN3std3sys4sync5mutex5futex5Mutex14lock_contended17h0123456789abcdefE";
-        assert_eq!(classify(contended), Callee::Locks);
+        assert_eq!(classify(contended), Callee::Locks(Mode::Alone));
+        // std::shared_mutex::lock_shared(), unlock_shared()
+        assert_eq!(classify("_ZNSt12shared_mutex11lock_sharedEv"), Callee::Locks(Mode::Reading));
+        assert_eq!(classify("_ZNSt12shared_mutex13unlock_sharedEv"), Callee::Unlocks);
+        // std::shared_lock<std::shared_mutex>::shared_lock(std::shared_mutex&), ~shared_lock()
+        assert_eq!(classify("_ZNSt11shared_lockISt12shared_mutexEC1ERS0_"), Callee::Guards(Mode::Reading));
+        assert_eq!(classify("_ZNSt11shared_lockISt12shared_mutexED1Ev"), Callee::UnlocksSome);
+        // <std::sync::poison::rwlock::RwLock<T>>::read
+        let read = "_ZN3std4sync6poison6rwlock15RwLock$LT$T$GT$4read17h0123456789abcdefE";
+        assert_eq!(classify(read), Callee::Guards(Mode::Reading));
         // std::unique_lock<std::mutex>::~unique_lock()
         assert_eq!(classify("_ZNSt11unique_lockISt5mutexED1Ev"), Callee::UnlocksSome);
         assert_eq!(classify("_ZN4shop7reserveEv"), Callee::Other);

@@ -21,17 +21,47 @@ pub(super) enum Value {
     Entry(Register),
 }
 
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::runtimes::native::locks) enum Mode {
+    /// Alone: a mutex, or a writer.
+    Alone,
+    /// As one of several readers.
+    Reading,
+}
+
+/// A lock that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::runtimes::native::locks) struct Hold {
+    pub(in crate::runtimes::native::locks) lock: Addr,
+    pub(in crate::runtimes::native::locks) mode: Mode,
+}
+
+/// Where a register's value was read from, and what was added since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The word's address, where it is known.
+    pub(super) at: Option<u64>,
+    pub(super) plus: i64,
+}
+
 /// What is known before one instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) registers: [Option<Value>; GENERAL],
-    /// Addresses of locks, sorted.
-    pub(super) held: Vec<u64>,
+    /// Of registers that hold a word of memory, perhaps with a constant added.
+    pub(super) origins: [Option<Origin>; GENERAL],
+    /// Sorted.
+    pub(super) held: Vec<Hold>,
     /// A compare-and-exchange whose success the next conditional jump tells.
-    pub(super) tried: Option<u64>,
+    pub(super) tried: Option<Hold>,
 }
 
 impl State {
+    pub(super) fn new(registers: [Option<Value>; GENERAL]) -> State {
+        State { registers, origins: [None; GENERAL], held: Vec::new(), tried: None }
+    }
+
     pub(super) fn get(&self, register: Register) -> Option<Value> {
         if !register.is_gpr() {
             return None;
@@ -52,27 +82,50 @@ impl State {
         }
         // Writing 8 or 16 bits leaves the rest as it was.
         let value = if register.size() >= 4 { value } else { None };
-        if let Some(slot) = self.registers.get_mut(register.full_register().number()) {
+        let number = register.full_register().number();
+        if let (Some(slot), Some(origin)) = (self.registers.get_mut(number), self.origins.get_mut(number)) {
             *slot = value;
+            *origin = None;
         }
     }
 
-    pub(super) fn lock(&mut self, address: u64) {
-        if let Err(place) = self.held.binary_search(&address)
+    /// Where a register's value was read from.
+    pub(super) fn origin(&self, register: Register) -> Option<Origin> {
+        if !register.is_gpr() || register.size() < 4 {
+            return None;
+        }
+        *self.origins.get(register.full_register().number())?
+    }
+
+    pub(super) fn set_origin(&mut self, register: Register, origin: Option<Origin>) {
+        if register.is_gpr()
+            && let Some(slot) = self.origins.get_mut(register.full_register().number())
+        {
+            *slot = origin;
+        }
+    }
+
+    pub(super) fn lock(&mut self, hold: Hold) {
+        if let Err(place) = self.held.binary_search(&hold)
             && self.held.len() < MAX_HELD
         {
-            self.held.insert(place, address);
+            self.held.insert(place, hold);
         }
     }
 
     pub(super) fn unlock(&mut self, address: u64) {
-        self.held.retain(|held| *held != address);
+        self.held.retain(|held| held.lock.0 != address);
     }
 
     /// Keeps what both agree on; whether that is less than before.
     pub(super) fn meet(&mut self, other: &State) -> bool {
         let before = self.clone();
         for (mine, theirs) in self.registers.iter_mut().zip(other.registers) {
+            if *mine != theirs {
+                *mine = None;
+            }
+        }
+        for (mine, theirs) in self.origins.iter_mut().zip(other.origins) {
             if *mine != theirs {
                 *mine = None;
             }
@@ -153,5 +206,32 @@ impl State {
             value => value,
         };
         Some((register, value))
+    }
+
+    /// Where the register that an instruction writes has its new value from: a word of memory, a copy of one, one with a
+    /// constant added.
+    pub(super) fn derived(&self, instruction: &Instruction, address: Option<u64>) -> Option<(Register, Origin)> {
+        if instruction.op0_kind() != OpKind::Register || instruction.op0_register().size() < 4 {
+            return None;
+        }
+        let register = instruction.op0_register();
+        let moved = |origin: Origin, by: i64| Some(Origin { plus: origin.plus.checked_add(by)?, ..origin });
+        let constant = |operand: u32| {
+            let value = instruction.try_immediate(operand).ok()?;
+            let half = u32::try_from(value & 0xffff_ffff).ok()?.cast_signed();
+            Some(if register.size() == 4 { i64::from(half) } else { value.cast_signed() })
+        };
+        let origin = match (instruction.mnemonic(), instruction.op1_kind()) {
+            (Mnemonic::Mov, OpKind::Memory) => Origin { at: address, plus: 0 },
+            (Mnemonic::Mov, OpKind::Register) => self.origin(instruction.op1_register())?,
+            (Mnemonic::Lea, OpKind::Memory) if instruction.memory_index() == Register::None => {
+                moved(self.origin(instruction.memory_base())?, instruction.memory_displacement64().cast_signed())?
+            }
+            (Mnemonic::Inc, _) => moved(self.origin(register)?, 1)?,
+            (Mnemonic::Add, _) => moved(self.origin(register)?, constant(1)?)?,
+            (Mnemonic::Sub, _) => moved(self.origin(register)?, constant(1)?.checked_neg()?)?,
+            _ => return None,
+        };
+        Some((register, origin))
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Input: a function's first instruction, the call in it that a thread is in, and the registers that are known. Every path
 //! from the first instruction to the call is followed; what is locked and not unlocked on all of them is the result. A lock
-//! is taken by a locked compare-and-exchange from 0 (the fast path of Rust's std and parking_lot) or by a call of a locking
-//! function, and given back by an exchange with 0, by another atomic operation on it, or by a call. Where an unlocking
+//! is taken by a locked compare-and-exchange from 0, for reading by one that adds to what its word was (the fast paths of
+//! Rust's std and parking_lot), or by a call of a locking function, and given back by an exchange with 0, by another atomic
+//! operation on it, or by a call. Where an unlocking
 //! call's argument is not known, nothing counts as held any more. This is inference: a callee could unlock, too.
 
 use std::cell::Cell;
@@ -11,7 +12,7 @@ use std::cell::Cell;
 use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 use rustc_hash::FxHashMap;
 
-use super::state::{GENERAL, State, Value};
+use super::state::{GENERAL, Hold, Mode, Origin, State, Value};
 use crate::runtimes::native::callee;
 
 use crate::capture::Memory;
@@ -23,7 +24,9 @@ const MAX_STEPS: usize = 20_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Callee {
     /// Returns with the lock taken.
-    Locks,
+    Locks(Mode),
+    /// Makes a guard: returns with the lock taken that its second argument points to.
+    Guards(Mode),
     /// Gives it back.
     Unlocks,
     /// Gives one back that its argument does not lead to.
@@ -44,8 +47,9 @@ const DESTROYED: [Register; 9] = [
     Register::R10,
     Register::R11,
 ];
-// The first argument. Source: as above, 3.2.3.
-const ARGUMENT: Register = Register::RDI;
+/// Registers of arguments, the first first. Source: as above, 3.2.3.
+pub(super) const ARGUMENTS: [Register; 6] =
+    [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
 
 /// A question about one function.
 pub(super) struct Question<'a> {
@@ -58,32 +62,49 @@ pub(super) struct Question<'a> {
     pub(super) site: Addr,
     /// Registers at the first instruction, in the processor's numbering (rax, rcx, rdx, rbx, rsp …).
     pub(super) entry: [Option<u64>; GENERAL],
+    /// What the caller passes, where its code tells.
+    pub(super) passed: Passed,
     /// Instructions that may be executed yet, over all questions.
     pub(super) budget: &'a Cell<usize>,
     /// Registers at the call.
     pub(super) now: [Option<u64>; GENERAL],
 }
 
+/// Arguments, in the order of [`ARGUMENTS`].
+pub(super) type Passed = [Option<u64>; 6];
+
 /// What was found at the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
     /// The locks that are held on every path.
-    pub(super) held: Vec<Addr>,
+    pub(super) held: Vec<Hold>,
     /// Behind which instruction each was taken first.
     pub(super) sites: FxHashMap<Addr, Addr>,
     /// Whether any lock is taken on the way, of known address or not. If not, asking again with other registers is vain.
     pub(super) any: bool,
+    /// Whether a lock of unknown address is taken on the way.
+    pub(super) unresolved: bool,
+    /// What the call is given.
+    pub(super) arguments: Passed,
+    /// Where the call leads, as its instruction says.
+    pub(super) target: Option<Addr>,
+}
+
+impl Taken {
     /// What the call is given as its first argument.
-    pub(super) argument: Option<u64>,
+    pub(super) fn first_argument(&self) -> Option<Addr> {
+        let [first, ..] = self.arguments;
+        first.map(Addr)
+    }
 }
 
 impl Question<'_> {
     /// The locks held at the call. Empty where the call is not reached.
     pub(super) fn answer(&self) -> Taken {
         let mut registers = self.entry.map(|value| value.map(Value::Known));
-        for argument in [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9] {
+        for (argument, passed) in ARGUMENTS.into_iter().zip(self.passed) {
             if let Some(slot) = registers.get_mut(argument.number()) {
-                *slot = Some(Value::Entry(argument));
+                *slot = Some(passed.map_or(Value::Entry(argument), Value::Known));
             }
         }
         let first = self.follow(registers);
@@ -112,7 +133,7 @@ impl Question<'_> {
             Followed { taken: Taken::default(), lost: false, state: None, spilled: FxHashMap::default() };
         let mut states: FxHashMap<u64, State> = FxHashMap::default();
         let mut pending = vec![self.start.0];
-        states.insert(self.start.0, State { registers, held: Vec::new(), tried: None });
+        states.insert(self.start.0, State::new(registers));
         let mut factory = InstructionInfoFactory::new();
         for _ in 0..MAX_STEPS.min(self.budget.get()) {
             self.budget.set(self.budget.get().saturating_sub(1));
@@ -122,6 +143,7 @@ impl Question<'_> {
                 continue;
             };
             if instruction.next_ip() == self.site.0 && is_call(&instruction) {
+                followed.taken.target = self.target(&instruction, &state).map(Addr);
                 followed.state = Some(match followed.state.take() {
                     Some(mut known) => {
                         known.meet(&state);
@@ -143,13 +165,15 @@ impl Question<'_> {
                 }
             }
         }
-        followed.taken.argument = followed.state.as_ref().and_then(|state| state.known(ARGUMENT));
+        if let Some(state) = &followed.state {
+            followed.taken.arguments = ARGUMENTS.map(|argument| state.known(argument));
+        }
         // Paths that were not followed to their end may reach the call with less.
         if pending.is_empty()
             && !followed.lost
             && let Some(state) = &followed.state
         {
-            followed.taken.held = state.held.iter().copied().map(Addr).collect();
+            followed.taken.held.clone_from(&state.held);
         }
         followed
     }
@@ -175,12 +199,12 @@ impl Question<'_> {
                 let (mut taken, mut not_taken) = (state.clone(), state);
                 let equal = matches!(instruction.mnemonic(), Mnemonic::Je);
                 let unequal = matches!(instruction.mnemonic(), Mnemonic::Jne);
-                if let Some(address) = tried.filter(|_| equal || unequal) {
-                    followed.taken.sites.entry(Addr(address)).or_insert(Addr(instruction.next_ip()));
+                if let Some(hold) = tried.filter(|_| equal || unequal) {
+                    followed.taken.sites.entry(hold.lock).or_insert(Addr(instruction.next_ip()));
                     if equal {
-                        taken.lock(address);
+                        taken.lock(hold);
                     } else {
-                        not_taken.lock(address);
+                        not_taken.lock(hold);
                     }
                 }
                 vec![(instruction.near_branch_target(), taken), (instruction.next_ip(), not_taken)]
@@ -190,6 +214,8 @@ impl Question<'_> {
                 vec![(instruction.next_ip(), state)]
             }
             FlowControl::Return | FlowControl::Interrupt | FlowControl::Exception => Vec::new(),
+            // Through one fixed word: a stub, or another module's function, which a tail call hands over to.
+            FlowControl::IndirectBranch if instruction.is_ip_rel_memory_operand() => Vec::new(),
             // A computed jump: where it leads is not known, so that the call may be reached with less.
             FlowControl::IndirectBranch | FlowControl::XbeginXabortXend => {
                 followed.lost = true;
@@ -198,25 +224,34 @@ impl Question<'_> {
         }
     }
 
-    fn call(&self, instruction: &Instruction, state: &mut State, followed: &mut Followed) {
-        state.tried = None;
-        let target = match instruction.op0_kind() {
+    /// Where a call leads; `None` where that is not known.
+    fn target(&self, instruction: &Instruction, state: &State) -> Option<u64> {
+        match instruction.op0_kind() {
             OpKind::NearBranch64 => Some(instruction.near_branch_target()),
             OpKind::Memory => state.address(instruction).and_then(|at| self.memory.u64(Addr(at)).ok()),
             OpKind::Register => state.known(instruction.op0_register()),
             _ => None,
-        };
-        let argument = state.known(ARGUMENT);
-        match (target.map_or(Callee::Other, |target| (self.callee)(Addr(target))), argument) {
-            (Callee::Locks, Some(lock)) => {
+        }
+    }
+
+    fn call(&self, instruction: &Instruction, state: &mut State, followed: &mut Followed) {
+        state.tried = None;
+        let [first, second, ..] = ARGUMENTS.map(|argument| state.known(argument));
+        let target = self.target(instruction, state);
+        let callee = target.map_or(Callee::Other, |target| (self.callee)(Addr(target)));
+        match (callee, first, second) {
+            (Callee::Locks(mode), Some(lock), _) | (Callee::Guards(mode), _, Some(lock)) => {
                 followed.taken.any = true;
                 followed.taken.sites.entry(Addr(lock)).or_insert(Addr(instruction.next_ip()));
-                state.lock(lock);
+                state.lock(Hold { lock: Addr(lock), mode });
             }
-            (Callee::Locks, None) => followed.taken.any = true,
-            (Callee::Unlocks, Some(lock)) => state.unlock(lock),
-            (Callee::Unlocks, None) | (Callee::UnlocksSome, _) => state.held.clear(),
-            (Callee::Other, _) => {}
+            (Callee::Locks(_) | Callee::Guards(_), ..) => {
+                followed.taken.any = true;
+                followed.taken.unresolved = true;
+            }
+            (Callee::Unlocks, Some(lock), _) => state.unlock(lock),
+            (Callee::Unlocks, None, _) | (Callee::UnlocksSome, ..) => state.held.clear(),
+            (Callee::Other, ..) => {}
         }
         for register in DESTROYED {
             state.set(register, None);
@@ -233,6 +268,7 @@ impl Question<'_> {
         let memory = (0..instruction.op_count()).any(|operand| instruction.op_kind(operand) == OpKind::Memory);
         let address = if memory { state.address(instruction) } else { None };
         let result = state.result(self.memory, instruction, address);
+        let derived = state.derived(instruction, address);
         self.atomics(instruction, state, address, followed);
         if instruction.rflags_modified() != 0 && instruction.mnemonic() != Mnemonic::Cmpxchg {
             state.tried = None;
@@ -254,6 +290,13 @@ impl Question<'_> {
         if let Some((register, value)) = result {
             state.set(register, value);
         }
+        if let Some((register, origin)) = derived {
+            state.set_origin(register, Some(origin));
+        }
+        // A compare-and-exchange that fails has read the word.
+        if instruction.mnemonic() == Mnemonic::Cmpxchg {
+            state.set_origin(Register::RAX, Some(Origin { at: address, plus: 0 }));
+        }
     }
 
     /// What an instruction does to a lock in memory.
@@ -268,13 +311,27 @@ impl Question<'_> {
             }
             return;
         }
-        let from_free = instruction.mnemonic() == Mnemonic::Cmpxchg && state.known(Register::RAX) == Some(0);
-        followed.taken.any |= from_free;
-        let Some(at) = address else { return };
-        state.tried = from_free.then_some(at);
-        if !from_free {
+        let tries = instruction.mnemonic() == Mnemonic::Cmpxchg;
+        let from_free = tries && state.known(Register::RAX) == Some(0);
+        let adds = tries && adds_to_word(instruction, state, address);
+        let mode = if adds { Mode::Reading } else { Mode::Alone };
+        state.tried = None;
+        if from_free || adds {
+            followed.taken.any = true;
+            followed.taken.unresolved |= address.is_none();
+            state.tried = address.map(|at| Hold { lock: Addr(at), mode });
+        } else if let Some(at) = address {
             state.unlock(at);
         }
+    }
+}
+
+/// Whether a compare-and-exchange writes more than its word was when it was read: one more reader. Where the word's address
+/// is not known, whether it looks so.
+fn adds_to_word(instruction: &Instruction, state: &State, address: Option<u64>) -> bool {
+    match (state.origin(Register::RAX), state.origin(instruction.op1_register())) {
+        (Some(old), Some(new)) => old.at == address && new.at == address && old.plus == 0 && new.plus > 0,
+        _ => false,
     }
 }
 
@@ -293,103 +350,4 @@ fn is_call(instruction: &Instruction) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const START: u64 = 0x40_0000;
-    const LOCK: u64 = 0x40_0100;
-    const LOCKING: u64 = 0x50_0000;
-    const UNLOCKING: u64 = 0x50_1000;
-    const WORKING: u64 = 0x50_2000;
-
-    fn callee(target: Addr) -> Callee {
-        match target.0 {
-            LOCKING => Callee::Locks,
-            UNLOCKING => Callee::Unlocks,
-            _ => Callee::Other,
-        }
-    }
-
-    /// Bytes of `call target` at an offset from the start.
-    fn call(at: u64, target: u64) -> Vec<u8> {
-        let distance = target.wrapping_sub(START + at + 5) as u32;
-        [&[0xe8], &distance.to_le_bytes()[..]].concat()
-    }
-
-    fn held(code: &[&[u8]], site: u64, now: [Option<u64>; GENERAL]) -> Vec<u64> {
-        let mut bytes = code.concat();
-        bytes.resize(0x200, 0xcc);
-        let memory = Memory::of_bytes(START, &bytes);
-        let budget = Cell::new(MAX_STEPS);
-        let question = Question {
-            budget: &budget,
-            memory: &memory,
-            callee: &callee,
-            start: Addr(START),
-            site: Addr(START + site),
-            entry: [None; GENERAL],
-            now,
-        };
-        question.answer().held.into_iter().map(|lock| lock.0).collect()
-    }
-
-    const NOTHING: [Option<u64>; GENERAL] = [None; GENERAL];
-    // mov $1,%ecx | xor %eax,%eax | lock cmpxchg %ecx,LOCK(%rip), 15 bytes from the start
-    const TRY: [u8; 15] = [0xb9, 1, 0, 0, 0, 0x31, 0xc0, 0xf0, 0x0f, 0xb1, 0x0d, 0xf1, 0, 0, 0];
-
-    #[test]
-    fn a_lock_of_rust_is_held_after_the_exchange_succeeded() {
-        //  0 TRY | f jne 17 | 11 call WORKING | 16 ret | 17 ret
-        let code = [&TRY[..], &[0x75, 0x06], &call(0x11, WORKING), &[0xc3], &[0xc3]];
-        assert_eq!(held(&code, 0x16, NOTHING), [LOCK]);
-    }
-
-    #[test]
-    fn on_the_way_to_the_slow_path_it_is_not_held_and_behind_it_it_is() {
-        //  0 TRY | f je 1d | 11 lea LOCK(%rip),%rdi | 18 call LOCKING | 1d call WORKING | 22 ret
-        let lea = [0x48, 0x8d, 0x3d, 0xe8, 0, 0, 0];
-        let code = [&TRY[..], &[0x74, 0x0c], &lea, &call(0x18, LOCKING), &call(0x1d, WORKING), &[0xc3]];
-        assert_eq!(held(&code, 0x1d, NOTHING), [0; 0], "the thread waits in the slow path");
-        assert_eq!(held(&code, 0x22, NOTHING), [LOCK], "both ways lead here with the lock");
-    }
-
-    #[test]
-    fn a_lock_that_was_given_back_is_not_held() {
-        //  0 TRY | f jne 1f | 11 xor %eax,%eax | 13 xchg %eax,LOCK(%rip) | 19 call WORKING | 1e ret | 1f ret
-        let exchange = [0x31, 0xc0, 0x87, 0x05, 0xe7, 0, 0, 0];
-        let code = [&TRY[..], &[0x75, 0x0e], &exchange, &call(0x19, WORKING), &[0xc3], &[0xc3]];
-        assert_eq!(held(&code, 0x1e, NOTHING), [0; 0]);
-    }
-
-    #[test]
-    fn a_lock_taken_on_one_of_two_paths_is_not_held() {
-        //  0 test %esi,%esi | 2 je 10 | 4 lea LOCK(%rip),%rdi | b call LOCKING | 10 call WORKING | 15 ret
-        let lea = [0x48, 0x8d, 0x3d, 0xf5, 0, 0, 0];
-        let code = [&[0x85, 0xf6, 0x74, 0x0c][..], &lea, &call(0xb, LOCKING), &call(0x10, WORKING), &[0xc3]];
-        assert_eq!(held(&code, 0x15, NOTHING), [0; 0]);
-    }
-
-    #[test]
-    fn an_argument_is_known_where_the_function_kept_it() {
-        //  0 push %rbp | 1 mov %rdi,%rbp | 4 mov 0x10(%rdi),%rdi | 8 call LOCKING | d call WORKING | 12 ret
-        let head = [0x55, 0x48, 0x89, 0xfd, 0x48, 0x8b, 0x7f, 0x10];
-        // The caller's structure is in the same memory: its member at 0x10 is the word at START + 0x190.
-        let mut code = [&head[..], &call(8, LOCKING), &call(0xd, WORKING), &[0xc3]].concat();
-        code.resize(0x190, 0xcc);
-        code.extend(LOCK.to_le_bytes());
-        let mut now = NOTHING;
-        if let Some(rbp) = now.get_mut(5) {
-            *rbp = Some(START + 0x180);
-        }
-        assert_eq!(held(&[&code], 0x12, now), [LOCK]);
-        assert_eq!(held(&[&code], 0x12, NOTHING), [0; 0], "without the register nothing is known");
-        assert_eq!(held(&[&code], 0xd, now), [0; 0], "the locking call itself has not returned");
-    }
-
-    #[test]
-    fn a_computed_jump_leaves_nothing_certain() {
-        //  0 TRY | f jne 1c | 11 test %esi,%esi | 13 je 17 | 15 jmp *%rdx | 17 call WORKING | 1c ret
-        let code = [&TRY[..], &[0x75, 0x0b, 0x85, 0xf6, 0x74, 0x02, 0xff, 0xe2], &call(0x17, WORKING), &[0xc3]];
-        assert_eq!(held(&code, 0x1c, NOTHING), [0; 0]);
-    }
-}
+mod tests;
