@@ -53,7 +53,7 @@ impl<T> Memo<T> {
 /// Locks with what follows from them.
 #[derive(Debug, Default)]
 pub struct Locks {
-    /// Every lock that someone holds or waits for.
+    /// Every lock that someone waits for, by address; in [`Session::all_locks`] then those that are held only.
     pub locks: Vec<Lock>,
     /// Deadlock cycles among them, certain ones first.
     pub cycles: Vec<Cycle>,
@@ -129,6 +129,7 @@ pub struct Session {
     stacks: Vec<OnceLock<Arc<Stack>>>,
     threads: Memo<Partial<Vec<Thread>>>,
     locks: Memo<Locks>,
+    all_locks: Memo<Locks>,
     exceptions: Memo<Partial<Vec<Exception>>>,
     verdict: Memo<Vec<Finding>>,
     /// Of a live process: what the captures so far say of its threads.
@@ -203,6 +204,7 @@ impl Session {
             stacks,
             threads: Memo::empty(),
             locks: Memo::empty(),
+            all_locks: Memo::empty(),
             exceptions: Memo::empty(),
             verdict: Memo::empty(),
             history: None,
@@ -277,7 +279,7 @@ impl Session {
         self.threads.known()
     }
 
-    /// Every lock that someone holds or waits for, and the deadlocks.
+    /// Every lock that someone waits for, and the deadlocks.
     pub fn locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
         self.locks.get(|| {
             let Partial { value: locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
@@ -299,6 +301,20 @@ impl Session {
             }
         }
         Ok(all)
+    }
+
+    /// Every lock that someone holds or waits for, and the deadlocks. Searches memory for the former.
+    pub fn all_locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
+        self.all_locks.get(|| {
+            let waited = self.locks(job)?;
+            let held = self.union(job, |runtime, scene| runtime.held_locks(scene, job))?;
+            Ok(Locks {
+                locks: waited.locks.iter().cloned().chain(held.value).collect(),
+                cycles: waited.cycles.clone(),
+                holders: waited.holders.clone(),
+                problems: waited.problems.iter().cloned().chain(held.problems).collect(),
+            })
+        })
     }
 
     /// Exceptions in flight and the fatal signal, the fatal one first.

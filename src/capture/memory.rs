@@ -238,16 +238,25 @@ impl Memory {
         Ok(text)
     }
 
+    /// Says that a range is about to be read from its first byte to its last; see [`FileBytes::expect_pages`].
+    pub fn expect_pages(&self, addr: Addr, len: u64) {
+        if let Some(part) = self.part(addr, len) {
+            part.expect_pages();
+        }
+    }
+
     /// Gives the pages of a range back after a read that will not be repeated soon; see [`FileBytes::forget_pages`].
     pub fn forget_pages(&self, addr: Addr, len: u64) {
-        let part = self.segment_at(addr).and_then(|segment| {
-            let from = usize::try_from(addr.since(segment.start)?).ok()?;
-            let to = from.saturating_add(usize::try_from(len).ok()?).min(segment.bytes.len());
-            segment.bytes.slice(from..to)
-        });
-        if let Some(part) = part {
+        if let Some(part) = self.part(addr, len) {
             part.forget_pages();
         }
+    }
+
+    fn part(&self, addr: Addr, len: u64) -> Option<FileBytes> {
+        let segment = self.segment_at(addr)?;
+        let from = usize::try_from(addr.since(segment.start)?).ok()?;
+        let to = from.saturating_add(usize::try_from(len).ok()?).min(segment.bytes.len());
+        segment.bytes.slice(from..to)
     }
 
     /// The readable run that holds an address.

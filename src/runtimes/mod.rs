@@ -39,13 +39,16 @@ pub trait Runtime: Send + Sync {
     /// The threads that this runtime knows, in the order of the scene.
     fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error>;
 
-    /// Every lock of this runtime that a thread waits for or that a recorded owner holds. Locks with waiters first, by
-    /// address within each half.
+    /// Every lock of this runtime that a thread waits for, by address.
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error>;
 
     /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`. Judged from
     /// code: a lock that is not among them may be held all the same.
     fn takings(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error>;
+
+    /// Every lock of this runtime that a recorded owner holds and nobody waits for, by address. May read much memory, within
+    /// a limit; no deadlock needs it.
+    fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error>;
 
     /// Exceptions in flight, the fatal one (or the fatal signal) first.
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error>;

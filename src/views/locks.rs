@@ -116,7 +116,7 @@ pub struct OwnerRow {
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["list"])?;
     let address = query.positional().next().map(parse_addr).transpose()?;
-    let locks = session.locks(job)?;
+    let locks = session.all_locks(job)?;
     let threads = session.threads(job)?;
     let names = Names { locks: &locks.locks, threads: &threads.value };
     let teller = Teller { session, names, cycles: &locks.cycles, job };

@@ -99,6 +99,15 @@ impl FileBytes {
         }
     }
 
+    /// Says that these bytes are about to be read from the first to the last: the file system then reads them in one go, and not
+    /// page by page as for scattered reads. Does nothing to owned bytes.
+    pub fn expect_pages(&self) {
+        if let Source::Mapped(mapping) = &*self.source {
+            let (start, len) = (self.range.start, self.range.len());
+            let _ = mapping.bytes.advise_range(Advice::WillNeed, start, len);
+        }
+    }
+
     /// Gives the pages of these bytes back: they count as this process's memory only once they are read again. Around each
     /// page that is read the kernel maps its cached neighbours too, so that reading one word in each of a thousand places
     /// costs 64 MB otherwise. Does nothing to owned bytes.

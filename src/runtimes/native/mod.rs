@@ -73,6 +73,10 @@ impl Runtime for Native {
         locks::takings(&self.ground(scene, job)?, threads, job)
     }
 
+    fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        locks::held(&self.ground(scene, job)?, job)
+    }
+
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
         exceptions::exceptions(scene, unwinder, job)
     }

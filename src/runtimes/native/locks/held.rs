@@ -1,67 +1,94 @@
-//! A bounded search of writable memory for locks that a live thread holds and nobody waits for.
+//! Locks that a live thread holds and nobody waits for: those on the threads' lists of robust mutexes (musl lists all that
+//! record an owner), then a search of writable memory, where glibc's mutexes and reader-writer locks lie unlisted.
 //!
-//! Input: writable memory that the dump holds. Each aligned word whose low half is a live thread's id is offered to the
-//! probes as an owner field; they judge the whole structure. Module data and live stacks come first, then everything else,
-//! until [`MAX_BYTES`] were read; what was left out is said.
+//! Input: writable memory that the dump holds. Each aligned word whose low half is a live thread's id is offered to the probes
+//! as an owner field; they judge the whole structure. Modules' data, live stacks and what lies beside them come first, then
+//! all other mappings, the small ones before the large, until [`MAX_BYTES`] were read or [`MAX_TIME`] is over; what was left
+//! out is said. Pages are given back as soon as they were looked at.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use crate::capture::Origin;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, OsThread, Problem, Subject};
+use crate::model::{Addr, Problem, Subject};
 
 use super::{Found, Held, PROBES, Sighting};
 use crate::runtimes::native::ground::Ground;
 
-/// Memory that is searched: read within some 20 ms from the page cache, and more than most programs keep locks in.
-const MAX_BYTES: u64 = 64 << 20;
+/// Memory that is searched: 1 GiB, read within a quarter of a second from the page cache, within seconds from a disk.
+const MAX_BYTES: u64 = 1 << 30;
+/// Longest search, for cores on slow disks.
+const MAX_TIME: Duration = Duration::from_secs(10);
 /// Bytes of one piece of work.
 const CHUNK: u64 = 1 << 20;
+/// Words that are tested together.
+const BLOCK: usize = 8;
 /// What follows an owner field is a small count or flag; anything larger is no lock.
 const MAX_NEIGHBOUR: u64 = 1 << 20;
-/// Words offered to the probes; a process whose memory is full of one thread's id has this many at most looked at.
-const MAX_HITS: usize = 1 << 16;
+/// Words of one piece offered to the probes; memory that is full of one thread's id has this many at most looked at.
+const MAX_HITS: usize = 1 << 14;
 
 /// A run of memory to search.
 type Run = (Addr, u64);
 
-/// Adds the held locks that the search finds and that are not known yet.
-pub(super) fn search(
-    ground: &Ground<'_>,
-    job: &Job,
-    found: &mut Found,
-    problems: &mut Vec<Problem>,
-) -> Result<(), Error> {
+/// Adds the held locks that are not known yet.
+pub(super) fn add(ground: &Ground<'_>, job: &Job, found: &mut Found, problems: &mut Vec<Problem>) -> Result<(), Error> {
+    for probe in PROBES {
+        if let Held::ByThread(list) | Held::Both(_, list) = probe.held {
+            ground.scene.threads.iter().flat_map(|thread| list(ground, thread)).for_each(|seen| found.add(seen, None));
+        }
+    }
+    search(ground, job, found, problems)
+}
+
+fn search(ground: &Ground<'_>, job: &Job, found: &mut Found, problems: &mut Vec<Problem>) -> Result<(), Error> {
     let Some(ids) = ground.tids.range().filter(|_| ground.libc.may_be_glibc()) else { return Ok(()) };
-    let (runs, left_out) = runs(ground);
+    let (runs, unread) = within(runs(ground), MAX_BYTES);
     job.phase("searching memory for held locks", runs.len() as u64);
+    let end = Instant::now().checked_add(MAX_TIME);
+    let left_out = AtomicU64::new(unread);
     let sightings = runs
         .par_iter()
         .map(|run| {
             job.advance(1)?;
-            Ok(search_run(ground, *run, ids))
+            if end.is_some_and(|end| Instant::now() > end) {
+                left_out.fetch_add(run.1, Ordering::Relaxed);
+                return Ok(Vec::new());
+            }
+            let (seen, unread) = search_run(ground, *run, ids);
+            left_out.fetch_add(unread, Ordering::Relaxed);
+            Ok(seen)
         })
         .collect::<Result<Vec<Vec<Sighting>>, Error>>()?;
     for seen in sightings.into_iter().flatten() {
         found.add(seen, None);
     }
+    let left_out = left_out.into_inner();
     if left_out > 0 {
+        let whole: u64 = runs.iter().map(|(_, len)| *len).fold(unread, u64::saturating_add);
         let message = format!(
-            "{} MiB of writable memory were searched for held locks that nobody waits for; {} MiB were not",
-            MAX_BYTES >> 20,
-            left_out >> 20
+            "{} of {} MiB of writable memory were searched for held locks that nobody waits for",
+            mebibytes(whole.saturating_sub(left_out)),
+            mebibytes(whole)
         );
         problems.push(Problem::new("lock-search-limit", Subject::Capture, message));
     }
     Ok(())
 }
 
-/// What to search, in pieces, and how many bytes did not fit.
-fn runs(ground: &Ground<'_>) -> (Vec<Run>, u64) {
+fn mebibytes(bytes: u64) -> u64 {
+    bytes.div_ceil(1 << 20)
+}
+
+/// All that may be searched, in pieces, the likeliest first.
+fn runs(ground: &Ground<'_>) -> Vec<Run> {
     let memory = ground.memory();
-    let mut dead = dead_stack_parts(ground);
-    dead.sort_unstable();
+    let dead = dead_stack_parts(ground);
     let mut first = Vec::new();
     let mut rest = Vec::new();
     for segment in memory.segments().iter().filter(|segment| segment.origin == Origin::Dump) {
@@ -69,22 +96,33 @@ fn runs(ground: &Ground<'_>) -> (Vec<Run>, u64) {
             continue;
         }
         let in_module = ground.scene.target.module_at(segment.start).is_some();
-        let is_stack = dead.iter().any(|(start, _)| *start == segment.start);
-        let runs = if in_module || is_stack { &mut first } else { &mut rest };
-        let skipped = dead.iter().find(|(start, _)| *start == segment.start).map_or(0, |(_, len)| *len);
-        let mut at = skipped;
+        let skipped = dead.get(&segment.start).copied();
         let len = segment.bytes.len() as u64;
-        while at < len {
-            let size = CHUNK.min(len.saturating_sub(at));
-            runs.extend(segment.start.plus(at).map(|start| (start, size)));
-            at = at.saturating_add(size);
-        }
+        let from = skipped.unwrap_or(0).min(len);
+        let Some(start) = segment.start.plus(from) else { continue };
+        let run = (start, len.saturating_sub(from));
+        if in_module || skipped.is_some() { first.push(run) } else { rest.push(run) }
     }
-    let mut left = MAX_BYTES;
+    first.sort_by_key(|(start, len)| (*len, *start));
+    rest.sort_by_key(|(start, len)| (*len, *start));
+    first.into_iter().chain(rest).flat_map(|(start, len)| pieces(start, len)).collect()
+}
+
+fn pieces(start: Addr, len: u64) -> impl Iterator<Item = Run> {
+    let count = len.div_ceil(CHUNK);
+    (0..count).filter_map(move |index| {
+        let at = index.checked_mul(CHUNK)?;
+        Some((start.plus(at)?, CHUNK.min(len.saturating_sub(at))))
+    })
+}
+
+/// The first pieces, of `limit` bytes together, and how many bytes the others have.
+fn within(runs: Vec<Run>, limit: u64) -> (Vec<Run>, u64) {
+    let mut left = limit;
     let mut left_out: u64 = 0;
-    first.extend(rest);
-    first.retain(|(_, size)| {
-        let fits = *size <= left;
+    let mut kept = runs;
+    kept.retain(|(_, size)| {
+        let fits = *size <= left && left_out == 0;
         if fits {
             left = left.saturating_sub(*size);
         } else {
@@ -92,46 +130,77 @@ fn runs(ground: &Ground<'_>) -> (Vec<Run>, u64) {
         }
         fits
     });
-    (first, left_out)
+    (kept, left_out)
 }
 
-/// The parts of segments that lie below a stack pointer in them: (segment's start, bytes). Stale copies of locks are there.
-fn dead_stack_parts(ground: &Ground<'_>) -> Vec<(Addr, u64)> {
-    let sp = |thread: &OsThread| thread.registers.as_ref().ok().and_then(|registers| registers.sp());
-    ground
-        .scene
-        .threads
-        .iter()
-        .filter_map(|thread| {
-            let sp = Addr(sp(thread)?.0 & !7);
-            let segment = ground.memory().segment_at(sp)?;
-            Some((segment.start, sp.since(segment.start)?))
-        })
-        .collect()
+/// How many bytes of segments, by their start, lie below the lowest stack pointer in them. Stale copies of locks are there.
+fn dead_stack_parts(ground: &Ground<'_>) -> FxHashMap<Addr, u64> {
+    let mut dead: FxHashMap<Addr, u64> = FxHashMap::default();
+    for thread in ground.scene.threads {
+        let sp = thread.registers.as_ref().ok().and_then(|registers| registers.sp()).map(|sp| Addr(sp.0 & !7));
+        let Some((sp, segment)) = sp.and_then(|sp| Some((sp, ground.memory().segment_at(sp)?))) else { continue };
+        let below = sp.since(segment.start).unwrap_or(0);
+        dead.entry(segment.start).and_modify(|known| *known = below.min(*known)).or_insert(below);
+    }
+    dead
 }
 
-fn search_run(ground: &Ground<'_>, (start, len): Run, (lowest, highest): (u32, u32)) -> Vec<Sighting> {
-    let Ok(bytes) = ground.memory().slice(start, len) else { return Vec::new() };
-    let (lowest, highest) = (u64::from(lowest), u64::from(highest));
+/// The locks in a run, and how many of its bytes were not looked at.
+fn search_run(ground: &Ground<'_>, (start, len): Run, (lowest, highest): (u32, u32)) -> (Vec<Sighting>, u64) {
+    let Ok(bytes) = ground.memory().slice(start, len) else { return (Vec::new(), len) };
+    ground.memory().expect_pages(start, len);
+    let (lowest, span) = (u64::from(lowest), u64::from(highest.saturating_sub(lowest)));
+    // Without branches, so that a block is tested by a few vector instructions.
+    let may_be = |word: u64| (word & 0xffff_ffff).wrapping_sub(lowest) <= span && word >> 32 <= MAX_NEIGHBOUR;
     let mut seen = Vec::new();
     let mut hits = 0;
-    for (index, word) in (0u64..).zip(bytes.chunks_exact(8)) {
-        let Ok(word) = word.try_into().map(u64::from_le_bytes) else { continue };
-        let id = word & 0xffff_ffff;
-        if !(lowest..=highest).contains(&id) || word >> 32 > MAX_NEIGHBOUR {
+    let mut unread = 0;
+    for (index, block) in bytes.chunks(8 * BLOCK).enumerate() {
+        if !words(block).fold(false, |any, word| any | may_be(word)) {
             continue;
         }
-        hits += 1;
-        if hits > MAX_HITS {
+        let at = index.saturating_mul(8 * BLOCK);
+        if hits >= MAX_HITS {
+            unread = len.saturating_sub(at as u64);
             break;
         }
-        let known = u32::try_from(id).is_ok_and(|id| ground.tids.thread(id).is_some());
-        let Some(at) = index.checked_mul(8).and_then(|offset| start.plus(offset)).filter(|_| known) else { continue };
-        seen.extend(PROBES.iter().find_map(|probe| match probe.held {
-            Held::ByWord(judge) | Held::Both(judge, _) => judge(ground, at),
-            Held::ByThread(_) | Held::Unrecorded => None,
-        }));
+        for (number, word) in words(block).enumerate().filter(|(_, word)| may_be(*word)) {
+            hits += 1;
+            let known = u32::try_from(word & 0xffff_ffff).is_ok_and(|id| ground.tids.thread(id).is_some());
+            let offset = at.saturating_add(number.saturating_mul(8)) as u64;
+            let Some(at) = start.plus(offset).filter(|_| known) else { continue };
+            seen.extend(PROBES.iter().find_map(|probe| match probe.held {
+                Held::ByWord(judge) | Held::Both(judge, _) => judge(ground, at),
+                Held::ByThread(_) | Held::Unrecorded => None,
+            }));
+        }
     }
     ground.memory().forget_pages(start, len);
-    seen
+    (seen, unread)
+}
+
+fn words(block: &[u8]) -> impl Iterator<Item = u64> {
+    block.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_mapping_is_searched_in_pieces_to_its_last_byte() {
+        let found: Vec<Run> = pieces(Addr(0x1000), 2 * MIB + 8).collect();
+        let (second, third) = (Addr(0x1000 + MIB), Addr(0x1000 + 2 * MIB));
+        assert_eq!(found, [(Addr(0x1000), MIB), (second, MIB), (third, 8)]);
+        assert_eq!(pieces(Addr(0x1000), 0).count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_nothing_behind_it_is_read() {
+        let runs = vec![(Addr(0), 3), (Addr(10), 5), (Addr(20), 4), (Addr(30), 1)];
+        assert_eq!(within(runs.clone(), 9), (vec![(Addr(0), 3), (Addr(10), 5)], 5));
+        assert_eq!(within(runs.clone(), 13), (runs, 0));
+    }
 }

@@ -1,8 +1,8 @@
-//! Every lock that a thread waits for or that a recorded owner holds.
+//! Every lock that a thread waits for, and those that a recorded owner holds.
 //!
 //! Input: threads with their futex waits and named frames. Each family of locks is a file here and a line in [`PROBES`];
 //! the first probe that recognises a wait names it, and a wait that none recognises is a bare futex. Held locks without
-//! waiters come from the threads' lists of robust mutexes and from a bounded search of writable memory.
+//! waiters are another question, [`held`]: it reads much memory, and no deadlock needs it.
 
 mod code;
 mod entry;
@@ -25,7 +25,7 @@ mod rust;
 mod semaphore;
 mod unread;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Error;
 use crate::job::Job;
@@ -181,7 +181,7 @@ pub(super) fn takings(ground: &Ground<'_>, threads: &[usize], job: &Job) -> Resu
     threads.iter().map(of_thread).collect()
 }
 
-/// Every lock that a thread waits for or that a recorded owner holds: those with waiters first, then by address.
+/// Every lock that a thread waits for, by address.
 pub(super) fn locks(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
     let mut found = Found::default();
     for (index, thread) in ground.scene.threads.iter().enumerate() {
@@ -189,18 +189,26 @@ pub(super) fn locks(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>
             found.add(seen.clone(), Some(thread.tid));
         }
     }
-    for probe in PROBES {
-        if let Held::ByThread(list) | Held::Both(_, list) = probe.held {
-            ground.scene.threads.iter().flat_map(|thread| list(ground, thread)).for_each(|seen| found.add(seen, None));
-        }
-    }
     let mut problems = Vec::new();
-    held::search(ground, job, &mut found, &mut problems)?;
     owners::infer(ground, job, &mut found.locks, &mut problems)?;
-    let mut locks = found.locks;
+    Ok(Partial { value: named(ground, found.locks), problems })
+}
+
+/// Every lock that a recorded owner holds and nobody waits for, by address.
+pub(super) fn held(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+    let mut found = Found::default();
+    let mut problems = Vec::new();
+    held::add(ground, job, &mut found, &mut problems)?;
+    let waited: FxHashSet<Addr> =
+        (0..ground.scene.threads.len()).filter_map(|index| Some(ground.wait(index)?.address)).collect();
+    found.locks.retain(|lock| !waited.contains(&lock.address));
+    Ok(Partial { value: named(ground, found.locks), problems })
+}
+
+fn named(ground: &Ground<'_>, mut locks: Vec<Lock>) -> Vec<Lock> {
     for lock in &mut locks {
         lock.name = ground.name(lock.kind, lock.address);
     }
-    locks.sort_by_key(|lock| (lock.waiters.is_empty(), lock.address));
-    Ok(Partial { value: locks, problems })
+    locks.sort_by_key(|lock| lock.address);
+    locks
 }
