@@ -46,6 +46,8 @@ pub struct Name {
     pub module_name: Option<Arc<str>>,
     /// Inlined calls expanded, innermost first; the last is the physical function. Empty when nothing names it.
     pub parts: Vec<NamedPart>,
+    /// Whether this is a stub through which the module calls others.
+    pub stub: bool,
 }
 
 /// One function at a code address.
@@ -134,10 +136,15 @@ impl Target {
             return known.clone();
         }
         let name = self.module_at(lookup).map(|module| {
-            let sources = module.svma(lookup).map(|svma| module.symbols().frames(svma)).unwrap_or_default();
+            let svma = module.svma(lookup);
+            let sources = svma.map(|svma| module.symbols().frames(svma)).unwrap_or_default();
             Arc::new(Name {
                 module: module.index,
                 module_name: module.file_name().map(Arc::from),
+                // Compilers describe no stub: what has inlined calls or a line is none.
+                stub: sources.len() <= 1
+                    && sources.iter().all(|source| source.line.is_none())
+                    && svma.is_some_and(|svma| module.symbols().is_stub(svma)),
                 parts: sources.into_iter().map(|source| named_part(module, source)).collect(),
             })
         });
@@ -154,7 +161,10 @@ impl Target {
                 index: named.len(),
                 pc: frame.pc,
                 sp: frame.sp,
-                kind: frame.kind,
+                kind: match (frame.kind, &name) {
+                    (FrameKind::Native, Some(name)) if name.stub => FrameKind::Stub,
+                    (kind, _) => kind,
+                },
                 trust: frame.trust,
                 module: name.as_ref().and_then(|name| name.module_name.clone()),
                 function: None,

@@ -326,3 +326,21 @@ fn without_files_nothing_is_invented() {
         assert_ne!(stack.end, End::Loop, "thread {tid}");
     }
 }
+
+/// Stopped inside the stub of a call of another module: it is one frame of its own kind, named after what it leads to.
+#[test]
+fn a_stub_of_the_linkage_table_is_a_frame_of_its_own() {
+    for variant in ["first", "pushed", "beginning", "ibt", "ibt-lazy", "bare"] {
+        let dump = dump("stub", variant);
+        let walked = walk(&dump.core(), &Search::default());
+        let expected = dump.expected();
+        let wanted = expected.variant(variant);
+        let (_, stack) = walked.threads.first().expect("a thread");
+        let frames = walked.session.named(stack);
+        let stub = frames.first().expect("a frame");
+        assert_eq!((stub.kind, stub.function.as_deref()), (FrameKind::Stub, wanted["stub"].as_str()), "{variant}");
+        assert_eq!(find(&walked.functions(stack), &wanted["functions"], 0), 1, "{variant}");
+        let others = frames.iter().skip(1).filter(|frame| frame.kind == FrameKind::Stub).count();
+        assert_eq!(others, 0, "{variant}: {frames:?}");
+    }
+}

@@ -35,7 +35,7 @@ pub enum FrameKind {
     Managed,
     /// The trampoline that the kernel made a signal handler return to.
     Signal,
-    /// A runtime's transition frame, a PLT entry.
+    /// A stub through which a module calls another (a PLT entry), a runtime's transition frame.
     Stub,
 }
 
@@ -50,7 +50,7 @@ pub struct Frame {
     pub sp: Addr,
     /// The canonical frame address (the caller's sp), where it is known.
     pub cfa: Option<Addr>,
-    /// Native or signal; inlined calls appear only among named frames.
+    /// Native or signal; inlined calls and stubs appear only among named frames.
     pub kind: FrameKind,
     /// How it was found.
     pub trust: Trust,
@@ -110,7 +110,7 @@ pub struct NamedFrame {
     pub pc: Addr,
     /// Stack pointer while in the frame.
     pub sp: Addr,
-    /// Native, inline, signal …
+    /// Native, inline, signal, stub …
     pub kind: FrameKind,
     /// How the physical frame was found.
     pub trust: Trust,

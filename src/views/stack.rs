@@ -195,6 +195,7 @@ fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
             Cell::new(Value::Function(Arc::clone(function))).tone(if frame.own { Tone::Plain } else { Tone::Dim })
         }
         (None, FrameKind::Signal) => Cell::text("<signal handler called>").tone(Tone::Bad),
+        (None, FrameKind::Stub) => Cell::text("<call of another module>").tone(Tone::Dim),
         (None, _) => Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim),
     };
     let source = match &frame.file {

@@ -94,9 +94,14 @@ impl ModuleSymbols {
     pub fn function(&self, at: Svma) -> Option<Symbol> {
         self.table().function(at).or_else(|| {
             let stub = self.code.as_ref()?.stub(at)?;
-            let name = format!("{}@plt", String::from_utf8_lossy(&stub.name)).into();
+            let name = format!("{}@plt", String::from_utf8_lossy(&stub.name?)).into();
             Some(Symbol { name, svma: stub.svma, size: stub.size, kind: SymbolKind::Function })
         })
+    }
+
+    /// Whether `at` is in a stub through which the module calls others, and in no function that a symbol names.
+    pub fn is_stub(&self, at: Svma) -> bool {
+        self.table().function(at).is_none() && self.code.as_ref().is_some_and(|code| code.stub(at).is_some())
     }
 
     /// What the source has at `at`: inlined calls, innermost first; the last is the physical function. Without DWARF the one frame holds

@@ -214,6 +214,16 @@ fn stubs(objdump: &str, package: &str, program: &Path) -> Vec<(u64, String)> {
     text.lines().filter_map(stub).collect()
 }
 
+/// A copy of a program whose section headers are gone: e_shoff (8 bytes at 40), e_shnum and e_shstrndx (2 each at 60).
+fn without_sections(program: &Path) -> std::path::PathBuf {
+    let mut bytes = std::fs::read(program).expect("the program");
+    bytes[40..48].fill(0);
+    bytes[60..64].fill(0);
+    let copy = program.with_extension("bare");
+    std::fs::write(&copy, bytes).expect("a copy");
+    copy
+}
+
 #[test]
 fn stubs_are_named_after_the_functions_they_lead_to() {
     let directory = tempfile::tempdir().unwrap();
@@ -228,10 +238,16 @@ fn stubs_are_named_after_the_functions_they_lead_to() {
         let module = ModuleSymbols::new(Some(open(&program)), None);
         let expected = stubs(objdump, package, &program);
         assert_eq!(expected.len(), 3, "{compiler} {options:?}");
-        for (at, name) in expected {
-            let found = module.frames(Svma(at + 8));
-            assert_eq!(found[0].function.as_deref(), Some(&*name), "{compiler} {options:?} {at:#x}");
-            assert_eq!(found[0].start, Some(Svma(at)));
+        let bare = ModuleSymbols::new(Some(open(&without_sections(&program))), None);
+        for module in [module, bare] {
+            for (at, name) in &expected {
+                let found = module.frames(Svma(at + 8));
+                assert_eq!(found[0].function.as_deref(), Some(&**name), "{compiler} {options:?} {at:#x}");
+                assert_eq!(found[0].start, Some(Svma(*at)));
+                assert!(module.is_stub(Svma(*at)) && module.is_stub(Svma(at + 15)));
+            }
+            let caller = module.lookup("caller").expect("a function of the program");
+            assert!(!module.is_stub(caller.svma) && !module.is_stub(Svma(caller.svma.0 + caller.size - 1)));
         }
     }
 }
