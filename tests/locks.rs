@@ -323,6 +323,16 @@ fn check_locks_that_are_not_dumped(seen: &Seen) {
     assert!(seen.deadlocks.iter().all(|cycle| cycle["certain"] == false), "{:?}", seen.deadlocks);
 }
 
+#[test]
+fn aarch64_threads_and_locks_of_musl_are_told_as_far_as_musl_records_them() {
+    for variant in ["deadlock-musl", "deadlock-musl-static"] {
+        let dump = dump("aarch64", variant);
+        let (exe, sysroot) = (dump.exe(), dump.dir().join("root"));
+        let options = [OsStr::new("--exe"), exe.as_os_str(), OsStr::new("--sysroot"), sysroot.as_os_str()];
+        look_at(&dump, Expected::of("deadlock"), &options).check("musl");
+    }
+}
+
 /// One test a dump, so that they run side by side and fail apart.
 macro_rules! dumps {
     ($($test:ident: $fixture:literal $variant:literal;)*) => {

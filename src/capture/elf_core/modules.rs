@@ -227,17 +227,23 @@ fn add_linked(modules: &mut Vec<MappedModule>, links: &[LinkEntry], memory: &Mem
 }
 
 /// Names the loader of a core without NT_FILE. Its name in the list points into the executable's `.interp`, which such a core leaves out;
-/// the psABIs fix the path for glibc, and musl's loader is its libc.
+/// the psABIs fix the path for glibc. musl's loader is its libc, so that its programs list no other.
 fn name_loader(modules: &mut [MappedModule], links: &[LinkEntry], auxv: &[(u64, u64)], arch: Arch) {
     let Some(base) = value(auxv, AT_BASE).filter(|base| *base != 0) else { return };
-    let glibc = links.iter().any(|link| link.name.ends_with("/libc.so.6"));
+    let file = |link: &LinkEntry| link.name.rsplit('/').next().unwrap_or_default().to_owned();
+    let glibc = links.iter().any(|link| file(link) == "libc.so.6");
+    let musl = !links.is_empty() && !links.iter().any(|link| file(link).starts_with("libc."));
     let nameless =
         |module: &&mut MappedModule| module.base == Addr(base) && module.path.is_none() && module.role == Role::Library;
-    if let Some(loader) = modules.iter_mut().find(nameless).filter(|_| glibc) {
-        // Source: System V AMD64 psABI 1.0 table 5.1; glibc sysdeps/unix/sysv/linux/aarch64/configure.ac.
+    if let Some(loader) = modules.iter_mut().find(nameless) {
+        // Source: System V AMD64 psABI 1.0 table 5.1; glibc sysdeps/unix/sysv/linux/aarch64/configure.ac; musl 1.2.3 Makefile,
+        // LDSO_PATHNAME.
         let path = match arch {
-            Arch::X86_64 => "/lib64/ld-linux-x86-64.so.2",
-            Arch::Aarch64 => "/lib/ld-linux-aarch64.so.1",
+            Arch::X86_64 if glibc => "/lib64/ld-linux-x86-64.so.2",
+            Arch::Aarch64 if glibc => "/lib/ld-linux-aarch64.so.1",
+            Arch::X86_64 if musl => "/lib/ld-musl-x86_64.so.1",
+            Arch::Aarch64 if musl => "/lib/ld-musl-aarch64.so.1",
+            _ => return,
         };
         loader.path = Some(path.to_owned());
     }

@@ -161,6 +161,16 @@ impl Libc {
     }
 }
 
+/// The `struct pthread` of musl and the thread's id in it, from the address of its `detach_state`.
+pub(super) fn around_detach_state(arch: Arch, word: Addr) -> Option<(Addr, Addr)> {
+    let tid = word.offset(MUSL_TID_TO_DETACH_STATE.checked_neg()?)?;
+    let inside = match arch {
+        Arch::X86_64 => MUSL_X86_64_TID,
+        Arch::Aarch64 => MUSL_ABOVE_TP_PTHREAD_TO_TID,
+    };
+    Some((tid.offset(inside.checked_neg()?)?, tid))
+}
+
 fn moved(offset: Offset, by: i64) -> Option<Offset> {
     Some(Offset { bytes: offset.bytes.checked_add(by)?, ..offset })
 }
