@@ -216,6 +216,24 @@ variants! { "crash":
     a_double_free_of_a_static_program "double-free-static"
 }
 
+variants! { "crash-musl":
+    an_uncaught_exception_on_musl "uncaught"
+    an_uncaught_exception_with_its_own_what_on_musl "uncaught-own-what"
+    an_uncaught_exception_of_a_thread_on_musl "uncaught-custom"
+    a_nested_exception_on_musl "nested"
+    an_uncaught_exception_under_an_own_terminate_handler_on_musl "terminate-handler"
+    an_exception_that_another_thread_handles_on_musl "caught-elsewhere"
+    an_exception_that_the_crashing_thread_handles_on_musl "caught-and-null"
+    an_exception_out_of_a_noexcept_function_on_musl "noexcept"
+    a_joinable_thread_that_is_destroyed_on_musl "joinable-thread"
+    a_pure_virtual_call_on_musl "pure-virtual"
+    an_uncaught_exception_in_a_plugin_on_musl "uncaught-plugin"
+    an_uncaught_exception_of_a_plugins_thread_on_musl "uncaught-custom-plugin"
+    a_nested_exception_in_a_plugin_on_musl "nested-plugin"
+    an_exception_that_another_thread_of_a_plugin_handles_on_musl "caught-elsewhere-plugin"
+    an_exception_that_the_crashing_thread_of_a_plugin_handles_on_musl "caught-and-null-plugin"
+}
+
 variants! { "crash-rust":
     a_rust_panic_with_a_formatted_message "panic"
     a_rust_panic_with_a_literal_message "panic-literal"

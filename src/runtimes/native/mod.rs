@@ -5,7 +5,7 @@
 
 mod callee;
 mod calls;
-pub mod exceptions;
+mod exceptions;
 mod ground;
 mod libc;
 mod locks;
@@ -77,7 +77,7 @@ impl Runtime for Native {
         locks::held(&self.ground(scene, job)?, job)
     }
 
-    fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
-        exceptions::exceptions(scene, unwinder, job)
+    fn exceptions(&self, scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
+        exceptions::exceptions(scene, &self.libc, job)
     }
 }

@@ -28,21 +28,21 @@ use crate::model::{
     Addr, Detail, Exception, ExceptionKind, FatalSignal, Known, NamedFrame, OsThread, Partial, Stack, Termination,
 };
 use crate::runtimes::Scene;
-use crate::unwind::Unwinder;
 
 use self::cxx::{Found, Throwing};
+use super::libc::Libc;
 
 /// Source: Linux include/uapi/asm-generic/signal.h.
 const SIGABRT: i32 = 6;
 
 /// Every exception in flight, and what ended the process; the fatal one first, then by the order of threads.
-pub fn exceptions(scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
+pub(super) fn exceptions(scene: &Scene<'_>, libc: &Libc, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
     job.phase("looking for exceptions", scene.threads.len() as u64);
     let signal = scene.target.capture.signal.as_ref().ok().and_then(Option::as_ref);
     let throwing = Throwing::default();
     let of_threads = scene.threads.par_iter().zip(scene.stacks).map(|(thread, stack)| {
         job.advance(1)?;
-        Ok(cxx::of_thread(scene.target, &throwing, thread, stack))
+        Ok(cxx::of_thread(scene.target, libc.is_musl(), &throwing, thread, stack))
     });
     let of_threads = of_threads.collect::<Result<Vec<Vec<Found>>, Error>>()?;
     let mut exceptions = Vec::new();

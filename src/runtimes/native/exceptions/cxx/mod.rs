@@ -39,8 +39,14 @@ pub(super) struct Found {
     phase: Phase,
 }
 
-/// The exceptions of one thread: the one thrown last first.
-pub(super) fn of_thread(target: &Target, throwing: &Throwing, thread: &OsThread, stack: &Stack) -> Vec<Found> {
+/// The exceptions of one thread: the one thrown last first. `musl`: the C library is musl.
+pub(super) fn of_thread(
+    target: &Target,
+    musl: bool,
+    throwing: &Throwing,
+    thread: &OsThread,
+    stack: &Stack,
+) -> Vec<Found> {
     let mut seen = FxHashSet::default();
     let mut found = Vec::new();
     if throwing.holds(target, stack) {
@@ -50,7 +56,7 @@ pub(super) fn of_thread(target: &Target, throwing: &Throwing, thread: &OsThread,
             }
         }
     }
-    let mut next = tls::caught(target, thread);
+    let mut next = tls::caught(target, musl, thread);
     while let Some(header) = next.filter(|_| found.len() < MAX_LISTED) {
         // An exception that is thrown again stays in the list; it was found on the stack already.
         let phase = if header.handlers < 0 { Phase::InFlight } else { Phase::Caught };

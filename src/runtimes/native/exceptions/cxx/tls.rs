@@ -29,14 +29,29 @@ const MAX_MODULES: u64 = 512;
 /// Uncaught exceptions that a thread may have at once.
 const MAX_UNCAUGHT: u32 = 1 << 10;
 
-/// `tcbhead_t.dtv`. Source: glibc 2.36 sysdeps/x86_64/nptl/tls.h.
+/// Where the thread's control block has the DTV, on x86-64 in both libraries. Source: glibc 2.36 sysdeps/x86_64/nptl/tls.h, tcbhead_t;
+/// musl 1.2.3 src/internal/pthread_impl.h, struct pthread.
 const X86_DTV: u64 = 8;
-/// Entries of a DTV are (address, to free) pairs; the entry before the first holds their number.
-/// Source: glibc 2.36 sysdeps/generic/dl-dtv.h; elf/dl-tls.c.
-const DTV_ENTRY: u64 = 16;
+/// musl on aarch64: the last member of struct pthread, which ends at the thread pointer. Source: as above, TLS_ABOVE_TP.
+const MUSL_AARCH64_DTV: u64 = 8;
 
-/// The exception that the thread caught last and still handles.
-pub(super) fn caught(target: &Target, thread: &OsThread) -> Option<Header> {
+/// How a DTV lists the blocks of modules.
+#[derive(Clone, Copy)]
+struct Dtv {
+    /// Where their number is, back from the DTV.
+    count_back: u64,
+    /// Bytes from one entry to the next, and from the DTV to the first.
+    entry: u64,
+}
+
+/// Entries are (address, to free) pairs; the entry before the first holds their number.
+/// Source: glibc 2.36 sysdeps/generic/dl-dtv.h; elf/dl-tls.c.
+const GLIBC_DTV: Dtv = Dtv { count_back: 16, entry: 16 };
+/// Entries are addresses; the first word is their number. Source: musl 1.2.3 ldso/dynlink.c, install_new_tls, __tls_get_addr.
+const MUSL_DTV: Dtv = Dtv { count_back: 0, entry: 8 };
+
+/// The exception that the thread caught last and still handles. `musl`: the C library is musl.
+pub(super) fn caught(target: &Target, musl: bool, thread: &OsThread) -> Option<Header> {
     let pointer = thread.thread_pointer.as_ref().ok().copied()?;
     let memory = &target.memory;
     let size = static_size(target);
@@ -44,12 +59,14 @@ pub(super) fn caught(target: &Target, thread: &OsThread) -> Option<Header> {
         // Variant II: the static block ends at the thread pointer. Source: Drepper, "ELF Handling For TLS", section 3.
         Arch::X86_64 => (pointer.minus(size), pointer.plus(X86_DTV)),
         // Variant I: two words, then the static block.
+        Arch::Aarch64 if musl => (Some(pointer), pointer.minus(MUSL_AARCH64_DTV)),
         Arch::Aarch64 => (Some(pointer), Some(pointer)),
     };
     let block = block.and_then(|block| Some(Block { start: readable_from(memory, block, pointer)?, size }));
+    let layout = if musl { MUSL_DTV } else { GLIBC_DTV };
     block
         .and_then(|block| search(memory, block.start, block.size))
-        .or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?, block))
+        .or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?, layout, block))
         .or_else(|| if target.arch() == Arch::X86_64 { in_keys(memory, pointer) } else { None })
 }
 
@@ -86,10 +103,10 @@ fn readable_from(memory: &Memory, block: Addr, pointer: Addr) -> Option<Addr> {
 }
 
 /// In the blocks that a DTV lists and that do not lie in the static one, which was searched.
-fn in_dtv(memory: &Memory, dtv: Addr, searched: Option<Block>) -> Option<Header> {
-    let count = memory.u64(dtv.minus(DTV_ENTRY)?).ok()?.min(MAX_MODULES);
+fn in_dtv(memory: &Memory, dtv: Addr, layout: Dtv, searched: Option<Block>) -> Option<Header> {
+    let count = memory.u64(dtv.minus(layout.count_back)?).ok()?.min(MAX_MODULES);
     (1..=count).find_map(|module| {
-        let block = memory.ptr(dtv.plus(DTV_ENTRY.checked_mul(module)?)?).ok()?;
+        let block = memory.ptr(dtv.plus(layout.entry.checked_mul(module)?)?).ok()?;
         if searched.is_some_and(|searched| searched.holds(block)) { None } else { search(memory, block, MAX_BLOCK) }
     })
 }
@@ -111,4 +128,41 @@ fn search(memory: &Memory, from: Addr, bytes: u64) -> Option<Header> {
         let few = u32::try_from(uncaught & 0xffff_ffff).is_ok_and(|uncaught| uncaught <= MAX_UNCAUGHT);
         if few && memory.is_pointer(Addr(list)) { Header::of_list(memory, Addr(list)) } else { None }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: u64 = 0x1000;
+    const BLOCK: u64 = AT + 0x80;
+    /// A `__cxa_exception` of libstdc++, 0x10 into the header; the object is 0x80 into it.
+    const HEADER: u64 = AT + 0xc0;
+    const OBJECT: Addr = Addr(HEADER + 0x80);
+
+    /// A DTV in the first 16 words, a module's block in the next 8, then the header of an exception.
+    fn memory(dtv: [u64; 16]) -> Memory {
+        let block = [0, 0, HEADER + 0x10, 1, 0, 0, 0, 0];
+        // | refs 1 | 0 | type | dtor | unexpected | terminate | next | handlers 1 | … | class |
+        let class = u64::from_be_bytes(*b"GNUCC++\0");
+        let header = [1, 0, 0x9000, 0, 0, 0, 0, 1, 0, 0, 0, 0, class, 0, 0, 0];
+        Memory::of(AT, &[&dtv[..], &block, &header].concat())
+    }
+
+    #[test]
+    fn a_dtv_of_glibc_counts_before_its_first_entry_and_pairs_addresses() {
+        // | modules 2 | | generation | | first | to free | second | to free |
+        let memory = memory([2, 0, 7, 0, 0, 0, BLOCK, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let found = |layout| in_dtv(&memory, Addr(AT + 0x10), layout, None).map(|header| header.object);
+        assert_eq!(found(GLIBC_DTV), Some(OBJECT));
+    }
+
+    #[test]
+    fn a_dtv_of_musl_begins_with_its_count() {
+        // | modules 3 | first | second | third |
+        let memory = memory([3, 0, 0, BLOCK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let found = |layout| in_dtv(&memory, Addr(AT), layout, None).map(|header| header.object);
+        assert_eq!(found(MUSL_DTV), Some(OBJECT));
+        assert_eq!(found(GLIBC_DTV), None, "before it is no memory");
+    }
 }
