@@ -352,6 +352,7 @@ dumps! {
     every_lock_kind_of_glibc_and_libstdcxx_is_recognised: "locks" "glibc";
     every_lock_kind_is_recognised_in_a_gcore: "locks" "gcore";
     every_lock_kind_is_recognised_in_a_static_program: "locks" "static";
+    every_lock_kind_is_recognised_on_glibc_2_41: "locks" "glibc-trixie";
     owners_of_another_pid_namespace_are_mapped_to_the_threads_of_the_dump: "pidns" "glibc";
     owners_of_another_pid_namespace_are_mapped_on_musl_too: "pidns" "musl";
     rust_locks_without_recorded_owners_are_inferred_or_unknown: "rust-std" "gnu";
