@@ -408,6 +408,17 @@ fn owners_that_no_lock_records_are_inferred() {
     }
 }
 
+/// Without symbols the unwind information says where functions begin, and the linkage table what they call.
+#[test]
+fn readers_are_inferred_in_stripped_programs() {
+    for variant in ["glibc-stripped", "cxx-stripped", "musl-stripped"] {
+        let seen = look(&dump("readers", variant));
+        seen.check_locks(library(variant));
+        seen.check_deadlocks(library(variant));
+        assert_eq!(seen.deadlocks.len(), 2, "{variant}: {:?}", seen.deadlocks);
+    }
+}
+
 /// The name that each thread is shown with, beside its logical name.
 fn names(variant: &str, fixture: &str) -> Vec<(String, Value)> {
     let seen = look(&dump(fixture, variant));

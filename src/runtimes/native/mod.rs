@@ -6,6 +6,7 @@
 mod callee;
 mod calls;
 mod exceptions;
+mod function_start;
 mod ground;
 mod libc;
 mod locks;

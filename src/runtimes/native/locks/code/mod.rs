@@ -15,6 +15,7 @@ use self::taken::{Callee, Passed, Question, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
 use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::{Call, Namer};
+use crate::runtimes::native::function_start;
 use crate::runtimes::native::ground::Ground;
 
 /// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
@@ -141,13 +142,18 @@ impl<'a> ByCode<'a> {
         let understood = self.ground.scene.target.arch() == Arch::X86_64;
         let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
         frames.filter_map(|(index, frame)| match self.namer.calls(frame).last() {
-            Some(Call { start: Some(start), runtime: false, .. })
-                if frame.kind == FrameKind::Native && frame.returns =>
-            {
-                Some((index, frame, *start))
-            }
+            Some(Call { runtime: false, .. }) => Some((index, frame, self.start(frame)?)),
             _ => None,
         })
+    }
+
+    /// The first instruction of the function of a frame that waits for a call to return.
+    fn start(&self, frame: &Frame) -> Option<Addr> {
+        if frame.kind != FrameKind::Native || !frame.returns {
+            return None;
+        }
+        let named = self.namer.calls(frame).last().and_then(|call| call.start);
+        named.or_else(|| function_start::of(self.ground.scene.target, frame.lookup()))
     }
 
     /// Asks a function; where it takes a lock that its caller passed and that it kept nowhere, the caller too.
@@ -167,8 +173,8 @@ impl<'a> ByCode<'a> {
     fn passed(&self, stack: &Stack, index: usize, start: Addr, depth: usize) -> Option<Passed> {
         let depth = depth.checked_sub(1)?;
         let index = index.checked_add(1)?;
-        let frame = stack.frames.get(index).filter(|frame| frame.kind == FrameKind::Native && frame.returns)?;
-        let caller = self.namer.calls(frame).last()?.start?;
+        let frame = stack.frames.get(index)?;
+        let caller = self.start(frame)?;
         let mut taken = self.ask_with(stack, index, frame, caller, [None; 6]);
         let is_called = |target: Addr| callee::landing(self.ground.scene.target, target) == start;
         if !taken.target.is_some_and(is_called) {
