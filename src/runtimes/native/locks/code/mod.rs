@@ -11,7 +11,7 @@ use std::cell::{Cell, RefCell};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(super) use self::state::{Hold, Mode};
-use self::taken::{Callee, Passed, Question, Taken};
+use self::taken::{Callee, Passed, Question, Site, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
 use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::{Call, Namer};
@@ -168,24 +168,29 @@ impl<'a> ByCode<'a> {
         }
     }
 
-    /// What the caller of the frame at `index` passes to the function at `start`, if it calls that one: another may have
-    /// jumped to it with other arguments.
+    /// What the caller of the frame at `index` passes to the function at `start`: by its own call, or by the call of another
+    /// function that has jumped there as its last act, and so left no frame.
     fn passed(&self, stack: &Stack, index: usize, start: Addr, depth: usize) -> Option<Passed> {
         let depth = depth.checked_sub(1)?;
         let index = index.checked_add(1)?;
         let frame = stack.frames.get(index)?;
         let caller = self.start(frame)?;
         let mut taken = self.ask_with(stack, index, frame, caller, [None; 6]);
-        let is_called = |target: Addr| callee::landing(self.ground.scene.target, target) == start;
-        if !taken.target.is_some_and(is_called) {
-            return None;
-        }
+        let called = self.lands(taken.target?);
         if taken.first_argument().is_none()
             && let Some(passed) = self.passed(stack, index, caller, depth)
         {
             taken = self.ask_with(stack, index, frame, caller, passed);
         }
-        Some(taken.arguments)
+        if called == start {
+            return Some(taken.arguments);
+        }
+        let unknown = [None; 16];
+        Some(self.question(called, Site::Jump(start), unknown, taken.arguments, unknown).arguments)
+    }
+
+    fn lands(&self, target: Addr) -> Addr {
+        callee::landing(self.ground.scene.target, target)
     }
 
     fn ask_with(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr, passed: Passed) -> Taken {
@@ -204,9 +209,20 @@ impl<'a> ByCode<'a> {
         if let (Some(slot), Some(base)) = (entry.get_mut(STACK_POINTER), frame.cfa) {
             *slot = base.minus(8).map(|at| at.0);
         }
-        let callee = |target: Addr| self.callee(target);
+        self.question(start, Site::Call(frame.pc), entry, passed, now)
+    }
+
+    fn question(
+        &self,
+        start: Addr,
+        site: Site,
+        entry: [Option<u64>; 16],
+        passed: Passed,
+        now: [Option<u64>; 16],
+    ) -> Taken {
+        let (callee, lands) = (|target: Addr| self.callee(target), |target: Addr| self.lands(target));
         let (memory, budget) = (self.ground.memory(), &self.budget);
-        Question { memory, callee: &callee, budget, start, site: frame.pc, entry, passed, now }.answer()
+        Question { memory, callee: &callee, lands: &lands, budget, start, site, entry, passed, now }.answer()
     }
 
     fn callee(&self, target: Addr) -> Callee {

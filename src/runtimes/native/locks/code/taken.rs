@@ -51,15 +51,26 @@ const DESTROYED: [Register; 9] = [
 pub(super) const ARGUMENTS: [Register; 6] =
     [Register::RDI, Register::RSI, Register::RDX, Register::RCX, Register::R8, Register::R9];
 
+/// A place in a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Site {
+    /// The call with this return address, which a thread is in.
+    Call(Addr),
+    /// A jump to this function as the last act.
+    Jump(Addr),
+}
+
 /// A question about one function.
 pub(super) struct Question<'a> {
     pub(super) memory: &'a Memory,
     /// What the function at an address does.
     pub(super) callee: &'a dyn Fn(Addr) -> Callee,
+    /// Where a call of an address gets to: through the stub that may be there.
+    pub(super) lands: &'a dyn Fn(Addr) -> Addr,
     /// Its first instruction.
     pub(super) start: Addr,
-    /// The return address of the call that the thread is in.
-    pub(super) site: Addr,
+    /// Where in it the answer is wanted.
+    pub(super) site: Site,
     /// Registers at the first instruction, in the processor's numbering (rax, rcx, rdx, rbx, rsp …).
     pub(super) entry: [Option<u64>; GENERAL],
     /// What the caller passes, where its code tells.
@@ -142,7 +153,8 @@ impl Question<'_> {
             else {
                 continue;
             };
-            if instruction.next_ip() == self.site.0 && is_call(&instruction) {
+            let arrived = self.arrives(&instruction);
+            if arrived {
                 followed.taken.target = self.target(&instruction, &state).map(Addr);
                 followed.state = Some(match followed.state.take() {
                     Some(mut known) => {
@@ -151,6 +163,9 @@ impl Question<'_> {
                     }
                     None => state.clone(),
                 });
+            }
+            if arrived && matches!(self.site, Site::Jump(_)) {
+                continue;
             }
             for (next, state) in self.step(&instruction, state, &mut factory, &mut followed) {
                 let less = match states.get_mut(&next) {
@@ -176,6 +191,23 @@ impl Question<'_> {
             followed.taken.held.clone_from(&state.held);
         }
         followed
+    }
+
+    /// Whether the answer is wanted at this instruction.
+    fn arrives(&self, instruction: &Instruction) -> bool {
+        match self.site {
+            Site::Call(back) => instruction.next_ip() == back.0 && is_call(instruction),
+            Site::Jump(to) => {
+                let target = match instruction.flow_control() {
+                    FlowControl::UnconditionalBranch => Some(instruction.near_branch_target()),
+                    FlowControl::IndirectBranch if instruction.is_ip_rel_memory_operand() => {
+                        self.memory.u64(Addr(instruction.ip_rel_memory_address())).ok()
+                    }
+                    _ => None,
+                };
+                target.is_some_and(|target| target == to.0 || (self.lands)(Addr(target)) == to)
+            }
+        }
     }
 
     /// Executes an instruction: where it leads, and with what.

@@ -29,6 +29,10 @@ fn held(code: &[&[u8]], site: u64, now: [Option<u64>; GENERAL]) -> Vec<u64> {
 }
 
 fn taken(code: &[&[u8]], site: u64, now: [Option<u64>; GENERAL], passed: Passed) -> Taken {
+    ask(code, Site::Call(Addr(START + site)), now, passed)
+}
+
+fn ask(code: &[&[u8]], site: Site, now: [Option<u64>; GENERAL], passed: Passed) -> Taken {
     let mut bytes = code.concat();
     bytes.resize(0x200, 0xcc);
     let memory = Memory::of_bytes(START, &bytes);
@@ -38,7 +42,8 @@ fn taken(code: &[&[u8]], site: u64, now: [Option<u64>; GENERAL], passed: Passed)
         memory: &memory,
         callee: &callee,
         start: Addr(START),
-        site: Addr(START + site),
+        lands: &|target| target,
+        site,
         entry: [None; GENERAL],
         passed,
         now,
@@ -151,4 +156,20 @@ fn a_tail_call_through_a_stub_leads_away_from_the_call() {
     let jumps = [0x75, 0x0f, 0x85, 0xf6, 0x75, 0x06, 0xff, 0x25, 0, 0, 0, 0];
     let code = [&TRY[..], &jumps, &call(0x1b, WORKING), &[0xc3]];
     assert_eq!(held(&code, 0x20, NOTHING), [LOCK]);
+}
+
+#[test]
+fn what_a_function_hands_over_is_known_at_its_last_jump() {
+    //  0 mov 8(%rdi),%rbx | 4 call WORKING | 9 mov %rbx,%rdi | c jmp READING
+    let jump = (READING.wrapping_sub(START + 0x11) as u32).to_le_bytes();
+    let code = [&[0x48, 0x8b, 0x5f, 0x08][..], &call(4, WORKING), &[0x48, 0x89, 0xdf, 0xe9], &jump];
+    // The caller passes START + 0x180, whose second word is the lock.
+    let mut bytes = code.concat();
+    bytes.resize(0x188, 0xcc);
+    bytes.extend(LOCK.to_le_bytes());
+    let passed = [Some(START + 0x180), None, None, None, None, None];
+    let found = ask(&[&bytes], Site::Jump(Addr(READING)), NOTHING, passed);
+    assert_eq!(found.first_argument(), Some(Addr(LOCK)));
+    let elsewhere = ask(&[&bytes], Site::Jump(Addr(LOCKING)), NOTHING, passed);
+    assert_eq!(elsewhere.first_argument(), None);
 }
