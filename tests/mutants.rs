@@ -178,7 +178,7 @@ fn ask_everything(session: &Session) -> Vec<u64> {
     let job = Job::default();
     let _ = session.stacks(&job);
     let _ = session.threads(&job);
-    let _ = session.locks(&job);
+    let _ = session.all_locks(&job);
     let _ = session.exceptions(&job);
     let _ = session.modules(&job);
     session.stack(0, &job).map(|stack| addresses(&stack)).unwrap_or_default()
