@@ -164,7 +164,10 @@ impl Locks {
         threads: Arc<FxHashMap<Tid, Cell>>,
     ) -> Result<Locks, Error> {
         let mut stories = Vec::new();
-        let convoys = || all.holders.iter().filter(|holder| holder.waiters.len() >= CONVOY);
+        let rings = rings(&all.cycles);
+        // What a reader holds beside one in a ring is told with the ring.
+        let apart = |holder: &&Holder| holder.locks.iter().any(|lock| !rings.contains_key(lock));
+        let convoys = || all.holders.iter().filter(|holder| holder.waiters.len() >= CONVOY).filter(apart);
         if !list {
             for cycle in all.cycles.iter().take(TOLD) {
                 stories.push(teller.of_cycle(cycle)?);
@@ -183,7 +186,7 @@ impl Locks {
             holders: all.holders.clone(),
             places: stories.iter().flat_map(|story| story.places.iter().cloned()).collect(),
             threads,
-            rings: rings(&all.cycles),
+            rings,
             stories,
             untold: if list { 0 } else { untold },
             one: false,

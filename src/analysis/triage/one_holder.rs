@@ -1,7 +1,7 @@
 //! Many threads wait for one, which waits for no thread: what does that one do?
 
 use crate::analysis::deadlock::Holder;
-use crate::model::{Lock, LockKind, Owner, Subject};
+use crate::model::{Addr, Lock, LockKind, Owner, Subject};
 
 use super::Rule;
 use super::case::Case;
@@ -15,7 +15,10 @@ const MANY: usize = 2;
 const NAMED: usize = 2;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    let held = case.holders.iter().filter(|holder| holder.waiters.len() >= MANY).map(|holder| conclude(case, holder));
+    // What a reader holds beside one in a ring is the ring's matter.
+    let in_ring = |lock: &Addr| case.cycles.iter().flat_map(|cycle| &cycle.cycle).any(|step| step.waits_for == *lock);
+    let apart = |holder: &&Holder| holder.waiters.len() >= MANY && !holder.locks.iter().all(in_ring);
+    let held = case.holders.iter().filter(apart).map(|holder| conclude(case, holder));
     let unknown = case.locks.iter().filter(|lock| lock.waiters.len() >= MANY && owner_is_unknown(lock));
     held.chain(unknown.map(|lock| of_unknown(case, lock))).collect()
 }
