@@ -1,10 +1,12 @@
 //! An opened target with memoised answers: every view asks here, nobody computes a thing twice.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 
 use symbols::{Attempt, FileBytes, SourceKind, SymbolSource};
 
@@ -13,11 +15,13 @@ use crate::analysis::motion::History;
 use crate::analysis::triage::{self, Case, Finding};
 use crate::capture;
 use crate::capture::collect::{self, Destination, Identity, Request};
+use crate::capture::facts::MappingFacts;
+use crate::capture::{Access, Region};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking, Thread, Tid,
-    Variable,
+    Addr, Exception, Lock, MappingRow, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
+    Thread, Tid, Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
@@ -398,6 +402,43 @@ impl Session {
                 })
             })
             .collect()
+    }
+
+    /// Every mapping that the dump lists, with what is known of its pages; ascending by address.
+    pub fn mappings(&self) -> Vec<MappingRow> {
+        let memory = &self.target.capture.memory;
+        let recorded = self.target.capture.facts.as_deref().map(|facts| facts.mappings.as_slice()).unwrap_or_default();
+        let recorded: FxHashMap<u64, &MappingFacts> = recorded.iter().map(|facts| (facts.start, facts)).collect();
+        let stack_pointers = self.os_threads().iter().filter_map(|thread| {
+            let sp = thread.registers.as_ref().ok()?.sp()?;
+            Some((sp, thread.tid))
+        });
+        let stack_pointers: BTreeMap<(Addr, Tid), ()> = stack_pointers.map(|at| (at, ())).collect();
+        let row = |region: &Region| {
+            let facts = recorded.get(&region.start.0);
+            let right = |has: bool, letter: char| if has { letter } else { '-' };
+            let Access { read, write, execute } = region.access;
+            let module = self.target.module_at(region.start).and_then(|module| module.mapped.path.clone());
+            MappingRow {
+                start: region.start,
+                end: region.end,
+                bytes: region.end.0.saturating_sub(region.start.0),
+                access: facts.map_or_else(
+                    || [right(read, 'r'), right(write, 'w'), right(execute, 'x')].iter().collect(),
+                    |facts| facts.access.clone(),
+                ),
+                path: facts.map(|facts| facts.path.clone()).filter(|path| !path.is_empty()).or(module),
+                stacks: stack_pointers
+                    .range((region.start, Tid(0))..(region.end, Tid(0)))
+                    .map(|((_, tid), ())| *tid)
+                    .collect(),
+                resident: facts.and_then(|facts| facts.resident),
+                anonymous: facts.and_then(|facts| facts.anonymous),
+                swapped: facts.and_then(|facts| facts.swapped),
+                dumped: memory.bytes_within(region.start, region.end),
+            }
+        };
+        memory.regions().iter().map(row).collect()
     }
 
     /// What is damaged or missing in the dump and its modules' files.

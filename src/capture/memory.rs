@@ -266,6 +266,14 @@ impl Memory {
         (addr.0 < segment.end()).then_some(segment)
     }
 
+    /// Bytes of a range that segments hold.
+    pub fn bytes_within(&self, start: Addr, end: Addr) -> u64 {
+        let first = self.segments.partition_point(|segment| segment.end() <= start.0);
+        let inside = self.segments.iter().skip(first).take_while(|segment| segment.start < end);
+        let bytes = inside.map(|segment| segment.end().min(end.0).saturating_sub(segment.start.max(start).0));
+        bytes.fold(0, u64::saturating_add)
+    }
+
     /// Whether an aligned word of the target may point to something that is here. Most words do not: that is cheaper to see than to
     /// read what they point to, and cheapest of those below all memory.
     pub fn is_pointer(&self, word: Addr) -> bool {

@@ -2,6 +2,7 @@
 
 mod drawing;
 pub mod locks;
+pub mod maddress;
 pub mod modules;
 pub mod moved;
 pub mod parallelstacks;
@@ -204,6 +205,8 @@ pub static VIEWS: &[View] = &[
     registers::VIEW,
     readmemory::VIEW,
     moved::VIEW,
+    maddress::VIEW,
+    maddress::HEAP,
 ];
 
 /// The view of a name or alias.

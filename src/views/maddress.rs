@@ -1,0 +1,135 @@
+//! `maddress`, `heap -regions`: the mappings of the process, what they hold, and how much of them was in memory.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Answer, Answered, Draw, Query, View};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{MappingRow, Subject};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "maddress",
+    aliases: &["regions"],
+    pane: None,
+    doc: "The mappings of the process: range, access, what they hold, how much was in memory and how much is in the dump",
+    help: "maddress\n\nWhat was in memory (resident, of that its own, swapped out) is known of dumps that dumpscope collected. The same as \
+           'heap -regions'.\n\nStart           End             Access   Size        Resident  Own       Swapped  In dump   \
+           Holds\n0x55d0a0000000  0x55d0a0005000  r-xp        20,480    20,480         0        0         0  \
+           /srv/orders-api\n0x7f1200000000  0x7f1200800000  rw-p     8,388,608    12,288    12,288        0     8,192  stack of \
+           4719",
+    build,
+    schema: || schemars::schema_for!(Mappings),
+};
+
+/// The objects of the heap, of which this program lists the mappings so far.
+pub const HEAP: View = View {
+    name: "dumpheap",
+    aliases: &["heap"],
+    pane: None,
+    doc: "-regions: the mappings that hold the heap, and how much of them was in memory; objects are not listed yet",
+    help: "dumpheap -regions\n\nThe same as 'maddress'. Objects, allocations and their histogram are not listed yet.",
+    build: |session, query, job| {
+        query.only(&["regions"])?;
+        if query.flag("regions") {
+            return build(session, &Query { args: Vec::new(), ..query.clone() }, job);
+        }
+        Err(Error::Failed(
+            "objects of the heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
+        ))
+    },
+    schema: || schemars::schema_for!(Mappings),
+};
+
+/// Every mapping.
+#[derive(Serialize, JsonSchema)]
+pub struct Mappings {
+    /// Ascending by address.
+    pub mappings: Vec<MappingRow>,
+    /// Bytes of all of them together; a part that is not recorded for every mapping is null.
+    pub total: Total,
+}
+
+/// Sums over all mappings.
+#[derive(Serialize, JsonSchema)]
+pub struct Total {
+    /// Bytes of address space.
+    pub bytes: u64,
+    /// Bytes in memory.
+    pub resident: Option<u64>,
+    /// Bytes in the dump.
+    pub dumped: u64,
+}
+
+fn build(session: &Session, query: &Query, _: &Job) -> Result<Box<dyn Answer>, Error> {
+    query.only(&[])?;
+    let mappings = session.mappings();
+    let sum = |of: fn(&MappingRow) -> u64| mappings.iter().map(of).fold(0, u64::saturating_add);
+    let total = Total {
+        bytes: sum(|mapping| mapping.bytes),
+        resident: mappings
+            .iter()
+            .map(|mapping| mapping.resident)
+            .try_fold(0u64, |sum, of| Some(sum.saturating_add(of?))),
+        dumped: sum(|mapping| mapping.dumped),
+    };
+    Ok(Box::new(Answered { data: Mappings { mappings, total }, problems: Vec::new() }))
+}
+
+impl Draw for Mappings {
+    fn draw(&self) -> Section {
+        let columns = vec![
+            Column::rigid("Start"),
+            Column::rigid("End"),
+            Column::left("Access"),
+            Column::right("Size"),
+            Column::right("Resident"),
+            Column::right("Own"),
+            Column::right("Swapped"),
+            Column::right("In dump"),
+            Column::wide("Holds", 1),
+        ];
+        let rows: Vec<Row> = self.mappings.iter().map(row).collect();
+        let known =
+            |bytes: Option<u64>| bytes.map_or(Cell::text("?").tone(Tone::Dim), |bytes| Cell::new(Value::Bytes(bytes)));
+        let total = vec![
+            Cell::text("in all:").tone(Tone::Dim),
+            Cell::new(Value::Bytes(self.total.bytes)),
+            Cell::text("bytes mapped,").tone(Tone::Dim),
+            known(self.total.resident),
+            Cell::text("in memory,").tone(Tone::Dim),
+            Cell::new(Value::Bytes(self.total.dumped)),
+            Cell::text("in the dump").tone(Tone::Dim),
+        ];
+        let bodies = vec![Body::Table(Table { columns, rows: Arc::new(rows) }), Body::Lines(vec![Row::new(total)])];
+        Section { bodies, ..Section::default() }
+    }
+}
+
+fn row(mapping: &MappingRow) -> Row {
+    let known =
+        |bytes: Option<u64>| bytes.map_or(Cell::text("?").tone(Tone::Dim), |bytes| Cell::new(Value::Bytes(bytes)));
+    let holds = match (&mapping.path, mapping.stacks.as_slice()) {
+        (Some(path), _) => Cell::new(Value::Path(path.as_str().into())),
+        (None, []) => Cell::NONE,
+        (None, [only]) => Cell::text(format!("stack of {only}")).tone(Tone::Link),
+        (None, several) => Cell::text(format!("stacks of {} threads", several.len())).tone(Tone::Link),
+    };
+    let cells = vec![
+        Cell::new(Value::Addr(mapping.start)),
+        Cell::new(Value::Addr(mapping.end)),
+        Cell::text(mapping.access.as_str()),
+        Cell::new(Value::Bytes(mapping.bytes)),
+        known(mapping.resident),
+        known(mapping.anonymous),
+        known(mapping.swapped),
+        Cell::new(Value::Bytes(mapping.dumped)),
+        holds,
+    ];
+    Row::about(Subject::Memory(mapping.start), cells)
+}
