@@ -138,12 +138,13 @@ fn a_watch_is_cancelled_between_two_samples() {
     assert_eq!(tracer_of(process.pid()), "0");
 }
 
+/// Its first thread runs what handlers leave to it soon, whichever thread the kernel gave the signal to.
 const HANDLER: &str = "import signal,threading,time\n\
     for _ in range(3): threading.Thread(target=lambda: time.sleep(300), daemon=True).start()\n\
     count = 0\n\
     def got(number, frame):\n    global count; count += 1; print('got', number, count)\n\
     signal.signal(signal.SIGUSR1, got)\nsignal.signal(40, got)\nprint('ready')\n\
-    while True: time.sleep(300)\n";
+    while True: time.sleep(0.05)\n";
 
 /// Watches in a thread of its own; sends what `then` sends once every thread is traced.
 fn traced(
@@ -272,7 +273,10 @@ fn threads_that_start_and_leave_are_followed() {
     let mut held_then = None;
     let ended = traced(pid, &["signal:SIGUSR2"], &mut |_, watched| held_then = watched.held.cloned(), || {});
     assert_eq!(ended, Ended::Done);
-    assert_eq!(held_then.map(|held| (held.stopped, held.unstopped)), Some((vec![(pid, 12)], vec![])));
+    let held = held_then.expect("it was seen");
+    // Threads are joined before the kernel is quite done with them: one or the other may still be there. 1,600 are not.
+    assert!(held.stopped.contains(&(pid, 12)) && held.stopped.len() <= 9, "{held:?}");
+    assert_eq!(held.unstopped, Vec::<u32>::new());
     assert_eq!(process.wait().signal(), Some(12));
 }
 

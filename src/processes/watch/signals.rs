@@ -138,6 +138,9 @@ impl Tracer {
         for _ in 0..MAX_STOPS {
             let Some(change) = ptrace::look(0) else { break };
             self.note(change);
+            if self.threads.is_empty() {
+                break;
+            }
             if let Some(Stand::Stopped(signal)) = self.threads.get(&change.tid)
                 && *signal != 0
             {
@@ -155,6 +158,8 @@ impl Tracer {
     /// delivers it.
     fn note(&mut self, Change { tid, stop }: Change) {
         match stop {
+            // The first thread's end is told last, and is its parent's to take note of, which may be this very program.
+            None if u32::try_from(tid) == Ok(self.sampler.pid) => self.threads.clear(),
             None => {
                 ptrace::taken(tid);
                 self.threads.remove(&tid);
