@@ -215,6 +215,30 @@ fn the_note_tells_what_a_core_cannot_hold() {
 }
 
 #[test]
+fn memory_that_cannot_be_read_is_not_in_the_dump_and_is_no_zeros() {
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let folder = folder();
+    let mapped = process.truth().value("short");
+    let zeros = process.truth().value("zeros");
+    for (kind, mode) in [("full", "direct"), ("heap", "direct"), ("full", "fork")] {
+        let core = folder.path().join(format!("{kind}-{mode}"));
+        collect(process.pid(), &["--type", kind, "--mode", mode], &core);
+        let read = |address: u64| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+            command.arg("analyze").arg(&core).args(["-c", &format!("readmemory {address:x}")]);
+            run(command)
+        };
+        let first = read(mapped).expect_status(0).stdout;
+        assert!(first.contains("78 00"), "the page that the file has: {first}");
+        let beyond = read(mapped + 4096);
+        assert!(!beyond.stdout.contains("00 00 00 00"), "{}", beyond.stdout);
+        assert!(format!("{}{}", beyond.stdout, beyond.stderr).contains("not in the dump"), "{beyond:?}");
+        let untouched = read(zeros).expect_status(0).stdout;
+        assert!(untouched.contains("00 00 00 00"), "what was never touched is zero: {untouched}");
+    }
+}
+
+#[test]
 fn memory_that_was_never_touched_takes_no_space_and_is_not_touched() {
     use std::os::unix::fs::MetadataExt;
     let process = Running::start("alive", "glibc", &["rest"]);

@@ -75,7 +75,9 @@ pub(super) fn choose(
         (Some(first), Some(last)) => Span { start: first.span.start, end: last.span.end },
         _ => Span::new(0, 0),
     };
-    let mut chooser = Chooser { mappings, mapped, pid, peek, chosen: Chosen::default(), pointers: Vec::new() };
+    let main_stack = mappings.iter().find(|mapping| mapping.path == b"[stack]").map(|mapping| mapping.span);
+    let mut chooser =
+        Chooser { mappings, mapped, pid, main_stack, peek, chosen: Chosen::default(), pointers: Vec::new() };
     let images = images(mappings, peek);
     chooser.modules(&images);
     for thread in threads {
@@ -95,6 +97,8 @@ struct Chooser<'a> {
     /// From the first mapping to the last.
     mapped: Span,
     pid: i32,
+    /// The first thread's.
+    main_stack: Option<Span>,
     peek: &'a Peek<'a>,
     chosen: Chosen,
     /// Words that may be pointers, to be followed.
@@ -144,7 +148,7 @@ impl Chooser<'_> {
         let Some(sp) = thread.stack_pointer() else { return };
         self.stack(sp, tls);
         // On an alternate stack: the interrupted frames are on the thread's own, to which the saved stack pointer leads.
-        let main = self.mappings.iter().find(|mapping| mapping.path == b"[stack]").map(|mapping| mapping.span);
+        let main = self.main_stack;
         let own = tls.map(|(pointer, own)| Span::new(own.start.0, pointer));
         let homes: Vec<Span> = own.into_iter().chain(main.filter(|_| thread.tid == self.pid)).collect();
         if !homes.iter().any(|home| home.contains(sp)) {
