@@ -120,7 +120,7 @@ impl Reader {
             case.capabilities = status.capprm;
         }
         if !is_kernel_thread && !case.has_exited {
-            case.refused = refused(&dir);
+            case.refused = refused(&dir, case.pid);
             // Only asked for an explanation: ten thousand processes are mostly one's own.
             if case.refused.is_some() {
                 case.user_namespace = read::namespace(&dir, "user");
@@ -169,8 +169,10 @@ impl Reader {
 
 /// The kernel's own answer to whether its memory may be read and it may be attached to; `None` is yes.
 ///
-/// Source: Linux fs/proc/base.c, mem_open: mm_access with PTRACE_MODE_ATTACH, the check of ptrace_attach.
-fn refused(dir: &ProcDir) -> Option<String> {
+/// Asked by either of two ways: a container's filter may forbid the system call, a file's owner the file.
+/// Source: Linux mm/process_vm_access.c and fs/proc/base.c, mem_open: mm_access with PTRACE_MODE_ATTACH, the check of ptrace_attach.
+fn refused(dir: &ProcDir, pid: u32) -> Option<String> {
+    ptrace::may_trace(pid).err()?;
     let error = read::open(dir, "mem").err()?;
     if read::is_gone(&error) {
         return None;

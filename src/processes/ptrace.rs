@@ -1,4 +1,5 @@
-//! The calls of ptrace(2) and waitid(2) that a watch needs. None of them reads or writes the target's memory.
+//! The calls of ptrace(2) and waitid(2) that a watch needs, and the question whether a process may be traced. None of them writes the
+//! target's memory, and none of it is read that anybody looks at.
 //!
 //! A thread is traced by the thread of ours that seized it, and by no other. When that one ends, for whatever reason, SIGKILL of ours
 //! among them, the kernel lets its tracees go. It then delivers the signal that one was about to take only where that stop was not taken
@@ -28,6 +29,26 @@ fn call(request: libc::c_long, tid: i32, data: i32) -> io::Result<()> {
     let done =
         unsafe { libc::syscall(libc::SYS_ptrace, request, libc::c_long::from(tid), none, libc::c_long::from(data)) };
     if done == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether a process may be traced and its memory read: `Ok`, or the kernel's refusal. No file is opened, so that the owner and the mode
+/// of one do not count: root without CAP_DAC_OVERRIDE opens no other user's `/proc/PID/mem`, and may trace it all the same.
+// Source: Linux mm/process_vm_access.c, process_vm_rw_core: mm_access with PTRACE_MODE_ATTACH_REALCREDS before anything is copied.
+pub(super) fn may_trace(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).map_err(io::Error::other)?;
+    let mut byte = 0u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
+    // SAFETY: `local` describes one byte of ours, to which the kernel writes at most as much; `remote` is an address of the other process,
+    // where nothing is mapped as a rule.
+    let read = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
+    if read >= 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::EFAULT) => Ok(()),
+        error => Err(error),
+    }
 }
 
 /// A change of a traced thread.

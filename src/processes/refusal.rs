@@ -1,6 +1,6 @@
 //! Why the kernel does not let a process be dumped, and what would change that.
 //!
-//! Whether it lets is the kernel's own answer (opening `/proc/PID/mem` makes the same check as attaching). This explains a "no" with the
+//! Whether it lets is the kernel's own answer (process_vm_readv(2) and opening `/proc/PID/mem` make the same check as attaching). This explains a "no" with the
 //! rules of `__ptrace_may_access` and `ptrace_attach` (Linux kernel/ptrace.c), `cap_ptrace_access_check` (security/commoncap.c) and
 //! `yama_ptrace_access_check` (security/yama/yama_lsm.c), and adds what attaching refuses beyond it. Pure; tested with literals.
 
