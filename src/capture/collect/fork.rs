@@ -7,13 +7,14 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::freeze::Frozen;
 use super::inject;
 use super::live::{Live, read};
-use super::maps::Mapping;
+use super::maps::{self, Mapping};
 use super::ptrace::{self, Wait};
 use super::source::Source;
 
@@ -30,8 +31,11 @@ const CLONE_FILES_AND_FS: u64 = 0x400 | 0x200;
 const NO_HANG_ALL: u64 = 1 | 0x4000_0000;
 /// Of the process's own memory, this part may be copied while the dump is written (a quarter), or fork is not tried.
 const ROOM: u64 = 4;
-/// Threads that are asked to reap the child.
+/// How often threads are asked to reap the child, how many each time, and how long is waited in between: one that computes cannot be
+/// asked, and most do not compute for long.
+const ROUNDS: usize = 50;
 const MAX_ASKED: usize = 16;
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// The child. Killed and reaped when dropped.
 #[derive(Debug)]
@@ -90,9 +94,25 @@ impl<'a> Child<'a> {
             let _ = kill_process(pid, Signal::KILL);
         }
         // Its tracer is told first.
-        while !matches!(inject::wait(self.pid), Err(_)) {}
-        let tids = self.live.threads().unwrap_or_default();
-        tids.into_iter().take(MAX_ASKED).any(|tid| self.reap_in(tid))
+        while inject::wait(self.pid).is_ok() {}
+        (0..ROUNDS).any(|round| {
+            if round > 0 {
+                std::thread::sleep(BETWEEN);
+            }
+            let tids = self.live.threads().unwrap_or_default();
+            // A process that has ended takes its zombies along.
+            tids.is_empty() || tids.into_iter().take(MAX_ASKED).any(|tid| self.reap_in(tid))
+        })
+    }
+
+    /// Where a stopped thread's process has a `syscall` instruction now: it may run another program since (exec).
+    fn instruction(&self, tid: i32) -> Option<u64> {
+        let source = Source::of(u32::try_from(tid).ok()?);
+        let mut bytes = [0; SYSCALL.len()];
+        if source.read(self.at, &mut bytes).ok()? == bytes.len() && bytes == SYSCALL {
+            return Some(self.at);
+        }
+        syscall_instruction(&maps::mappings(self.live, tid, &[]).ok()?, &source)
     }
 
     /// Stops one thread and makes it reap the child.
@@ -106,8 +126,10 @@ impl<'a> Child<'a> {
         match stopped {
             Some(Ok(Wait::Signal(pending))) => signal = pending,
             Some(Ok(_)) if inject::can_call(tid) => {
-                let returned = inject::call(tid, self.at, WAIT4, [self.inner, 0, NO_HANG_ALL, 0, 0, 0]);
-                reaped = returned.is_ok_and(|returned| u64::try_from(returned.result) == Ok(self.inner));
+                if let Some(at) = self.instruction(tid) {
+                    let returned = inject::call(tid, at, WAIT4, [self.inner, 0, NO_HANG_ALL, 0, 0, 0]);
+                    reaped = returned.is_ok_and(|returned| u64::try_from(returned.result) == Ok(self.inner));
+                }
             }
             _ => {}
         }
@@ -133,7 +155,7 @@ fn check_room(live: &Live, mappings: &[Mapping]) -> Result<(), String> {
     let own = own.map(|usage| usage.anonymous).fold(0, u64::saturating_add);
     let room = available().unwrap_or(u64::MAX).min(room_in_group(live).unwrap_or(u64::MAX));
     if room < own / ROOM {
-        return Err(format!("{} MiB of memory are left, {} MiB may be needed", room >> 20, own / ROOM >> 20));
+        return Err(format!("{} MiB of memory are left, {} MiB may be needed", room >> 20, (own / ROOM) >> 20));
     }
     Ok(())
 }

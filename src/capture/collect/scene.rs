@@ -133,7 +133,7 @@ impl Scene {
         // Arguments and environment, as the kernel placed them; where it does not say, whatever lies above them is erased by words.
         let text = [(self.stat.arg_start, self.stat.arg_end), (self.stat.env_start, self.stat.env_end)];
         let erased = text.into_iter().filter_map(|(start, end)| {
-            let (start, end) = (u64::try_from(start?).ok()?, u64::try_from(end?).ok()?);
+            let (start, end) = (start?, end?);
             (start < end).then(|| Span::new(start & !7, end))
         });
         Blot {

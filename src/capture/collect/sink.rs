@@ -9,7 +9,7 @@ use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 /// Granularity of holes.
 const PAGE: usize = 4096;
 /// Zeros that a stream gets at once.
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// Bytes of one frame of zstd. Each stands for itself, so that no more than this is kept.
 const FRAME: usize = 4 << 20;
 /// Largest core that is kept in memory.
