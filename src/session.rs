@@ -1,12 +1,13 @@
 //! An opened target with memoised answers: every view asks here, nobody computes a thing twice.
 
-use std::collections::BTreeMap;
+mod mappings;
+mod snapshot;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 
 use symbols::{Attempt, FileBytes, SourceKind, SymbolSource};
 
@@ -14,19 +15,19 @@ use crate::analysis::deadlock::{self, Cycle, Holder};
 use crate::analysis::motion::History;
 use crate::analysis::triage::{self, Case, Finding};
 use crate::capture;
-use crate::capture::collect::{self, Destination, Identity, Request};
-use crate::capture::facts::MappingFacts;
-use crate::capture::{Access, Region};
+use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, Lock, MappingRow, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
-    Thread, Tid, Variable,
+    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking, Thread, Tid,
+    Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
 use crate::variables;
+
+pub use self::snapshot::Snapshot;
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
 const VERDICT_FRAMES: usize = 64;
@@ -85,38 +86,6 @@ impl Source {
             Source::File(path) | Source::Bytes(path, _) => path,
             Source::Live(snapshot) => &snapshot.path,
         }
-    }
-}
-
-/// One capture of a live process.
-#[derive(Debug)]
-pub struct Snapshot {
-    /// What was asked for; asked again, it gives the next.
-    pub request: Request,
-    /// The process.
-    pub process: Identity,
-    /// What to call it: `pid 4711`.
-    pub path: PathBuf,
-    /// How long the process was stopped.
-    pub pause: Duration,
-    /// When it was taken, on a clock that only rises.
-    pub taken: Instant,
-    /// What is missing of it.
-    pub problems: Vec<Problem>,
-    bytes: FileBytes,
-}
-
-impl Snapshot {
-    /// Stops the process, copies what was asked for into memory, lets it go on.
-    pub fn take(process: Identity, request: &Request, job: &Job) -> Result<Snapshot, Error> {
-        process.check()?;
-        let request = Request { to: Destination::Memory, compress: false, ..request.clone() };
-        let taken = Instant::now();
-        let collected = collect::collect(&request, job, &|_| {})?;
-        let bytes = collected.bytes.ok_or_else(|| Error::Failed("the capture holds no bytes".to_owned()))?;
-        let path = format!("pid {}", process.pid).into();
-        process.check()?;
-        Ok(Snapshot { process, path, pause: collected.pause, taken, problems: collected.problems, bytes, request })
     }
 }
 
@@ -402,43 +371,6 @@ impl Session {
                 })
             })
             .collect()
-    }
-
-    /// Every mapping that the dump lists, with what is known of its pages; ascending by address.
-    pub fn mappings(&self) -> Vec<MappingRow> {
-        let memory = &self.target.capture.memory;
-        let recorded = self.target.capture.facts.as_deref().map(|facts| facts.mappings.as_slice()).unwrap_or_default();
-        let recorded: FxHashMap<u64, &MappingFacts> = recorded.iter().map(|facts| (facts.start, facts)).collect();
-        let stack_pointers = self.os_threads().iter().filter_map(|thread| {
-            let sp = thread.registers.as_ref().ok()?.sp()?;
-            Some((sp, thread.tid))
-        });
-        let stack_pointers: BTreeMap<(Addr, Tid), ()> = stack_pointers.map(|at| (at, ())).collect();
-        let row = |region: &Region| {
-            let facts = recorded.get(&region.start.0);
-            let right = |has: bool, letter: char| if has { letter } else { '-' };
-            let Access { read, write, execute } = region.access;
-            let module = self.target.module_at(region.start).and_then(|module| module.mapped.path.clone());
-            MappingRow {
-                start: region.start,
-                end: region.end,
-                bytes: region.end.0.saturating_sub(region.start.0),
-                access: facts.map_or_else(
-                    || [right(read, 'r'), right(write, 'w'), right(execute, 'x')].iter().collect(),
-                    |facts| facts.access.clone(),
-                ),
-                path: facts.map(|facts| facts.path.clone()).filter(|path| !path.is_empty()).or(module),
-                stacks: stack_pointers
-                    .range((region.start, Tid(0))..(region.end, Tid(0)))
-                    .map(|((_, tid), ())| *tid)
-                    .collect(),
-                resident: facts.and_then(|facts| facts.resident),
-                anonymous: facts.and_then(|facts| facts.anonymous),
-                swapped: facts.and_then(|facts| facts.swapped),
-                dumped: memory.bytes_within(region.start, region.end),
-            }
-        };
-        memory.regions().iter().map(row).collect()
     }
 
     /// What is damaged or missing in the dump and its modules' files.

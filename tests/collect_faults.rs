@@ -342,12 +342,12 @@ fn a_process_is_found_by_its_name_if_only_one_has_it() {
     by_name("only-one-of-it").expect_status(0);
     let mut second = start();
     let said = by_name("only-one-of-it").expect_status(1).stderr;
-    assert!(said.contains("2 processes are called only-one-of-it"), "{said}");
+    assert!(said.contains("2 processes are called 'only-one-of-it'"), "{said}");
     assert!(said.contains(&first.id().to_string()) && said.contains(&second.id().to_string()), "{said}");
     for child in [&mut first, &mut second] {
         child.kill().expect("it is alive");
         child.wait().expect("a child");
     }
     let said = by_name("none-of-it").expect_status(1).stderr;
-    assert!(said.contains("no process is called none-of-it"), "{said}");
+    assert!(said.contains("no process is called 'none-of-it'"), "{said}");
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Addr, Tid};
 
 /// A mapping, with what is known of its pages. A fact that the dump does not record is null.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MappingRow {
     /// First address.
     pub start: Addr,

@@ -36,6 +36,8 @@ impl Selection {
         let mut essentials = Pages::default();
         for image in images(mappings, peek) {
             essentials.extend(image.essentials(peek));
+            // Readers take none of it from the file, not even what was made read-only after relocation and never written.
+            essentials.extend(image.writable());
         }
         let files = Files::of(mappings, peek);
         let mut selection = Selection::default();
