@@ -156,10 +156,10 @@ fn a_stopped_process_stays_stopped_and_a_running_one_goes_on() {
     let process = Running::start("alive", "glibc", &["rest"]);
     let folder = folder();
     dump_as(&process, "full", &folder);
-    assert!(process.states().iter().all(|state| *state == 'S'), "{:?}", process.states());
+    support::wait_for("the process to go on", || process.states().iter().all(|state| *state == 'S'));
     process.stop();
     dump_as(&process, "mini", &folder);
-    assert!(process.states().iter().all(|state| *state == 'T'), "{:?}", process.states());
+    support::wait_for("it to be stopped as before", || process.states().iter().all(|state| *state == 'T'));
     process.signal("CONT");
     support::wait_for("the process to go on", || process.states().iter().all(|state| *state == 'S'));
 }
@@ -443,4 +443,30 @@ fn a_process_of_another_pid_and_mount_namespace_is_dumped_from_outside() {
     }
     outer.kill().expect("it is alive");
     outer.wait().expect("a child");
+}
+
+#[test]
+fn a_dump_in_memory_is_opened_without_a_file() {
+    use dumpscope::capture::collect::{Destination, Kind, Mode, Request, collect};
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let request = Request {
+        pid: process.pid(),
+        kind: Kind::Mini,
+        mode: Mode::Direct,
+        to: Destination::Memory,
+        compress: false,
+        max_pause: std::time::Duration::from_secs(20),
+    };
+    let job = dumpscope::job::Job::default();
+    let collected = collect(&request, &job, &|_| {}).expect("a dump");
+    assert!(collected.path.is_none() && collected.threads == 3, "{collected:?}");
+    let bytes = collected.bytes.expect("the core");
+    let capture = dumpscope::capture::open_bytes(bytes, "live".as_ref(), &job).expect("it opens");
+    let named = |name: &str| {
+        let tid = process.truth().tid(name);
+        let threads = capture.threads.iter();
+        threads.filter(|thread| u64::from(thread.tid.0) == tid).find_map(|thread| thread.name.as_deref())
+    };
+    assert_eq!(named("cashier"), Some("cashier"));
+    assert!(capture.problems.is_empty(), "{:?}", capture.problems);
 }

@@ -50,6 +50,14 @@ struct Stuck {
     collector: Child,
 }
 
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        // Already dead is as good as killed.
+        let _ = self.collector.kill();
+        let _ = self.collector.wait();
+    }
+}
+
 impl Stuck {
     fn on(process: &Running) -> Stuck {
         let mut command = collect(process.pid(), &["-o", "-"]);
@@ -286,11 +294,8 @@ fn another_users_process_is_refused_with_who_may() {
 
 #[test]
 fn processes_that_start_end_fork_and_exec_all_the_time_are_dumped_or_refused() {
-    let mut process = Command::new(support::build("alive", "glibc").join("exe"))
-        .arg("churn")
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("it starts");
+    let mut command = Command::new(support::build("alive", "glibc").join("exe"));
+    let Killed(process) = &mut Killed(command.arg("churn").stdout(Stdio::null()).spawn().expect("it starts"));
     let folder = folder();
     let (mut whole, mut refused) = (0, 0);
     for index in 0..60 {
@@ -318,19 +323,30 @@ fn processes_that_start_end_fork_and_exec_all_the_time_are_dumped_or_refused() {
     }
     assert!(process.try_wait().expect("a child").is_none(), "the process ended");
     assert!(whole > refused, "{whole} whole, {refused} refused");
-    process.kill().expect("it is alive");
-    process.wait().expect("a child");
+}
+
+/// Killed when dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // Already dead is as good as killed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
 fn a_process_is_found_by_its_name_if_only_one_has_it() {
     let folder = folder();
-    let program = folder.path().join("only-one-of-it");
+    // No other process has this name, nor one of another run.
+    let name = format!("one-{}", std::process::id());
+    let program = folder.path().join(&name);
     std::fs::copy(support::build("alive", "glibc").join("exe"), &program).expect("a copy");
     let start = || {
-        let mut child = Command::new(&program).arg("rest").stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut child = Killed(Command::new(&program).arg("rest").stdout(Stdio::piped()).spawn().expect("it starts"));
         let mut byte = [0];
-        child.stdout.as_mut().expect("piped").read_exact(&mut byte).expect("it is ready");
+        child.0.stdout.as_mut().expect("piped").read_exact(&mut byte).expect("it is ready");
         child
     };
     let by_name = |name: &str| {
@@ -338,16 +354,13 @@ fn a_process_is_found_by_its_name_if_only_one_has_it() {
         command.args(["collect", "-n", name, "--type", "mini", "-o"]).arg(folder.path().join("core"));
         run(command)
     };
-    let mut first = start();
-    by_name("only-one-of-it").expect_status(0);
-    let mut second = start();
-    let said = by_name("only-one-of-it").expect_status(1).stderr;
-    assert!(said.contains("2 processes are called 'only-one-of-it'"), "{said}");
-    assert!(said.contains(&first.id().to_string()) && said.contains(&second.id().to_string()), "{said}");
-    for child in [&mut first, &mut second] {
-        child.kill().expect("it is alive");
-        child.wait().expect("a child");
-    }
-    let said = by_name("none-of-it").expect_status(1).stderr;
-    assert!(said.contains("no process is called 'none-of-it'"), "{said}");
+    let first = start();
+    by_name(&name).expect_status(0);
+    let second = start();
+    let said = by_name(&name).expect_status(1).stderr;
+    assert!(said.contains(&format!("2 processes are called '{name}'")), "{said}");
+    assert!(said.contains(&first.0.id().to_string()) && said.contains(&second.0.id().to_string()), "{said}");
+    drop((first, second));
+    let said = by_name(&name).expect_status(1).stderr;
+    assert!(said.contains(&format!("no process is called '{name}'")), "{said}");
 }
