@@ -24,6 +24,9 @@ use rustix::fs::OFlags;
 // Source: Linux mm/memory.c, fault_around_bytes.
 const FAULT_AROUND: usize = 64 << 10;
 
+/// Pages of a mapping are given back once they may be this many bytes.
+const WORTH_FORGETTING: usize = 4 << 20;
+
 /// Read-only bytes of a file, or of a part of one. Cloning and slicing share the bytes.
 #[derive(Clone)]
 pub struct FileBytes {
@@ -38,6 +41,8 @@ enum Source {
 
 struct Mapping {
     bytes: Mmap,
+    /// Bytes that may go since the last time that pages went.
+    forgotten: AtomicUsize,
     watch: &'static Watch,
 }
 
@@ -65,7 +70,10 @@ impl FileBytes {
         let start = bytes.as_ptr().addr();
         let watch = Watch::claim(start..start.saturating_add(bytes.len()));
         let range = 0..bytes.len();
-        Ok(FileBytes { source: Arc::new(Source::Mapped(Mapping { bytes, watch })), range })
+        Ok(FileBytes {
+            source: Arc::new(Source::Mapped(Mapping { bytes, forgotten: AtomicUsize::new(0), watch })),
+            range,
+        })
     }
 
     /// Bytes that are in memory already.
@@ -110,15 +118,21 @@ impl FileBytes {
 
     /// Gives the pages of these bytes back: they count as this process's memory only once they are read again. Around each
     /// page that is read the kernel maps its cached neighbours too, so that reading one word in each of a thousand places
-    /// costs 64 MB otherwise. Does nothing to owned bytes.
+    /// costs 64 MB otherwise. They go together with those of other calls, once it is worth it: each time, every processor that runs
+    /// one of our threads is interrupted. Does nothing to owned bytes.
     pub fn forget_pages(&self) {
         let Source::Mapped(mapping) = &*self.source else { return };
         let start = self.range.start & !(FAULT_AROUND - 1);
         let end = self.range.end.saturating_add(FAULT_AROUND - 1) & !(FAULT_AROUND - 1);
         let len = end.min(mapping.bytes.len()).saturating_sub(start);
+        if mapping.forgotten.fetch_add(len, Ordering::Relaxed).saturating_add(len) < WORTH_FORGETTING {
+            return;
+        }
+        mapping.forgotten.store(0, Ordering::Relaxed);
+        let whole = mapping.bytes.len();
         // SAFETY: the mapping is read-only and backed by the file (or, after a loss, by zero pages): what is dropped reads the
         // same again, so no reference into it observes a change.
-        let _ = unsafe { mapping.bytes.unchecked_advise_range(UncheckedAdvice::DontNeed, start, len) };
+        let _ = unsafe { mapping.bytes.unchecked_advise_range(UncheckedAdvice::DontNeed, 0, whole) };
     }
 
     /// Whether a page of the file was gone when it was read: it had been shortened, or the disk failed. The bytes read as zeros.
