@@ -28,6 +28,8 @@ const MAX_UNREADABLE: usize = 1 << 16;
 /// Bytes on their way: pieces of memory, one behind the other.
 pub(super) struct Chunk {
     bytes: Vec<u8>,
+    /// Where in `bytes` the first piece stands: at an address that is a multiple of a page's, for writes past the page cache.
+    start: usize,
     pieces: Vec<Piece>,
     /// Bytes of all pieces.
     filled: usize,
@@ -66,7 +68,7 @@ impl Belt {
         let belt = Belt { full: bounded(BUFFERS), empty: bounded(BUFFERS) };
         for _ in 0..BUFFERS {
             // There is room for all of them, and both ends are here.
-            let _ = belt.empty.0.send(Chunk { bytes: Vec::new(), pieces: Vec::new(), filled: 0 });
+            let _ = belt.empty.0.send(Chunk { bytes: Vec::new(), start: 0, pieces: Vec::new(), filled: 0 });
         }
         belt
     }
@@ -141,7 +143,9 @@ impl Reading {
             }
             match self.empty.recv_timeout(LOOK) {
                 Ok(mut empty) => {
-                    empty.bytes.resize(BUFFER, 0);
+                    let size = usize::try_from(PAGE).unwrap_or(0);
+                    empty.bytes.resize(BUFFER.saturating_add(size), 0);
+                    empty.start = empty.bytes.as_ptr().align_offset(size).min(size);
                     empty.pieces.clear();
                     empty.filled = 0;
                     *chunk = Some(empty);
@@ -157,7 +161,8 @@ impl Reading {
 impl Chunk {
     /// Reads as much as fits: how many bytes were asked for, and how many came.
     fn fill(&mut self, source: &Source, address: u64, wanted: u64, offset: u64, blot: bool) -> io::Result<(u64, u64)> {
-        let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
+        let from = self.start.saturating_add(self.filled);
+        let room = self.bytes.get_mut(from..self.start.saturating_add(BUFFER)).unwrap_or_default();
         let asked = room.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
         let len = source.read(address, room.get_mut(..asked).unwrap_or_default())?;
         if len > 0 {
@@ -173,7 +178,7 @@ impl Writing {
     pub(super) fn run(self, head: &[u8], blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
         let mut written = sink.write_at(0, head)?;
         while let Ok(mut chunk) = self.full.recv() {
-            let mut at = 0usize;
+            let mut at = chunk.start;
             for piece in &chunk.pieces {
                 let end = at.saturating_add(piece.len);
                 let bytes = chunk.bytes.get_mut(at..end).unwrap_or_default();

@@ -14,7 +14,7 @@ use super::live::Live;
 use super::maps::Span;
 use super::output::Output;
 use super::scene::Scene;
-use super::sink::{Compressed, Sink};
+use super::sink::{Compressed, Disk, Sink};
 use super::source::Source;
 use super::transfer::{Held, Plan, write_error};
 use super::{Collected, Destination, Kind, Request};
@@ -37,7 +37,7 @@ pub(super) fn run(
         Destination::File(path) => Some(Output::create(path)?),
         Destination::Stdout | Destination::Memory => None,
     };
-    let sink = sink(request, output.as_ref())?;
+    let mut sink = sink(request, output.as_ref())?;
     job.phase("looking at the process", 0);
     let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
@@ -54,7 +54,7 @@ pub(super) fn run(
         Held::Stopped(_) => source,
         Held::Copied(child, pause) => {
             say(&format!("the process goes on after {:.1} ms; its child {} is read", millis(*pause), child.pid));
-            Source::of(u32::try_from(child.pid).unwrap_or(0))
+            Source::of_copy(u32::try_from(child.pid).unwrap_or(0))
         }
     };
     let selection = scene.select(&live, request.kind, &gathered, &source, say);
@@ -71,6 +71,7 @@ pub(super) fn run(
         layout.parts.len(),
         notes.0.len()
     ));
+    sink.expect(selection.bytes());
     job.phase("writing the dump", selection.bytes());
     let plan = Plan { live: &live, source: &source, layout: &layout, max_pause: request.max_pause };
     let copied = plan.copy(held, blot, sink, job, say, &mut scene.problems)?;
@@ -114,7 +115,7 @@ fn sink(request: &Request, output: Option<&Output>) -> Result<Sink, Error> {
     let compressed = |inner: Box<dyn io::Write + Send>| Sink::Stream(Box::new(Compressed::new(inner)), 0);
     Ok(match (&request.to, output) {
         (Destination::File(_), Some(output)) if request.compress => compressed(Box::new(output.file()?)),
-        (Destination::File(_), Some(output)) => Sink::File(output.file()?),
+        (Destination::File(_), Some(output)) => Sink::File(Disk::new(output.file()?)),
         (Destination::Memory, _) => Sink::Memory(Vec::new()),
         (Destination::Stdout | Destination::File(_), _) => {
             if io::stdout().is_terminal() {

@@ -1,9 +1,11 @@
 //! Where a core goes: a file in which zeros are holes, a stream, or memory.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
+use rustix::fs::OFlags;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 /// Granularity of holes.
@@ -12,24 +14,73 @@ const PAGE: usize = 4096;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 /// Bytes of one frame of zstd. Each stands for itself, so that no more than this is kept.
 const FRAME: usize = 4 << 20;
+/// Cores of at least this many bytes are written past the page cache, in runs of at least that many.
+const DIRECT_FROM: u64 = 1 << 30;
+const DIRECT_RUN: usize = 64 << 10;
 /// Largest core that is kept in memory.
 const MAX_MEMORY: u64 = 512 << 20;
 
 /// A place for a core. Contents come in ascending order of their offsets; what is not written is zero.
 pub(super) enum Sink {
     /// A file; pages of zeros take no space.
-    File(File),
+    File(Disk),
     /// A stream, at a position.
     Stream(Box<dyn Write + Send>, u64),
     /// Memory.
     Memory(Vec<u8>),
 }
 
+/// A file on a disk, written through the page cache or past it.
+pub(super) struct Disk {
+    file: File,
+    /// The same file, opened with O_DIRECT.
+    direct: Option<File>,
+}
+
+impl Disk {
+    /// Through the page cache.
+    pub(super) fn new(file: File) -> Disk {
+        Disk { file, direct: None }
+    }
+
+    fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let is_aligned = bytes.as_ptr().addr().is_multiple_of(PAGE) && offset.is_multiple_of(PAGE as u64);
+        let whole = bytes.len().saturating_sub(bytes.len() % PAGE);
+        let Some(direct) = self.direct.as_ref().filter(|_| is_aligned && whole >= DIRECT_RUN) else {
+            return self.file.write_all_at(bytes, offset);
+        };
+        let (pages, rest) = bytes.split_at(whole);
+        match direct.write_all_at(pages, offset) {
+            Ok(()) => self.file.write_all_at(rest, offset.saturating_add(whole as u64)),
+            // A file system that wants other alignments.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                self.direct = None;
+                self.file.write_all_at(bytes, offset)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Sink {
+    /// Prepares for this many bytes. Large files are written past the page cache: it would be filled at the cost of the target, which may
+    /// have to live within the same limit of memory, and its copy costs as much time as the disk. Small ones go through it, so that the
+    /// process does not wait for the disk.
+    pub(super) fn expect(&mut self, bytes: u64) {
+        let Sink::File(disk) = self else { return };
+        if bytes < DIRECT_FROM {
+            return;
+        }
+        let flags = OFlags::DIRECT | OFlags::CLOEXEC;
+        let again = format!("/proc/self/fd/{}", disk.file.as_raw_fd());
+        // What cannot be opened so (a file system in memory, no /proc) is written as ever.
+        disk.direct = OpenOptions::new().write(true).custom_flags(flags.bits().cast_signed()).open(again).ok();
+    }
+
     /// Writes bytes at an offset. The number of bytes that take space.
     pub(super) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<u64> {
         match self {
-            Sink::File(file) => {
+            Sink::File(disk) => {
                 let mut written = 0u64;
                 let pages: Vec<&[u8]> = bytes.chunks(PAGE).collect();
                 let mut at = 0usize;
@@ -38,7 +89,7 @@ impl Sink {
                     let end = at.saturating_add(len);
                     if !run.first().is_some_and(|page| is_zero(page)) {
                         let run = bytes.get(at..end).unwrap_or_default();
-                        file.write_all_at(run, offset.saturating_add(at as u64))?;
+                        disk.write(run, offset.saturating_add(at as u64))?;
                         written = written.saturating_add(len as u64);
                     }
                     at = end;
@@ -75,7 +126,7 @@ impl Sink {
     /// Completes the core to its size.
     pub(super) fn finish(&mut self, size: u64) -> io::Result<()> {
         match self {
-            Sink::File(file) => file.set_len(size),
+            Sink::File(disk) => disk.file.set_len(size),
             Sink::Stream(stream, position) => {
                 fill(stream.as_mut(), position, size)?;
                 stream.flush()

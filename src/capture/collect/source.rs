@@ -26,13 +26,22 @@ pub(super) struct Source {
     /// `/proc/PID/mem`, which reads what process_vm_readv may not: memory without read access.
     mem: Option<File>,
     pagemap: Option<File>,
+    /// Whether it is a copy that shares its pages with the process. process_vm_readv pins pages, and the kernel gives a copy a page of its
+    /// own before it is pinned: reading it so would double the process. `/proc/PID/mem` does not.
+    // Source: Linux mm/gup.c, gup_must_unshare.
+    is_copy: bool,
 }
 
 impl Source {
     /// Of the process that the thread `tid` is of.
     pub(super) fn of(tid: u32) -> Source {
         let open = |file: &str| File::open(format!("/proc/{tid}/{file}")).ok();
-        Source { pid: tid, mem: open("mem"), pagemap: open("pagemap") }
+        Source { pid: tid, mem: open("mem"), pagemap: open("pagemap"), is_copy: false }
+    }
+
+    /// Of a copy that the process made of itself (fork).
+    pub(super) fn of_copy(pid: u32) -> Source {
+        Source { is_copy: true, ..Source::of(pid) }
     }
 
     /// Fills `into` from `at`, as far as it goes: the number of bytes that were read, fewer where a page cannot be. Fails only
@@ -41,7 +50,11 @@ impl Source {
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let from = at.saturating_add(done as u64);
-            match ptrace::read_memory(self.pid, from, rest) {
+            let read = match &self.mem {
+                Some(mem) if self.is_copy => mem.read_at(rest, from),
+                _ => ptrace::read_memory(self.pid, from, rest),
+            };
+            match read {
                 Ok(read) if read > 0 => done = done.saturating_add(read),
                 Err(why) if why.raw_os_error() == Some(libc::ESRCH) => return Err(why),
                 _ => {
