@@ -151,8 +151,10 @@ fn check_room(live: &Live, mappings: &[Mapping]) -> Result<(), String> {
     if overcommit.trim() == "2" {
         return Err("vm.overcommit_memory is 2: the kernel counts the child's memory in full".to_owned());
     }
-    let own = mappings.iter().filter(|mapping| !mapping.shared).filter_map(|mapping| mapping.usage);
-    let own = own.map(|usage| usage.anonymous).fold(0, u64::saturating_add);
+    // Where the kernel does not tell how much of a mapping is the process's own, it may be all of it.
+    let own = mappings.iter().filter(|mapping| !mapping.shared);
+    let own = own.filter_map(|mapping| Some(mapping.usage?.anonymous.unwrap_or(mapping.span.len())));
+    let own = own.fold(0, u64::saturating_add);
     let room = available().unwrap_or(u64::MAX).min(room_in_group(live).unwrap_or(u64::MAX));
     if room < own / ROOM {
         return Err(format!("{} MiB of memory are left, {} MiB may be needed", room >> 20, (own / ROOM) >> 20));

@@ -230,9 +230,9 @@ pub(super) fn mapping_facts(mappings: &[Mapping], shown: impl Fn(&[u8]) -> Vec<u
         end: mapping.span.end.0,
         access: access_words(mapping.access, mapping.shared),
         path: text(&shown(&mapping.path)),
-        resident: mapping.usage.map(|usage| usage.resident),
-        anonymous: mapping.usage.map(|usage| usage.anonymous),
-        swapped: mapping.usage.map(|usage| usage.swapped),
+        resident: mapping.usage.and_then(|usage| usage.resident),
+        anonymous: mapping.usage.and_then(|usage| usage.anonymous),
+        swapped: mapping.usage.and_then(|usage| usage.swapped),
     };
     mappings.iter().take(MAX_MAPPINGS).map(of).collect()
 }

@@ -68,12 +68,12 @@ pub(super) struct Mapping {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Usage {
     flags: VmFlags,
-    /// Bytes in memory.
-    pub(super) resident: u64,
+    /// Bytes in memory; `None` where the kernel does not tell, as of the others.
+    pub(super) resident: Option<u64>,
     /// Bytes in memory that differ from the file, or have none.
-    pub(super) anonymous: u64,
+    pub(super) anonymous: Option<u64>,
     /// Bytes that are swapped out.
-    pub(super) swapped: u64,
+    pub(super) swapped: Option<u64>,
 }
 
 impl Mapping {
@@ -184,7 +184,7 @@ pub(super) fn usages(live: &Live) -> Vec<(Span, Usage)> {
     let nameless: Vec<u8> = text.split_inclusive(|byte| *byte == b'\n').flat_map(nameless).collect();
     let Ok(maps) = MemoryMaps::from_buf_read(nameless.as_slice()) else { return Vec::new() };
     let of = |map: &procfs::process::MemoryMap| {
-        let bytes = |key: &str| map.extension.map.get(key).copied().unwrap_or(0);
+        let bytes = |key: &str| map.extension.map.get(key).copied();
         let usage = Usage {
             flags: map.extension.vm_flags,
             resident: bytes("Rss"),

@@ -106,7 +106,8 @@ impl Selection {
             let after = mappings.partition_point(|mapping| mapping.span.start <= part.span.start);
             let mapping = after.checked_sub(1).and_then(|index| mappings.get(index));
             let usage = mapping.filter(|_| part.absent == Absent::Zero).and_then(|mapping| mapping.usage);
-            let present = usage.map_or(u64::MAX, |usage| usage.resident.saturating_add(usage.swapped));
+            let present =
+                usage.and_then(|usage| Some(usage.resident?.saturating_add(usage.swapped?))).unwrap_or(u64::MAX);
             part.span.len().min(present)
         });
         bytes.fold(0, u64::saturating_add)
