@@ -86,7 +86,11 @@ pub(crate) struct Dwarf {
 impl Dwarf {
     /// Reads the list of units. `None` where the file has no `.debug_info`. `supplementary` is the file that `dwz` made; `split` says where
     /// split units are looked for.
-    pub(crate) fn new(file: &Elf, supplementary: Option<&Elf>, split: SplitFiles) -> Result<Option<Dwarf>, Error> {
+    pub(crate) fn new(
+        file: &Arc<Elf>,
+        supplementary: Option<&Arc<Elf>>,
+        split: SplitFiles,
+    ) -> Result<Option<Dwarf>, Error> {
         if !file.has_debug_info() {
             return Ok(None);
         }

@@ -119,6 +119,12 @@ impl ModuleSymbols {
         frames
     }
 
+    /// Reads what [`ModuleSymbols::frames`] needs of every address: the symbol tables and the units of the DWARF.
+    pub fn read_ahead(&self) {
+        self.dwarf();
+        self.table();
+    }
+
     /// The global or static variable that holds `at`, and which part of it: `g_cache.shards[3].mutex_`. From DWARF: reads all of it once.
     pub fn global_at(&self, at: Svma) -> Option<Part> {
         self.dwarf()?.global_at(at).ok()?
@@ -238,7 +244,7 @@ impl ModuleSymbols {
             let Some(file) = self.files().find(|file| file.has_debug_info()) else { return Ok(None) };
             let modules = self.files().filter_map(|file| file.path()).map(PathBuf::from).collect();
             let split = SplitFiles::new(self.locator.clone(), modules);
-            Dwarf::new(file, self.supplementary(file).elf.as_deref(), split)
+            Dwarf::new(file, self.supplementary(file).elf.as_ref(), split)
         });
         dwarf.as_ref().ok()?.as_ref()
     }

@@ -1,8 +1,11 @@
 //! One file of DWARF: its units, and which of them covers an address.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use gimli::{DebugInfoOffset, UnitType};
+use gimli::{
+    Abbreviations, AttributeValue, DebugAbbrevOffset, DebugInfoOffset, LocListIter, UnitHeader, UnitRef, UnitType,
+};
+use rustc_hash::FxHashMap;
 
 use super::place::Place;
 use super::sections::{Reader, Sections};
@@ -14,6 +17,9 @@ use crate::intervals::{Intervals, Span};
 const MAX_UNITS: usize = 1 << 20;
 /// Address ranges of units beyond this many are not read.
 const MAX_UNIT_RANGES: usize = 8 << 20;
+
+/// Tables of abbreviations beyond this many are read again for each unit.
+const MAX_TABLES: usize = 1 << 14;
 
 /// Which of a module's files of debug information.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +41,10 @@ pub(super) struct File<'a> {
     stated: OnceLock<Intervals<UnitRange>>,
     /// The file with the entries that `dwz` moved out of several files.
     pub(super) supplementary: Option<Box<File<'a>>>,
+    /// Tables of abbreviations by their offset: dwz lets hundreds of units share one.
+    abbreviations: Mutex<FxHashMap<DebugAbbrevOffset, Arc<Abbreviations>>>,
+    /// Where its location lists are, if not in `dwarf`.
+    lists: Option<&'a Sections>,
 }
 
 #[derive(Debug)]
@@ -59,17 +69,11 @@ impl<'a> File<'a> {
             }
             None => None,
         };
-        Ok(File::of(space, dwarf, supplementary))
+        Ok(File { lists: Some(sections), ..File::of(space, dwarf, supplementary) })
     }
 
     /// The units of sections that were put together already.
-    pub(super) fn of(
-        space: Space,
-        mut dwarf: gimli::Dwarf<Reader<'a>>,
-        supplementary: Option<Box<File<'a>>>,
-    ) -> File<'a> {
-        // dwz lets hundreds of units share one table of abbreviations.
-        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+    pub(super) fn of(space: Space, dwarf: gimli::Dwarf<Reader<'a>>, supplementary: Option<Box<File<'a>>>) -> File<'a> {
         let mut headers = dwarf.units();
         let mut units = Vec::new();
         while let Ok(Some(header)) = headers.next() {
@@ -80,10 +84,36 @@ impl<'a> File<'a> {
                 units.push(Unit::new(header));
             }
         }
-        let mut file =
-            File { space, dwarf, units, listed: Intervals::default(), stated: OnceLock::new(), supplementary };
+        let mut file = File {
+            space,
+            dwarf,
+            units,
+            listed: Intervals::default(),
+            stated: OnceLock::new(),
+            supplementary,
+            abbreviations: Mutex::default(),
+            lists: None,
+        };
         file.listed = Intervals::new(file.listed_ranges());
         file
+    }
+
+    /// Parses a unit's own entry, with its abbreviations.
+    pub(super) fn parse(&self, header: UnitHeader<Reader<'a>>) -> Result<gimli::Unit<Reader<'a>>, Error> {
+        let offset = header.debug_abbrev_offset();
+        let known = self.abbreviations.lock().unwrap_or_else(PoisonError::into_inner).get(&offset).cloned();
+        let abbreviations = match known {
+            Some(known) => known,
+            None => {
+                let read = Arc::new(self.dwarf.debug_abbrev.abbreviations(offset)?);
+                let mut tables = self.abbreviations.lock().unwrap_or_else(PoisonError::into_inner);
+                if tables.len() < MAX_TABLES {
+                    tables.insert(offset, Arc::clone(&read));
+                }
+                read
+            }
+        };
+        Ok(gimli::Unit::new_with_abbreviations(&self.dwarf, header, abbreviations)?)
     }
 
     /// The units that may hold `at`, each once.
@@ -94,6 +124,22 @@ impl<'a> File<'a> {
             found = self.units_in(stated, at);
         }
         found
+    }
+
+    /// The location list that an attribute of a unit of this file refers to.
+    pub(super) fn locations(
+        &self,
+        unit: UnitRef<'_, Reader<'a>>,
+        value: AttributeValue<Reader<'a>>,
+    ) -> Option<LocListIter<Reader<'a>>> {
+        let Some(lists) = self.lists.map(Sections::location_lists) else { return unit.attr_locations(value).ok()? };
+        let offset = match value {
+            AttributeValue::DebugLocListsIndex(index) => {
+                lists.get_offset(unit.encoding(), unit.loclists_base, index).ok()?
+            }
+            value => unit.attr_locations_offset(value).ok()??,
+        };
+        lists.locations(offset, unit.encoding(), unit.low_pc, &unit.dwarf.debug_addr, unit.addr_base).ok()
     }
 
     /// The entry at an offset of `.debug_info`.

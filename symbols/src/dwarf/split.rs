@@ -115,7 +115,7 @@ impl<'a> SplitFile<'a> {
         let skeleton = parent.unit(parent.unit_header(skeleton)?)?;
         let file = File::of(space, dwarf, None);
         for (index, unit) in file.units.iter().enumerate() {
-            let Ok(mut parsed) = file.dwarf.unit(unit.header) else { continue };
+            let Ok(mut parsed) = file.parse(unit.header) else { continue };
             if parsed.dwo_id == Some(id) {
                 parsed.copy_relocated_attributes(&skeleton);
                 unit.set_parsed(parsed);

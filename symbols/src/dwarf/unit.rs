@@ -15,12 +15,12 @@ use crate::intervals::{Intervals, Span};
 /// one long list.
 pub(super) const MAX_RANGES: usize = 1 << 20;
 
-/// A unit and what has been read of it.
+/// A unit and what has been read of it. Of thousands of units few are read: what is read lies apart.
 pub(super) struct Unit<'a> {
     pub(super) header: UnitHeader<Reader<'a>>,
-    parsed: OnceLock<Result<gimli::Unit<Reader<'a>>, Error>>,
-    index: OnceLock<Result<Index, Error>>,
-    lines: OnceLock<Result<Option<Lines>, Error>>,
+    parsed: OnceLock<Result<Box<gimli::Unit<Reader<'a>>>, Error>>,
+    index: OnceLock<Result<Box<Index>, Error>>,
+    lines: OnceLock<Result<Option<Box<Lines>>, Error>>,
     split: OnceLock<Option<Box<SplitUnit>>>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Unit<'a> {
 
     /// The unit with its abbreviations and bases.
     pub(super) fn parsed<'f>(&'f self, file: &'f File<'a>) -> Result<UnitRef<'f, Reader<'a>>, Error> {
-        let parsed = self.parsed.get_or_init(|| Ok(file.dwarf.unit(self.header)?));
+        let parsed = self.parsed.get_or_init(|| Ok(Box::new(file.parse(self.header)?)));
         let unit = parsed.as_ref().map_err(Clone::clone)?;
         Ok(UnitRef::new(&file.dwarf, unit))
     }
@@ -78,7 +78,7 @@ impl<'a> Unit<'a> {
     /// Puts the unit in place where parsing alone does not give all of it. Too late once it was parsed.
     pub(super) fn set_parsed(&self, unit: gimli::Unit<Reader<'a>>) {
         // A unit that is there already stays.
-        let _ = self.parsed.set(Ok(unit));
+        let _ = self.parsed.set(Ok(Box::new(unit)));
     }
 
     /// The unit with the functions, where this one is only a skeleton.
@@ -92,14 +92,14 @@ impl<'a> Unit<'a> {
 
     /// The functions and scopes.
     pub(super) fn index(&self, file: &File<'a>) -> Result<&Index, Error> {
-        let index = self.index.get_or_init(|| Index::new(self.parsed(file)?));
-        index.as_ref().map_err(Clone::clone)
+        let index = self.index.get_or_init(|| Ok(Box::new(Index::new(self.parsed(file)?)?)));
+        index.as_deref().map_err(Clone::clone)
     }
 
     /// The line table; `None` where the unit has none.
     pub(super) fn lines(&self, file: &File<'a>) -> Result<Option<&Lines>, Error> {
-        let lines = self.lines.get_or_init(|| Lines::new(self.parsed(file)?));
-        lines.as_ref().map(Option::as_ref).map_err(Clone::clone)
+        let lines = self.lines.get_or_init(|| Ok(Lines::new(self.parsed(file)?)?.map(Box::new)));
+        lines.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The ranges that the unit's own entry states; where it states none, those of its line table.

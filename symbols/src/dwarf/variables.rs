@@ -170,7 +170,7 @@ fn expression<'a>(place: Place<'_, 'a>, value: AttributeValue<Reader<'a>>, at: S
     let found = match value {
         AttributeValue::Exprloc(expression) => expression,
         value => {
-            let mut list = unit.attr_locations(value).ok()??;
+            let mut list = place.file.locations(unit, value)?;
             let mut entries = 0..MAX_LOCATIONS;
             loop {
                 entries.next()?;
