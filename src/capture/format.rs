@@ -30,7 +30,7 @@ static WRAPPINGS: &[Format] = &[
 
 /// Opens a dump. It is recognised by its bytes, never by its name. Reads headers only.
 pub fn open(path: &Path, job: &Job) -> Result<Capture, Error> {
-    let bytes = FileBytes::open(path).map_err(|source| {
+    let bytes = FileBytes::open_scattered(path).map_err(|source| {
         let expected = if source.kind() == io::ErrorKind::InvalidInput { "; a core file was expected" } else { "" };
         Error::Open { path: path.to_owned(), reason: format!("{source}{expected}") }
     })?;

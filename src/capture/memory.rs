@@ -189,6 +189,16 @@ impl Memory {
         Ok(())
     }
 
+    /// Fills `buf` from one segment, without mapping pages where that can be: for a few bytes in each of a thousand places. See
+    /// [`FileBytes::read_apart`].
+    pub fn read_apart(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Unreadable> {
+        let read = self.segment_at(addr).is_some_and(|segment| {
+            let from = addr.since(segment.start).and_then(|from| usize::try_from(from).ok());
+            from.is_some_and(|from| segment.bytes.read_apart(from, buf))
+        });
+        if read { Ok(()) } else { self.read(addr, buf) }
+    }
+
     fn array<const N: usize>(&self, addr: Addr) -> Result<[u8; N], Unreadable> {
         let mut bytes = [0; N];
         self.read(addr, &mut bytes)?;
@@ -281,14 +291,28 @@ impl Memory {
         above && word.is_aligned(8) && self.segment_at(word).is_some()
     }
 
-    /// The bytes before `end`, at most `max`, as far back as one segment holds them; empty where it holds none.
-    pub fn slice_before(&self, end: Addr, max: u64) -> &[u8] {
+    /// A copy of the bytes before `end`, at most `max`, as far back as one segment holds them; empty where it holds none. Reads as
+    /// [`Memory::read_apart`] does.
+    pub fn copy_before(&self, end: Addr, max: u64) -> Vec<u8> {
         let bytes = end.minus(1).and_then(|last| {
             let segment = self.segment_at(last)?;
             let len = end.since(segment.start)?.min(max);
-            self.slice(end.minus(len)?, len).ok()
+            self.copy(end.minus(len)?, len)
         });
         bytes.unwrap_or_default()
+    }
+
+    /// A copy of the bytes from `addr` on, at most `max`, as far as one segment holds them; empty where it holds none. Reads as
+    /// [`Memory::read_apart`] does.
+    pub fn copy_after(&self, addr: Addr, max: u64) -> Vec<u8> {
+        let len = self.segment_at(addr).map_or(0, |segment| segment.end().saturating_sub(addr.0).min(max));
+        self.copy(addr, len).unwrap_or_default()
+    }
+
+    fn copy(&self, addr: Addr, len: u64) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        self.read_apart(addr, &mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn unreadable(&self, addr: Addr, len: u64) -> Unreadable {

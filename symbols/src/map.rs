@@ -11,7 +11,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::{Deref, Range};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
@@ -41,6 +41,8 @@ enum Source {
 
 struct Mapping {
     bytes: Mmap,
+    /// The file, where reads past the mapping are wanted.
+    file: Option<File>,
     /// Bytes that may go since the last time that pages went.
     forgotten: AtomicUsize,
     watch: &'static Watch,
@@ -49,13 +51,27 @@ struct Mapping {
 impl FileBytes {
     /// Maps the file at `path`. Only regular files are accepted; opening never waits for a FIFO or a device.
     pub fn open(path: &Path) -> io::Result<FileBytes> {
+        FileBytes::from_file(&FileBytes::file_at(path)?)
+    }
+
+    /// The same, for a file of which a few bytes are read in each of a thousand places: it is kept open for
+    /// [`FileBytes::read_apart`].
+    pub fn open_scattered(path: &Path) -> io::Result<FileBytes> {
+        let file = FileBytes::file_at(path)?;
+        FileBytes::map(&file, Some(file.try_clone()?))
+    }
+
+    fn file_at(path: &Path) -> io::Result<File> {
         let flags = OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
-        FileBytes::from_file(&file)
+        OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
     }
 
     /// Maps an open file, which may be closed afterwards. Only regular files are accepted.
     pub fn from_file(file: &File) -> io::Result<FileBytes> {
+        FileBytes::map(file, None)
+    }
+
+    fn map(file: &File, kept: Option<File>) -> io::Result<FileBytes> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -71,7 +87,7 @@ impl FileBytes {
         let watch = Watch::claim(start..start.saturating_add(bytes.len()));
         let range = 0..bytes.len();
         Ok(FileBytes {
-            source: Arc::new(Source::Mapped(Mapping { bytes, forgotten: AtomicUsize::new(0), watch })),
+            source: Arc::new(Source::Mapped(Mapping { bytes, file: kept, forgotten: AtomicUsize::new(0), watch })),
             range,
         })
     }
@@ -88,6 +104,21 @@ impl FileBytes {
         let start = self.range.start.checked_add(range.start)?;
         let end = self.range.start.checked_add(range.end)?;
         Some(FileBytes { source: Arc::clone(&self.source), range: start..end })
+    }
+
+    /// Fills `buf` from `offset` on; `false` where that leaves the bytes. Of a file that was opened for it no page is mapped: one that is
+    /// counts as this process's memory, together with its cached neighbours.
+    pub fn read_apart(&self, offset: usize, buf: &mut [u8]) -> bool {
+        let Some(bytes) = offset.checked_add(buf.len()).and_then(|end| self.get(offset..end)) else { return false };
+        if let Source::Mapped(Mapping { file: Some(file), .. }) = &*self.source
+            && let Some(at) = self.range.start.checked_add(offset).and_then(|at| u64::try_from(at).ok())
+            && file.read_exact_at(buf, at).is_ok()
+        {
+            return true;
+        }
+        // The file became shorter, or a disk fails: the mapping knows what to do.
+        buf.copy_from_slice(bytes);
+        true
     }
 
     /// Tells the kernel that reads will jump around, so that it does not read ahead. Covers the whole file; does nothing to owned bytes.

@@ -32,6 +32,8 @@ pub(super) struct Situation {
 pub(super) struct Facts {
     /// Parallel to the scene's threads.
     situations: Vec<Situation>,
+    /// Threads by their thread pointers.
+    by_block: FxHashMap<Addr, Tid>,
     /// The locks that they wait for, parallel to the scene's threads.
     waits: OnceLock<Vec<Option<Sighting>>>,
     names: Mutex<FxHashMap<Addr, Known<Option<String>>>>,
@@ -62,7 +64,13 @@ impl Facts {
                 Ok(Situation { activity, calls })
             })
             .collect::<Result<Vec<Situation>, Error>>()?;
-        Ok(Facts { situations, waits: OnceLock::new(), names: Mutex::default() })
+        let mut by_block = FxHashMap::default();
+        for thread in scene.threads {
+            if let Ok(block) = thread.thread_pointer {
+                by_block.entry(block).or_insert(thread.tid);
+            }
+        }
+        Ok(Facts { situations, by_block, waits: OnceLock::new(), names: Mutex::default() })
     }
 }
 
@@ -85,6 +93,11 @@ impl<'a> Ground<'a> {
     /// What the thread at `index` was doing.
     pub(super) fn situation(&self, index: usize) -> Option<&Situation> {
         self.facts.situations.get(index)
+    }
+
+    /// The thread with this thread pointer.
+    pub(super) fn thread_of_block(&self, block: Addr) -> Option<Tid> {
+        self.facts.by_block.get(&block).copied()
     }
 
     /// The lock that the thread at `index` waits for; `None` when it is in no futex wait. All are recognised with the first.

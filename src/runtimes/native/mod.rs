@@ -12,6 +12,7 @@ mod libc;
 mod locks;
 mod rust_names;
 mod start;
+mod static_tls;
 mod syscalls;
 mod threads;
 mod tids;

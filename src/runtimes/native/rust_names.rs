@@ -9,8 +9,8 @@
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, OsThread};
 
-/// Thread-local storage that is searched, next to the thread pointer: the executable's block comes first there.
-const SEARCHED: u64 = 0x1000;
+/// Bytes between the thread pointer and the executable's block, at most (aarch64).
+const BEFORE_BLOCK: u64 = 16;
 /// Longer names are not believed.
 const MAX_NAME: u64 = 256;
 /// Higher counts or ids are not believed.
@@ -23,17 +23,18 @@ const WEAK: u64 = 8;
 const NAME: u64 = 8;
 const LENGTH: u64 = 16;
 
-/// The name of a thread that Rust's std named; `None` where there is none, or nothing is recognised.
-pub(super) fn name(arch: Arch, thread: &OsThread, memory: &Memory) -> Option<String> {
+/// The name of a thread that Rust's std named; `None` where there is none, or nothing is recognised. `searched`: bytes of
+/// thread-local storage that are searched, next to the thread pointer, where the executable's block comes first.
+pub(super) fn name(arch: Arch, thread: &OsThread, memory: &Memory, searched: u64) -> Option<String> {
     let block = *thread.thread_pointer.as_ref().ok()?;
     let bytes = match arch {
-        Arch::X86_64 => memory.slice_before(block, SEARCHED),
-        Arch::Aarch64 => memory.slice_up_to(block, SEARCHED).unwrap_or_default(),
+        Arch::X86_64 => memory.copy_before(block, searched),
+        Arch::Aarch64 => memory.copy_after(block, searched.saturating_add(BEFORE_BLOCK)),
     };
     // Both ends are aligned where the dump is whole: the thread pointer's is the one that counts.
     let (_, whole) = match arch {
         Arch::X86_64 => bytes.split_at(bytes.len() % 8),
-        Arch::Aarch64 => (&[][..], bytes),
+        Arch::Aarch64 => (&[][..], bytes.as_slice()),
     };
     let words = whole.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
     // Stack frames lie here too, with other threads' handles in them; only the thread's own stands beside its id.
@@ -101,7 +102,7 @@ mod tests {
             name: None,
             crashed: false,
         };
-        name(Arch::X86_64, &thread, memory)
+        name(Arch::X86_64, &thread, memory, 0x1000)
     }
 
     #[test]

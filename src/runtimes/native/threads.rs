@@ -10,11 +10,13 @@ use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, Wai
 use super::ground::Ground;
 use super::rust_names;
 use super::start;
+use super::static_tls;
 use super::waits::Activity;
 
 /// Every thread of the scene, in its order.
 pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
     job.phase("describing threads", ground.scene.threads.len() as u64);
+    let local = static_tls::size(ground.scene.target);
     let value = ground
         .scene
         .threads
@@ -22,7 +24,7 @@ pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thre
         .enumerate()
         .map(|(index, thread)| {
             job.advance(1)?;
-            Ok(row(ground, index, thread))
+            Ok(row(ground, index, thread, local))
         })
         .collect::<Result<Vec<Thread>, Error>>()?;
     let mut problems = Vec::new();
@@ -34,7 +36,8 @@ pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thre
     Ok(Partial { value, problems })
 }
 
-fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
+/// `local`: bytes of static thread-local storage.
+fn row(ground: &Ground<'_>, index: usize, thread: &OsThread, local: u64) -> Thread {
     let situation = ground.situation(index);
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
         None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
@@ -62,7 +65,7 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread) -> Thread {
         name: thread
             .name
             .clone()
-            .or_else(|| rust_names::name(ground.scene.target.arch(), thread, &ground.scene.target.memory)),
+            .or_else(|| rust_names::name(ground.scene.target.arch(), thread, &ground.scene.target.memory, local)),
         runtime_id: None,
         state,
         crashed: thread.crashed,

@@ -67,9 +67,9 @@ impl Tids {
 fn own_id(thread: &OsThread, memory: &Memory, offset: Offset) -> Option<u32> {
     let at = offset.of(*thread.thread_pointer.as_ref().ok()?).ok()?;
     // glibc clears it when the thread is gone.
-    let id = memory.u32(at).ok().filter(|id| (1..=PID_MAX_LIMIT).contains(id));
-    memory.forget_pages(at, 4);
-    id
+    let mut id = [0; 4];
+    memory.read_apart(at, &mut id).ok()?;
+    Some(u32::from_le_bytes(id)).filter(|id| (1..=PID_MAX_LIMIT).contains(id))
 }
 
 /// Whether every thread holds its own id there.

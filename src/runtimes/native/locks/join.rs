@@ -17,10 +17,9 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
         return Some(sighting(pthread, joined));
     }
     let futex = ground.libc.join_futex?;
-    let by_block = ground.scene.threads.iter().find(|thread| {
-        thread.thread_pointer.as_ref().is_ok_and(|block| futex.of(*block).is_ok_and(|known| known == word))
-    });
-    let joined = by_block.map(|thread| thread.tid).or_else(|| by_id(ground, waiter))?;
+    let block = futex.bytes.checked_neg().and_then(|back| word.offset(back));
+    let by_block = block.and_then(|block| ground.thread_of_block(block));
+    let joined = by_block.or_else(|| by_id(ground, waiter))?;
     // The word's place in the structure, whose place beside the thread pointer need not be known.
     let inside = futex.bytes.checked_sub(ground.libc.pthread?.bytes)?;
     let address = word.offset(inside.checked_neg()?)?;

@@ -6,17 +6,13 @@
 
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, OsThread};
-use crate::target::{Module, Target};
+use crate::runtimes::native::static_tls;
+use crate::target::Target;
 
 use super::header::Header;
 
-/// Bytes of the static block that are searched at most.
-const MAX_STATIC: u64 = 16 << 10;
-/// Bytes of a module's TLS, where its file is not at hand, and of what libraries loaded later take of the static block.
-const UNKNOWN_MODULE: u64 = 256;
+/// Bytes beyond the static block that libraries loaded later may have taken.
 const SURPLUS: u64 = 512;
-/// Source: System V gABI, program header types.
-const PT_TLS: u32 = 7;
 /// Bytes of the thread's control block in which its first keys lie. Source: glibc 2.36 nptl/descr.h, struct pthread,
 /// specific_1stblock (0x310 on x86-64).
 const CONTROL_BLOCK: u64 = 0x600;
@@ -54,20 +50,33 @@ const MUSL_DTV: Dtv = Dtv { count_back: 0, entry: 8 };
 pub(super) fn caught(target: &Target, musl: bool, thread: &OsThread) -> Option<Header> {
     let pointer = thread.thread_pointer.as_ref().ok().copied()?;
     let memory = &target.memory;
-    let size = static_size(target);
-    let (block, dtv) = match target.arch() {
-        // Variant II: the static block ends at the thread pointer. Source: Drepper, "ELF Handling For TLS", section 3.
-        Arch::X86_64 => (pointer.minus(size), pointer.plus(X86_DTV)),
-        // Variant I: two words, then the static block.
-        Arch::Aarch64 if musl => (Some(pointer), pointer.minus(MUSL_AARCH64_DTV)),
-        Arch::Aarch64 => (Some(pointer), Some(pointer)),
-    };
-    let block = block.and_then(|block| Some(Block { start: readable_from(memory, block, pointer)?, size }));
+    let size = static_tls::size(target).saturating_add(SURPLUS);
     let layout = if musl { MUSL_DTV } else { GLIBC_DTV };
-    block
-        .and_then(|block| search(memory, block.start, block.size))
-        .or_else(|| in_dtv(memory, memory.ptr(dtv?).ok()?, layout, block))
-        .or_else(|| if target.arch() == Arch::X86_64 { in_keys(memory, pointer) } else { None })
+    match target.arch() {
+        // Variant II: the static block ends at the thread pointer. Source: Drepper, "ELF Handling For TLS", section 3.
+        Arch::X86_64 => {
+            let start = readable_from(memory, pointer.minus(size)?, pointer)?;
+            let len = pointer.since(start)?;
+            // Both in one read: their pages are touched once for each of a thousand threads.
+            let near = memory.copy_after(start, len.checked_add(CONTROL_BLOCK)?);
+            let (local, control) = near.split_at_checked(usize::try_from(len).ok()?)?;
+            search(memory, local)
+                .or_else(|| in_dtv(memory, word_at(control, X86_DTV)?, layout, Block { start, size: len }))
+                .or_else(|| in_keys(memory, control))
+        }
+        // Variant I: two words, then the static block.
+        Arch::Aarch64 => {
+            let dtv = if musl { pointer.minus(MUSL_AARCH64_DTV)? } else { pointer };
+            search(memory, &memory.copy_after(pointer, size))
+                .or_else(|| in_dtv(memory, memory.ptr(dtv).ok()?, layout, Block { start: pointer, size }))
+        }
+    }
+}
+
+/// The pointer at an offset of a structure.
+fn word_at(bytes: &[u8], offset: u64) -> Option<Addr> {
+    let word = bytes.get(usize::try_from(offset).ok()?..)?.first_chunk::<8>()?;
+    Some(Addr(u64::from_le_bytes(*word)))
 }
 
 /// The static TLS block of a thread, as far as it is searched.
@@ -79,21 +88,8 @@ struct Block {
 
 impl Block {
     fn holds(self, addr: Addr) -> bool {
-        addr.since(self.start).is_some_and(|offset| offset.saturating_add(MAX_BLOCK) <= self.size)
+        addr.since(self.start).is_some_and(|offset| offset < self.size)
     }
-}
-
-/// Bytes of the static TLS block, by the modules' headers: rather too many than too few.
-fn static_size(target: &Target) -> u64 {
-    let of_module = |module: &Module| match module.elf() {
-        Some(elf) => {
-            let parts = elf.program_headers().iter().filter(|header| header.kind == PT_TLS);
-            parts.map(|part| part.mem_size.saturating_add(part.align)).fold(0u64, u64::saturating_add)
-        }
-        None => UNKNOWN_MODULE,
-    };
-    let sum = target.modules.iter().map(of_module).fold(SURPLUS, u64::saturating_add);
-    sum.min(MAX_STATIC) & !7
 }
 
 /// The first readable word from `block` on, below `pointer`.
@@ -103,37 +99,51 @@ fn readable_from(memory: &Memory, block: Addr, pointer: Addr) -> Option<Addr> {
 }
 
 /// In the blocks that a DTV lists and that do not lie in the static one, which was searched.
-fn in_dtv(memory: &Memory, dtv: Addr, layout: Dtv, searched: Option<Block>) -> Option<Header> {
+fn in_dtv(memory: &Memory, dtv: Addr, layout: Dtv, searched: Block) -> Option<Header> {
     let count = memory.u64(dtv.minus(layout.count_back)?).ok()?.min(MAX_MODULES);
     (1..=count).find_map(|module| {
         let block = memory.ptr(dtv.plus(layout.entry.checked_mul(module)?)?).ok()?;
-        if searched.is_some_and(|searched| searched.holds(block)) { None } else { search(memory, block, MAX_BLOCK) }
+        if searched.holds(block) {
+            return None;
+        }
+        let aligned = Addr(block.0.checked_add(7)? & !7);
+        search(memory, memory.slice_up_to(aligned, MAX_BLOCK).ok()?)
     })
 }
 
-/// What a word of the thread's control block points to.
-fn in_keys(memory: &Memory, pointer: Addr) -> Option<Header> {
-    let words = memory.slice_up_to(pointer, CONTROL_BLOCK).ok()?.chunks_exact(8);
-    let mut pointers = words.filter_map(|word| Some(Addr(u64::from_le_bytes(word.try_into().ok()?))));
-    pointers.find_map(|globals| if memory.is_pointer(globals) { search(memory, globals, GLOBALS) } else { None })
+/// What a key of the thread points to. Its block has pairs of a sequence number, odd while the key is in use, and a value.
+// Source: glibc 2.36 nptl/descr.h, struct pthread_key_data; nptl/pthreadP.h, KEY_UNUSED.
+fn in_keys(memory: &Memory, control: &[u8]) -> Option<Header> {
+    pairs(control).find_map(|(sequence, value)| {
+        let in_use = sequence & 1 == 1 && u32::try_from(sequence).is_ok();
+        if in_use && memory.is_pointer(Addr(value)) {
+            search(memory, memory.slice_up_to(Addr(value), GLOBALS).ok()?)
+        } else {
+            None
+        }
+    })
 }
 
 /// The first pair of words that is a `__cxa_eh_globals` with a caught exception.
 // Source: Itanium C++ ABI "Exception Handling" 2.2.2: {__cxa_exception *caughtExceptions; unsigned uncaughtExceptions}.
-fn search(memory: &Memory, from: Addr, bytes: u64) -> Option<Header> {
-    let start = Addr(from.0.checked_add(7)? & !7);
-    let bytes = memory.slice_up_to(start, bytes).ok()?;
-    let words = bytes.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
-    words.clone().zip(words.skip(1)).find_map(|(list, uncaught)| {
+fn search(memory: &Memory, bytes: &[u8]) -> Option<Header> {
+    pairs(bytes).find_map(|(list, uncaught)| {
         let few = u32::try_from(uncaught & 0xffff_ffff).is_ok_and(|uncaught| uncaught <= MAX_UNCAUGHT);
         if few && memory.is_pointer(Addr(list)) { Header::of_list(memory, Addr(list)) } else { None }
     })
+}
+
+/// Neighbouring words.
+fn pairs(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let words = bytes.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+    words.clone().zip(words.skip(1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NONE: Block = Block { start: Addr(0), size: 0 };
     const AT: u64 = 0x1000;
     const BLOCK: u64 = AT + 0x80;
     /// A `__cxa_exception` of libstdc++, 0x10 into the header; the object is 0x80 into it.
@@ -153,7 +163,7 @@ mod tests {
     fn a_dtv_of_glibc_counts_before_its_first_entry_and_pairs_addresses() {
         // | modules 2 | | generation | | first | to free | second | to free |
         let memory = memory([2, 0, 7, 0, 0, 0, BLOCK, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let found = |layout| in_dtv(&memory, Addr(AT + 0x10), layout, None).map(|header| header.object);
+        let found = |layout| in_dtv(&memory, Addr(AT + 0x10), layout, NONE).map(|header| header.object);
         assert_eq!(found(GLIBC_DTV), Some(OBJECT));
     }
 
@@ -161,7 +171,7 @@ mod tests {
     fn a_dtv_of_musl_begins_with_its_count() {
         // | modules 3 | first | second | third |
         let memory = memory([3, 0, 0, BLOCK, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let found = |layout| in_dtv(&memory, Addr(AT), layout, None).map(|header| header.object);
+        let found = |layout| in_dtv(&memory, Addr(AT), layout, NONE).map(|header| header.object);
         assert_eq!(found(MUSL_DTV), Some(OBJECT));
         assert_eq!(found(GLIBC_DTV), None, "before it is no memory");
     }
