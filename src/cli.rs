@@ -269,6 +269,8 @@ fn run(session: Arc<Session>, commands: &[String], reading: &Reading, bare: bool
             }
         }
     }
+    // The process ends, and the kernel takes everything at once: piece by piece it takes as long as to print the answer.
+    std::mem::forget(shell);
     Ok(if runner.failed { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
 }
 

@@ -1,10 +1,11 @@
 //! An opened target with memoised answers: every view asks here, nobody computes a thing twice.
 
 mod mappings;
+mod named_once;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -19,14 +20,15 @@ use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking, Thread, Tid,
-    Variable,
+    Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
+    Thread, Tid, Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
 use crate::variables;
 
+use self::named_once::NamedOnce;
 pub use self::snapshot::Snapshot;
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
@@ -98,8 +100,9 @@ pub struct Session {
     /// The capture with its modules' files.
     pub target: Arc<Target>,
     unwinder: Unwinder,
-    runtimes: Vec<Box<dyn Runtime>>,
+    runtimes: OnceLock<Vec<Box<dyn Runtime>>>,
     stacks: Vec<OnceLock<Arc<Stack>>>,
+    reading_names: Once,
     threads: Memo<Partial<Vec<Thread>>>,
     locks: Memo<Locks>,
     all_locks: Memo<Locks>,
@@ -166,15 +169,15 @@ impl Session {
             }
         };
         let target = Arc::new(Target::open(capture, search, job));
-        let runtimes = runtimes::detect(&target);
         let stacks = target.capture.threads.iter().map(|_| OnceLock::new()).collect();
         Ok(Session {
             source,
             search: search.clone(),
             unwinder: Unwinder::new(Arc::clone(&target)),
             target,
-            runtimes,
+            runtimes: OnceLock::new(),
             stacks,
+            reading_names: Once::new(),
             threads: Memo::empty(),
             locks: Memo::empty(),
             all_locks: Memo::empty(),
@@ -188,6 +191,11 @@ impl Session {
     pub fn reopen(&self, search: &Search, job: &Job) -> Result<Session, Error> {
         let session = Session::open(self.source.clone(), search, job)?;
         Ok(Session { history: self.history.clone(), ..session })
+    }
+
+    /// The runtimes in the target; looked for on the first call.
+    fn runtimes(&self) -> &[Box<dyn Runtime>] {
+        self.runtimes.get_or_init(|| runtimes::detect(&self.target))
     }
 
     /// The threads as the dump records them, in the one order.
@@ -214,8 +222,10 @@ impl Session {
         Some(Arc::clone(slot.get_or_init(|| walked)))
     }
 
-    /// The stacks of all threads, parallel to [`Session::os_threads`]; walked in parallel.
+    /// The stacks of all threads, parallel to [`Session::os_threads`]; walked in parallel. Who asks for all will name them: the
+    /// first call begins to read the names meanwhile.
     pub fn stacks(&self, job: &Job) -> Result<Vec<Arc<Stack>>, Error> {
+        self.reading_names.call_once(|| self.target.read_names_ahead());
         job.phase("walking stacks", self.stacks.len() as u64);
         (0..self.stacks.len())
             .into_par_iter()
@@ -268,7 +278,7 @@ impl Session {
         let stacks = self.stacks(job)?;
         let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
         let mut all = vec![Vec::new(); threads.len()];
-        for runtime in &self.runtimes {
+        for runtime in self.runtimes() {
             for (all, more) in all.iter_mut().zip(runtime.takings(&scene, threads, job)?) {
                 all.extend(more);
             }
@@ -303,15 +313,23 @@ impl Session {
             let is_fatal = |thread: &OsThread| fatal.is_some_and(|fatal| fatal.tid == Some(thread.tid));
             job.phase("naming stacks", self.os_threads().len() as u64);
             // The fatal exception has its thread's named stack already, which may be the one of 200,000 frames.
-            let named = self.os_threads().par_iter().zip(self.stacks(job)?).map(|(thread, stack)| {
+            let walked = self.stacks(job)?;
+            let inner = walked.iter().map(|stack| stack.frames.get(..VERDICT_FRAMES).unwrap_or(&stack.frames));
+            let inner: Vec<&[Frame]> = self
+                .os_threads()
+                .iter()
+                .zip(inner)
+                .map(|(thread, inner)| if is_fatal(thread) { &[] } else { inner })
+                .collect();
+            let named = NamedOnce::new(&inner, |frames| {
                 job.advance(1)?;
-                let inner = stack.frames.get(..VERDICT_FRAMES).unwrap_or(&stack.frames);
-                Ok(if is_fatal(thread) { Vec::new() } else { self.target.named(inner) })
-            });
-            let named: Vec<Vec<NamedFrame>> = named.collect::<Result<_, Error>>()?;
-            let frames = self.os_threads().iter().zip(&named);
-            let stacks: Vec<&[NamedFrame]> = frames
-                .map(|(thread, own)| fatal.filter(|_| is_fatal(thread)).map_or(own.as_slice(), |fatal| &fatal.frames))
+                Ok(self.target.named(frames))
+            })?;
+            let stacks: Vec<&[NamedFrame]> = (self.os_threads().iter().enumerate())
+                .map(|(index, thread)| match fatal.filter(|_| is_fatal(thread)) {
+                    Some(fatal) => &fatal.frames,
+                    None => named.of(index),
+                })
                 .collect();
             Ok(triage::verdict(&Case {
                 pid: self.target.capture.process.pid.as_ref().ok().copied(),
@@ -335,7 +353,7 @@ impl Session {
         let stacks = self.stacks(job)?;
         let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
         let mut all = Partial { value: Vec::new(), problems: Vec::new() };
-        for runtime in &self.runtimes {
+        for runtime in self.runtimes() {
             let Partial { value, problems } = ask(runtime.as_ref(), &scene)?;
             all.value.extend(value);
             all.problems.extend(problems);

@@ -152,6 +152,26 @@ impl Target {
         name
     }
 
+    /// Begins to read the names of the modules in which threads were stopped, and the executable's, on a thread of its own. Unpacking
+    /// the C library's debug information takes as long as walking a thousand stacks.
+    pub fn read_names_ahead(self: &Arc<Target>) {
+        let pcs = self.capture.threads.iter().filter_map(|thread| thread.registers.as_ref().ok()?.pc());
+        let mut wanted: Vec<usize> = pcs.filter_map(|pc| Some(self.module_at(pc)?.index)).collect();
+        wanted.extend(
+            self.modules.iter().filter(|module| module.mapped.role == Role::Executable).map(|module| module.index),
+        );
+        wanted.sort_unstable();
+        wanted.dedup();
+        let target = Arc::clone(self);
+        let read = move || {
+            for module in wanted.into_iter().filter_map(|index| target.modules.get(index)) {
+                module.symbols().read_ahead();
+            }
+        };
+        // Without the thread they are read when they are asked for.
+        let _ = std::thread::Builder::new().name("names".to_owned()).spawn(read);
+    }
+
     /// Names walked frames: inlined calls expanded, innermost first.
     pub fn named(&self, frames: &[Frame]) -> Vec<NamedFrame> {
         let mut named: Vec<NamedFrame> = Vec::with_capacity(frames.len());
