@@ -1,9 +1,12 @@
 //! `collect` on real processes: what its dumps hold is compared with gdb's dump of the same process, with each other, and with what
 //! the process said of itself.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+use object::{Endianness, elf};
 use serde_json::Value;
 use support::{Output, Running, gdb_stacks, run};
 use tempfile::TempDir;
@@ -130,6 +133,30 @@ fn heap_and_mini_show_what_full_shows_of_stripped_programs() {
     }
 }
 
+/// The NT_PRFPREG notes of a core by the thread whose NT_PRSTATUS (with its id at offset 32) they follow; without MXCSR_MASK, at 28, which
+/// gdb does not write.
+fn floating_point(core: &Path) -> BTreeMap<u32, Vec<u8>> {
+    let bytes = std::fs::read(core).expect("a core");
+    let header = elf::FileHeader64::<Endianness>::parse(&*bytes).expect("an ELF header");
+    let endian = header.endian().expect("a byte order");
+    let segments = header.program_headers(endian, &*bytes).expect("program headers");
+    let notes = segments.iter().find_map(|segment| segment.notes(endian, &*bytes).expect("notes"));
+    let mut notes = notes.expect("a segment of notes");
+    let (mut found, mut tid) = (BTreeMap::new(), 0);
+    while let Some(note) = notes.next().expect("a note") {
+        match note.n_type(endian) {
+            elf::NT_PRSTATUS => tid = u32::from_le_bytes(*note.desc()[32..].first_chunk().expect("an id")),
+            elf::NT_PRFPREG => {
+                let mut registers = note.desc().to_vec();
+                registers[28..32].fill(0);
+                found.insert(tid, registers);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 #[test]
 fn gdb_sees_the_same_stacks_as_in_its_own_dump() {
     for (name, variant) in [("deadlock", "glibc"), ("altstack", "block"), ("rust-std", "gnu")] {
@@ -143,10 +170,13 @@ fn gdb_sees_the_same_stacks_as_in_its_own_dump() {
         assert!(theirs.exists(), "gdb wrote no core: {}", output.stderr);
         let exe = support::build(name, variant).join("exe");
         let expected = gdb_stacks(&exe, &theirs);
+        let registers = floating_point(&theirs);
+        assert!(!registers.is_empty(), "gdb records no floating-point registers");
         // A triage dump names no folder, so gdb finds no file.
         for kind in ["full", "heap", "mini"] {
-            let seen = gdb_stacks(&exe, &dump_as(&process, kind, &folder));
-            assert_eq!(seen, expected, "{name} {variant} {kind}");
+            let ours = dump_as(&process, kind, &folder);
+            assert_eq!(gdb_stacks(&exe, &ours), expected, "{name} {variant} {kind}");
+            assert!(floating_point(&ours) == registers, "floating-point registers of {name} {variant} {kind}");
         }
     }
 }

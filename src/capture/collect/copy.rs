@@ -20,6 +20,8 @@ use crate::job::Job;
 /// Bytes of a buffer, and how many there are: 32 MiB.
 const BUFFER: usize = 1 << 20;
 const BUFFERS: usize = 32;
+/// As many are made ready before the process is stopped: a mini dump of a thousand threads fits.
+const READY: usize = 16;
 /// How often a reader that waits for a buffer looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(20);
 /// Most runs of unreadable pages that are kept apart.
@@ -64,11 +66,17 @@ pub(super) struct Writing {
 }
 
 impl Belt {
+    /// A belt whose first buffers are in memory already: getting their pages takes as long as filling them, and once they are filled the
+    /// process waits.
     pub(super) fn new() -> Belt {
         let belt = Belt { full: bounded(BUFFERS), empty: bounded(BUFFERS) };
-        for _ in 0..BUFFERS {
+        for index in 0..BUFFERS {
+            let mut chunk = Chunk { bytes: Vec::new(), start: 0, pieces: Vec::new(), filled: 0 };
+            if index < READY {
+                chunk.clear();
+            }
             // There is room for all of them, and both ends are here.
-            let _ = belt.empty.0.send(Chunk { bytes: Vec::new(), start: 0, pieces: Vec::new(), filled: 0 });
+            let _ = belt.empty.0.send(chunk);
         }
         belt
     }
@@ -143,11 +151,7 @@ impl Reading {
             }
             match self.empty.recv_timeout(LOOK) {
                 Ok(mut empty) => {
-                    let size = usize::try_from(PAGE).unwrap_or(0);
-                    empty.bytes.resize(BUFFER.saturating_add(size), 0);
-                    empty.start = empty.bytes.as_ptr().align_offset(size).min(size);
-                    empty.pieces.clear();
-                    empty.filled = 0;
+                    empty.clear();
                     *chunk = Some(empty);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -159,6 +163,14 @@ impl Reading {
 }
 
 impl Chunk {
+    fn clear(&mut self) {
+        let size = usize::try_from(PAGE).unwrap_or(0);
+        self.bytes.resize(BUFFER.saturating_add(size), 0);
+        self.start = self.bytes.as_ptr().align_offset(size).min(size);
+        self.pieces.clear();
+        self.filled = 0;
+    }
+
     /// Reads as much as fits: how many bytes were asked for, and how many came.
     fn fill(&mut self, source: &Source, address: u64, wanted: u64, offset: u64, blot: bool) -> io::Result<(u64, u64)> {
         let from = self.start.saturating_add(self.filled);

@@ -42,6 +42,9 @@ const MAX_FOLLOWED: usize = 4096;
 /// Memory that is searched for held locks, and pages that are kept for them. As much is searched when a dump is read.
 const MAX_SEARCHED: u64 = 64 << 20;
 const MAX_LOCK_PAGES: usize = 2048;
+/// Threads that look at the stacks of the process, and the fewest stacks worth one.
+const MAX_WORKERS: usize = 8;
+const MIN_SHARE: usize = 64;
 /// What follows an owner's id in a lock is a small count or a flag.
 const MAX_NEIGHBOUR: u64 = 1 << 20;
 /// Bytes of a lock around its owner's id.
@@ -80,9 +83,7 @@ pub(super) fn choose(
         Chooser { mappings, mapped, pid, main_stack, peek, chosen: Chosen::default(), pointers: Vec::new() };
     let images = images(mappings, peek);
     chooser.modules(&images);
-    for thread in threads {
-        chooser.thread(thread);
-    }
+    chooser.threads(threads);
     if is_dotnet(mappings) {
         chooser.runtime_memory();
     }
@@ -135,6 +136,42 @@ impl Chooser<'_> {
         }
     }
 
+    /// The stacks of all threads. The process is stopped meanwhile: all processors take part.
+    fn threads(&mut self, threads: &[Thread]) {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
+        let share = threads.len().div_ceil(workers).max(MIN_SHARE);
+        let mapped = (self.mappings, self.mapped, self.pid, self.main_stack, self.peek.source());
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let spawn = |threads| {
+                scope.spawn(move || {
+                    let (mappings, mapped, pid, main_stack, source) = mapped;
+                    let peek = Peek::new(source);
+                    let (chosen, pointers) = (Chosen::default(), Vec::new());
+                    let mut part = Chooser { mappings, mapped, pid, main_stack, peek: &peek, chosen, pointers };
+                    part.each_thread(threads);
+                    let (pages, pointers) = (part.chosen.pages, part.pointers);
+                    (pages, pointers, peek)
+                })
+            };
+            let running: Vec<_> = threads.chunks(share).map(spawn).collect();
+            running
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        for (pages, pointers, peek) in parts {
+            self.chosen.pages.extend(pages.iter());
+            self.pointers.extend(pointers);
+            self.peek.join(peek);
+        }
+    }
+
+    fn each_thread(&mut self, threads: &[Thread]) {
+        for thread in threads {
+            self.thread(thread);
+        }
+    }
+
     fn thread(&mut self, thread: &Thread) {
         self.pointers.extend(thread.words());
         let tls = thread.thread_pointer().and_then(|pointer| Some((pointer, self.mapping_at(pointer)?.span)));
@@ -142,11 +179,21 @@ impl Chooser<'_> {
             let around = Span::new(pointer.saturating_sub(TLS_BELOW), pointer.saturating_add(TLS_ABOVE));
             if let Some(block) = around.common(mapping) {
                 self.chosen.pages.add(block);
-                self.words(Span::new(pointer.saturating_sub(PAGE), pointer.saturating_add(TLS_ABOVE)));
             }
         }
-        let Some(sp) = thread.stack_pointer() else { return };
-        self.stack(sp, tls);
+        let stack = thread.stack_pointer().map(|sp| (sp, self.stack(sp, tls)));
+        let near = tls.and_then(|(pointer, mapping)| {
+            Span::new(pointer.saturating_sub(PAGE), pointer.saturating_add(TLS_ABOVE)).common(mapping)
+        });
+        if let Some(near) = near {
+            // Mostly it is the upper end of the stack.
+            let searched = stack.and_then(|(_, searched)| searched).filter(|searched| searched.end >= near.end);
+            let below = Span { end: searched.map_or(near.end, |searched| searched.start.min(near.end)), ..near };
+            if below.start < below.end {
+                self.words(below);
+            }
+        }
+        let Some((sp, _)) = stack else { return };
         // On an alternate stack: the interrupted frames are on the thread's own, to which the saved stack pointer leads.
         let main = self.main_stack;
         let own = tls.map(|(pointer, own)| Span::new(own.start.0, pointer));
@@ -161,9 +208,9 @@ impl Chooser<'_> {
         }
     }
 
-    /// A stack from `sp` up.
-    fn stack(&mut self, sp: u64, tls: Option<(u64, Span)>) {
-        let Some(mapping) = self.mapping_at(sp) else { return };
+    /// A stack from `sp` up. Where its pointers were looked for.
+    fn stack(&mut self, sp: u64, tls: Option<(u64, Span)>) -> Option<Span> {
+        let mapping = self.mapping_at(sp)?;
         let end = mapping.span.end.0;
         let has_block = tls.is_some_and(|(pointer, own)| own == mapping.span && pointer >= sp);
         let limit = if has_block || mapping.path == b"[stack]" { MAX_STACK } else { FOREIGN_STACK };
@@ -175,7 +222,9 @@ impl Chooser<'_> {
         };
         let span = Span::new(start, end.min(start.saturating_add(limit)));
         self.chosen.pages.add(span);
-        self.words(Span::new(start & !7, span.end.0.min(start.saturating_add(SEARCHED_STACK))));
+        let searched = Span::new(start & !7, span.end.0.min(start.saturating_add(SEARCHED_STACK)));
+        self.words(searched);
+        Some(searched)
     }
 
     /// The words of a span, as far as they can be read.
@@ -184,10 +233,16 @@ impl Chooser<'_> {
             return Vec::new();
         };
         let mut words = Vec::new();
-        for run in self.peek.source().present(whole_pages(span)).into_iter().filter_map(|run| run.common(span)) {
+        for run in self.peek.source().present(whole_pages(span)) {
             let mut bytes = vec![0u8; usize::try_from(run.len()).unwrap_or(0)];
             let read = self.peek.source().read(run.start.0, &mut bytes).unwrap_or(0);
             bytes.truncate(read);
+            // What they point to is mostly in them.
+            self.peek.keep(run.start.0, &bytes);
+            let skip = span.start.0.saturating_sub(run.start.0);
+            let wanted = run.end.min(span.end).0.saturating_sub(run.start.0).min(bytes.len() as u64);
+            let (skip, wanted) = (usize::try_from(skip).unwrap_or(0), usize::try_from(wanted).unwrap_or(0));
+            let bytes = bytes.get(skip..wanted).unwrap_or_default();
             words.extend(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
         }
         words

@@ -32,6 +32,11 @@ impl Pages {
         true
     }
 
+    /// All of them, ascending.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Span> {
+        self.0.iter().map(|(start, end)| Span::new(*start, *end))
+    }
+
     /// Those that share an address with `span`, cut to it.
     pub(super) fn within(&self, span: Span) -> Vec<Span> {
         let first = self.0.range(..=span.start.0).next_back().map_or(span.start.0, |(start, _)| *start);

@@ -27,6 +27,23 @@ impl<'a> Peek<'a> {
         self.source
     }
 
+    /// Keeps pages that were read otherwise: whole ones, from `at` on, as many as there is room for.
+    pub(super) fn keep(&self, at: u64, bytes: &[u8]) {
+        let mut pages = self.pages.borrow_mut();
+        let room = MAX_KEPT.saturating_sub(pages.len());
+        let whole = bytes.as_chunks::<{ PAGE as usize }>().0;
+        for (index, page) in (0u64..).zip(whole.iter().take(room)) {
+            pages.insert(at.saturating_add(index * PAGE), Some(Box::from(&page[..])));
+        }
+    }
+
+    /// Takes over the pages that another has read.
+    pub(super) fn join(&self, other: Peek<'_>) {
+        let mut pages = self.pages.borrow_mut();
+        let room = MAX_KEPT.saturating_sub(pages.len());
+        pages.extend(other.pages.into_inner().into_iter().take(room));
+    }
+
     /// Fills `into` from `at`; `None` where any of it cannot be read.
     pub(super) fn read(&self, at: u64, into: &mut [u8]) -> Option<()> {
         let mut done = 0usize;

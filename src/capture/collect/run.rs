@@ -3,10 +3,12 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::thread;
 use std::time::Duration;
 
 use symbols::FileBytes;
 
+use super::copy::Belt;
 use super::freeze::Frozen;
 use super::gather;
 use super::layout::Layout;
@@ -14,9 +16,10 @@ use super::live::Live;
 use super::maps::Span;
 use super::output::Output;
 use super::scene::Scene;
+use super::select;
 use super::sink::{Compressed, Disk, Sink};
 use super::source::Source;
-use super::transfer::{Held, Plan, write_error};
+use super::transfer::{Held, Plan, Way, bug, write_error};
 use super::{Collected, Destination, Kind, Request};
 use crate::capture::facts::LeftOut;
 use crate::error::Error;
@@ -41,6 +44,7 @@ pub(super) fn run(
     job.phase("looking at the process", 0);
     let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
+    let belt = Belt::new();
 
     let frozen = match stopped {
         Some(threads) => Frozen::of(&live, threads),
@@ -57,9 +61,13 @@ pub(super) fn run(
             Source::of_copy(u32::try_from(child.pid).unwrap_or(0))
         }
     };
-    let selection = scene.select(&live, request.kind, &gathered, &source, say);
     let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));
-    let notes = scene.notes(request, &gathered, &selection, blot.as_ref());
+    let left_out = select::left_out(&scene.mappings);
+    let (selection, notes) = thread::scope(|scope| {
+        let notes = scope.spawn(|| scene.notes(request, &gathered, &left_out, blot.as_ref()));
+        (scene.select(&live, request.kind, &gathered, &source, say), notes.join())
+    });
+    let notes = notes.map_err(|_| bug())?;
     let layout = Layout::new(&notes.0, &selection.parts);
     // What is compressed needs less, nobody knows how much.
     if let Some(output) = output.as_ref().filter(|_| !request.compress) {
@@ -74,7 +82,7 @@ pub(super) fn run(
     sink.expect(selection.bytes());
     job.phase("writing the dump", selection.bytes());
     let plan = Plan { live: &live, source: &source, layout: &layout, max_pause: request.max_pause };
-    let copied = plan.copy(held, blot, sink, job, say, &mut scene.problems)?;
+    let copied = plan.copy(held, Way { belt, blot, sink }, job, say, &mut scene.problems)?;
     let mut sink = copied.sink;
 
     let failed = |why: io::Error| failed_to_write(request, &why);
@@ -92,7 +100,7 @@ pub(super) fn run(
     };
     let path = output.map(Output::commit).transpose()?;
     let mut problems = scene.problems;
-    problems.extend(left_out_problem(&selection.left_out));
+    problems.extend(left_out_problem(&left_out));
     problems.extend(unreadable_problem(&copied.unreadable));
     let threads = scene.threads.len();
     Ok(Collected {

@@ -1,6 +1,7 @@
 //! A stopped process apart from its memory: threads with their registers, mappings, and the notes made of them.
 
 use std::fs;
+use std::thread;
 use std::time::SystemTime;
 
 use procfs::process::{Stat, Status};
@@ -18,9 +19,9 @@ use super::peek::Peek;
 use super::select::Selection;
 use super::source::Source;
 use super::threads::{self, Thread};
-use super::transfer::Held;
+use super::transfer::{Held, bug};
 use super::{Kind, Mode, Request};
-use crate::capture::facts::{Facts, NOTE, OWNER, VERSION};
+use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, VERSION};
 use crate::error::Error;
 use crate::model::{Problem, Subject, Tid};
 
@@ -42,12 +43,18 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn read(live: &Live, frozen: &Frozen<'_>, gathered: &mut Gathered) -> Result<Scene, Error> {
-        let threads = threads::read(frozen, true);
-        let first = threads.first().map(|thread| thread.tid).ok_or_else(|| live.ended())?;
         // The first thread may have left; the others still have its memory.
-        let reader = threads.iter().map(|thread| thread.tid).find(|tid| u32::try_from(*tid) == Ok(live.pid));
-        let reader = reader.unwrap_or(first);
-        let mappings = maps::mappings(live, reader, &gathered.usages)?;
+        let first = frozen.stopped().find(|tid| u32::try_from(*tid) == Ok(live.pid));
+        let reader = first.or_else(|| frozen.stopped().next()).ok_or_else(|| live.ended())?;
+        // Registers are read by the tracer alone, mappings by anyone.
+        let (threads, mappings) = thread::scope(|scope| {
+            let mappings = scope.spawn(|| maps::mappings(live, reader, &gathered.usages));
+            (threads::read(frozen, true), mappings.join())
+        });
+        let mappings = mappings.map_err(|_| bug())??;
+        if threads.is_empty() {
+            return Err(live.ended());
+        }
         let stat: Stat = read(live.pid, "stat").map_err(|_| live.ended())?;
         let status: Option<Status> = read(live.pid, "status").ok();
         let file = |name: &str| fs::read(live.proc(&format!("task/{reader}/{name}"))).unwrap_or_default();
@@ -148,7 +155,7 @@ impl Scene {
         &self,
         request: &Request,
         gathered: &Gathered,
-        selection: &Selection,
+        left_out: &[LeftOut],
         blot: Option<&Blot>,
     ) -> Notes {
         let mut notes = Notes::default();
@@ -173,7 +180,7 @@ impl Scene {
             limits: gathered.limits.clone(),
             cgroups: gathered.cgroups.clone(),
             mappings: gather::mapping_facts(&self.mappings, shown),
-            left_out: selection.left_out.clone(),
+            left_out: left_out.to_vec(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
         for thread in &self.threads {

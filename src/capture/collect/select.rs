@@ -17,8 +17,17 @@ use crate::capture::facts::LeftOut;
 pub(super) struct Selection {
     /// Every mapping, cut into what is held and what is not, ascending.
     pub(super) parts: Vec<Part>,
-    /// Mappings that no type of dump holds, and why.
-    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// Mappings that no type of dump holds, and why.
+pub(super) fn left_out(mappings: &[Mapping]) -> Vec<LeftOut> {
+    // The kernel's pages are at hand everywhere, and reserved addresses hold nothing.
+    let told = mappings.iter().filter(|mapping| mapping.access.read && !mapping.is_kernels());
+    told.filter_map(|mapping| {
+        let (start, end) = (mapping.span.start.0, mapping.span.end.0);
+        Some(LeftOut { start, end, why: mapping.excluded()?.to_owned() })
+    })
+    .collect()
 }
 
 impl Selection {
@@ -72,13 +81,7 @@ impl Selection {
     /// Adds a mapping of which `held` (ascending, disjoint) is in the dump.
     pub(super) fn add(&mut self, live: &Live, mapping: &Mapping, held: &[Span], blot: bool) {
         let part = |span: Span, held: bool| Part { span, access: mapping.access, held, absent: absent(mapping), blot };
-        if let Some(why) = mapping.excluded() {
-            // The kernel's pages are at hand everywhere, and reserved addresses hold nothing.
-            let is_told = mapping.access.read && !mapping.is_kernels();
-            if is_told {
-                let (start, end) = (mapping.span.start.0, mapping.span.end.0);
-                self.left_out.push(LeftOut { start, end, why: why.to_owned() });
-            }
+        if mapping.excluded().is_some() {
             if !mapping.is_kernels() {
                 self.parts.push(part(mapping.span, false));
             }

@@ -54,6 +54,14 @@ impl Held<'_> {
     }
 }
 
+/// The way of memory to the sink.
+pub(super) struct Way {
+    pub(super) belt: Belt,
+    /// What may stay of personal data; `None` where all may.
+    pub(super) blot: Option<Blot>,
+    pub(super) sink: Sink,
+}
+
 /// What came of copying.
 pub(super) struct Copied {
     pub(super) pause: Duration,
@@ -76,13 +84,13 @@ impl Plan<'_> {
     pub(super) fn copy(
         &self,
         held: Held<'_>,
-        blot: Option<Blot>,
-        mut sink: Sink,
+        way: Way,
         job: &Job,
         say: &(dyn Fn(&str) + Sync),
         problems: &mut Vec<Problem>,
     ) -> Result<Copied, Error> {
-        let (reading, writing) = Belt::new().ends();
+        let Way { belt, blot, mut sink } = way;
+        let (reading, writing) = belt.ends();
         let head = self.layout.head.clone();
         // A thread of its own, for which nobody waits when the dump fails: it may hang in the kernel.
         let writer = thread::spawn(move || {
@@ -147,7 +155,7 @@ impl Plan<'_> {
     }
 }
 
-fn bug() -> Error {
+pub(super) fn bug() -> Error {
     Error::Failed("a bug in dumpscope; the process goes on".to_owned())
 }
 
