@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::state::Held;
 pub(super) use self::state::{Hold, Mode};
 use self::taken::{Callee, Passed, Question, Site, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
@@ -110,12 +111,12 @@ impl<'a> ByCode<'a> {
             .skip(usize::from(gives_up))
             .filter(|(_, frame, start)| !self.vain.borrow().contains(&(*start, frame.pc)))
             .flat_map(|(index, frame, start)| {
-                let Taken { held, sites, any, .. } = self.ask(stack, index, frame, start);
+                let Taken { held, any, .. } = self.ask(stack, index, frame, start);
                 if !any {
                     self.vain.borrow_mut().insert((start, frame.pc));
                 }
-                let taking = move |lock| Taking { lock, frame: index, at: sites.get(&lock).copied() };
-                held.into_iter().map(move |hold| (hold, taking(hold.lock)))
+                let taking = move |held: Held| Taking { lock: held.hold.lock, frame: index, at: held.sites };
+                held.into_iter().map(move |held| (held.hold, taking(held)))
             })
             .collect()
     }

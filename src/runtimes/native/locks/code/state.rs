@@ -12,6 +12,8 @@ use crate::model::Addr;
 pub(super) const GENERAL: usize = 16;
 /// Locks held at once beyond this many are not followed.
 const MAX_HELD: usize = 32;
+/// Places that may have taken one lock, on different ways to the same instruction, beyond this many are not remembered.
+const MAX_SITES: usize = 8;
 
 /// What is known of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,13 @@ pub(in crate::runtimes::native::locks) struct Hold {
     pub(in crate::runtimes::native::locks) mode: Mode,
 }
 
+/// A lock that is held, and the addresses behind the instructions that took it on the ways that led here; sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) hold: Hold,
+    pub(super) sites: Vec<Addr>,
+}
+
 /// Where a register's value was read from, and what was added since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -51,8 +60,8 @@ pub(super) struct State {
     pub(super) registers: [Option<Value>; GENERAL],
     /// Of registers that hold a word of memory, perhaps with a constant added.
     pub(super) origins: [Option<Origin>; GENERAL],
-    /// Sorted.
-    pub(super) held: Vec<Hold>,
+    /// Sorted by what is held.
+    pub(super) held: Vec<Held>,
     /// A compare-and-exchange whose success the next conditional jump tells.
     pub(super) tried: Option<Hold>,
 }
@@ -105,19 +114,24 @@ impl State {
         }
     }
 
-    pub(super) fn lock(&mut self, hold: Hold) {
-        if let Err(place) = self.held.binary_search(&hold)
+    /// Takes a lock by the instruction before `site`; one that is held already was taken where it was.
+    pub(super) fn lock(&mut self, hold: Hold, site: Addr) {
+        if let Err(place) = self.place(hold)
             && self.held.len() < MAX_HELD
         {
-            self.held.insert(place, hold);
+            self.held.insert(place, Held { hold, sites: vec![site] });
         }
     }
 
     pub(super) fn unlock(&mut self, address: u64) {
-        self.held.retain(|held| held.lock.0 != address);
+        self.held.retain(|held| held.hold.lock.0 != address);
     }
 
-    /// Keeps what both agree on; whether that is less than before.
+    fn place(&self, hold: Hold) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&hold, |held| held.hold)
+    }
+
+    /// Keeps what both agree on, and where each of them took it; whether that says less than before.
     pub(super) fn meet(&mut self, other: &State) -> bool {
         let before = self.clone();
         for (mine, theirs) in self.registers.iter_mut().zip(other.registers) {
@@ -130,7 +144,19 @@ impl State {
                 *mine = None;
             }
         }
-        self.held.retain(|held| other.held.binary_search(held).is_ok());
+        self.held.retain_mut(|held| {
+            let Some(theirs) = other.place(held.hold).ok().and_then(|place| other.held.get(place)) else {
+                return false;
+            };
+            for site in &theirs.sites {
+                if let Err(place) = held.sites.binary_search(site)
+                    && held.sites.len() < MAX_SITES
+                {
+                    held.sites.insert(place, *site);
+                }
+            }
+            true
+        });
         if self.tried != other.tried {
             self.tried = None;
         }

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 use rustc_hash::FxHashMap;
 
-use super::state::{GENERAL, Hold, Mode, Origin, State, Value};
+use super::state::{GENERAL, Held, Hold, Mode, Origin, State, Value};
 use crate::runtimes::native::callee;
 
 use crate::capture::Memory;
@@ -88,9 +88,7 @@ pub(super) type Passed = [Option<u64>; 6];
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
     /// The locks that are held on every path.
-    pub(super) held: Vec<Hold>,
-    /// Behind which instruction each was taken first.
-    pub(super) sites: FxHashMap<Addr, Addr>,
+    pub(super) held: Vec<Held>,
     /// Whether any lock is taken on the way, of known address or not. If not, asking again with other registers is vain.
     pub(super) any: bool,
     /// Whether a lock of unknown address is taken on the way.
@@ -232,12 +230,8 @@ impl Question<'_> {
                 let equal = matches!(instruction.mnemonic(), Mnemonic::Je);
                 let unequal = matches!(instruction.mnemonic(), Mnemonic::Jne);
                 if let Some(hold) = tried.filter(|_| equal || unequal) {
-                    followed.taken.sites.entry(hold.lock).or_insert(Addr(instruction.next_ip()));
-                    if equal {
-                        taken.lock(hold);
-                    } else {
-                        not_taken.lock(hold);
-                    }
+                    let side = if equal { &mut taken } else { &mut not_taken };
+                    side.lock(hold, Addr(instruction.next_ip()));
                 }
                 vec![(instruction.near_branch_target(), taken), (instruction.next_ip(), not_taken)]
             }
@@ -274,8 +268,7 @@ impl Question<'_> {
         match (callee, first, second) {
             (Callee::Locks(mode), Some(lock), _) | (Callee::Guards(mode), _, Some(lock)) => {
                 followed.taken.any = true;
-                followed.taken.sites.entry(Addr(lock)).or_insert(Addr(instruction.next_ip()));
-                state.lock(Hold { lock: Addr(lock), mode });
+                state.lock(Hold { lock: Addr(lock), mode }, Addr(instruction.next_ip()));
             }
             (Callee::Locks(_) | Callee::Guards(_), ..) => {
                 followed.taken.any = true;
