@@ -15,7 +15,7 @@ pub(super) use self::state::{Hold, Mode};
 use self::taken::{Callee, Passed, Question, Site, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
 use crate::runtimes::native::callee;
-use crate::runtimes::native::calls::{Call, Namer};
+use crate::runtimes::native::calls::Namer;
 use crate::runtimes::native::function_start;
 use crate::runtimes::native::ground::Ground;
 
@@ -137,14 +137,14 @@ impl<'a> ByCode<'a> {
             .collect()
     }
 
-    /// The frames of the program's own functions that wait for a call to return, innermost first: place in the stack, frame,
-    /// the function's first instruction. As far as registers were kept.
+    /// The frames with code of the program's own that wait for a call to return, innermost first: place in the stack, frame,
+    /// the function's first instruction. What was inlined into a function of a library counts. As far as registers were kept.
     fn own_frames<'s>(&'s self, stack: &'s Stack) -> impl Iterator<Item = (usize, &'s Frame, Addr)> {
         let understood = self.ground.scene.target.arch() == Arch::X86_64;
         let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
-        frames.filter_map(|(index, frame)| match self.namer.calls(frame).last() {
-            Some(Call { runtime: false, .. }) => Some((index, frame, self.start(frame)?)),
-            _ => None,
+        frames.filter_map(|(index, frame)| {
+            let own = self.namer.calls(frame).iter().any(|call| !call.runtime);
+            own.then(|| Some((index, frame, self.start(frame)?)))?
         })
     }
 
