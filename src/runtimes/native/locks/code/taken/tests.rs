@@ -210,3 +210,31 @@ fn a_lock_that_two_ways_take_at_two_places_was_taken_at_either() {
     let code = [&[0x85, 0xf6, 0x74, 0x0e][..], &first, &second];
     assert_eq!(sites(&code, 0x23), [0x10, 0x1e]);
 }
+
+#[test]
+fn every_case_of_a_switch_is_followed() {
+    //  0 lea LOCK,%rdi | 7 call LOCKING | c cmp $1,%esi | f ja 2a | 11 mov %esi,%esi | 13 lea 0x180(table),%rdx
+    // 1a movslq (%rdx,%rsi,4),%rax | 1e add %rdx,%rax | 21 jmp *%rax | 23 call WORKING (case 0) | 28 ret | 29 nop | 2a ret (case 1)
+    let table = 0x180_u64;
+    let switch = [
+        0x83, 0xfe, 0x01, 0x77, 0x19, 0x89, 0xf6, 0x48, 0x8d, 0x15, 0x66, 0x01, 0, 0, 0x48, 0x63, 0x04, 0xb2, 0x48,
+        0x01, 0xd0, 0xff, 0xe0,
+    ];
+    let code = [&lea(0)[..], &call(7, LOCKING), &switch, &call(0x23, WORKING), &[0xc3, 0x90, 0xc3]].concat();
+    let with = |cases: [u64; 2]| {
+        let mut bytes = code.clone();
+        bytes.resize(table as usize, 0xcc);
+        bytes.extend(cases.iter().flat_map(|case| (*case as u32).wrapping_sub(table as u32).to_le_bytes()));
+        bytes
+    };
+    assert_eq!(held(&[&with([0x23, 0x2a])], 0x28, NOTHING), [LOCK]);
+    // A case that leads around the locking call, to the call of WORKING: there the lock may not be held.
+    let around = |bytes: &mut Vec<u8>| bytes[0..2].copy_from_slice(&[0xeb, 0x0a]); // 0 jmp c
+    let mut bytes = with([0x23, 0x2a]);
+    around(&mut bytes);
+    assert_eq!(held(&[&bytes], 0x28, NOTHING), [0; 0]);
+    // Without the comparison nothing says how long the table is.
+    let mut bytes = with([0x23, 0x2a]);
+    bytes[0xc..0x11].fill(0x90);
+    assert_eq!(held(&[&bytes], 0x28, NOTHING), [0; 0]);
+}
