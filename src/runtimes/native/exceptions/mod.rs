@@ -101,6 +101,10 @@ fn fatal(
             let reason = if reason == Termination::Noexcept { reason } else { Termination::Uncaught };
             return cxx::exception(target, &last, thread, frames.to_vec(), Some(reason));
         }
+        // A handler that gives up: the exception that it handles is why.
+        if reason == Termination::Called && !found.is_empty() {
+            return cxx::exception(target, &found.remove(0), thread, frames.to_vec(), Some(reason));
+        }
         return abort(
             thread,
             frames,
