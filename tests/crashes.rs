@@ -176,6 +176,8 @@ variants! { "crash":
     an_execution_of_the_stack "execute-stack"
     a_jump_to_nowhere "jump-nowhere"
     a_return_over_a_smashed_address "smashed-return"
+    a_frame_larger_than_the_stack "large-frame"
+    an_overflow_that_the_allocator_met "allocating-overflow"
     a_terminate_while_an_exception_is_handled "terminate-while-handling"
     an_overflow_of_the_main_stack "stack-overflow"
     an_overflow_of_a_threads_stack "thread-stack-overflow"
