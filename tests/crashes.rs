@@ -178,6 +178,8 @@ variants! { "crash":
     a_return_over_a_smashed_address "smashed-return"
     a_frame_larger_than_the_stack "large-frame"
     an_overflow_that_the_allocator_met "allocating-overflow"
+    an_overflow_whose_handler_took_no_siginfo "handled-overflow"
+    a_fault_whose_handler_sent_it_again "sent-again"
     a_terminate_while_an_exception_is_handled "terminate-while-handling"
     an_overflow_of_the_main_stack "stack-overflow"
     an_overflow_of_a_threads_stack "thread-stack-overflow"

@@ -81,10 +81,16 @@ impl<'a> Crash<'a> {
         }
         evidence.push(self.case.chain(self.tid));
         evidence.extend(self.handler.map(|handler| handler_fact(handler, self.tid)));
+        // Then the fault is judged by the instruction alone.
+        let again = self.signal.was_sent();
+        if again {
+            let words = "the process itself sent the signal again, as a handler does that has caught it";
+            evidence.push(Sentence::of(words).about(Subject::Thread(self.tid)));
+        }
         Finding {
             rule,
             severity: Severity::Critical,
-            certain,
+            certain: certain && !again,
             title,
             about: Some(Subject::Thread(self.tid)),
             evidence,
@@ -95,7 +101,7 @@ impl<'a> Crash<'a> {
     fn place_words(&self) -> Option<Sentence> {
         let (address, place) = (self.fault.address.as_ref().ok()?, self.fault.place.as_ref().ok()?);
         let words = Sentence::default().part(Part::Address(*address)).text(" is ").text(place.to_string());
-        Some(match self.signal.words() {
+        Some(match self.signal.words().filter(|_| !self.signal.was_sent()) {
             Some(kernel) => words.text(" (the kernel: ").text(kernel).text(")"),
             None => words,
         })
