@@ -40,7 +40,9 @@ fn rule(cause: &str) -> &'static str {
         | "division by zero"
         | "illegal instruction"
         | "page beyond the end of a mapped file"
-        | "raised by the process itself" => "fatal-signal",
+        | "raised by the process itself"
+        | "signal of a timer"
+        | "breakpoint" => "fatal-signal",
         "call of a null pointer" | "jump to nowhere" => "wild-jump",
         "execution of data" => "data-execution",
         "stack overflow" => "stack-overflow",
@@ -180,6 +182,8 @@ variants! { "crash":
     an_overflow_that_the_allocator_met "allocating-overflow"
     an_overflow_whose_handler_took_no_siginfo "handled-overflow"
     a_fault_whose_handler_sent_it_again "sent-again"
+    an_abort_signal_of_a_timer "timer-abort"
+    a_breakpoint "breakpoint"
     a_terminate_while_an_exception_is_handled "terminate-while-handling"
     an_overflow_of_the_main_stack "stack-overflow"
     an_overflow_of_a_threads_stack "thread-stack-overflow"

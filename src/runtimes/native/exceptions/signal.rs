@@ -18,6 +18,9 @@ const SIGBUS: i32 = 7;
 const SIGFPE: i32 = 8;
 const SIGSEGV: i32 = 11;
 
+/// Length of `int3`. Source: Intel SDM volume 2, "INT n/INTO/INT3/INT1".
+const BREAKPOINT: u64 = 1;
+
 /// The signal as an exception of the thread that took it.
 pub(super) fn exception(
     target: &Target,
@@ -28,12 +31,10 @@ pub(super) fn exception(
 ) -> Exception {
     let decoded = thread.and_then(|(thread, _)| {
         let registers = thread.registers.as_ref().ok()?;
-        Some(instruction::decode(
-            &target.memory,
-            registers.pc()?,
-            registers,
-            thread.thread_pointer.as_ref().ok().copied(),
-        ))
+        // A breakpoint has been executed when it is reported. Source: Intel SDM volume 3, section 6.5, "Traps".
+        let pc = registers.pc()?;
+        let at = if signal.number == SIGTRAP { pc.minus(BREAKPOINT)? } else { pc };
+        Some(instruction::decode(&target.memory, at, registers, thread.thread_pointer.as_ref().ok().copied()))
     });
     let special = decoded.as_ref().and_then(|decoded| decoded.as_ref().ok()?.special);
     let own = target.capture.process.pid.as_ref().ok().copied();
