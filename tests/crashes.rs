@@ -178,6 +178,8 @@ variants! { "crash":
     an_execution_of_the_stack "execute-stack"
     a_jump_to_nowhere "jump-nowhere"
     a_return_over_a_smashed_address "smashed-return"
+    an_execution_of_the_programs_own_data "execute-table"
+    a_fault_of_generated_code "generated-code"
     a_frame_larger_than_the_stack "large-frame"
     an_overflow_that_the_allocator_met "allocating-overflow"
     an_overflow_whose_handler_took_no_siginfo "handled-overflow"
@@ -270,6 +272,16 @@ fn a_fault_whose_handler_aborts_is_told_by_the_fault() {
         assert_eq!(first["rule"], "null-access", "{variant}: {first}");
         let told = first.to_string();
         assert!(told.contains("in leaf, called from mid") && told.contains("on_fault"), "{variant}: {told}");
+    }
+}
+
+/// What a cause is told by has no rival among the findings that matter, and data that was executed lacks no symbols.
+#[test]
+fn one_crash_is_one_finding() {
+    for variant in ["allocating-overflow", "execute-table", "terminate-while-handling"] {
+        let seen = look("crash", variant);
+        let rules: Vec<&str> = seen.findings.iter().filter_map(|finding| finding["rule"].as_str()).collect();
+        assert_eq!(rules, [rule(seen.expected["cause"].as_str().expect("a cause"))], "{variant}: {:#?}", seen.findings);
     }
 }
 

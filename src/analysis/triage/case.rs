@@ -130,6 +130,11 @@ impl<'a> Case<'a> {
 
     /// ` in f, called from g`, from a frame on; nothing when no frame there has a name.
     pub fn place(&self, frames: &[NamedFrame], from: usize) -> Sentence {
+        self.place_after(" in ", frames, from)
+    }
+
+    /// The same behind other words.
+    pub fn place_after(&self, words: &'static str, frames: &[NamedFrame], from: usize) -> Sentence {
         let Some((first, callers)) = frames.get(from..).and_then(<[NamedFrame]>::split_first) else {
             return Sentence::default();
         };
@@ -138,7 +143,7 @@ impl<'a> Case<'a> {
         // What a signal interrupted did not call its handler.
         let mut callers = callers.iter().take_while(|frame| frame.kind != FrameKind::Signal);
         let caller = callers.find(is_other).filter(|caller| !is_start(caller)).and_then(named);
-        Sentence::of(" in ").then(name).with(caller.filter(|_| first.function.is_some()), |sentence, caller| {
+        Sentence::of(words).then(name).with(caller.filter(|_| first.function.is_some()), |sentence, caller| {
             sentence.text(", called from ").then(caller)
         })
     }

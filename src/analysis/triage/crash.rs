@@ -67,7 +67,14 @@ impl<'a> Crash<'a> {
             let inlined = |frame: &NamedFrame| frame.pc == first.pc && frame.sp == first.sp;
             self.frames.get(*own).is_some_and(inlined)
         });
-        self.case.place(self.frames, own.unwrap_or(usize::from(first.module.is_none())))
+        if first.function.is_none() && self.executes() {
+            return self.case.place(self.frames, 1);
+        }
+        // Code that a program made itself, or whose library is gone.
+        if first.module.is_none() && self.frames.len() > 1 {
+            return self.case.place_after(" in code outside of all modules, called from ", self.frames, 1);
+        }
+        self.case.place(self.frames, own.unwrap_or(0))
     }
 
     /// The finding of a rule, with the evidence that every crash has.
