@@ -39,7 +39,7 @@ fn conclude(case: &Case<'_>, thread: &Thread, waiting: usize) -> Option<Finding>
         title,
         about: Some(Subject::Thread(thread.tid)),
         evidence: vec![
-            Sentence::of("it was in no system call when the dump was taken: it computes, or it spins")
+            Sentence::of("it waited for nothing when the dump was taken: it computes, or it spins")
                 .about(Subject::Thread(thread.tid)),
             case.chain(thread.tid),
         ],
