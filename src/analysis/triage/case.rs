@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, Subject, Thread, Tid};
+use crate::model::{
+    Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, Subject, Thread, Tid,
+};
 
 use super::finding::{Fact, Part, Sentence};
 
@@ -98,6 +100,11 @@ impl<'a> Case<'a> {
             None => Arc::from(address.to_string()),
         };
         Part::Lock(address, label)
+    }
+
+    /// Whether what is waited for at an address is a thread's end.
+    pub fn is_join(&self, address: Addr) -> bool {
+        self.locks.iter().any(|lock| lock.address == address && lock.kind == LockKind::Join)
     }
 
     /// The thread's innermost frame of the program's own code: by name, else by module.

@@ -83,6 +83,15 @@ impl Process {
         self
     }
 
+    /// A thread's end, which others wait for.
+    fn end(mut self, address: u64, tid: u32, waiters: &[u32]) -> Process {
+        self = self.lock(address, "thread", held(tid), waiters);
+        if let Some(lock) = self.locks.last_mut() {
+            (lock.kind, lock.evidence) = (LockKind::Join, Evidence::JoinedThread);
+        }
+        self
+    }
+
     fn read(mut self, address: u64, name: &str, readers: &[u32], waiters: &[u32]) -> Process {
         let unknown = Owner::Unknown(Gap::NotRecorded("readers".to_owned()));
         self = self.lock(address, name, unknown, waiters);
@@ -336,6 +345,27 @@ fn a_process_whose_threads_all_wait_for_work_has_nothing_wrong() {
         &["take"],
     );
     assert_eq!(process.titles(), ["all 2 threads wait for work, input or time: nothing looks wrong here?"]);
+}
+
+#[test]
+fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
+    let ring = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(2, "worker", for_lock(LockKind::Mutex, 0xa), &["work"])
+        .lock(0xa, "g_m", held(1), &[2])
+        .end(0xe, 2, &[1]);
+    assert_eq!(ring.titles(), ["deadlock: main waits for the end of worker, worker waits for g_m (held by main)"]);
+    let chain = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(2, "other", for_lock(LockKind::Join, 0xe), &["stop"])
+        .thread(3, "worker", on(CallKind::Read, Some("fd 7")), &["work"])
+        .end(0xe, 3, &[1, 2]);
+    assert_eq!(chain.titles(), ["2 threads wait for the end of worker, which reads fd 7"]);
+    let spins = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(3, "worker", None, &["work"])
+        .end(0xe, 3, &[1]);
+    assert_eq!(spins.titles(), ["worker runs in work while another thread waits for its end?"]);
 }
 
 #[test]
