@@ -6,6 +6,7 @@
 
 pub mod finding;
 
+mod abandoned_lock;
 mod abort;
 mod assertion;
 mod case;
@@ -44,6 +45,7 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     deadlock::RULE,
     self_deadlock::RULE,
+    abandoned_lock::RULE,
     null_access::RULE,
     stack_overflow::RULE,
     freed_memory::RULE,

@@ -3,9 +3,9 @@
 use crate::analysis::deadlock::Holder;
 use crate::model::{Addr, Lock, LockKind, Owner, Subject};
 
-use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::{Rule, abandoned_lock};
 
 pub(super) const RULE: Rule = Rule { name: "one-holder", apply };
 
@@ -70,7 +70,8 @@ fn owner_is_unknown(lock: &Lock) -> bool {
             | LockKind::Join
             | LockKind::Futex
     );
-    owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty()
+    let gone = abandoned_lock::is_abandoned(lock);
+    owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
 }
 
 fn of_unknown(case: &Case<'_>, lock: &Lock) -> Finding {

@@ -369,6 +369,20 @@ fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
 }
 
 #[test]
+fn a_lock_whose_holder_has_ended_is_never_given_back() {
+    let mut process = Process::default()
+        .thread(1, "main", for_lock(LockKind::Mutex, 0xa), &["pay", "main"])
+        .thread(2, "a", for_lock(LockKind::Mutex, 0xa), &["pay"])
+        .lock(0xa, "g_till", Owner::Unknown(Gap::NotRecorded("the lock names thread 9".to_owned())), &[1, 2]);
+    process.locks[0].evidence = Evidence::OwnerGone;
+    assert_eq!(
+        process.titles(),
+        ["2 threads wait for g_till, whose holder is gone: it ended without giving it back?"],
+        "and who holds it is not asked once more"
+    );
+}
+
+#[test]
 fn a_thread_that_waits_for_a_mutex_is_not_idle() {
     let process = Process::default().thread(1, "main", for_lock(LockKind::Mutex, 0xc), &["run"]);
     assert_eq!(process.titles(), Vec::<String>::new());
