@@ -25,6 +25,7 @@ mod self_deadlock;
 mod smashed_heap;
 mod spinning;
 mod stack_overflow;
+mod stuck;
 mod terminate;
 mod uncaught;
 mod weakened;
@@ -59,6 +60,7 @@ pub static RULES: &[Rule] = &[
     panic::RULE,
     abort::RULE,
     one_holder::RULE,
+    stuck::RULE,
     spinning::RULE,
     explosion::RULE,
     killed::RULE,

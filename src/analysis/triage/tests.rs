@@ -40,11 +40,11 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
 }
 
 fn on(kind: CallKind, name: Option<&str>) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Call(kind), address: None, name: name.map(str::to_owned) })
+    Some(WaitingOn { kind: WaitKind::Call(kind), address: None, name: name.map(str::to_owned), within: false })
 }
 
 fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Lock(kind), address: Some(Addr(address)), name: None })
+    Some(WaitingOn { kind: WaitKind::Lock(kind), address: Some(Addr(address)), name: None, within: true })
 }
 
 fn signal(number: i32, code: i32, sender: Option<u32>) -> FatalSignal {
@@ -383,9 +383,30 @@ fn a_lock_whose_holder_has_ended_is_never_given_back() {
 }
 
 #[test]
-fn a_thread_that_waits_for_a_mutex_is_not_idle() {
+fn where_every_thread_waits_for_another_none_is_left_to_wake_one() {
+    let condvar = |tid: u32| (tid, for_lock(LockKind::Condvar, 0xc));
+    let process = |last: (u32, Option<WaitingOn>)| {
+        let first = Process::default().thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"]);
+        let process = [condvar(2), condvar(3), last]
+            .into_iter()
+            .fold(first, |process, (tid, waiting)| process.thread(tid, "worker", waiting, &["take"]));
+        let mut process = process.lock(0xc, "g_work", Owner::None, &[2, 3, 4]).end(0xe, 2, &[1]);
+        process.locks[0].kind = LockKind::Condvar;
+        process
+    };
+    let words =
+        "3 threads wait for condvar g_work, and no thread is left that could wake them: the other one waits, too?";
+    assert_eq!(process(condvar(4)).titles(), [words]);
+    // One that waits for the world outside, or for a time, may wake the others.
+    assert_eq!(process((4, on(CallKind::Epoll, Some("fd 4")))).titles(), Vec::<String>::new());
+    let timed = condvar(4).1.map(|waiting| WaitingOn { within: false, ..waiting });
+    assert_eq!(process((4, timed)).titles(), Vec::<String>::new());
+}
+
+#[test]
+fn a_thread_that_waits_for_a_mutex_alone_is_not_idle() {
     let process = Process::default().thread(1, "main", for_lock(LockKind::Mutex, 0xc), &["run"]);
-    assert_eq!(process.titles(), Vec::<String>::new());
+    assert_eq!(process.titles(), ["its only thread waits for 0xc, and there is no other that could wake it?"]);
 }
 
 #[test]

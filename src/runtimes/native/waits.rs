@@ -35,6 +35,8 @@ pub(super) struct Futex {
     pub(super) expected: u32,
     /// Whether the wait is private to the process.
     pub(super) private: bool,
+    /// Whether the wait ends of itself at some time.
+    pub(super) timed: bool,
 }
 
 // Source: Linux include/uapi/linux/futex.h.
@@ -54,14 +56,17 @@ const EINTR: i64 = -4;
 
 impl Futex {
     fn of(call: &SavedSyscall, thread: &OsThread, memory: &Memory) -> Option<Futex> {
-        let [first, op, expected, ..] = call.args;
+        let [first, op, expected, timeout, ..] = call.args;
         let low = |argument: u64| u32::try_from(argument & 0xffff_ffff).ok();
         let (op, expected) = (low(op?)?, low(expected?)?);
         // Where the result takes the first argument's register, and there is none yet, it still is the argument.
         let first = first.or(u64::try_from(call.result).ok()).map(Addr);
         let word = first.or_else(|| preserved_word(thread, expected, memory))?;
         let private = op & FUTEX_PRIVATE_FLAG != 0;
-        Some(Futex { word, command: op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME), expected, private })
+        let command = op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+        // The fourth argument points to the time. Source: futex(2).
+        let timed = timeout.is_none_or(|timeout| timeout != 0);
+        Some(Futex { word, command, expected, private, timed })
     }
 
     /// Whether it asks for a priority-inheriting lock.
@@ -168,13 +173,13 @@ mod tests {
 
     fn doing(number: u64, args: [u64; 3], result: i64) -> Activity {
         let [a, b, c] = args.map(Some);
-        let call = SavedSyscall { number, args: [a, b, c, None, None, None], result };
+        let call = SavedSyscall { number, args: [a, b, c, Some(0), None, None], result };
         activity(Arch::X86_64, &thread(Some(call)), &Calls::default(), &Memory::default())
     }
 
     #[test]
     fn a_private_futex_wait_is_read_from_its_arguments() {
-        let expected = Futex { word: Addr(0x7000), command: FUTEX_WAIT, expected: 2, private: true };
+        let expected = Futex { word: Addr(0x7000), command: FUTEX_WAIT, expected: 2, private: true, timed: false };
         assert_eq!(doing(202, [0x7000, 0x80, 2], -512), Activity::Futex(expected));
         // musl passes the word sign-extended.
         let word = 0xffff_ffff_8000_0010;
