@@ -20,14 +20,17 @@ use crate::runtimes::native::function_start;
 use crate::runtimes::native::ground::Ground;
 
 /// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
-// Source: POSIX pthread.h, ISO C threads.h.
+// Source: POSIX pthread.h, ISO C threads.h; Itanium C++ ABI 3.3.3, "One-time Construction API": who gets past the first call of
+// the guard's constructs, the fast way around it does not lead there.
 const LOCKING: &[(&str, Mode)] = &[
     ("pthread_mutex_lock", Mode::Alone),
     ("pthread_rwlock_wrlock", Mode::Alone),
     ("pthread_rwlock_rdlock", Mode::Reading),
     ("mtx_lock", Mode::Alone),
+    ("cxa_guard_acquire", Mode::Alone),
 ];
-const UNLOCKING: &[&str] = &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock"];
+const UNLOCKING: &[&str] =
+    &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock", "cxa_guard_release", "cxa_guard_abort"];
 /// Parts of demangled names without angle brackets. Source: rust library/std/src/sys/sync/{mutex,rwlock}/futex.rs; parking_lot
 /// 0.12 src/raw_mutex.rs, raw_rwlock.rs; libstdc++ 12 bits/std_mutex.h, shared_mutex.
 const LOCKING_PARTS: &[(&str, Mode)] = &[
@@ -272,6 +275,8 @@ mod tests {
         assert_eq!(classify("__pthread_mutex_lock"), Callee::Locks(Mode::Alone));
         assert_eq!(classify("___pthread_rwlock_rdlock"), Callee::Locks(Mode::Reading));
         assert_eq!(classify("pthread_mutex_unlock"), Callee::Unlocks);
+        assert_eq!(classify("__cxa_guard_acquire"), Callee::Locks(Mode::Alone));
+        assert_eq!(classify("__cxa_guard_release"), Callee::Unlocks);
         // std::sys::sync::mutex::futex::Mutex::lock_contended, legacy mangling
         let contended = "_ZN3std3sys4sync5mutex5futex5Mutex14lock_contended17h0123456789abcdefE";
         assert_eq!(classify(contended), Callee::Locks(Mode::Alone));
