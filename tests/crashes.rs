@@ -255,6 +255,8 @@ variants! { "crash-rust":
     a_rust_arithmetic_overflow "overflow"
     a_rust_assertion "assert"
     a_rust_panic_in_a_destructor "drop"
+    a_rust_panic_while_another_unwinds "cleanup-unwind"
+    a_rust_panic_that_may_not_leave_its_function "callback-unwind"
     a_rust_read_through_null "null-read"
     a_rust_stack_overflow "stack-overflow"
     a_rust_stack_overflow_of_a_thread "stack-overflow-thread"
