@@ -287,6 +287,19 @@ fn one_crash_is_one_finding() {
     }
 }
 
+/// Program headers without notes behind them: neither a signal nor its absence is known.
+#[test]
+fn a_core_that_lost_its_notes_is_not_said_to_be_of_a_process_that_went_on() {
+    let bytes = std::fs::read(dump("crash", "null-read").core()).expect("a core");
+    // Elf64_Ehdr is 64 bytes, e_phnum at 56; Elf64_Phdr is 56. Source: elf.h.
+    let headers = 64 + 56 * usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+    let cut = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(cut.path(), &bytes[..headers]).expect("room for it");
+    let text = dumpscope!("analyze", cut.path(), "-c", "summary").expect_status(0).stdout;
+    assert!(text.contains("Signal   ? (not recorded"), "{text}");
+    assert!(text.contains("no module is known") && text.contains("Threads  0\n"), "{text}");
+}
+
 #[test]
 fn a_deadlock_is_the_verdict_with_its_threads_and_locks() {
     for variant in ["glibc", "musl", "glibc-static"] {
