@@ -40,7 +40,9 @@ fn rule(cause: &str) -> &'static str {
         | "division by zero"
         | "illegal instruction"
         | "page beyond the end of a mapped file"
-        | "raised by the process itself" => "fatal-signal",
+        | "raised by the process itself"
+        | "signal of a timer"
+        | "breakpoint" => "fatal-signal",
         "call of a null pointer" | "jump to nowhere" => "wild-jump",
         "execution of data" => "data-execution",
         "stack overflow" => "stack-overflow",
@@ -176,6 +178,15 @@ variants! { "crash":
     an_execution_of_the_stack "execute-stack"
     a_jump_to_nowhere "jump-nowhere"
     a_return_over_a_smashed_address "smashed-return"
+    an_execution_of_the_programs_own_data "execute-table"
+    a_fault_of_generated_code "generated-code"
+    a_frame_larger_than_the_stack "large-frame"
+    an_overflow_that_the_allocator_met "allocating-overflow"
+    an_overflow_whose_handler_took_no_siginfo "handled-overflow"
+    a_fault_whose_handler_sent_it_again "sent-again"
+    an_abort_signal_of_a_timer "timer-abort"
+    a_breakpoint "breakpoint"
+    a_terminate_while_an_exception_is_handled "terminate-while-handling"
     an_overflow_of_the_main_stack "stack-overflow"
     an_overflow_of_a_threads_stack "thread-stack-overflow"
     a_smashed_stack_that_the_compiler_noticed "stack-smash"
@@ -244,6 +255,8 @@ variants! { "crash-rust":
     a_rust_arithmetic_overflow "overflow"
     a_rust_assertion "assert"
     a_rust_panic_in_a_destructor "drop"
+    a_rust_panic_while_another_unwinds "cleanup-unwind"
+    a_rust_panic_that_may_not_leave_its_function "callback-unwind"
     a_rust_read_through_null "null-read"
     a_rust_stack_overflow "stack-overflow"
     a_rust_stack_overflow_of_a_thread "stack-overflow-thread"
@@ -262,6 +275,29 @@ fn a_fault_whose_handler_aborts_is_told_by_the_fault() {
         let told = first.to_string();
         assert!(told.contains("in leaf, called from mid") && told.contains("on_fault"), "{variant}: {told}");
     }
+}
+
+/// What a cause is told by has no rival among the findings that matter, and data that was executed lacks no symbols.
+#[test]
+fn one_crash_is_one_finding() {
+    for variant in ["allocating-overflow", "execute-table", "terminate-while-handling"] {
+        let seen = look("crash", variant);
+        let rules: Vec<&str> = seen.findings.iter().filter_map(|finding| finding["rule"].as_str()).collect();
+        assert_eq!(rules, [rule(seen.expected["cause"].as_str().expect("a cause"))], "{variant}: {:#?}", seen.findings);
+    }
+}
+
+/// Program headers without notes behind them: neither a signal nor its absence is known.
+#[test]
+fn a_core_that_lost_its_notes_is_not_said_to_be_of_a_process_that_went_on() {
+    let bytes = std::fs::read(dump("crash", "null-read").core()).expect("a core");
+    // Elf64_Ehdr is 64 bytes, e_phnum at 56; Elf64_Phdr is 56. Source: elf.h.
+    let headers = 64 + 56 * usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+    let cut = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(cut.path(), &bytes[..headers]).expect("room for it");
+    let text = dumpscope!("analyze", cut.path(), "-c", "summary").expect_status(0).stdout;
+    assert!(text.contains("Signal   ? (not recorded"), "{text}");
+    assert!(text.contains("no module is known") && text.contains("Threads  0\n"), "{text}");
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub enum Termination {
     PureVirtual,
     /// A deleted virtual function was called.
     DeletedVirtual,
-    /// Someone called `std::terminate`.
+    /// Someone called `std::terminate`: where it ended an exception, while that was being handled.
     Called,
 }
 
@@ -146,7 +146,7 @@ impl fmt::Display for Termination {
             Termination::NothingToRethrow => "throw without an active exception",
             Termination::PureVirtual => "pure virtual method called",
             Termination::DeletedVirtual => "deleted virtual method called",
-            Termination::Called => "std::terminate was called without an active exception",
+            Termination::Called => "std::terminate was called",
         })
     }
 }

@@ -129,19 +129,30 @@ pub struct NamedFrame {
     pub own: bool,
 }
 
-/// A function's own name with its scope: without return type, parameters and qualifiers.
+/// A function's own name with its scope: without return type, parameters and qualifiers. Those of a function that is itself the
+/// scope, of a lambda, say, stay: `f(int)::{lambda()#1}::operator()`.
 pub fn path(name: &str) -> &str {
     let mut depth = 0usize;
     let mut begin = 0;
+    let mut seen = 0;
     for (at, letter) in name.char_indices() {
+        if at < seen {
+            continue;
+        }
         match letter {
-            // `operator()`, `operator<` and their kind end the path anyway.
-            '(' | '<' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
+            '(' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
+                seen = at.saturating_add("()".len());
+            }
+            // `operator<` and its kind end the path anyway.
+            '<' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
                 return name.get(begin..).unwrap_or(name);
             }
             // Parameters: the first parenthesis outside all brackets, unless it is `(anonymous namespace)`.
             '(' if depth == 0 && !name.get(at..).is_some_and(|rest| rest.starts_with("(anonymous")) => {
-                return name.get(begin..at).filter(|path| !path.is_empty()).unwrap_or(name);
+                match scope_behind(name, at) {
+                    Some(scope) => seen = scope,
+                    None => return name.get(begin..at).filter(|path| !path.is_empty()).unwrap_or(name),
+                }
             }
             '(' | '<' | '[' | '{' => depth = depth.saturating_add(1),
             // `fn() -> u64` has an arrow, not a bracket.
@@ -157,6 +168,28 @@ pub fn path(name: &str) -> &str {
     name.get(begin..).unwrap_or(name)
 }
 
+/// What may stand between a function's parameters and what is local to it. Source: Itanium C++ ABI 5.1.5, "Scope Encoding", and
+/// 5.1.5.3, as c++filt spells them.
+const QUALIFIERS: [&str; 4] = [" const", " volatile", " &&", " &"];
+
+/// Where the `::` is that follows the parameters that begin at `open`; `None` where none does.
+fn scope_behind(name: &str, open: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    let closed = name.get(open..)?.char_indices().find_map(|(at, letter)| {
+        match letter {
+            '(' => depth = depth.saturating_add(1),
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        (depth == 0).then(|| open.checked_add(at)?.checked_add(1))
+    })??;
+    let mut rest = name.get(closed..)?;
+    while let Some(behind) = QUALIFIERS.iter().find_map(|qualifier| rest.strip_prefix(qualifier)) {
+        rest = behind;
+    }
+    rest.starts_with("::").then(|| name.len().checked_sub(rest.len()))?
+}
+
 #[cfg(test)]
 mod tests {
     use super::path;
@@ -167,10 +200,14 @@ mod tests {
         assert_eq!(path("void hold_mutex<1>(Lock<(Kind)2>&, int)"), "hold_mutex<1>");
         assert_eq!(path("shop::Pool<shop::Order>::take()"), "shop::Pool<shop::Order>::take");
         assert_eq!(path("(anonymous namespace)::worker(void*)"), "(anonymous namespace)::worker");
+        assert_eq!(path("main::{lambda(int)#1}::operator()(int) const"), "main::{lambda(int)#1}::operator()");
+        assert_eq!(path("void run(void*)::{lambda()#1}::operator()() const"), "run(void*)::{lambda()#1}::operator()");
         assert_eq!(
-            path("main::{lambda(int)#1}::operator()(int) const"),
-            "main::{lambda(int)#1}::operator()(int) const"
+            path("main::{lambda()#2}::operator()() const::{lambda(int, void*)#1}::_FUN(int, void*)"),
+            "main::{lambda()#2}::operator()() const::{lambda(int, void*)#1}::_FUN"
         );
+        assert_eq!(path("run(int) const &::step"), "run(int) const &::step");
+        assert_eq!(path("run(int"), "run");
         assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
         assert_eq!(path("app::spawn::<fn(&str) -> u64>::{closure#1}"), "app::spawn::<fn(&str) -> u64>::{closure#1}");
         assert_eq!(path("operator new(unsigned long)"), "operator new");

@@ -210,14 +210,15 @@ pub struct Lock {
 }
 
 /// Where a thread has taken a lock that it still holds, judged from the code of its frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taking {
     /// The lock.
     pub lock: Addr,
     /// The physical frame whose function took it, innermost 0.
     pub frame: usize,
-    /// The address behind the instruction that took it; look its line up one byte before. `None`: somewhere in the function.
-    pub at: Option<Addr>,
+    /// The addresses behind the instructions that may have taken it, on different ways through the function; look their lines
+    /// up one byte before. Empty: somewhere in the function.
+    pub at: Vec<Addr>,
 }
 
 impl Lock {

@@ -91,7 +91,7 @@ impl FatalSignal {
 const ANY: i32 = 0;
 
 // Source: Linux include/uapi/asm-generic/siginfo.h: (signal, si_code, meaning).
-const CODES: [(i32, i32, &str); 38] = [
+const CODES: [(i32, i32, &str); 39] = [
     (4, 1, "illegal opcode"),
     (4, 2, "illegal operand"),
     (4, 3, "illegal addressing mode"),
@@ -122,6 +122,7 @@ const CODES: [(i32, i32, &str); 38] = [
     (31, 2, "system call dispatched to the user"),
     (7, 0x80, "stack segment fault, which has no address"),
     (11, 0x80, "general protection fault, which has no address"),
+    (24, 0x80, "it has used more processor time than its limit (RLIMIT_CPU) allows"),
     (ANY, 0x80, "sent by the kernel"),
     (ANY, 0, "sent by kill"),
     (ANY, -1, "sent by sigqueue"),

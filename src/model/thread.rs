@@ -73,6 +73,9 @@ pub struct WaitingOn {
     pub address: Option<Addr>,
     /// The lock's name, `fd 7`; null when there is none.
     pub name: Option<String>,
+    /// Whether nothing but another thread of the process ends the wait: no time, no file, no other process. A signal's handler may.
+    #[serde(skip)]
+    pub within: bool,
 }
 
 /// The kind of thing waited for.

@@ -6,7 +6,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::analysis::deadlock::{Chain, Link};
-use crate::model::{Addr, Lock, Subject, Thread, Tid};
+use crate::model::{Addr, Lock, LockKind, Subject, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone};
 
 /// Locks of a chain that are drawn.
@@ -38,6 +38,11 @@ impl Names<'_> {
         let lock = self.locks.iter().find(|lock| lock.address == address);
         let name = lock.and_then(|lock| lock.name.clone().ok().flatten());
         name.unwrap_or_else(|| address.to_string())
+    }
+
+    /// Whether what is waited for at an address is a thread's end.
+    pub(super) fn is_join(&self, address: Addr) -> bool {
+        self.locks.iter().any(|lock| lock.address == address && lock.kind == LockKind::Join)
     }
 
     fn thread_cell(&self, tid: Tid) -> Cell {
@@ -165,11 +170,19 @@ fn waiting(waiters: &[Tid], names: Names<'_>) -> Vec<Row> {
 
 /// `worker-3 4719 holds g_orders`.
 fn holder(place: Place, owner: Tid, lock: Addr, names: Names<'_>) -> Row {
-    let cells = vec![place.before_thread(), names.thread_cell(owner), Cell::text("holds"), names.lock_cell(lock)];
+    let mut cells = vec![place.before_thread(), names.thread_cell(owner)];
+    // Who joins a thread waits for that very thread.
+    if !names.is_join(lock) {
+        cells.extend([Cell::text("holds"), names.lock_cell(lock)]);
+    }
     Row::about(Subject::Thread(owner), cells)
 }
 
 fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
+    if names.is_join(lock) {
+        let words = if threads == 1 { "waits for the end of" } else { "wait for the end of" };
+        return Row::about(Subject::Lock(lock), vec![place.before_wish(), Cell::text(words)]);
+    }
     let word = if threads == 1 { "wants" } else { "want" };
     Row::about(Subject::Lock(lock), vec![place.before_wish(), Cell::text(word), names.lock_cell(lock)])
 }
@@ -179,7 +192,9 @@ fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
 pub(super) fn ring(chain: &Chain, names: Names<'_>) -> Vec<Row> {
     match chain.links.as_slice() {
         [_] => Vec::new(),
-        [one, other] => pair(one, other, names).unwrap_or_else(|| tall(chain, &[], names, "", &|_, _| None)),
+        [one, other] if !names.is_join(one.lock) && !names.is_join(other.lock) => {
+            pair(one, other, names).unwrap_or_else(|| tall(chain, &[], names, "", &|_, _| None))
+        }
         _ => tall(chain, &[], names, "", &|_, _| None),
     }
 }

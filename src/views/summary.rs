@@ -59,8 +59,11 @@ pub struct ProcessRow {
     pub uid: Option<u32>,
     /// Processor: `x86-64`, `aarch64`.
     pub arch: String,
-    /// The fatal signal's name; null where none ended the process.
+    /// The fatal signal's name; null where none ended the process, and where the dump does not tell.
     pub signal: Option<String>,
+    /// Why it cannot be told whether one did.
+    #[serde(skip)]
+    pub no_signal: Option<String>,
     /// Threads by what they do.
     pub threads: ThreadCounts,
 }
@@ -158,6 +161,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             uid: capture.process.uid.as_ref().ok().copied(),
             arch: capture.arch.to_string(),
             signal: capture.signal.as_ref().ok().and_then(Option::as_ref).map(|signal| signal.name()),
+            no_signal: capture.signal.as_ref().err().map(ToString::to_string),
             threads: count(&threads.value),
         },
         findings: findings.iter().map(FindingRow::of).collect(),

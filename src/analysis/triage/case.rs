@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, Subject, Thread, Tid};
+use crate::model::{
+    Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, Subject, Thread, Tid,
+};
 
 use super::finding::{Fact, Part, Sentence};
 
@@ -100,6 +102,11 @@ impl<'a> Case<'a> {
         Part::Lock(address, label)
     }
 
+    /// Whether what is waited for at an address is a thread's end.
+    pub fn is_join(&self, address: Addr) -> bool {
+        self.locks.iter().any(|lock| lock.address == address && lock.kind == LockKind::Join)
+    }
+
     /// The thread's innermost frame of the program's own code: by name, else by module.
     pub fn own_frame(&self, tid: Tid) -> Option<usize> {
         let frames = self.frames(tid);
@@ -130,6 +137,11 @@ impl<'a> Case<'a> {
 
     /// ` in f, called from g`, from a frame on; nothing when no frame there has a name.
     pub fn place(&self, frames: &[NamedFrame], from: usize) -> Sentence {
+        self.place_after(" in ", frames, from)
+    }
+
+    /// The same behind other words.
+    pub fn place_after(&self, words: &'static str, frames: &[NamedFrame], from: usize) -> Sentence {
         let Some((first, callers)) = frames.get(from..).and_then(<[NamedFrame]>::split_first) else {
             return Sentence::default();
         };
@@ -138,7 +150,7 @@ impl<'a> Case<'a> {
         // What a signal interrupted did not call its handler.
         let mut callers = callers.iter().take_while(|frame| frame.kind != FrameKind::Signal);
         let caller = callers.find(is_other).filter(|caller| !is_start(caller)).and_then(named);
-        Sentence::of(" in ").then(name).with(caller.filter(|_| first.function.is_some()), |sentence, caller| {
+        Sentence::of(words).then(name).with(caller.filter(|_| first.function.is_some()), |sentence, caller| {
             sentence.text(", called from ").then(caller)
         })
     }

@@ -67,7 +67,14 @@ impl<'a> Crash<'a> {
             let inlined = |frame: &NamedFrame| frame.pc == first.pc && frame.sp == first.sp;
             self.frames.get(*own).is_some_and(inlined)
         });
-        self.case.place(self.frames, own.unwrap_or(usize::from(first.module.is_none())))
+        if first.function.is_none() && self.executes() {
+            return self.case.place(self.frames, 1);
+        }
+        // Code that a program made itself, or whose library is gone.
+        if first.module.is_none() && self.frames.len() > 1 {
+            return self.case.place_after(" in code outside of all modules, called from ", self.frames, 1);
+        }
+        self.case.place(self.frames, own.unwrap_or(0))
     }
 
     /// The finding of a rule, with the evidence that every crash has.
@@ -81,10 +88,16 @@ impl<'a> Crash<'a> {
         }
         evidence.push(self.case.chain(self.tid));
         evidence.extend(self.handler.map(|handler| handler_fact(handler, self.tid)));
+        // Then the fault is judged by the instruction alone.
+        let again = self.signal.was_sent();
+        if again {
+            let words = "the process itself sent the signal again, as a handler does that has caught it";
+            evidence.push(Sentence::of(words).about(Subject::Thread(self.tid)));
+        }
         Finding {
             rule,
             severity: Severity::Critical,
-            certain,
+            certain: certain && !again,
             title,
             about: Some(Subject::Thread(self.tid)),
             evidence,
@@ -95,7 +108,7 @@ impl<'a> Crash<'a> {
     fn place_words(&self) -> Option<Sentence> {
         let (address, place) = (self.fault.address.as_ref().ok()?, self.fault.place.as_ref().ok()?);
         let words = Sentence::default().part(Part::Address(*address)).text(" is ").text(place.to_string());
-        Some(match self.signal.words() {
+        Some(match self.signal.words().filter(|_| !self.signal.was_sent()) {
             Some(kernel) => words.text(" (the kernel: ").text(kernel).text(")"),
             None => words,
         })

@@ -26,13 +26,13 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
             break;
         }
         let holder = holder(cycle, index);
-        title = if index == 0 { title } else { title.text(", ") }
-            .part(case.call(step.tid))
-            .text(" waits for ")
-            .part(case.lock(step.waits_for))
-            .text(" (held by ")
-            .part(case.call(holder))
-            .text(")");
+        title = if index == 0 { title } else { title.text(", ") }.part(case.call(step.tid));
+        title = if case.is_join(step.waits_for) {
+            title.text(" waits for the end of ").part(case.call(holder))
+        } else {
+            let title = title.text(" waits for ").part(case.lock(step.waits_for));
+            title.text(" (held by ").part(case.call(holder)).text(")")
+        };
         evidence.push(case.chain(step.tid));
         evidence.extend(owner_fact(case, step, holder));
     }

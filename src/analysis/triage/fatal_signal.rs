@@ -46,7 +46,8 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let exception = crash::signal_of(case)?;
     let Detail::Signal { signal, handler, .. } = &exception.detail else { return None };
     let tid = signal.tid;
-    let raised = signal.was_sent();
+    // A timer sends signals, too.
+    let raised = signal.was_sent() && signal.sender_pid.is_some();
     let title = Sentence::of(signal.name()).text(if raised { " raised by the process itself" } else { "" });
     let title = title.then(case.place(&exception.frames, case.own_frame(tid).unwrap_or(0)));
     let words = exception.message.as_ref().ok().and_then(Option::as_deref).filter(|_| !raised);

@@ -3,15 +3,20 @@
 use crate::model::thread::WaitKind;
 use crate::model::{LockKind, Subject, Thread, ThreadState};
 
-use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::{Rule, stuck};
 
 pub(super) const RULE: Rule = Rule { name: "idle", apply };
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     let nothing_held = case.cycles.is_empty() && case.holders.is_empty();
-    if case.threads.is_empty() || case.crashed() || !nothing_held || !case.threads.iter().all(is_idle) {
+    if case.threads.is_empty()
+        || case.crashed()
+        || !nothing_held
+        || !case.threads.iter().all(is_idle)
+        || stuck::speaks(case)
+    {
         return Vec::new();
     }
     let count = case.threads.len();

@@ -6,6 +6,7 @@
 
 pub mod finding;
 
+mod abandoned_lock;
 mod abort;
 mod assertion;
 mod case;
@@ -24,6 +25,7 @@ mod self_deadlock;
 mod smashed_heap;
 mod spinning;
 mod stack_overflow;
+mod stuck;
 mod terminate;
 mod uncaught;
 mod weakened;
@@ -44,6 +46,7 @@ pub struct Rule {
 pub static RULES: &[Rule] = &[
     deadlock::RULE,
     self_deadlock::RULE,
+    abandoned_lock::RULE,
     null_access::RULE,
     stack_overflow::RULE,
     freed_memory::RULE,
@@ -57,6 +60,7 @@ pub static RULES: &[Rule] = &[
     panic::RULE,
     abort::RULE,
     one_holder::RULE,
+    stuck::RULE,
     spinning::RULE,
     explosion::RULE,
     killed::RULE,

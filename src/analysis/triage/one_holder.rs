@@ -3,9 +3,9 @@
 use crate::analysis::deadlock::Holder;
 use crate::model::{Addr, Lock, LockKind, Owner, Subject};
 
-use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::{Rule, abandoned_lock};
 
 pub(super) const RULE: Rule = Rule { name: "one-holder", apply };
 
@@ -25,14 +25,17 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 
 fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
     let mut title = Sentence::of(format!("{} threads wait for ", holder.waiters.len()));
-    for (index, lock) in holder.locks.iter().take(NAMED).enumerate() {
+    // A thread is no lock that it holds: who joins it waits for its end.
+    let locks: Vec<Addr> = holder.locks.iter().copied().filter(|lock| !case.is_join(*lock)).collect();
+    for (index, lock) in locks.iter().take(NAMED).enumerate() {
         title = if index == 0 { title } else { title.text(" and ") }.part(case.lock(*lock));
     }
-    let more = holder.locks.len().saturating_sub(NAMED);
+    let more = locks.len().saturating_sub(NAMED);
     if more > 0 {
         title = title.text(format!(" and {more} more locks"));
     }
-    let title = title.text(", held by ").part(case.call(holder.tid)).text(", which ").then(case.doing(holder.tid));
+    let title = title.text(if locks.is_empty() { "the end of " } else { ", held by " });
+    let title = title.part(case.call(holder.tid)).text(", which ").then(case.doing(holder.tid));
     let title = match holder.beside.len() {
         0 => title,
         1 => title.text(", and by 1 more reader"),
@@ -67,7 +70,8 @@ fn owner_is_unknown(lock: &Lock) -> bool {
             | LockKind::Join
             | LockKind::Futex
     );
-    owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty()
+    let gone = abandoned_lock::is_abandoned(lock);
+    owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
 }
 
 fn of_unknown(case: &Case<'_>, lock: &Lock) -> Finding {

@@ -1,5 +1,6 @@
 //! A fault inside the allocator: its own data was overwritten earlier.
 
+use crate::model::Place;
 use crate::model::frame::path;
 
 use super::Rule;
@@ -46,6 +47,10 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
     let crash = Crash::of(case).filter(|crash| crash.fault.freed.is_none())?;
+    // The allocator was merely the last to be called on a full stack.
+    if let Some(Place::StackGuard { .. }) = crash.place() {
+        return None;
+    }
     let innermost = crash.frames.first()?.function.as_deref().map(path)?;
     if !ALLOCATORS.contains(&innermost) {
         return None;

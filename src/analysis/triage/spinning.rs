@@ -26,10 +26,13 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 fn conclude(case: &Case<'_>, thread: &Thread, waiting: usize) -> Option<Finding> {
     let own = case.own_frame(thread.tid)?;
     let function = case.frames(thread.tid).get(own)?.function.clone()?;
-    let behind = case.holders.iter().find(|holder| holder.tid == thread.tid).map_or(0, |holder| holder.waiters.len());
+    let holder = case.holders.iter().find(|holder| holder.tid == thread.tid);
+    let behind = holder.map_or(0, |holder| holder.waiters.len());
+    let joined = holder.is_some_and(|holder| holder.locks.iter().all(|lock| case.is_join(*lock)));
     let title = Sentence::default().part(case.call(thread.tid)).text(" runs in ").part(Part::Function(function));
     let title = match behind {
         0 => title.text(format!(" while {}", told(waiting))),
+        behind if joined => title.text(format!(" while {} for its end", told(behind))),
         behind => title.text(format!(" while {} for what it holds", told(behind))),
     };
     Some(Finding {
@@ -39,7 +42,7 @@ fn conclude(case: &Case<'_>, thread: &Thread, waiting: usize) -> Option<Finding>
         title,
         about: Some(Subject::Thread(thread.tid)),
         evidence: vec![
-            Sentence::of("it was in no system call when the dump was taken: it computes, or it spins")
+            Sentence::of("it waited for nothing when the dump was taken: it computes, or it spins")
                 .about(Subject::Thread(thread.tid)),
             case.chain(thread.tid),
         ],

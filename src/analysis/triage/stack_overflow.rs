@@ -14,6 +14,8 @@ pub(super) const RULE: Rule = Rule { name: "stack-overflow", apply };
 
 /// Functions of a cycle that the title names.
 const NAMED: usize = 4;
+/// A frame of this many bytes is told.
+const LARGE: u64 = 256 << 10;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()
@@ -30,6 +32,10 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let Some(run) = longest else {
         let mut finding = crash.finding(RULE.name, true, title);
         finding.evidence.insert(0, Sentence::of(size_words).about(Subject::Thread(crash.tid)));
+        if let Some(bytes) = innermost_bytes(crash.frames).filter(|bytes| *bytes >= LARGE) {
+            let words = format!("the innermost frame alone takes {} KiB", bytes / 1024);
+            finding.evidence.insert(1, Sentence::of(words).about(Subject::Frame(crash.tid, 0)));
+        }
         return Some(finding);
     };
     let cycle = crash.frames.get(run.start..run.start.checked_add(run.period)?)?;
@@ -43,6 +49,12 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         finding.evidence.insert(1, words.about(Subject::Frame(crash.tid, run.frames().end)));
     }
     Some(finding)
+}
+
+/// Bytes from the stack pointer of the innermost frame to that of its caller.
+fn innermost_bytes(frames: &[NamedFrame]) -> Option<u64> {
+    let sp = frames.first()?.sp;
+    frames.iter().find(|frame| frame.sp != sp)?.sp.since(sp)
 }
 
 /// `f calls itself`, or `f calls g calls f`. Frames come innermost first; calls are told outermost first.

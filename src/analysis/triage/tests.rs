@@ -40,11 +40,11 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
 }
 
 fn on(kind: CallKind, name: Option<&str>) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Call(kind), address: None, name: name.map(str::to_owned) })
+    Some(WaitingOn { kind: WaitKind::Call(kind), address: None, name: name.map(str::to_owned), within: false })
 }
 
 fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Lock(kind), address: Some(Addr(address)), name: None })
+    Some(WaitingOn { kind: WaitKind::Lock(kind), address: Some(Addr(address)), name: None, within: true })
 }
 
 fn signal(number: i32, code: i32, sender: Option<u32>) -> FatalSignal {
@@ -80,6 +80,15 @@ impl Process {
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OwnerField,
         });
+        self
+    }
+
+    /// A thread's end, which others wait for.
+    fn end(mut self, address: u64, tid: u32, waiters: &[u32]) -> Process {
+        self = self.lock(address, "thread", held(tid), waiters);
+        if let Some(lock) = self.locks.last_mut() {
+            (lock.kind, lock.evidence) = (LockKind::Join, Evidence::JoinedThread);
+        }
         self
     }
 
@@ -339,9 +348,65 @@ fn a_process_whose_threads_all_wait_for_work_has_nothing_wrong() {
 }
 
 #[test]
-fn a_thread_that_waits_for_a_mutex_is_not_idle() {
+fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
+    let ring = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(2, "worker", for_lock(LockKind::Mutex, 0xa), &["work"])
+        .lock(0xa, "g_m", held(1), &[2])
+        .end(0xe, 2, &[1]);
+    assert_eq!(ring.titles(), ["deadlock: main waits for the end of worker, worker waits for g_m (held by main)"]);
+    let chain = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(2, "other", for_lock(LockKind::Join, 0xe), &["stop"])
+        .thread(3, "worker", on(CallKind::Read, Some("fd 7")), &["work"])
+        .end(0xe, 3, &[1, 2]);
+    assert_eq!(chain.titles(), ["2 threads wait for the end of worker, which reads fd 7"]);
+    let spins = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(3, "worker", None, &["work"])
+        .end(0xe, 3, &[1]);
+    assert_eq!(spins.titles(), ["worker runs in work while another thread waits for its end?"]);
+}
+
+#[test]
+fn a_lock_whose_holder_has_ended_is_never_given_back() {
+    let mut process = Process::default()
+        .thread(1, "main", for_lock(LockKind::Mutex, 0xa), &["pay", "main"])
+        .thread(2, "a", for_lock(LockKind::Mutex, 0xa), &["pay"])
+        .lock(0xa, "g_till", Owner::Unknown(Gap::NotRecorded("the lock names thread 9".to_owned())), &[1, 2]);
+    process.locks[0].evidence = Evidence::OwnerGone;
+    assert_eq!(
+        process.titles(),
+        ["2 threads wait for g_till, whose holder is gone: it ended without giving it back?"],
+        "and who holds it is not asked once more"
+    );
+}
+
+#[test]
+fn where_every_thread_waits_for_another_none_is_left_to_wake_one() {
+    let condvar = |tid: u32| (tid, for_lock(LockKind::Condvar, 0xc));
+    let process = |last: (u32, Option<WaitingOn>)| {
+        let first = Process::default().thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"]);
+        let process = [condvar(2), condvar(3), last]
+            .into_iter()
+            .fold(first, |process, (tid, waiting)| process.thread(tid, "worker", waiting, &["take"]));
+        let mut process = process.lock(0xc, "g_work", Owner::None, &[2, 3, 4]).end(0xe, 2, &[1]);
+        process.locks[0].kind = LockKind::Condvar;
+        process
+    };
+    let words =
+        "3 threads wait for condvar g_work, and no thread is left that could wake them: the other one waits, too?";
+    assert_eq!(process(condvar(4)).titles(), [words]);
+    // One that waits for the world outside, or for a time, may wake the others.
+    assert_eq!(process((4, on(CallKind::Epoll, Some("fd 4")))).titles(), Vec::<String>::new());
+    let timed = condvar(4).1.map(|waiting| WaitingOn { within: false, ..waiting });
+    assert_eq!(process((4, timed)).titles(), Vec::<String>::new());
+}
+
+#[test]
+fn a_thread_that_waits_for_a_mutex_alone_is_not_idle() {
     let process = Process::default().thread(1, "main", for_lock(LockKind::Mutex, 0xc), &["run"]);
-    assert_eq!(process.titles(), Vec::<String>::new());
+    assert_eq!(process.titles(), ["its only thread waits for 0xc, and there is no other that could wake it?"]);
 }
 
 #[test]

@@ -19,10 +19,19 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 fn conclude(case: &Case<'_>) -> Option<Finding> {
     let exception = case.fatal().filter(|exception| exception.kind == ExceptionKind::Cxx)?;
     let tid = exception.tid?;
-    let noexcept = matches!(exception.detail, Detail::Cxx { ended: Some(Termination::Noexcept), .. });
-    let title = Sentence::of(if noexcept { "exception out of a noexcept function: " } else { "uncaught " });
+    let ended = match exception.detail {
+        Detail::Cxx { ended, .. } => ended,
+        _ => None,
+    };
+    let title = Sentence::of(match ended {
+        Some(Termination::Noexcept) => "exception out of a noexcept function: ",
+        Some(Termination::Called) => "std::terminate called while handling ",
+        _ => "uncaught ",
+    });
     let title = title.text(told(exception));
-    let from = case.thrower(tid);
+    let called = ended == Some(Termination::Called);
+    // Who handles an exception is no longer below what threw it.
+    let from = if called { case.own_frame(tid) } else { case.thrower(tid) };
     let mut evidence = vec![case.chain_from(tid, from)];
     if let Some(reason) = exception.message.as_ref().err() {
         evidence.push(Sentence::of("the message is not known: ").text(reason.to_string()).about(None));
@@ -37,7 +46,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
-        title: title.then(case.behind(", thrown in ", tid, from)),
+        title: title.then(case.behind(if called { ", in " } else { ", thrown in " }, tid, from)),
         about: Some(Subject::Thread(tid)),
         evidence,
         next: Some(Next::new("printexception -lines", "the exception and where it was thrown")),

@@ -2,10 +2,11 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Problem, Subject};
+use crate::model::{Addr, Problem, Subject};
 
 use super::Rule;
 use super::case::Case;
+use super::crash::Crash;
 use super::finding::{Finding, Next, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "weakened", apply };
@@ -45,11 +46,19 @@ fn of_problem(problem: &Problem) -> Finding {
     }
 }
 
+/// Where the processor was sent that is no code.
+fn executed_data(case: &Case<'_>) -> Option<Addr> {
+    let crash = Crash::of(case).filter(Crash::executes)?;
+    crash.fault.address.as_ref().ok().copied()
+}
+
 /// Modules whose functions have no names although threads run in them.
 fn unnamed(case: &Case<'_>) -> Option<Finding> {
     let mut counts: FxHashMap<&str, usize> = FxHashMap::default();
     for frames in case.stacks {
-        let blank = frames.iter().take(FRAMES).filter(|frame| frame.function.is_none());
+        // The processor may have been sent into data, which has no function.
+        let data = executed_data(case);
+        let blank = frames.iter().take(FRAMES).filter(|frame| frame.function.is_none() && Some(frame.pc) != data);
         let modules = blank.filter_map(|frame| frame.module.as_deref());
         for module in modules.filter(|module| !OFTEN_BARE.iter().any(|prefix| module.starts_with(prefix))) {
             let count = counts.entry(module).or_default();

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::{CallKind, WaitKind};
-use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
+use crate::model::{LockKind, OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
 
 use super::ground::Ground;
 use super::rust_names;
@@ -42,19 +42,21 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread, local: u64) -> Thre
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
         None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
         Some(Activity::Running) => (ThreadState::Running, None),
-        Some(Activity::Futex(_)) => (
+        Some(Activity::Futex(futex)) => (
             ThreadState::Blocked,
             ground.wait(index).map(|seen| WaitingOn {
                 kind: WaitKind::Lock(seen.kind),
                 address: Some(seen.address),
                 name: ground.name(seen.kind, seen.address).ok().flatten(),
+                // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID.
+                within: !futex.timed && (futex.private || futex.is_pi() || seen.kind == LockKind::Join),
             }),
         ),
         Some(Activity::Call(blocking)) => {
             let sleeps = blocking.kind == CallKind::Sleep;
             let state = if sleeps { ThreadState::Sleeping } else { ThreadState::Blocked };
             let name = blocking.name.as_ref().map(|name| described(ground, name));
-            let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name };
+            let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name, within: false };
             (state, Some(on))
         }
     };

@@ -35,6 +35,8 @@ pub(super) struct Futex {
     pub(super) expected: u32,
     /// Whether the wait is private to the process.
     pub(super) private: bool,
+    /// Whether the wait ends of itself at some time.
+    pub(super) timed: bool,
 }
 
 // Source: Linux include/uapi/linux/futex.h.
@@ -54,14 +56,17 @@ const EINTR: i64 = -4;
 
 impl Futex {
     fn of(call: &SavedSyscall, thread: &OsThread, memory: &Memory) -> Option<Futex> {
-        let [first, op, expected, ..] = call.args;
+        let [first, op, expected, timeout, ..] = call.args;
         let low = |argument: u64| u32::try_from(argument & 0xffff_ffff).ok();
         let (op, expected) = (low(op?)?, low(expected?)?);
         // Where the result takes the first argument's register, and there is none yet, it still is the argument.
         let first = first.or(u64::try_from(call.result).ok()).map(Addr);
         let word = first.or_else(|| preserved_word(thread, expected, memory))?;
         let private = op & FUTEX_PRIVATE_FLAG != 0;
-        Some(Futex { word, command: op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME), expected, private })
+        let command = op & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+        // The fourth argument points to the time. Source: futex(2).
+        let timed = timeout.is_none_or(|timeout| timeout != 0);
+        Some(Futex { word, command, expected, private, timed })
     }
 
     /// Whether it asks for a priority-inheriting lock.
@@ -92,7 +97,7 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
     }
     let Some(call) = &thread.syscall else { return Activity::Running };
     if !(RESTARTS.contains(&call.result) || call.result == EINTR || is_unfinished(arch, call)) {
-        return Activity::Running;
+        return interrupted_write(arch, call, memory).map_or(Activity::Running, Activity::Call);
     }
     let restarted = call.number == syscalls::restart(arch);
     if call.number == syscalls::futex(arch) || (restarted && restarted_call(calls) == Some(Restarted::Futex)) {
@@ -108,6 +113,14 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
         return Activity::Call(Blocking { kind, name: None });
     }
     Activity::Call(syscalls::blocking(arch, call, memory))
+}
+
+/// A write that waited for room after it had written a part is not restarted: it gives the part's length. A write that was done
+/// looks the same, but a thread is hardly ever met right there.
+// Source: Linux fs/pipe.c pipe_write, net/ipv4/tcp.c tcp_sendmsg_locked.
+fn interrupted_write(arch: Arch, call: &SavedSyscall, memory: &Memory) -> Option<Blocking> {
+    let blocking = Some(call.result).filter(|part| *part > 0).map(|_| syscalls::blocking(arch, call, memory))?;
+    (blocking.kind == CallKind::Write && blocking.name.is_some()).then_some(blocking)
 }
 
 /// An emulator's core has the registers as the call found them: the pc behind the `svc`, x0 still the first argument. A call
@@ -160,13 +173,13 @@ mod tests {
 
     fn doing(number: u64, args: [u64; 3], result: i64) -> Activity {
         let [a, b, c] = args.map(Some);
-        let call = SavedSyscall { number, args: [a, b, c, None, None, None], result };
+        let call = SavedSyscall { number, args: [a, b, c, Some(0), None, None], result };
         activity(Arch::X86_64, &thread(Some(call)), &Calls::default(), &Memory::default())
     }
 
     #[test]
     fn a_private_futex_wait_is_read_from_its_arguments() {
-        let expected = Futex { word: Addr(0x7000), command: FUTEX_WAIT, expected: 2, private: true };
+        let expected = Futex { word: Addr(0x7000), command: FUTEX_WAIT, expected: 2, private: true, timed: false };
         assert_eq!(doing(202, [0x7000, 0x80, 2], -512), Activity::Futex(expected));
         // musl passes the word sign-extended.
         let word = 0xffff_ffff_8000_0010;
@@ -178,6 +191,15 @@ mod tests {
         assert_eq!(doing(202, [0x7000, 0x80, 2], 0), Activity::Running);
         assert_eq!(doing(234, [1, 1, 6], 0), Activity::Running, "tgkill of itself, on its way to the handler");
         assert_eq!(doing(202, [0x7000, 0x81, 1], -4), Activity::Running, "a wake does not wait");
+    }
+
+    #[test]
+    fn a_write_that_waits_for_room_has_written_a_part() {
+        // A pipe holds 65536 bytes: pipe(7).
+        let Activity::Call(blocking) = doing(1, [4, 0x7000, 200_000], 65_536) else { panic!("write blocks") };
+        assert_eq!((blocking.kind, blocking.name.as_deref()), (CallKind::Write, Some("fd 4")));
+        assert_eq!(doing(1, [4, 0x7000, 200_000], -32), Activity::Running, "EPIPE has returned");
+        assert_eq!(doing(0, [4, 0x7000, 200_000], 5), Activity::Running, "so has a read that got something");
     }
 
     #[test]

@@ -89,22 +89,27 @@ fn logical<'a>(
     Some((before.checked_add(at)?, parts.get(at)?))
 }
 
-/// The line that took the lock: of the innermost function of the program's own there.
+/// The line that took the lock: of the innermost function of the program's own there. Where it may have been taken at
+/// different lines, on different ways through the function, none is told.
 fn took(session: &Session, named: &[Vec<NamedFrame>], taking: &Taking) -> Option<Place> {
-    let name = taking.at.and_then(|at| session.target.name(Addr(at.0.saturating_sub(1))));
+    let mut lines = taking.at.iter().map(|at| line(session, *at));
+    let first = lines.next().unwrap_or_default();
+    let told = if lines.all(|line| line == first) { first } else { Place::default() };
+    let (frame, outermost) = logical(named, taking.frame, told.function.as_ref())?;
+    let function = told.function.or_else(|| outermost.function.clone());
+    Some(Place { frame: Some(frame), function, ..told })
+}
+
+/// The innermost function of the program's own, else the outermost, at the instruction before an address; no frame.
+fn line(session: &Session, behind: Addr) -> Place {
+    let name = session.target.name(Addr(behind.0.saturating_sub(1)));
     let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
-    let own = parts.iter().find(|part| part.own);
-    let part = own.or(parts.last());
-    let (frame, outermost) = logical(named, taking.frame, part.and_then(|part| part.function.as_ref()))?;
-    Some(match part {
-        Some(part) => Place {
-            frame: Some(frame),
-            function: part.function.clone(),
-            file: part.file.clone(),
-            line: part.line,
-            ..Place::default()
-        },
-        None => Place { frame: Some(frame), function: outermost.function.clone(), ..Place::default() },
+    let part = parts.iter().find(|part| part.own).or(parts.last());
+    part.map_or_else(Place::default, |part| Place {
+        function: part.function.clone(),
+        file: part.file.clone(),
+        line: part.line,
+        ..Place::default()
     })
 }
 

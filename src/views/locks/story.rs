@@ -4,7 +4,7 @@ use crate::analysis::deadlock::{self, Chain, Cycle};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Lock, Owner, Subject, Thread, ThreadState, Tid};
+use crate::model::{Addr, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
 use crate::report::section::{Body, Cell, Row, Tone};
 use crate::session::Session;
 use crate::views::drawing::{self, Names};
@@ -75,7 +75,9 @@ impl Teller<'_> {
         for (index, link) in chain.links.iter().take(PLACES).enumerate() {
             let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.ring?));
             let Some(thread) = link.owner.and_then(|owner| self.thread(owner)) else { continue };
-            wanted.push((thread, vec![link.lock], next.map(|next| next.lock)));
+            // Nobody has taken the end of a thread.
+            let held = if self.names.is_join(link.lock) { Vec::new() } else { vec![link.lock] };
+            wanted.push((thread, held, next.map(|next| next.lock)));
         }
         places::find(self.session, &wanted, self.job)
     }
@@ -97,6 +99,9 @@ impl Teller<'_> {
                 let holder = next.map_or_else(|| "?".to_owned(), |next| self.names.thread(next.tid));
                 let held = if inferred { "probably held by" } else { "held by" };
                 let (thread, lock) = (self.names.thread(step.tid), self.names.lock(step.waits_for));
+                if self.names.is_join(step.waits_for) {
+                    return format!("{thread} waits for the end of {holder}");
+                }
                 format!("{thread} waits for {lock} ({held} {holder})")
             })
             .collect();
@@ -105,13 +110,18 @@ impl Teller<'_> {
 
     /// What can be said of a lock that is in no ring itself.
     fn sentence(&self, lock: &Lock, chain: &Chain) -> (String, Tone) {
-        let name = self.names.lock(lock.address);
+        let joins = lock.kind == LockKind::Join;
+        let name = if joins { "the end of a thread".to_owned() } else { self.names.lock(lock.address) };
         let waiting = match lock.waiters.as_slice() {
             [] => None,
             [one] => Some(format!("{} waits for {name}", self.names.thread(*one))),
             several => Some(format!("{} threads wait for {name}", several.len())),
         };
-        let by = if lock.is_certain() { "held by" } else { "probably held by" };
+        let by = match lock.is_certain() {
+            _ if joins => "that of",
+            true => "held by",
+            false => "probably held by",
+        };
         let Some(owner) = lock.owner_tid() else {
             let waiting = waiting.unwrap_or_else(|| format!("{name}: nobody waits for it"));
             return match &lock.owner {

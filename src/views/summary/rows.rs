@@ -73,10 +73,11 @@ impl Summary {
         what.extend(process.pid.map(|pid| Cell::text(format!(", pid {pid}"))));
         what.push(Cell::text(format!(", {}", process.arch)).tone(Tone::Dim));
         let dump = &self.dump;
-        let mut ended = vec![match &process.signal {
-            Some(signal) => Cell::text(signal.as_str()),
-            None if dump.pause_ms.is_some() => Cell::text("none: it runs").tone(Tone::Dim),
-            None => Cell::text("none: dumped while it ran").tone(Tone::Dim),
+        let mut ended = vec![match (&process.signal, &process.no_signal) {
+            (Some(signal), _) => Cell::text(signal.as_str()),
+            (None, Some(gap)) => Cell::unknown(gap.as_str()),
+            (None, None) if dump.pause_ms.is_some() => Cell::text("none: it runs").tone(Tone::Dim),
+            (None, None) => Cell::text("none: dumped while it ran").tone(Tone::Dim),
         }];
         ended.retain(|cell| cell.value != Value::None);
         let mut quality = vec![match dump.pause_ms {
@@ -89,8 +90,10 @@ impl Summary {
         });
         quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text("bytes;")]);
         quality.push(match dump.modules_without_file {
+            _ if dump.modules == 0 => Cell::text("no module is known").tone(Tone::Guess),
             0 if dump.modules == 1 => Cell::text("the file of its only module is at hand"),
             0 => Cell::text(format!("the files of all {} modules are at hand", dump.modules)),
+            1 => Cell::text(format!("1 of {} modules lacks a file", dump.modules)).tone(Tone::Guess),
             lost => Cell::text(format!("{lost} of {} modules lack a file", dump.modules)).tone(Tone::Guess),
         });
         let heap = match &self.heap {
@@ -116,7 +119,11 @@ fn threads(counts: &ThreadCounts) -> Row {
     ];
     let told: Vec<String> =
         states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
-    Row::new(vec![Cell::new(Value::Count(counts.total as u64)), Cell::text(format!(": {}", told.join(", ")))])
+    let mut cells = vec![Cell::new(Value::Count(counts.total as u64))];
+    if !told.is_empty() {
+        cells.push(Cell::text(format!(": {}", told.join(", "))));
+    }
+    Row::new(cells)
 }
 
 /// `✗ SIGSEGV reading 0x10 in parse_header, called from main`.

@@ -114,6 +114,8 @@ fn without_return_type(name: &str) -> &str {
         let rest = name.get(at.saturating_add(1)..).unwrap_or_default();
         let before = name.get(..at).unwrap_or_default();
         let keeps = before.ends_with("operator") || before.ends_with(" as") || rest.starts_with("as ");
+        // `f() const::g`: the qualifier is that of a function that is the scope.
+        let keeps = keeps || (before.ends_with([')', '&']) || before.ends_with("const")) && is_qualifier(rest);
         if c == ' ' && depth == 0 && !keeps && !rest.is_empty() && !rest.starts_with(['(', '[', '<']) {
             start = at.saturating_add(1);
         }
@@ -122,6 +124,12 @@ fn without_return_type(name: &str) -> &str {
         }
     }
     name.get(start..).unwrap_or(name)
+}
+
+/// Whether a text begins with a function's qualifier, and the scope or another one behind it.
+fn is_qualifier(text: &str) -> bool {
+    let behind = ["const", "volatile", "&&", "&"].iter().find_map(|qualifier| text.strip_prefix(qualifier));
+    behind.is_some_and(|behind| behind.starts_with("::") || behind.starts_with(' '))
 }
 
 /// Replaces long template arguments. A Rust path that begins with `<T as Trait>` keeps it: it is the scope, not an argument.
@@ -183,6 +191,9 @@ mod tests {
             ("Shop::operator()(int) const", "Shop::operator()"),
             ("f(int)::{lambda(int)#1}::operator()(int) const", "f(int)::{lambda(int)#1}::operator()"),
             ("f(int)::inner", "f(int)::inner"),
+            ("f() const::{lambda(int)#1}::_FUN(int)", "f() const::{lambda(int)#1}::_FUN"),
+            ("a::{lambda()#2}::operator()() const &::g", "a::{lambda()#2}::operator()() const &::g"),
+            ("char const* f()", "f"),
             ("<alloc::vec::Vec<T> as core::ops::Drop>::drop", "<alloc::vec::Vec<T> as core::ops::Drop>::drop"),
             (
                 "core::ops::function::FnOnce::call_once{{vtable.shim}}",

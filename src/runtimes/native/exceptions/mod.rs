@@ -34,6 +34,8 @@ use super::libc::Libc;
 
 /// Source: Linux include/uapi/asm-generic/signal.h.
 const SIGABRT: i32 = 6;
+/// Source: Linux include/uapi/asm-generic/siginfo.h.
+const SI_TKILL: i32 = -6;
 
 /// Every exception in flight, and what ended the process; the fatal one first, then by the order of threads.
 pub(super) fn exceptions(scene: &Scene<'_>, libc: &Libc, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
@@ -101,6 +103,10 @@ fn fatal(
             let reason = if reason == Termination::Noexcept { reason } else { Termination::Uncaught };
             return cxx::exception(target, &last, thread, frames.to_vec(), Some(reason));
         }
+        // A handler that gives up: the exception that it handles is why.
+        if reason == Termination::Called && !found.is_empty() {
+            return cxx::exception(target, &found.remove(0), thread, frames.to_vec(), Some(reason));
+        }
         return abort(
             thread,
             frames,
@@ -125,7 +131,9 @@ fn fatal(
         return abort(thread, frames, ExceptionKind::RustPanic, panic.message, detail);
     }
     let aborted = matches!(text, Ok(Some(_))) || frames.iter().any(|frame| frame.function.as_deref() == Some("abort"));
-    if !aborted && sent_from_outside(scene, signal) {
+    // `abort` sends the signal by tkill. Source: glibc 2.36 stdlib/abort.c, musl 1.2.3 src/exit/abort.c.
+    let by_other_means = signal.code.is_some_and(|code| code != SI_TKILL);
+    if !aborted && (by_other_means || sent_from_outside(scene, signal)) {
         return signal::exception(target, signal, Some((thread, stack)), frames.to_vec(), None);
     }
     abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing)

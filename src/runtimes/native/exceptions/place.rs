@@ -2,7 +2,7 @@
 
 use crate::capture::{Memory, Region};
 use crate::model::fault::{AccessKind, Operand, Place};
-use crate::model::{Addr, Arch, FatalSignal, Stack};
+use crate::model::{Addr, Arch, FatalSignal, Stack, Trust};
 
 /// Signal codes that decide by themselves. Source: Linux include/uapi/asm-generic/siginfo.h.
 pub(super) const SI_KERNEL: i32 = 0x80;
@@ -105,10 +105,13 @@ fn stack_guard(question: &Question<'_>) -> Option<Place> {
     let stack = regions.get(above..)?.iter().take(2).find(usable)?;
     let gap = stack.start.since(address)?;
     let guard = question.memory.region_at(address).map_or(0, |guard| guard.end.0.saturating_sub(guard.start.0));
-    if gap > guard.max(STACK_GAP) {
+    let runs_there = |at: Addr| stack.start <= at && at < stack.end;
+    // One frame may be larger than what is left, and than the gap: its caller runs on the stack then.
+    let reaches = question.stack.frames.iter().find(|frame| frame.sp > sp);
+    let leaps = !runs_there(sp) && reaches.is_some_and(|frame| frame.trust == Trust::Cfi && runs_there(frame.sp));
+    if gap > guard.max(STACK_GAP) && !leaps {
         return None;
     }
-    let runs_there = |at: Addr| stack.start <= at && at < stack.end;
     let frames = question.stack.frames.iter().take(FRAMES);
     if !runs_there(sp) && !frames.map(|frame| frame.sp).any(runs_there) {
         return None;
@@ -121,7 +124,7 @@ mod tests {
     use super::*;
     use crate::capture::Access;
     use crate::model::fault::Term;
-    use crate::model::{End, Frame, FrameKind, Tid, Trust, Why};
+    use crate::model::{End, Frame, FrameKind, Tid, Why};
 
     const RW: Access = Access { read: true, write: true, execute: false };
     const NONE: Access = Access { read: false, write: false, execute: false };

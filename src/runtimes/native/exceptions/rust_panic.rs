@@ -56,8 +56,10 @@ pub(super) fn find(memory: &Memory, stack: &Stack, frames: &[NamedFrame]) -> Opt
     if let Some((message, place)) = found {
         return Some(Panic { message: Ok(Some(message)), place: Ok(place) });
     }
-    if let Some((arguments, place)) = panic_info(memory, &words) {
-        return Some(Panic { message: static_text(memory, arguments).map(Some), place: Ok(place) });
+    // Remains of older calls may look like one: one that leads to a text is.
+    let infos = panic_infos(memory, &words).map(|(arguments, place)| (static_text(memory, arguments), place));
+    if let Some((message, place)) = infos.min_by_key(|(message, _)| message.is_err()) {
+        return Some(Panic { message: message.map(Some), place: Ok(place) });
     }
     let gap = || Gap::NotRecorded("no trace of the panic's location is on the stack".to_owned());
     panicking.then(|| Panic { message: Err(gap()), place: Err(gap()) })
@@ -84,8 +86,8 @@ fn hook_info(memory: &Memory, words: &[u64]) -> Option<(String, SourcePlace)> {
 }
 
 /// `PanicInfo`: the message's arguments, location, two booleans.
-fn panic_info(memory: &Memory, words: &[u64]) -> Option<(Addr, SourcePlace)> {
-    words.windows(3).find_map(|window| {
+fn panic_infos(memory: &Memory, words: &[u64]) -> impl Iterator<Item = (Addr, SourcePlace)> {
+    words.windows(3).filter_map(|window| {
         let &[arguments, at, flags] = window else { return None };
         let place = are_booleans(flags).then(|| location(memory, Addr(at))).flatten()?;
         memory.u64(Addr(arguments)).ok()?;
@@ -227,6 +229,14 @@ mod tests {
     fn without_a_payload_static_arguments_give_the_text() {
         // PanicInfo {&Arguments, &Location, true false}, then Arguments {template, length 4 << 1 | 1}
         let stack = [0, STACK + 0x20, RODATA, 0x0001, HEAP, 9];
+        let got = found(&memory(16, &stack, b"boom"));
+        assert_eq!(got, Some((Ok(Some("boom".into())), "x/main.rs:33:9".into())));
+    }
+
+    #[test]
+    fn what_only_looks_like_an_information_does_not_hide_the_text() {
+        // An older PanicInfo whose arguments are no text, then the one of above.
+        let stack = [0, RODATA + 0x20, RODATA, 0x0100, STACK + 0x38, RODATA, 0x0100, HEAP, 9];
         let got = found(&memory(16, &stack, b"boom"));
         assert_eq!(got, Some((Ok(Some("boom".into())), "x/main.rs:33:9".into())));
     }

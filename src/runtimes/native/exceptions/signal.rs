@@ -3,7 +3,7 @@
 use crate::capture::Memory;
 use crate::model::{
     AccessKind, Addr, Detail, Exception, ExceptionKind, FatalSignal, Fault, Gap, Known, NamedFrame, Operand, OsThread,
-    Stack,
+    Place, Stack,
 };
 use crate::target::Target;
 
@@ -18,6 +18,9 @@ const SIGBUS: i32 = 7;
 const SIGFPE: i32 = 8;
 const SIGSEGV: i32 = 11;
 
+/// Length of `int3`. Source: Intel SDM volume 2, "INT n/INTO/INT3/INT1".
+const BREAKPOINT: u64 = 1;
+
 /// The signal as an exception of the thread that took it.
 pub(super) fn exception(
     target: &Target,
@@ -28,22 +31,29 @@ pub(super) fn exception(
 ) -> Exception {
     let decoded = thread.and_then(|(thread, _)| {
         let registers = thread.registers.as_ref().ok()?;
-        Some(instruction::decode(
-            &target.memory,
-            registers.pc()?,
-            registers,
-            thread.thread_pointer.as_ref().ok().copied(),
-        ))
+        // A breakpoint has been executed when it is reported. Source: Intel SDM volume 3, section 6.5, "Traps".
+        let pc = registers.pc()?;
+        let at = if signal.number == SIGTRAP { pc.minus(BREAKPOINT)? } else { pc };
+        Some(instruction::decode(&target.memory, at, registers, thread.thread_pointer.as_ref().ok().copied()))
     });
     let special = decoded.as_ref().and_then(|decoded| decoded.as_ref().ok()?.special);
+    let own = target.capture.process.pid.as_ref().ok().copied();
     let fault = match (signal.number, thread, decoded) {
         (SIGSEGV | SIGBUS, Some((thread, stack)), Some(decoded)) if !signal.was_sent() => {
             fault(target, signal, thread, stack, decoded)
         }
+        (SIGSEGV | SIGBUS, Some((thread, stack)), Some(decoded))
+            if signal.sender_pid.is_some_and(|pid| Some(pid) == own) =>
+        {
+            unreported(target, signal, thread, stack, decoded)
+        }
         _ => None,
     };
-    let own = target.capture.process.pid.as_ref().ok().copied();
-    let message = message(signal, fault.as_ref(), special).map(|words| words + &sender(signal, own));
+    let sent = match &fault {
+        Some(_) if signal.was_sent() => "; the process itself sent the signal again".to_owned(),
+        _ => sender(signal, own),
+    };
+    let message = message(signal, fault.as_ref(), special).map(|words| words + &sent);
     Exception {
         tid: Some(signal.tid),
         kind: ExceptionKind::Signal,
@@ -138,6 +148,30 @@ fn fault(
     let Seen { access, bytes, address, operand } = seen;
     let freed = operand.as_ref().and_then(|operand| freed::freed(target, registers, operand));
     Some(Fault { access, bytes, address, place, operand, freed })
+}
+
+/// The fault of an instruction that cannot but fault, where the kernel's word of it is gone: a handler caught the signal, sent
+/// it again for the default action, and returned to the instruction.
+fn unreported(
+    target: &Target,
+    signal: &FatalSignal,
+    thread: &OsThread,
+    stack: &Stack,
+    decoded: Known<Decoded>,
+) -> Option<Fault> {
+    let unknown = FatalSignal { code: None, address: None, ..signal.clone() };
+    let fault = fault(target, &unknown, thread, stack, decoded)?;
+    let sure = matches!(
+        fault.place,
+        Ok(Place::NullPage { .. }
+            | Place::StackGuard { .. }
+            | Place::Unmapped
+            | Place::NonCanonical
+            | Place::NoAccess
+            | Place::ReadOnly
+            | Place::NotExecutable)
+    );
+    sure.then_some(fault)
 }
 
 struct Seen {

@@ -115,7 +115,10 @@ pub(super) fn exception(
     frames: Vec<NamedFrame>,
     ended: Option<Termination>,
 ) -> Exception {
-    let phase = if ended.is_some() { Phase::Uncaught } else { found.phase };
+    let phase = match ended {
+        None | Some(Termination::Called) => found.phase,
+        Some(_) => Phase::Uncaught,
+    };
     Exception {
         tid: Some(thread.tid),
         fatal: ended.is_some(),

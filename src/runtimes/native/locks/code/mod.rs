@@ -10,23 +10,27 @@ use std::cell::{Cell, RefCell};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::state::Held;
 pub(super) use self::state::{Hold, Mode};
 use self::taken::{Callee, Passed, Question, Site, Taken};
 use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
 use crate::runtimes::native::callee;
-use crate::runtimes::native::calls::{Call, Namer};
+use crate::runtimes::native::calls::Namer;
 use crate::runtimes::native::function_start;
 use crate::runtimes::native::ground::Ground;
 
 /// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
-// Source: POSIX pthread.h, ISO C threads.h.
+// Source: POSIX pthread.h, ISO C threads.h; Itanium C++ ABI 3.3.3, "One-time Construction API": who gets past the first call of
+// the guard's constructs, the fast way around it does not lead there.
 const LOCKING: &[(&str, Mode)] = &[
     ("pthread_mutex_lock", Mode::Alone),
     ("pthread_rwlock_wrlock", Mode::Alone),
     ("pthread_rwlock_rdlock", Mode::Reading),
     ("mtx_lock", Mode::Alone),
+    ("cxa_guard_acquire", Mode::Alone),
 ];
-const UNLOCKING: &[&str] = &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock"];
+const UNLOCKING: &[&str] =
+    &["pthread_mutex_unlock", "pthread_rwlock_unlock", "mtx_unlock", "cxa_guard_release", "cxa_guard_abort"];
 /// Parts of demangled names without angle brackets. Source: rust library/std/src/sys/sync/{mutex,rwlock}/futex.rs; parking_lot
 /// 0.12 src/raw_mutex.rs, raw_rwlock.rs; libstdc++ 12 bits/std_mutex.h, shared_mutex.
 const LOCKING_PARTS: &[(&str, Mode)] = &[
@@ -110,12 +114,12 @@ impl<'a> ByCode<'a> {
             .skip(usize::from(gives_up))
             .filter(|(_, frame, start)| !self.vain.borrow().contains(&(*start, frame.pc)))
             .flat_map(|(index, frame, start)| {
-                let Taken { held, sites, any, .. } = self.ask(stack, index, frame, start);
+                let Taken { held, any, .. } = self.ask(stack, index, frame, start);
                 if !any {
                     self.vain.borrow_mut().insert((start, frame.pc));
                 }
-                let taking = move |lock| Taking { lock, frame: index, at: sites.get(&lock).copied() };
-                held.into_iter().map(move |hold| (hold, taking(hold.lock)))
+                let taking = move |held: Held| Taking { lock: held.hold.lock, frame: index, at: held.sites };
+                held.into_iter().map(move |held| (held.hold, taking(held)))
             })
             .collect()
     }
@@ -136,14 +140,14 @@ impl<'a> ByCode<'a> {
             .collect()
     }
 
-    /// The frames of the program's own functions that wait for a call to return, innermost first: place in the stack, frame,
-    /// the function's first instruction. As far as registers were kept.
+    /// The frames with code of the program's own that wait for a call to return, innermost first: place in the stack, frame,
+    /// the function's first instruction. What was inlined into a function of a library counts. As far as registers were kept.
     fn own_frames<'s>(&'s self, stack: &'s Stack) -> impl Iterator<Item = (usize, &'s Frame, Addr)> {
         let understood = self.ground.scene.target.arch() == Arch::X86_64;
         let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
-        frames.filter_map(|(index, frame)| match self.namer.calls(frame).last() {
-            Some(Call { runtime: false, .. }) => Some((index, frame, self.start(frame)?)),
-            _ => None,
+        frames.filter_map(|(index, frame)| {
+            let own = self.namer.calls(frame).iter().any(|call| !call.runtime);
+            own.then(|| Some((index, frame, self.start(frame)?)))?
         })
     }
 
@@ -271,6 +275,8 @@ mod tests {
         assert_eq!(classify("__pthread_mutex_lock"), Callee::Locks(Mode::Alone));
         assert_eq!(classify("___pthread_rwlock_rdlock"), Callee::Locks(Mode::Reading));
         assert_eq!(classify("pthread_mutex_unlock"), Callee::Unlocks);
+        assert_eq!(classify("__cxa_guard_acquire"), Callee::Locks(Mode::Alone));
+        assert_eq!(classify("__cxa_guard_release"), Callee::Unlocks);
         // std::sys::sync::mutex::futex::Mutex::lock_contended, legacy mangling
         let contended = "_ZN3std3sys4sync5mutex5futex5Mutex14lock_contended17h0123456789abcdefE";
         assert_eq!(classify(contended), Callee::Locks(Mode::Alone));

@@ -12,6 +12,10 @@ use crate::model::Addr;
 pub(super) const GENERAL: usize = 16;
 /// Locks held at once beyond this many are not followed.
 const MAX_HELD: usize = 32;
+/// Cases of a `switch` beyond this many are not followed.
+const MAX_CASES: u64 = 1024;
+/// Places that may have taken one lock, on different ways to the same instruction, beyond this many are not remembered.
+const MAX_SITES: usize = 8;
 
 /// What is known of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +23,46 @@ pub(super) enum Value {
     Known(u64),
     /// What the caller left in that register.
     Entry(Register),
+    /// One of the words of a table.
+    Word(Table),
+    /// The address that one of them leads to.
+    Target(Table),
+}
+
+/// A table by which a `switch` or a `match` jumps.
+// As gcc and clang write it for x86-64: words of 4 bytes, each the distance of a case from the table; or, in programs at a fixed
+// address, of 8 bytes, each a case's address. Measured with gcc 12, clang 14 and rustc 1.91.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    at: u64,
+    /// The index is below this.
+    words: u64,
+    /// Bytes of a word.
+    bytes: u64,
+}
+
+impl Table {
+    /// Where it leads, for every index. `None` where a word cannot be read, or there are too many.
+    pub(super) fn targets(&self, memory: &Memory) -> Option<Vec<u64>> {
+        let words = 0..Some(self.words).filter(|words| *words <= MAX_CASES)?;
+        let target = |index: u64| {
+            let at = Addr(self.at.checked_add(index.checked_mul(self.bytes)?)?);
+            match self.bytes {
+                4 => self.at.checked_add_signed(i64::from(memory.u32(at).ok()?.cast_signed())),
+                _ => memory.u64(at).ok(),
+            }
+        };
+        words.map(target).collect()
+    }
+}
+
+/// What a comparison has told of a register's lower bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// They are below this.
+    below: u64,
+    /// How many.
+    bytes: usize,
 }
 
 /// How a lock is held.
@@ -37,6 +81,13 @@ pub(in crate::runtimes::native::locks) struct Hold {
     pub(in crate::runtimes::native::locks) mode: Mode,
 }
 
+/// A lock that is held, and the addresses behind the instructions that took it on the ways that led here; sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) hold: Hold,
+    pub(super) sites: Vec<Addr>,
+}
+
 /// Where a register's value was read from, and what was added since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -51,15 +102,26 @@ pub(super) struct State {
     pub(super) registers: [Option<Value>; GENERAL],
     /// Of registers that hold a word of memory, perhaps with a constant added.
     pub(super) origins: [Option<Origin>; GENERAL],
-    /// Sorted.
-    pub(super) held: Vec<Hold>,
+    /// Of registers that were found to be small.
+    pub(super) bounds: [Option<Bound>; GENERAL],
+    /// A register that was compared, with what: the next conditional jump tells the outcome.
+    pub(super) compared: Option<(Register, u64)>,
+    /// Sorted by what is held.
+    pub(super) held: Vec<Held>,
     /// A compare-and-exchange whose success the next conditional jump tells.
     pub(super) tried: Option<Hold>,
 }
 
 impl State {
     pub(super) fn new(registers: [Option<Value>; GENERAL]) -> State {
-        State { registers, origins: [None; GENERAL], held: Vec::new(), tried: None }
+        State {
+            registers,
+            origins: [None; GENERAL],
+            bounds: [None; GENERAL],
+            compared: None,
+            held: Vec::new(),
+            tried: None,
+        }
     }
 
     pub(super) fn get(&self, register: Register) -> Option<Value> {
@@ -72,7 +134,7 @@ impl State {
     pub(super) fn known(&self, register: Register) -> Option<u64> {
         match self.get(register)? {
             Value::Known(value) => Some(value),
-            Value::Entry(_) => None,
+            _ => None,
         }
     }
 
@@ -87,6 +149,62 @@ impl State {
             *slot = value;
             *origin = None;
         }
+        self.set_bound(register, None);
+        if self.compared.is_some_and(|(compared, _)| compared.full_register() == register.full_register()) {
+            self.compared = None;
+        }
+    }
+
+    pub(super) fn set_bound(&mut self, register: Register, bound: Option<Bound>) {
+        if register.is_gpr()
+            && let Some(slot) = self.bounds.get_mut(register.full_register().number())
+        {
+            *slot = bound;
+        }
+    }
+
+    /// Learns from a conditional jump that it is taken, or not: that what was compared is small.
+    pub(super) fn learn(&mut self, jump: &Instruction, taken: bool) {
+        let Some((register, with)) = self.compared else { return };
+        let below = match (jump.mnemonic(), taken) {
+            (Mnemonic::Ja, false) | (Mnemonic::Jbe, true) => with.checked_add(1),
+            (Mnemonic::Jae, false) | (Mnemonic::Jb, true) => Some(with),
+            _ => None,
+        };
+        if let Some(below) = below {
+            self.set_bound(register, Some(Bound { below, bytes: register.size() }));
+        }
+    }
+
+    /// What is known of the size of a register's value.
+    fn bound(&self, register: Register) -> Option<Bound> {
+        if !register.is_gpr() {
+            return None;
+        }
+        let bound = (*self.bounds.get(register.full_register().number())?)?;
+        // The upper half of what was compared as 4 bytes is zero wherever compilers index with it.
+        (bound.bytes == register.size() || (bound.bytes >= 4 && register.size() >= 4)).then_some(bound)
+    }
+
+    /// What an instruction that copies a register tells of the copy.
+    pub(super) fn copied_bound(&self, instruction: &Instruction) -> Option<(Register, Bound)> {
+        let copies = matches!(instruction.mnemonic(), Mnemonic::Mov | Mnemonic::Movzx)
+            && instruction.op0_kind() == OpKind::Register
+            && instruction.op1_kind() == OpKind::Register;
+        let to = instruction.op0_register();
+        let bound = self.bound(instruction.op1_register()).filter(|_| copies)?;
+        Some((to, Bound { bytes: to.size(), ..bound }))
+    }
+
+    /// The table that an instruction's memory operand takes a word from.
+    pub(super) fn table(&self, instruction: &Instruction) -> Option<Table> {
+        let bytes = u64::from(instruction.memory_index_scale());
+        let bound = self.bound(instruction.memory_index()).filter(|_| matches!(bytes, 4 | 8))?;
+        let base = match instruction.memory_base() {
+            Register::None => 0,
+            base => self.known(base)?,
+        };
+        Some(Table { at: base.wrapping_add(instruction.memory_displacement64()), words: bound.below, bytes })
     }
 
     /// Where a register's value was read from.
@@ -105,19 +223,24 @@ impl State {
         }
     }
 
-    pub(super) fn lock(&mut self, hold: Hold) {
-        if let Err(place) = self.held.binary_search(&hold)
+    /// Takes a lock by the instruction before `site`; one that is held already was taken where it was.
+    pub(super) fn lock(&mut self, hold: Hold, site: Addr) {
+        if let Err(place) = self.place(hold)
             && self.held.len() < MAX_HELD
         {
-            self.held.insert(place, hold);
+            self.held.insert(place, Held { hold, sites: vec![site] });
         }
     }
 
     pub(super) fn unlock(&mut self, address: u64) {
-        self.held.retain(|held| held.lock.0 != address);
+        self.held.retain(|held| held.hold.lock.0 != address);
     }
 
-    /// Keeps what both agree on; whether that is less than before.
+    fn place(&self, hold: Hold) -> Result<usize, usize> {
+        self.held.binary_search_by_key(&hold, |held| held.hold)
+    }
+
+    /// Keeps what both agree on, and where each of them took it; whether that says less than before.
     pub(super) fn meet(&mut self, other: &State) -> bool {
         let before = self.clone();
         for (mine, theirs) in self.registers.iter_mut().zip(other.registers) {
@@ -130,7 +253,27 @@ impl State {
                 *mine = None;
             }
         }
-        self.held.retain(|held| other.held.binary_search(held).is_ok());
+        self.held.retain_mut(|held| {
+            let Some(theirs) = other.place(held.hold).ok().and_then(|place| other.held.get(place)) else {
+                return false;
+            };
+            for site in &theirs.sites {
+                if let Err(place) = held.sites.binary_search(site)
+                    && held.sites.len() < MAX_SITES
+                {
+                    held.sites.insert(place, *site);
+                }
+            }
+            true
+        });
+        for (mine, theirs) in self.bounds.iter_mut().zip(other.bounds) {
+            if *mine != theirs {
+                *mine = None;
+            }
+        }
+        if self.compared != other.compared {
+            self.compared = None;
+        }
         if self.tried != other.tried {
             self.tried = None;
         }
@@ -173,6 +316,16 @@ impl State {
         }
         let register = instruction.op0_register();
         let wide = register.size() == 8;
+        if instruction.op1_kind() == OpKind::Memory
+            && let Some(table) = self.table(instruction)
+        {
+            let value = match (instruction.mnemonic(), table.bytes) {
+                (Mnemonic::Movsxd, 4) => Some(Value::Word(table)),
+                (Mnemonic::Mov, 8) if wide => Some(Value::Target(table)),
+                _ => None,
+            };
+            return Some((register, value));
+        }
         let source = match instruction.op1_kind() {
             OpKind::Register if instruction.op1_register().size() == register.size() => {
                 self.get(instruction.op1_register())
@@ -189,11 +342,18 @@ impl State {
             (left, Value::Known(right)) => Some((left, right)),
             _ => None,
         };
+        // A word of a table is added to where the table is.
+        let lands = || match (self.get(register)?, source?) {
+            (Value::Word(table), Value::Known(at)) | (Value::Known(at), Value::Word(table)) => {
+                (at == table.at).then_some(Value::Target(table))
+            }
+            _ => None,
+        };
         let same = instruction.op1_kind() == OpKind::Register && instruction.op1_register() == register;
         let value = match instruction.mnemonic() {
             Mnemonic::Mov | Mnemonic::Lea => source,
             Mnemonic::Xor | Mnemonic::Sub if same => Some(Value::Known(0)),
-            Mnemonic::Add => both().map(|(left, right)| Value::Known(left.wrapping_add(right))),
+            Mnemonic::Add => lands().or_else(|| both().map(|(left, right)| Value::Known(left.wrapping_add(right)))),
             Mnemonic::Sub => both().map(|(left, right)| Value::Known(left.wrapping_sub(right))),
             Mnemonic::And => both().map(|(left, right)| Value::Known(left & right)),
             Mnemonic::Cmp | Mnemonic::Test => return None,
@@ -202,7 +362,7 @@ impl State {
         // A 32-bit result clears the upper half; an argument of the caller's is not followed through that.
         let value = match value {
             Some(Value::Known(value)) if !wide => Some(Value::Known(value & 0xffff_ffff)),
-            Some(Value::Entry(_)) if !wide => None,
+            Some(_) if !wide => None,
             value => value,
         };
         Some((register, value))

@@ -12,7 +12,7 @@ use std::cell::Cell;
 use iced_x86::{Code, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register};
 use rustc_hash::FxHashMap;
 
-use super::state::{GENERAL, Hold, Mode, Origin, State, Value};
+use super::state::{GENERAL, Held, Hold, Mode, Origin, State, Value};
 use crate::runtimes::native::callee;
 
 use crate::capture::Memory;
@@ -88,9 +88,7 @@ pub(super) type Passed = [Option<u64>; 6];
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
     /// The locks that are held on every path.
-    pub(super) held: Vec<Hold>,
-    /// Behind which instruction each was taken first.
-    pub(super) sites: FxHashMap<Addr, Addr>,
+    pub(super) held: Vec<Held>,
     /// Whether any lock is taken on the way, of known address or not. If not, asking again with other registers is vain.
     pub(super) any: bool,
     /// Whether a lock of unknown address is taken on the way.
@@ -232,13 +230,11 @@ impl Question<'_> {
                 let equal = matches!(instruction.mnemonic(), Mnemonic::Je);
                 let unequal = matches!(instruction.mnemonic(), Mnemonic::Jne);
                 if let Some(hold) = tried.filter(|_| equal || unequal) {
-                    followed.taken.sites.entry(hold.lock).or_insert(Addr(instruction.next_ip()));
-                    if equal {
-                        taken.lock(hold);
-                    } else {
-                        not_taken.lock(hold);
-                    }
+                    let side = if equal { &mut taken } else { &mut not_taken };
+                    side.lock(hold, Addr(instruction.next_ip()));
                 }
+                taken.learn(instruction, true);
+                not_taken.learn(instruction, false);
                 vec![(instruction.near_branch_target(), taken), (instruction.next_ip(), not_taken)]
             }
             FlowControl::Call | FlowControl::IndirectCall => {
@@ -248,12 +244,34 @@ impl Question<'_> {
             FlowControl::Return | FlowControl::Interrupt | FlowControl::Exception => Vec::new(),
             // Through one fixed word: a stub, or another module's function, which a tail call hands over to.
             FlowControl::IndirectBranch if instruction.is_ip_rel_memory_operand() => Vec::new(),
-            // A computed jump: where it leads is not known, so that the call may be reached with less.
-            FlowControl::IndirectBranch | FlowControl::XbeginXabortXend => {
+            FlowControl::IndirectBranch => match self.cases(instruction, &state) {
+                Some(targets) => targets.into_iter().map(|target| (target, state.clone())).collect(),
+                // Where it leads is not known, so that the call may be reached with less.
+                None => {
+                    followed.lost = true;
+                    Vec::new()
+                }
+            },
+            FlowControl::XbeginXabortXend => {
                 followed.lost = true;
                 Vec::new()
             }
         }
+    }
+
+    /// Where a computed jump leads, each place once, if it is by a table.
+    fn cases(&self, instruction: &Instruction, state: &State) -> Option<Vec<u64>> {
+        let table = match instruction.op0_kind() {
+            OpKind::Memory => state.table(instruction),
+            _ => match state.get(instruction.op0_register()) {
+                Some(Value::Target(table)) => Some(table),
+                _ => None,
+            },
+        };
+        let mut targets = table?.targets(self.memory)?;
+        targets.sort_unstable();
+        targets.dedup();
+        Some(targets)
     }
 
     /// Where a call leads; `None` where that is not known.
@@ -268,14 +286,14 @@ impl Question<'_> {
 
     fn call(&self, instruction: &Instruction, state: &mut State, followed: &mut Followed) {
         state.tried = None;
+        state.compared = None;
         let [first, second, ..] = ARGUMENTS.map(|argument| state.known(argument));
         let target = self.target(instruction, state);
         let callee = target.map_or(Callee::Other, |target| (self.callee)(Addr(target)));
         match (callee, first, second) {
             (Callee::Locks(mode), Some(lock), _) | (Callee::Guards(mode), _, Some(lock)) => {
                 followed.taken.any = true;
-                followed.taken.sites.entry(Addr(lock)).or_insert(Addr(instruction.next_ip()));
-                state.lock(Hold { lock: Addr(lock), mode });
+                state.lock(Hold { lock: Addr(lock), mode }, Addr(instruction.next_ip()));
             }
             (Callee::Locks(_) | Callee::Guards(_), ..) => {
                 followed.taken.any = true;
@@ -301,9 +319,13 @@ impl Question<'_> {
         let address = if memory { state.address(instruction) } else { None };
         let result = state.result(self.memory, instruction, address);
         let derived = state.derived(instruction, address);
+        let bound = state.copied_bound(instruction);
         self.atomics(instruction, state, address, followed);
         if instruction.rflags_modified() != 0 && instruction.mnemonic() != Mnemonic::Cmpxchg {
             state.tried = None;
+        }
+        if instruction.rflags_modified() != 0 {
+            state.compared = compared(instruction);
         }
         if let (Mnemonic::Mov, OpKind::Memory, OpKind::Register, Some(slot)) =
             (instruction.mnemonic(), instruction.op0_kind(), instruction.op1_kind(), address)
@@ -324,6 +346,9 @@ impl Question<'_> {
         }
         if let Some((register, origin)) = derived {
             state.set_origin(register, Some(origin));
+        }
+        if let Some((register, bound)) = bound {
+            state.set_bound(register, Some(bound));
         }
         // A compare-and-exchange that fails has read the word.
         if instruction.mnemonic() == Mnemonic::Cmpxchg {
@@ -356,6 +381,12 @@ impl Question<'_> {
             state.unlock(at);
         }
     }
+}
+
+/// The register that an instruction compares with a constant, and that.
+fn compared(instruction: &Instruction) -> Option<(Register, u64)> {
+    let compares = instruction.mnemonic() == Mnemonic::Cmp && instruction.op0_kind() == OpKind::Register;
+    Some((instruction.op0_register(), instruction.try_immediate(1).ok().filter(|_| compares)?))
 }
 
 /// Whether a compare-and-exchange writes more than its word was when it was read: one more reader. Where the word's address

@@ -25,7 +25,7 @@ fn call(at: u64, target: u64) -> Vec<u8> {
 }
 
 fn held(code: &[&[u8]], site: u64, now: [Option<u64>; GENERAL]) -> Vec<u64> {
-    taken(code, site, now, [None; 6]).held.into_iter().map(|hold| hold.lock.0).collect()
+    taken(code, site, now, [None; 6]).held.into_iter().map(|held| held.hold.lock.0).collect()
 }
 
 fn taken(code: &[&[u8]], site: u64, now: [Option<u64>; GENERAL], passed: Passed) -> Taken {
@@ -115,6 +115,10 @@ fn reading(lock: u64) -> Vec<Hold> {
     vec![Hold { lock: Addr(lock), mode: Mode::Reading }]
 }
 
+fn holds(taken: Taken) -> Vec<Hold> {
+    taken.held.into_iter().map(|held| held.hold).collect()
+}
+
 #[test]
 fn a_reader_adds_to_the_word_that_it_read() {
     //  0 mov LOCK(%rip),%eax | 6 cmp $9,%eax | 9 ja 21 | b lea 1(%rax),%ecx | e lock cmpxchg %ecx,LOCK(%rip)
@@ -122,7 +126,7 @@ fn a_reader_adds_to_the_word_that_it_read() {
     let load = [0x8b, 0x05, 0xfa, 0, 0, 0, 0x83, 0xf8, 0x09, 0x77, 0x16, 0x8d, 0x48, 0x01];
     let exchange = [0xf0, 0x0f, 0xb1, 0x0d, 0xea, 0, 0, 0, 0x75, 0x09];
     let code = [&load[..], &exchange, &call(0x18, WORKING), &[0xc3, 0x90, 0x90, 0x90], &[0xc3]];
-    assert_eq!(taken(&code, 0x1d, NOTHING, [None; 6]).held, reading(LOCK));
+    assert_eq!(holds(taken(&code, 0x1d, NOTHING, [None; 6])), reading(LOCK));
     // One that takes from it is no reader: lea -1(%rax),%ecx.
     let mut less = load;
     less[13] = 0xff;
@@ -147,7 +151,8 @@ fn a_lock_that_the_caller_passes_is_known_where_the_caller_tells() {
     let unknown = taken(&code, 0xa, NOTHING, [None; 6]);
     assert_eq!((unknown.held, unknown.any, unknown.unresolved), (vec![], true, true));
     let known = taken(&code, 0xa, NOTHING, [Some(LOCK), None, None, None, None, None]);
-    assert_eq!((known.held, known.target), (reading(LOCK), Some(Addr(WORKING))));
+    assert_eq!(known.target, Some(Addr(WORKING)));
+    assert_eq!(holds(known), reading(LOCK));
 }
 
 #[test]
@@ -172,4 +177,64 @@ fn what_a_function_hands_over_is_known_at_its_last_jump() {
     assert_eq!(found.first_argument(), Some(Addr(LOCK)));
     let elsewhere = ask(&[&bytes], Site::Jump(Addr(LOCKING)), NOTHING, passed);
     assert_eq!(elsewhere.first_argument(), None);
+}
+
+/// Where the lock of [`TRY`]'s programs was taken, as offsets from the start.
+fn sites(code: &[&[u8]], site: u64) -> Vec<u64> {
+    let held = taken(code, site, NOTHING, [None; 6]).held;
+    held.into_iter().flat_map(|held| held.sites).map(|at| at.0 - START).collect()
+}
+
+// lea LOCK(%rip),%rdi at an offset from the start.
+fn lea(at: u8) -> [u8; 7] {
+    [0x48, 0x8d, 0x3d, 0xf9 - at, 0, 0, 0]
+}
+
+#[test]
+fn a_lock_was_taken_on_the_way_to_the_call_and_not_elsewhere_in_the_function() {
+    //  0 test %esi,%esi | 2 je 17 | 4 lea LOCK,%rdi | b call LOCKING | 10 call WORKING | 15 ret | 16 nop
+    // 17 lea LOCK,%rdi | 1e call LOCKING | 23 call WORKING | 28 ret
+    let first = [&lea(4)[..], &call(0xb, LOCKING), &call(0x10, WORKING), &[0xc3, 0x90]].concat();
+    let second = [&lea(0x17)[..], &call(0x1e, LOCKING), &call(0x23, WORKING), &[0xc3]].concat();
+    let code = [&[0x85, 0xf6, 0x74, 0x13][..], &first, &second];
+    assert_eq!(sites(&code, 0x15), [0x10]);
+    assert_eq!(sites(&code, 0x28), [0x23]);
+}
+
+#[test]
+fn a_lock_that_two_ways_take_at_two_places_was_taken_at_either() {
+    //  0 test %esi,%esi | 2 je 12 | 4 lea LOCK,%rdi | b call LOCKING | 10 jmp 1e
+    // 12 lea LOCK,%rdi | 19 call LOCKING | 1e call WORKING | 23 ret
+    let first = [&lea(4)[..], &call(0xb, LOCKING), &[0xeb, 0x0c]].concat();
+    let second = [&lea(0x12)[..], &call(0x19, LOCKING), &call(0x1e, WORKING), &[0xc3]].concat();
+    let code = [&[0x85, 0xf6, 0x74, 0x0e][..], &first, &second];
+    assert_eq!(sites(&code, 0x23), [0x10, 0x1e]);
+}
+
+#[test]
+fn every_case_of_a_switch_is_followed() {
+    //  0 lea LOCK,%rdi | 7 call LOCKING | c cmp $1,%esi | f ja 2a | 11 mov %esi,%esi | 13 lea 0x180(table),%rdx
+    // 1a movslq (%rdx,%rsi,4),%rax | 1e add %rdx,%rax | 21 jmp *%rax | 23 call WORKING (case 0) | 28 ret | 29 nop | 2a ret (case 1)
+    let table = 0x180_u64;
+    let switch = [
+        0x83, 0xfe, 0x01, 0x77, 0x19, 0x89, 0xf6, 0x48, 0x8d, 0x15, 0x66, 0x01, 0, 0, 0x48, 0x63, 0x04, 0xb2, 0x48,
+        0x01, 0xd0, 0xff, 0xe0,
+    ];
+    let code = [&lea(0)[..], &call(7, LOCKING), &switch, &call(0x23, WORKING), &[0xc3, 0x90, 0xc3]].concat();
+    let with = |cases: [u64; 2]| {
+        let mut bytes = code.clone();
+        bytes.resize(table as usize, 0xcc);
+        bytes.extend(cases.iter().flat_map(|case| (*case as u32).wrapping_sub(table as u32).to_le_bytes()));
+        bytes
+    };
+    assert_eq!(held(&[&with([0x23, 0x2a])], 0x28, NOTHING), [LOCK]);
+    // A case that leads around the locking call, to the call of WORKING: there the lock may not be held.
+    let around = |bytes: &mut Vec<u8>| bytes[0..2].copy_from_slice(&[0xeb, 0x0a]); // 0 jmp c
+    let mut bytes = with([0x23, 0x2a]);
+    around(&mut bytes);
+    assert_eq!(held(&[&bytes], 0x28, NOTHING), [0; 0]);
+    // Without the comparison nothing says how long the table is.
+    let mut bytes = with([0x23, 0x2a]);
+    bytes[0xc..0x11].fill(0x90);
+    assert_eq!(held(&[&bytes], 0x28, NOTHING), [0; 0]);
 }
