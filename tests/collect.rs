@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Output, Running, gdb_stacks, run};
+use support::{Output, Running, difference, gdb_stacks, run};
 use tempfile::TempDir;
 
 /// What is compared between dumps of one moment: everything but the heap.
@@ -50,24 +50,6 @@ fn shown(core: &Path) -> Vec<Value> {
     }
     assert_eq!(documents.len(), SHOWN.len());
     documents
-}
-
-/// The first place where two documents differ.
-fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
-    match (one, other) {
-        (Value::Object(one), Value::Object(other)) => {
-            let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-            keys.into_iter().find_map(|key| {
-                let (one, other) = (one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null));
-                difference(one, other, &format!("{path}/{key}"))
-            })
-        }
-        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
-            let pairs = one.iter().zip(other).enumerate();
-            pairs.into_iter().find_map(|(index, (one, other))| difference(one, other, &format!("{path}/{index}")))
-        }
-        _ => (one != other).then(|| format!("at {path}: {one} and {other}")),
-    }
 }
 
 /// Dumps of one moment show the same, whatever their type.
