@@ -376,6 +376,24 @@ fn processes_that_start_end_fork_and_exec_all_the_time_are_dumped_or_refused() {
     assert!(whole > refused, "{whole} whole, {refused} refused");
 }
 
+#[test]
+fn a_process_that_runs_another_program_while_it_is_being_stopped_hangs_neither_itself_nor_us() {
+    let mut command = Command::new(support::build("alive", "glibc").join("exe"));
+    let process = Killed(command.arg("execs").stdout(Stdio::null()).spawn().expect("it starts"));
+    let folder = folder();
+    let core = folder.path().join("core");
+    for _ in 0..60 {
+        let mut command = collect(process.0.id(), &["--type", "mini", "-o"]);
+        let command = command.arg(&core).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut collector = Killed(command.spawn().expect("it starts"));
+        wait_for("the collector to end", || collector.0.try_wait().expect("a child").is_some());
+        // Where it was another program by then, nothing is there.
+        let _ = std::fs::remove_file(&core);
+    }
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).expect("it is alive");
+    wait_for("the process to go on", || stat().contains(") S ") || stat().contains(") R "));
+}
+
 /// Killed when dropped.
 struct Killed(Child);
 

@@ -19,8 +19,9 @@ use super::guard::Copied;
 use super::inject;
 use super::live::{Live, read};
 use super::maps::{self, Mapping};
-use super::ptrace::{self, Wait};
 use super::source::Source;
+use super::stops::Wait;
+use crate::ptrace;
 
 /// Bytes of code in which a `syscall` instruction is looked for.
 const MAX_SEARCHED: u64 = 4 << 20;
@@ -128,7 +129,7 @@ pub(super) fn end(live: &Live, copied: Copied) -> bool {
 
 /// Stops one thread and makes it reap the child.
 fn reap_in(live: &Live, copied: Copied, tid: i32) -> bool {
-    if ptrace::seize(tid).is_err() {
+    if ptrace::seize(tid, 0).is_err() {
         return false;
     }
     let stopped = ptrace::interrupt(tid).is_ok().then(|| inject::wait(tid));

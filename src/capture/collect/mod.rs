@@ -22,12 +22,12 @@ mod notes;
 mod output;
 mod pages;
 mod peek;
-mod ptrace;
 mod run;
 mod scene;
 mod select;
 mod sink;
 mod source;
+mod stops;
 mod threads;
 mod transfer;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::layout::Absent;
 use super::maps::Span;
-use super::ptrace;
+use crate::ptrace;
 
 /// Granularity of reads.
 pub(super) const PAGE: u64 = 4096;
