@@ -11,6 +11,7 @@ mod fork;
 mod freeze;
 mod gather;
 mod guard;
+mod holes;
 mod identity;
 mod images;
 mod inject;

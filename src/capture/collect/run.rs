@@ -58,6 +58,7 @@ pub(super) fn run(
         }
     };
     let selection = scene.select(&live, request.kind, &gathered, &source, say);
+    let source = source.with_holes(selection.holes.clone());
     let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));
     let notes = scene.notes(request, &gathered, &selection, blot.as_ref());
     let layout = Layout::new(&notes.0, &selection.parts);
