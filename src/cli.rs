@@ -1,6 +1,7 @@
 //! The command line: what is asked, of which file, printed how.
 
 mod collect;
+mod guard;
 mod live;
 mod on_crash;
 mod pick;

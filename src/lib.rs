@@ -14,6 +14,7 @@ pub mod log;
 pub mod model;
 pub mod on_crash;
 pub mod processes;
+mod ptrace;
 pub mod report;
 pub mod runtimes;
 pub mod session;

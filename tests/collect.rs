@@ -8,7 +8,7 @@ use std::process::Command;
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{Endianness, elf};
 use serde_json::Value;
-use support::{Output, Running, gdb_stacks, run};
+use support::{Output, Running, difference, gdb_stacks, run};
 use tempfile::TempDir;
 
 /// What is compared between dumps of one moment: everything but the heap.
@@ -53,24 +53,6 @@ fn shown(core: &Path) -> Vec<Value> {
     }
     assert_eq!(documents.len(), SHOWN.len());
     documents
-}
-
-/// The first place where two documents differ.
-fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
-    match (one, other) {
-        (Value::Object(one), Value::Object(other)) => {
-            let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-            keys.into_iter().find_map(|key| {
-                let (one, other) = (one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null));
-                difference(one, other, &format!("{path}/{key}"))
-            })
-        }
-        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
-            let pairs = one.iter().zip(other).enumerate();
-            pairs.into_iter().find_map(|(index, (one, other))| difference(one, other, &format!("{path}/{index}")))
-        }
-        _ => (one != other).then(|| format!("at {path}: {one} and {other}")),
-    }
 }
 
 /// Dumps of one moment show the same, whatever their type.
@@ -286,6 +268,44 @@ fn memory_that_was_never_touched_takes_no_space_and_is_not_touched() {
     assert!(resident() < before + (8 << 20), "{before} bytes before, {} after", resident());
 }
 
+#[test]
+fn shared_memory_that_nobody_wrote_does_not_come_into_being_by_a_dump() {
+    // Kilobytes of shared memory that the process has mapped and in memory.
+    let shared_kb = |process: &Running| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("alive");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssShmem:")).expect("a count");
+        line.trim().strip_suffix(" kB").and_then(|number| number.parse::<u64>().ok()).expect("a number")
+    };
+    let process = Running::start("alive", "glibc", &["rest"]);
+    let before = shared_kb(&process);
+    let folder = folder();
+    // Who may not follow links of map_files finds files that are open.
+    let without = "-sys_admin,-checkpoint_restore";
+    for (name, mode, limited) in [("direct", "direct", false), ("fork", "fork", false), ("limited", "direct", true)] {
+        let core = folder.path().join(name);
+        let mut command = Command::new(if limited { "setpriv" } else { env!("CARGO_BIN_EXE_dumpscope") });
+        if limited {
+            command.args(["--bounding-set", without, "--inh-caps", without, env!("CARGO_BIN_EXE_dumpscope")]);
+        }
+        command.args(["collect", "-p", &process.pid().to_string(), "--mode", mode, "-o"]).arg(&core);
+        run(command).expect_status(0);
+        let grown = shared_kb(&process).saturating_sub(before);
+        let places: &[&str] = if limited { &["shared"] } else { &["shared", "nameless"] };
+        // 128 MiB are mapped; without a file that is open the kernel tells only root where data are.
+        assert!(grown < if limited { 65 << 10 } else { 1 << 10 }, "{grown} KiB came into being, {name}");
+        for place in places {
+            let start = process.truth().value(place);
+            let read = |address: u64| {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+                command.arg("analyze").arg(&core).args(["-c", &format!("readmemory {address:x}")]);
+                run(command).expect_status(0).stdout
+            };
+            assert!(read(start + (5 << 20)).contains("73 68 65 6c 66 00"), "{place}, {name}: shelf");
+            assert!(read(start + (60 << 20)).contains("00 00 00 00"), "{place}, {name}: zeros");
+        }
+    }
+}
+
 /// Thread ids with the address of each physical frame.
 fn frames(core: &Path) -> Vec<(Value, Vec<Value>)> {
     let stacks = analyze(core, &["stack --all"], &[]).data("stack");
@@ -486,6 +506,7 @@ fn a_dump_in_memory_is_opened_without_a_file() {
         to: Destination::Memory,
         compress: false,
         max_pause: std::time::Duration::from_secs(20),
+        guard: None,
     };
     let job = dumpscope::job::Job::default();
     let collected = collect(&request, &job, &|_| {}).expect("a dump");

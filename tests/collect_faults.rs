@@ -109,6 +109,57 @@ fn a_killed_collector_leaves_a_stopped_process_stopped() {
     wait_for("the process to go on", || process.states().iter().all(|state| matches!(state, 'S' | 'R')));
 }
 
+/// Ids of the children of a process's first thread.
+fn children(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("it is alive")
+}
+
+/// A collector whose output nobody reads, and the copy of the process that it reads.
+fn stuck_on_copy(process: &Running) -> Stuck {
+    let mut command = collect(process.pid(), &["-o", "-", "--mode", "fork"]);
+    let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for("the copy to be made", || !children(process.pid()).is_empty());
+    Stuck { collector }
+}
+
+/// No copy is left, and the process, to which nothing was done, ends when it is told to.
+#[track_caller]
+fn assert_unharmed(process: Running) {
+    wait_for("the copy to be reaped", || children(process.pid()).is_empty());
+    wait_for("the process to go on", || process.states().iter().all(|state| matches!(state, 'S' | 'R')));
+    process.signal("TERM");
+    let said = process.output();
+    assert!(said.ends_with(" interrupted 0 signals 0 children 0\n"), "{said}");
+}
+
+#[test]
+fn a_killed_collector_leaves_no_copy_of_the_process() {
+    // From the first moment on, at which a thread of the process has registers that are not its own.
+    for delay_ms in [0, 0, 0, 1, 2, 5, 10, 100] {
+        let process = large();
+        let stuck = stuck_on_copy(&process);
+        std::thread::sleep(std::time::Duration::from_millis(delay_ms));
+        stuck.signal("KILL");
+        stuck.end();
+        assert_unharmed(process);
+    }
+}
+
+#[test]
+fn a_killed_reader_of_the_copy_leaves_none_either() {
+    let process = large();
+    let stuck = stuck_on_copy(&process);
+    let reader = children(stuck.collector.id());
+    let stopped = || process.states().contains(&'t');
+    wait_for("the process to go on", || !stopped());
+    let sent = Command::new("kill").args(["-s", "KILL", reader.trim()]).status();
+    assert!(sent.expect("kill runs").success());
+    let (code, said) = stuck.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("was ended by signal 9; nothing was kept"), "{said}");
+    assert_unharmed(process);
+}
+
 #[test]
 fn a_cancelled_collector_lets_the_process_go_at_once() {
     for signal in ["TERM", "INT", "HUP"] {
@@ -323,6 +374,24 @@ fn processes_that_start_end_fork_and_exec_all_the_time_are_dumped_or_refused() {
     }
     assert!(process.try_wait().expect("a child").is_none(), "the process ended");
     assert!(whole > refused, "{whole} whole, {refused} refused");
+}
+
+#[test]
+fn a_process_that_runs_another_program_while_it_is_being_stopped_hangs_neither_itself_nor_us() {
+    let mut command = Command::new(support::build("alive", "glibc").join("exe"));
+    let process = Killed(command.arg("execs").stdout(Stdio::null()).spawn().expect("it starts"));
+    let folder = folder();
+    let core = folder.path().join("core");
+    for _ in 0..60 {
+        let mut command = collect(process.0.id(), &["--type", "mini", "-o"]);
+        let command = command.arg(&core).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut collector = Killed(command.spawn().expect("it starts"));
+        wait_for("the collector to end", || collector.0.try_wait().expect("a child").is_some());
+        // Where it was another program by then, nothing is there.
+        let _ = std::fs::remove_file(&core);
+    }
+    let stat = || std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).expect("it is alive");
+    wait_for("the process to go on", || stat().contains(") S ") || stat().contains(") R "));
 }
 
 /// Killed when dropped.

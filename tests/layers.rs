@@ -40,15 +40,16 @@ const ROOMS: &[Room] = &[
     Room { name: "model", uses: &[], crates: &["symbols"] },
     Room { name: "job", uses: &["error"], crates: &[] },
     Room { name: "error", uses: &["model"], crates: &[] },
+    Room { name: "ptrace", uses: &[], crates: &[] },
     Room {
         name: "capture",
-        uses: &["model", "job", "error"],
+        uses: &["model", "job", "error", "ptrace"],
         crates: &["symbols", "object", "flate2", "ruzstd", "tempfile"],
     },
     Room {
         name: "processes",
         // Names of processes are another program's bytes: what is no UTF-8 becomes text in the one place that does so.
-        uses: &["model", "job", "error", "report/sanitize"],
+        uses: &["model", "job", "error", "ptrace", "report/sanitize"],
         crates: &["symbols"],
     },
     // The kernel starts it as root: it knows as little as can be.

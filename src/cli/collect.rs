@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
-use super::{complain, on_crash, watch};
+use super::{complain, guard, on_crash, watch};
 use crate::capture::collect::{self, Collected, Destination, Kind, Mode, Request};
 use crate::commands::{Format, Shell};
 use crate::error::Error;
@@ -81,6 +81,9 @@ pub(super) struct Options {
     /// Says each step on standard error
     #[arg(long)]
     diag: bool,
+    /// Standard input is a socket of the process that guards this one; for our own use
+    #[arg(long, hide = true)]
+    guarded: bool,
     #[command(flatten)]
     watch: watch::Watches,
     #[command(flatten)]
@@ -132,7 +135,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     let pid = options.process.pid()?;
     let max_pause = Duration::try_from_secs_f64(options.max_pause)
         .map_err(|_| Error::Usage(format!("--max-pause {}: a number of seconds was expected", options.max_pause)))?;
-    let request = Request {
+    let mut request = Request {
         pid,
         kind: options.kind.into(),
         mode: match options.mode {
@@ -142,12 +145,18 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         to: destination(options.output.as_deref()),
         compress: options.compress.is_some(),
         max_pause,
+        guard: None,
     };
     if options.crashreport && !matches!(request.to, Destination::File(_)) {
         return Err(Error::Usage("--crashreport writes beside a file: name one with -o".to_owned()));
     }
     let job = Job::default();
     let _watching = watch_signals(&job)?;
+    match request.mode {
+        Mode::Fork if options.guarded => request.guard = Some(guard::guarded(&job)?),
+        Mode::Fork => return guard::run(&job),
+        Mode::Direct => {}
+    }
     if options.watch.is_wanted() {
         return watch::run(&options.watch, &request, &job, &|request, stopped| options.dump(request, stopped, &job));
     }

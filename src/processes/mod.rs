@@ -8,7 +8,6 @@ mod container;
 mod find;
 mod observer;
 mod process;
-mod ptrace;
 mod read;
 mod recognise;
 mod refusal;
@@ -172,7 +171,7 @@ impl Reader {
 /// Asked by either of two ways: a container's filter may forbid the system call, a file's owner the file.
 /// Source: Linux mm/process_vm_access.c and fs/proc/base.c, mem_open: mm_access with PTRACE_MODE_ATTACH, the check of ptrace_attach.
 fn refused(dir: &ProcDir, pid: u32) -> Option<String> {
-    ptrace::may_trace(pid).err()?;
+    crate::ptrace::may_trace(pid).err()?;
     let error = read::open(dir, "mem").err()?;
     if read::is_gone(&error) {
         return None;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use procfs::process::Process as ProcDir;
 
-use super::{ptrace, read};
+use super::read;
 use crate::model::{Problem, Subject};
+use crate::ptrace;
 
 /// Bit of CAP_SYS_PTRACE in a capability mask.
 // Source: Linux uapi/linux/capability.h.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Started, said};
+use support::{Dotnet, Started, said};
 
 use super::{row, scratch};
 
@@ -134,27 +134,9 @@ fn go_stripped() {
     go("-s -w");
 }
 
-/// `$DUMPSCOPE_DOTNET`, else `dotnet` on PATH.
-fn dotnet() -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os("DUMPSCOPE_DOTNET") {
-        let named = PathBuf::from(named);
-        assert!(named.exists(), "DUMPSCOPE_DOTNET names {}, which is not there", named.display());
-        return Some(named);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join("dotnet")).find(|file| file.exists())
-}
-
 #[test]
 fn every_dotnet_there_is() {
-    let Some(dotnet) = dotnet() else {
-        println!("NOT TESTED: no .NET; name one with DUMPSCOPE_DOTNET=/path/to/dotnet");
-        return;
-    };
-    let list = said(dotnet.to_str().expect("plain"), &["--list-runtimes"], "dotnet-runtime-8.0");
-    let versions = list.lines().filter_map(|line| line.strip_prefix("Microsoft.NETCore.App ")?.split(' ').next());
-    let versions: Vec<&str> = versions.collect();
-    assert!(!versions.is_empty(), "{list}");
+    let Some(dotnet) = Dotnet::find() else { return };
     let dir = scratch("dotnet");
     let name = format!("Idle{}", std::process::id());
     for file in ["dll", "runtimeconfig.json"] {
@@ -162,10 +144,8 @@ fn every_dotnet_there_is() {
         std::fs::copy(from, dir.join(format!("{name}.{file}"))).expect("a copy under a name of its own");
     }
     let program = dir.join(format!("{name}.dll"));
-    for version in versions {
-        let mut command = Command::new(&dotnet);
-        command.args(["exec", "--fx-version", version]).arg(&program).env("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
-        let (process, printed) = Started::ready(&mut command, "dotnet-runtime-8.0");
+    for (version, _) in &dotnet.runtimes {
+        let (process, printed) = Started::ready(&mut dotnet.command(version, &program), "dotnet-runtime-8.0");
         let row = row(process.pid());
         assert_eq!(runtime(&row), ("dotnet", printed.as_str()));
         assert_eq!(row["entry"], program.to_str().expect("plain"));

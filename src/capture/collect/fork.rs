@@ -2,21 +2,26 @@
 //!
 //! The child shares all private memory with the target until one of them writes. It has no exit signal, so the target hears nothing
 //! of it and does not see it when it waits for its children (wait(2): such a child is seen with __WALL or __WCLONE only). It dies with us
-//! (PTRACE_O_EXITKILL). When it has been read it is killed, and a thread of the target is stopped for a moment to reap it.
+//! (PTRACE_O_EXITKILL). When it has been read it is killed, and a thread of the target is stopped for a moment to reap it; where we are
+//! killed before, our guard does so.
 //! Memory that the program shares with others stays shared: the dump holds it as it is when it is read.
 
 use std::fs;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use procfs::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::freeze::Frozen;
+use super::guard::Copied;
 use super::inject;
 use super::live::{Live, read};
 use super::maps::{self, Mapping};
-use super::ptrace::{self, Wait};
 use super::source::Source;
+use super::stops::Wait;
+use crate::ptrace;
 
 /// Bytes of code in which a `syscall` instruction is looked for.
 const MAX_SEARCHED: u64 = 4 << 20;
@@ -41,12 +46,7 @@ const BETWEEN: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Child<'a> {
     live: &'a Live,
-    /// In our PID namespace.
-    pub(super) pid: i32,
-    /// In the target's.
-    inner: u64,
-    /// Where the target has a `syscall` instruction.
-    at: u64,
+    copied: Copied,
 }
 
 impl<'a> Child<'a> {
@@ -56,6 +56,7 @@ impl<'a> Child<'a> {
         frozen: &Frozen<'_>,
         mappings: &[Mapping],
         source: &Source,
+        guard: Option<&UnixStream>,
     ) -> Result<Child<'a>, String> {
         if !cfg!(target_arch = "x86_64") {
             return Err("fork is not built for this processor".to_owned());
@@ -71,7 +72,9 @@ impl<'a> Child<'a> {
             format!("clone failed in the process: {}", io::Error::from_raw_os_error(errno))
         })?;
         let pid = returned.child.ok_or("the child was not seen")?;
-        let child = Child { live, pid, inner, at };
+        let child = Child { live, copied: Copied { parent: live.pid, pid, inner, at } };
+        // A guard that is gone is missed only where we are killed, too.
+        let _ = guard.map(|guard| child.copied.tell(guard));
         match inject::wait(pid) {
             Ok(Wait::Stopped | Wait::Signal(_)) => {}
             other => return Err(format!("the child did not stop: {other:?}")),
@@ -80,69 +83,81 @@ impl<'a> Child<'a> {
         Ok(child)
     }
 
+    /// Its id in our PID namespace.
+    pub(super) fn pid(&self) -> i32 {
+        self.copied.pid
+    }
+
     /// Kills the child and has it reaped. False where it stays behind as a zombie until the target ends.
     pub(super) fn end(self) -> bool {
-        let reaped = self.kill_and_reap();
+        let reaped = end(self.live, self.copied);
         // Done already.
         std::mem::forget(self);
-        reaped
-    }
-
-    fn kill_and_reap(&self) -> bool {
-        if let Some(pid) = Pid::from_raw(self.pid) {
-            // One that was killed already is as good.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-        // Its tracer is told first.
-        while inject::wait(self.pid).is_ok() {}
-        (0..ROUNDS).any(|round| {
-            if round > 0 {
-                std::thread::sleep(BETWEEN);
-            }
-            let tids = self.live.threads().unwrap_or_default();
-            // A process that has ended takes its zombies along.
-            tids.is_empty() || tids.into_iter().take(MAX_ASKED).any(|tid| self.reap_in(tid))
-        })
-    }
-
-    /// Where a stopped thread's process has a `syscall` instruction now: it may run another program since (exec).
-    fn instruction(&self, tid: i32) -> Option<u64> {
-        let source = Source::of(u32::try_from(tid).ok()?);
-        let mut bytes = [0; SYSCALL.len()];
-        if source.read(self.at, &mut bytes).ok()? == bytes.len() && bytes == SYSCALL {
-            return Some(self.at);
-        }
-        syscall_instruction(&maps::mappings(self.live, tid, &[]).ok()?, &source)
-    }
-
-    /// Stops one thread and makes it reap the child.
-    fn reap_in(&self, tid: i32) -> bool {
-        if ptrace::seize(tid).is_err() {
-            return false;
-        }
-        let stopped = ptrace::interrupt(tid).is_ok().then(|| inject::wait(tid));
-        let mut signal = 0;
-        let mut reaped = false;
-        match stopped {
-            Some(Ok(Wait::Signal(pending))) => signal = pending,
-            Some(Ok(_)) if inject::can_call(tid) => {
-                if let Some(at) = self.instruction(tid) {
-                    let returned = inject::call(tid, at, WAIT4, [self.inner, 0, NO_HANG_ALL, 0, 0, 0]);
-                    reaped = returned.is_ok_and(|returned| u64::try_from(returned.result) == Ok(self.inner));
-                }
-            }
-            _ => {}
-        }
-        // One that is gone needs no release.
-        let _ = ptrace::detach(tid, signal);
         reaped
     }
 }
 
 impl Drop for Child<'_> {
     fn drop(&mut self) {
-        self.kill_and_reap();
+        end(self.live, self.copied);
     }
+}
+
+/// Whether a process is a child of the target.
+pub(super) fn is_child(live: &Live, pid: i32) -> bool {
+    let stat = u32::try_from(pid).ok().and_then(|pid| read::<Stat>(pid, "stat").ok());
+    stat.is_some_and(|stat| u32::try_from(stat.ppid) == Ok(live.pid))
+}
+
+/// Kills the child and has it reaped. False where it stays behind as a zombie until the target ends.
+pub(super) fn end(live: &Live, copied: Copied) -> bool {
+    if let Some(pid) = Pid::from_raw(copied.pid) {
+        // One that was killed already is as good.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    // Its tracer is told first.
+    while inject::wait(copied.pid).is_ok() {}
+    (0..ROUNDS).any(|round| {
+        if round > 0 {
+            std::thread::sleep(BETWEEN);
+        }
+        let tids = live.threads().unwrap_or_default();
+        // A process that has ended takes its zombies along.
+        tids.is_empty() || tids.into_iter().take(MAX_ASKED).any(|tid| reap_in(live, copied, tid))
+    })
+}
+
+/// Stops one thread and makes it reap the child.
+fn reap_in(live: &Live, copied: Copied, tid: i32) -> bool {
+    if ptrace::seize(tid, 0).is_err() {
+        return false;
+    }
+    let stopped = ptrace::interrupt(tid).is_ok().then(|| inject::wait(tid));
+    let mut signal = 0;
+    let mut reaped = false;
+    match stopped {
+        Some(Ok(Wait::Signal(pending))) => signal = pending,
+        Some(Ok(_)) if inject::can_call(tid) => {
+            if let Some(at) = instruction(live, copied.at, tid) {
+                let returned = inject::call(tid, at, WAIT4, [copied.inner, 0, NO_HANG_ALL, 0, 0, 0]);
+                reaped = returned.is_ok_and(|returned| u64::try_from(returned.result) == Ok(copied.inner));
+            }
+        }
+        _ => {}
+    }
+    // One that is gone needs no release.
+    let _ = ptrace::detach(tid, signal);
+    reaped
+}
+
+/// Where a stopped thread's process has a `syscall` instruction now: it may run another program since (exec).
+fn instruction(live: &Live, before: u64, tid: i32) -> Option<u64> {
+    let source = Source::of(u32::try_from(tid).ok()?);
+    let mut bytes = [0; SYSCALL.len()];
+    if source.read(before, &mut bytes).ok()? == bytes.len() && bytes == SYSCALL {
+        return Some(before);
+    }
+    syscall_instruction(&maps::mappings(live, tid, &[]).ok()?, &source)
 }
 
 /// Fails where a copy of what is written meanwhile may not fit: then the kernel would kill something.

@@ -14,9 +14,10 @@ use procfs::process::Stat;
 
 use super::inject;
 use super::live::{Live, read};
-use super::ptrace::{self, Wait};
+use super::stops::{Wait, poll};
 use crate::error::Error;
 use crate::job::Job;
+use crate::ptrace::{self, Seizing};
 
 /// How long threads may take to stop. One that sleeps where the kernel lets nothing interrupt it (a dead network disk, a
 /// vfork whose child lives) does not stop before it wakes.
@@ -51,20 +52,9 @@ impl<'a> Frozen<'a> {
     pub(super) fn stop(live: &'a Live, job: &Job) -> Result<Frozen<'a>, Error> {
         let mut frozen =
             Frozen { live, threads: BTreeMap::new(), is_borrowed: false, since: Instant::now(), not_send: PhantomData };
-        // Seizing stops nothing: a thousand threads are seized before the first one waits for the others.
-        let mut fresh = frozen.seize_new()?;
-        frozen.since = Instant::now();
-        for _ in 0..MAX_ROUNDS {
-            for tid in &fresh {
-                // One that is gone is noticed below.
-                let _ = ptrace::interrupt(*tid);
-            }
-            frozen.await_stops(job)?;
-            fresh = frozen.seize_new()?;
-            if fresh.is_empty() {
-                break;
-            }
-        }
+        let first = i32::try_from(live.pid).unwrap_or(0);
+        // Threads that end meanwhile are noticed when they are polled.
+        ptrace::seizing(first, |seizing| frozen.seize_all(seizing, job)).0?;
         if frozen.stopped().next().is_none() {
             live.verify()?;
             return Err(Error::Failed(format!(
@@ -83,15 +73,34 @@ impl<'a> Frozen<'a> {
         Frozen { live, threads: threads.collect(), is_borrowed: true, since: Instant::now(), not_send: PhantomData }
     }
 
+    /// Seizes every thread and waits until they have stopped.
+    fn seize_all(&mut self, seizing: &Seizing, job: &Job) -> Result<(), Error> {
+        // Seizing stops nothing: a thousand threads are seized before the first one waits for the others.
+        let mut fresh = self.seize_new(seizing)?;
+        self.since = Instant::now();
+        for _ in 0..MAX_ROUNDS {
+            for tid in &fresh {
+                // One that is gone is noticed below.
+                let _ = ptrace::interrupt(*tid);
+            }
+            self.await_stops(job)?;
+            fresh = self.seize_new(seizing)?;
+            if fresh.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Seizes threads that are not seized yet.
-    fn seize_new(&mut self) -> Result<BTreeSet<i32>, Error> {
+    fn seize_new(&mut self, seizing: &Seizing) -> Result<BTreeSet<i32>, Error> {
         let tids = self.live.threads().map_err(|_| self.live.ended())?;
         let mut fresh = BTreeSet::new();
         for tid in tids {
             if self.threads.contains_key(&tid) {
                 continue;
             }
-            match ptrace::seize(tid) {
+            match seizing.seize(tid, 0) {
                 Ok(()) => {}
                 Err(why) if why.raw_os_error() == Some(libc::ESRCH) => continue,
                 Err(_) if self.is_dead(tid) => continue,
@@ -126,7 +135,7 @@ impl<'a> Frozen<'a> {
             let mut waiting = false;
             self.threads.retain(|tid, thread| {
                 if *thread == Thread::Running {
-                    match ptrace::poll(*tid) {
+                    match poll(*tid) {
                         Wait::Nothing => waiting = true,
                         Wait::Gone => return false,
                         Wait::Signal(signal) => *thread = Thread::Stopped(signal),
@@ -193,7 +202,7 @@ impl<'a> Frozen<'a> {
             let signal = match thread {
                 Thread::Stopped(signal) => signal,
                 // It may have stopped meanwhile. If not, the kernel lets it go when this thread ends.
-                Thread::Running => match ptrace::poll(tid) {
+                Thread::Running => match poll(tid) {
                     Wait::Signal(signal) => signal,
                     _ => 0,
                 },

@@ -10,7 +10,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::notes::NT_PRSTATUS;
-use super::ptrace::{self, Wait};
+use super::stops::{Wait, poll};
+use crate::ptrace;
 
 /// Longest time for one step.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -83,7 +84,7 @@ fn make(tid: i32, at: u64, number: u64, arguments: [u64; 6], saved: &[u8]) -> io
 /// Brings the thread to a stop from which its own call is restarted.
 fn settle(tid: i32) -> io::Result<()> {
     ptrace::interrupt(tid)?;
-    ptrace::resume(tid)?;
+    ptrace::resume(tid, 0)?;
     expect(tid, Wait::Stopped)
 }
 
@@ -100,7 +101,7 @@ fn expect(tid: i32, wanted: Wait) -> io::Result<()> {
 pub(super) fn wait(tid: i32) -> io::Result<Wait> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match ptrace::poll(tid) {
+        match poll(tid) {
             Wait::Nothing if Instant::now() < deadline => std::thread::yield_now(),
             Wait::Nothing => return Err(io::ErrorKind::TimedOut.into()),
             Wait::Gone => return Err(io::Error::other(format!("thread {tid} is gone"))),

@@ -10,6 +10,8 @@ mod copy;
 mod fork;
 mod freeze;
 mod gather;
+mod guard;
+mod holes;
 mod identity;
 mod images;
 mod inject;
@@ -21,20 +23,23 @@ mod notes;
 mod output;
 mod pages;
 mod peek;
-mod ptrace;
 mod run;
 mod scene;
 mod select;
 mod sink;
 mod source;
+mod stops;
 mod threads;
 mod transfer;
 
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use symbols::FileBytes;
 
+pub use self::guard::end_copy;
 pub use self::identity::Identity;
 
 use crate::error::Error;
@@ -102,6 +107,9 @@ pub struct Request {
     pub compress: bool,
     /// The longest time for which the process may be stopped; then it goes on and the dump fails.
     pub max_pause: Duration,
+    /// A process of ours that is told of the copy of [`Mode::Fork`], and is to call [`end_copy`] with what it was told where this process
+    /// is killed. Without one a zombie of the copy stays behind then.
+    pub guard: Option<Arc<UnixStream>>,
 }
 
 /// A core that was written.

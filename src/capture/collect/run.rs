@@ -53,12 +53,12 @@ pub(super) fn run(
     say(&format!("stopped {} threads in {:.1} ms", frozen.stopped().count(), millis(frozen.elapsed())));
     let mut scene = Scene::read(&live, &frozen, &mut gathered)?;
     let source = Source::of(scene.reader);
-    let held = scene.hold(request.mode, &live, frozen, &source);
+    let held = scene.hold(request.mode, &live, frozen, &source, request.guard.as_deref());
     let source = match &held {
         Held::Stopped(_) => source,
         Held::Copied(child, pause) => {
-            say(&format!("the process goes on after {:.1} ms; its child {} is read", millis(*pause), child.pid));
-            Source::of_copy(u32::try_from(child.pid).unwrap_or(0))
+            say(&format!("the process goes on after {:.1} ms; its child {} is read", millis(*pause), child.pid()));
+            Source::of_copy(u32::try_from(child.pid()).unwrap_or(0))
         }
     };
     let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));
@@ -68,6 +68,7 @@ pub(super) fn run(
         (scene.select(&live, request.kind, &gathered, &source, say), notes.join())
     });
     let notes = notes.map_err(|_| bug())?;
+    let source = source.with_holes(selection.holes.clone());
     let layout = Layout::new(&notes.0, &selection.parts);
     // What is compressed needs less, nobody knows how much.
     if let Some(output) = output.as_ref().filter(|_| !request.compress) {

@@ -1,6 +1,7 @@
 //! A stopped process apart from its memory: threads with their registers, mappings, and the notes made of them.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::SystemTime;
 
@@ -88,14 +89,21 @@ impl Scene {
     }
 
     /// Keeps memory as it is: by the stop, or by a copy where that was asked for and is safe.
-    pub(super) fn hold<'a>(&mut self, mode: Mode, live: &'a Live, frozen: Frozen<'a>, source: &Source) -> Held<'a> {
+    pub(super) fn hold<'a>(
+        &mut self,
+        mode: Mode,
+        live: &'a Live,
+        frozen: Frozen<'a>,
+        source: &Source,
+        guard: Option<&UnixStream>,
+    ) -> Held<'a> {
         if mode == Mode::Direct {
             return Held::Stopped(frozen);
         }
         let child = if self.was_stopped {
             Err("it is stopped already".to_owned())
         } else {
-            Child::of(live, &frozen, &self.mappings, source)
+            Child::of(live, &frozen, &self.mappings, source, guard)
         };
         match child {
             Ok(child) => {

@@ -1,8 +1,6 @@
 //! Which memory a dump holds, by its type.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-
+use super::holes::MappedFiles;
 use super::images::{Files, images};
 use super::layout::{Absent, Part};
 use super::live::Live;
@@ -17,6 +15,9 @@ use crate::capture::facts::LeftOut;
 pub(super) struct Selection {
     /// Every mapping, cut into what is held and what is not, ascending.
     pub(super) parts: Vec<Part>,
+    /// What of the held parts is zero, and must not be read for that: nobody has written it. Ascending.
+    pub(super) holes: Vec<Span>,
+    files: MappedFiles,
 }
 
 /// Mappings that no type of dump holds, and why.
@@ -87,8 +88,11 @@ impl Selection {
             }
             return;
         }
-        let end = end_of_file(live, mapping).map_or(mapping.span.end.0, |end| end.min(mapping.span.end.0));
+        let end = self.end_of_file(live, mapping).map_or(mapping.span.end.0, |end| end.min(mapping.span.end.0));
         let readable = Span::new(mapping.span.start.0, end);
+        if !held.is_empty() && absent(mapping) == Absent::Elsewhere {
+            self.holes.extend(self.files.holes(live, mapping));
+        }
         let mut at = mapping.span.start;
         for span in held.iter().filter_map(|span| span.common(readable)) {
             if at < span.start {
@@ -102,6 +106,13 @@ impl Selection {
         }
     }
 
+    /// Where a mapped file ends in memory: pages behind its last cannot be read. `None` where no file is mapped, or its size is not known.
+    fn end_of_file(&self, live: &Live, mapping: &Mapping) -> Option<u64> {
+        let (_, file) = mapping.has_file().then(|| self.files.find(live, mapping))??;
+        let bytes = file.len().saturating_sub(mapping.offset).checked_next_multiple_of(PAGE)?;
+        mapping.span.start.0.checked_add(bytes)
+    }
+
     /// Bytes that the held parts take at most in a file with holes.
     pub(super) fn needed(&self, mappings: &[Mapping]) -> u64 {
         let held = self.parts.iter().filter(|part| part.held);
@@ -111,7 +122,10 @@ impl Selection {
             let usage = mapping.filter(|_| part.absent == Absent::Zero).and_then(|mapping| mapping.usage);
             let present =
                 usage.and_then(|usage| Some(usage.resident?.saturating_add(usage.swapped?))).unwrap_or(u64::MAX);
-            part.span.len().min(present)
+            let first = self.holes.partition_point(|hole| hole.end <= part.span.start);
+            let holes = self.holes.iter().skip(first).map_while(|hole| hole.common(part.span));
+            let empty = holes.map(|hole| hole.len()).fold(0, u64::saturating_add);
+            part.span.len().saturating_sub(empty).min(present)
         });
         bytes.fold(0, u64::saturating_add)
     }
@@ -149,26 +163,9 @@ pub(super) fn own_pages(mapping: &Mapping, files: &Files, peek: &Peek<'_>) -> Ve
 fn absent(mapping: &Mapping) -> Absent {
     if mapping.is_served_by_user_space() {
         Absent::Unknown
-    } else if mapping.is_anonymous() {
+    } else if mapping.is_anonymous() || (!mapping.shared && mapping.path.starts_with(b"/anon_hugepage")) {
         Absent::Zero
     } else {
         Absent::Elsewhere
     }
-}
-
-/// Where a mapped file ends in memory: pages behind its last cannot be read. `None` where no file is mapped, or its size is not known.
-fn end_of_file(live: &Live, mapping: &Mapping) -> Option<u64> {
-    if !mapping.has_file() {
-        return None;
-    }
-    let (start, end) = (mapping.span.start.0, mapping.span.end.0);
-    // The link itself leads to the file even where that is deleted, but only root may follow it.
-    let by_link = fs::metadata(live.proc(&format!("map_files/{start:x}-{end:x}")));
-    let by_path = || {
-        let path = std::path::Path::new(std::str::from_utf8(&mapping.path).ok()?).strip_prefix("/").ok()?.to_owned();
-        fs::metadata(live.proc("root").join(path)).ok()
-    };
-    let file = by_link.ok().or_else(by_path).filter(|file| file.is_file() && file.ino() == mapping.inode)?;
-    let bytes = file.len().saturating_sub(mapping.offset).checked_next_multiple_of(PAGE)?;
-    start.checked_add(bytes)
 }

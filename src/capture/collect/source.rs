@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use super::layout::Absent;
 use super::maps::Span;
-use super::ptrace;
+use crate::ptrace;
 
 /// Granularity of reads.
 pub(super) const PAGE: u64 = 4096;
@@ -30,13 +30,15 @@ pub(super) struct Source {
     /// own before it is pinned: reading it so would double the process. `/proc/PID/mem` does not.
     // Source: Linux mm/gup.c, gup_must_unshare.
     is_copy: bool,
+    /// What is zero and must not be read, ascending.
+    holes: Vec<Span>,
 }
 
 impl Source {
     /// Of the process that the thread `tid` is of.
     pub(super) fn of(tid: u32) -> Source {
         let open = |file: &str| File::open(format!("/proc/{tid}/{file}")).ok();
-        Source { pid: tid, mem: open("mem"), pagemap: open("pagemap"), is_copy: false }
+        Source { pid: tid, mem: open("mem"), pagemap: open("pagemap"), is_copy: false, holes: Vec::new() }
     }
 
     /// Of a copy that the process made of itself (fork).
@@ -75,7 +77,7 @@ impl Source {
     /// asked for, with which `unknown` is called.
     pub(super) fn runs(&self, span: Span, absent: Absent, mut unknown: impl FnMut(Span)) -> Vec<Span> {
         if absent == Absent::Elsewhere {
-            return vec![span];
+            return self.outside_of_holes(span);
         }
         let mut runs = Vec::new();
         self.each_page(span, |page, bits| {
@@ -85,6 +87,33 @@ impl Source {
                 unknown(page);
             }
         });
+        runs
+    }
+
+    /// The same without these parts, ascending, of which only pages that are present are read.
+    pub(super) fn with_holes(self, holes: Vec<Span>) -> Source {
+        Source { holes, ..self }
+    }
+
+    /// What is left of a span of a file without its holes. A page of a hole that is present was written since, or is the process's own.
+    fn outside_of_holes(&self, span: Span) -> Vec<Span> {
+        let mut runs = Vec::new();
+        let mut at = span.start;
+        let first = self.holes.partition_point(|hole| hole.end <= span.start);
+        for hole in self.holes.iter().skip(first).map_while(|hole| hole.common(span)) {
+            if at < hole.start {
+                add(&mut runs, Span { start: at, end: hole.start });
+            }
+            self.each_page(hole, |page, bits| {
+                if bits & PRESENT_OR_SWAPPED != 0 {
+                    add(&mut runs, page);
+                }
+            });
+            at = hole.end;
+        }
+        if at < span.end {
+            add(&mut runs, Span { start: at, end: span.end });
+        }
         runs
     }
 

@@ -10,7 +10,7 @@ use procfs::process::Stat;
 use super::blot::Blot;
 use super::freeze::Frozen;
 use super::notes::{NT_ARM_PAC_MASK, NT_ARM_TLS, NT_PRFPREG, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, Notes};
-use super::ptrace;
+use crate::ptrace;
 
 /// Largest set of registers: 11 KiB with the tiles of AMX.
 const VECTORS: usize = 64 << 10;

@@ -12,7 +12,7 @@ use super::state::{State, Trigger};
 use super::{Dump, Ended, INTERVAL, PATIENCE, timespec};
 use crate::error::Error;
 use crate::job::Job;
-use crate::processes::ptrace::{self, Change, EVENT_EXEC, EVENT_STOP};
+use crate::ptrace::{self, Change, EVENT_EXEC, EVENT_STOP, Seizing};
 
 /// Longest wait for all threads to stop before a dump; one in an uninterruptible sleep may not.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
@@ -69,7 +69,10 @@ struct Tracer {
 
 impl Tracer {
     fn run(mut self, job: &Job, dump: &mut Dump<'_>) -> Result<Ended, Error> {
-        self.seize_all()?;
+        let first = i32::try_from(self.sampler.pid).unwrap_or(0);
+        let (seized, gone) = ptrace::seizing(first, |seizing| self.seize_all(seizing));
+        seized?;
+        self.threads.retain(|tid, _| !gone.contains(tid));
         let mut next = Duration::ZERO;
         loop {
             job.advance(0)?;
@@ -96,7 +99,7 @@ impl Tracer {
     }
 
     /// Seizes every thread. One that was started by a seized thread is traced already.
-    fn seize_all(&mut self) -> Result<(), Error> {
+    fn seize_all(&mut self, seizing: &Seizing) -> Result<(), Error> {
         let failed = |error: io::Error, pid: u32| Error::Failed(format!("process {pid} cannot be traced: {error}"));
         for _ in 0..MAX_ROUNDS {
             let tids = self.sampler.tids().map_err(|error| failed(error, self.sampler.pid))?;
@@ -105,7 +108,7 @@ impl Tracer {
                 return Ok(());
             }
             for tid in new {
-                match ptrace::seize(tid) {
+                match seizing.seize(tid, ptrace::TRACE_THREADS | ptrace::TRACE_EXEC) {
                     Ok(()) => {
                         self.threads.insert(tid, Stand::Running);
                     }
@@ -136,7 +139,7 @@ impl Tracer {
     /// thread is left.
     fn handle_stops(&mut self, dump: &mut Dump<'_>) -> Result<bool, Error> {
         for _ in 0..MAX_STOPS {
-            let Some(change) = ptrace::look(0) else { break };
+            let Ok(Some(change)) = ptrace::look(0) else { break };
             self.note(change);
             if self.threads.is_empty() {
                 break;
@@ -223,7 +226,7 @@ impl Tracer {
                 if !matches!(self.threads.get(&tid), Some(Stand::Stopped(_) | Stand::Group)) {
                     // One that was started meanwhile is traced, and stops before its first instruction.
                     self.threads.entry(tid).or_insert(Stand::Running);
-                    ptrace::look(tid).into_iter().for_each(|change| self.note(change));
+                    ptrace::look(tid).into_iter().flatten().for_each(|change| self.note(change));
                 }
             }
             let is_late = began.elapsed() >= STOP_PATIENCE;

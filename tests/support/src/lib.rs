@@ -6,6 +6,7 @@
 //! as processes of their own: the script takes a lock. Everything here panics with the reason, since its callers are tests.
 
 pub mod core_writer;
+mod dotnet;
 mod fixture;
 mod frames;
 mod gdb;
@@ -14,10 +15,11 @@ mod process;
 mod running;
 mod truth;
 
+pub use dotnet::Dotnet;
 pub use fixture::{Dump, build, dump, fixtures_dir, repository};
 pub use frames::{Stack, is_named};
 pub use gdb::{GdbFrame, gdb_stacks};
-pub use output::{Output, run};
+pub use output::{Output, difference, run};
 pub use process::{Started, said, signal};
 pub use running::{Running, wait_for};
 pub use truth::{Expected, Truth, as_address};

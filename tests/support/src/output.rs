@@ -1,5 +1,6 @@
-//! What a run of the program printed.
+//! What a run of the program printed, and where two answers differ.
 
+use std::collections::BTreeSet;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -66,5 +67,23 @@ impl Output {
         let document = found.unwrap_or_else(|| panic!("no {command} in:\n{}\n{}", self.stdout, self.stderr));
         assert!(document["error"].is_null(), "{command} failed: {}", document["error"]);
         document["data"].clone()
+    }
+}
+
+/// The first place where two documents differ, in words; `path` is where they stand.
+pub fn difference(one: &Value, other: &Value, path: &str) -> Option<String> {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let (one, other) = (one.get(key).unwrap_or(&Value::Null), other.get(key).unwrap_or(&Value::Null));
+                difference(one, other, &format!("{path}/{key}"))
+            })
+        }
+        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
+            let pairs = one.iter().zip(other).enumerate();
+            pairs.into_iter().find_map(|(index, (one, other))| difference(one, other, &format!("{path}/{index}")))
+        }
+        _ => (one != other).then(|| format!("at {path}: {one} and {other}")),
     }
 }

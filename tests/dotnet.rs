@@ -1,0 +1,110 @@
+//! `collect` on .NET processes: ClrMD, the library beneath dotnet-dump, reads of our dumps what it reads of createdump's of the same process.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Dotnet, Started, difference, run, signal, wait_for};
+
+/// A process of every version there is, with `createdump` of its runtime.
+fn each_runtime(test: impl Fn(&Dotnet, &Path, &Started)) {
+    let Some(dotnet) = Dotnet::find() else { return };
+    for (version, runtime) in &dotnet.runtimes {
+        println!(".NET {version}");
+        test(&dotnet, &runtime.join("createdump"), &dotnet.start(version, "dotnet-shop", "Shop"));
+    }
+}
+
+fn collect(process: &Started, options: &[&str], to: PathBuf) -> PathBuf {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.args(["collect", "-p", &process.pid().to_string(), "-o"]).arg(&to).args(options);
+    let said = run(command).expect_status(0);
+    assert!(!said.stderr.contains("not possible"), "{}", said.stderr);
+    to
+}
+
+/// Managed threads with their frames, without what ClrMD says of itself.
+fn threads(dotnet: &Dotnet, dump: &Path) -> Option<Value> {
+    dotnet.clrmd("threads", dump).map(|mut answer| answer["threads"].take())
+}
+
+/// Objects and bytes of each type of the heap, by method table, and how many are damaged.
+fn heap(dotnet: &Dotnet, dump: &Path) -> Option<(Value, BTreeMap<String, Value>)> {
+    let answer = dotnet.clrmd("heap", dump)?;
+    let types = answer["types"].as_array().expect("types").iter();
+    let types = types.map(|kind| (kind["mt"].as_str().expect("a table").to_owned(), kind.clone())).collect();
+    Some((answer["invalid"].clone(), types))
+}
+
+#[test]
+fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
+    each_runtime(|dotnet, createdump, process| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let theirs = |flag: &str| {
+            let dump = folder.path().join(format!("createdump{flag}"));
+            let mut command = Command::new(createdump);
+            command.args([flag, "-f"]).arg(&dump).arg(process.pid().to_string());
+            run(command).expect_status(0);
+            dump
+        };
+        let (full, with_heap) = (theirs("--full"), theirs("--withheap"));
+        let Some((invalid, types)) = heap(dotnet, &full) else { return };
+        // What the source says: fixtures/dotnet-shop/Shop.cs.
+        let count = |name: &str| types.values().find(|kind| kind["name"] == name).map(|kind| kind["count"].clone());
+        assert_eq!(count("Shop.Customer"), Some(1000.into()));
+        assert_eq!(count("Shop.Box<Shop.Customer>"), Some(100.into()));
+        let (Some(all), Some(most)) = (threads(dotnet, &full), threads(dotnet, &with_heap)) else { return };
+        // Four of its own, the first, and that of finalizers.
+        assert!(all.as_array().is_some_and(|threads| threads.len() == 6), "{all}");
+        // createdump's dump with heap has no name for what was made at run time, ours neither.
+        for (kind, mode, expected) in [
+            ("full", "direct", &all),
+            ("full", "fork", &all),
+            ("heap", "direct", &most),
+            ("heap", "fork", &most),
+            ("mini", "direct", &most),
+        ] {
+            let ours =
+                collect(process, &["--type", kind, "--mode", mode], folder.path().join(format!("{kind}-{mode}")));
+            let seen = threads(dotnet, &ours).expect("as before");
+            assert_eq!(difference(expected, &seen, ""), None, "threads of {kind}, {mode}");
+            if kind == "mini" {
+                let bytes = std::fs::metadata(&ours).expect("the dump").blocks() * 512;
+                assert!(bytes < 100_000_000, "{bytes} bytes");
+            } else {
+                assert_eq!(heap(dotnet, &ours), Some((invalid.clone(), types.clone())), "heap of {kind}, {mode}");
+            }
+        }
+        let locks = |dump: &Path| {
+            let mut answer = dotnet.clrmd("locks", dump).expect("as before");
+            [answer["sync_blocks"].take(), answer["thin_locks"].take()]
+        };
+        assert_eq!(locks(&folder.path().join("heap-direct")), locks(&with_heap));
+    });
+}
+
+#[test]
+fn a_mini_dump_shows_what_a_full_one_shows() {
+    const SHOWN: [&str; 6] = ["threads", "stack --all", "locks", "printexception", "modules", "registers"];
+    each_runtime(|_, _, process| {
+        signal(process.pid(), "STOP");
+        let state = || std::fs::read_to_string(format!("/proc/{}/stat", process.pid())).expect("it is alive");
+        wait_for("it to stop", || state().contains(") T "));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let shown = |kind: &str| {
+            let dump = collect(process, &["--type", kind], folder.path().join(kind));
+            let commands = SHOWN.iter().flat_map(|command| ["-c", command]);
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+            command.arg("analyze").arg(dump).args(["--json", "--offline"]).args(commands);
+            run(command).expect_status(0).documents()
+        };
+        let full = shown("full");
+        for kind in ["heap", "mini"] {
+            for (command, (full, other)) in SHOWN.iter().zip(full.iter().zip(shown(kind))) {
+                assert_eq!(difference(full, &other, ""), None, "{command} of full and {kind}");
+            }
+        }
+    });
+}

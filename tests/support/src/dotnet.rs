@@ -1,0 +1,74 @@
+//! .NET, where there is one: Debian has none, so tests that need it say that they were not run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Started, repository, said};
+
+/// The `dotnet` of `$DUMPSCOPE_DOTNET`, else of PATH.
+#[derive(Debug)]
+pub struct Dotnet {
+    host: PathBuf,
+    /// Of each version of Microsoft.NETCore.App, in the host's order: the version and its folder.
+    pub runtimes: Vec<(String, PathBuf)>,
+}
+
+impl Dotnet {
+    /// Finds it; where there is none that is printed, since the caller then tests nothing.
+    pub fn find() -> Option<Dotnet> {
+        let Some(host) = host() else {
+            println!("NOT TESTED: no .NET; name one with DUMPSCOPE_DOTNET=/path/to/dotnet");
+            return None;
+        };
+        let list = said(host.to_str().expect("plain"), &["--list-runtimes"], "dotnet-runtime-8.0");
+        // `Microsoft.NETCore.App 8.0.33 [/usr/share/dotnet/shared/Microsoft.NETCore.App]`.
+        let runtime = |line: &str| {
+            let (version, folder) = line.strip_prefix("Microsoft.NETCore.App ")?.split_once(' ')?;
+            let folder = folder.strip_prefix('[')?.strip_suffix(']')?;
+            Some((version.to_owned(), Path::new(folder).join(version)))
+        };
+        let runtimes: Vec<(String, PathBuf)> = list.lines().filter_map(runtime).collect();
+        assert!(!runtimes.is_empty(), "{list}");
+        Some(Dotnet { host, runtimes })
+    }
+
+    /// A command that runs a program, an absolute path, on one version of the runtime.
+    pub fn command(&self, version: &str, program: &Path) -> Command {
+        let mut command = Command::new(&self.host);
+        command.args(["exec", "--fx-version", version]).arg(program).env("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
+        command
+    }
+
+    /// Starts a fixture (`Shop` of `fixtures/dotnet-shop`) on one version, without threads of the runtime that come and go.
+    pub fn start(&self, version: &str, fixture: &str, name: &str) -> Started {
+        let program = repository().join(format!("fixtures/{fixture}/{name}.dll"));
+        let mut command = self.command(version, &program);
+        let (process, printed) = Started::ready(command.env("DOTNET_TieredCompilation", "0"), "dotnet-runtime-8.0");
+        assert_eq!(printed, version);
+        process
+    }
+
+    /// What ClrMD, the library beneath dotnet-dump, reads from a dump: `question` is `threads`, `heap` or `locks`. Its program is named by
+    /// `$DUMPSCOPE_CLRMD`; `None` where that is not set, which is printed.
+    pub fn clrmd(&self, question: &str, dump: &Path) -> Option<serde_json::Value> {
+        let Some(program) = std::env::var_os("DUMPSCOPE_CLRMD") else {
+            println!("NOT TESTED: no reader of .NET dumps; name one with DUMPSCOPE_CLRMD=/path/to/truth.dll");
+            return None;
+        };
+        let output =
+            Command::new(&self.host).arg(program).arg(question).arg(dump).output().expect("the host was run before");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ClrMD, {question} of {}: {error}", dump.display());
+        Some(serde_json::from_slice(&output.stdout).expect("it prints JSON"))
+    }
+}
+
+fn host() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("DUMPSCOPE_DOTNET") {
+        let named = PathBuf::from(named);
+        assert!(named.exists(), "DUMPSCOPE_DOTNET names {}, which is not there", named.display());
+        return Some(named);
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("dotnet")).find(|file| file.exists())
+}
