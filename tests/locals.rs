@@ -61,11 +61,15 @@ int main(int argc, char **argv) {
 
 /// Built with these options, run until it aborts: the program and its core.
 fn dumped(name: &str, options: &[&str]) -> (PathBuf, PathBuf) {
+    dumped_of(SOURCE, name, options)
+}
+
+fn dumped_of(source: &str, name: &str, options: &[&str]) -> (PathBuf, PathBuf) {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("locals-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).expect("the scratch folder can be made");
     let (file, exe) = (dir.join("main.cpp"), dir.join("exe"));
-    fs::write(&file, SOURCE).expect("the source can be written");
+    fs::write(&file, source).expect("the source can be written");
     let mut gcc = Command::new("g++");
     gcc.args(options).arg("-o").arg(&exe).arg(&file);
     let built = gcc.output().expect("needs g++: apt-get install g++");
@@ -215,6 +219,17 @@ fn what_gdb_calls_optimized_out_is_unknown_and_what_it_reads_is_the_same() {
                 else {
                     panic!("gdb shows no {name} of {function}: {theirs}");
                 };
+                // gdb does not follow the C library's call through a pointer; what is there tells whether we did.
+                if (function, name) == ("main", "argv") && gdb.starts_with("<optimized out>") {
+                    let Some(value) = ours["value"].as_str() else { continue };
+                    let mut gdb = Command::new("gdb");
+                    gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off"]);
+                    gdb.args(["-ex", &format!("x/s *(char **){value}")]).arg(&exe).arg(&core);
+                    let said = gdb.output().expect("needs gdb: apt-get install gdb").stdout;
+                    let path = exe.to_string_lossy().into_owned();
+                    assert!(String::from_utf8_lossy(&said).contains(&path), "argv is {value}");
+                    continue;
+                }
                 if gdb.starts_with("<optimized out>") {
                     assert!(ours["value"].is_null(), "{name} of {function} is optimized out: {ours}");
                     continue;
@@ -252,4 +267,44 @@ fn text_has_the_variables_below_their_frame_and_only_where_asked_for() {
     let without = dumpscope!("analyze", &core, "--json", "-c", "stack").expect_status(0);
     assert!(!without.stdout.contains("variables"), "{}", without.stdout);
     remove(&core);
+}
+
+/// Arguments that are in no place any more when the program ends: only their callers know what they were. `jump` ends with a call, so
+/// that its caller's call is no longer the one that led to `last`.
+const PASSED: &str = r#"
+#include <cstdlib>
+
+volatile int sink;
+__attribute__((noipa)) void finish(void) { abort(); }
+__attribute__((noipa)) int last(int gone) { if (sink == 0) finish(); return sink; }
+__attribute__((noipa)) int jump(int given) { return last(given + 1); }
+__attribute__((noipa)) int inner(int count, const char *name, long extra) { int got = jump(sink); sink = got; return got + 1; }
+__attribute__((noipa)) int middle(int count, const char *name) { int got = inner(count * 3, name, -9); sink = got; return got + 1; }
+__attribute__((noipa)) int outer(int (*call)(int, const char *)) { int got = call(7, "shoes"); sink = got; return got + 1; }
+int main() { sink = outer(middle); return 0; }
+"#;
+
+#[test]
+fn what_is_in_no_place_any_more_is_what_the_caller_passed() {
+    for (name, options) in [("entry5", &["-O2", "-g"][..]), ("entry4", &["-O2", "-g", "-gdwarf-4"])] {
+        let (exe, core) = dumped_of(PASSED, name, options);
+        let frames = frames(&core);
+        let inner = frame(&frames, "inner");
+        assert_eq!((value(inner, "count"), value(inner, "extra")), ("21", "-9"));
+        assert!(value(inner, "name").ends_with(" \"shoes\""), "{inner:#}");
+        let middle = frame(&frames, "middle");
+        assert_eq!(value(middle, "count"), "7");
+        // A function that ended with the call is not on the stack, so what it passed is not known.
+        let gone = variable(frame(&frames, "last"), "gone");
+        assert!(gone["unknown"].as_str().is_some_and(|why| why.contains("ended with a call")), "{gone}");
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off"]);
+        gdb.args(["-ex", "frame function inner", "-ex", "info args"]).arg(&exe).arg(&core);
+        let said = gdb.output().expect("needs gdb: apt-get install gdb").stdout;
+        let said = String::from_utf8_lossy(&said);
+        for line in ["count = 21", "extra = -9"] {
+            assert!(said.contains(line), "gdb does not say {line}: {said}");
+        }
+        remove(&core);
+    }
 }

@@ -4,14 +4,16 @@
 //! variables; each has a value or the reason why it is unknown. Where no debug information describes a frame, or its registers
 //! were not kept, there is no list. Left out: global variables.
 
+mod entry;
 mod place;
 mod scalar;
 mod show;
 
+pub use entry::value_at_entry;
 pub use place::{Context, Held, Place};
 
 use self::show::Shower;
-use crate::model::{Frame, Gap, Known, Registers, Stack, Trust, Variable, VariableKind};
+use crate::model::{Gap, Known, Registers, Stack, Trust, Variable, VariableKind};
 use crate::target::Target;
 
 /// The variables of each frame, parallel to [`Target::named`]; `None` where nothing tells them. At most the first `limit` named
@@ -19,14 +21,14 @@ use crate::target::Target;
 pub fn of_stack(target: &Target, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
     let mut all = Vec::new();
     let mut trusted = Trusted::All;
-    for (frame, registers) in stack.frames.iter().zip(&stack.registers) {
+    for (index, (frame, registers)) in stack.frames.iter().zip(&stack.registers).enumerate() {
         if all.len() >= limit {
             break;
         }
         trusted = trusted.after(frame.trust);
         let count = target.name(frame.lookup()).map_or(1, |name| name.parts.len().max(1));
         let mut parts: Vec<Option<Vec<Variable>>> = vec![None; count];
-        if let Some(found) = of_frame(target, frame, registers, trusted) {
+        if let Some(found) = of_frame(target, stack, index, registers, trusted) {
             parts.fill(Some(Vec::new()));
             for (part, variable) in found {
                 if let Some(Some(list)) = parts.get_mut(part) {
@@ -74,12 +76,20 @@ impl Trusted {
 }
 
 /// The variables at a physical frame, each with the position of its part among the frame's names.
-fn of_frame(target: &Target, frame: &Frame, registers: &Registers, trusted: Trusted) -> Option<Vec<(usize, Variable)>> {
+fn of_frame(
+    target: &Target,
+    stack: &Stack,
+    index: usize,
+    registers: &Registers,
+    trusted: Trusted,
+) -> Option<Vec<(usize, Variable)>> {
+    let frame = stack.frames.get(index)?;
     let module = target.module_at(frame.lookup())?;
     let bias = module.mapped.bias?;
     let locals = module.symbols().locals(module.svma(frame.lookup())?)?;
     let registers = trusted.registers(registers);
-    let context = Context { frame, registers: &registers, memory: &target.memory, bias };
+    let at_entry = |register| value_at_entry(target, stack, index, register);
+    let context = Context { frame, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
     let shower = Shower { target, module };
     let value = |variable: &symbols::Variable| -> Known<String> {
         if trusted == Trusted::None {

@@ -1,7 +1,7 @@
 //! Where a frame's variables are: their DWARF expressions, evaluated with the frame's registers and the target's memory.
 //!
 //! Input: a variable of `symbols`, the frame that it belongs to. Output: its address, or its bytes where registers hold it or it
-//! was computed. Left out: values that only the caller knew at entry, thread-local variables, operations on typed values.
+//! was computed. Left out: thread-local variables, operations on typed values.
 
 use gimli::{EndianSlice, Evaluation, EvaluationResult, LittleEndian, Piece, Value};
 use symbols::{Expression, Locals, Location};
@@ -44,6 +44,8 @@ pub struct Context<'a> {
     pub memory: &'a Memory,
     /// What is added to an address that the module's file states.
     pub bias: u64,
+    /// What a register held when the function was entered, as far as its caller tells.
+    pub at_entry: &'a dyn Fn(Register) -> Known<u64>,
 }
 
 impl Context<'_> {
@@ -97,7 +99,10 @@ impl Context<'_> {
                 EvaluationResult::RequiresRelocatedAddress(address) => {
                     evaluation.resume_with_relocated_address(address.wrapping_add(self.bias))
                 }
-                EvaluationResult::RequiresEntryValue(_) => return Err(not_recorded("value at entry")),
+                EvaluationResult::RequiresEntryValue(inner) => {
+                    let register = entry_register(inner, expression.encoding)?;
+                    evaluation.resume_with_entry_value(Value::Generic((self.at_entry)(register)?))
+                }
                 EvaluationResult::RequiresTls(_) => return Err(unsupported("a thread-local variable")),
                 EvaluationResult::RequiresBaseType(_) => return Err(unsupported("a location with typed values")),
                 // DW_OP_call and its kind, and other machines' operations.
@@ -119,6 +124,17 @@ impl Context<'_> {
                 }
                 Ok(Held::Bytes(bytes))
             }
+        }
+    }
+
+    /// The value that an expression leaves, one that says no place.
+    pub fn value(&self, locals: &Locals, expression: &Expression) -> Known<u64> {
+        match self.evaluate(expression, locals.frame_base.as_ref())? {
+            Held::Memory(value) => Ok(value.0),
+            Held::Bytes(bytes) => match bytes.try_into() {
+                Ok(word) => Ok(u64::from_le_bytes(word)),
+                Err(_) => Err(unsupported("a value of another size than a word")),
+            },
         }
     }
 
@@ -175,6 +191,15 @@ impl Context<'_> {
     }
 }
 
+/// The register whose value at entry is asked for.
+fn entry_register(inner: gimli::Expression<Code<'_>>, encoding: gimli::Encoding) -> Known<Register> {
+    let gimli::Expression(mut bytes) = inner;
+    match gimli::Operation::parse(&mut bytes, encoding) {
+        Ok(gimli::Operation::Register { register }) if bytes.slice().is_empty() => Ok(Register(register.0)),
+        _ => Err(unsupported("a value at entry that was in no register")),
+    }
+}
+
 fn optimized_out() -> Gap {
     not_recorded("optimized out")
 }
@@ -199,6 +224,10 @@ mod tests {
     const DW_OP_CALL_FRAME_CFA: u8 = 0x9c;
     const DW_OP_ADDR: u8 = 0x03;
 
+    fn no_caller(_: Register) -> Known<u64> {
+        Err(not_recorded("value at entry"))
+    }
+
     fn expression(bytes: &[u8]) -> Expression {
         let encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 5 };
         Expression { bytes: bytes.to_vec(), encoding, little_endian: true }
@@ -220,7 +249,13 @@ mod tests {
         let mut registers = Registers::unknown(Arch::X86_64);
         registers.set(Register(3), 0x5000);
         let locals = Locals { frame_base: Some(expression(&[DW_OP_CALL_FRAME_CFA])), ..Locals::default() };
-        let context = Context { frame: &frame, registers: &registers, memory: &Memory::default(), bias: 0x10_0000 };
+        let context = Context {
+            frame: &frame,
+            registers: &registers,
+            memory: &Memory::default(),
+            bias: 0x10_0000,
+            at_entry: &no_caller,
+        };
         context.place(&locals, &Location::Expression(expression(bytes)))
     }
 
@@ -245,7 +280,8 @@ mod tests {
         let registers = &mut Registers::unknown(Arch::X86_64);
         registers.set(Register(3), 0x1122_3344_5566_7788);
         let frame = frame();
-        let context = Context { frame: &frame, registers, memory: &Memory::of(0x7000, &[0xaabb]), bias: 0 };
+        let memory = &Memory::of(0x7000, &[0xaabb]);
+        let context = Context { frame: &frame, registers, memory, bias: 0, at_entry: &no_caller };
         context.held(&Locals::default(), &Location::Expression(expression(bytes)))
     }
 
@@ -259,9 +295,16 @@ mod tests {
     }
 
     #[test]
-    fn a_value_at_entry_is_not_recorded() {
+    fn a_value_at_entry_is_what_the_caller_passed() {
         // entry_value(reg5), stack_value
-        assert_eq!(held(&[0xa3, 1, 0x55, 0x9f]), Err(Gap::NotRecorded("value at entry".to_owned())));
+        let asked = [0xa3, 1, 0x55, 0x9f];
+        assert_eq!(held(&asked), Err(Gap::NotRecorded("value at entry".to_owned())));
+        let (frame, registers) = (frame(), Registers::unknown(Arch::X86_64));
+        let at_entry = |register: Register| Ok(u64::from(register.0) * 100);
+        let memory = &Memory::default();
+        let context = Context { frame: &frame, registers: &registers, memory, bias: 0, at_entry: &at_entry };
+        let found = context.place(&Locals::default(), &Location::Expression(expression(&asked)));
+        assert_eq!(found, Some(Place::Value(500)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! gimli reads the bytes; this module decides what to read and when: unit headers at first, a unit's functions and lines when an address
 //! falls into it, a function's inlined calls each time. Nothing recurses as deep as the file says, and several threads may ask at once.
 
+mod call_sites;
 mod calls;
 mod catalog;
 mod file;
@@ -22,6 +23,8 @@ use std::sync::{Arc, OnceLock};
 use gimli::UnitOffset;
 use self_cell::self_cell;
 
+use self::call_sites::call_site;
+pub use self::call_sites::{CallSite, Callee};
 use self::calls::inlined_calls;
 use self::catalog::Catalog;
 use self::file::{File, Space};
@@ -121,6 +124,16 @@ impl Dwarf {
         self.each_unit_at(at, |file, unit, _| {
             let function = unit.index(file)?.functions.containing(at.0).next();
             function.map(|function| locals(file, unit, function.function, at)).transpose()
+        })
+    }
+
+    /// The call that returns to `returns_to`; `None` where its caller does not describe it.
+    pub(crate) fn call_site(&self, returns_to: Svma) -> Result<Option<CallSite>, Error> {
+        // A call that never returns may be the last instruction of its function.
+        let at = Svma(returns_to.0.saturating_sub(1));
+        self.each_unit_at(at, |file, unit, _| {
+            let Some(function) = unit.index(file)?.functions.containing(at.0).next() else { return Ok(None) };
+            call_site(file, unit, function.function, returns_to)
         })
     }
 

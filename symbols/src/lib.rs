@@ -20,7 +20,8 @@ mod table;
 pub use address::Svma;
 pub use demangle::{demangle, short_name};
 pub use dwarf::{
-    Encoding, Expression, Locals, Location, Member, Part, SourceFrame, TypeId, TypeKind, TypeLayout, Variable, Variants,
+    CallSite, Callee, Encoding, Expression, Locals, Location, Member, Part, SourceFrame, TypeId, TypeKind, TypeLayout,
+    Variable, Variants,
 };
 pub use elf::{AltLink, DebugLink, Elf, LoadSegment, Machine, ProgramHeader, RelativeWord, Section};
 pub use error::Error;

@@ -10,8 +10,8 @@ use crate::demangle::without_clone;
 use crate::dwarf::{Described, Dwarf, SplitFiles};
 use crate::table::SymbolTable;
 use crate::{
-    Elf, Error, FileBytes, Locals, Located, Locator, Part, SourceFrame, Svma, Symbol, SymbolKind, TypeId, TypeLayout,
-    decompress, demangle,
+    CallSite, Elf, Error, FileBytes, Locals, Located, Locator, Part, SourceFrame, Svma, Symbol, SymbolKind, TypeId,
+    TypeLayout, decompress, demangle,
 };
 
 /// Answers are kept for this many addresses of a module; then the memory is given back and filled anew.
@@ -27,6 +27,7 @@ pub struct ModuleSymbols {
     supplementary: OnceLock<Located>,
     locator: Option<Arc<Locator>>,
     frames: Mutex<FxHashMap<Svma, Arc<[SourceFrame]>>>,
+    calls: Mutex<FxHashMap<Svma, Option<Arc<CallSite>>>>,
 }
 
 /// A kind of table with names.
@@ -79,6 +80,7 @@ impl ModuleSymbols {
             supplementary: OnceLock::new(),
             locator: None,
             frames: Mutex::default(),
+            calls: Mutex::default(),
         }
     }
 
@@ -134,6 +136,20 @@ impl ModuleSymbols {
     /// address ask for the address before it.
     pub fn locals(&self, at: Svma) -> Option<Locals> {
         self.dwarf()?.locals(at).ok()?
+    }
+
+    /// The call that returns to `returns_to`, with what it passed in registers; `None` where its caller's DWARF does not describe it.
+    pub fn call_site(&self, returns_to: Svma) -> Option<Arc<CallSite>> {
+        if let Some(known) = self.calls.lock().unwrap_or_else(PoisonError::into_inner).get(&returns_to) {
+            return known.clone();
+        }
+        let site = self.dwarf()?.call_site(returns_to).ok()?.map(Arc::new);
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.len() >= MAX_REMEMBERED {
+            calls.clear();
+        }
+        calls.insert(returns_to, site.clone());
+        site
     }
 
     /// The structure, class or union of that full name, as `TypeLayout::name` has it. From DWARF: reads all of it once.

@@ -165,7 +165,7 @@ fn attribute_along_links<'f, 'a>(
 }
 
 /// The expression that holds at `at`: the only one, or the one of a location list.
-fn expression<'a>(place: Place<'_, 'a>, value: AttributeValue<Reader<'a>>, at: Svma) -> Option<Expression> {
+pub(super) fn expression<'a>(place: Place<'_, 'a>, value: AttributeValue<Reader<'a>>, at: Svma) -> Option<Expression> {
     let unit = place.parsed().ok()?;
     let found = match value {
         AttributeValue::Exprloc(expression) => expression,

@@ -8,7 +8,7 @@ use symbols::{Part, TypeId, TypeKind, Variable};
 use crate::model::{Addr, OsThread};
 use crate::runtimes::native::ground::Ground;
 use crate::target::Module;
-use crate::variables::{Context, Place};
+use crate::variables::{Context, Place, value_at_entry};
 
 /// Frames of one thread that are looked at, innermost first.
 const MAX_FRAMES: usize = 24;
@@ -23,11 +23,12 @@ const MAX_OBJECT: u64 = 1 << 20;
 pub(super) fn named_by(ground: &Ground<'_>, index: usize, address: Addr) -> Option<String> {
     let thread = ground.scene.threads.get(index)?;
     let stack = ground.scene.stacks.get(index)?;
-    for (frame, registers) in stack.frames.iter().zip(&stack.registers).take(MAX_FRAMES) {
+    for (place, (frame, registers)) in stack.frames.iter().zip(&stack.registers).take(MAX_FRAMES).enumerate() {
         let Some(module) = ground.scene.target.module_at(frame.pc) else { continue };
         let Some(bias) = module.mapped.bias else { continue };
         let Some(locals) = module.svma(frame.lookup()).and_then(|svma| module.symbols().locals(svma)) else { continue };
-        let context = Context { frame, registers, memory: ground.memory(), bias };
+        let at_entry = |register| value_at_entry(ground.scene.target, stack, place, register);
+        let context = Context { frame, registers, memory: ground.memory(), bias, at_entry: &at_entry };
         let found = locals.variables.iter().find_map(|variable| {
             let place = context.place(&locals, &variable.location)?;
             local(module, variable, place, address)
