@@ -61,7 +61,8 @@ pub enum Detail {
         signal: FatalSignal,
         /// The function that handled it and ended the process; null where no handler ran.
         handler: Option<String>,
-        /// What the processor was doing; null for a signal that someone sent, or that is no fault of memory.
+        /// What the processor was doing; null for a signal that is no fault of memory, or that someone sent, unless the process itself
+        /// did and the instruction shows that it was sent again for a fault.
         fault: Option<Box<Fault>>,
     },
     /// A C++ exception.
