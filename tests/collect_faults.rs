@@ -394,6 +394,33 @@ fn a_process_that_runs_another_program_while_it_is_being_stopped_hangs_neither_i
     wait_for("the process to go on", || stat().contains(") S ") || stat().contains(") R "));
 }
 
+#[test]
+fn memory_that_a_stopped_server_would_have_to_provide_is_not_asked_for() {
+    let process = Running::start("alive", "glibc", &["served"]);
+    let folder = folder();
+    for kind in ["full", "heap", "mini", "triage"] {
+        for mode in ["direct", "fork"] {
+            let core = folder.path().join(format!("{kind}-{mode}"));
+            let mut command = collect(process.pid(), &["--type", kind, "--mode", mode, "-o"]);
+            let command = command.arg(&core).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut collector = Killed(command.spawn().expect("it starts"));
+            wait_for("the collector to end", || collector.0.try_wait().expect("a child").is_some());
+            // The page that was provided, and one that was not.
+            let memory = process.truth().value("memory");
+            let read = |address: u64| {
+                let mut command = Command::new(PROGRAM);
+                command.arg("analyze").arg(&core).args(["-c", &format!("readmemory {address:x}")]);
+                let output = run(command);
+                assert!(!output.stderr.contains("damaged"), "{}", output.stderr);
+                output.stdout
+            };
+            assert!(kind == "triage" || read(memory).contains("70 72 6f 76 69 64 65 64"), "{kind}, {mode}");
+            assert!(!read(memory + 0x2000).contains("00 00 00 00"), "{kind}, {mode}");
+        }
+    }
+    assert_goes_on(&process);
+}
+
 /// Killed when dropped.
 struct Killed(Child);
 
