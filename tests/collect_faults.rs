@@ -174,6 +174,21 @@ fn a_cancelled_collector_lets_the_process_go_at_once() {
 }
 
 #[test]
+fn a_terminals_stop_key_does_not_stop_the_collector_and_with_it_the_process() {
+    let process = large();
+    let mut command = collect(process.pid(), &["-o", "-", "--max-pause", "1"]);
+    let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let stuck = Stuck { collector };
+    wait_for("the process to be stopped", || process.states().iter().all(|state| *state == 't'));
+    stuck.signal("TSTP");
+    // The limit holds.
+    let (code, said) = stuck.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("was stopped for 1.0 s, the limit"), "{said}");
+    assert!(process.states().iter().all(|state| matches!(state, 'S' | 'R')), "{:?}", process.states());
+}
+
+#[test]
 fn the_process_is_never_stopped_longer_than_the_limit() {
     let process = large();
     let mut command = collect(process.pid(), &["-o", "-", "--max-pause", "0.3"]);
