@@ -174,6 +174,21 @@ fn a_cancelled_collector_lets_the_process_go_at_once() {
 }
 
 #[test]
+fn a_terminals_stop_key_does_not_stop_the_collector_and_with_it_the_process() {
+    let process = large();
+    let mut command = collect(process.pid(), &["-o", "-", "--max-pause", "1"]);
+    let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let stuck = Stuck { collector };
+    wait_for("the process to be stopped", || process.states().iter().all(|state| *state == 't'));
+    stuck.signal("TSTP");
+    // The limit holds.
+    let (code, said) = stuck.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("was stopped for 1.0 s, the limit"), "{said}");
+    assert!(process.states().iter().all(|state| matches!(state, 'S' | 'R')), "{:?}", process.states());
+}
+
+#[test]
 fn the_process_is_never_stopped_longer_than_the_limit() {
     let process = large();
     let mut command = collect(process.pid(), &["-o", "-", "--max-pause", "0.3"]);
@@ -392,6 +407,33 @@ fn a_process_that_runs_another_program_while_it_is_being_stopped_hangs_neither_i
     }
     let stat = || std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).expect("it is alive");
     wait_for("the process to go on", || stat().contains(") S ") || stat().contains(") R "));
+}
+
+#[test]
+fn memory_that_a_stopped_server_would_have_to_provide_is_not_asked_for() {
+    let process = Running::start("alive", "glibc", &["served"]);
+    let folder = folder();
+    for kind in ["full", "heap", "mini", "triage"] {
+        for mode in ["direct", "fork"] {
+            let core = folder.path().join(format!("{kind}-{mode}"));
+            let mut command = collect(process.pid(), &["--type", kind, "--mode", mode, "-o"]);
+            let command = command.arg(&core).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut collector = Killed(command.spawn().expect("it starts"));
+            wait_for("the collector to end", || collector.0.try_wait().expect("a child").is_some());
+            // The page that was provided, and one that was not.
+            let memory = process.truth().value("memory");
+            let read = |address: u64| {
+                let mut command = Command::new(PROGRAM);
+                command.arg("analyze").arg(&core).args(["-c", &format!("readmemory {address:x}")]);
+                let output = run(command);
+                assert!(!output.stderr.contains("damaged"), "{}", output.stderr);
+                output.stdout
+            };
+            assert!(kind == "triage" || read(memory).contains("70 72 6f 76 69 64 65 64"), "{kind}, {mode}");
+            assert!(!read(memory + 0x2000).contains("00 00 00 00"), "{kind}, {mode}");
+        }
+    }
+    assert_goes_on(&process);
 }
 
 /// Killed when dropped.

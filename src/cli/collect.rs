@@ -235,11 +235,13 @@ impl Drop for Watching {
 
 /// Cancels the job on SIGINT, SIGTERM and SIGHUP: the process that is dumped goes on, and nothing is left. A dump that hangs (a dead
 /// disk) or a second signal ends us at once, and then the kernel lets the process go. Files that grow too large are an error and no
-/// signal.
+/// signal. A terminal's stop key is not obeyed: the process would stay stopped as long as we do.
 fn watch_signals(job: &Job) -> Result<Watching, Error> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGXFSZ};
     let io = |source| Error::Io { path: "signals".into(), source };
-    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map_err(io)?;
+    for signal in [SIGXFSZ, SIGTSTP] {
+        signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false))).map_err(io)?;
+    }
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(io)?;
     let watching = Watching(signals.handle());
     let job = job.clone();

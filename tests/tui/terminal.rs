@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -32,7 +33,19 @@ pub(crate) struct Seen {
 
 impl Terminal {
     /// Runs the program in a terminal of this size.
-    pub(crate) fn start(arguments: &[&str], (width, height): (u16, u16), environment: &[(&str, &str)]) -> Terminal {
+    pub(crate) fn start(arguments: &[&str], size: (u16, u16), environment: &[(&str, &str)]) -> Terminal {
+        let mut line = vec![env!("CARGO_BIN_EXE_dumpscope")];
+        line.extend(arguments);
+        Terminal::run(&line, size, environment, ".".as_ref())
+    }
+
+    /// Runs a command line in a terminal of this size, in this folder.
+    pub(crate) fn run(
+        line: &[&str],
+        (width, height): (u16, u16),
+        environment: &[(&str, &str)],
+        folder: &Path,
+    ) -> Terminal {
         let flags = rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY;
         let master = rustix::pty::openpt(flags).expect("a pseudo terminal");
         rustix::pty::grantpt(&master).expect("a pseudo terminal");
@@ -45,7 +58,7 @@ impl Terminal {
         let slave = open();
         tcsetwinsize(&slave, winsize(width, height)).expect("a size");
         let mut command = Command::new("setsid");
-        command.arg("--ctty").arg(env!("CARGO_BIN_EXE_dumpscope")).args(arguments);
+        command.arg("--ctty").args(line).current_dir(folder);
         command.env("TERM", "xterm-256color").env("LANG", "C.UTF-8");
         for name in ["TMUX", "STY", "NO_COLOR", "COLORTERM", "LC_ALL", "LC_CTYPE"] {
             command.env_remove(name);

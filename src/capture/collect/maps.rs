@@ -17,7 +17,7 @@ use crate::model::Addr;
 const MAX_MAPPINGS: usize = 1 << 20;
 
 /// A run of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Span {
     /// First address.
     pub(super) start: Addr,

@@ -5,7 +5,7 @@
 //! threads. Held locks that nobody waits for are found by a search of all memory, so the same search is made here for their pages.
 //! Everything is bounded, by bytes and by steps.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::images::{Files, Image, images};
 use super::maps::{Mapping, Span};
@@ -85,7 +85,7 @@ pub(super) fn choose(
     chooser.modules(&images);
     chooser.threads(threads);
     if is_dotnet(mappings) {
-        chooser.runtime_memory();
+        chooser.runtime_memory(threads);
     }
     chooser.data(&images);
     chooser.follow();
@@ -336,8 +336,16 @@ impl Chooser<'_> {
         }
     }
 
+    /// The mapping of a thread's stack from the stack pointer up. What is below may be in memory, as zeros, once another tool has read it.
+    fn used_stack(&self, thread: &Thread) -> Option<(Span, Span)> {
+        let (sp, block) = (thread.stack_pointer()?, thread.thread_pointer()?);
+        let mapping = self.mapping_at(sp).filter(|mapping| mapping.span.contains(block) && sp <= block)?.span;
+        Some((mapping, Span::new(sp.saturating_sub(RED_ZONE) / PAGE * PAGE, mapping.end.0)))
+    }
+
     /// The private memory of .NET's runtime: everything but the heap of its garbage collector, small mappings first.
-    fn runtime_memory(&mut self) {
+    fn runtime_memory(&mut self, threads: &[Thread]) {
+        let stacks: FxHashMap<Span, Span> = threads.iter().filter_map(|thread| self.used_stack(thread)).collect();
         let collected = reserved(self.mappings);
         let is_own = |mapping: &&Mapping| {
             let doublemapped = mapping.path.starts_with(b"/memfd:doublemapper");
@@ -347,6 +355,9 @@ impl Chooser<'_> {
                 && !collected.iter().any(|span| span.common(mapping.span).is_some())
         };
         let mut own: Vec<Span> = self.mappings.iter().filter(is_own).map(|mapping| mapping.span).collect();
+        for span in &mut own {
+            *span = stacks.get(span).and_then(|used| used.common(*span)).unwrap_or(*span);
+        }
         own.sort_by_key(|span| span.len());
         let mut left = MAX_RUNTIME;
         for run in own.into_iter().flat_map(|span| self.peek.source().present(span)) {

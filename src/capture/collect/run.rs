@@ -52,13 +52,13 @@ pub(super) fn run(
     };
     say(&format!("stopped {} threads in {:.1} ms", frozen.stopped().count(), millis(frozen.elapsed())));
     let mut scene = Scene::read(&live, &frozen, &mut gathered)?;
-    let source = Source::of(scene.reader);
+    let source = Source::of(scene.reader).with_served(scene.served());
     let held = scene.hold(request.mode, &live, frozen, &source, request.guard.as_deref());
     let source = match &held {
         Held::Stopped(_) => source,
         Held::Copied(child, pause) => {
             say(&format!("the process goes on after {:.1} ms; its child {} is read", millis(*pause), child.pid()));
-            Source::of_copy(u32::try_from(child.pid()).unwrap_or(0))
+            Source::of_copy(u32::try_from(child.pid()).unwrap_or(0)).with_served(scene.served())
         }
     };
     let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));

@@ -121,6 +121,12 @@ impl Scene {
         }
     }
 
+    /// Memory whose absent pages must not be asked for.
+    pub(super) fn served(&self) -> Vec<Span> {
+        let served = self.mappings.iter().filter(|mapping| mapping.is_served_by_user_space());
+        served.map(|mapping| mapping.span).collect()
+    }
+
     /// Which memory is dumped.
     pub(super) fn select(
         &self,

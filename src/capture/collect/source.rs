@@ -32,13 +32,22 @@ pub(super) struct Source {
     is_copy: bool,
     /// What is zero and must not be read, ascending.
     holes: Vec<Span>,
+    /// Memory whose absent pages only a server in user space knows (userfaultfd): who asks for one waits for it, and it may be stopped.
+    served: Vec<Span>,
 }
 
 impl Source {
     /// Of the process that the thread `tid` is of.
     pub(super) fn of(tid: u32) -> Source {
         let open = |file: &str| File::open(format!("/proc/{tid}/{file}")).ok();
-        Source { pid: tid, mem: open("mem"), pagemap: open("pagemap"), is_copy: false, holes: Vec::new() }
+        Source {
+            pid: tid,
+            mem: open("mem"),
+            pagemap: open("pagemap"),
+            is_copy: false,
+            holes: Vec::new(),
+            served: Vec::new(),
+        }
     }
 
     /// Of a copy that the process made of itself (fork).
@@ -46,9 +55,31 @@ impl Source {
         Source { is_copy: true, ..Source::of(pid) }
     }
 
+    /// The same, which asks for no page of this memory that is not present.
+    pub(super) fn with_served(self, served: Vec<Span>) -> Source {
+        Source { served, ..self }
+    }
+
+    /// Bytes from `at`, `len` at most, that may be asked for.
+    fn askable(&self, at: u64, len: usize) -> usize {
+        let asked = Span::new(at, at.saturating_add(len as u64));
+        let mut end = asked.end.0;
+        for span in self.served.iter().filter_map(|span| span.common(asked)) {
+            let whole = Span::new(span.start.0 / PAGE * PAGE, span.end.0.saturating_add(PAGE - 1) / PAGE * PAGE);
+            self.each_page(whole, |page, bits| {
+                if bits & PRESENT_OR_SWAPPED == 0 {
+                    end = end.min(page.start.0.max(at));
+                }
+            });
+        }
+        usize::try_from(end.saturating_sub(at)).unwrap_or(0).min(len)
+    }
+
     /// Fills `into` from `at`, as far as it goes: the number of bytes that were read, fewer where a page cannot be. Fails only
     /// where the process is gone.
     pub(super) fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let may = if self.served.is_empty() { into.len() } else { self.askable(at, into.len()) };
+        let into = into.get_mut(..may).unwrap_or_default();
         let mut done = 0;
         while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let from = at.saturating_add(done as u64);

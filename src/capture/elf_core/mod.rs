@@ -56,7 +56,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
             bytes.len()
         )));
     }
-    salvage::contents(&mut table.headers, bytes.len() as u64, &mut problems);
+    salvage::contents(&mut table.headers, table.offset, bytes.len() as u64, &mut problems);
     let notes = notes::read(&bytes, &table.headers, table.offset, &mut problems);
     job.advance(1)?;
     // From here on reads jump: to the first pages of modules, later to stacks.

@@ -20,10 +20,16 @@ const PAGE: u64 = 4096;
 /// PF_R | PF_W. Source: gABI "Program Header".
 const READ_WRITE: u32 = 6;
 
-/// Mends offsets, sizes and types.
-pub(super) fn contents(headers: &mut [ProgramHeader], file: u64, problems: &mut Vec<Problem>) {
+/// Mends offsets, sizes and types. `table`: where the headers stand in the file, which has `file` bytes.
+pub(super) fn contents(headers: &mut [ProgramHeader], table: u64, file: u64, problems: &mut Vec<Problem>) {
     let first = headers.iter().take_while(|header| header.kind == PT_NOTE).count();
     let Some(chain) = headers.get_mut(first..).filter(|chain| chain.len() >= MIN_HEADERS) else { return };
+    // A table behind the contents was written again (`collect`): what could not be read has a place in the file, and no size.
+    let held = || chain.iter().filter(|header| header.file_size > 0);
+    if held().filter(|header| header.offset < table).count().saturating_mul(2) > held().count() {
+        mend_sizes(chain, problems);
+        return;
+    }
     let follows = |pair: &[ProgramHeader]| match pair {
         [before, after] => before.file_end() == Some(after.offset),
         _ => false,
