@@ -17,13 +17,18 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug, Default)]
 pub(crate) struct Seizing {
     seized: Mutex<Vec<i32>>,
+    /// Whether a thread is being seized now, which may wait for one to be reaped.
+    waits: AtomicBool,
     over: AtomicBool,
 }
 
 impl Seizing {
     /// Becomes the tracer of a thread, without stopping it.
     pub(crate) fn seize(&self, tid: i32, options: u64) -> io::Result<()> {
-        super::seize(tid, options)?;
+        self.waits.store(true, Ordering::Release);
+        let seized = super::seize(tid, options);
+        self.waits.store(false, Ordering::Release);
+        seized?;
         self.seized.lock().unwrap_or_else(PoisonError::into_inner).push(tid);
         Ok(())
     }
@@ -35,6 +40,10 @@ impl Seizing {
             thread::park_timeout(LOOK);
             if self.over.load(Ordering::Acquire) {
                 return reaped;
+            }
+            // While nobody waits for it, it would only be in the way of those who wait for a thousand threads to stop.
+            if !self.waits.load(Ordering::Acquire) {
+                continue;
             }
             let mut seized = self.seized.lock().unwrap_or_else(PoisonError::into_inner);
             // The first thread's end is its parent's to take note of, and no exec waits for that.
