@@ -315,8 +315,9 @@ fn report(collected: &Collected, took: Duration) -> Result<(), Error> {
     for problem in &collected.problems {
         complain("warning", &problem.to_string());
     }
+    let threads = if collected.threads == 1 { "thread" } else { "threads" };
     let line = format!(
-        "{} of {} ({} threads): {} written, {} in all; stopped for {:.1} ms, took {:.1} s",
+        "{} of {} ({} {threads}): {} written, {} in all; stopped for {:.1} ms, took {:.1} s",
         collected.path.as_ref().map_or_else(|| "a dump".into(), |path| path.display().to_string()),
         collected.name,
         collected.threads,
