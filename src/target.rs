@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
 
-use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment};
+use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment, image};
 use crate::job::Job;
 use crate::model::runtime_code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
@@ -99,8 +99,10 @@ impl Target {
         let mut modules = Vec::with_capacity(mapped.len());
         let mut pages = Vec::new();
         let mut regions = Vec::new();
+        let mut room = image::Room::of(&capture.memory);
         for (index, mapped) in mapped.into_iter().enumerate() {
-            let module = Module::locate(mapped, index, machine, &capture.memory, &locator);
+            let rebuilt = |mapped: &MappedModule| image::from_memory(mapped, &capture.memory, &mut room);
+            let module = Module::locate(mapped, index, machine, rebuilt, &locator);
             if let (Some(elf), Some(bias)) = (&module.code.elf, module.mapped.bias) {
                 for (region, segment) in read_only_pages(elf, bias, index) {
                     regions.push(region);
@@ -272,10 +274,17 @@ impl Target {
 }
 
 impl Module {
-    fn locate(mapped: MappedModule, index: usize, machine: Machine, memory: &Memory, locator: &Arc<Locator>) -> Module {
+    /// `rebuilt`: the file of a module as the dump holds it.
+    fn locate(
+        mapped: MappedModule,
+        index: usize,
+        machine: Machine,
+        mut rebuilt: impl FnMut(&MappedModule) -> Located,
+        locator: &Arc<Locator>,
+    ) -> Module {
         let mut mapped = mapped;
         let code = match mapped.role {
-            Role::Vdso => crate::capture::image::from_memory(&mapped, memory),
+            Role::Vdso => rebuilt(&mapped),
             Role::Executable | Role::Library => {
                 let found = locator.code(&Wanted {
                     path: mapped.path.as_deref().map(Path::new),
@@ -285,12 +294,12 @@ impl Module {
                 match found.elf {
                     Some(_) => found,
                     // A full dump holds what the lost file held.
-                    None => Located { attempts: found.attempts, ..crate::capture::image::from_memory(&mapped, memory) },
+                    None => Located { attempts: found.attempts, ..rebuilt(&mapped) },
                 }
             }
         };
         if let Some(elf) = &code.elf {
-            crate::capture::image::place(&mut mapped, elf);
+            image::place(&mut mapped, elf);
         }
         Module { mapped, index, code, debug: OnceLock::new(), symbols: OnceLock::new(), locator: Arc::clone(locator) }
     }

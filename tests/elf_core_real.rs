@@ -172,7 +172,7 @@ fn a_module_rebuilt_from_a_full_dump_is_its_file() {
     for module in capture.modules.iter().filter(|module| module.role != Role::Vdso) {
         let path = module.path.as_deref().expect("a path");
         let theirs = Elf::parse(FileBytes::open(Path::new(path)).expect("the file is here")).expect("an ELF file");
-        let found = image::from_memory(module, &capture.memory);
+        let found = image::from_memory(module, &capture.memory, &mut image::Room::of(&capture.memory));
         let ours = found.elf.expect("the core holds it");
         assert_eq!(ours.build_id(), theirs.build_id(), "{path}");
         assert_eq!(ours.entry(), theirs.entry(), "{path}");
@@ -196,7 +196,7 @@ fn a_module_without_its_instructions_is_not_rebuilt() {
     let dump = dump("deadlock", "glibc");
     let capture = open(&dump.core());
     for module in &capture.modules {
-        let found = image::from_memory(module, &capture.memory).elf;
+        let found = image::from_memory(module, &capture.memory, &mut image::Room::of(&capture.memory)).elf;
         assert_eq!(found.is_some(), module.role == Role::Vdso, "{:?}", module.path);
     }
 }

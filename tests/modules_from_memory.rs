@@ -13,7 +13,7 @@ fn a_library_rebuilt_from_its_pages_names_what_the_lost_file_exported() {
     let mapped =
         capture.modules.iter().find(|module| module.path.as_deref().is_some_and(libc)).expect("libc is mapped");
     assert_eq!(mapped.role, Role::Library);
-    let rebuilt = image::from_memory(mapped, &capture.memory);
+    let rebuilt = image::from_memory(mapped, &capture.memory, &mut image::Room::of(&capture.memory));
     let rebuilt = ModuleSymbols::new(rebuilt.elf, None);
     // Expected: the file that is mapped, which on the machine that made the dump is still there.
     let path = mapped.path.as_deref().expect("a path");

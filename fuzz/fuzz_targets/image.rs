@@ -19,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
             parts: vec![MappedPart { start: BASE, end, offset: 0 }],
             role,
         };
-        if let Some(elf) = image::from_memory(&mapped, &memory).elf {
+        if let Some(elf) = image::from_memory(&mapped, &memory, &mut image::Room::of(&memory)).elf {
             mapped.bias = None;
             image::place(&mut mapped, &elf);
             // What the rebuilt file holds comes from the dump.

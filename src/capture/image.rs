@@ -12,6 +12,10 @@ use crate::model::Addr;
 
 /// Largest file that is rebuilt. The libraries of a full dump whose files are lost are rebuilt at once when it is opened.
 const MAX_IMAGE: u64 = 256 << 20;
+/// Largest size of all of them; a sparse dump may seem to hold any number of bytes.
+const MAX_IMAGES: u64 = 1 << 30;
+/// Bytes beyond those of the dump: files have holes between their segments.
+const HOLES: u64 = 64 << 20;
 /// Most program headers; real modules have about 14.
 const MAX_HEADERS: u64 = 512;
 /// Bytes of an `Elf64_Ehdr`, an `Elf64_Phdr`. Source: gABI.
@@ -24,14 +28,29 @@ const MAX_DYNAMIC: u64 = 4096;
 /// Granularity of mappings.
 const PAGE: u64 = 4096;
 
-/// The module as the dump holds it; nothing is found where its header or all of its instructions are not in the dump.
-pub fn from_memory(mapped: &MappedModule, memory: &Memory) -> Located {
+/// How much all files that are rebuilt of one dump may take: what the dump holds, and some holes. Hundreds of modules may claim the same
+/// memory, or to begin far behind it.
+#[derive(Debug)]
+pub struct Room(u64);
+
+impl Room {
+    /// For a dump of this memory.
+    pub fn of(memory: &Memory) -> Room {
+        Room(memory.bytes_within(Addr(0), Addr(u64::MAX)).min(MAX_IMAGES).saturating_add(HOLES))
+    }
+}
+
+/// The module as the dump holds it; nothing is found where its header or all of its instructions are not in the dump, or where there is no
+/// room left for it.
+pub fn from_memory(mapped: &MappedModule, memory: &Memory, room: &mut Room) -> Located {
+    let most = room.0.min(MAX_IMAGE);
     let image = match mapped.role {
         // The kernel maps the whole file, section headers included.
-        Role::Vdso => whole(mapped, memory),
+        Role::Vdso => whole(mapped, memory, most),
         Role::Executable | Role::Library => None,
     };
-    let image = image.or_else(|| segments(mapped, memory));
+    let image = image.or_else(|| segments(mapped, memory, most));
+    room.0 = room.0.saturating_sub(image.as_ref().map_or(0, |image| image.len() as u64));
     let elf = image.and_then(|bytes| Elf::parse(FileBytes::from_vec(bytes)).ok()).filter(Elf::has_code);
     Located { verified: elf.is_some(), elf: elf.map(Arc::new), path: None, attempts: Vec::new() }
 }
@@ -69,24 +88,24 @@ fn bias(mapped: &MappedModule, elf: &Elf) -> Option<u64> {
 }
 
 /// The mapped bytes as they are: for a file that is mapped whole and in its own order.
-fn whole(mapped: &MappedModule, memory: &Memory) -> Option<Vec<u8>> {
-    read(memory, mapped.base, mapped.end.since(mapped.base)?)
+fn whole(mapped: &MappedModule, memory: &Memory, most: u64) -> Option<Vec<u8>> {
+    read(memory, mapped.base, mapped.end.since(mapped.base)?, most)
 }
 
-/// The file put together from its segments.
-fn segments(mapped: &MappedModule, memory: &Memory) -> Option<Vec<u8>> {
+/// The file put together from its segments, if it has at most `most` bytes.
+fn segments(mapped: &MappedModule, memory: &Memory, most: u64) -> Option<Vec<u8>> {
     let bias = mapped.bias?;
-    let mut header = read(memory, mapped.base, FILE_HEADER as u64)?;
+    let mut header = read(memory, mapped.base, FILE_HEADER as u64, most)?;
     if !header.starts_with(b"\x7fELF\x02\x01") {
         return None;
     }
     // e_phoff at 32, e_phentsize at 54, e_phnum at 56.
-    let table = u64_at(&header, 32)?;
+    let table = u64_at(&header, 32).filter(|table| *table <= most)?;
     let count = u64::from(u16_at(&header, 56)?).min(MAX_HEADERS);
     if usize::from(u16_at(&header, 54)?) != PROGRAM_HEADER {
         return None;
     }
-    let mut headers = read(memory, mapped.base.plus(table)?, count.checked_mul(PROGRAM_HEADER as u64)?)?;
+    let mut headers = read(memory, mapped.base.plus(table)?, count.checked_mul(PROGRAM_HEADER as u64)?, most)?;
     // e_shoff at 40, e_shnum at 60, e_shstrndx at 62: sections are not mapped, save by accident.
     put(&mut header, 40, &[0; 8])?;
     put(&mut header, 60, &[0; 4])?;
@@ -97,7 +116,7 @@ fn segments(mapped: &MappedModule, memory: &Memory) -> Option<Vec<u8>> {
             continue;
         }
         let (offset, address, size) = (u64_at(entry, 8)?, u64_at(entry, 16)?, u64_at(entry, 32)?);
-        let end = offset.checked_add(size).filter(|end| *end <= MAX_IMAGE)?;
+        let end = offset.checked_add(size).filter(|end| *end <= most)?;
         let bytes = prefix(memory, Addr(address.wrapping_add(bias)), size);
         put(entry, 32, &(bytes.len() as u64).to_le_bytes())?;
         image.resize(image.len().max(usize::try_from(end).ok()?), 0);
@@ -132,8 +151,8 @@ fn restore_dynamic(image: &mut [u8], offset: u64, size: u64, bias: u64) {
     }
 }
 
-fn read(memory: &Memory, at: Addr, len: u64) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= MAX_IMAGE)?];
+fn read(memory: &Memory, at: Addr, len: u64, most: u64) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(len).ok().filter(|_| len <= most)?];
     memory.read(at, &mut bytes).ok()?;
     Some(bytes)
 }
@@ -165,4 +184,49 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::MappedPart;
+
+    const BASE: u64 = 0x10_0000;
+
+    /// A file header whose table of `count` program headers is at `table`, then one PT_LOAD of `size` bytes at `offset` that is mapped from
+    /// the base on.
+    fn memory(table: u64, count: u16, offset: u64, size: u64) -> Memory {
+        let mut bytes = vec![0u8; 0x2000];
+        bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        bytes[16..18].copy_from_slice(&3u16.to_le_bytes());
+        bytes[18..20].copy_from_slice(&62u16.to_le_bytes());
+        bytes[32..40].copy_from_slice(&table.to_le_bytes());
+        bytes[54..58].copy_from_slice(&[56, 0, count.to_le_bytes()[0], 0]);
+        bytes[64..72].copy_from_slice(&[1, 0, 0, 0, 5, 0, 0, 0]);
+        for (at, word) in [(72, offset), (80, 0), (96, size), (104, size)] {
+            bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        }
+        Memory::of_bytes(BASE, &bytes)
+    }
+
+    fn module() -> MappedModule {
+        let (base, end) = (Addr(BASE), Addr(BASE + 0x2000));
+        let parts = vec![MappedPart { start: base, end, offset: 0 }];
+        MappedModule { base, end, bias: Some(BASE), path: None, build_id: Ok(None), parts, role: Role::Library }
+    }
+
+    #[test]
+    fn a_table_of_no_headers_far_away_takes_no_memory() {
+        let memory = memory(0x18_0000_0000, 0, 0, 0x2000);
+        assert!(from_memory(&module(), &memory, &mut Room::of(&memory)).elf.is_none());
+    }
+
+    #[test]
+    fn modules_that_claim_too_much_together_are_not_rebuilt() {
+        // 40 MiB of hole each: the room for holes is 64 MiB.
+        let memory = memory(64, 1, 40 << 20, 0x1000);
+        let mut room = Room::of(&memory);
+        let rebuilt: Vec<bool> = (0..3).map(|_| from_memory(&module(), &memory, &mut room).elf.is_some()).collect();
+        assert_eq!(rebuilt, [true, false, false]);
+    }
 }
