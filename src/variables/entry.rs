@@ -3,6 +3,8 @@
 //! Input: a walked stack, the debug information of its modules. Output: the value, where the caller describes the call, the call leads to this
 //! very function (one that it ended with may have put another in its place), and all that the value is made of was recovered.
 
+use std::cell::Cell;
+
 use symbols::{Callee, Svma};
 
 use super::{Context, Trusted};
@@ -12,19 +14,40 @@ use crate::target::{Module, Target};
 /// Callers are asked so far up: each may have passed on what it was given itself.
 const MAX_CALLERS: usize = 8;
 
-/// What `register` held when the function of the physical frame at `index` was entered.
-pub fn value_at_entry(target: &Target, stack: &Stack, index: usize, register: Register) -> Known<u64> {
-    passed(target, stack, index, register, MAX_CALLERS)
+/// Values that are looked for on behalf of one frame, callers' included: each may be made of many others.
+const MAX_VALUES: u32 = 256;
+
+/// The values of registers when the function of one physical frame was entered.
+pub struct AtEntry<'a> {
+    target: &'a Target,
+    stack: &'a Stack,
+    index: usize,
+    left: Cell<u32>,
 }
 
-fn passed(target: &Target, stack: &Stack, index: usize, register: Register, callers: usize) -> Known<u64> {
+impl<'a> AtEntry<'a> {
+    /// Of the frame at `index`.
+    pub fn new(target: &'a Target, stack: &'a Stack, index: usize) -> AtEntry<'a> {
+        AtEntry { target, stack, index, left: Cell::new(MAX_VALUES) }
+    }
+
+    /// The value of one register.
+    pub fn value(&self, register: Register) -> Known<u64> {
+        passed(self, self.index, register, MAX_CALLERS)
+    }
+}
+
+/// What `register` held when the function of the frame at `index` was entered.
+fn passed(asked: &AtEntry<'_>, index: usize, register: Register, callers: usize) -> Known<u64> {
+    let AtEntry { target, stack, left, .. } = asked;
     let above = index.saturating_add(1);
     let (Some(callee), Some(caller), Some(found)) =
         (stack.frames.get(index), stack.frames.get(above), stack.registers.get(above))
     else {
         return Err(unknown("its caller is not known"));
     };
-    if callers == 0 {
+    left.set(left.get().saturating_sub(1));
+    if callers == 0 || left.get() == 0 {
         return Err(unknown("it was passed on too often"));
     }
     let trusted =
@@ -38,7 +61,7 @@ fn passed(target: &Target, stack: &Stack, index: usize, register: Register, call
     let site = module.svma(caller.pc).and_then(|svma| module.symbols().call_site(svma)).ok_or_else(not_described)?;
     let locals = module.svma(caller.lookup()).and_then(|svma| module.symbols().locals(svma)).unwrap_or_default();
     let registers = trusted.registers(found);
-    let at_entry = |register| passed(target, stack, above, register, callers.saturating_sub(1));
+    let at_entry = |register| passed(asked, above, register, callers.saturating_sub(1));
     let context = Context { frame: caller, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
     let leads_here = match &site.callee {
         Callee::Start(start) => starts_at(target, callee.lookup(), module.addr(*start)),

@@ -9,7 +9,7 @@ mod place;
 mod scalar;
 mod show;
 
-pub use entry::value_at_entry;
+pub use entry::AtEntry;
 pub use place::{Context, Held, Place};
 
 use self::show::Shower;
@@ -88,7 +88,8 @@ fn of_frame(
     let bias = module.mapped.bias?;
     let locals = module.symbols().locals(module.svma(frame.lookup())?)?;
     let registers = trusted.registers(registers);
-    let at_entry = |register| value_at_entry(target, stack, index, register);
+    let entered = AtEntry::new(target, stack, index);
+    let at_entry = |register| entered.value(register);
     let context = Context { frame, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
     let shower = Shower { target, module };
     let value = |variable: &symbols::Variable| -> Known<String> {

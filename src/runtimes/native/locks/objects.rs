@@ -8,7 +8,7 @@ use symbols::{Part, TypeId, TypeKind, Variable};
 use crate::model::{Addr, OsThread};
 use crate::runtimes::native::ground::Ground;
 use crate::target::Module;
-use crate::variables::{Context, Place, value_at_entry};
+use crate::variables::{AtEntry, Context, Place};
 
 /// Frames of one thread that are looked at, innermost first.
 const MAX_FRAMES: usize = 24;
@@ -27,7 +27,8 @@ pub(super) fn named_by(ground: &Ground<'_>, index: usize, address: Addr) -> Opti
         let Some(module) = ground.scene.target.module_at(frame.pc) else { continue };
         let Some(bias) = module.mapped.bias else { continue };
         let Some(locals) = module.svma(frame.lookup()).and_then(|svma| module.symbols().locals(svma)) else { continue };
-        let at_entry = |register| value_at_entry(ground.scene.target, stack, place, register);
+        let entered = AtEntry::new(ground.scene.target, stack, place);
+        let at_entry = |register| entered.value(register);
         let context = Context { frame, registers, memory: ground.memory(), bias, at_entry: &at_entry };
         let found = locals.variables.iter().find_map(|variable| {
             let place = context.place(&locals, &variable.location)?;
