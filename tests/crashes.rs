@@ -117,6 +117,9 @@ impl Seen {
     }
 
     fn check_texts(&self, fatal: &Value, title: &str) {
+        for words in self.expected["says"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            assert!(title.contains(words), "{words} is not in: {title}");
+        }
         if let Some(text) = self.expected["abort_text"].as_str() {
             assert_eq!(fatal["message"], text);
             assert!(title.contains(text), "{title}");
@@ -129,6 +132,12 @@ impl Seen {
         if let Some(panic) = self.expected["panic"].as_object() {
             assert_eq!(fatal["kind"], "rust-panic");
             assert_eq!(fatal["message"], panic["message"], "{fatal}");
+            if let Some(earlier) = panic.get("unwinding") {
+                assert_eq!(fatal["inner"]["message"], *earlier, "{fatal}");
+            }
+            if let Some(why) = panic.get("why").and_then(Value::as_str) {
+                assert!(fatal["message_unknown"].as_str().is_some_and(|told| told.contains(why)), "{fatal}");
+            }
             let file = panic["file"].as_str().and_then(|file| file.rsplit('/').next()).expect("a file");
             assert!(title.contains(file), "{file} is not in: {title}");
         }
@@ -256,6 +265,8 @@ variants! { "crash-rust":
     a_rust_assertion "assert"
     a_rust_panic_in_a_destructor "drop"
     a_rust_panic_while_another_unwinds "cleanup-unwind"
+    a_rust_panic_with_no_text "any"
+    a_rust_allocation_that_failed "memory"
     a_rust_panic_that_may_not_leave_its_function "callback-unwind"
     a_rust_read_through_null "null-read"
     a_rust_stack_overflow "stack-overflow"
