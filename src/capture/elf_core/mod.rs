@@ -89,7 +89,12 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
             threads.push(thread);
         }
     }
-    let signal = siginfo::fatal(&grouped, crashed, first.and_then(|index| threads.get(index)).map(|thread| thread.tid));
+    let signal = siginfo::fatal(
+        &grouped,
+        crashed,
+        first.and_then(|index| threads.get(index)).map(|thread| thread.tid),
+        file.arch,
+    );
     if let Some(range) = first.and_then(|index| threads.get_mut(..=index)) {
         range.rotate_right(1);
     }

@@ -131,7 +131,15 @@ mod tests {
     const RO: Access = Access { read: true, write: false, execute: false };
 
     fn segv(code: i32) -> FatalSignal {
-        FatalSignal { tid: Tid(1), number: 11, code: Some(code), address: None, sender_pid: None, sender_uid: None }
+        FatalSignal {
+            tid: Tid(1),
+            number: 11,
+            code: Some(code),
+            address: None,
+            sender_pid: None,
+            sender_uid: None,
+            syscall: None,
+        }
     }
 
     // | guard 0x10000..0x11000 | stack 0x11000..0x20000 |   | read-only 0x30000..0x31000 |

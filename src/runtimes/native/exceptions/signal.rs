@@ -2,8 +2,8 @@
 
 use crate::capture::Memory;
 use crate::model::{
-    AccessKind, Addr, Detail, Exception, ExceptionKind, FatalSignal, Fault, Gap, Known, NamedFrame, Operand, OsThread,
-    Place, Stack,
+    AccessKind, Addr, Arch, Detail, Exception, ExceptionKind, FatalSignal, Fault, Gap, Known, NamedFrame, Operand,
+    OsThread, Place, Stack, syscall_name,
 };
 use crate::target::Target;
 
@@ -53,7 +53,8 @@ pub(super) fn exception(
         Some(_) if signal.was_sent() => "; the process itself sent the signal again".to_owned(),
         _ => sender(signal, own),
     };
-    let message = message(signal, fault.as_ref(), special).map(|words| words + &sent);
+    let refused = refused(target.arch(), signal).unwrap_or_default();
+    let message = message(signal, fault.as_ref(), special).map(|words| words + &refused + &sent);
     Exception {
         tid: Some(signal.tid),
         kind: ExceptionKind::Signal,
@@ -87,6 +88,12 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
         _ => None,
     };
     by_instruction.or_else(|| signal.words()).map(str::to_owned)
+}
+
+/// ` getppid`: the system call that was refused; `None` for another signal.
+fn refused(arch: Arch, signal: &FatalSignal) -> Option<String> {
+    let number = u64::from(signal.syscall?);
+    Some(syscall_name(arch, number).map_or_else(|| format!(" {number}"), |name| format!(" {name}")))
 }
 
 /// ` from process 77, user 1000`; nothing for a signal that nobody sent.
