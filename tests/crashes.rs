@@ -42,7 +42,9 @@ fn rule(cause: &str) -> &'static str {
         | "page beyond the end of a mapped file"
         | "raised by the process itself"
         | "signal of a timer"
-        | "breakpoint" => "fatal-signal",
+        | "breakpoint"
+        | "address of the kernel's"
+        | "forbidden system call" => "fatal-signal",
         "call of a null pointer" | "jump to nowhere" => "wild-jump",
         "execution of data" => "data-execution",
         "stack overflow" => "stack-overflow",
@@ -195,6 +197,9 @@ variants! { "crash":
     a_fault_whose_handler_sent_it_again "sent-again"
     an_abort_signal_of_a_timer "timer-abort"
     a_breakpoint "breakpoint"
+    a_read_of_the_kernels_memory "kernel-address"
+    a_system_call_that_is_forbidden "forbidden-call"
+    an_exception_that_was_kept_and_thrown_again "rethrown"
     a_terminate_while_an_exception_is_handled "terminate-while-handling"
     an_overflow_of_the_main_stack "stack-overflow"
     an_overflow_of_a_threads_stack "thread-stack-overflow"

@@ -58,6 +58,11 @@ pub(super) fn place(question: &Question<'_>) -> Place {
     if arch == Arch::X86_64 && !is_canonical(address) && signal.code.is_none_or(|code| code == SI_KERNEL) {
         return Place::NonCanonical;
     }
+    // Bit 63 tells the halves apart on both processors. The kernel may lend pages there (x86-64's vsyscall).
+    // Source: Linux Documentation/arch/x86/x86_64/mm.rst, Documentation/arch/arm64/memory.rst.
+    if address.0 >> 63 == 1 && is_canonical(address) && memory.region_at(address).is_none() {
+        return Place::Kernel;
+    }
     if access != Some(AccessKind::Execute)
         && let Some(guard) = stack_guard(question)
     {

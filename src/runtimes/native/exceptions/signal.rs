@@ -174,6 +174,7 @@ fn unreported(
             | Place::StackGuard { .. }
             | Place::Unmapped
             | Place::NonCanonical
+            | Place::Kernel
             | Place::NoAccess
             | Place::ReadOnly
             | Place::NotExecutable)
