@@ -43,6 +43,7 @@ fn rule(cause: &str) -> &'static str {
         | "raised by the process itself"
         | "signal of a timer"
         | "breakpoint"
+        | "stack smashed on musl"
         | "address of the kernel's"
         | "forbidden system call" => "fatal-signal",
         "call of a null pointer" | "jump to nowhere" => "wild-jump",
@@ -252,6 +253,7 @@ variants! { "crash-musl":
     an_exception_out_of_a_noexcept_function_on_musl "noexcept"
     a_joinable_thread_that_is_destroyed_on_musl "joinable-thread"
     a_pure_virtual_call_on_musl "pure-virtual"
+    a_smashed_stack_on_musl "stack-smash"
     an_uncaught_exception_in_a_plugin_on_musl "uncaught-plugin"
     an_uncaught_exception_of_a_plugins_thread_on_musl "uncaught-custom-plugin"
     a_nested_exception_in_a_plugin_on_musl "nested-plugin"

@@ -54,7 +54,7 @@ pub(super) fn exception(
         _ => sender(signal, own),
     };
     let refused = refused(target.arch(), signal).unwrap_or_default();
-    let message = message(signal, fault.as_ref(), special).map(|words| words + &refused + &sent);
+    let message = message(signal, fault.as_ref(), special, &frames).map(|words| words + &refused + &sent);
     Exception {
         tid: Some(signal.tid),
         kind: ExceptionKind::Signal,
@@ -68,7 +68,12 @@ pub(super) fn exception(
     }
 }
 
-fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>) -> Option<String> {
+fn message(
+    signal: &FatalSignal,
+    fault: Option<&Fault>,
+    special: Option<Special>,
+    frames: &[NamedFrame],
+) -> Option<String> {
     if let Some(fault) = fault {
         return Some(fault.to_string());
     }
@@ -80,6 +85,10 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
             Some("ud2: code that the compiler was told can never run, or a trap")
         }
         (SIGTRAP, Some(Special::Breakpoint)) => Some("int3: a breakpoint in the code"),
+        // musl says nothing, where glibc prints and aborts. Source: musl 1.2.3 src/env/__stack_chk_fail.c.
+        (SIGSEGV, Some(Special::Halt)) if is_guard(frames) => {
+            Some("stack smashing detected: a local array of the function that returned was overrun")
+        }
         // Source: musl 1.2.3 arch/x86_64/atomic_arch.h, a_crash.
         (SIGSEGV, Some(Special::Halt)) => {
             Some("hlt: an instruction for the kernel only, and how musl stops a program whose state is broken")
@@ -88,6 +97,11 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
         _ => None,
     };
     by_instruction.or_else(|| signal.words()).map(str::to_owned)
+}
+
+/// Whether the innermost function is the one that compilers call when a function's guard value has changed.
+fn is_guard(frames: &[NamedFrame]) -> bool {
+    frames.first().and_then(|frame| frame.function.as_deref()) == Some("__stack_chk_fail")
 }
 
 /// ` getppid`: the system call that was refused; `None` for another signal.
