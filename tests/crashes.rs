@@ -42,7 +42,10 @@ fn rule(cause: &str) -> &'static str {
         | "page beyond the end of a mapped file"
         | "raised by the process itself"
         | "signal of a timer"
-        | "breakpoint" => "fatal-signal",
+        | "breakpoint"
+        | "stack smashed on musl"
+        | "address of the kernel's"
+        | "forbidden system call" => "fatal-signal",
         "call of a null pointer" | "jump to nowhere" => "wild-jump",
         "execution of data" => "data-execution",
         "stack overflow" => "stack-overflow",
@@ -117,6 +120,9 @@ impl Seen {
     }
 
     fn check_texts(&self, fatal: &Value, title: &str) {
+        for words in self.expected["says"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            assert!(title.contains(words), "{words} is not in: {title}");
+        }
         if let Some(text) = self.expected["abort_text"].as_str() {
             assert_eq!(fatal["message"], text);
             assert!(title.contains(text), "{title}");
@@ -129,6 +135,12 @@ impl Seen {
         if let Some(panic) = self.expected["panic"].as_object() {
             assert_eq!(fatal["kind"], "rust-panic");
             assert_eq!(fatal["message"], panic["message"], "{fatal}");
+            if let Some(earlier) = panic.get("unwinding") {
+                assert_eq!(fatal["inner"]["message"], *earlier, "{fatal}");
+            }
+            if let Some(why) = panic.get("why").and_then(Value::as_str) {
+                assert!(fatal["message_unknown"].as_str().is_some_and(|told| told.contains(why)), "{fatal}");
+            }
             let file = panic["file"].as_str().and_then(|file| file.rsplit('/').next()).expect("a file");
             assert!(title.contains(file), "{file} is not in: {title}");
         }
@@ -186,6 +198,9 @@ variants! { "crash":
     a_fault_whose_handler_sent_it_again "sent-again"
     an_abort_signal_of_a_timer "timer-abort"
     a_breakpoint "breakpoint"
+    a_read_of_the_kernels_memory "kernel-address"
+    a_system_call_that_is_forbidden "forbidden-call"
+    an_exception_that_was_kept_and_thrown_again "rethrown"
     a_terminate_while_an_exception_is_handled "terminate-while-handling"
     an_overflow_of_the_main_stack "stack-overflow"
     an_overflow_of_a_threads_stack "thread-stack-overflow"
@@ -238,6 +253,7 @@ variants! { "crash-musl":
     an_exception_out_of_a_noexcept_function_on_musl "noexcept"
     a_joinable_thread_that_is_destroyed_on_musl "joinable-thread"
     a_pure_virtual_call_on_musl "pure-virtual"
+    a_smashed_stack_on_musl "stack-smash"
     an_uncaught_exception_in_a_plugin_on_musl "uncaught-plugin"
     an_uncaught_exception_of_a_plugins_thread_on_musl "uncaught-custom-plugin"
     a_nested_exception_in_a_plugin_on_musl "nested-plugin"
@@ -256,6 +272,8 @@ variants! { "crash-rust":
     a_rust_assertion "assert"
     a_rust_panic_in_a_destructor "drop"
     a_rust_panic_while_another_unwinds "cleanup-unwind"
+    a_rust_panic_with_no_text "any"
+    a_rust_allocation_that_failed "memory"
     a_rust_panic_that_may_not_leave_its_function "callback-unwind"
     a_rust_read_through_null "null-read"
     a_rust_stack_overflow "stack-overflow"

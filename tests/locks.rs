@@ -446,3 +446,13 @@ fn threads_whose_names_only_the_kernel_knew_have_none() {
         }
     }
 }
+
+#[test]
+fn why_an_owner_is_unknown_stands_below_the_table() {
+    // Nothing explains `g_word`, a bare futex of main.cc.
+    let output = support::dumpscope!("analyze", dump("locks", "glibc").core(), "--offline", "-c", "locks");
+    let text = output.expect_status(0).stdout;
+    let (table, below) = text.split_once("\n\n").expect("a table, and what stands below it");
+    assert!(!table.contains("not recorded"), "{table}");
+    assert!(below.starts_with("? owner of g_word: not recorded:"), "{below}");
+}

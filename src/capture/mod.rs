@@ -8,6 +8,7 @@ pub mod format;
 pub mod image;
 pub mod memory;
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 pub use facts::Facts;
@@ -38,6 +39,8 @@ pub struct Capture {
     pub signal: Known<Option<FatalSignal>>,
     /// The auxiliary vector: (type, value).
     pub auxv: Vec<(u64, u64)>,
+    /// Mappings of files, shared memory among them, ascending; `None` where the dump does not list all of them.
+    pub files: Option<Vec<Range<Addr>>>,
     /// What the kernel told of the process beside its memory, where `collect` wrote the dump.
     pub facts: Option<Box<Facts>>,
     /// What is damaged or missing.

@@ -68,6 +68,8 @@ pub enum Place {
     },
     /// An address that the processor cannot form (its upper bits differ).
     NonCanonical,
+    /// In the half of the address space that is the kernel's.
+    Kernel,
     /// The instruction demands an alignment that the address lacks.
     Misaligned {
         /// Bytes that the address should be a multiple of.
@@ -177,6 +179,7 @@ impl fmt::Display for Place {
             Place::NullPage { offset } => write!(f, "offset {offset:#x} from a null pointer"),
             Place::StackGuard { stack, .. } => write!(f, "past the end of the thread's stack, which ends at {stack}"),
             Place::NonCanonical => f.write_str("not an address that the processor can form"),
+            Place::Kernel => f.write_str("an address of the kernel's, which no program may touch"),
             Place::Misaligned { alignment } => write!(f, "not a multiple of {alignment}"),
             Place::NotExecutable => f.write_str("mapped, but not executable"),
             Place::ReadOnly => f.write_str("mapped read-only"),

@@ -27,9 +27,9 @@ pub enum LockKind {
     Rwlock,
     /// `pthread_cond_t`, also `std::condition_variable`.
     Condvar,
-    /// `sem_t`.
+    /// `sem_t`, `std::counting_semaphore`.
     Semaphore,
-    /// `pthread_barrier_t`.
+    /// `pthread_barrier_t`, `std::barrier`.
     Barrier,
     /// `pthread_once_t`, `std::call_once`.
     Once,
@@ -51,6 +51,12 @@ pub enum LockKind {
     ParkingLotRwlock,
     /// `parking_lot::Condvar`.
     ParkingLotCondvar,
+    /// `std::latch`.
+    Latch,
+    /// The state that a `std::future` shares with its promise.
+    Future,
+    /// `std::atomic::wait`.
+    Atomic,
     /// A lock inside libc (stdio, malloc arena, loader).
     Libc,
     /// A futex word that nothing above explains.
@@ -82,6 +88,9 @@ impl LockKind {
             LockKind::ParkingLotMutex => "parking_lot Mutex",
             LockKind::ParkingLotRwlock => "parking_lot RwLock",
             LockKind::ParkingLotCondvar => "parking_lot Condvar",
+            LockKind::Latch => "latch",
+            LockKind::Future => "future",
+            LockKind::Atomic => "atomic",
             LockKind::Libc => "libc lock",
             LockKind::Futex => "futex",
         }

@@ -12,6 +12,7 @@ pub mod registers;
 pub mod runtime_code;
 pub mod signal;
 pub mod subject;
+pub mod syscall;
 pub mod thread;
 pub mod value;
 
@@ -26,5 +27,6 @@ pub use module::{ModuleRow, SymbolState};
 pub use registers::{Arch, Register, Registers};
 pub use signal::FatalSignal;
 pub use subject::Subject;
+pub use syscall::syscall_name;
 pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, Tid, WaitingOn};
 pub use value::{Variable, VariableKind};

@@ -20,6 +20,8 @@ pub struct FatalSignal {
     pub sender_pid: Option<u32>,
     /// User that sent it.
     pub sender_uid: Option<u32>,
+    /// `si_syscall` of SIGSYS: the number of the system call that was refused, where it is of the target's own table.
+    pub syscall: Option<u32>,
 }
 
 // Source: Linux include/uapi/asm-generic/signal.h, numbers 1-31 (shared by x86-64 and aarch64).
@@ -138,7 +140,7 @@ mod tests {
     use super::*;
 
     fn signal(number: i32, code: Option<i32>) -> FatalSignal {
-        FatalSignal { tid: Tid(1), number, code, address: None, sender_pid: None, sender_uid: None }
+        FatalSignal { tid: Tid(1), number, code, address: None, sender_pid: None, sender_uid: None, syscall: None }
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub enum CallKind {
     Epoll,
     /// accept, accept4.
     Accept,
+    /// open, openat, openat2: of a FIFO without another end, of a file on a server that does not answer.
+    Open,
     /// connect.
     Connect,
     /// nanosleep, clock_nanosleep.
@@ -129,6 +131,7 @@ impl CallKind {
             CallKind::Poll => "polls",
             CallKind::Epoll => "waits for events of",
             CallKind::Accept => "waits for connections on",
+            CallKind::Open => "opens",
             CallKind::Connect => "connects",
             CallKind::Sleep => "sleeps",
             CallKind::Signal => "waits for a signal",

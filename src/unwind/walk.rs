@@ -234,6 +234,7 @@ mod tests {
             process,
             signal: Ok(None),
             auxv: Vec::new(),
+            files: None,
             facts: None,
             problems: Vec::new(),
             file_size: 0,

@@ -51,6 +51,9 @@ pub const VIEW: View = View {
 
 /// Stories of deadlocks, and of threads that many wait for, that are told.
 const TOLD: usize = 8;
+/// Reasons for unknown owners that are told, and locks that are named with each.
+const REASONS: usize = 8;
+const NAMED: usize = 3;
 /// Fewest waiting threads of a convoy.
 const CONVOY: usize = 2;
 
@@ -222,6 +225,10 @@ impl Locks {
     /// What the table says of a lock and what it has no room for.
     fn fields(&self, lock: &LockRow) -> Vec<(String, Row)> {
         let [_, kind, tid, name, _, note, evidence] = self.cells(lock);
+        let tid = match (&lock.owner_unknown, lock.read_by.is_empty()) {
+            (Some(reason), true) => Cell::unknown(reason),
+            _ => tid,
+        };
         let owner =
             Row { cells: vec![tid, name], subject: lock.owner.as_ref().map(|owner| Subject::Thread(owner.tid)) };
         let address = Row::about(Subject::Memory(lock.address), vec![Cell::new(Value::Addr(lock.address))]);
@@ -263,13 +270,32 @@ impl Locks {
         Body::Table(Table { columns, rows: Arc::new(locks.into_iter().map(row).collect()) })
     }
 
+    /// Why owners are not known: each reason once, with the locks of which it is true.
+    fn unknown(&self) -> Vec<Row> {
+        let mut reasons: Vec<(&str, Vec<&LockRow>)> = Vec::new();
+        for lock in self.locks.iter().filter(|lock| lock.read_by.is_empty()) {
+            let Some(reason) = lock.owner_unknown.as_deref() else { continue };
+            match reasons.iter_mut().find(|(known, _)| *known == reason) {
+                Some((_, locks)) => locks.push(lock),
+                None => reasons.push((reason, vec![lock])),
+            }
+        }
+        let more = reasons.len().saturating_sub(REASONS);
+        let mut rows: Vec<Row> = reasons.iter().take(REASONS).map(|(reason, locks)| unknown(reason, locks)).collect();
+        if more > 0 {
+            rows.push(Row::text(format!("… and {more} more reasons; locks ADDR tells of each")));
+        }
+        rows
+    }
+
     /// Lock, kind, owner, what that is called, waiters, cycle, evidence.
     fn cells(&self, lock: &LockRow) -> [Cell; 7] {
         let owner = match (&lock.owner, &lock.owner_unknown) {
             (Some(owner), _) if lock.is_inferred() => Cell::text(format!("~ {}", owner.tid)).tone(Tone::Guess),
             (Some(owner), _) => Cell::new(Value::Tid(owner.tid)).tone(Tone::Link),
             (None, _) if !lock.read_by.is_empty() => Cell::text(readers(&lock.read_by)).tone(Tone::Guess),
-            (None, Some(reason)) => Cell::unknown(reason),
+            // Why stands below the table: it would make the narrowest column the widest.
+            (None, Some(_)) => Cell::text("?").tone(Tone::Guess),
             (None, None) => Cell::NONE,
         };
         let holder = lock.owner.as_ref().map(|owner| owner.tid).or(lock.read_by.first().copied());
@@ -294,6 +320,18 @@ impl Locks {
             note,
             Cell::text(lock.evidence.word()).tone(Tone::Dim),
         ]
+    }
+}
+
+/// `? owner of g_word, g_other +3: not recorded: …`.
+fn unknown(reason: &str, locks: &[&LockRow]) -> Row {
+    let names: Vec<String> = locks.iter().take(NAMED).map(|lock| lock.label()).collect();
+    let more = locks.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" +{more}") } else { String::new() };
+    let words = format!("? owner of {}{more}: {reason}", names.join(", "));
+    Row {
+        cells: vec![Cell::text(words).tone(Tone::Guess)],
+        subject: locks.first().map(|lock| Subject::Lock(lock.address)),
     }
 }
 
@@ -322,6 +360,10 @@ impl Draw for Locks {
             return Section { bodies, ..Section::default() };
         }
         bodies.push(self.table());
+        let unknown = self.unknown();
+        if !unknown.is_empty() {
+            bodies.push(Body::Lines(std::iter::once(Row::text("")).chain(unknown).collect()));
+        }
         for story in &self.stories {
             bodies.push(Body::Lines(vec![Row::text("")]));
             bodies.extend(story.bodies());

@@ -105,6 +105,7 @@ fn call_words(kind: CallKind) -> &'static str {
         CallKind::Poll => "poll",
         CallKind::Epoll => "epoll",
         CallKind::Accept => "accept",
+        CallKind::Open => "open",
         CallKind::Connect => "connect",
         CallKind::Sleep => "sleep",
         CallKind::Signal => "signal",

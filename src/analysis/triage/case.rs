@@ -129,6 +129,13 @@ impl<'a> Case<'a> {
         frames.iter().skip(after).position(is_own).and_then(|index| after.checked_add(index)).or(Some(after))
     }
 
+    /// Whether what the thread throws was caught before, and thrown again.
+    pub fn rethrows(&self, tid: Tid) -> bool {
+        let functions = self.frames(tid).iter().take(THROW_FRAMES).filter_map(|frame| frame.function.as_deref());
+        let throws = functions.map(path).rfind(|name| THROWING.contains(name));
+        throws.is_some_and(|name| matches!(name, "__cxa_rethrow" | "std::rethrow_exception"))
+    }
+
     /// `, in f`: a frame's function, or its module where it has no name; nothing outside all modules.
     pub fn behind(&self, words: &'static str, tid: Tid, from: Option<usize>) -> Sentence {
         let frame = from.and_then(|from| self.frames(tid).get(from));

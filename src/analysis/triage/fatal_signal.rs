@@ -32,6 +32,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
             Some(Place::ReadOnly) => ": that memory is read-only",
             Some(Place::PastEndOfFile) => ": past the end of a mapped file, which was shortened",
             Some(Place::NonCanonical) => ": not an address at all",
+            Some(Place::Kernel) => ": that address is the kernel's",
             Some(Place::Misaligned { .. }) => ": the address is not aligned as the instruction demands",
             Some(Place::NoAccess) => ": that memory may not be touched",
             Some(Place::Unmapped) => ": nothing is mapped there",

@@ -48,6 +48,9 @@ fn is_idle(thread: &Thread) -> bool {
             LockKind::Condvar
                 | LockKind::Semaphore
                 | LockKind::Barrier
+                | LockKind::Latch
+                | LockKind::Future
+                | LockKind::Atomic
                 | LockKind::Join
                 | LockKind::RustCondvar
                 | LockKind::RustPark

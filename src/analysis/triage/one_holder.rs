@@ -66,6 +66,9 @@ fn owner_is_unknown(lock: &Lock) -> bool {
             | LockKind::ParkingLotCondvar
             | LockKind::Semaphore
             | LockKind::Barrier
+            | LockKind::Latch
+            | LockKind::Future
+            | LockKind::Atomic
             | LockKind::RustPark
             | LockKind::Join
             | LockKind::Futex

@@ -10,6 +10,9 @@ use super::finding::{Finding, Next, Part, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "panic", apply };
 
+/// Earlier panics that are told.
+const UNWINDING: usize = 4;
+
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()
 }
@@ -29,6 +32,16 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         Ok(None) => {}
         Err(gap) => evidence.push(Sentence::of("the message is not known: ").text(gap.to_string()).about(None)),
     }
+    let unwinding = std::iter::successors(exception.inner.as_deref(), |inner| inner.inner.as_deref()).take(UNWINDING);
+    evidence.extend(unwinding.map(|inner| {
+        let words = match &inner.message {
+            Ok(Some(message)) => {
+                Sentence::of("the stack was being unwound for an earlier panic: ").text(one_line(message))
+            }
+            _ => Sentence::of("the stack was being unwound for an earlier panic, whose message is not known"),
+        };
+        words.about(inner.address.map(Subject::Memory))
+    }));
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,

@@ -48,7 +48,8 @@ fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
 }
 
 fn signal(number: i32, code: i32, sender: Option<u32>) -> FatalSignal {
-    FatalSignal { tid: Tid(1), number, code: Some(code), address: None, sender_pid: sender, sender_uid: Some(1000) }
+    let sender_uid = Some(1000);
+    FatalSignal { tid: Tid(1), number, code: Some(code), address: None, sender_pid: sender, sender_uid, syscall: None }
 }
 
 impl Process {

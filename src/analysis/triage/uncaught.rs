@@ -32,6 +32,12 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let called = ended == Some(Termination::Called);
     // Who handles an exception is no longer below what threw it.
     let from = if called { case.own_frame(tid) } else { case.thrower(tid) };
+    let (words, shows) = match (called, case.rethrows(tid)) {
+        (true, _) => (", in ", "the exception and where it was thrown"),
+        (false, false) => (", thrown in ", "the exception and where it was thrown"),
+        // Where it was thrown first is not on the stack any more.
+        (false, true) => (", rethrown in ", "the exception and where it was thrown again"),
+    };
     let mut evidence = vec![case.chain_from(tid, from)];
     if let Some(reason) = exception.message.as_ref().err() {
         evidence.push(Sentence::of("the message is not known: ").text(reason.to_string()).about(None));
@@ -46,10 +52,10 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
-        title: title.then(case.behind(if called { ", in " } else { ", thrown in " }, tid, from)),
+        title: title.then(case.behind(words, tid, from)),
         about: Some(Subject::Thread(tid)),
         evidence,
-        next: Some(Next::new("printexception -lines", "the exception and where it was thrown")),
+        next: Some(Next::new("printexception -lines", shows)),
     })
 }
 
@@ -67,7 +73,7 @@ fn told(exception: &Exception) -> String {
 // _Nested_exception<T>, __nested<T>.
 fn plain(name: &str) -> String {
     let plain = name.replace("__cxx11::", "").replace("std::__1::", "std::").replace("std::__fs::", "std::");
-    let plain = plain.replace(STRING, "std::string");
+    let plain = plain.replace(STRING, "std::string").replace("std::string >", "std::string>");
     let nesting = ["std::_Nested_exception<", "std::__nested<"].iter().find_map(|prefix| plain.strip_prefix(prefix));
     match nesting.and_then(|inner| inner.strip_suffix('>')) {
         Some(inner) => inner.trim_end().to_owned(),

@@ -22,12 +22,14 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         operand.displacement == 0 && matches!(operand.terms.as_slice(), [top] if matches!(top.register, "rsp" | "sp"))
     });
     let title = match crash.place()? {
-        Place::NullPage { .. } | Place::Unmapped | Place::NonCanonical | Place::NoAccess if returned => {
+        Place::NullPage { .. } | Place::Unmapped | Place::NonCanonical | Place::Kernel | Place::NoAccess
+            if returned =>
+        {
             let title = Sentence::of("return to ").part(Part::Address(address)).text(", which is no code");
             title.then(case.behind(", from ", crash.tid, Some(0))).text(": its stack was smashed")
         }
         Place::NullPage { offset: 0 } => Sentence::of("call of a null function pointer").then(crash.in_frames()),
-        Place::NullPage { .. } | Place::Unmapped | Place::NonCanonical | Place::NoAccess => {
+        Place::NullPage { .. } | Place::Unmapped | Place::NonCanonical | Place::Kernel | Place::NoAccess => {
             Sentence::of("jump to nowhere: ").part(Part::Address(address)).text(" is no code").then(crash.in_frames())
         }
         _ => return None,

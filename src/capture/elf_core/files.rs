@@ -3,6 +3,8 @@
 //! Layout: a count and a page size, `count` entries of start, end and offset in pages, then as many NUL-terminated paths. Source: Linux
 //! fs/binfmt_elf.c, fill_files_note. gdb writes a page size of 1 and offsets in bytes (gdb/linux-tdep.c).
 
+use std::ops::Range;
+
 use super::notes::{NT_FILE, Note};
 use super::words::Words;
 use crate::model::{Addr, Problem, Subject};
@@ -35,6 +37,13 @@ pub(super) struct Files {
     pub(super) mappings: Vec<FileMapping>,
     /// Whether there are as many paths as mappings: one that is damaged shifts all that follow.
     pub(super) sound: bool,
+}
+
+impl Files {
+    /// The addresses of the mappings, ascending.
+    pub(super) fn ranges(self) -> Vec<Range<Addr>> {
+        self.mappings.into_iter().map(|file| file.start..file.end).collect()
+    }
 }
 
 /// Reads the note. `None` where the core has none.

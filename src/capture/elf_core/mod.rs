@@ -26,6 +26,7 @@ use std::path::Path;
 
 use symbols::FileBytes;
 
+use self::files::Files;
 use self::header::FileHeader;
 use self::notes::{NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, Note};
 use self::siginfo::Writer;
@@ -88,7 +89,12 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
             threads.push(thread);
         }
     }
-    let signal = siginfo::fatal(&grouped, crashed, first.and_then(|index| threads.get(index)).map(|thread| thread.tid));
+    let signal = siginfo::fatal(
+        &grouped,
+        crashed,
+        first.and_then(|index| threads.get(index)).map(|thread| thread.tid),
+        file.arch,
+    );
     if let Some(range) = first.and_then(|index| threads.get_mut(..=index)) {
         range.rotate_right(1);
     }
@@ -116,6 +122,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         process,
         signal,
         auxv,
+        files: files.filter(|files| files.sound && writer != Writer::Createdump).map(Files::ranges),
         facts: facts.map(Box::new),
         problems: fold(problems),
         file_size: bytes.len() as u64,

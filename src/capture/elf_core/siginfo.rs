@@ -4,7 +4,7 @@
 
 use super::threads::{Grouped, ThreadNotes};
 use super::words::Words;
-use crate::model::{Addr, FatalSignal, Gap, Known, Tid};
+use crate::model::{Addr, Arch, FatalSignal, Gap, Known, Tid};
 
 // Source: Linux include/uapi/asm-generic/signal.h. From SIGCHLD to SIGTTOU: CHLD CONT STOP TSTP TTIN TTOU.
 const SIGINT: i32 = 2;
@@ -17,6 +17,7 @@ const SIGCHLD: i32 = 17;
 const SIGTTOU: i32 = 22;
 const SIGURG: i32 = 23;
 const SIGWINCH: i32 = 28;
+const SIGSYS: i32 = 31;
 const LAST_SIGNAL: i32 = 64;
 
 // Source: Linux include/uapi/asm-generic/siginfo.h.
@@ -32,19 +33,34 @@ pub(super) struct SigInfo {
     number: i32,
     code: i32,
     union: u64,
+    /// The union's second half: of SIGSYS the number of the call, then the architecture whose number that is.
+    second: Option<u64>,
 }
 
 impl SigInfo {
     /// Reads the note; `None` where it is cut before its union.
     pub(super) fn parse(content: &[u8]) -> Option<SigInfo> {
         let words = Words(content);
-        Some(SigInfo { number: words.i32(0)?, code: words.i32(8)?, union: words.u64(16)? })
+        Some(SigInfo { number: words.i32(0)?, code: words.i32(8)?, union: words.u64(16)?, second: words.u64(24) })
     }
 
     /// `si_addr` of a fault.
     fn address(self) -> Option<Addr> {
         let fault = matches!(self.number, SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV);
         (fault && self.code > 0 && self.code != SI_KERNEL).then_some(Addr(self.union))
+    }
+
+    /// `si_syscall` of SIGSYS, where `si_arch` is the target's own: a 32-bit call has a number of another table.
+    fn syscall(self, arch: Arch) -> Option<u32> {
+        let [number @ .., _, _, _, _] = self.second?.to_le_bytes();
+        let [_, _, _, _, of @ ..] = self.second?.to_le_bytes();
+        // Source: Linux include/uapi/linux/audit.h.
+        let own: u32 = match arch {
+            Arch::X86_64 => 0xc000_003e,
+            Arch::Aarch64 => 0xc000_00b7,
+        };
+        let refused = self.number == SIGSYS && self.code > 0 && u32::from_le_bytes(of) == own;
+        refused.then_some(u32::from_le_bytes(number))
     }
 
     /// `si_pid` and `si_uid` of a signal that a process sent.
@@ -89,6 +105,7 @@ pub(super) fn fatal(
     grouped: &Grouped<'_>,
     crashed: Option<(usize, i32)>,
     tid: Option<Tid>,
+    arch: Arch,
 ) -> Known<Option<FatalSignal>> {
     if grouped.threads.is_empty() {
         return Err(Gap::NotRecorded("the core has no thread notes".to_owned()));
@@ -104,6 +121,7 @@ pub(super) fn fatal(
         address: info.and_then(SigInfo::address),
         sender_pid: sender.map(|(pid, _)| pid),
         sender_uid: sender.map(|(_, uid)| uid),
+        syscall: info.and_then(|info| info.syscall(arch)),
     }))
 }
 

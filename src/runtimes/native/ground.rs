@@ -147,6 +147,28 @@ impl<'a> Ground<'a> {
         near.filter(|(bytes, _)| *bytes < MAX_STATIC_TLS).min().map(|(_, tid)| tid)
     }
 
+    /// Whether memory is known to belong to this process alone: a module's data, or a mapping of neither a file nor shared memory.
+    /// Shared memory has a file in the kernel, named or not, so that lists of mapped files have it.
+    // Source: Linux mm/shmem.c, shmem_zero_setup; fs/binfmt_elf.c, fill_files_note.
+    pub(super) fn is_private(&self, address: Addr) -> bool {
+        let target = self.scene.target;
+        let recorded =
+            target.capture.facts.as_ref().and_then(|facts| {
+                facts.mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&address.0))
+            });
+        if let Some(mapping) = recorded {
+            return mapping.access.ends_with('p');
+        }
+        if target.module_at(address).is_some() {
+            return true;
+        }
+        let Some(files) = &target.capture.files else { return false };
+        let before = files.partition_point(|file| file.start <= address);
+        let of_file =
+            before.checked_sub(1).and_then(|last| files.get(last)).is_some_and(|file| file.contains(&address));
+        !of_file && self.memory().region_at(address).is_some()
+    }
+
     /// The part of a thread's stack that is in use: from the stack pointer up to the thread's control block or the mapping's
     /// end.
     pub(super) fn live_stack(&self, thread: &OsThread) -> Option<Range<Addr>> {

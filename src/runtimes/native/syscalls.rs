@@ -5,7 +5,7 @@
 
 use crate::capture::Memory;
 use crate::model::thread::CallKind;
-use crate::model::{Addr, Arch, SavedSyscall};
+use crate::model::{Addr, Arch, SavedSyscall, syscall_name};
 
 /// A blocking call that is no futex: what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +29,13 @@ enum Names {
     Fd,
     /// The first points to an array of `struct pollfd`, the second is its length.
     PollFds,
+    /// The argument with this index points to a path.
+    Path(usize),
     Nothing,
 }
+
+/// Longest path: PATH_MAX of Linux.
+const MAX_PATH: u64 = 4096;
 
 static X86_64: &[Group] = &[
     // read pread64 readv preadv preadv2 recvfrom recvmsg recvmmsg splice
@@ -47,6 +52,10 @@ static X86_64: &[Group] = &[
     Group { numbers: &[232, 281, 441], kind: CallKind::Epoll, names: Names::Fd },
     // accept accept4
     Group { numbers: &[43, 288], kind: CallKind::Accept, names: Names::Fd },
+    // open creat
+    Group { numbers: &[2, 85], kind: CallKind::Open, names: Names::Path(0) },
+    // openat openat2
+    Group { numbers: &[257, 437], kind: CallKind::Open, names: Names::Path(1) },
     // connect
     Group { numbers: &[42], kind: CallKind::Connect, names: Names::Fd },
     // nanosleep clock_nanosleep
@@ -81,6 +90,8 @@ static AARCH64: &[Group] = &[
     Group { numbers: &[22, 441], kind: CallKind::Epoll, names: Names::Fd },
     // accept accept4
     Group { numbers: &[202, 242], kind: CallKind::Accept, names: Names::Fd },
+    // openat openat2
+    Group { numbers: &[56, 437], kind: CallKind::Open, names: Names::Path(1) },
     // connect
     Group { numbers: &[203], kind: CallKind::Connect, names: Names::Fd },
     // nanosleep clock_nanosleep
@@ -124,7 +135,7 @@ pub(super) fn blocking(arch: Arch, call: &SavedSyscall, memory: &Memory) -> Bloc
         Arch::Aarch64 => AARCH64,
     };
     let Some(group) = table.iter().find(|group| group.numbers.contains(&call.number)) else {
-        return Blocking { kind: CallKind::Other, name: None };
+        return Blocking { kind: CallKind::Other, name: syscall_name(arch, call.number).map(str::to_owned) };
     };
     let [first, second, third, ..] = call.args;
     // Polling nothing is how C libraries pause, or sleep, where the kernel has no call for it.
@@ -135,9 +146,15 @@ pub(super) fn blocking(arch: Arch, call: &SavedSyscall, memory: &Memory) -> Bloc
     let name = match group.names {
         Names::Fd => first.and_then(fd).map(|fd| format!("fd {fd}")),
         Names::PollFds => first.zip(second).and_then(|(array, len)| poll_fds(memory, Addr(array), len)),
+        Names::Path(index) => call.args.get(index).copied().flatten().and_then(|at| path(memory, Addr(at))),
         Names::Nothing => None,
     };
     Blocking { kind: group.kind, name }
+}
+
+fn path(memory: &Memory, at: Addr) -> Option<String> {
+    let path = memory.c_string(at, MAX_PATH).ok()?;
+    Some(String::from_utf8_lossy(&path).into_owned()).filter(|path| !path.is_empty())
 }
 
 /// A descriptor argument: the low half of the register.
@@ -202,6 +219,17 @@ mod tests {
         };
         assert_eq!(kind(Some(0)), CallKind::Signal);
         assert_eq!(kind(Some(0x7000)), CallKind::Sleep);
+    }
+
+    #[test]
+    fn an_open_is_named_by_its_path() {
+        // A FIFO that nobody has opened at the other end: openat(AT_FDCWD, "/run/in", O_RDONLY).
+        let memory = Memory::of_bytes(0x7000, b"/run/in\0");
+        let args = [Some(0xffff_ff9c), Some(0x7000), Some(0), Some(0), None, None];
+        let open = SavedSyscall { number: 257, args, result: -512 };
+        let name = |memory| blocking(Arch::X86_64, &open, memory);
+        assert_eq!(name(&memory), Blocking { kind: CallKind::Open, name: Some("/run/in".into()) });
+        assert_eq!(name(&Memory::default()), Blocking { kind: CallKind::Open, name: None });
     }
 
     #[test]

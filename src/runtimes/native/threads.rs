@@ -49,7 +49,12 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread, local: u64) -> Thre
                 address: Some(seen.address),
                 name: ground.name(seen.kind, seen.address).ok().flatten(),
                 // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID.
-                within: !futex.timed && (futex.private || futex.is_pi() || seen.kind == LockKind::Join),
+                within: !futex.timed
+                    && (futex.private
+                        || futex.is_pi()
+                        || seen.kind == LockKind::Join
+                        // libstdc++ waits without saying that the word is private.
+                        || ground.is_private(futex.word)),
             }),
         ),
         Some(Activity::Call(blocking)) => {

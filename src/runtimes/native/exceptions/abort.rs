@@ -4,7 +4,7 @@
 //! then read from the constants that the caller passed.
 
 use crate::capture::Role;
-use crate::model::{Addr, Detail, ExceptionKind, Gap, Known, SourcePlace, Stack};
+use crate::model::{Addr, Detail, ExceptionKind, Gap, Known, NamedFrame, SourcePlace, Stack};
 use crate::target::{Module, Target};
 
 use super::arguments;
@@ -155,6 +155,16 @@ pub(super) fn assertion_by_frames(target: &Target, stack: &Stack) -> Option<Asse
         function: text(function),
     };
     Some(Assertion { expression: text(condition)?, place })
+}
+
+/// Functions that abort for one reason only, which they print and do not keep.
+// Source: Rust 1.95 library/alloc/src/alloc.rs, handle_alloc_error.
+const REASONS: [(&str, &str); 1] = [("alloc::alloc::handle_alloc_error", "memory allocation failed")];
+
+/// Why a program aborted, by the functions that it did it in.
+pub(super) fn reason(frames: &[NamedFrame]) -> Option<&'static str> {
+    let mut names = frames.iter().take(FRAMES).filter_map(|frame| frame.function.as_deref());
+    names.find_map(|name| REASONS.iter().find(|(function, _)| name.starts_with(function)).map(|(_, reason)| *reason))
 }
 
 #[cfg(test)]

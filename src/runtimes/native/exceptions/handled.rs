@@ -91,7 +91,8 @@ fn by_exception(target: &Target, context: Addr, thread: &OsThread, registers: &R
     let pointer = thread.thread_pointer.as_ref().ok().copied();
     let decoded = instruction::decode(memory, pc, registers, pointer);
     let fault = |number, code, address| {
-        Some(FatalSignal { tid: thread.tid, number, code: Some(code), address, sender_pid: None, sender_uid: None })
+        let (tid, code) = (thread.tid, Some(code));
+        Some(FatalSignal { tid, number, code, address, sender_pid: None, sender_uid: None, syscall: None })
     };
     let special = decoded.as_ref().ok().and_then(|decoded| decoded.special);
     let accesses = decoded.as_ref().map(|decoded| decoded.accesses.as_slice()).unwrap_or_default();
@@ -138,5 +139,6 @@ fn signal(target: &Target, at: Addr, tid: Tid) -> Option<FatalSignal> {
         address: target.memory.ptr(at.plus(ADDRESS)?).ok(),
         sender_pid: None,
         sender_uid: None,
+        syscall: None,
     })
 }

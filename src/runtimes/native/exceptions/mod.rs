@@ -128,7 +128,8 @@ fn fatal(
         && let Some(panic) = rust_panic::find(&target.memory, stack, frames)
     {
         let detail = Detail::Panic { place: panic.place };
-        return abort(thread, frames, ExceptionKind::RustPanic, panic.message, detail);
+        let told = abort(thread, frames, ExceptionKind::RustPanic, panic.message, detail);
+        return Exception { inner: unwinding(thread, panic.unwinding), ..told };
     }
     let aborted = matches!(text, Ok(Some(_))) || frames.iter().any(|frame| frame.function.as_deref() == Some("abort"));
     // `abort` sends the signal by tkill. Source: glibc 2.36 stdlib/abort.c, musl 1.2.3 src/exit/abort.c.
@@ -136,7 +137,19 @@ fn fatal(
     if !aborted && (by_other_means || sent_from_outside(scene, signal)) {
         return signal::exception(target, signal, Some((thread, stack)), frames.to_vec(), None);
     }
+    let text = match text {
+        Ok(Some(text)) => Ok(Some(text)),
+        none => abort::reason(frames).map_or(none, |reason| Ok(Some(reason.to_owned()))),
+    };
     abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing)
+}
+
+/// Panics that were unwinding the stack when another came, the newest first, as a chain.
+fn unwinding(thread: &OsThread, panics: Vec<(Addr, Known<Option<String>>)>) -> Option<Box<Exception>> {
+    panics.into_iter().rev().fold(None, |inner, (object, message)| {
+        let panic = abort(thread, &[], ExceptionKind::RustPanic, message, Detail::Nothing);
+        Some(Box::new(Exception { address: Some(object), fatal: false, inner, ..panic }))
+    })
 }
 
 fn inner_objects(exception: &Exception) -> impl Iterator<Item = Addr> {

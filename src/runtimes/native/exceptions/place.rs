@@ -58,6 +58,11 @@ pub(super) fn place(question: &Question<'_>) -> Place {
     if arch == Arch::X86_64 && !is_canonical(address) && signal.code.is_none_or(|code| code == SI_KERNEL) {
         return Place::NonCanonical;
     }
+    // Bit 63 tells the halves apart on both processors. The kernel may lend pages there (x86-64's vsyscall).
+    // Source: Linux Documentation/arch/x86/x86_64/mm.rst, Documentation/arch/arm64/memory.rst.
+    if address.0 >> 63 == 1 && is_canonical(address) && memory.region_at(address).is_none() {
+        return Place::Kernel;
+    }
     if access != Some(AccessKind::Execute)
         && let Some(guard) = stack_guard(question)
     {
@@ -131,7 +136,15 @@ mod tests {
     const RO: Access = Access { read: true, write: false, execute: false };
 
     fn segv(code: i32) -> FatalSignal {
-        FatalSignal { tid: Tid(1), number: 11, code: Some(code), address: None, sender_pid: None, sender_uid: None }
+        FatalSignal {
+            tid: Tid(1),
+            number: 11,
+            code: Some(code),
+            address: None,
+            sender_pid: None,
+            sender_uid: None,
+            syscall: None,
+        }
     }
 
     // | guard 0x10000..0x11000 | stack 0x11000..0x20000 |   | read-only 0x30000..0x31000 |

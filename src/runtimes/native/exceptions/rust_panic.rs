@@ -18,6 +18,8 @@ const MAX_TEXT: u64 = 64 << 10;
 const MAX_FILE: u64 = 1 << 10;
 const MAX_LINE: u32 = 1 << 24;
 const MAX_COLUMN: u32 = 1 << 16;
+/// Panics that unwind one stack: a destructor that panics while another unwinds ends the process.
+const MAX_UNWINDING: usize = 4;
 
 /// A vtable begins with drop, size, alignment. A payload is `&'static str` or `String` by its size.
 const VTABLE_SIZE: u64 = 8;
@@ -41,6 +43,8 @@ pub(super) struct Panic {
     pub message: Known<Option<String>>,
     /// Where it was raised.
     pub place: Known<SourcePlace>,
+    /// Panics that were unwinding the stack already: their objects and messages, the innermost on the stack first.
+    pub unwinding: Vec<(Addr, Known<Option<String>>)>,
 }
 
 /// The panic of a thread. `None` where it does not panic; without names, where no trace of a panic is on its stack.
@@ -52,17 +56,47 @@ pub(super) fn find(memory: &Memory, stack: &Stack, frames: &[NamedFrame]) -> Opt
         return None;
     }
     let words = words(memory, stack);
+    let unwinding = if panicking { unwinding(memory, &words) } else { Vec::new() };
     let found = hook_info(memory, &words);
     if let Some((message, place)) = found {
-        return Some(Panic { message: Ok(Some(message)), place: Ok(place) });
+        return Some(Panic { message: Ok(Some(message)), place: Ok(place), unwinding });
     }
     // Remains of older calls may look like one: one that leads to a text is.
     let infos = panic_infos(memory, &words).map(|(arguments, place)| (static_text(memory, arguments), place));
     if let Some((message, place)) = infos.min_by_key(|(message, _)| message.is_err()) {
-        return Some(Panic { message: message.map(Some), place: Ok(place) });
+        // `panic_any` formats nothing: what it was given would have been found if it were a text.
+        let any = named.clone().any(|name| name.contains("panicking::begin_panic"));
+        let message = message.map_err(|gap| if any { no_text() } else { gap });
+        return Some(Panic { message: message.map(Some), place: Ok(place), unwinding });
     }
     let gap = || Gap::NotRecorded("no trace of the panic's location is on the stack".to_owned());
-    panicking.then(|| Panic { message: Err(gap()), place: Err(gap()) })
+    panicking.then(|| Panic { message: Err(gap()), place: Err(gap()), unwinding })
+}
+
+fn no_text() -> Gap {
+    Gap::Unsupported("what it panicked with is no text".to_owned())
+}
+
+/// The objects of panics that unwind: each frame that runs destructors on the way keeps a pointer to go on with.
+// Layout: `_Unwind_Exception` (class, cleanup, two words), canary, payload's data and vtable.
+// Source: Rust 1.95 library/panic_unwind/src/gcc.rs, library/unwind/src/libunwind.rs.
+fn unwinding(memory: &Memory, words: &[u64]) -> Vec<(Addr, Known<Option<String>>)> {
+    const CLASS: u64 = u64::from_le_bytes(*b"MOZ\0RUST");
+    const DATA: u64 = 40;
+    const VTABLE: u64 = 48;
+    let mut found: Vec<(Addr, Known<Option<String>>)> = Vec::new();
+    for object in words.iter().copied().map(Addr).filter(|word| memory.is_pointer(*word)) {
+        let word = |offset: u64| memory.u64(object.plus(offset)?).ok();
+        if word(0) != Some(CLASS) || found.iter().any(|(known, _)| *known == object) {
+            continue;
+        }
+        let payload = word(DATA).zip(word(VTABLE)).and_then(|(data, vtable)| payload(memory, Addr(data), Addr(vtable)));
+        found.push((object, payload.map(Some).ok_or_else(no_text)));
+        if found.len() == MAX_UNWINDING {
+            break;
+        }
+    }
+    found
 }
 
 fn is_rust(name: &str) -> bool {

@@ -2,8 +2,8 @@
 
 use crate::capture::Memory;
 use crate::model::{
-    AccessKind, Addr, Detail, Exception, ExceptionKind, FatalSignal, Fault, Gap, Known, NamedFrame, Operand, OsThread,
-    Place, Stack,
+    AccessKind, Addr, Arch, Detail, Exception, ExceptionKind, FatalSignal, Fault, Gap, Known, NamedFrame, Operand,
+    OsThread, Place, Stack, syscall_name,
 };
 use crate::target::Target;
 
@@ -53,7 +53,8 @@ pub(super) fn exception(
         Some(_) if signal.was_sent() => "; the process itself sent the signal again".to_owned(),
         _ => sender(signal, own),
     };
-    let message = message(signal, fault.as_ref(), special).map(|words| words + &sent);
+    let refused = refused(target.arch(), signal).unwrap_or_default();
+    let message = message(signal, fault.as_ref(), special, &frames).map(|words| words + &refused + &sent);
     Exception {
         tid: Some(signal.tid),
         kind: ExceptionKind::Signal,
@@ -67,7 +68,12 @@ pub(super) fn exception(
     }
 }
 
-fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>) -> Option<String> {
+fn message(
+    signal: &FatalSignal,
+    fault: Option<&Fault>,
+    special: Option<Special>,
+    frames: &[NamedFrame],
+) -> Option<String> {
     if let Some(fault) = fault {
         return Some(fault.to_string());
     }
@@ -79,6 +85,10 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
             Some("ud2: code that the compiler was told can never run, or a trap")
         }
         (SIGTRAP, Some(Special::Breakpoint)) => Some("int3: a breakpoint in the code"),
+        // musl says nothing, where glibc prints and aborts. Source: musl 1.2.3 src/env/__stack_chk_fail.c.
+        (SIGSEGV, Some(Special::Halt)) if is_guard(frames) => {
+            Some("stack smashing detected: a local array of the function that returned was overrun")
+        }
         // Source: musl 1.2.3 arch/x86_64/atomic_arch.h, a_crash.
         (SIGSEGV, Some(Special::Halt)) => {
             Some("hlt: an instruction for the kernel only, and how musl stops a program whose state is broken")
@@ -87,6 +97,17 @@ fn message(signal: &FatalSignal, fault: Option<&Fault>, special: Option<Special>
         _ => None,
     };
     by_instruction.or_else(|| signal.words()).map(str::to_owned)
+}
+
+/// Whether the innermost function is the one that compilers call when a function's guard value has changed.
+fn is_guard(frames: &[NamedFrame]) -> bool {
+    frames.first().and_then(|frame| frame.function.as_deref()) == Some("__stack_chk_fail")
+}
+
+/// ` getppid`: the system call that was refused; `None` for another signal.
+fn refused(arch: Arch, signal: &FatalSignal) -> Option<String> {
+    let number = u64::from(signal.syscall?);
+    Some(syscall_name(arch, number).map_or_else(|| format!(" {number}"), |name| format!(" {name}")))
 }
 
 /// ` from process 77, user 1000`; nothing for a signal that nobody sent.
@@ -167,6 +188,7 @@ fn unreported(
             | Place::StackGuard { .. }
             | Place::Unmapped
             | Place::NonCanonical
+            | Place::Kernel
             | Place::NoAccess
             | Place::ReadOnly
             | Place::NotExecutable)

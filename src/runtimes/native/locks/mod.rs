@@ -4,6 +4,7 @@
 //! the first probe that recognises a wait names it, and a wait that none recognises is a bare futex. Held locks without
 //! waiters are another question, [`held`]: it reads much memory, and no deadlock needs it.
 
+mod atomic;
 mod code;
 mod entry;
 mod futex;
@@ -114,6 +115,7 @@ static PROBES: &[Probe] = &[
     Probe { waited: semaphore::semaphore, held: Held::Unrecorded },
     Probe { waited: semaphore::barrier, held: Held::Unrecorded },
     Probe { waited: once::waited, held: Held::Unrecorded },
+    Probe { waited: atomic::waited, held: Held::Unrecorded },
     Probe { waited: unread::waited, held: Held::Unrecorded },
     Probe { waited: libc_internal::waited, held: Held::Unrecorded },
     Probe { waited: futex::waited, held: Held::Unrecorded },

@@ -17,8 +17,12 @@ pub(super) fn name(ground: &Ground<'_>, kind: LockKind, address: Addr, users: &[
     if kind == LockKind::Join {
         return Ok(joined(ground, address));
     }
+    // The state of a future is nobody's but the library's.
+    if kind == LockKind::Future {
+        return Ok(None);
+    }
     if let Some(module) = ground.scene.target.module_at(address) {
-        return global(ground, module, kind, address).map(Some);
+        return global(ground, module, kind, address).map(|name| Some(name).filter(|name| !is_a_pool(name)));
     }
     let by_frames = users.iter().take(MAX_ASKED).find_map(|index| objects::named_by(ground, *index, address));
     Ok(by_frames.or_else(|| in_an_object(ground, address)).or_else(|| on_a_stack(ground, address)))
@@ -54,6 +58,12 @@ fn global(ground: &Ground<'_>, module: &Module, kind: LockKind, address: Addr) -
     })
 }
 
+/// Whether it is the table of words on which libstdc++ waits for variables that are no futex words themselves.
+// Source: gcc 12 <bits/atomic_wait.h>, __waiter_pool_base::_S_for.
+fn is_a_pool(name: &str) -> bool {
+    name.starts_with("std::__detail::__waiter_pool")
+}
+
 /// Whether a variable of `size` bytes that begins with a lock is the lock, and no structure whose first member it is.
 // Source of the sizes: sizeof in glibc's pthreadtypes-arch.h and semaphore.h for x86-64 and aarch64, musl's alltypes.h.in.
 fn is_the_lock(kind: LockKind, size: u64) -> bool {
@@ -67,7 +77,10 @@ fn is_the_lock(kind: LockKind, size: u64) -> bool {
         | LockKind::MutexPriorityProtect => matches!(size, 40 | 48),
         LockKind::Rwlock => size == 56,
         LockKind::Condvar => size == 48,
-        LockKind::Semaphore | LockKind::Barrier => size == 32,
+        // A `std::counting_semaphore` is its counter.
+        LockKind::Semaphore => matches!(size, 4 | 8 | 32),
+        LockKind::Barrier => size == 32,
+        LockKind::Latch | LockKind::Atomic => size <= 64,
         LockKind::Once => matches!(size, 4 | 8),
         LockKind::Libc | LockKind::Futex => matches!(size, 4 | 8 | 16),
         // A Rust lock holds its data; the path would end at it anyway.

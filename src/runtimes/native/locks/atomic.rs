@@ -1,0 +1,40 @@
+//! What C++ libraries build on a futex without the C library: `std::future`, and on `std::atomic::wait` latches, barriers and counting
+//! semaphores. Nobody owns any of them. The functions that wait are templates, and their names tell what waits.
+
+use crate::model::{Addr, LockKind, Owner};
+
+use super::{Sighting, Waiter};
+use crate::runtimes::native::ground::Ground;
+
+/// Parts of the names of functions that wait, the more telling first.
+// Source: gcc 12 libstdc++ <bits/atomic_futex.h>, <future>, <latch>, <barrier>, <bits/semaphore_base.h>, <bits/atomic_wait.h>; LLVM 17
+// libc++ <latch>, <barrier>, <semaphore>, <__atomic/atomic_sync.h>.
+const NAMES: [(&str, LockKind); 14] = [
+    ("std::__atomic_futex_unsigned", LockKind::Future),
+    ("std::latch::", LockKind::Latch),
+    ("std::__1::latch::", LockKind::Latch),
+    ("std::__tree_barrier<", LockKind::Barrier),
+    ("std::barrier<", LockKind::Barrier),
+    ("std::__1::barrier<", LockKind::Barrier),
+    ("std::__1::__barrier", LockKind::Barrier),
+    ("std::__atomic_semaphore::", LockKind::Semaphore),
+    ("std::__1::__atomic_semaphore_base::", LockKind::Semaphore),
+    ("std::__1::counting_semaphore<", LockKind::Semaphore),
+    ("std::__atomic_wait_address", LockKind::Atomic),
+    ("std::__detail::__platform_wait", LockKind::Atomic),
+    ("std::__1::__atomic_wait", LockKind::Atomic),
+    ("std::__1::__libcpp_atomic_wait", LockKind::Atomic),
+];
+
+/// Where the word lies in a future's state: behind the virtual functions and the result.
+// Source: gcc 12 <future>, class _State_baseV2: _M_result, _M_status; the same since gcc 5.
+const STATUS: u64 = 16;
+
+/// Recognises a wait by the names of the functions that the thread is in.
+pub(super) fn waited(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+    let names = || waiter.calls.in_runtime().filter_map(|call| call.name.as_deref());
+    let (_, kind) = NAMES.iter().find(|(part, _)| names().any(|name| name.contains(part)))?;
+    let word = waiter.futex.word;
+    let address: Addr = if *kind == LockKind::Future { word.minus(STATUS)? } else { word };
+    Some(Sighting::waited(*kind, address, Owner::None))
+}
