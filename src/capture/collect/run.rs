@@ -61,6 +61,7 @@ pub(super) fn run(
             Source::of_copy(u32::try_from(child.pid()).unwrap_or(0)).with_served(scene.served())
         }
     };
+    scene.look(&gathered, &source);
     let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));
     let left_out = select::left_out(&scene.mappings);
     let (selection, notes) = thread::scope(|scope| {

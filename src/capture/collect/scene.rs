@@ -22,7 +22,7 @@ use super::source::Source;
 use super::threads::{self, Thread};
 use super::transfer::{Held, bug};
 use super::{Kind, Mode, Request};
-use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, VERSION};
+use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, UnwindTable, VERSION};
 use crate::error::Error;
 use crate::model::{Problem, Subject, Tid};
 
@@ -37,6 +37,8 @@ pub(super) struct Scene {
     /// A thread that is alive, by which memory is read.
     pub(super) reader: u32,
     mode: &'static str,
+    /// The unwind table of a program that does not tell it.
+    unwind_table: Option<Span>,
     /// Whether it was stopped before we came.
     was_stopped: bool,
     pub(super) problems: Vec<Problem>,
@@ -83,6 +85,7 @@ impl Scene {
             mappings,
             reader: u32::try_from(reader).unwrap_or(live.pid),
             mode: "direct",
+            unwind_table: None,
             was_stopped: gathered.threads.values().any(|thread| thread.state == Some('T')),
             problems,
         })
@@ -127,6 +130,12 @@ impl Scene {
         served.map(|mapping| mapping.span).collect()
     }
 
+    /// Looks for what is to be found in memory before it is known which is dumped.
+    pub(super) fn look(&mut self, gathered: &Gathered, source: &Source) {
+        let stated = gathered.unwind_table.as_ref();
+        self.unwind_table = stated.and_then(|stated| stated.find(&self.mappings, &Peek::new(source)));
+    }
+
     /// Which memory is dumped.
     pub(super) fn select(
         &self,
@@ -139,10 +148,11 @@ impl Scene {
         let peek = Peek::new(source);
         match kind {
             Kind::Full => Selection::full(live, &self.mappings),
-            Kind::Heap => Selection::heap(live, &self.mappings, &peek),
+            Kind::Heap => Selection::heap(live, &self.mappings, self.unwind_table, &peek),
             Kind::Mini | Kind::Triage => {
                 let pid = i32::try_from(live.pid).unwrap_or(0);
-                let chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
+                let mut chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
+                chosen.pages.extend(self.unwind_table);
                 say(&format!("{} pages by pointers, {} for held locks", chosen.followed, chosen.locks));
                 Selection::pages(live, &self.mappings, &chosen.pages, kind == Kind::Triage)
             }
@@ -195,6 +205,11 @@ impl Scene {
             cgroups: gathered.cgroups.clone(),
             mappings: gather::mapping_facts(&self.mappings, shown),
             left_out: left_out.to_vec(),
+            unwind_tables: self
+                .unwind_table
+                .map(|Span { start, end }| UnwindTable { start: start.0, end: end.0 })
+                .into_iter()
+                .collect(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
         for thread in &self.threads {
