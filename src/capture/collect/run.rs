@@ -45,7 +45,7 @@ pub(super) fn run(
     job.phase("looking at the process", 0);
     let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
-    let belt = Belt::new();
+    let belt = Belt::new(request.kind == Kind::Triage);
 
     let frozen = match stopped {
         Some(threads) => Frozen::of(&live, threads),
