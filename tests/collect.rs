@@ -282,6 +282,11 @@ fn shared_memory_that_nobody_wrote_does_not_come_into_being_by_a_dump() {
     let folder = folder();
     // Who may not follow links of map_files finds files that are open.
     let without = "-sys_admin,-checkpoint_restore";
+    // These look at what stacks point to, and at the first bytes of what is mapped.
+    for kind in ["mini", "triage", "heap"] {
+        dump_as(&process, kind, &folder);
+        assert_eq!(shared_kb(&process), before, "{kind}");
+    }
     for (name, mode, limited) in [("direct", "direct", false), ("fork", "fork", false), ("limited", "direct", true)] {
         let core = folder.path().join(name);
         let mut command = Command::new(if limited { "setpriv" } else { env!("CARGO_BIN_EXE_dumpscope") });
