@@ -366,6 +366,25 @@ fn what_cannot_be_dumped_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_process_that_waits_in_vfork_is_refused_at_once_with_the_child_that_has_its_memory() {
+    let process = Running::start("alive", "glibc", &["vforks"]);
+    wait_for("the child", || !children(process.pid()).is_empty());
+    let child = children(process.pid()).trim().to_owned();
+    let folder = folder();
+    let mut command = collect(process.pid(), &["-o"]);
+    command.arg(folder.path().join("core"));
+    let began = std::time::Instant::now();
+    assert_refused(command, &["waits in vfork()", &format!("-p {child}")], folder.path());
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    // What is told works, and leaves both as they were.
+    let core = folder.path().join("core");
+    let mut command = collect(child.parse().expect("a number"), &["--type", "mini", "-o"]);
+    command.arg(&core);
+    run(command).expect_status(0);
+    assert_eq!(process.states(), ['D']);
+}
+
+#[test]
 fn another_users_process_is_refused_with_who_may() {
     let process = rest();
     // A copy that everybody may run.
