@@ -2,8 +2,9 @@
 //! the process said of itself.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{Endianness, elf};
@@ -281,6 +282,11 @@ fn shared_memory_that_nobody_wrote_does_not_come_into_being_by_a_dump() {
     let folder = folder();
     // Who may not follow links of map_files finds files that are open.
     let without = "-sys_admin,-checkpoint_restore";
+    // These look at what stacks point to, and at the first bytes of what is mapped.
+    for kind in ["mini", "triage", "heap"] {
+        dump_as(&process, kind, &folder);
+        assert_eq!(shared_kb(&process), before, "{kind}");
+    }
     for (name, mode, limited) in [("direct", "direct", false), ("fork", "fork", false), ("limited", "direct", true)] {
         let core = folder.path().join(name);
         let mut command = Command::new(if limited { "setpriv" } else { env!("CARGO_BIN_EXE_dumpscope") });
@@ -308,13 +314,46 @@ fn shared_memory_that_nobody_wrote_does_not_come_into_being_by_a_dump() {
 
 /// Thread ids with the address of each physical frame.
 fn frames(core: &Path) -> Vec<(Value, Vec<Value>)> {
-    let stacks = analyze(core, &["stack --all"], &[]).data("stack");
+    frames_in(&analyze(core, &["stack --all"], &[]).data("stack"))
+}
+
+fn frames_in(stacks: &Value) -> Vec<(Value, Vec<Value>)> {
     let threads = stacks["threads"].as_array().expect("threads").iter();
     let frames = |thread: &Value| {
         let frames = thread["frames"].as_array().expect("frames").iter();
         frames.filter(|frame| frame["kind"] != "inline").map(|frame| frame["pc"].clone()).collect()
     };
     threads.map(|thread| (thread["tid"].clone(), frames(thread))).collect()
+}
+
+#[test]
+fn stacks_of_a_static_program_are_whole_without_its_file() {
+    let folder = folder();
+    let program = folder.path().join("static");
+    let built = support::build("alive", "glibc-static").join("exe");
+    let mut headers = Command::new("readelf");
+    headers.args(["-lW"]).arg(&built);
+    assert!(!run(headers).expect_status(0).stdout.contains("GNU_EH_FRAME"), "the program tells its unwind table");
+    std::fs::copy(&built, &program).expect("a copy");
+    let mut child = Command::new(&program).arg("rest").stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it is ready");
+    let cores = ["full", "heap", "mini", "triage"].map(|kind| {
+        let core = folder.path().join(kind);
+        collect(child.id(), &["--type", kind], &core);
+        core
+    });
+    child.kill().and_then(|()| child.wait()).expect("it ends");
+    let file = program.display().to_string();
+    let with_file: Vec<_> = cores.iter().map(|core| analyze(core, &["stack --all"], &["--exe", &file])).collect();
+    let with_file: Vec<_> = with_file.iter().map(|stacks| frames_in(&stacks.data("stack"))).collect();
+    std::fs::remove_file(&program).expect("the program is removed");
+    for (core, expected) in cores.iter().zip(with_file) {
+        // Per source: read, hold_the_till, cashier, start_thread, clone; main, rest and three of the C library's.
+        assert_eq!(expected.len(), 3);
+        assert!(expected.iter().all(|(_, frames)| frames.len() >= 5), "{}: {expected:?}", core.display());
+        assert_eq!(frames(core), expected, "{}", core.display());
+    }
 }
 
 #[test]

@@ -200,6 +200,31 @@ fn the_process_is_never_stopped_longer_than_the_limit() {
 }
 
 #[test]
+fn a_file_whose_bytes_do_not_come_does_not_keep_the_process_stopped() {
+    for kind in ["mini", "heap", "full"] {
+        for (mode, signal) in [("direct", None), ("fork", Some("INT")), ("direct", Some("INT"))] {
+            let process = Running::start("alive", "glibc", &["far"]);
+            let limit = if signal.is_some() { "60" } else { "0.5" };
+            let mut command =
+                collect(process.pid(), &["-o", "-", "--type", kind, "--mode", mode, "--max-pause", limit]);
+            let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+            let stuck = Stuck { collector };
+            if mode == "direct" {
+                wait_for("the process to be stopped", || process.states() == ['t']);
+            }
+            if let Some(signal) = signal {
+                stuck.signal(signal);
+            }
+            wait_for("the process to go on", || process.states() == ['S']);
+            // With it the server ends, and what was asked of it fails.
+            process.signal("KILL");
+            let (_, said) = stuck.end();
+            assert!(signal.is_some() || said.contains("was stopped for 0.5 s, the limit"), "{kind}, {mode}: {said}");
+        }
+    }
+}
+
+#[test]
 fn the_end_of_the_process_is_noticed() {
     let process = large();
     let stuck = Stuck::on(&process);
@@ -338,6 +363,25 @@ fn what_cannot_be_dumped_is_refused_with_the_reason() {
     let process = rest();
     let thread = u32::try_from(process.truth().tid("cashier")).expect("a tid");
     refused(thread, &["is a thread of process", &format!("-p {}", process.pid())]);
+}
+
+#[test]
+fn a_process_that_waits_in_vfork_is_refused_at_once_with_the_child_that_has_its_memory() {
+    let process = Running::start("alive", "glibc", &["vforks"]);
+    wait_for("the child", || !children(process.pid()).is_empty());
+    let child = children(process.pid()).trim().to_owned();
+    let folder = folder();
+    let mut command = collect(process.pid(), &["-o"]);
+    command.arg(folder.path().join("core"));
+    let began = std::time::Instant::now();
+    assert_refused(command, &["waits in vfork()", &format!("-p {child}")], folder.path());
+    assert!(began.elapsed() < std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+    // What is told works, and leaves both as they were.
+    let core = folder.path().join("core");
+    let mut command = collect(child.parse().expect("a number"), &["--type", "mini", "-o"]);
+    command.arg(&core);
+    run(command).expect_status(0);
+    assert_eq!(process.states(), ['D']);
 }
 
 #[test]

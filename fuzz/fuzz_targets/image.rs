@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
             build_id: Ok(None),
             parts: vec![MappedPart { start: BASE, end, offset: 0 }],
             role,
+            eh_frame: None,
         };
         if let Some(elf) = image::from_memory(&mapped, &memory, &mut image::Room::of(&memory)).elf {
             mapped.bias = None;

@@ -45,6 +45,8 @@ pub struct Facts {
     pub mappings: Vec<MappingFacts>,
     /// What was left out, and why.
     pub left_out: Vec<LeftOut>,
+    /// Unwind tables that their modules do not tell of themselves.
+    pub unwind_tables: Vec<UnwindTable>,
 }
 
 /// A thread.
@@ -127,6 +129,16 @@ pub struct LeftOut {
     pub end: u64,
     /// Why.
     pub why: String,
+}
+
+/// A module's `.eh_frame`, where the module has no PT_GNU_EH_FRAME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct UnwindTable {
+    /// First address.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
 }
 
 impl Facts {

@@ -80,6 +80,8 @@ pub struct MappedModule {
     pub parts: Vec<MappedPart>,
     /// What kind of module it is.
     pub role: Role,
+    /// Where its `.eh_frame` is and how many bytes that has, as the dump tells of a module without PT_GNU_EH_FRAME.
+    pub eh_frame: Option<(Addr, u64)>,
 }
 
 impl MappedModule {

@@ -33,6 +33,11 @@ impl Seizing {
         Ok(())
     }
 
+    /// Threads that this thread may have seized before and that could not be let go, since they were about to end: they are reaped, too.
+    pub(crate) fn add_earlier(&self, tids: &[i32]) {
+        self.seized.lock().unwrap_or_else(PoisonError::into_inner).extend(tids);
+    }
+
     /// Reaps threads that have ended, until nothing more is seized. Those that were.
     fn reap(&self, first: i32) -> Vec<i32> {
         let mut reaped = Vec::new();

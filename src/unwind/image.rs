@@ -83,7 +83,7 @@ fn code(module: &Module, memory: &Memory, arch: Arch) -> Loaded {
             return Loaded { tables, bias };
         }
     }
-    from_memory(module.mapped.base, memory, arch)
+    from_memory(module, memory, arch)
 }
 
 /// A debug file's `.eh_frame` has no bytes; its `.debug_frame` may be the only table of a C library.
@@ -99,15 +99,19 @@ fn section(file: &Elf, name: &str) -> Option<Section> {
 
 /// The mapped tables: file header, program headers and `.eh_frame_hdr` as the dump holds them. Addresses in such tables are relative, so
 /// that what comes out is in addresses of the target.
-fn from_memory(base: Addr, memory: &Memory, arch: Arch) -> Loaded {
+fn from_memory(module: &Module, memory: &Memory, arch: Arch) -> Loaded {
     let mapped = || {
-        let header = eh_frame_header(base, memory)?;
+        let header = eh_frame_header(module.mapped.base, memory)?;
         let address = Addr(eh_frame_address(&header)?);
         Some((Section { address: address.0, bytes: run(memory, address, MAX_EH_FRAME)? }, header))
     };
+    let told = || {
+        let (address, size) = module.mapped.eh_frame?;
+        Some(Section { address: address.0, bytes: run(memory, address, size.min(MAX_EH_FRAME))? })
+    };
     let tables = match mapped() {
         Some((eh_frame, header)) => Tables::new(arch, Some(eh_frame), Some(&header), None),
-        None => Tables::new(arch, None, None, None),
+        None => Tables::new(arch, told(), None, None),
     };
     Loaded { tables, bias: 0 }
 }

@@ -16,6 +16,8 @@ const BEFORE: usize = 3;
 const AFTER: usize = 6;
 /// Numbers below this are counters and ids (PID_MAX_LIMIT of Linux).
 const MAX_SMALL: u32 = 1 << 22;
+/// Spans that are remembered, by the upper bits of an address in them.
+const SEEN: usize = 256;
 /// Bits of a futex word beside the owner's id. Source: Linux uapi/linux/futex.h: FUTEX_WAITERS, FUTEX_OWNER_DIED.
 const ID_MASK: u32 = 0x3fff_ffff;
 
@@ -35,40 +37,71 @@ pub(super) struct Blot {
 impl Blot {
     /// Whether a word is an address of mapped memory.
     pub(super) fn is_address(&self, word: u64) -> bool {
-        let after = self.mapped.partition_point(|span| span.start.0 <= word);
-        after.checked_sub(1).and_then(|index| self.mapped.get(index)).is_some_and(|span| span.contains(word))
+        self.span_of(word).is_some()
     }
 
-    fn is_lock(&self, at: u64, word: u64) -> bool {
-        // Most words are zero or addresses.
-        if word == 0 || !is_small(word) {
-            return self.futexes.contains(&at) || self.futexes.contains(&at.saturating_add(4));
-        }
-        let (low, high) = halves(word);
-        let is_tid = |half: u32| self.tids.contains(&(half & ID_MASK));
-        is_tid(low) || is_tid(high) || self.futexes.contains(&at) || self.futexes.contains(&at.saturating_add(4))
+    fn span_of(&self, word: u64) -> Option<Span> {
+        let after = self.mapped.partition_point(|span| span.start.0 <= word);
+        let span = after.checked_sub(1).and_then(|index| self.mapped.get(index))?;
+        span.contains(word).then_some(*span)
+    }
+
+    /// Words of the bytes at an address that are a lock's, by their index, ascending.
+    fn locks(&self, at: u64, words: &[u64]) -> Vec<usize> {
+        let end = at.saturating_add((words.len() as u64).saturating_mul(WORD as u64));
+        let futexes = self.futexes.iter().filter(|futex| (at..end).contains(futex));
+        let waited = futexes.filter_map(|futex| usize::try_from((futex - at) / WORD as u64).ok());
+        let mut locks: Vec<usize> = waited.collect();
+        // Most words are zero or addresses, and most numbers are no ids.
+        let ids = self.tids.iter().min().copied().unwrap_or(1).max(1)..=self.tids.iter().max().copied().unwrap_or(0);
+        let is_id = |id: u32| ids.contains(&id) && self.tids.contains(&id);
+        let holds_id = |word: u64| {
+            let (low, high) = halves(word);
+            is_small(word) && (is_id(low & ID_MASK) || is_id(high & ID_MASK))
+        };
+        let owned = words.iter().enumerate().filter(|(_, word)| **word != 0 && holds_id(**word));
+        locks.extend(owned.map(|(index, _)| index));
+        locks.sort_unstable();
+        locks
     }
 
     /// Blots out what may not stay of the bytes at an address that is a multiple of 8.
     pub(super) fn apply(&self, at: u64, bytes: &mut [u8]) {
-        let address = |index: usize| at.saturating_add((index as u64).saturating_mul(WORD as u64));
         let words: Vec<u64> = bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
-        let mut near_lock = vec![false; words.len()];
-        let locks = words.iter().enumerate().filter(|(index, word)| self.is_lock(address(*index), **word));
-        for (index, _) in locks {
-            let from = index.saturating_sub(BEFORE);
-            let to = index.saturating_add(AFTER).min(words.len());
-            near_lock.get_mut(from..to).unwrap_or_default().fill(true);
-        }
+        let locks = self.locks(at, &words);
+        let near = |index: usize| {
+            let first = locks.partition_point(|lock| lock.saturating_add(AFTER) <= index);
+            locks.get(first).is_some_and(|lock| lock.saturating_sub(BEFORE) <= index)
+        };
         let (places, rest) = bytes.as_chunks_mut::<WORD>();
-        for (index, (place, word)) in places.iter_mut().zip(&words).enumerate() {
-            let is_number = near_lock.get(index) == Some(&true) && is_small(*word);
-            let is_erased = self.erased.iter().any(|span| span.contains(address(index)));
-            if is_erased || !(self.is_address(*word) || is_number) {
-                *place = [0; WORD];
+        // Words that are addresses are mostly of memory that others before were of.
+        let mut seen = [Span::new(0, 0); SEEN];
+        for (index, (place, word)) in places.iter_mut().zip(&words).enumerate().filter(|(_, (_, word))| **word != 0) {
+            let Some(last) = usize::try_from(*word >> 20).ok().and_then(|page| seen.get_mut(page % SEEN)) else {
+                continue;
+            };
+            if last.contains(*word) {
+                continue;
+            }
+            match self.span_of(*word) {
+                Some(span) => *last = span,
+                None if is_small(*word) && near(index) => {}
+                None => *place = [0; WORD],
             }
         }
+        self.erase(at, places);
         rest.fill(0);
+    }
+
+    /// Zeroes every word that begins in what is erased.
+    fn erase(&self, at: u64, places: &mut [[u8; WORD]]) {
+        let end = at.saturating_add((places.len() as u64).saturating_mul(WORD as u64));
+        let index =
+            |address: u64| usize::try_from(address.saturating_sub(at).div_ceil(WORD as u64)).unwrap_or(usize::MAX);
+        for span in self.erased.iter().filter_map(|span| span.common(Span::new(at, end))) {
+            let to = index(span.end.0).min(places.len());
+            places.get_mut(index(span.start.0)..to).unwrap_or_default().fill([0; WORD]);
+        }
     }
 }
 
@@ -99,6 +132,45 @@ mod tests {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         blot().apply(at, &mut bytes);
         bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
+    }
+
+    /// The same word by word, as docs/formats.md says it.
+    fn plainly(blot: &Blot, at: u64, words: &[u64]) -> Vec<u64> {
+        let address = |index: usize| at + 8 * index as u64;
+        let is_lock = |index: usize| {
+            let (low, high) = halves(words[index]);
+            let is_id = |half: u32| half != 0 && blot.tids.contains(&(half & ID_MASK));
+            let waited = blot.futexes.contains(&address(index)) || blot.futexes.contains(&(address(index) + 4));
+            waited || is_small(words[index]) && (is_id(low) || is_id(high))
+        };
+        let kept = |index: usize| {
+            let word = words[index];
+            let is_erased = blot.erased.iter().any(|span| span.contains(address(index)));
+            let is_address = blot.mapped.iter().any(|span| span.contains(word));
+            let near = (index.saturating_sub(AFTER - 1)..words.len().min(index + BEFORE + 1)).any(is_lock);
+            !is_erased && (is_address || near && is_small(word))
+        };
+        (0..words.len()).map(|index| if kept(index) { words[index] } else { 0 }).collect()
+    }
+
+    #[test]
+    fn what_stays_is_what_stays_word_by_word() {
+        let text = u64::from_le_bytes(*b"password");
+        let some =
+            [0, 1, 42, 4711, 4711 << 32 | 1, 1 << 31 | 4711, text, 0x40_1234, 0x41_0000, 0x7000_0000, 0x7001_0000];
+        // Numbers of a linear congruential generator (Knuth's MMIX), the upper bits of which choose.
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).expect("31 bits")
+        };
+        for at in [0x7000_0000, 0x7000_00f0, 0x7000_0100, 0x7000_7fe0, 0x7000_8ff0, 0x40_0000] {
+            for len in 0..200 {
+                let words: Vec<u64> =
+                    (0..len).map(|_| if next() % 3 == 0 { some[next() % some.len()] } else { 0 }).collect();
+                assert_eq!(blotted(at, &words), plainly(&blot(), at, &words), "{at:#x}, {words:x?}");
+            }
+        }
     }
 
     #[test]

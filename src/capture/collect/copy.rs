@@ -20,6 +20,9 @@ use crate::job::Job;
 /// Bytes of a buffer, and how many there are: 32 MiB.
 const BUFFER: usize = 1 << 20;
 const BUFFERS: usize = 32;
+/// How many there are where personal data is blotted out, which takes longer than reading: the largest triage dump of a .NET process fits,
+/// so that the process does not wait for that. They take memory only as they are filled.
+const BUFFERS_TO_BLOT: usize = 128;
 /// As many are made ready before the process is stopped: a mini dump of a thousand threads fits.
 const READY: usize = 16;
 /// How often a reader that waits for a buffer looks whether it is to stop.
@@ -68,9 +71,10 @@ pub(super) struct Writing {
 impl Belt {
     /// A belt whose first buffers are in memory already: getting their pages takes as long as filling them, and once they are filled the
     /// process waits.
-    pub(super) fn new() -> Belt {
-        let belt = Belt { full: bounded(BUFFERS), empty: bounded(BUFFERS) };
-        for index in 0..BUFFERS {
+    pub(super) fn new(blots: bool) -> Belt {
+        let buffers = if blots { BUFFERS_TO_BLOT } else { BUFFERS };
+        let belt = Belt { full: bounded(buffers), empty: bounded(buffers) };
+        for index in 0..buffers {
             let mut chunk = Chunk { bytes: Vec::new(), start: 0, pieces: Vec::new(), filled: 0 };
             if index < READY {
                 chunk.clear();

@@ -21,7 +21,7 @@ use super::live::{Live, read};
 use super::maps::{self, Mapping};
 use super::source::Source;
 use super::stops::Wait;
-use crate::ptrace;
+use crate::ptrace::{self, Seizing};
 
 /// Bytes of code in which a `syscall` instruction is looked for.
 const MAX_SEARCHED: u64 = 4 << 20;
@@ -117,19 +117,25 @@ pub(super) fn end(live: &Live, copied: Copied) -> bool {
     }
     // Its tracer is told first.
     while inject::wait(copied.pid).is_ok() {}
-    (0..ROUNDS).any(|round| {
-        if round > 0 {
-            std::thread::sleep(BETWEEN);
-        }
-        let tids = live.threads().unwrap_or_default();
-        // A process that has ended takes its zombies along.
-        tids.is_empty() || tids.into_iter().take(MAX_ASKED).any(|tid| reap_in(live, copied, tid))
-    })
+    let first = i32::try_from(live.pid).unwrap_or(0);
+    // The process may be about to run another program, for which threads of ours that have ended must be reaped.
+    let (reaped, _) = ptrace::seizing(first, |seizing| {
+        seizing.add_earlier(&live.threads().unwrap_or_default());
+        (0..ROUNDS).any(|round| {
+            if round > 0 {
+                std::thread::sleep(BETWEEN);
+            }
+            let tids = live.threads().unwrap_or_default();
+            // A process that has ended takes its zombies along.
+            tids.is_empty() || tids.into_iter().take(MAX_ASKED).any(|tid| reap_in(live, seizing, copied, tid))
+        })
+    });
+    reaped
 }
 
 /// Stops one thread and makes it reap the child.
-fn reap_in(live: &Live, copied: Copied, tid: i32) -> bool {
-    if ptrace::seize(tid, 0).is_err() {
+fn reap_in(live: &Live, seizing: &Seizing, copied: Copied, tid: i32) -> bool {
+    if seizing.seize(tid, 0).is_err() {
         return false;
     }
     let stopped = ptrace::interrupt(tid).is_ok().then(|| inject::wait(tid));

@@ -10,7 +10,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
-use procfs::process::Stat;
+use procfs::process::{Stat, Syscall};
 
 use super::inject;
 use super::live::{Live, read};
@@ -22,6 +22,12 @@ use crate::ptrace::{self, Seizing};
 /// How long threads may take to stop. One that sleeps where the kernel lets nothing interrupt it (a dead network disk, a
 /// vfork whose child lives) does not stop before it wakes.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long threads are waited for that wait in vfork(2) for a child, as posix_spawn(3) does for a millisecond.
+const PATIENCE_FOR_CHILD: Duration = Duration::from_millis(300);
+/// Source: Linux arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h: vfork (on x86-64 alone), clone, clone3.
+const VFORK: Option<i64> = if cfg!(target_arch = "x86_64") { Some(58) } else { None };
+const CLONE: i64 = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
+const CLONE3: i64 = 435;
 /// How long to sleep between looks at threads that have not stopped yet.
 const PAUSE: Duration = Duration::from_micros(50);
 /// Most times that the list of threads is read: each time, all threads known before have stopped.
@@ -57,6 +63,11 @@ impl<'a> Frozen<'a> {
         ptrace::seizing(first, |seizing| frozen.seize_all(seizing, job)).0?;
         if frozen.stopped().next().is_none() {
             live.verify()?;
+            if let Some(child) = frozen.awaited_child() {
+                return Err(Error::Failed(format!(
+                    "{live} waits in vfork() until its child {child} runs another program or ends, and cannot be stopped; the child uses the same memory: dump that with -p {child}"
+                )));
+            }
             return Err(Error::Failed(format!(
                 "{live}: no thread stopped within {} s; all sleep where nothing interrupts them",
                 PATIENCE.as_secs()
@@ -131,6 +142,7 @@ impl<'a> Frozen<'a> {
     /// Waits until every seized thread has stopped or is gone, or patience ends.
     fn await_stops(&mut self, job: &Job) -> Result<(), Error> {
         let deadline = self.since + PATIENCE;
+        let first_look = self.since + PATIENCE_FOR_CHILD;
         loop {
             let mut waiting = false;
             self.threads.retain(|tid, thread| {
@@ -150,11 +162,27 @@ impl<'a> Frozen<'a> {
             if job.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            if now >= deadline || (now >= first_look && self.unstopped().all(|tid| self.awaits_child(tid))) {
                 return Ok(());
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Whether a thread sleeps in a call that makes a child and waits until that runs another program or ends.
+    fn awaits_child(&self, tid: i32) -> bool {
+        let made = |number: i64| Some(number) == VFORK || number == CLONE || number == CLONE3;
+        let called = read::<Syscall>(self.live.pid, &format!("task/{tid}/syscall"));
+        matches!(called, Ok(Syscall::Blocked { syscall_number, .. }) if made(syscall_number))
+    }
+
+    /// The child that every thread waits for; `None` where one waits for something else.
+    fn awaited_child(&self) -> Option<i32> {
+        let waits = self.unstopped().all(|tid| self.awaits_child(tid));
+        let children = |tid: i32| self.stat(tid, "children").ok();
+        let last = |text: Vec<u8>| String::from_utf8_lossy(&text).split_whitespace().next_back()?.parse().ok();
+        self.unstopped().filter(|_| waits).filter_map(children).find_map(last)
     }
 
     /// Ids of the threads that are stopped, ascending.

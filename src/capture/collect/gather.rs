@@ -10,6 +10,7 @@ use procfs::process::{Limit, LimitValue, Limits, Stat, Status, Syscall as Called
 
 use super::live::{Live, read};
 use super::maps::{Mapping, Span, Usage};
+use super::unwind_table::Stated;
 use crate::capture::Access;
 use crate::capture::facts::{Descriptor, MappingFacts, Syscall, ThreadFacts};
 
@@ -32,6 +33,8 @@ pub(super) struct Gathered {
     pub(super) cgroups: Vec<String>,
     pub(super) usages: Vec<(Span, Usage)>,
     pub(super) age_ms: Option<u64>,
+    /// Where its unwind table is, if only its file tells.
+    pub(super) unwind_table: Option<Stated>,
 }
 
 /// Reads them. Without `personal`: no files, no cgroups.
@@ -44,6 +47,7 @@ pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     }
     gathered.limits = read::<Limits>(live.pid, "limits").map(|limits| named_limits(&limits)).unwrap_or_default();
     gathered.age_ms = read::<Stat>(live.pid, "stat").ok().and_then(|stat| age_ms(stat.starttime));
+    gathered.unwind_table = Stated::of(live);
     for tid in live.threads().unwrap_or_default().into_iter().take(MAX_THREADS) {
         gathered.add_thread(live, tid, true);
     }

@@ -73,7 +73,10 @@ impl Files {
     pub(super) fn of(mappings: &[Mapping], peek: &Peek<'_>) -> Files {
         let mut files = Files::default();
         for mapping in mappings.iter().filter(|mapping| mapping.inode != 0 && mapping.access.read) {
-            match peek.quarter(mapping.span.start.0).map(u16::to_le_bytes) {
+            let mut start = [0; 2];
+            // Of shared memory a page that nobody wrote would come into being.
+            let read = if mapping.shared { Peek::read_present } else { Peek::read };
+            match read(peek, mapping.span.start.0, &mut start).map(|()| start) {
                 Some([b'M', b'Z']) => files.assemblies.extend([mapping.inode]),
                 Some([0x7f, b'E']) if mapping.offset == 0 => files.modules.extend([mapping.inode]),
                 _ => {}

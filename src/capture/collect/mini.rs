@@ -292,7 +292,7 @@ impl Chooser<'_> {
         let mut bytes = [0u8; FOLLOWED as usize];
         let len = object.and_then(|object| usize::try_from(object.len()).ok()).unwrap_or(0);
         if let Some(bytes) = bytes.get_mut(..len)
-            && self.peek.read(pointer & !7, bytes).is_some()
+            && self.peek.read_present(pointer & !7, bytes).is_some()
         {
             let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
             self.pointers.extend(words.filter(|word| self.mapped.contains(*word)));

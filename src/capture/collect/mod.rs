@@ -31,6 +31,7 @@ mod source;
 mod stops;
 mod threads;
 mod transfer;
+mod unwind_table;
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;

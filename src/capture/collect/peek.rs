@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use rustc_hash::FxHashMap;
 
+use super::maps::Span;
 use super::source::{PAGE, Source};
 
 /// Pages that are kept: 16 MiB. What is read beyond is read again each time.
@@ -58,6 +59,15 @@ impl<'a> Peek<'a> {
             done = done.saturating_add(len);
         }
         Some(())
+    }
+
+    /// The same, where it is in memory: nothing comes into being, or is fetched.
+    pub(super) fn read_present(&self, at: u64, into: &mut [u8]) -> Option<()> {
+        let start = at / PAGE * PAGE;
+        let span = Span::new(start, at.checked_add(into.len() as u64)?.checked_next_multiple_of(PAGE)?);
+        let known = |page: u64| self.pages.borrow().contains_key(&page);
+        let is_known = (span.start.0..span.end.0).step_by(usize::try_from(PAGE).unwrap_or(1)).all(known);
+        if is_known || self.source.present(span) == [span] { self.read(at, into) } else { None }
     }
 
     fn with_page<T>(&self, page: u64, use_it: impl FnOnce(&[u8]) -> Option<T>) -> Option<T> {

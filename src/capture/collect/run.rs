@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use symbols::FileBytes;
 
+use super::blot::Blot;
 use super::copy::Belt;
 use super::freeze::Frozen;
-use super::gather;
+use super::gather::{self, Gathered};
 use super::layout::Layout;
 use super::live::Live;
 use super::maps::Span;
 use super::output::Output;
 use super::scene::Scene;
-use super::select;
+use super::select::{self, Selection};
 use super::sink::{Compressed, Disk, Sink};
 use super::source::Source;
-use super::transfer::{Held, Plan, Way, bug, write_error};
+use super::transfer::{Held, Limit, Plan, Way, bug, write_error};
 use super::{Collected, Destination, Kind, Request};
 use crate::capture::facts::LeftOut;
 use crate::error::Error;
@@ -44,14 +45,15 @@ pub(super) fn run(
     job.phase("looking at the process", 0);
     let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
-    let belt = Belt::new();
+    let belt = Belt::new(request.kind == Kind::Triage);
 
     let frozen = match stopped {
         Some(threads) => Frozen::of(&live, threads),
         None => Frozen::stop(&live, job)?,
     };
     say(&format!("stopped {} threads in {:.1} ms", frozen.stopped().count(), millis(frozen.elapsed())));
-    let mut scene = Scene::read(&live, &frozen, &mut gathered)?;
+    let limit = Limit { live: &live, max_pause: request.max_pause, job };
+    let (frozen, mut scene) = Scene::read(&limit, frozen, &mut gathered)?;
     let source = Source::of(scene.reader).with_served(scene.served());
     let held = scene.hold(request.mode, &live, frozen, &source, request.guard.as_deref());
     let source = match &held {
@@ -61,29 +63,22 @@ pub(super) fn run(
             Source::of_copy(u32::try_from(child.pid()).unwrap_or(0)).with_served(scene.served())
         }
     };
-    let blot = (request.kind == Kind::Triage).then(|| scene.blot(&gathered));
-    let left_out = select::left_out(&scene.mappings);
-    let (selection, notes) = thread::scope(|scope| {
-        let notes = scope.spawn(|| scene.notes(request, &gathered, &left_out, blot.as_ref()));
-        (scene.select(&live, request.kind, &gathered, &source, say), notes.join())
-    });
-    let notes = notes.map_err(|_| bug())?;
-    let source = source.with_holes(selection.holes.clone());
-    let layout = Layout::new(&notes.0, &selection.parts);
-    // What is compressed needs less, nobody knows how much.
-    if let Some(output) = output.as_ref().filter(|_| !request.compress) {
-        output.check_room(selection.needed(&scene.mappings).saturating_add(layout.head.len() as u64))?;
-    }
-    say(&format!(
-        "{} bytes of memory in {} parts, {} bytes of notes",
-        selection.bytes(),
-        layout.parts.len(),
-        notes.0.len()
-    ));
+    let stopped = held.stopped_for();
+    let choose = || {
+        let chosen = choose(request, &mut scene, &gathered, &live, source, say)?;
+        // What is compressed needs less, nobody knows how much.
+        if let Some(output) = output.as_ref().filter(|_| !request.compress) {
+            let head = chosen.layout.head.len() as u64;
+            output.check_room(chosen.selection.needed(&scene.mappings).saturating_add(head))?;
+        }
+        Ok::<Chosen, Error>(chosen)
+    };
+    let (held, (), chosen) = limit.work(held, stopped, |_| (), choose)?;
+    let Chosen { source, selection, layout, blot, left_out } = chosen?;
     sink.expect(selection.bytes());
     job.phase("writing the dump", selection.bytes());
-    let plan = Plan { live: &live, source: &source, layout: &layout, max_pause: request.max_pause };
-    let copied = plan.copy(held, Way { belt, blot, sink }, job, say, &mut scene.problems)?;
+    let plan = Plan { limit, source: &source, layout: &layout };
+    let copied = plan.copy(held, Way { belt, blot, sink }, say, &mut scene.problems)?;
     let mut sink = copied.sink;
 
     let failed = |why: io::Error| failed_to_write(request, &why);
@@ -114,6 +109,42 @@ pub(super) fn run(
         name: live.name,
         problems,
     })
+}
+
+/// What a dump holds, and the rest of what is made of the stopped process before its memory is copied.
+struct Chosen {
+    source: Source,
+    selection: Selection,
+    layout: Layout,
+    blot: Option<Blot>,
+    left_out: Vec<LeftOut>,
+}
+
+fn choose(
+    request: &Request,
+    scene: &mut Scene,
+    gathered: &Gathered,
+    live: &Live,
+    source: Source,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Chosen, Error> {
+    scene.look(gathered, &source);
+    let blot = (request.kind == Kind::Triage).then(|| scene.blot(gathered));
+    let left_out = select::left_out(&scene.mappings);
+    let (selection, notes) = thread::scope(|scope| {
+        let notes = scope.spawn(|| scene.notes(request, gathered, &left_out, blot.as_ref()));
+        (scene.select(live, request.kind, gathered, &source, say), notes.join())
+    });
+    let notes = notes.map_err(|_| bug())?;
+    let source = source.with_holes(selection.holes.clone());
+    let layout = Layout::new(&notes.0, &selection.parts);
+    say(&format!(
+        "{} bytes of memory in {} parts, {} bytes of notes",
+        selection.bytes(),
+        layout.parts.len(),
+        notes.0.len()
+    ));
+    Ok(Chosen { source, selection, layout, blot, left_out })
 }
 
 fn millis(time: Duration) -> f64 {

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::thread;
 use std::time::SystemTime;
 
 use procfs::process::{Stat, Status};
@@ -20,9 +19,9 @@ use super::peek::Peek;
 use super::select::Selection;
 use super::source::Source;
 use super::threads::{self, Thread};
-use super::transfer::{Held, bug};
+use super::transfer::{Held, Limit};
 use super::{Kind, Mode, Request};
-use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, VERSION};
+use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, UnwindTable, VERSION};
 use crate::error::Error;
 use crate::model::{Problem, Subject, Tid};
 
@@ -37,28 +36,53 @@ pub(super) struct Scene {
     /// A thread that is alive, by which memory is read.
     pub(super) reader: u32,
     mode: &'static str,
+    /// The unwind table of a program that does not tell it.
+    unwind_table: Option<Span>,
     /// Whether it was stopped before we came.
     was_stopped: bool,
     pub(super) problems: Vec<Problem>,
 }
 
-impl Scene {
-    pub(super) fn read(live: &Live, frozen: &Frozen<'_>, gathered: &mut Gathered) -> Result<Scene, Error> {
-        // The first thread may have left; the others still have its memory.
-        let first = frozen.stopped().find(|tid| u32::try_from(*tid) == Ok(live.pid));
-        let reader = first.or_else(|| frozen.stopped().next()).ok_or_else(|| live.ended())?;
-        // Registers are read by the tracer alone, mappings by anyone.
-        let (threads, mappings) = thread::scope(|scope| {
-            let mappings = scope.spawn(|| maps::mappings(live, reader, &gathered.usages));
-            (threads::read(frozen, true), mappings.join())
-        });
-        let mappings = mappings.map_err(|_| bug())??;
-        if threads.is_empty() {
-            return Err(live.ended());
-        }
+/// What the kernel tells of the stopped process. It may hang: arguments are memory of the process.
+pub(super) struct Told {
+    stat: Stat,
+    status: Option<Status>,
+    arguments: Vec<u8>,
+    auxv: Vec<u8>,
+    mappings: Vec<Mapping>,
+}
+
+impl Told {
+    /// Asked through `reader`, a thread that is alive.
+    pub(super) fn read(live: &Live, reader: i32, gathered: &Gathered) -> Result<Told, Error> {
+        let mappings = maps::mappings(live, reader, &gathered.usages)?;
         let stat: Stat = read(live.pid, "stat").map_err(|_| live.ended())?;
         let status: Option<Status> = read(live.pid, "status").ok();
         let file = |name: &str| fs::read(live.proc(&format!("task/{reader}/{name}"))).unwrap_or_default();
+        Ok(Told { stat, status, arguments: file("cmdline"), auxv: file("auxv"), mappings })
+    }
+}
+
+impl Scene {
+    /// Reads it, while the process stays stopped.
+    pub(super) fn read<'a>(
+        limit: &Limit<'_>,
+        frozen: Frozen<'a>,
+        gathered: &mut Gathered,
+    ) -> Result<(Frozen<'a>, Scene), Error> {
+        let live = limit.live;
+        // The first thread may have left; the others still have its memory.
+        let first = frozen.stopped().find(|tid| u32::try_from(*tid) == Ok(live.pid));
+        let reader = first.or_else(|| frozen.stopped().next()).ok_or_else(|| live.ended())?;
+        let stopped = frozen.elapsed();
+        // Registers are read by the tracer alone, mappings by anyone.
+        let registers = |frozen: &Frozen<'_>| threads::read(frozen, true);
+        let told = || Told::read(live, reader, gathered);
+        let (frozen, threads, told) = limit.work(frozen, Some(stopped), registers, told)?;
+        let Told { stat, status, arguments, auxv, mappings } = told?;
+        if threads.is_empty() {
+            return Err(live.ended());
+        }
         let mut problems = Vec::new();
         for tid in frozen.unstopped() {
             gathered.add_thread(live, tid, false);
@@ -74,18 +98,20 @@ impl Scene {
         }
         let there: FxHashSet<i32> = threads.iter().map(|thread| thread.tid).chain(frozen.unstopped()).collect();
         gathered.threads.retain(|tid, _| there.contains(tid));
-        Ok(Scene {
+        let scene = Scene {
             stat,
             user: status.map_or((0, 0), |status| (status.ruid, status.rgid)),
-            arguments: file("cmdline"),
-            auxv: file("auxv"),
+            arguments,
+            auxv,
             threads,
             mappings,
             reader: u32::try_from(reader).unwrap_or(live.pid),
             mode: "direct",
+            unwind_table: None,
             was_stopped: gathered.threads.values().any(|thread| thread.state == Some('T')),
             problems,
-        })
+        };
+        Ok((frozen, scene))
     }
 
     /// Keeps memory as it is: by the stop, or by a copy where that was asked for and is safe.
@@ -127,6 +153,12 @@ impl Scene {
         served.map(|mapping| mapping.span).collect()
     }
 
+    /// Looks for what is to be found in memory before it is known which is dumped.
+    pub(super) fn look(&mut self, gathered: &Gathered, source: &Source) {
+        let stated = gathered.unwind_table.as_ref();
+        self.unwind_table = stated.and_then(|stated| stated.find(&self.mappings, &Peek::new(source)));
+    }
+
     /// Which memory is dumped.
     pub(super) fn select(
         &self,
@@ -139,10 +171,11 @@ impl Scene {
         let peek = Peek::new(source);
         match kind {
             Kind::Full => Selection::full(live, &self.mappings),
-            Kind::Heap => Selection::heap(live, &self.mappings, &peek),
+            Kind::Heap => Selection::heap(live, &self.mappings, self.unwind_table, &peek),
             Kind::Mini | Kind::Triage => {
                 let pid = i32::try_from(live.pid).unwrap_or(0);
-                let chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
+                let mut chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
+                chosen.pages.extend(self.unwind_table);
                 say(&format!("{} pages by pointers, {} for held locks", chosen.followed, chosen.locks));
                 Selection::pages(live, &self.mappings, &chosen.pages, kind == Kind::Triage)
             }
@@ -195,6 +228,11 @@ impl Scene {
             cgroups: gathered.cgroups.clone(),
             mappings: gather::mapping_facts(&self.mappings, shown),
             left_out: left_out.to_vec(),
+            unwind_tables: self
+                .unwind_table
+                .map(|Span { start, end }| UnwindTable { start: start.0, end: end.0 })
+                .into_iter()
+                .collect(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
         for thread in &self.threads {

@@ -42,8 +42,9 @@ impl Selection {
     }
 
     /// All memory but images of files as they are in the file: of those, what a stack cannot be walked without.
-    pub(super) fn heap(live: &Live, mappings: &[Mapping], peek: &Peek<'_>) -> Selection {
+    pub(super) fn heap(live: &Live, mappings: &[Mapping], unwind_table: Option<Span>, peek: &Peek<'_>) -> Selection {
         let mut essentials = Pages::default();
+        essentials.extend(unwind_table);
         for image in images(mappings, peek) {
             essentials.extend(image.essentials(peek));
             // Readers take none of it from the file, not even what was made read-only after relocation and never written.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::blot::Blot;
 use super::copy::{Belt, Reading};
@@ -32,11 +32,6 @@ pub(super) enum Held<'a> {
 }
 
 impl Held<'_> {
-    /// Whether the process is stopped.
-    pub(super) fn is_stopped(&self) -> bool {
-        matches!(self, Held::Stopped(_))
-    }
-
     /// How long the process has been stopped; `None` where it goes on.
     pub(super) fn stopped_for(&self) -> Option<Duration> {
         match self {
@@ -70,12 +65,77 @@ pub(super) struct Copied {
     pub(super) sink: Sink,
 }
 
+/// How long a process may be kept stopped: until it takes too long, is cancelled, or the process is killed.
+#[derive(Clone, Copy)]
+pub(super) struct Limit<'a> {
+    pub(super) live: &'a Live,
+    pub(super) max_pause: Duration,
+    pub(super) job: &'a Job,
+}
+
+impl Limit<'_> {
+    /// Does some work on a thread of its own while the process is `held`: it may hang in the kernel, where a page is a file's on a dead
+    /// network disk. When the limit is reached the process is let go first, then the work is waited for. `meanwhile` is for this thread,
+    /// the tracer. `stopped`: for how long the process has been stopped, `None` where it goes on.
+    pub(super) fn work<H, M, T: Send>(
+        &self,
+        held: H,
+        stopped: Option<Duration>,
+        meanwhile: impl FnOnce(&H) -> M,
+        work: impl FnOnce() -> T + Send,
+    ) -> Result<(H, M, T), Error> {
+        let (done, is_done) = bounded::<()>(1);
+        let deadline = self.deadline(stopped);
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                // Dropped when the work ends, even by a panic.
+                let _done = done;
+                work()
+            });
+            let own = meanwhile(&held);
+            match self.wait(&is_done, deadline) {
+                None => worker.join().map(|came| (held, own, came)).map_err(|_| bug()),
+                Some(why) => {
+                    drop(held);
+                    Err(why)
+                }
+            }
+        })
+    }
+
+    fn deadline(&self, stopped: Option<Duration>) -> Option<Instant> {
+        stopped.map(|stopped| Instant::now() + self.max_pause.saturating_sub(stopped))
+    }
+
+    /// Waits until something is done, which is when the other end is dropped; else why it is not waited for any longer.
+    fn wait(&self, is_done: &Receiver<()>, deadline: Option<Instant>) -> Option<Error> {
+        let mut why = None;
+        while why.is_none() && is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            why = self.reason_to_stop(deadline);
+        }
+        why
+    }
+
+    fn reason_to_stop(&self, deadline: Option<Instant>) -> Option<Error> {
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Some(Error::Failed(format!(
+                "{} was stopped for {:.1} s, the limit; it goes on and nothing was kept (--max-pause, --mode fork, a smaller --type)",
+                self.live,
+                self.max_pause.as_secs_f64()
+            )));
+        }
+        if deadline.is_some() && self.live.has_ended() {
+            return Some(self.live.ended());
+        }
+        self.job.is_cancelled().then_some(Error::Cancelled)
+    }
+}
+
 /// What is copied, from where.
 pub(super) struct Plan<'a> {
-    pub(super) live: &'a Live,
+    pub(super) limit: Limit<'a>,
     pub(super) source: &'a Source,
     pub(super) layout: &'a Layout,
-    pub(super) max_pause: Duration,
 }
 
 impl Plan<'_> {
@@ -85,7 +145,6 @@ impl Plan<'_> {
         &self,
         held: Held<'_>,
         way: Way,
-        job: &Job,
         say: &(dyn Fn(&str) + Sync),
         problems: &mut Vec<Problem>,
     ) -> Result<Copied, Error> {
@@ -97,9 +156,7 @@ impl Plan<'_> {
             let written = writing.run(&head, blot.as_ref(), &mut sink);
             (sink, written)
         });
-        let is_stopped = held.is_stopped();
-        let (read, pause) = self.read(reading, held, job, say, problems);
-        let read = if is_stopped && self.live.has_ended() { read.map_err(|_| self.live.ended()) } else { read };
+        let (read, pause) = self.read(reading, held, say, problems);
         let unreadable = read?;
         let (sink, written) = writer.join().map_err(|_| bug())?;
         let written = written.map_err(|why| write_error(&why))?;
@@ -111,23 +168,19 @@ impl Plan<'_> {
         &self,
         reading: Reading,
         held: Held<'_>,
-        job: &Job,
         say: &(dyn Fn(&str) + Sync),
         problems: &mut Vec<Problem>,
     ) -> (Result<Vec<Span>, Error>, Duration) {
         let stop = AtomicBool::new(false);
         let (done, is_done) = bounded::<()>(1);
-        let deadline = held.stopped_for().map(|stopped| Instant::now() + self.max_pause.saturating_sub(stopped));
+        let deadline = self.limit.deadline(held.stopped_for());
         thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 // Dropped when the reader ends, even by a panic.
                 let _done = done;
-                reading.run(self.source, self.layout, &stop, job)
+                reading.run(self.source, self.layout, &stop, self.limit.job)
             });
-            let mut why = None;
-            while why.is_none() && is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-                why = self.reason_to_stop(held.is_stopped(), deadline, job);
-            }
+            let why = self.limit.wait(&is_done, deadline);
             stop.store(why.is_some(), Ordering::Relaxed);
             let (pause, whole) = held.release();
             say(&format!("the process was stopped for {:.1} ms", pause.as_secs_f64() * 1000.0));
@@ -136,22 +189,13 @@ impl Plan<'_> {
                 problems.push(Problem::new("zombie", Subject::Capture, message));
             }
             let read = reader.join().unwrap_or_else(|_| Err(bug()));
-            (why.map_or(read, Err), pause)
+            let read = match why {
+                Some(why) => Err(why),
+                None if deadline.is_some() && self.limit.live.has_ended() => read.map_err(|_| self.limit.live.ended()),
+                None => read,
+            };
+            (read, pause)
         })
-    }
-
-    fn reason_to_stop(&self, is_stopped: bool, deadline: Option<Instant>, job: &Job) -> Option<Error> {
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Some(Error::Failed(format!(
-                "{} was stopped for {:.1} s, the limit; it goes on and nothing was kept (--max-pause, --mode fork, a smaller --type)",
-                self.live,
-                self.max_pause.as_secs_f64()
-            )));
-        }
-        if is_stopped && self.live.has_ended() {
-            return Some(self.live.ended());
-        }
-        job.is_cancelled().then_some(Error::Cancelled)
     }
 }
 

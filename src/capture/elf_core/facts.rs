@@ -3,7 +3,7 @@
 use super::notes::Note;
 use crate::capture::facts::{Facts, NOTE, OWNER};
 use crate::capture::{MappedModule, Process};
-use crate::model::{OsThread, Problem, Subject};
+use crate::model::{Addr, OsThread, Problem, Subject};
 
 /// Longest name that the kernel keeps. Source: Linux include/linux/sched.h, TASK_COMM_LEN without the NUL.
 const MAX_NAME: usize = 15;
@@ -53,6 +53,17 @@ pub(super) fn name_threads(facts: &Facts, process: &Process, modules: &[MappedMo
     }
 }
 
+/// Tells modules where their unwind tables are.
+pub(super) fn place_unwind_tables(facts: &Facts, modules: &mut [MappedModule]) {
+    for table in &facts.unwind_tables {
+        let (start, end) = (Addr(table.start), Addr(table.end));
+        let module = modules.iter_mut().find(|module| module.base <= start && end <= module.end);
+        if let (Some(module), Some(size)) = (module, end.since(start)) {
+            module.eh_frame = Some((start, size));
+        }
+    }
+}
+
 /// A file's name as the kernel cuts it when the program starts.
 fn kernel_name(file: &str) -> &[u8] {
     let bytes = file.as_bytes();
@@ -93,6 +104,7 @@ mod tests {
             build_id: Ok(None),
             parts: Vec::new(),
             role: crate::capture::Role::Executable,
+            eh_frame: None,
         };
         let mut threads = [thread(10), thread(11), thread(12), thread(13), thread(14)];
         name_threads(&facts, &process, &[executable], &mut threads);

@@ -72,7 +72,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         memory.set_partial();
     }
     let links = link_map::entries(&memory, &auxv, &mut problems);
-    let (modules, mappings) = modules::modules(files.as_ref(), &links, &auxv, &memory, file.arch);
+    let (mut modules, mappings) = modules::modules(files.as_ref(), &links, &auxv, &memory, file.arch);
     memory.add_regions(mappings);
     job.advance(1)?;
 
@@ -109,6 +109,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
     let facts = facts::read(&notes, &mut problems);
     if let Some(facts) = &facts {
         facts::name_threads(facts, &process, &modules, &mut threads);
+        facts::place_unwind_tables(facts, &mut modules);
     }
     // Headers and notes are not read again: three megabytes for a thousand threads.
     bytes.forget_pages();

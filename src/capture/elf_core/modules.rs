@@ -130,6 +130,7 @@ impl<'a> Load<'a> {
             build_id,
             parts: self.parts.clone(),
             role: Role::Library,
+            eh_frame: None,
         })
     }
 }
@@ -156,6 +157,7 @@ fn vdso(auxv: &[(u64, u64)], memory: &Memory) -> Option<MappedModule> {
         build_id: header.build_id(memory, bias),
         parts,
         role: Role::Vdso,
+        eh_frame: None,
     })
 }
 
@@ -181,7 +183,16 @@ fn mapped_at(first: Region, path: Option<String>, bias: Option<u64>, memory: &Me
         _ => Err(Gap::NotRecorded("no program headers".to_owned())),
     };
     let end = stated.filter(|end| *end > first.start).unwrap_or_else(|| adjoining(first, memory));
-    MappedModule { base: first.start, end, bias, path, build_id, parts: Vec::new(), role: Role::Library }
+    MappedModule {
+        base: first.start,
+        end,
+        bias,
+        path,
+        build_id,
+        parts: Vec::new(),
+        role: Role::Library,
+        eh_frame: None,
+    }
 }
 
 /// The end of the run of mappings that begins with `first`.

@@ -1,0 +1,61 @@
+//! Where the unwind table of a program is that does not tell it in memory: a linker that is not asked for PT_GNU_EH_FRAME (gcc's for
+//! `-static`) leaves it to the section headers, which are in the file alone.
+//!
+//! Input: the program's file, read before the stop, and its memory. Specification: gABI "Sections"; LSB "Exception Frames".
+
+use symbols::{Elf, FileBytes};
+
+use super::live::Live;
+use super::maps::{Mapping, Span};
+use super::peek::Peek;
+use super::source::PAGE;
+
+/// Bytes of an `Elf64_Ehdr`, and of the table, by which the file is recognised in memory.
+const COMPARED: usize = 64;
+/// Largest table that is kept.
+const MAX_TABLE: u64 = 64 << 20;
+
+/// What the program's file says of its `.eh_frame`.
+#[derive(Debug)]
+pub(super) struct Stated {
+    header: Vec<u8>,
+    first: Vec<u8>,
+    /// The start of the table behind the start of the program's memory, and its bytes.
+    from: u64,
+    size: u64,
+}
+
+impl Stated {
+    /// Of a process's program, also where that is deleted. `None` where its program headers tell, or nobody does.
+    pub(super) fn of(live: &Live) -> Option<Stated> {
+        Stated::parse(FileBytes::open(&live.proc("exe")).ok()?)
+    }
+
+    fn parse(bytes: FileBytes) -> Option<Stated> {
+        let header = bytes.get(..COMPARED)?.to_vec();
+        let elf = Elf::parse(bytes).ok()?;
+        if elf.program_header_eh_frame().is_some() {
+            return None;
+        }
+        let section = elf.section(".eh_frame").ok()??;
+        let start = elf.segments().iter().find(|segment| segment.offset < PAGE)?;
+        let start = start.svma.0.checked_sub(start.offset)?;
+        let first = section.bytes.get(..COMPARED.min(section.bytes.len()))?.to_vec();
+        let size = (section.bytes.len() as u64).min(MAX_TABLE);
+        Some(Stated { header, first, from: section.svma.0.checked_sub(start)?, size }).filter(|stated| stated.size > 0)
+    }
+
+    /// Where it is in memory, if what is there is as in the file.
+    pub(super) fn find(&self, mappings: &[Mapping], peek: &Peek<'_>) -> Option<Span> {
+        let is_there = |at: u64, bytes: &[u8]| {
+            let mut found = vec![0; bytes.len()];
+            peek.read(at, &mut found).is_some() && found == bytes
+        };
+        let starts = mappings.iter().filter(|mapping| mapping.offset == 0 && mapping.has_file() && !mapping.shared);
+        starts.map(|mapping| mapping.span.start.0).find_map(|base| {
+            let at = base.checked_add(self.from)?;
+            let span = Span::new(at, at.checked_add(self.size)?);
+            (is_there(base, &self.header) && is_there(at, &self.first)).then_some(span)
+        })
+    }
+}
