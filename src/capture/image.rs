@@ -212,7 +212,8 @@ mod tests {
     fn module() -> MappedModule {
         let (base, end) = (Addr(BASE), Addr(BASE + 0x2000));
         let parts = vec![MappedPart { start: base, end, offset: 0 }];
-        MappedModule { base, end, bias: Some(BASE), path: None, build_id: Ok(None), parts, role: Role::Library }
+        let (bias, path, build_id, role) = (Some(BASE), None, Ok(None), Role::Library);
+        MappedModule { base, end, bias, path, build_id, parts, role, eh_frame: None }
     }
 
     #[test]

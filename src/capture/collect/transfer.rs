@@ -159,8 +159,16 @@ impl Plan<'_> {
         let (read, pause) = self.read(reading, held, say, problems);
         let unreadable = read?;
         let (sink, written) = writer.join().map_err(|_| bug())?;
-        let written = written.map_err(|why| write_error(&why))?;
+        let written = written.map_err(|why| self.failed_to_write(&why))?;
         Ok(Copied { pause, unreadable, written, sink })
+    }
+
+    fn failed_to_write(&self, why: &io::Error) -> Error {
+        // Who cancels a pipeline from the keyboard ends its reader, too: the pipe may break before we hear of it.
+        if why.kind() == io::ErrorKind::BrokenPipe {
+            thread::sleep(LOOK);
+        }
+        if self.limit.job.is_cancelled() { Error::Cancelled } else { write_error(why) }
     }
 
     /// Reads all memory while it is held. What could not be read, and how long the process was stopped.
