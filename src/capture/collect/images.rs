@@ -74,8 +74,10 @@ impl Files {
         let mut files = Files::default();
         for mapping in mappings.iter().filter(|mapping| mapping.inode != 0 && mapping.access.read) {
             let mut start = [0; 2];
-            // Of shared memory a page that nobody wrote would come into being.
-            let read = if mapping.shared { Peek::read_present } else { Peek::read };
+            // Of shared memory a page that nobody wrote would come into being. A file's is there, also where a copy of the process does not
+            // have it in its tables.
+            let is_memory = mapping.shared && !mapping.is_data_file();
+            let read = if is_memory { Peek::read_present } else { Peek::read };
             match read(peek, mapping.span.start.0, &mut start).map(|()| start) {
                 Some([b'M', b'Z']) => files.assemblies.extend([mapping.inode]),
                 Some([0x7f, b'E']) if mapping.offset == 0 => files.modules.extend([mapping.inode]),

@@ -82,6 +82,12 @@ impl Mapping {
         self.inode != 0 || self.path.starts_with(b"/")
     }
 
+    /// Whether it is a file that others see too: a database, not memory that happens to have a name.
+    pub(super) fn is_data_file(&self) -> bool {
+        let memory: [&[u8]; 5] = [b"/memfd:", b"/dev/shm/", b"/dev/zero", b"/SYSV", b"/["];
+        self.shared && self.path.starts_with(b"/") && !memory.iter().any(|name| self.path.starts_with(name))
+    }
+
     /// Whether it is private memory without a file: a page that was never touched is zero.
     pub(super) fn is_anonymous(&self) -> bool {
         !self.has_file() && !self.shared && !self.is_kernels()

@@ -53,7 +53,7 @@ impl Selection {
         let files = Files::of(mappings, peek);
         let mut selection = Selection::default();
         for mapping in mappings {
-            let held = if is_image(mapping) || is_data_file(mapping) {
+            let held = if is_image(mapping) || mapping.is_data_file() {
                 let mut pages = Pages::default();
                 pages.extend(own_pages(mapping, &files, peek));
                 // A file that is no module is data that the program works with: a class archive, a table.
@@ -140,12 +140,6 @@ impl Selection {
 /// Whether it is a file that the process maps for itself alone: a module, mostly.
 pub(super) fn is_image(mapping: &Mapping) -> bool {
     mapping.has_file() && !mapping.shared
-}
-
-/// Whether it is a file that others see too: a database, not memory that happens to have a name.
-fn is_data_file(mapping: &Mapping) -> bool {
-    let memory: [&[u8]; 5] = [b"/memfd:", b"/dev/shm/", b"/dev/zero", b"/SYSV", b"/["];
-    mapping.shared && mapping.path.starts_with(b"/") && !memory.iter().any(|name| mapping.path.starts_with(name))
 }
 
 /// The pages of a mapped file that are kept though a file has it: those that were written, all that may be written privately, and of
