@@ -235,8 +235,10 @@ impl<'a> Frozen<'a> {
                     _ => 0,
                 },
             };
-            // One that was killed is gone.
-            let _ = ptrace::detach(tid, signal);
+            // One that was killed is gone, and an exec in its process waits until that is taken note of.
+            if ptrace::detach(tid, signal).is_err() {
+                let _ = poll(tid);
+            }
         }
     }
 }
