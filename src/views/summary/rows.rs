@@ -53,7 +53,8 @@ impl Draw for Summary {
             lines.extend(next(finding));
         }
         if hidden > 0 {
-            lines.push(Row::text(format!("  … and {hidden} more findings; --json has them all")));
+            let (findings, them) = if hidden == 1 { ("finding", "it") } else { ("findings", "them all") };
+            lines.push(Row::text(format!("  … and {hidden} more {findings}; --json has {them}")));
         }
         lines.push(Row::text(""));
         bodies.push(Body::Lines(lines));
