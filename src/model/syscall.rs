@@ -88,10 +88,9 @@ static AARCH64: &[(u64, &str)] = &[
          mlockall munlockall mincore madvise remap_file_pages mbind get_mempolicy set_mempolicy migrate_pages \
          move_pages rt_tgsigqueueinfo perf_event_open accept4 recvmmsg",
     ),
-    (260, "wait4 prlimit64 fanotify_init fanotify_mark"),
     (
-        266,
-        "clock_adjtime syncfs setns sendmmsg process_vm_readv process_vm_writev kcmp finit_module sched_setattr \
+        260,
+        "wait4 prlimit64 fanotify_init fanotify_mark name_to_handle_at open_by_handle_at clock_adjtime syncfs setns sendmmsg process_vm_readv process_vm_writev kcmp finit_module sched_setattr \
          sched_getattr renameat2 seccomp getrandom memfd_create bpf execveat userfaultfd membarrier mlock2 \
          copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq kexec_file_load",
     ),
@@ -124,5 +123,12 @@ mod tests {
         assert_eq!(syscall_name(Arch::Aarch64, 63), Some("read"));
         assert_eq!(syscall_name(Arch::Aarch64, 173), Some("getppid"));
         assert_eq!(syscall_name(Arch::Aarch64, u64::MAX), None);
+        // include/uapi/asm-generic/unistd.h: __NR_prlimit64 261 … __NR_open_by_handle_at 265, __NR_clock_adjtime 266, __NR_kexec_file_load 294.
+        let arm = |number| syscall_name(Arch::Aarch64, number);
+        assert_eq!(
+            [arm(261), arm(265), arm(266)],
+            [Some("prlimit64"), Some("open_by_handle_at"), Some("clock_adjtime")]
+        );
+        assert_eq!([arm(259), arm(294), arm(295)], [None, Some("kexec_file_load"), None]);
     }
 }
