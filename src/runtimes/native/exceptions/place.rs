@@ -36,6 +36,15 @@ pub(super) struct Question<'a> {
     pub stack: &'a Stack,
 }
 
+/// Whether an address is in the kernel's half: bit 63 tells on x86-64, and bit 55 on aarch64, where those above may be a tag.
+// Source: Linux Documentation/arch/x86/x86_64/mm.rst, Documentation/arch/arm64/memory.rst.
+fn is_kernels(arch: Arch, address: Addr) -> bool {
+    match arch {
+        Arch::X86_64 => address.0 >> 63 == 1 && is_canonical(address),
+        Arch::Aarch64 => address.0 >> 55 & 1 == 1,
+    }
+}
+
 /// Says what lies at the address.
 pub(super) fn place(question: &Question<'_>) -> Place {
     let Question { memory, arch, signal, address, access, .. } = *question;
@@ -58,9 +67,8 @@ pub(super) fn place(question: &Question<'_>) -> Place {
     if arch == Arch::X86_64 && !is_canonical(address) && signal.code.is_none_or(|code| code == SI_KERNEL) {
         return Place::NonCanonical;
     }
-    // Bit 63 tells the halves apart on both processors. The kernel may lend pages there (x86-64's vsyscall).
-    // Source: Linux Documentation/arch/x86/x86_64/mm.rst, Documentation/arch/arm64/memory.rst.
-    if address.0 >> 63 == 1 && is_canonical(address) && memory.region_at(address).is_none() {
+    // The kernel may lend pages there (x86-64's vsyscall).
+    if is_kernels(arch, address) && memory.region_at(address).is_none() {
         return Place::Kernel;
     }
     if access != Some(AccessKind::Execute)
