@@ -6,7 +6,7 @@
 
 use crate::capture::Memory;
 use crate::model::thread::CallKind;
-use crate::model::{Addr, Arch, OsThread, Register, SavedSyscall};
+use crate::model::{Addr, Arch, OsThread, Register, SavedSyscall, syscall_name};
 
 use super::calls::Calls;
 use super::syscalls::{self, Blocking};
@@ -115,11 +115,15 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
     Activity::Call(syscalls::blocking(arch, call, memory))
 }
 
-/// A write that waited for room after it had written a part is not restarted: it gives the part's length. A write that was done
-/// looks the same, but a thread is hardly ever met right there.
+/// A write that waited for room after it had written a part is not restarted: it gives the part's length. One that was done gives the
+/// whole, so that calls whose length is not among their arguments are not told apart and count as done.
 // Source: Linux fs/pipe.c pipe_write, net/ipv4/tcp.c tcp_sendmsg_locked.
 fn interrupted_write(arch: Arch, call: &SavedSyscall, memory: &Memory) -> Option<Blocking> {
-    let blocking = Some(call.result).filter(|part| *part > 0).map(|_| syscalls::blocking(arch, call, memory))?;
+    const LENGTH: usize = 2;
+    let has_length = matches!(syscall_name(arch, call.number), Some("write" | "pwrite64" | "sendto"));
+    let part = u64::try_from(call.result).ok().filter(|part| *part > 0)?;
+    let is_part = has_length && call.args.get(LENGTH).copied().flatten().is_some_and(|whole| part < whole);
+    let blocking = is_part.then(|| syscalls::blocking(arch, call, memory))?;
     (blocking.kind == CallKind::Write && blocking.name.is_some()).then_some(blocking)
 }
 
@@ -198,6 +202,8 @@ mod tests {
         // A pipe holds 65536 bytes: pipe(7).
         let Activity::Call(blocking) = doing(1, [4, 0x7000, 200_000], 65_536) else { panic!("write blocks") };
         assert_eq!((blocking.kind, blocking.name.as_deref()), (CallKind::Write, Some("fd 4")));
+        assert_eq!(doing(1, [4, 0x7000, 65_536], 65_536), Activity::Running, "all of it: the call is done");
+        assert_eq!(doing(20, [4, 0x7000, 2], 65_536), Activity::Running, "writev: its length is not known");
         assert_eq!(doing(1, [4, 0x7000, 200_000], -32), Activity::Running, "EPIPE has returned");
         assert_eq!(doing(0, [4, 0x7000, 200_000], 5), Activity::Running, "so has a read that got something");
     }
