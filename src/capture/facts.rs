@@ -16,6 +16,9 @@ pub const OWNER: &str = "dumpscope";
 pub const VERSION: u32 = 1;
 /// Largest content that is read.
 const MAX_CONTENT: usize = 64 << 20;
+/// Mappings and unwind tables beyond so many are left out; the writer tells of 100,000 mappings and of one table.
+const MAX_MAPPINGS: usize = 1 << 18;
+const MAX_TABLES: usize = 1 << 10;
 
 /// The note's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +162,33 @@ impl Facts {
             version => Err(format!("version {version} of the note, {VERSION} is read")),
         }
     }
+
+    /// The mapping that holds an address; of facts that are in [order](Facts::order).
+    pub fn mapping_at(&self, address: u64) -> Option<&MappingFacts> {
+        let after = self.mappings.partition_point(|mapping| mapping.start <= address);
+        self.mappings.get(after.checked_sub(1)?).filter(|mapping| address < mapping.end)
+    }
+
+    /// Puts mappings and tables in the order of their addresses and leaves out those that are empty, overlap the one before or are beyond
+    /// a limit: readers look them up. False where any was left out.
+    pub fn order(&mut self) -> bool {
+        let whole = (self.mappings.len(), self.unwind_tables.len());
+        disjoint(&mut self.mappings, MAX_MAPPINGS, |mapping| (mapping.start, mapping.end));
+        disjoint(&mut self.unwind_tables, MAX_TABLES, |table| (table.start, table.end));
+        (self.mappings.len(), self.unwind_tables.len()) == whole
+    }
+}
+
+fn disjoint<T>(ranges: &mut Vec<T>, most: usize, of: impl Fn(&T) -> (u64, u64)) {
+    ranges.sort_by_key(|range| of(range).0);
+    let mut end = 0;
+    ranges.retain(|range| {
+        let (start, own_end) = of(range);
+        let kept = start < own_end && start >= end;
+        end = if kept { own_end } else { end };
+        kept
+    });
+    ranges.truncate(most);
 }
 
 #[cfg(test)]
@@ -189,5 +219,20 @@ mod tests {
         for len in 0..bytes.len() {
             assert!(Facts::parse(&bytes[..len]).is_err(), "cut at {len}");
         }
+    }
+
+    #[test]
+    fn ranges_that_overlap_or_are_empty_are_left_out() {
+        let mapping = |(start, end)| MappingFacts { start, end, ..MappingFacts::default() };
+        let mut facts = Facts {
+            mappings: [(0x3000, 0x4000), (0x1000, 0x3000), (0x2000, 0x9000), (0x5000, 0x5000)].map(mapping).to_vec(),
+            unwind_tables: vec![UnwindTable::default(); 2_000_000],
+            ..Facts::default()
+        };
+        assert!(!facts.order());
+        let kept: Vec<(u64, u64)> = facts.mappings.iter().map(|mapping| (mapping.start, mapping.end)).collect();
+        assert_eq!(kept, [(0x1000, 0x3000), (0x3000, 0x4000)]);
+        assert!(facts.unwind_tables.is_empty());
+        assert!(facts.order(), "what is in order stays");
     }
 }

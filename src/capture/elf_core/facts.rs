@@ -17,7 +17,14 @@ pub(super) fn is_ours(note: &Note<'_>) -> bool {
 pub(super) fn read(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Option<Facts> {
     let note = notes.iter().find(|note| is_ours(note))?;
     match Facts::parse(note.content) {
-        Ok(facts) => Some(facts),
+        Ok(mut facts) => {
+            if !facts.order() {
+                let message =
+                    "the note of dumpscope has ranges that overlap, are empty or are too many; they are left out";
+                problems.push(Problem::new("facts-damaged", Subject::Capture, message));
+            }
+            Some(facts)
+        }
         Err(why) => {
             let message = format!(
                 "at {:#x}: the note of dumpscope is not understood ({why}); names of threads and open files are missing",

@@ -152,10 +152,7 @@ impl<'a> Ground<'a> {
     // Source: Linux mm/shmem.c, shmem_zero_setup; fs/binfmt_elf.c, fill_files_note.
     pub(super) fn is_private(&self, address: Addr) -> bool {
         let target = self.scene.target;
-        let recorded =
-            target.capture.facts.as_ref().and_then(|facts| {
-                facts.mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&address.0))
-            });
+        let recorded = target.capture.facts.as_ref().and_then(|facts| facts.mapping_at(address.0));
         if let Some(mapping) = recorded {
             return mapping.access.ends_with('p');
         }
