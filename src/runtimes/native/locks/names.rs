@@ -80,7 +80,9 @@ fn is_the_lock(kind: LockKind, size: u64) -> bool {
         // A `std::counting_semaphore` is its counter.
         LockKind::Semaphore => matches!(size, 4 | 8 | 32),
         LockKind::Barrier => size == 32,
-        LockKind::Latch | LockKind::Atomic => size <= 64,
+        // A std::latch is one counter. Source: libstdc++ 12 and 13 <latch>, libc++ 14 <latch>.
+        LockKind::Latch => matches!(size, 4 | 8),
+        LockKind::Atomic => matches!(size, 1 | 2 | 4 | 8 | 16),
         LockKind::Once => matches!(size, 4 | 8),
         LockKind::Libc | LockKind::Futex => matches!(size, 4 | 8 | 16),
         // A Rust lock holds its data; the path would end at it anyway.

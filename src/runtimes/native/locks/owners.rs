@@ -52,8 +52,7 @@ pub(super) fn infer(
             LockKind::Once | LockKind::RustOnce => {
                 let found = initialisers(ground, lock, pointing);
                 // The function that has the variable may be inlined, here and there.
-                let constructs = taking.iter().map(|(tid, _)| (*tid, Evidence::InitialiserFrame));
-                if found.is_empty() { constructs.collect() } else { found }
+                if found.is_empty() { taking.to_vec() } else { found }
             }
             // A guard of Rust's holds the lock's address for as long as the lock; elsewhere a pointer to it proves nothing.
             kind if taking.is_empty() && has_guard(kind) => pointing.to_vec(),
