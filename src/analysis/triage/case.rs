@@ -102,6 +102,12 @@ impl<'a> Case<'a> {
         Part::Lock(address, label)
     }
 
+    /// Whether no thread is missing for all that is known.
+    pub fn has_all_threads(&self) -> bool {
+        const MISSING: [&str; 3] = ["notes-damaged", "no-threads", "thread-lost"];
+        !self.problems.iter().any(|problem| MISSING.contains(&problem.code))
+    }
+
     /// Whether what is waited for at an address is a thread's end.
     pub fn is_join(&self, address: Addr) -> bool {
         self.locks.iter().any(|lock| lock.address == address && lock.kind == LockKind::Join)

@@ -19,7 +19,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
     let in_ring = |lock: &Addr| case.cycles.iter().flat_map(|cycle| &cycle.cycle).any(|step| step.waits_for == *lock);
     let apart = |holder: &&Holder| holder.waiters.len() >= MANY && !holder.locks.iter().all(in_ring);
     let held = case.holders.iter().filter(apart).map(|holder| conclude(case, holder));
-    let unknown = case.locks.iter().filter(|lock| lock.waiters.len() >= MANY && owner_is_unknown(lock));
+    let unknown = case.locks.iter().filter(|lock| lock.waiters.len() >= MANY && owner_is_unknown(case, lock));
     held.chain(unknown.map(|lock| of_unknown(case, lock))).collect()
 }
 
@@ -58,7 +58,7 @@ fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
 }
 
 /// Whether somebody should hold it, and it cannot be told who.
-fn owner_is_unknown(lock: &Lock) -> bool {
+fn owner_is_unknown(case: &Case<'_>, lock: &Lock) -> bool {
     let owned = !matches!(
         lock.kind,
         LockKind::Condvar
@@ -73,7 +73,7 @@ fn owner_is_unknown(lock: &Lock) -> bool {
             | LockKind::Join
             | LockKind::Futex
     );
-    let gone = abandoned_lock::is_abandoned(lock);
+    let gone = abandoned_lock::is_abandoned(case, lock);
     owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
 }
 

@@ -1,5 +1,7 @@
 //! Every thread waits for another, and none is left that could wake one.
 
+use rustc_hash::FxHashMap;
+
 use crate::model::thread::WaitKind;
 use crate::model::{Addr, LockKind, Subject, Thread, ThreadState};
 
@@ -17,14 +19,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
-    let told = !case.cycles.is_empty() || case.locks.iter().any(abandoned_lock::is_abandoned);
-    if told || case.crashed() {
-        return None;
-    }
-    let threads: Vec<&Thread> = case.threads.iter().filter(|thread| thread.state != ThreadState::Exited).collect();
-    if threads.is_empty() || !threads.iter().all(|thread| waits_within(thread)) {
-        return None;
-    }
+    let threads = threads(case)?;
     let wanted = wanted(&threads);
     let title = match threads.as_slice() {
         [only] => Sentence::of("its only thread ")
@@ -67,13 +62,24 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     evidence.push(Sentence::of(words).about(None));
     Some(Finding {
         rule: RULE.name,
-        severity: Severity::Warning,
+        // One thread alone may well be what a signal's handler wakes.
+        severity: if threads.len() == 1 { Severity::Note } else { Severity::Warning },
         certain: false,
         title,
         about: threads.first().map(|thread| Subject::Thread(thread.tid)),
         evidence,
         next: Some(Next::new("parallelstacks", "who should have woken whom")),
     })
+}
+
+/// The threads, if the rule speaks.
+fn threads<'a>(case: &Case<'a>) -> Option<Vec<&'a Thread>> {
+    let told = !case.cycles.is_empty() || case.locks.iter().any(|lock| abandoned_lock::is_abandoned(case, lock));
+    if told || case.crashed() || !case.has_all_threads() {
+        return None;
+    }
+    let threads: Vec<&Thread> = case.threads.iter().filter(|thread| thread.state != ThreadState::Exited).collect();
+    (!threads.is_empty() && threads.iter().all(|thread| waits_within(thread))).then_some(threads)
 }
 
 /// Whether nothing but another thread of the process can end what the thread waits for.
@@ -87,15 +93,15 @@ fn waits_for(thread: &Thread, address: Addr) -> bool {
 
 /// What is waited for, and by how many threads: what no thread owns first, then what most wait for.
 fn wanted(threads: &[&Thread]) -> Vec<(LockKind, Addr, usize)> {
-    let mut wanted: Vec<(LockKind, Addr, usize)> = Vec::new();
+    let mut counts: FxHashMap<Addr, (LockKind, usize)> = FxHashMap::default();
     for waiting in threads.iter().filter_map(|thread| thread.waiting_on.as_ref()) {
         let (WaitKind::Lock(kind), Some(address)) = (waiting.kind, waiting.address) else { continue };
-        match wanted.iter_mut().find(|(_, known, _)| *known == address) {
-            Some((_, _, count)) => *count = count.saturating_add(1),
-            None => wanted.push((kind, address, 1)),
-        }
+        let (_, count) = counts.entry(address).or_insert((kind, 0));
+        *count = count.saturating_add(1);
     }
-    wanted.sort_by_key(|(kind, _, count)| (*kind == LockKind::Join, std::cmp::Reverse(*count)));
+    let mut wanted: Vec<(LockKind, Addr, usize)> =
+        counts.into_iter().map(|(address, (kind, count))| (kind, address, count)).collect();
+    wanted.sort_by_key(|(kind, address, count)| (*kind == LockKind::Join, std::cmp::Reverse(*count), *address));
     wanted
 }
 
@@ -109,5 +115,5 @@ fn for_what(case: &Case<'_>, kind: LockKind, address: Addr) -> Sentence {
 
 /// Whether the rule speaks.
 pub(super) fn speaks(case: &Case<'_>) -> bool {
-    conclude(case).is_some()
+    threads(case).is_some()
 }

@@ -55,9 +55,9 @@ fn executed_data(case: &Case<'_>) -> Option<Addr> {
 /// Modules whose functions have no names although threads run in them.
 fn unnamed(case: &Case<'_>) -> Option<Finding> {
     let mut counts: FxHashMap<&str, usize> = FxHashMap::default();
+    // The processor may have been sent into data, which has no function.
+    let data = executed_data(case);
     for frames in case.stacks {
-        // The processor may have been sent into data, which has no function.
-        let data = executed_data(case);
         let blank = frames.iter().take(FRAMES).filter(|frame| frame.function.is_none() && Some(frame.pc) != data);
         let modules = blank.filter_map(|frame| frame.module.as_deref());
         for module in modules.filter(|module| !OFTEN_BARE.iter().any(|prefix| module.starts_with(prefix))) {

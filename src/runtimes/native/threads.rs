@@ -51,7 +51,6 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread, local: u64) -> Thre
                 // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID.
                 within: !futex.timed
                     && (futex.private
-                        || futex.is_pi()
                         || seen.kind == LockKind::Join
                         // libstdc++ waits without saying that the word is private.
                         || ground.is_private(futex.word)),
