@@ -3,9 +3,11 @@
 mod mappings;
 mod named_once;
 mod snapshot;
+mod walked;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -18,7 +20,7 @@ use crate::analysis::triage::{self, Case, Finding};
 use crate::capture;
 use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, Shared};
 use crate::model::{
     Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
     Thread, Tid, Variable,
@@ -30,32 +32,10 @@ use crate::variables;
 
 use self::named_once::NamedOnce;
 pub use self::snapshot::Snapshot;
+use self::walked::Walked;
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
 const VERDICT_FRAMES: usize = 64;
-
-/// A result that is computed once; a failed or cancelled computation is not kept.
-struct Memo<T>(Mutex<Option<Arc<T>>>);
-
-impl<T> Memo<T> {
-    const fn empty() -> Memo<T> {
-        Memo(Mutex::new(None))
-    }
-
-    fn get(&self, compute: impl FnOnce() -> Result<T, Error>) -> Result<Arc<T>, Error> {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*slot {
-            return Ok(Arc::clone(known));
-        }
-        let value = Arc::new(compute()?);
-        *slot = Some(Arc::clone(&value));
-        Ok(value)
-    }
-
-    fn known(&self) -> Option<Arc<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 /// Locks with what follows from them.
 #[derive(Debug, Default)]
@@ -100,14 +80,14 @@ pub struct Session {
     /// The capture with its modules' files.
     pub target: Arc<Target>,
     unwinder: Unwinder,
-    runtimes: OnceLock<Vec<Box<dyn Runtime>>>,
-    stacks: Vec<OnceLock<Arc<Stack>>>,
-    reading_names: Once,
-    threads: Memo<Partial<Vec<Thread>>>,
-    locks: Memo<Locks>,
-    all_locks: Memo<Locks>,
-    exceptions: Memo<Partial<Vec<Exception>>>,
-    verdict: Memo<Vec<Finding>>,
+    runtimes: Shared<Vec<Box<dyn Runtime>>>,
+    stacks: Walked,
+    reading_names: AtomicBool,
+    threads: Shared<Partial<Vec<Thread>>>,
+    locks: Shared<Locks>,
+    all_locks: Shared<Locks>,
+    exceptions: Shared<Partial<Vec<Exception>>>,
+    verdict: Shared<Vec<Finding>>,
     /// Of a live process: what the captures so far say of its threads.
     history: Option<History>,
 }
@@ -169,20 +149,20 @@ impl Session {
             }
         };
         let target = Arc::new(Target::open(capture, search, job));
-        let stacks = target.capture.threads.iter().map(|_| OnceLock::new()).collect();
+        let stacks = Walked::of(target.capture.threads.len());
         Ok(Session {
             source,
             search: search.clone(),
             unwinder: Unwinder::new(Arc::clone(&target)),
             target,
-            runtimes: OnceLock::new(),
+            runtimes: Shared::default(),
             stacks,
-            reading_names: Once::new(),
-            threads: Memo::empty(),
-            locks: Memo::empty(),
-            all_locks: Memo::empty(),
-            exceptions: Memo::empty(),
-            verdict: Memo::empty(),
+            reading_names: AtomicBool::new(false),
+            threads: Shared::default(),
+            locks: Shared::default(),
+            all_locks: Shared::default(),
+            exceptions: Shared::default(),
+            verdict: Shared::default(),
             history: None,
         })
     }
@@ -194,8 +174,8 @@ impl Session {
     }
 
     /// The runtimes in the target; looked for on the first call.
-    fn runtimes(&self) -> &[Box<dyn Runtime>] {
-        self.runtimes.get_or_init(|| runtimes::detect(&self.target))
+    fn runtimes(&self, job: &Job) -> Result<Arc<Vec<Box<dyn Runtime>>>, Error> {
+        self.runtimes.get(job, |_| Ok(runtimes::detect(&self.target)))
     }
 
     /// The threads as the dump records them, in the one order.
@@ -211,21 +191,20 @@ impl Session {
     /// The stack of the thread at `index`; walked on the first call. `None` past the last thread. A cancelled walk is
     /// returned as far as it came and not kept.
     pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
-        let (thread, slot) = (self.os_threads().get(index)?, self.stacks.get(index)?);
-        if let Some(known) = slot.get() {
-            return Some(Arc::clone(known));
+        let thread = self.os_threads().get(index)?;
+        if let Some(known) = self.stacks.get(index) {
+            return Some(known);
         }
         let walked = Arc::new(self.unwinder.walk(thread, job));
-        if job.is_cancelled() {
-            return Some(walked);
-        }
-        Some(Arc::clone(slot.get_or_init(|| walked)))
+        if job.is_cancelled() { Some(walked) } else { self.stacks.keep(index, walked) }
     }
 
     /// The stacks of all threads, parallel to [`Session::os_threads`]; walked in parallel. Who asks for all will name them: the
     /// first call begins to read the names meanwhile.
     pub fn stacks(&self, job: &Job) -> Result<Vec<Arc<Stack>>, Error> {
-        self.reading_names.call_once(|| self.target.read_names_ahead());
+        if !self.reading_names.swap(true, Ordering::Relaxed) {
+            self.target.read_names_ahead();
+        }
         job.phase("walking stacks", self.stacks.len() as u64);
         (0..self.stacks.len())
             .into_par_iter()
@@ -254,7 +233,7 @@ impl Session {
 
     /// Every thread as shown.
     pub fn threads(&self, job: &Job) -> Result<Arc<Partial<Vec<Thread>>>, Error> {
-        self.threads.get(|| self.union(job, |runtime, scene| runtime.threads(scene, job)))
+        self.threads.get(job, |job| self.union(job, |runtime, scene| runtime.threads(scene, job)))
     }
 
     /// The threads as shown, where they were asked for before: for labels that are not worth computing them.
@@ -264,7 +243,7 @@ impl Session {
 
     /// Every lock that someone waits for, and the deadlocks.
     pub fn locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
-        self.locks.get(|| {
+        self.locks.get(job, |job| {
             let Partial { value: locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
             let cycles = deadlock::cycles(&locks);
             let holders = deadlock::holders(&locks);
@@ -278,7 +257,7 @@ impl Session {
         let stacks = self.stacks(job)?;
         let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
         let mut all = vec![Vec::new(); threads.len()];
-        for runtime in self.runtimes() {
+        for runtime in self.runtimes(job)?.iter() {
             for (all, more) in all.iter_mut().zip(runtime.takings(&scene, threads, job)?) {
                 all.extend(more);
             }
@@ -288,7 +267,7 @@ impl Session {
 
     /// Every lock that someone holds or waits for, and the deadlocks. Searches memory for the former.
     pub fn all_locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
-        self.all_locks.get(|| {
+        self.all_locks.get(job, |job| {
             let waited = self.locks(job)?;
             let held = self.union(job, |runtime, scene| runtime.held_locks(scene, job))?;
             Ok(Locks {
@@ -302,12 +281,12 @@ impl Session {
 
     /// Exceptions in flight and the fatal signal, the fatal one first.
     pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
-        self.exceptions.get(|| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
+        self.exceptions.get(job, |job| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
     }
 
     /// What triage concludes, the most severe first. Names the inner frames of every stack.
     pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
-        self.verdict.get(|| {
+        self.verdict.get(job, |job| {
             let (threads, locks, exceptions) = (self.threads(job)?, self.locks(job)?, self.exceptions(job)?);
             let fatal = exceptions.value.iter().find(|exception| exception.fatal && exception.tid.is_some());
             let is_fatal = |thread: &OsThread| fatal.is_some_and(|fatal| fatal.tid == Some(thread.tid));
@@ -353,7 +332,7 @@ impl Session {
         let stacks = self.stacks(job)?;
         let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
         let mut all = Partial { value: Vec::new(), problems: Vec::new() };
-        for runtime in self.runtimes() {
+        for runtime in self.runtimes(job)?.iter() {
             let Partial { value, problems } = ask(runtime.as_ref(), &scene)?;
             all.value.extend(value);
             all.problems.extend(problems);

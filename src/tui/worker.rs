@@ -149,7 +149,7 @@ pub fn answer(
     let mut shell = Shell::new(Arc::clone(&session));
     shell.focus = focus;
     let outcome = shell.run(&line, job)?;
-    job.advance(0)?;
+    job.check()?;
     let (section, said) = match outcome {
         Outcome::Answer(answer) => (answer.section(), None),
         Outcome::Text(section, _) => (section, None),

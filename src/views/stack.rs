@@ -80,7 +80,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let shown = session.threads_if_known();
     let stacks = wanted.into_par_iter().filter_map(|index| {
         let (thread, stack) = (threads.get(index)?, session.stack(index, job)?);
-        if let Err(cancelled) = job.advance(0) {
+        if let Err(cancelled) = job.check() {
             return Some(Err(cancelled));
         }
         let mut frames = session.named(&stack);

@@ -77,7 +77,7 @@ fn look(sampler: &Sampler, mut state: State, job: &Job, dump: &mut Dump<'_>) -> 
         }
         let next = sample.at.saturating_add(INTERVAL);
         while let Some(left) = next.checked_sub(sampler.elapsed()).filter(|left| !left.is_zero()) {
-            job.advance(0)?;
+            job.check()?;
             if sampler.has_ended(left.min(PATIENCE))? {
                 return Ok(Ended::Exited);
             }

@@ -75,7 +75,7 @@ impl Tracer {
         self.threads.retain(|tid, _| !gone.contains(tid));
         let mut next = Duration::ZERO;
         loop {
-            job.advance(0)?;
+            job.check()?;
             let is_alive = self.handle_stops(dump)?;
             // A signal that was dumped may have ended it: all that was asked for is there all the same.
             if self.state.is_done() {
