@@ -5,7 +5,6 @@
 //! and for locks.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -13,12 +12,11 @@ use rustc_hash::FxHashMap;
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Arch, Evidence, Gap, Known, LockKind, OsThread, Owner, Tid};
+use crate::model::{Addr, Arch, Evidence, Gap, OsThread, Owner, Tid};
 use crate::runtimes::Scene;
 
 use super::calls::{Calls, Namer};
 use super::libc::Libc;
-use super::locks::{self, Sighting};
 use super::tids::Tids;
 use super::waits::{self, Activity};
 
@@ -28,15 +26,12 @@ pub(super) struct Situation {
     pub(super) calls: Calls,
 }
 
-/// What was read of the threads, with what was concluded from it so far.
+/// What was read of the threads.
 pub(super) struct Facts {
     /// Parallel to the scene's threads.
     situations: Vec<Situation>,
     /// Threads by their thread pointers.
     by_block: FxHashMap<Addr, Tid>,
-    /// The locks that they wait for, parallel to the scene's threads.
-    waits: OnceLock<Vec<Option<Sighting>>>,
-    names: Mutex<FxHashMap<Addr, Known<Option<String>>>>,
 }
 
 /// The scene with its facts: what probes may ask.
@@ -44,7 +39,7 @@ pub(super) struct Ground<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) libc: &'a Libc,
     pub(super) tids: &'a Tids,
-    facts: Arc<Facts>,
+    facts: &'a Facts,
 }
 
 impl Facts {
@@ -70,7 +65,7 @@ impl Facts {
                 by_block.entry(block).or_insert(thread.tid);
             }
         }
-        Ok(Facts { situations, by_block, waits: OnceLock::new(), names: Mutex::default() })
+        Ok(Facts { situations, by_block })
     }
 }
 
@@ -82,7 +77,7 @@ const MAX_STACK_WORDS: u64 = 0x4_0000;
 
 impl<'a> Ground<'a> {
     /// A scene with its facts.
-    pub(super) fn new(scene: &'a Scene<'a>, libc: &'a Libc, tids: &'a Tids, facts: Arc<Facts>) -> Ground<'a> {
+    pub(super) fn new(scene: &'a Scene<'a>, libc: &'a Libc, tids: &'a Tids, facts: &'a Facts) -> Ground<'a> {
         Ground { scene, libc, tids, facts }
     }
 
@@ -98,27 +93,6 @@ impl<'a> Ground<'a> {
     /// The thread with this thread pointer.
     pub(super) fn thread_of_block(&self, block: Addr) -> Option<Tid> {
         self.facts.by_block.get(&block).copied()
-    }
-
-    /// The lock that the thread at `index` waits for; `None` when it is in no futex wait. All are recognised with the first.
-    pub(super) fn wait(&self, index: usize) -> Option<&Sighting> {
-        let recognise =
-            || (0..self.scene.threads.len()).into_par_iter().map(|index| locks::waited(self, index)).collect();
-        self.facts.waits.get_or_init(recognise).get(index)?.as_ref()
-    }
-
-    /// What a lock is called; `Ok(None)` when nothing names it. Memoised; the first answer for an object asks the variables of
-    /// the threads that wait for it.
-    pub(super) fn name(&self, kind: LockKind, address: Addr) -> Known<Option<String>> {
-        let names = &self.facts.names;
-        if let Some(known) = names.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
-            return known.clone();
-        }
-        let waits = |index: &usize| self.wait(*index).is_some_and(|seen| seen.address == address);
-        let users: Vec<usize> = (0..self.scene.threads.len()).filter(waits).collect();
-        let name = locks::name(self, kind, address, &users);
-        names.lock().unwrap_or_else(PoisonError::into_inner).insert(address, name.clone());
-        name
     }
 
     /// The thread that an owner field names, with the evidence for it. `id` is not zero.

@@ -18,15 +18,14 @@ mod threads;
 mod tids;
 mod waits;
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, Shared};
 use crate::model::{Exception, Lock, Partial, Taking, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
 use self::ground::{Facts, Ground};
+use self::locks::Recognised;
 use super::{Runtime, RuntimeKind, Scene};
 
 /// How native code is recognised: it always is there.
@@ -36,8 +35,9 @@ pub const KIND: RuntimeKind = RuntimeKind { name: "native", detect: |target| Ok(
 pub struct Native {
     libc: libc::Libc,
     tids: tids::Tids,
-    /// Read when first asked for; a session's scene is the same each time.
-    facts: Mutex<Option<Arc<Facts>>>,
+    /// What is known of the threads and what they wait for; a session's scene is the same each time.
+    facts: Shared<Facts>,
+    recognised: Shared<Recognised>,
 }
 
 impl Native {
@@ -45,16 +45,20 @@ impl Native {
         let libc = libc::Libc::detect(target);
         let facts = target.capture.facts.as_deref();
         let tids = tids::Tids::read(&libc, &target.capture.threads, &target.memory, facts);
-        Native { libc, tids, facts: Mutex::default() }
+        Native { libc, tids, facts: Shared::default(), recognised: Shared::default() }
     }
 
-    fn ground<'a>(&'a self, scene: &'a Scene<'a>, job: &Job) -> Result<Ground<'a>, Error> {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = match &*facts {
-            Some(known) => Arc::clone(known),
-            None => Arc::clone(facts.insert(Arc::new(Facts::read(scene, &self.libc, job)?))),
-        };
-        Ok(Ground::new(scene, &self.libc, &self.tids, known))
+    /// Answers from what is known of the threads and from the locks that they wait for.
+    fn answer<T>(
+        &self,
+        scene: &Scene<'_>,
+        job: &Job,
+        answer: impl FnOnce(&Ground<'_>, &Recognised) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let facts = self.facts.get(job, |job| Facts::read(scene, &self.libc, job))?;
+        let ground = Ground::new(scene, &self.libc, &self.tids, &facts);
+        let recognised = self.recognised.get(job, |job| Recognised::of(&ground, job))?;
+        answer(&ground, &recognised)
     }
 }
 
@@ -64,19 +68,19 @@ impl Runtime for Native {
     }
 
     fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
-        threads::threads(&self.ground(scene, job)?, job)
+        self.answer(scene, job, |ground, recognised| threads::threads(ground, recognised, job))
     }
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        locks::locks(&self.ground(scene, job)?, job)
+        self.answer(scene, job, |ground, recognised| locks::locks(ground, recognised, job))
     }
 
     fn takings(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
-        locks::takings(&self.ground(scene, job)?, threads, job)
+        self.answer(scene, job, |ground, recognised| locks::takings(ground, recognised, threads, job))
     }
 
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        locks::held(&self.ground(scene, job)?, job)
+        self.answer(scene, job, |ground, recognised| locks::held(ground, recognised, job))
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

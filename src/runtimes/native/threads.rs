@@ -8,13 +8,14 @@ use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{LockKind, OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
 
 use super::ground::Ground;
+use super::locks::Recognised;
 use super::rust_names;
 use super::start;
 use super::static_tls;
 use super::waits::Activity;
 
 /// Every thread of the scene, in its order.
-pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
+pub(super) fn threads(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
     job.phase("describing threads", ground.scene.threads.len() as u64);
     let local = static_tls::size(ground.scene.target);
     let value = ground
@@ -24,7 +25,7 @@ pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thre
         .enumerate()
         .map(|(index, thread)| {
             job.advance(1)?;
-            Ok(row(ground, index, thread, local))
+            Ok(row(ground, recognised, index, thread, local))
         })
         .collect::<Result<Vec<Thread>, Error>>()?;
     let mut problems = Vec::new();
@@ -37,17 +38,17 @@ pub(super) fn threads(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Thre
 }
 
 /// `local`: bytes of static thread-local storage.
-fn row(ground: &Ground<'_>, index: usize, thread: &OsThread, local: u64) -> Thread {
+fn row(ground: &Ground<'_>, recognised: &Recognised, index: usize, thread: &OsThread, local: u64) -> Thread {
     let situation = ground.situation(index);
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
         None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
         Some(Activity::Running) => (ThreadState::Running, None),
         Some(Activity::Futex(futex)) => (
             ThreadState::Blocked,
-            ground.wait(index).map(|seen| WaitingOn {
+            recognised.wait(index).map(|seen| WaitingOn {
                 kind: WaitKind::Lock(seen.kind),
                 address: Some(seen.address),
-                name: ground.name(seen.kind, seen.address).ok().flatten(),
+                name: recognised.name(seen.address).ok().flatten(),
                 // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID.
                 within: !futex.timed
                     && (futex.private

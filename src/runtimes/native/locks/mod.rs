@@ -22,22 +22,24 @@ mod once;
 mod owners;
 mod parking_lot;
 mod readers;
+mod recognised;
 mod rust;
 mod semaphore;
 mod unread;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Known, Lock, LockKind, OsThread, Owner, Partial, Stack, Taking, Tid};
+use crate::model::{Addr, Evidence, Lock, LockKind, OsThread, Owner, Partial, Stack, Taking, Tid};
 
 use super::calls::Calls;
 use super::ground::Ground;
-use super::waits::{Activity, Futex};
+use super::waits::Futex;
 
 use self::code::ByCode;
 use self::entry::Entry;
+pub(super) use self::recognised::Recognised;
 
 /// A thread in a futex wait.
 struct Waiter<'a> {
@@ -121,26 +123,6 @@ static PROBES: &[Probe] = &[
     Probe { waited: futex::waited, held: Held::Unrecorded },
 ];
 
-/// The name of a lock that the threads at `users` wait for; `Ok(None)` when nothing names it.
-pub(super) fn name(ground: &Ground<'_>, kind: LockKind, address: Addr, users: &[usize]) -> Known<Option<String>> {
-    names::name(ground, kind, address, users)
-}
-
-/// The lock that the thread at `index` waits for; `None` when it is in no futex wait.
-pub(super) fn waited(ground: &Ground<'_>, index: usize) -> Option<Sighting> {
-    let situation = ground.situation(index)?;
-    let Activity::Futex(futex) = situation.activity else { return None };
-    let thread = ground.scene.threads.get(index)?;
-    let stack = ground.scene.stacks.get(index)?;
-    let calls = &situation.calls;
-    let entry = match Entry::of(calls) {
-        unclear @ (Entry::Other | Entry::Unnamed) => Entry::by_call(ground.scene.target, stack).unwrap_or(unclear),
-        named => named,
-    };
-    let waiter = Waiter { thread, stack, calls, entry, futex };
-    PROBES.iter().find_map(|probe| (probe.waited)(ground, &waiter))
-}
-
 /// Locks by address, in the order of their first sighting.
 #[derive(Default)]
 struct Found {
@@ -172,45 +154,51 @@ impl Found {
 }
 
 /// Where the threads at these places of the scene have taken the locks that they hold, parallel to `threads`.
-pub(super) fn takings(ground: &Ground<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
+pub(super) fn takings(
+    ground: &Ground<'_>,
+    recognised: &Recognised,
+    threads: &[usize],
+    job: &Job,
+) -> Result<Vec<Vec<Taking>>, Error> {
     let code = ByCode::new(ground);
     let of_thread = |index: &usize| {
-        job.advance(0)?;
+        job.check()?;
         let stack = ground.scene.stacks.get(*index);
-        let takings = stack.map(|stack| code.takings(stack, owners::waits_on_condvar(ground, *index)));
+        let takings = stack.map(|stack| code.takings(stack, recognised.waits_on_condvar(*index)));
         Ok(takings.unwrap_or_default())
     };
     threads.iter().map(of_thread).collect()
 }
 
 /// Every lock that a thread waits for, by address.
-pub(super) fn locks(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+pub(super) fn locks(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
     let mut found = Found::default();
     for (index, thread) in ground.scene.threads.iter().enumerate() {
-        if let Some(seen) = ground.wait(index) {
+        if let Some(seen) = recognised.wait(index) {
             found.add(seen.clone(), Some(thread.tid));
         }
     }
     let mut problems = Vec::new();
-    owners::infer(ground, job, &mut found.locks, &mut problems)?;
-    Ok(Partial { value: named(ground, found.locks), problems })
+    owners::infer(ground, recognised, job, &mut found.locks, &mut problems)?;
+    for lock in &mut found.locks {
+        lock.name = recognised.name(lock.address);
+    }
+    Ok(Partial { value: by_address(found.locks), problems })
 }
 
 /// Every lock that a recorded owner holds and nobody waits for, by address.
-pub(super) fn held(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+pub(super) fn held(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
     let mut found = Found::default();
     let mut problems = Vec::new();
     held::add(ground, job, &mut found, &mut problems)?;
-    let waited: FxHashSet<Addr> =
-        (0..ground.scene.threads.len()).filter_map(|index| Some(ground.wait(index)?.address)).collect();
-    found.locks.retain(|lock| !waited.contains(&lock.address));
-    Ok(Partial { value: named(ground, found.locks), problems })
+    found.locks.retain(|lock| !recognised.is_waited_for(lock.address));
+    for lock in &mut found.locks {
+        lock.name = names::name(ground, lock.kind, lock.address, &[]);
+    }
+    Ok(Partial { value: by_address(found.locks), problems })
 }
 
-fn named(ground: &Ground<'_>, mut locks: Vec<Lock>) -> Vec<Lock> {
-    for lock in &mut locks {
-        lock.name = ground.name(lock.kind, lock.address);
-    }
+fn by_address(mut locks: Vec<Lock>) -> Vec<Lock> {
     locks.sort_by_key(|lock| lock.address);
     locks
 }

@@ -11,7 +11,7 @@ use crate::job::Job;
 use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem, Subject, Tid};
 
 use super::code::{ByCode, Mode};
-use super::readers;
+use super::{Recognised, readers};
 use crate::runtimes::native::calls::{Call, Calls, Namer};
 use crate::runtimes::native::ground::Ground;
 
@@ -22,6 +22,7 @@ const NAMED_CANDIDATES: usize = 4;
 /// as they are.
 pub(super) fn infer(
     ground: &Ground<'_>,
+    recognised: &Recognised,
     job: &Job,
     locks: &mut [Lock],
     problems: &mut Vec<Problem>,
@@ -36,8 +37,8 @@ pub(super) fn infer(
         return Ok(());
     }
     job.phase("looking for owners of locks", 2 * ground.scene.threads.len() as u64);
-    let pointing = pointing(ground, job, locks, &wanted)?;
-    let taking = taking(ground, job, locks, &wanted, problems)?;
+    let pointing = pointing(ground, recognised, job, locks, &wanted)?;
+    let taking = taking(ground, recognised, job, locks, &wanted, problems)?;
     for (index, lock) in locks.iter_mut().enumerate() {
         let pointing = pointing.get(&index).map(Vec::as_slice).unwrap_or_default();
         let taking = taking.get(&index).map(Vec::as_slice).unwrap_or_default();
@@ -81,6 +82,7 @@ type Candidates = FxHashMap<usize, Vec<(Tid, Evidence)>>;
 /// Threads that point to a lock and do not wait for it.
 fn pointing(
     ground: &Ground<'_>,
+    recognised: &Recognised,
     job: &Job,
     locks: &[Lock],
     wanted: &FxHashMap<Addr, usize>,
@@ -94,7 +96,7 @@ fn pointing(
     for (index, thread) in ground.scene.threads.iter().enumerate() {
         job.advance(1)?;
         // Who waits on a condition variable has given up the lock that it points to.
-        if waits_on_condvar(ground, index) {
+        if recognised.waits_on_condvar(index) {
             continue;
         }
         for (lock, evidence) in pointed_to_by(ground, index, thread, wanted) {
@@ -110,6 +112,7 @@ fn pointing(
 /// waits for itself.
 fn taking(
     ground: &Ground<'_>,
+    recognised: &Recognised,
     job: &Job,
     locks: &[Lock],
     wanted: &FxHashMap<Addr, usize>,
@@ -119,7 +122,7 @@ fn taking(
     let mut candidates = Candidates::default();
     for (index, (thread, stack)) in ground.scene.iter().enumerate() {
         job.advance(1)?;
-        let mut taken = code.taken(stack, waits_on_condvar(ground, index));
+        let mut taken = code.taken(stack, recognised.waits_on_condvar(index));
         taken.sort_unstable();
         taken.dedup();
         for hold in taken {
@@ -136,11 +139,6 @@ fn taking(
         problems.push(Problem::new("lock-inference-limit", Subject::Capture, message));
     }
     Ok(candidates)
-}
-
-pub(super) fn waits_on_condvar(ground: &Ground<'_>, index: usize) -> bool {
-    let condvars = [LockKind::Condvar, LockKind::RustCondvar, LockKind::ParkingLotCondvar];
-    ground.wait(index).is_some_and(|seen| condvars.contains(&seen.kind))
 }
 
 /// Whether a lock is held, waited for, and of a kind that never says by whom.

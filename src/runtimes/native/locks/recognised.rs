@@ -1,0 +1,79 @@
+//! The locks that threads wait for, recognised and named once for all who ask.
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Known, LockKind};
+use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::waits::Activity;
+
+use super::entry::Entry;
+use super::{PROBES, Sighting, Waiter, names};
+
+/// What each thread waits for, and what those locks are called.
+pub(in crate::runtimes::native) struct Recognised {
+    /// Parallel to the scene's threads.
+    waits: Vec<Option<Sighting>>,
+    names: FxHashMap<Addr, Known<Option<String>>>,
+}
+
+impl Recognised {
+    /// Recognises the lock that each thread of the scene waits for, and names each lock once: by the variables of those who wait.
+    pub(in crate::runtimes::native) fn of(ground: &Ground<'_>, job: &Job) -> Result<Recognised, Error> {
+        job.phase("recognising locks", ground.scene.threads.len() as u64);
+        let recognise = |index| {
+            job.advance(1)?;
+            Ok(waited(ground, index))
+        };
+        let waits: Vec<Option<Sighting>> =
+            (0..ground.scene.threads.len()).into_par_iter().map(recognise).collect::<Result<_, Error>>()?;
+        let mut users: FxHashMap<Addr, (LockKind, Vec<usize>)> = FxHashMap::default();
+        for (index, seen) in waits.iter().enumerate() {
+            if let Some(seen) = seen {
+                users.entry(seen.address).or_insert((seen.kind, Vec::new())).1.push(index);
+            }
+        }
+        job.phase("naming locks", users.len() as u64);
+        let name = |(address, (kind, users)): (Addr, (LockKind, Vec<usize>))| {
+            job.advance(1)?;
+            Ok((address, names::name(ground, kind, address, &users)))
+        };
+        let names = users.into_par_iter().map(name).collect::<Result<_, Error>>()?;
+        Ok(Recognised { waits, names })
+    }
+
+    /// The lock that the thread at `index` waits for; `None` when it is in no futex wait.
+    pub(in crate::runtimes::native) fn wait(&self, index: usize) -> Option<&Sighting> {
+        self.waits.get(index)?.as_ref()
+    }
+
+    /// What a lock that is waited for is called; `Ok(None)` when nothing names it.
+    pub(in crate::runtimes::native) fn name(&self, address: Addr) -> Known<Option<String>> {
+        self.names.get(&address).cloned().unwrap_or(Ok(None))
+    }
+
+    pub(super) fn is_waited_for(&self, address: Addr) -> bool {
+        self.names.contains_key(&address)
+    }
+
+    pub(super) fn waits_on_condvar(&self, index: usize) -> bool {
+        let condvars = [LockKind::Condvar, LockKind::RustCondvar, LockKind::ParkingLotCondvar];
+        self.wait(index).is_some_and(|seen| condvars.contains(&seen.kind))
+    }
+}
+
+fn waited(ground: &Ground<'_>, index: usize) -> Option<Sighting> {
+    let situation = ground.situation(index)?;
+    let Activity::Futex(futex) = situation.activity else { return None };
+    let thread = ground.scene.threads.get(index)?;
+    let stack = ground.scene.stacks.get(index)?;
+    let calls = &situation.calls;
+    let entry = match Entry::of(calls) {
+        unclear @ (Entry::Other | Entry::Unnamed) => Entry::by_call(ground.scene.target, stack).unwrap_or(unclear),
+        named => named,
+    };
+    let waiter = Waiter { thread, stack, calls, entry, futex };
+    PROBES.iter().find_map(|probe| (probe.waited)(ground, &waiter))
+}
