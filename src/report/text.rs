@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 use unicode_width::UnicodeWidthStr;
 
+use super::names::ShortNames;
 use super::sanitize::sanitize;
 use super::section::{Align, Body, Cell, Column, Node, Row, Section, Table, Tone, Value};
 use crate::model::Tid;
@@ -24,32 +24,20 @@ const MAX_COLUMN: usize = 72;
 /// Thread ids shown of a group.
 const MAX_TIDS: usize = 6;
 
-/// Functions' names shortened for display, each once: a name recurs in thousands of frames.
-#[derive(Default)]
-struct ShortNames(RwLock<FxHashMap<Arc<str>, Arc<str>>>);
-
-impl ShortNames {
-    /// A cell's value as text on one line, safe for a terminal.
-    fn text<'a>(&self, cell: &'a Cell) -> Text<'a> {
-        match &cell.value {
-            Value::Function(name) => {
-                let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-                Text::Short(known.unwrap_or_else(|| {
-                    let short: Arc<str> = cell_text(cell).into();
-                    let mut names = self.0.write().unwrap_or_else(PoisonError::into_inner);
-                    names.insert(Arc::clone(name), Arc::clone(&short));
-                    short
-                }))
-            }
-            _ => Text::Plain(cell_text(cell)),
-        }
-    }
-}
-
 /// A cell's text: shared with other cells, or its own.
 enum Text<'a> {
     Short(Arc<str>),
     Plain(Cow<'a, str>),
+}
+
+impl<'a> Text<'a> {
+    /// A cell's value on one line, safe for a terminal.
+    fn of(cell: &'a Cell, names: &ShortNames) -> Text<'a> {
+        match &cell.value {
+            Value::Function(name) => Text::Short(names.of(name, || cell_text(cell).into())),
+            _ => Text::Plain(cell_text(cell)),
+        }
+    }
 }
 
 impl Deref for Text<'_> {
@@ -183,7 +171,7 @@ fn table(out: &mut String, table: &Table, names: &ShortNames, style: Style) {
         .rows
         .iter()
         .map(|row| {
-            let texts = row.cells.iter().map(|cell| names.text(cell));
+            let texts = row.cells.iter().map(|cell| Text::of(cell, names));
             texts
                 .map(|text| {
                     let width = width(&text);
@@ -280,7 +268,7 @@ fn tree(out: &mut String, nodes: &[Node], names: &ShortNames, style: Style) {
         let margin = margin(&bars, *follow, depth);
         let mut column = margin.width();
         for (at, part) in std::iter::once(&rest).chain(&node.folded).enumerate() {
-            let texts: Vec<Text<'_>> = part.cells.iter().map(|cell| names.text(cell)).collect();
+            let texts: Vec<Text<'_>> = part.cells.iter().map(|cell| Text::of(cell, names)).collect();
             let width = texts.iter().map(|text| text.width().saturating_add(1)).sum::<usize>();
             if at > 0 {
                 let is_tids = matches!(part.cells.as_slice(), [Cell { value: Value::Tids(_), .. }]);
