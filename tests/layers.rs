@@ -325,6 +325,53 @@ fn the_symbols_crate_knows_nothing_of_the_rest() {
     }
 }
 
+/// Rooms from which parallel work is reached. There an answer that several may ask for is a `job::Shared`: whoever waits in another lock
+/// or cell for parallel work may wait for work that lies beneath it on its own stack, and for ever.
+const PARALLEL: [&str; 7] = ["session", "runtimes", "variables", "analysis", "views", "report", "commands"];
+
+/// Files of those rooms that use a lock or a cell of the standard library all the same.
+const LOCKING: &[(&str, &str)] = &[
+    ("session/walked.rs", "what it keeps was computed before"),
+    ("runtimes/native/calls.rs", "the lock is held for a look-up or an insertion"),
+    ("runtimes/native/exceptions/cxx/mod.rs", "the lock is held for a look-up or an insertion"),
+    ("report/names.rs", "the lock is held for a look-up or an insertion"),
+];
+
+const CELLS: [&str; 8] = ["Mutex", "RwLock", "Condvar", "Once", "OnceLock", "OnceCell", "LazyLock", "LazyCell"];
+
+/// Locks and cells that a file of the parallel rooms names, one line each.
+fn cells(file: &Path, text: &str) -> Vec<String> {
+    let module = module_of(file);
+    if !module.first().is_some_and(|room| PARALLEL.contains(&room.as_str())) {
+        return Vec::new();
+    }
+    let tokens: TokenStream = text.parse().unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+    let is_cell = |named: &Named| {
+        let first = named.parts.first().map_or("", String::as_str);
+        let last = named.parts.last().map_or("", String::as_str);
+        ["std", "core"].contains(&first) && CELLS.contains(&last)
+    };
+    let complain = |named: Named| format!("src/{}:{}: {}", file.display(), named.line, named.parts.join("::"));
+    paths(tokens).into_iter().filter(is_cell).map(complain).collect()
+}
+
+#[test]
+fn nothing_parallel_is_computed_under_a_lock_or_a_cell() {
+    let files = files_below("src");
+    for (file, _) in LOCKING {
+        let text = files.iter().find(|(path, _)| path == Path::new(file)).map(|(path, text)| (path, text));
+        let (path, text) = text.unwrap_or_else(|| panic!("src/{file} is excused and is not there"));
+        assert!(!cells(path, text).is_empty(), "src/{file} needs no excuse");
+        assert!(!text.contains("rayon"), "src/{file} is excused and works in parallel itself");
+    }
+    let excused = |path: &Path| LOCKING.iter().any(|(file, _)| path == Path::new(file));
+    let wrong: Vec<String> =
+        files.iter().filter(|(path, _)| !excused(path)).flat_map(|(path, text)| cells(path, text)).collect();
+    assert!(wrong.is_empty(), "take job::Shared, or say in LOCKING why not:\n{}", wrong.join("\n"));
+    let planted = "use std::sync::{Arc, Mutex};\nstatic X: std::sync::OnceLock<u8> = std::sync::OnceLock::new();";
+    assert_eq!(cells(Path::new("session.rs"), planted).len(), 2, "a planted lock is found");
+}
+
 #[test]
 fn a_planted_violation_is_found() {
     let planted = [
