@@ -89,13 +89,10 @@ fn what_tests_start_is_installed() {
 #[test]
 fn a_fixture_dies_of_a_signal_that_comes_ignored_and_blocked() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new("env");
-    // Without the default effect it would wait for ever.
-    command.args(["--ignore-signal=QUIT", "--block-signal=QUIT", "timeout", "100"]);
-    command
-        .arg(repository().join("fixtures/make"))
-        .args(["crash", "killed-quit"])
-        .env("DUMPSCOPE_FIXTURES", folder.path());
+    // Without the default effect it would wait for ever. timeout(1) has effects of its own, so it comes first.
+    let mut command = Command::new("timeout");
+    command.args(["100", "env", "--ignore-signal=QUIT", "--block-signal=QUIT"]).arg(repository().join("fixtures/make"));
+    command.args(["crash", "killed-quit"]).env("DUMPSCOPE_FIXTURES", folder.path());
     run(command).expect_status(0);
     let core = std::fs::metadata(folder.path().join("crash/killed-quit/core")).expect("the kernel's core");
     assert!(core.len() > 0);
