@@ -334,7 +334,7 @@ fn stacks_of_a_static_program_are_whole_without_its_file() {
     let mut headers = Command::new("readelf");
     headers.args(["-lW"]).arg(&built);
     assert!(!run(headers).expect_status(0).stdout.contains("GNU_EH_FRAME"), "the program tells its unwind table");
-    std::fs::copy(&built, &program).expect("a copy");
+    support::copy_program(&built, &program);
     let mut child = Command::new(&program).arg("rest").stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it is ready");

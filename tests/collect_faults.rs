@@ -391,7 +391,7 @@ fn another_users_process_is_refused_with_who_may() {
     let folder = folder();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).expect("permissions");
     let program = folder.path().join("dumpscope");
-    std::fs::copy(PROGRAM, &program).expect("a copy");
+    support::copy_program(PROGRAM, &program);
     let own = folder.path().join("own");
     std::fs::create_dir(&own).expect("a folder");
     std::os::unix::fs::chown(&own, Some(65_534), Some(65_534)).expect("needs root, to become another user");
@@ -497,7 +497,7 @@ fn a_process_is_found_by_its_name_if_only_one_has_it() {
     // No other process has this name, nor one of another run.
     let name = format!("one-{}", std::process::id());
     let program = folder.path().join(&name);
-    std::fs::copy(support::build("alive", "glibc").join("exe"), &program).expect("a copy");
+    support::copy_program(support::build("alive", "glibc").join("exe"), &program);
     let start = || {
         let mut child = Killed(Command::new(&program).arg("rest").stdout(Stdio::piped()).spawn().expect("it starts"));
         let mut byte = [0];

@@ -54,8 +54,10 @@ fn memory_above_a_limit_is_dumped_as_often_as_asked_and_the_process_goes_on() {
 #[test]
 fn a_process_is_dumped_before_it_takes_the_signal_that_ends_it() {
     let dir = build("deadlock", "glibc");
-    let mut target =
-        Command::new(dir.join("exe")).stdout(Stdio::piped()).stdin(Stdio::null()).spawn().expect("it runs");
+    // Not ignoring it, even if this test does.
+    let mut target = Command::new("env");
+    target.arg("--default-signal").arg(dir.join("exe")).stdout(Stdio::piped()).stdin(Stdio::null());
+    let mut target = target.spawn().expect("it runs");
     let truth = {
         use std::io::BufRead;
         let mut line = String::new();

@@ -10,7 +10,7 @@ use support::{Dotnet, Started, difference, run, signal, wait_for};
 
 /// A process of every version there is, with `createdump` of its runtime.
 fn each_runtime(test: impl Fn(&Dotnet, &Path, &Started)) {
-    let Some(dotnet) = Dotnet::find() else { return };
+    let dotnet = Dotnet::find();
     for (version, runtime) in &dotnet.runtimes {
         println!(".NET {version}");
         test(&dotnet, &runtime.join("createdump"), &dotnet.start(version, "dotnet-shop", "Shop"));
@@ -26,19 +26,20 @@ fn collect(process: &Started, options: &[&str], to: PathBuf) -> PathBuf {
 }
 
 /// Managed threads with their frames, without what ClrMD says of itself.
-fn threads(dotnet: &Dotnet, dump: &Path) -> Option<Value> {
-    dotnet.clrmd("threads", dump).map(|mut answer| answer["threads"].take())
+fn threads(dotnet: &Dotnet, dump: &Path) -> Value {
+    dotnet.clrmd("threads", dump)["threads"].take()
 }
 
 /// Objects and bytes of each type of the heap, by method table, and how many are damaged.
-fn heap(dotnet: &Dotnet, dump: &Path) -> Option<(Value, BTreeMap<String, Value>)> {
-    let answer = dotnet.clrmd("heap", dump)?;
+fn heap(dotnet: &Dotnet, dump: &Path) -> (Value, BTreeMap<String, Value>) {
+    let answer = dotnet.clrmd("heap", dump);
     let types = answer["types"].as_array().expect("types").iter();
     let types = types.map(|kind| (kind["mt"].as_str().expect("a table").to_owned(), kind.clone())).collect();
-    Some((answer["invalid"].clone(), types))
+    (answer["invalid"].clone(), types)
 }
 
 #[test]
+#[ignore = "needs .NET and ClrMD: tests/run takes them where they are"]
 fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
     each_runtime(|dotnet, createdump, process| {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -50,12 +51,12 @@ fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
             dump
         };
         let (full, with_heap) = (theirs("--full"), theirs("--withheap"));
-        let Some((invalid, types)) = heap(dotnet, &full) else { return };
+        let (invalid, types) = heap(dotnet, &full);
         // What the source says: fixtures/dotnet-shop/Shop.cs.
         let count = |name: &str| types.values().find(|kind| kind["name"] == name).map(|kind| kind["count"].clone());
         assert_eq!(count("Shop.Customer"), Some(1000.into()));
         assert_eq!(count("Shop.Box<Shop.Customer>"), Some(100.into()));
-        let (Some(all), Some(most)) = (threads(dotnet, &full), threads(dotnet, &with_heap)) else { return };
+        let (all, most) = (threads(dotnet, &full), threads(dotnet, &with_heap));
         // Four of its own, the first, and that of finalizers.
         assert!(all.as_array().is_some_and(|threads| threads.len() == 6), "{all}");
         // createdump's dump with heap has no name for what was made at run time, ours neither.
@@ -68,7 +69,7 @@ fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
         ] {
             let ours =
                 collect(process, &["--type", kind, "--mode", mode], folder.path().join(format!("{kind}-{mode}")));
-            let seen = threads(dotnet, &ours).expect("as before");
+            let seen = threads(dotnet, &ours);
             assert_eq!(difference(expected, &seen, ""), None, "threads of {kind}, {mode}");
             if kind == "mini" {
                 let dump = std::fs::metadata(&ours).expect("the dump");
@@ -76,11 +77,11 @@ fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
                 let bytes = (dump.blocks() * 512, dump.len());
                 assert!(bytes.0 < 60_000_000 && bytes.1 < 80_000_000, "{bytes:?} bytes");
             } else {
-                assert_eq!(heap(dotnet, &ours), Some((invalid.clone(), types.clone())), "heap of {kind}, {mode}");
+                assert_eq!(heap(dotnet, &ours), (invalid.clone(), types.clone()), "heap of {kind}, {mode}");
             }
         }
         let locks = |dump: &Path| {
-            let mut answer = dotnet.clrmd("locks", dump).expect("as before");
+            let mut answer = dotnet.clrmd("locks", dump);
             [answer["sync_blocks"].take(), answer["thin_locks"].take()]
         };
         assert_eq!(locks(&folder.path().join("heap-direct")), locks(&with_heap));
@@ -88,6 +89,7 @@ fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
 }
 
 #[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_mini_dump_shows_what_a_full_one_shows() {
     const SHOWN: [&str; 6] = ["threads", "stack --all", "locks", "printexception", "modules", "registers"];
     each_runtime(|_, _, process| {

@@ -289,7 +289,7 @@ fn nothing_on_standard_input_leaves_nothing() {
 fn the_line_that_installs_it_names_a_program_that_only_root_can_change() {
     let dir = folder("line");
     let program = dir.join("dumpscope");
-    std::fs::copy(env!("CARGO_BIN_EXE_dumpscope"), &program).expect("a copy");
+    support::copy_program(env!("CARGO_BIN_EXE_dumpscope"), &program);
     let line = |options: &[&str]| {
         let mut command = Command::new(&program);
         command.args(["collect", "--install-line"]).args(options);

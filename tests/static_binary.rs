@@ -45,7 +45,7 @@ fn chroot_with(name: &str, files: &[(&Path, &str)]) -> PathBuf {
     let loader = loader.into_iter().find(|path| path.exists()).expect("no musl: apt-get install musl");
     let own = [(busybox, "bin/busybox"), (loader, "lib/ld-musl-x86_64.so.1")];
     for (from, to) in own.iter().chain(files) {
-        std::fs::copy(from, root.join(to)).unwrap_or_else(|why| panic!("{}: {why}", from.display()));
+        support::copy_program(from, root.join(to));
     }
     root
 }

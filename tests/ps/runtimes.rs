@@ -61,7 +61,8 @@ fn node() {
 /// A class that prints its runtime's version and sleeps: the folder and the name.
 fn java_class(label: &str) -> (PathBuf, String) {
     let dir = scratch(label);
-    let name = format!("Main{}", std::process::id());
+    // One name for each test: they may run in one process, at the same time.
+    let name = format!("Main{}x{}", std::process::id(), label.len());
     let source = dir.join(format!("{name}.java"));
     let text = format!(
         "package shop; public class {name} {{ public static void main(String[] a) throws Exception {{ \
@@ -135,8 +136,9 @@ fn go_stripped() {
 }
 
 #[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
 fn every_dotnet_there_is() {
-    let Some(dotnet) = Dotnet::find() else { return };
+    let dotnet = Dotnet::find();
     let dir = scratch("dotnet");
     let name = format!("Idle{}", std::process::id());
     for file in ["dll", "runtimeconfig.json"] {

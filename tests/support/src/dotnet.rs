@@ -1,4 +1,4 @@
-//! .NET, where there is one: Debian has none, so tests that need it say that they were not run.
+//! .NET, where there is one: Debian has none, so tests that need it are marked to be ignored, and `tests/run` runs them where it is at hand.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,12 +14,9 @@ pub struct Dotnet {
 }
 
 impl Dotnet {
-    /// Finds it; where there is none that is printed, since the caller then tests nothing.
-    pub fn find() -> Option<Dotnet> {
-        let Some(host) = host() else {
-            println!("NOT TESTED: no .NET; name one with DUMPSCOPE_DOTNET=/path/to/dotnet");
-            return None;
-        };
+    /// Finds it; panics where there is none.
+    pub fn find() -> Dotnet {
+        let host = host().unwrap_or_else(|| panic!("no .NET; name one with DUMPSCOPE_DOTNET=/path/to/dotnet"));
         let list = said(host.to_str().expect("plain"), &["--list-runtimes"], "dotnet-runtime-8.0");
         // `Microsoft.NETCore.App 8.0.33 [/usr/share/dotnet/shared/Microsoft.NETCore.App]`.
         let runtime = |line: &str| {
@@ -29,7 +26,7 @@ impl Dotnet {
         };
         let runtimes: Vec<(String, PathBuf)> = list.lines().filter_map(runtime).collect();
         assert!(!runtimes.is_empty(), "{list}");
-        Some(Dotnet { host, runtimes })
+        Dotnet { host, runtimes }
     }
 
     /// A command that runs a program, an absolute path, on one version of the runtime.
@@ -49,17 +46,15 @@ impl Dotnet {
     }
 
     /// What ClrMD, the library beneath dotnet-dump, reads from a dump: `question` is `threads`, `heap` or `locks`. Its program is named by
-    /// `$DUMPSCOPE_CLRMD`; `None` where that is not set, which is printed.
-    pub fn clrmd(&self, question: &str, dump: &Path) -> Option<serde_json::Value> {
-        let Some(program) = std::env::var_os("DUMPSCOPE_CLRMD") else {
-            println!("NOT TESTED: no reader of .NET dumps; name one with DUMPSCOPE_CLRMD=/path/to/truth.dll");
-            return None;
-        };
+    /// `$DUMPSCOPE_CLRMD`; panics where that is not set. Tests that need it have `clrmd` in their names, by which `tests/run` leaves them out.
+    pub fn clrmd(&self, question: &str, dump: &Path) -> serde_json::Value {
+        let program = std::env::var_os("DUMPSCOPE_CLRMD");
+        let program = program.expect("no reader of .NET dumps; name one with DUMPSCOPE_CLRMD=/path/to/truth.dll");
         let output =
             Command::new(&self.host).arg(program).arg(question).arg(dump).output().expect("the host was run before");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ClrMD, {question} of {}: {error}", dump.display());
-        Some(serde_json::from_slice(&output.stdout).expect("it prints JSON"))
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
 }
 

@@ -10,6 +10,7 @@ mod dotnet;
 mod fixture;
 mod frames;
 mod gdb;
+mod left_out;
 mod output;
 mod process;
 mod running;
@@ -19,8 +20,9 @@ pub use dotnet::Dotnet;
 pub use fixture::{Dump, build, dump, fixtures_dir, repository};
 pub use frames::{Stack, is_named};
 pub use gdb::{GdbFrame, gdb_stacks};
+pub use left_out::left_out;
 pub use output::{Output, difference, run};
-pub use process::{Started, said, signal};
+pub use process::{Started, copy_program, said, signal};
 pub use running::{Running, wait_for};
 pub use truth::{Expected, Truth, as_address};
 

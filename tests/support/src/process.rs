@@ -1,6 +1,7 @@
 //! A process that a test starts and ends: any command.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A process of the test's own. Killed and waited for when dropped.
@@ -69,6 +70,14 @@ pub fn said(program: &str, arguments: &[&str], package: &str) -> String {
     assert!(output.status.success(), "{program} {arguments:?}: {}", text(&output.stderr));
     // `java -version` speaks on standard error.
     if output.stdout.is_empty() { text(&output.stderr) } else { text(&output.stdout) }
+}
+
+/// Copies a program that will be run. By another process: while this one has the copy open for writing, a child that another test starts
+/// may inherit that, and the kernel runs no file that somebody could write ("text file busy").
+#[track_caller]
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    let done = Command::new("cp").arg(from.as_ref()).arg(to.as_ref()).status().expect("cp runs");
+    assert!(done.success(), "cp {} {}", from.as_ref().display(), to.as_ref().display());
 }
 
 /// Sends a signal by its name, `USR1`.

@@ -24,7 +24,10 @@ impl Running {
     /// The same with variables added to its environment.
     pub fn start_with(name: &str, variant: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
         let dir = build(name, variant);
-        let mut child = Command::new(dir.join("exe"))
+        // Signals do what they do by default, also where this runs with some of them ignored (nohup).
+        let mut child = Command::new("env")
+            .arg("--default-signal")
+            .arg(dir.join("exe"))
             .args(arguments)
             .envs(environment.iter().copied())
             .current_dir(&dir)

@@ -1,0 +1,157 @@
+# Installs what is missing, on Debian as root, and says so; elsewhere it says what to install. Sourced by examples/demo and tests/run,
+# which define `die MESSAGE`. Safe to call again: what is there is not installed twice.
+#
+#   install_for_build    what `cargo build` needs: cargo, a C compiler, the C library's headers
+#   install_for_tests    all that and what the tests call
+
+# Tools that the build calls, and the Debian package that has each.
+build_tools() {
+    cat <<'LIST'
+cc gcc
+gcc gcc
+ar binutils
+LIST
+}
+
+# The same of the tests.
+test_tools() {
+    cat <<'LIST'
+g++ g++
+gdb gdb
+musl-gcc musl-tools
+aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
+qemu-aarch64 qemu-user
+objcopy binutils
+readelf binutils
+dwp binutils
+llvm-dwp llvm
+dwz dwz
+eu-readelf elfutils
+zstd zstd
+xz xz-utils
+gzip gzip
+busybox busybox-static
+awk mawk
+find findutils
+flock util-linux
+script bsdutils
+setpriv util-linux
+setsid util-linux
+unshare util-linux
+mount mount
+umount mount
+kill procps
+ps procps
+file file
+tmux tmux
+node nodejs
+java default-jre-headless
+javac default-jdk-headless
+pip python3-pip
+go golang-go
+git git
+LIST
+}
+
+# The paths that tests and recipes name, and their packages.
+test_files() {
+    cat <<'LIST'
+/usr/bin/python3 python3
+/usr/aarch64-linux-gnu/include/stdio.h libc6-dev-arm64-cross
+/usr/share/keyrings/debian-archive-trixie-automatic.gpg debian-archive-keyring
+/etc/ssl/certs/ca-certificates.crt ca-certificates
+LIST
+}
+
+# What the shell can do itself (`kill`) is no tool: others have to find a file on PATH.
+has_tool() {
+    [ -n "$(type -P "$1")" ]
+}
+
+# A C program that includes a header is compiled and linked: a compiler may be there without its C library.
+compiles_c() {
+    printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' | cc -x c -o /dev/null - 2>/dev/null
+}
+
+# install_packages PACKAGE...
+install_packages() {
+    if [ $# = 0 ]; then
+        echo "packages: all there"
+        return
+    fi
+    echo "packages: installing $*"
+    [ "$(id -u)" = 0 ] || die "not root; install them: sudo apt-get install $*"
+    has_tool apt-get || die "no apt-get here; install what these Debian packages hold: $*"
+    local log=target/apt.txt
+    mkdir -p target
+    {
+        DEBIAN_FRONTEND=noninteractive apt-get update -q &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+    } >$log 2>&1 </dev/null || {
+        tail -5 $log >&2
+        die "apt-get failed ($log)"
+    }
+}
+
+# packages_without LIST PROBE: the packages of the lines of `LIST` whose first word fails `PROBE`, each once.
+packages_without() {
+    local what package
+    "$1" | while read -r what package; do "$2" "$what" || echo "$package"; done | sort -u
+}
+
+exists() { [ -e "$1" ]; }
+
+# Also where rustup put it when the shell has not read its profile since.
+find_cargo() {
+    local home=${CARGO_HOME:-${HOME:-/root}/.cargo} wanted have
+    has_tool cargo || PATH=$home/bin:$PATH
+    has_tool cargo || die "no cargo: install Rust from https://rustup.rs"
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    have=$(rustc -V | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$wanted" "$have" | sort -V | head -1)" = "$wanted" ] ||
+        die "Rust $have is too old, $wanted is needed: rustup update stable"
+}
+
+install_for_build() {
+    find_cargo
+    local missing
+    mapfile -t missing < <(packages_without build_tools has_tool)
+    compiles_c || missing+=(libc6-dev)
+    install_packages "${missing[@]}"
+    compiles_c || die "cc compiles no C program: $(echo '#include <stdio.h>' | cc -x c -c -o /dev/null - 2>&1 | head -3)"
+}
+
+install_for_tests() {
+    find_cargo
+    local missing
+    mapfile -t missing < <(
+        packages_without build_tools has_tool
+        packages_without test_tools has_tool
+        packages_without test_files exists
+    )
+    compiles_c || missing+=(libc6-dev)
+    install_packages "${missing[@]}"
+    local tool package
+    while read -r tool package; do
+        has_tool "$tool" || die "$package is installed, but there is no $tool on PATH"
+    done < <(build_tools && test_tools)
+    install_rust_parts
+}
+
+install_rust_parts() {
+    local sysroot
+    sysroot=$(rustc --print sysroot)
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+        rustup component add rustfmt clippy || die "rustfmt and clippy are missing"
+    [ -d "$sysroot/lib/rustlib/x86_64-unknown-linux-musl" ] ||
+        rustup target add x86_64-unknown-linux-musl || die "the target x86_64-unknown-linux-musl is missing"
+    echo "rust: $(rustc -V), rustfmt, clippy, musl target"
+}
+
+install_cargo_deny() {
+    if ! cargo deny --version >/dev/null 2>&1; then
+        echo "cargo-deny: not in Debian, so it is compiled once into ~/.cargo/bin: 3 to 6 minutes on two cores"
+        cargo install --quiet --locked cargo-deny || die "cargo-deny does not install"
+    fi
+    cargo deny --version
+}
