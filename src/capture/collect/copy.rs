@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use rustix::thread::disable_transparent_huge_pages;
 use symbols::Room;
 
 use super::blot::Blot;
@@ -128,6 +129,11 @@ impl Belt {
         let most = AtomicUsize::new(buffers(most).max(least));
         let stock = Stock { made: AtomicUsize::new(0), least, most, spare };
         let belt = Belt { full: unbounded(), empty: unbounded(), stock };
+        if expected > 0 {
+            // mimalloc has the kernel make no huge pages for this process, even where they are asked for. Where that is refused they are
+            // small ones.
+            let _ = disable_transparent_huge_pages(false);
+        }
         for _ in 0..buffers(expected).saturating_add(1).max(READY) {
             let Some(mut chunk) = belt.stock.make() else { break };
             chunk.bytes.fill();

@@ -158,7 +158,10 @@ fn buffers(request: &Request, gathered: &Gathered, is_late: bool) -> (u64, u64) 
     if !is_large || matches!(request.to, Destination::Memory) {
         return (0, 0);
     }
-    let sizes = gathered.usages.iter().filter_map(|(_, usage)| usage.resident?.checked_add(usage.swapped?));
+    let sizes = gathered.usages.iter().filter_map(|(_, usage)| {
+        let held = if request.kind == Kind::Full { usage.resident } else { usage.anonymous };
+        held?.checked_add(usage.swapped?)
+    });
     let bytes = sizes.fold(0, u64::saturating_add);
     let is_hurried = request.mode == Mode::Direct && !is_late;
     (if is_hurried { bytes.min(request.buffer) } else { 0 }, request.buffer)
