@@ -6,12 +6,14 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
+use procfs::process::Status;
+
 use super::blot::Blot;
 use super::copy::Belt;
 use super::freeze::Frozen;
 use super::gather::{self, Gathered};
 use super::layout::Layout;
-use super::live::Live;
+use super::live::{Live, read};
 use super::maps::Span;
 use super::output::Output;
 use super::packed::Packed;
@@ -42,13 +44,14 @@ pub(super) fn run(
         Destination::Stdout | Destination::Memory => None,
     };
     let mut sink = sink(request, output.as_ref())?;
-    job.phase("looking at the process", 0);
-    let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
-    say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
-    let (expected, most) = buffers(request, &gathered, stopped.is_some());
+    let (expected, most) = buffers(request, &live, stopped.is_some());
     let _expendable = (most > 0).then(Expendable::new);
+    job.phase("looking at the process", 0);
     let belt = Belt::new(request.kind == Kind::Triage, expected, most);
     say(&format!("{} bytes of buffers are ready", belt.bytes()));
+    // Last before the stop: what it tells is to be of that moment.
+    let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
+    say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
 
     let frozen = match stopped {
         Some(threads) => Frozen::of(&live, threads),
@@ -153,18 +156,21 @@ fn choose(
 
 /// How many bytes of memory are about to be copied while the process waits, as far as it is worth being prepared, and how many buffers may
 /// take beside those that there are always. What is small fits into these. `is_late`: whether the process waits already.
-fn buffers(request: &Request, gathered: &Gathered, is_late: bool) -> (u64, u64) {
+fn buffers(request: &Request, live: &Live, is_late: bool) -> (u64, u64) {
     let is_large = matches!(request.kind, Kind::Full | Kind::Heap);
     if !is_large || matches!(request.to, Destination::Memory) {
         return (0, 0);
     }
-    let sizes = gathered.usages.iter().filter_map(|(_, usage)| {
-        let held = if request.kind == Kind::Full { usage.resident } else { usage.anonymous };
-        held?.checked_add(usage.swapped?)
-    });
-    let bytes = sizes.fold(0, u64::saturating_add);
     let is_hurried = request.mode == Mode::Direct && !is_late;
-    (if is_hurried { bytes.min(request.buffer) } else { 0 }, request.buffer)
+    let status = read::<Status>(live.pid, "status").ok().filter(|_| is_hurried);
+    // Images of files are left out of a heap dump.
+    let is_full = request.kind == Kind::Full;
+    let sizes = status.map(|status| {
+        [if is_full { status.vmrss } else { status.rssanon }, status.rssshmem.filter(|_| !is_full), status.vmswap]
+    });
+    // Where the kernel does not tell, buffers are made as they are needed.
+    let kibibytes = sizes.into_iter().flatten().flatten().fold(0, u64::saturating_add);
+    (kibibytes.saturating_mul(1024).min(request.buffer), request.buffer)
 }
 
 fn millis(time: Duration) -> f64 {
