@@ -116,7 +116,7 @@ const RLE: u64 = 1;
 /// A block whose content is one zero: itself, or to be repeated `size` times. The header is Last_Block in bit 0, Block_Type in bits 1 and 2,
 /// Block_Size above, 24 bits.
 fn block(kind: u64, size: u64, is_last: bool) -> [u8; 4] {
-    let [first, second, third, ..] = (u64::from(is_last) | kind << 1 | size << 3).to_le_bytes();
+    let [first, second, third, ..] = (u64::from(is_last) | (kind << 1) | (size << 3)).to_le_bytes();
     [first, second, third, 0]
 }
 

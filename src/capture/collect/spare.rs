@@ -110,7 +110,8 @@ fn groups(own: &str, mounts: &[Mount]) -> Option<Vec<Group>> {
     // In a container the group's own path may be that of the host, of which only a part is mounted.
     let below = Path::new(path).strip_prefix(&mount.root).unwrap_or(Path::new(""));
     let is_plain = below.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    let folder = if is_plain { mount.at.join(below) } else { mount.at.clone() };
+    let folder: PathBuf =
+        if is_plain { mount.at.components().chain(below.components()).collect() } else { mount.at.clone() };
     let above = folder.ancestors().take_while(|folder| folder.starts_with(&mount.at));
     Some(above.map(|folder| Group { folder: folder.to_owned(), version }).collect())
 }
