@@ -14,7 +14,7 @@ static void *rest(void *unused) {
 
 int main(int count, char **arguments) {
     if (count != 3) return 2;
-    size_t bytes = strtoull(arguments[1], NULL, 10) << 30;
+    size_t bytes = (size_t)(strtod(arguments[1], NULL) * (1 << 30));
     if (!bytes) bytes = 1 << 20;
     uint64_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) return perror("mmap"), 1;

@@ -545,6 +545,7 @@ fn a_dump_in_memory_is_opened_without_a_file() {
         to: Destination::Memory,
         compress: false,
         max_pause: std::time::Duration::from_secs(20),
+        buffer: 0,
         guard: None,
     };
     let job = dumpscope::job::Job::default();

@@ -60,7 +60,7 @@ impl Drop for Stuck {
 
 impl Stuck {
     fn on(process: &Running) -> Stuck {
-        let mut command = collect(process.pid(), &["-o", "-"]);
+        let mut command = collect(process.pid(), &["-o", "-", "--buffer", "0"]);
         let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         wait_for("the process to be stopped", || process.states().iter().all(|state| *state == 't'));
         Stuck { collector }
@@ -80,7 +80,7 @@ impl Stuck {
     }
 }
 
-/// Larger than the buffers between process and output, so that a collector whose output is not read stays in the middle.
+/// Larger than the buffers that there are always between process and output, so that a collector whose output is not read stays in the middle.
 fn large() -> Running {
     Running::start("alive", "glibc", &["witness", "96"])
 }
@@ -176,7 +176,7 @@ fn a_cancelled_collector_lets_the_process_go_at_once() {
 #[test]
 fn a_terminals_stop_key_does_not_stop_the_collector_and_with_it_the_process() {
     let process = large();
-    let mut command = collect(process.pid(), &["-o", "-", "--max-pause", "1"]);
+    let mut command = collect(process.pid(), &["-o", "-", "--buffer", "0", "--max-pause", "1"]);
     let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let stuck = Stuck { collector };
     wait_for("the process to be stopped", || process.states().iter().all(|state| *state == 't'));
@@ -191,7 +191,7 @@ fn a_terminals_stop_key_does_not_stop_the_collector_and_with_it_the_process() {
 #[test]
 fn the_process_is_never_stopped_longer_than_the_limit() {
     let process = large();
-    let mut command = collect(process.pid(), &["-o", "-", "--max-pause", "0.3"]);
+    let mut command = collect(process.pid(), &["-o", "-", "--buffer", "0", "--max-pause", "0.3"]);
     let collector = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let (code, said) = Stuck { collector }.end();
     assert_eq!(code, Some(1), "{said}");

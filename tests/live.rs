@@ -1,6 +1,7 @@
 //! `live`: a running process is captured, opened as a dump is, and goes on.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::{Expected, Output, Running, as_address};
@@ -98,4 +99,36 @@ fn a_dump_has_one_moment_and_a_process_that_ended_none() {
     command.args(["live", "-p", &gone.id().to_string(), "-c", "summary"]);
     let output = support::run(command).expect_status(1);
     assert!(output.stderr.contains(&format!("there is no process {}", gone.id())), "{}", output.stderr);
+}
+
+/// The most memory that dumpscope had until it answered a command from its standard input, in bytes.
+fn peak(arguments: &[&str]) -> u64 {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.args(arguments).arg("--json").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    let mut commands = child.stdin.take().expect("piped");
+    commands.write_all(b"threads\n").expect("it reads");
+    let mut answer = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut answer).expect("UTF-8");
+    assert!(answer.contains("\"threads\""), "{answer}");
+    // It waits for the next command.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it is alive");
+    drop(commands);
+    assert!(child.wait().expect("a child").success());
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("proc(5)");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+#[test]
+fn of_a_thousand_threads_what_they_never_touched_takes_no_memory() {
+    let running = Running::start("threads1000", "small", &["1000"]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let core = folder.path().join("core");
+    let core = core.to_str().expect("UTF-8");
+    let pid = running.pid().to_string();
+    let mut collect = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    collect.args(["collect", "-p", &pid, "--type", "mini", "-o", core]);
+    support::run(collect).expect_status(0);
+    let (opened, live) = (peak(&["analyze", core]), peak(&["live", "-p", &pid]));
+    assert!(live <= opened + opened / 2 + (8 << 20), "{live} bytes, and {opened} for the same as a file");
 }

@@ -1,32 +1,35 @@
 //! Dumps inside gzip and zstd: decompressed once, to a file without a name that only its owner can read, and opened from there.
 //!
 //! A dump is read at random places, a compressed one only from front to back. The file is sparse: pages of zeros, of which cores are full,
-//! take no space. Output is bounded (see the constants); a stream that ends early or goes wrong is opened as far as it goes.
+//! take no space, and long runs of them in zstd no time. Output is bounded (see the constants); a stream that ends early or goes wrong is
+//! opened as far as it goes.
+
+mod frames;
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
-use ruzstd::decoding::FrameDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use symbols::FileBytes;
 
+use self::frames::Frames;
 use super::{Capture, format};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Problem, Subject};
 
-/// Largest decompressed size, zeros included.
+/// Most bytes that are decompressed, one by one.
 const MAX_BYTES: u64 = 64 << 30;
+/// Largest decompressed size, with the zeros that cost nothing.
+const MAX_SIZE: u64 = 4 << 40;
 /// Largest ratio of what is written to what was compressed. Zeros are not written; other memory compresses 3 to 20 times.
 const MAX_RATIO: u64 = 200;
 /// What may be written whatever the ratio is: the structures of a small core compress well.
 const MIN_LIMIT: u64 = 64 << 20;
 /// Of the free space of the temporary folder, this part is left alone: a tenth.
 const KEPT_FREE: u64 = 10;
-/// Largest window that a zstd frame may ask for (`zstd -19` uses 8 MiB, `--ultra` and `--long` up to 128 MiB).
-const MAX_WINDOW: u64 = 128 << 20;
 /// Bytes decompressed at once.
 const CHUNK: usize = 1 << 18;
 /// Granularity of zeros that are left out.
@@ -43,26 +46,44 @@ pub(super) fn is_zstd(bytes: &[u8]) -> bool {
         || (bytes.get(1..4) == Some(&[0x2a, 0x4d, 0x18]) && bytes.first().is_some_and(|byte| byte >> 4 == 5))
 }
 
+/// What comes next of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// So many bytes were put into the buffer; none at the end.
+    Bytes(usize),
+    /// So many zeros.
+    Zeros(u64),
+}
+
+/// A stream that is decompressed from front to back.
+trait Stream {
+    /// What comes next.
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<Next>;
+    /// Compressed bytes that are left.
+    fn left(&self) -> usize;
+}
+
+impl Stream for MultiGzDecoder<&[u8]> {
+    fn next(&mut self, buffer: &mut [u8]) -> io::Result<Next> {
+        self.read(buffer).map(Next::Bytes)
+    }
+
+    fn left(&self) -> usize {
+        self.get_ref().len()
+    }
+}
+
 /// Opens a dump inside gzip.
 pub(super) fn open_gzip(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
-    let mut decoder = MultiGzDecoder::new(&bytes[..]);
-    open("gzip", &bytes, &mut decoder, |decoder| decoder.get_ref().len(), path, job)
+    open("gzip", &bytes, &mut MultiGzDecoder::new(&bytes[..]), path, job)
 }
 
 /// Opens a dump inside zstd.
 pub(super) fn open_zstd(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
-    let mut decoder = Frames::new(&bytes);
-    open("zstd", &bytes, &mut decoder, |decoder| decoder.rest.len(), path, job)
+    open("zstd", &bytes, &mut Frames::new(&bytes), path, job)
 }
 
-fn open<D: Read>(
-    name: &str,
-    bytes: &FileBytes,
-    decoder: &mut D,
-    left: impl Fn(&D) -> usize,
-    path: &Path,
-    job: &Job,
-) -> Result<Capture, Error> {
+fn open(name: &str, bytes: &FileBytes, stream: &mut impl Stream, path: &Path, job: &Job) -> Result<Capture, Error> {
     bytes.advise_sequential();
     let refuse = |reason: String| Error::Open { path: path.to_owned(), reason };
     let temporary = |source| {
@@ -71,29 +92,35 @@ fn open<D: Read>(
             path.display()
         ))
     };
-    let mut file = Sparse { file: tempfile::tempfile().map_err(temporary)?, length: 0, written: 0 };
+    let mut file = Sparse { file: tempfile::tempfile().map_err(temporary)?, length: 0, zeros: 0, written: 0 };
     let limit = limit(bytes.len() as u64, &file.file);
     job.phase("decompressing", bytes.len() as u64);
     let mut chunk = vec![0; CHUNK];
     let mut before = bytes.len();
     let stopped = loop {
-        let stopped = match fill(decoder, &mut chunk) {
-            (0, end) => Some(end.err().map(|why| format!("the {name} stream breaks off: {why}"))),
-            (len, end) => {
-                if file.length == 0 {
-                    // What is no dump is not decompressed to its end.
-                    let start = chunk.get(..len).unwrap_or_default();
-                    format::recognise(start).map_err(|reason| refuse(format!("inside {name}: {reason}")))?;
-                }
-                file.append(chunk.get(..len).unwrap_or_default()).map_err(temporary)?;
-                let over = file.written > limit || file.length > MAX_BYTES;
-                let why = end.err().map(|why| format!("the {name} stream breaks off: {why}"));
-                let over = over
-                    .then(|| format!("decompression stops at the limit of {limit} bytes written, {MAX_BYTES} in all"));
-                why.or(over).map(Some)
+        let (len, end) = fill(stream, &mut chunk);
+        let content = chunk.get(..len).unwrap_or_default();
+        if file.length == 0 && (len > 0 || matches!(end, End::Zeros(_))) {
+            // What is no dump is not decompressed to its end.
+            format::recognise(content).map_err(|reason| refuse(format!("inside {name}: {reason}")))?;
+        }
+        file.append(content).map_err(temporary)?;
+        let stopped = match end {
+            End::Full => None,
+            End::Zeros(zeros) => {
+                file.append_zeros(zeros);
+                None
             }
+            End::Whole => Some(None),
+            End::Broken(why) => Some(Some(format!("the {name} stream breaks off: {why}"))),
         };
-        let now = left(decoder);
+        let decompressed = file.length.saturating_sub(file.zeros);
+        let over = file.written > limit || decompressed > MAX_BYTES || file.length > MAX_SIZE;
+        let stopped = stopped.or_else(|| {
+            let limits = format!("{limit} bytes written, {MAX_BYTES} with zeros, {MAX_SIZE} in all");
+            over.then(|| Some(format!("decompression stops at the limit of {limits}")))
+        });
+        let now = stream.left();
         job.advance(before.saturating_sub(now) as u64)?;
         before = now;
         if let Some(reason) = stopped {
@@ -120,18 +147,29 @@ fn open<D: Read>(
     Ok(capture)
 }
 
-/// Reads until the buffer is full or the stream ends: the number of bytes, and why there are no more.
-fn fill(decoder: &mut impl Read, buffer: &mut [u8]) -> (usize, io::Result<()>) {
-    let mut filled = 0;
+/// Why a buffer is filled no further.
+enum End {
+    Full,
+    /// So many zeros follow.
+    Zeros(u64),
+    /// The stream has ended.
+    Whole,
+    Broken(io::Error),
+}
+
+/// Reads until the buffer is full, or zeros or the end come: the number of bytes, and what ended them.
+fn fill(stream: &mut impl Stream, buffer: &mut [u8]) -> (usize, End) {
+    let mut filled = 0usize;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match decoder.read(rest) {
-            Ok(0) => break,
-            Ok(len) => filled = filled.saturating_add(len),
+        match stream.next(rest) {
+            Ok(Next::Bytes(0)) => return (filled, End::Whole),
+            Ok(Next::Bytes(len)) => filled = filled.saturating_add(len),
+            Ok(Next::Zeros(zeros)) => return (filled, End::Zeros(zeros)),
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
-            Err(why) => return (filled, Err(why)),
+            Err(why) => return (filled, End::Broken(why)),
         }
     }
-    (filled, Ok(()))
+    (filled, End::Full)
 }
 
 /// Bytes that may be written for a compressed file of this size.
@@ -146,24 +184,36 @@ fn limit(compressed: u64, file: &File) -> u64 {
 struct Sparse {
     file: File,
     length: u64,
+    /// Bytes of it that were appended as zeros.
+    zeros: u64,
     written: u64,
 }
 
 impl Sparse {
-    /// Appends bytes. Every call but the last passes whole pages.
+    /// Appends bytes.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for run in bytes.chunks(PAGE).collect::<Vec<_>>().chunk_by(|a, b| is_zero(a) == is_zero(b)) {
-            let len = run.iter().map(|page| page.len() as u64).sum::<u64>();
+        // Up to the next page of the file, then page by page.
+        let begun = usize::try_from(self.length % PAGE as u64).unwrap_or(0);
+        let (first, rest) = bytes.split_at(if begun == 0 { 0 } else { bytes.len().min(PAGE.saturating_sub(begun)) });
+        let pages: Vec<&[u8]> =
+            std::iter::once(first).chain(rest.chunks(PAGE)).filter(|page| !page.is_empty()).collect();
+        let mut at = 0usize;
+        for run in pages.chunk_by(|a, b| is_zero(a) == is_zero(b)) {
+            let len = run.iter().map(|page| page.len()).sum::<usize>();
+            let end = at.saturating_add(len);
             if !run.first().is_some_and(|page| is_zero(page)) {
-                self.file.seek(SeekFrom::Start(self.length))?;
-                for page in run {
-                    self.file.write_all(page)?;
-                }
-                self.written = self.written.saturating_add(len);
+                self.file.write_all_at(bytes.get(at..end).unwrap_or_default(), self.length)?;
+                self.written = self.written.saturating_add(len as u64);
             }
-            self.length = self.length.saturating_add(len);
+            self.length = self.length.saturating_add(len as u64);
+            at = end;
         }
         Ok(())
+    }
+
+    fn append_zeros(&mut self, zeros: u64) {
+        self.length = self.length.saturating_add(zeros);
+        self.zeros = self.zeros.saturating_add(zeros);
     }
 
     fn finish(self) -> io::Result<File> {
@@ -173,68 +223,32 @@ impl Sparse {
 }
 
 fn is_zero(page: &[u8]) -> bool {
-    page.iter().all(|byte| *byte == 0)
+    // Words first: byte by byte takes ten times as long.
+    let (words, rest) = page.as_chunks::<32>();
+    words.iter().all(|word| *word == [0; 32]) && rest.iter().all(|byte| *byte == 0)
 }
 
-/// The content of the frames of a zstd file, one after the other; skippable frames are skipped (`pzstd` writes them).
-struct Frames<'a> {
-    rest: &'a [u8],
-    decoder: FrameDecoder,
-    /// Whether a frame is begun.
-    inside: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'a> Frames<'a> {
-    fn new(bytes: &'a [u8]) -> Frames<'a> {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(MAX_WINDOW);
-        Frames { rest: bytes, decoder, inside: false }
-    }
-
-    /// Begins the next frame; false at the end of the file.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        while !self.rest.is_empty() {
-            match self.decoder.init(&mut self.rest) {
-                Ok(()) => {
-                    self.inside = true;
-                    return Ok(true);
-                }
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
-                    let skip = usize::try_from(length).unwrap_or(usize::MAX);
-                    self.rest = self.rest.get(skip..).ok_or(io::ErrorKind::UnexpectedEof)?;
-                }
-                Err(why) => return Err(io::Error::other(why)),
-            }
-        }
-        Ok(false)
-    }
-
-    fn end_frame(&mut self) -> io::Result<()> {
-        self.inside = false;
-        match (self.decoder.get_checksum_from_data(), self.decoder.get_calculated_checksum()) {
-            (Some(stated), Some(found)) if stated != found => {
-                Err(io::Error::other("the checksum differs, its content is damaged"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Read for Frames<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        use ruzstd::decoding::BlockDecodingStrategy::UptoBlocks;
-        loop {
-            if !self.inside && !self.next_frame()? {
-                return Ok(0);
-            }
-            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
-                self.decoder.decode_blocks(&mut self.rest, UptoBlocks(1)).map_err(io::Error::other)?;
-            }
-            let len = self.decoder.read(buffer)?;
-            if len > 0 {
-                return Ok(len);
-            }
-            self.end_frame()?;
-        }
+    #[test]
+    fn pages_of_zeros_are_holes_wherever_zeros_are_appended() {
+        let mut file = Sparse { file: tempfile::tempfile().expect("a file"), length: 0, zeros: 0, written: 0 };
+        file.append(b"ab").expect("written");
+        file.append_zeros(3);
+        // To the end of the first page, a page of zeros, and one byte of the third.
+        let mut bytes = vec![0; PAGE - 5];
+        bytes[0] = b'c';
+        bytes.extend(vec![0; PAGE]);
+        bytes.push(b'd');
+        file.append(&bytes).expect("written");
+        assert_eq!((file.length, file.zeros, file.written), (2 * PAGE as u64 + 1, 3, 2 + PAGE as u64 - 5 + 1));
+        let mut text = Vec::new();
+        let mut file = file.finish().expect("a file");
+        std::io::Seek::rewind(&mut file).expect("a file");
+        file.read_to_end(&mut text).expect("read");
+        let expected = [b"ab\0\0\0c".as_slice(), &vec![0; 2 * PAGE - 6], b"d"].concat();
+        assert!(text == expected, "{} bytes", text.len());
     }
 }

@@ -17,6 +17,7 @@ use crate::commands::{Format, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::processes;
+use crate::processes::watch::bytes;
 use crate::report::sanitize::sanitize;
 use crate::session::{Session, Source};
 use crate::target::Search;
@@ -75,6 +76,10 @@ pub(super) struct Options {
     /// Longest time in seconds for which the process may be stopped; then it goes on, and nothing is kept
     #[arg(long, value_name = "SECONDS", default_value_t = 600.0)]
     max_pause: f64,
+    /// Most memory for buffers, so that the process waits for copying alone and not for the disk: bytes, or with K, M, G, T; 0 for none
+    /// beside the usual 32 MiB; auto takes what it needs as far as the machine and the limits of this process's cgroup can spare it
+    #[arg(long, value_name = "auto|SIZE", default_value = "auto", value_parser = buffer)]
+    buffer: u64,
     /// Writes PATH.crashreport.json beside the dump: summary, all stacks, locks and exceptions of the same stop, as JSON
     #[arg(long)]
     crashreport: bool,
@@ -145,6 +150,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         to: destination(options.output.as_deref()),
         compress: options.compress.is_some(),
         max_pause,
+        buffer: options.buffer,
         guard: None,
     };
     if options.crashreport && !matches!(request.to, Destination::File(_)) {
@@ -162,6 +168,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     options.dump(&request, None, &job)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn buffer(text: &str) -> Result<u64, String> {
+    match text {
+        "auto" => Ok(u64::MAX),
+        "0" => Ok(0),
+        _ => bytes(text).ok_or_else(|| "auto, or a size: a number with K, M, G or T behind it, 2G".to_owned()),
+    }
 }
 
 impl Options {

@@ -61,5 +61,6 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 /// What is captured of a process.
 pub(super) fn request(pid: u32, heap: bool, max_pause: Duration) -> Request {
     let kind = if heap { Kind::Heap } else { Kind::Mini };
-    Request { pid, kind, mode: Mode::Direct, to: Destination::Memory, compress: false, max_pause, guard: None }
+    let (mode, to) = (Mode::Direct, Destination::Memory);
+    Request { pid, kind, mode, to, compress: false, max_pause, buffer: 0, guard: None }
 }

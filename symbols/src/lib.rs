@@ -15,6 +15,7 @@ mod intervals;
 mod locate;
 mod map;
 mod module;
+mod room;
 mod table;
 
 pub use address::Svma;
@@ -29,4 +30,5 @@ pub use id::BuildId;
 pub use locate::{Attempt, Located, Locator, Outcome, Wanted};
 pub use map::FileBytes;
 pub use module::{ModuleSymbols, SourceKind, SymbolSource};
+pub use room::Room;
 pub use table::{Symbol, SymbolKind};

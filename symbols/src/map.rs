@@ -37,6 +37,8 @@ pub struct FileBytes {
 enum Source {
     Mapped(Mapping),
     Owned(Vec<u8>),
+    /// Memory without a file.
+    Memory(Mmap),
 }
 
 struct Mapping {
@@ -96,6 +98,11 @@ impl FileBytes {
     pub fn from_vec(bytes: Vec<u8>) -> FileBytes {
         let range = 0..bytes.len();
         FileBytes { source: Arc::new(Source::Owned(bytes)), range }
+    }
+
+    /// The first bytes of memory without a file.
+    pub(crate) fn from_memory(memory: Mmap, len: usize) -> FileBytes {
+        FileBytes { source: Arc::new(Source::Memory(memory)), range: 0..len }
     }
 
     /// A part of these bytes, sharing them; `None` where the range leaves them.
@@ -170,7 +177,7 @@ impl FileBytes {
     pub fn was_truncated(&self) -> bool {
         match &*self.source {
             Source::Mapped(mapping) => mapping.watch.lost.load(Ordering::Acquire),
-            Source::Owned(_) => false,
+            Source::Owned(_) | Source::Memory(_) => false,
         }
     }
 
@@ -187,6 +194,7 @@ impl Deref for FileBytes {
         let all: &[u8] = match &*self.source {
             Source::Mapped(mapping) => &mapping.bytes,
             Source::Owned(bytes) => bytes,
+            Source::Memory(bytes) => bytes,
         };
         // The range was checked when the slice was made, and the bytes never change length.
         all.get(self.range.clone()).unwrap_or_default()

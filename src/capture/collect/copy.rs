@@ -1,93 +1,164 @@
-//! Memory on its way to the sink: one thread reads, one writes, a fixed set of buffers goes round between them.
+//! Memory on its way to the sink: some threads read, one writes, buffers go round between them.
 //!
-//! A small dump fits into the buffers: then reading, and with it the pause, does not wait for the disk at all. The writer may hang (a
-//! dead disk, a pipe that nobody reads); the reader never waits for it longer than it takes to notice that it is to stop.
+//! The process is stopped until the last byte is read. So that it does not wait for the disk, there are as many buffers as memory can be
+//! spared for ([`Spare`]); where that is less than the dump, reading goes on as buffers come back. The writer may hang (a dead disk, a pipe
+//! that nobody reads); a reader never waits for it longer than it takes to notice that it is to stop.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use rustix::thread::disable_transparent_huge_pages;
+use symbols::Room;
 
 use super::blot::Blot;
 use super::layout::Layout;
 use super::maps::Span;
 use super::sink::Sink;
 use super::source::{PAGE, Source, add};
+use super::spare::Spare;
+use super::work::{Piece, Portion, Work};
 use crate::error::Error;
 use crate::job::Job;
 
-/// Bytes of a buffer, and how many there are: 32 MiB.
-const BUFFER: usize = 1 << 20;
-const BUFFERS: usize = 32;
+/// Bytes of a buffer, and how many there are as a rule: 32 MiB.
+const BUFFER: usize = 4 << 20;
+const BUFFERS: usize = 8;
+/// How many there are whatever memory there is: one is read into while another is written.
+const MIN_BUFFERS: usize = 2;
 /// How many there are where personal data is blotted out, which takes longer than reading: the largest triage dump of a .NET process fits,
 /// so that the process does not wait for that. They take memory only as they are filled.
-const BUFFERS_TO_BLOT: usize = 128;
-/// As many are made ready before the process is stopped: a mini dump of a thousand threads fits.
-const READY: usize = 16;
+const BUFFERS_TO_BLOT: usize = 32;
+/// As many are made ready before the process is stopped, whatever is expected: a mini dump of a thousand threads fits.
+const READY: usize = 4;
+/// Before so many more are made, what memory can be spared is looked up again: 64 MiB.
+const STEP: usize = 16;
+/// Most threads that read, and the bytes of memory that are worth one more.
+const MAX_READERS: usize = 4;
+const WORTH_A_READER: u64 = 64 << 20;
 /// How often a reader that waits for a buffer looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// Most runs of unreadable pages that are kept apart.
+/// Most runs of unreadable pages that a thread keeps apart.
 const MAX_UNREADABLE: usize = 1 << 16;
 
-/// Bytes on their way: pieces of memory, one behind the other.
+/// Bytes on their way.
 pub(super) struct Chunk {
-    bytes: Vec<u8>,
-    /// Where in `bytes` the first piece stands: at an address that is a multiple of a page's, for writes past the page cache.
-    start: usize,
-    pieces: Vec<Piece>,
-    /// Bytes of all pieces.
-    filled: usize,
-}
-
-/// A piece of memory.
-struct Piece {
-    /// Where it goes in the core, and where it stands in the process.
-    offset: u64,
-    address: u64,
-    len: usize,
-    /// Whether personal data is blotted out before it is written.
-    blot: bool,
+    /// Stands at an address that is a multiple of a page's, for writes past the page cache.
+    bytes: Room,
+    portion: Portion,
 }
 
 /// The two ends of the circle, and the buffers in it.
 pub(super) struct Belt {
     full: (Sender<Chunk>, Receiver<Chunk>),
     empty: (Sender<Chunk>, Receiver<Chunk>),
+    stock: Stock,
 }
 
-/// The reader's end.
+/// How many buffers there are and may be.
+struct Stock {
+    made: AtomicUsize,
+    /// There may be so many without another look.
+    least: usize,
+    most: AtomicUsize,
+    spare: Spare,
+}
+
+/// How far the writer is, and whether it is to end.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Bytes of the dump's memory that are done since that was last asked, holes included.
+    pub(super) covered: AtomicU64,
+    pub(super) stop: AtomicBool,
+}
+
+/// The readers' end.
 pub(super) struct Reading {
     full: Sender<Chunk>,
     empty: Receiver<Chunk>,
+    stock: Stock,
+    /// Dropped when the writer has to begin.
+    hold: Mutex<Option<Sender<()>>>,
 }
 
 /// The writer's end.
 pub(super) struct Writing {
     full: Receiver<Chunk>,
     empty: Sender<Chunk>,
+    /// Disconnected when the readers are done, or have no more buffers.
+    held: Receiver<()>,
+    pub(super) progress: Arc<Progress>,
+}
+
+impl Stock {
+    /// Room for one more buffer; `None` where there may be no more, or the kernel has none.
+    fn make(&self) -> Option<Chunk> {
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        if made.checked_sub(self.least).is_some_and(|more| more.is_multiple_of(STEP)) {
+            let taken = (made as u64).saturating_mul(BUFFER as u64);
+            let spare = self.spare.bytes(taken).unwrap_or(0) / BUFFER as u64;
+            let spare = usize::try_from(spare).unwrap_or(usize::MAX);
+            if spare < made.saturating_add(STEP) {
+                self.most.fetch_min(spare.max(self.least), Ordering::Relaxed);
+            }
+        }
+        let may = made < self.most.load(Ordering::Relaxed).max(self.least);
+        let bytes = may.then(|| Room::dense(BUFFER).ok()).flatten();
+        if bytes.is_none() {
+            self.made.fetch_sub(1, Ordering::Relaxed);
+            if may {
+                self.most.fetch_min(made, Ordering::Relaxed);
+            }
+        }
+        Some(Chunk { bytes: bytes?, portion: Portion::default() })
+    }
 }
 
 impl Belt {
-    /// A belt whose first buffers are in memory already: getting their pages takes as long as filling them, and once they are filled the
-    /// process waits.
-    pub(super) fn new(blots: bool) -> Belt {
-        let buffers = if blots { BUFFERS_TO_BLOT } else { BUFFERS };
-        let belt = Belt { full: bounded(buffers), empty: bounded(buffers) };
-        for index in 0..buffers {
-            let mut chunk = Chunk { bytes: Vec::new(), start: 0, pieces: Vec::new(), filled: 0 };
-            if index < READY {
-                chunk.clear();
-            }
-            // There is room for all of them, and both ends are here.
+    /// A belt for a dump of about `expected` bytes, for which `most` bytes of memory may be taken where they can be spared. As many buffers
+    /// as are needed are in memory already: getting their pages takes as long as filling them, and once they are filled the process waits.
+    pub(super) fn new(blots: bool, expected: u64, most: u64) -> Belt {
+        let spare = Spare::find();
+        let buffers = |bytes: u64| usize::try_from(bytes / BUFFER as u64).unwrap_or(usize::MAX);
+        let usual = if blots { BUFFERS_TO_BLOT } else { BUFFERS };
+        let least = spare.bytes(0).map_or(usual, |bytes| buffers(bytes).clamp(MIN_BUFFERS, usual));
+        let most = AtomicUsize::new(buffers(most).max(least));
+        let stock = Stock { made: AtomicUsize::new(0), least, most, spare };
+        let belt = Belt { full: unbounded(), empty: unbounded(), stock };
+        if expected > 0 {
+            // mimalloc has the kernel make no huge pages for this process, even where they are asked for. Where that is refused they are
+            // small ones.
+            let _ = disable_transparent_huge_pages(false);
+        }
+        for _ in 0..buffers(expected).saturating_add(1).max(READY) {
+            let Some(mut chunk) = belt.stock.make() else { break };
+            chunk.bytes.fill();
+            // Both ends are here.
             let _ = belt.empty.0.send(chunk);
         }
         belt
     }
 
+    /// Bytes of the buffers that are there.
+    pub(super) fn bytes(&self) -> u64 {
+        (self.stock.made.load(Ordering::Relaxed) as u64).saturating_mul(BUFFER as u64)
+    }
+
+    /// The same where nobody waits for reading: no more buffers than there have to be.
+    pub(super) fn without_haste(self) -> Belt {
+        self.stock.most.store(self.stock.least, Ordering::Relaxed);
+        self
+    }
+
     pub(super) fn ends(self) -> (Reading, Writing) {
         let (full, empty) = (self.full, self.empty);
-        (Reading { full: full.0, empty: empty.1 }, Writing { full: full.1, empty: empty.0 })
+        let (hold, held) = bounded(0);
+        let reading = Reading { full: full.0, empty: empty.1, stock: self.stock, hold: Mutex::new(Some(hold)) };
+        (reading, Writing { full: full.1, empty: empty.0, held, progress: Arc::default() })
     }
 }
 
@@ -101,112 +172,137 @@ impl Reading {
         stop: &AtomicBool,
         job: &Job,
     ) -> Result<Vec<Span>, Error> {
-        let mut unreadable = Vec::new();
-        let mut chunk = None;
-        for placed in layout.parts.iter().filter(|placed| placed.part.held) {
-            let part = placed.part;
-            let runs = source.runs(part.span, part.absent, |page| add(&mut unreadable, page));
-            let mut done = part.span.start.0;
-            for run in runs {
-                let mut at = run.start.0;
-                while at < run.end.0 {
-                    let Some(open) = self.room(&mut chunk, stop, job)? else { return Ok(unreadable) };
-                    let offset = placed.offset.saturating_add(at.saturating_sub(part.span.start.0));
-                    let wanted = run.end.0.saturating_sub(at);
-                    let gone =
-                        |why: io::Error| Error::Failed(format!("the process ended while it was being dumped ({why})"));
-                    let (asked, read) = open.fill(source, at, wanted, offset, part.blot).map_err(gone)?;
-                    at = at.saturating_add(read);
-                    if read < asked {
-                        let end = (at / PAGE).saturating_add(1).saturating_mul(PAGE).min(run.end.0);
-                        if unreadable.len() < MAX_UNREADABLE {
-                            add(&mut unreadable, Span::new(at, end));
-                        }
-                        at = end;
-                    }
-                    job.advance(at.saturating_sub(done))?;
-                    done = at;
-                }
-            }
-            job.advance(part.span.end.0.saturating_sub(done))?;
-        }
-        if let Some(last) = chunk {
-            // Where the writer failed it says so itself.
-            let _ = self.full.send(last);
-        }
-        Ok(unreadable)
+        let work = Work::new(source, layout);
+        let share = usize::try_from(layout.size / WORTH_A_READER).unwrap_or(usize::MAX).saturating_add(1);
+        let most = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
+        let read = thread::scope(|scope| {
+            let readers: Vec<_> =
+                (0..share.min(most)).map(|_| scope.spawn(|| self.read(source, &work, stop, job))).collect();
+            let parts = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(super::transfer::bug())));
+            // All of them are waited for, whatever becomes of one.
+            parts.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, Error>>()
+        });
+        let mut unreadable = read?.concat();
+        unreadable.extend(work.unknown());
+        unreadable.sort_unstable();
+        let mut joined = Vec::new();
+        unreadable.into_iter().for_each(|span| add(&mut joined, span));
+        Ok(joined)
     }
 
-    /// A chunk with room, the open one or a new one; `None` where the writer is gone.
-    fn room<'a>(
-        &self,
-        chunk: &'a mut Option<Chunk>,
-        stop: &AtomicBool,
-        job: &Job,
-    ) -> Result<Option<&'a mut Chunk>, Error> {
-        if let Some(full) = chunk.take_if(|chunk| chunk.filled >= BUFFER)
-            && self.full.send(full).is_err()
-        {
-            return Ok(None);
+    /// What one thread does: reads portions until none is left.
+    fn read(&self, source: &Source, work: &Work<'_>, stop: &AtomicBool, job: &Job) -> Result<Vec<Span>, Error> {
+        let mut unreadable = Vec::new();
+        // First the buffer, then what it is for: who has the portion that the writer waits for never waits for a buffer.
+        while let Some(mut chunk) = self.buffer(stop, job)? {
+            let Some(portion) = work.next(BUFFER, stop) else { break };
+            let gone = |why: io::Error| Error::Failed(format!("the process ended while it was being dumped ({why})"));
+            chunk.read(source, portion, &mut unreadable).map_err(gone)?;
+            if self.full.send(chunk).is_err() {
+                break;
+            }
         }
-        while chunk.is_none() {
+        if stop.load(Ordering::Relaxed) || job.is_cancelled() { Err(Error::Cancelled) } else { Ok(unreadable) }
+    }
+
+    /// An empty buffer; `None` where the writer is gone.
+    fn buffer(&self, stop: &AtomicBool, job: &Job) -> Result<Option<Chunk>, Error> {
+        loop {
             if stop.load(Ordering::Relaxed) || job.is_cancelled() {
                 return Err(Error::Cancelled);
             }
+            if let Some(chunk) = self.empty.try_recv().ok().or_else(|| self.stock.make()) {
+                return Ok(Some(chunk));
+            }
+            drop(self.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
             match self.empty.recv_timeout(LOOK) {
-                Ok(mut empty) => {
-                    empty.clear();
-                    *chunk = Some(empty);
-                }
+                Ok(chunk) => return Ok(Some(chunk)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(None),
             }
         }
-        Ok(chunk.as_mut())
     }
 }
 
 impl Chunk {
-    fn clear(&mut self) {
-        let size = usize::try_from(PAGE).unwrap_or(0);
-        self.bytes.resize(BUFFER.saturating_add(size), 0);
-        self.start = self.bytes.as_ptr().align_offset(size).min(size);
-        self.pieces.clear();
-        self.filled = 0;
+    /// Reads a portion. Pages that cannot be read are left out of it.
+    fn read(&mut self, source: &Source, portion: Portion, unreadable: &mut Vec<Span>) -> io::Result<()> {
+        let mut pieces = Vec::with_capacity(portion.pieces.len());
+        for piece in &portion.pieces {
+            let mut done = 0usize;
+            while done < piece.len {
+                let at = piece.at.saturating_add(done);
+                let end = piece.at.saturating_add(piece.len);
+                let address = piece.address.saturating_add(done as u64);
+                let len = source.read(address, self.bytes.get_mut(at..end).unwrap_or_default())?;
+                if len > 0 {
+                    let offset = piece.offset.saturating_add(done as u64);
+                    pieces.push(Piece { offset, address, len, at, blot: piece.blot });
+                    done = done.saturating_add(len);
+                }
+                if done < piece.len {
+                    let from = piece.address.saturating_add(done as u64);
+                    let last = piece.address.saturating_add(piece.len as u64);
+                    let to = (from / PAGE).saturating_add(1).saturating_mul(PAGE).min(last);
+                    if unreadable.len() < MAX_UNREADABLE {
+                        add(unreadable, Span::new(from, to));
+                    }
+                    done = usize::try_from(to.saturating_sub(piece.address)).unwrap_or(piece.len);
+                }
+            }
+        }
+        self.portion = Portion { pieces, ..portion };
+        Ok(())
     }
 
-    /// Reads as much as fits: how many bytes were asked for, and how many came.
-    fn fill(&mut self, source: &Source, address: u64, wanted: u64, offset: u64, blot: bool) -> io::Result<(u64, u64)> {
-        let from = self.start.saturating_add(self.filled);
-        let room = self.bytes.get_mut(from..self.start.saturating_add(BUFFER)).unwrap_or_default();
-        let asked = room.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
-        let len = source.read(address, room.get_mut(..asked).unwrap_or_default())?;
-        if len > 0 {
-            self.pieces.push(Piece { offset, address, len, blot });
-            self.filled = self.filled.saturating_add(len);
+    /// Writes what was read. The number of bytes that take space.
+    fn write(&mut self, blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
+        let mut written = 0u64;
+        for piece in &self.portion.pieces {
+            let bytes = self.bytes.get_mut(piece.at..piece.at.saturating_add(piece.len)).unwrap_or_default();
+            if let Some(blot) = blot.filter(|_| piece.blot) {
+                blot.apply(piece.address, bytes);
+            }
+            written = written.saturating_add(sink.write_at(piece.offset, bytes)?);
         }
-        Ok((asked as u64, len as u64))
+        Ok(written)
     }
 }
 
 impl Writing {
-    /// Writes the head of the core and what comes, until the reader is done. The number of bytes that take space.
+    /// Writes the head of the core and what comes, until the readers are done. The number of bytes that take space. Where that takes a
+    /// processor it begins late: the process waits for the readers alone.
     pub(super) fn run(self, head: &[u8], blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
-        let mut written = sink.write_at(0, head)?;
-        while let Ok(mut chunk) = self.full.recv() {
-            let mut at = chunk.start;
-            for piece in &chunk.pieces {
-                let end = at.saturating_add(piece.len);
-                let bytes = chunk.bytes.get_mut(at..end).unwrap_or_default();
-                if let Some(blot) = blot.filter(|_| piece.blot) {
-                    blot.apply(piece.address, bytes);
-                }
-                written = written.saturating_add(sink.write_at(piece.offset, bytes)?);
-                at = end;
-            }
-            // The reader may be done.
-            let _ = self.empty.send(chunk);
+        if !sink.is_direct() {
+            // Nothing is ever sent.
+            let _ = self.held.recv();
         }
+        let mut written = sink.write_at(0, head)?;
+        // Those that came before their turn. A file takes them in any order.
+        let mut early = BTreeMap::new();
+        let mut next = 0u64;
+        while let Ok(chunk) = self.full.recv() {
+            if sink.takes_any_order() {
+                written = written.saturating_add(self.write(chunk, blot, sink)?);
+                continue;
+            }
+            early.insert(chunk.portion.number, chunk);
+            while let Some(chunk) = early.remove(&next) {
+                written = written.saturating_add(self.write(chunk, blot, sink)?);
+                next = next.saturating_add(1);
+            }
+        }
+        Ok(written)
+    }
+
+    fn write(&self, mut chunk: Chunk, blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
+        if self.progress.stop.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let written = chunk.write(blot, sink)?;
+        self.progress.covered.fetch_add(chunk.portion.covered, Ordering::Relaxed);
+        // Once the readers are done the memory is given back.
+        let _ = self.empty.send(chunk);
         Ok(written)
     }
 }

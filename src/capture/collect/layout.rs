@@ -14,6 +14,8 @@ const SECTION_HEADER: u64 = 64;
 const PT_LOAD: u32 = 1;
 const PT_NOTE: u32 = 4;
 const PN_XNUM: u64 = 0xffff;
+/// Most parts beside the first ones of a core that is kept in memory: what cannot be read cuts a part in three.
+const MAX_CUTS: u64 = 1 << 20;
 
 /// A run of the process's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,13 @@ impl Layout {
         head.extend(notes);
         head.resize(usize::try_from(start).unwrap_or(usize::MAX), 0);
         Layout { head, parts: placed, size: offset, notes_at, notes_len }
+    }
+
+    /// Bytes of the core at most, whatever cannot be read of it.
+    pub(super) fn most(&self) -> u64 {
+        let headers = (self.parts.len() as u64).saturating_add(MAX_CUTS).saturating_add(1);
+        let tail = headers.saturating_mul(PROGRAM_HEADER).saturating_add(SECTION_HEADER);
+        self.size.saturating_add(tail)
     }
 
     /// What is to be added behind the file, and the new start of the file, where these spans turned out to be unreadable: program

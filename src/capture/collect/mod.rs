@@ -21,6 +21,7 @@ mod maps;
 mod mini;
 mod notes;
 mod output;
+mod packed;
 mod pages;
 mod peek;
 mod run;
@@ -28,10 +29,12 @@ mod scene;
 mod select;
 mod sink;
 mod source;
+mod spare;
 mod stops;
 mod threads;
 mod transfer;
 mod unwind_table;
+mod work;
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -108,6 +111,9 @@ pub struct Request {
     pub compress: bool,
     /// The longest time for which the process may be stopped; then it goes on and the dump fails.
     pub max_pause: Duration,
+    /// Most bytes of memory that may be taken so that the stopped process waits for copying alone, and not for the disk; taken only as far as
+    /// they can be spared. 0: the few buffers that there are always.
+    pub buffer: u64,
     /// A process of ours that is told of the copy of [`Mode::Fork`], and is to call [`end_copy`] with what it was told where this process
     /// is killed. Without one a zombie of the copy stays behind then.
     pub guard: Option<Arc<UnixStream>>,

@@ -6,22 +6,24 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
-use symbols::FileBytes;
+use procfs::process::Status;
 
 use super::blot::Blot;
 use super::copy::Belt;
 use super::freeze::Frozen;
 use super::gather::{self, Gathered};
 use super::layout::Layout;
-use super::live::Live;
+use super::live::{Live, read};
 use super::maps::Span;
 use super::output::Output;
+use super::packed::Packed;
 use super::scene::Scene;
 use super::select::{self, Selection};
-use super::sink::{Compressed, Disk, Sink};
+use super::sink::{Disk, Memory, Sink};
 use super::source::Source;
+use super::spare::Expendable;
 use super::transfer::{Held, Limit, Plan, Way, bug, write_error};
-use super::{Collected, Destination, Kind, Request};
+use super::{Collected, Destination, Kind, Mode, Request};
 use crate::capture::facts::LeftOut;
 use crate::error::Error;
 use crate::job::Job;
@@ -42,10 +44,14 @@ pub(super) fn run(
         Destination::Stdout | Destination::Memory => None,
     };
     let mut sink = sink(request, output.as_ref())?;
+    let (expected, most) = buffers(request, &live, stopped.is_some());
+    let _expendable = (most > 0).then(Expendable::new);
     job.phase("looking at the process", 0);
+    let belt = Belt::new(request.kind == Kind::Triage, expected, most);
+    say(&format!("{} bytes of buffers are ready", belt.bytes()));
+    // Last before the stop: what it tells is to be of that moment.
     let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
-    let belt = Belt::new(request.kind == Kind::Triage);
 
     let frozen = match stopped {
         Some(threads) => Frozen::of(&live, threads),
@@ -73,15 +79,16 @@ pub(super) fn run(
         }
         Ok::<Chosen, Error>(chosen)
     };
+    let belt = if stopped.is_none() { belt.without_haste() } else { belt };
     let (held, (), chosen) = limit.work(held, stopped, |_| (), choose)?;
     let Chosen { source, selection, layout, blot, left_out } = chosen?;
-    sink.expect(selection.bytes());
+    let failed = |why: io::Error| failed_to_write(request, &why);
+    sink.expect(selection.bytes(), layout.most()).map_err(failed)?;
     job.phase("writing the dump", selection.bytes());
     let plan = Plan { limit, source: &source, layout: &layout };
     let copied = plan.copy(held, Way { belt, blot, sink }, say, &mut scene.problems)?;
     let mut sink = copied.sink;
 
-    let failed = |why: io::Error| failed_to_write(request, &why);
     let mut size = layout.size;
     if !copied.unreadable.is_empty() && sink.can_rewrite() {
         let (tail, head) = layout.without(&copied.unreadable);
@@ -91,8 +98,8 @@ pub(super) fn run(
     }
     sink.finish(size).map_err(failed)?;
     let bytes = match sink {
-        Sink::Memory(bytes) => Some(FileBytes::from_vec(bytes)),
-        Sink::File(_) | Sink::Stream(..) => None,
+        Sink::Memory(memory) => Some(memory.into_bytes().map_err(failed)?),
+        Sink::File(_) | Sink::Stream(..) | Sink::Packed(..) => None,
     };
     let path = output.map(Output::commit).transpose()?;
     let mut problems = scene.problems;
@@ -147,16 +154,35 @@ fn choose(
     Ok(Chosen { source, selection, layout, blot, left_out })
 }
 
+/// How many bytes of memory are about to be copied while the process waits, as far as it is worth being prepared, and how many buffers may
+/// take beside those that there are always. What is small fits into these. `is_late`: whether the process waits already.
+fn buffers(request: &Request, live: &Live, is_late: bool) -> (u64, u64) {
+    let is_large = matches!(request.kind, Kind::Full | Kind::Heap);
+    if !is_large || matches!(request.to, Destination::Memory) {
+        return (0, 0);
+    }
+    let is_hurried = request.mode == Mode::Direct && !is_late;
+    let status = read::<Status>(live.pid, "status").ok().filter(|_| is_hurried);
+    // Images of files are left out of a heap dump.
+    let is_full = request.kind == Kind::Full;
+    let sizes = status.map(|status| {
+        [if is_full { status.vmrss } else { status.rssanon }, status.rssshmem.filter(|_| !is_full), status.vmswap]
+    });
+    // Where the kernel does not tell, buffers are made as they are needed.
+    let kibibytes = sizes.into_iter().flatten().flatten().fold(0, u64::saturating_add);
+    (kibibytes.saturating_mul(1024).min(request.buffer), request.buffer)
+}
+
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
 fn sink(request: &Request, output: Option<&Output>) -> Result<Sink, Error> {
-    let compressed = |inner: Box<dyn io::Write + Send>| Sink::Stream(Box::new(Compressed::new(inner)), 0);
+    let compressed = |inner: Box<dyn io::Write + Send>| Sink::Packed(Packed::new(inner), 0);
     Ok(match (&request.to, output) {
         (Destination::File(_), Some(output)) if request.compress => compressed(Box::new(output.file()?)),
         (Destination::File(_), Some(output)) => Sink::File(Disk::new(output.file()?)),
-        (Destination::Memory, _) => Sink::Memory(Vec::new()),
+        (Destination::Memory, _) => Sink::Memory(Memory::default()),
         (Destination::Stdout | Destination::File(_), _) => {
             if io::stdout().is_terminal() {
                 let message = "a dump is no text: send standard output to a file or a pipe, as in `-o - > core`";

@@ -1,6 +1,7 @@
 //! Memory is held as it was at the stop while it is copied, and the process is let go as early as that allows.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::blot::Blot;
-use super::copy::{Belt, Reading};
+use super::copy::{Belt, Progress, Reading};
 use super::fork::Child;
 use super::freeze::Frozen;
 use super::layout::Layout;
@@ -93,7 +94,7 @@ impl Limit<'_> {
                 work()
             });
             let own = meanwhile(&held);
-            match self.wait(&is_done, deadline) {
+            match self.wait(&is_done, deadline, || {}) {
                 None => worker.join().map(|came| (held, own, came)).map_err(|_| bug()),
                 Some(why) => {
                     drop(held);
@@ -107,10 +108,12 @@ impl Limit<'_> {
         stopped.map(|stopped| Instant::now() + self.max_pause.saturating_sub(stopped))
     }
 
-    /// Waits until something is done, which is when the other end is dropped; else why it is not waited for any longer.
-    fn wait(&self, is_done: &Receiver<()>, deadline: Option<Instant>) -> Option<Error> {
+    /// Waits until something is done, which is when the other end is dropped; else why it is not waited for any longer. Calls `meanwhile`
+    /// every now and then.
+    fn wait(&self, is_done: &Receiver<()>, deadline: Option<Instant>, mut meanwhile: impl FnMut()) -> Option<Error> {
         let mut why = None;
         while why.is_none() && is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+            meanwhile();
             why = self.reason_to_stop(deadline);
         }
         why
@@ -150,16 +153,26 @@ impl Plan<'_> {
     ) -> Result<Copied, Error> {
         let Way { belt, blot, mut sink } = way;
         let (reading, writing) = belt.ends();
+        let shown = Shown { job: self.limit.job, progress: Arc::clone(&writing.progress) };
+        let (done, is_done) = bounded::<()>(1);
         let head = self.layout.head.clone();
         // A thread of its own, for which nobody waits when the dump fails: it may hang in the kernel.
         let writer = thread::spawn(move || {
+            // Dropped when the writer ends, even by a panic.
+            let _done = done;
             let written = writing.run(&head, blot.as_ref(), &mut sink);
             (sink, written)
         });
-        let (read, pause) = self.read(reading, held, say, problems);
-        let unreadable = read?;
+        let (read, pause) = self.read(reading, held, &shown, say, problems);
+        // The process goes on; what of its memory is in buffers is still to be written.
+        let waited = read.and_then(|unreadable| match self.limit.wait(&is_done, None, || shown.update()) {
+            None => Ok(unreadable),
+            Some(why) => Err(why),
+        });
+        let unreadable = waited.inspect_err(|_| shown.progress.stop.store(true, Ordering::Relaxed))?;
         let (sink, written) = writer.join().map_err(|_| bug())?;
         let written = written.map_err(|why| self.failed_to_write(&why))?;
+        shown.update();
         Ok(Copied { pause, unreadable, written, sink })
     }
 
@@ -176,6 +189,7 @@ impl Plan<'_> {
         &self,
         reading: Reading,
         held: Held<'_>,
+        shown: &Shown<'_>,
         say: &(dyn Fn(&str) + Sync),
         problems: &mut Vec<Problem>,
     ) -> (Result<Vec<Span>, Error>, Duration) {
@@ -188,7 +202,7 @@ impl Plan<'_> {
                 let _done = done;
                 reading.run(self.source, self.layout, &stop, self.limit.job)
             });
-            let why = self.limit.wait(&is_done, deadline);
+            let why = self.limit.wait(&is_done, deadline, || shown.update());
             stop.store(why.is_some(), Ordering::Relaxed);
             let (pause, whole) = held.release();
             say(&format!("the process was stopped for {:.1} ms", pause.as_secs_f64() * 1000.0));
@@ -204,6 +218,20 @@ impl Plan<'_> {
             };
             (read, pause)
         })
+    }
+}
+
+/// Progress of the writer, as it is shown to who waits for the dump.
+struct Shown<'a> {
+    job: &'a Job,
+    progress: Arc<Progress>,
+}
+
+impl Shown<'_> {
+    fn update(&self) {
+        let written = self.progress.covered.swap(0, Ordering::Relaxed);
+        // Whether the job was cancelled is looked at elsewhere.
+        let _ = self.job.advance(written);
     }
 }
 
