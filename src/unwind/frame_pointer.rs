@@ -1,5 +1,11 @@
 //! The chain of saved frame pointers: `rbp` (x29) points to the caller's, the return address lies above it.
+//!
+//! Interpreters and compilers that make code at run time keep the chain, and write no tables. Two of their habits are known here. They
+//! enter the next function by a jump, with a return address that they have pushed themselves, so that it follows no call. And the code
+//! that called into the first of them may use the register for anything, so that the last record's saved value is no frame pointer.
 
+use super::chain::{Chain, chain};
+use super::code::{Before, CodeMap, Kind};
 use super::row::{Caller, without_signature};
 use super::words::Words;
 use crate::model::{Addr, Arch, Registers};
@@ -7,61 +13,119 @@ use crate::model::{Addr, Arch, Registers};
 /// A frame that reaches farther than this from the stack pointer is not believed: the default stack of a thread is 8 MiB, and no frame
 /// but the one that is about to overflow it takes an eighth.
 const MAX_FRAME: u64 = 1 << 20;
+/// Records above one whose return address follows no call that are looked at.
+const LOOK_AHEAD: usize = 4;
+/// Bytes of arguments that a caller has put above its own stack pointer's place: an interpreter's locals; a method of Java has at most 255
+/// words of arguments (JVM specification 4.3.3).
+const MAX_ARGUMENTS: u64 = 2048;
 
-/// The caller by the frame pointer, where it looks like one: aligned, above the stack pointer and near, and the saved one above it (or
-/// zero, at the thread's first function). Whether its `pc` is a return address is for the caller to judge. Only the registers that the
-/// chain restores are known; on aarch64 the stack pointer is not among them, since a frame record lies anywhere in its frame (AAPCS64
-/// 6.4.6), and the frame address is a lower bound. `stack` is the callee's stack pointer.
-pub(super) fn caller(callee: &Registers, stack: Addr, words: &Words<'_>) -> Option<Caller> {
-    let arch = callee.arch();
-    let fp = callee.fp()?;
-    if !fp.is_aligned(8) || fp.since(stack)? > MAX_FRAME {
-        return None;
-    }
-    let saved = words.get(fp).ok()?;
-    let return_address = words.get(fp.plus(8)?).ok()?;
-    if saved != 0 && saved <= fp.0 {
-        return None;
-    }
-    let cfa = fp.plus(16)?;
-    let mut registers = Registers::unknown(arch);
-    registers.set(arch.instruction_pointer(), without_signature(arch, return_address));
-    registers.set(arch.frame_pointer(), saved);
-    if arch == Arch::X86_64 {
-        registers.set(arch.stack_pointer(), cfa.0);
-    }
-    Some(Caller { registers, cfa })
+/// The saved frame pointer and the return address above it.
+struct Record {
+    at: Addr,
+    saved: u64,
+    return_address: Addr,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::capture::Memory;
-    use crate::model::Register;
+/// What a return address says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Landing {
+    /// It follows a call.
+    Called,
+    /// It follows none, but is in code without tables, which may push what it likes.
+    Pushed,
+}
 
-    fn at(sp: u64, fp: u64, memory: &Memory) -> Option<Caller> {
-        let mut registers = Registers::unknown(Arch::X86_64);
-        registers.set(Register(6), fp);
-        caller(&registers, Addr(sp), &Words::new(memory))
+/// Where the return address of the frame record at `fp` lies.
+pub(super) fn return_slot(fp: Addr) -> Option<Addr> {
+    fp.plus(8)
+}
+
+/// The caller by the frame pointer, where it is to be believed: [`rising`], or where the saved frame pointer does not rise since the caller
+/// uses the register for something else, and tables lead on from it. `stack` is the callee's stack pointer. Only the registers that the
+/// chain restores are known; on aarch64 the stack pointer is not among them, since a frame record lies anywhere in its frame (AAPCS64
+/// 6.4.6), and the frame address is a lower bound.
+pub(super) fn caller(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
+    let record = Record::read(words, callee.arch(), callee.fp()?, stack)?;
+    let landing = record.landing(code)?;
+    if record.is_rising(code, words, landing) {
+        return record.caller(code, words, callee);
+    }
+    if landing != Landing::Called || !matches!(code.site(record.return_address, true).kind, Kind::Tabled(..)) {
+        return None;
+    }
+    let caller = record.caller(code, words, callee)?;
+    chain(code, words, &caller).is_some_and(|chain| chain > Chain::Broken).then_some(caller)
+}
+
+/// The caller by the frame pointer, where the record looks like one: aligned, at or above the stack pointer and near, the saved frame
+/// pointer above it (or zero, at the thread's first function), and the return address behind a call. Or in code without tables: then the
+/// next records must look the same.
+pub(super) fn rising(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
+    let record = Record::read(words, callee.arch(), callee.fp()?, stack)?;
+    let landing = record.landing(code)?;
+    if record.is_rising(code, words, landing) { record.caller(code, words, callee) } else { None }
+}
+
+impl Record {
+    fn read(words: &Words<'_>, arch: Arch, at: Addr, from: Addr) -> Option<Record> {
+        if !at.is_aligned(8) || at.since(from)? > MAX_FRAME {
+            return None;
+        }
+        let return_address = Addr(without_signature(arch, words.get(return_slot(at)?).ok()?));
+        Some(Record { at, saved: words.get(at).ok()?, return_address })
     }
 
-    #[test]
-    fn the_return_address_lies_above_the_saved_frame_pointer() {
-        // sp → | local | saved rbp | return address |
-        let memory = Memory::of(0x7000, &[0, 0x7040, 0x40_1005]);
-        let caller = at(0x7000, 0x7008, &memory).unwrap();
-        assert_eq!(caller.registers.pc(), Some(Addr(0x40_1005)));
-        assert_eq!(caller.registers.sp(), Some(Addr(0x7018)));
-        assert_eq!(caller.registers.fp(), Some(Addr(0x7040)));
-        assert_eq!(caller.cfa, Addr(0x7018));
+    fn landing(&self, code: &CodeMap) -> Option<Landing> {
+        let kind = || code.is_code(self.return_address).then(|| code.site(self.return_address, true));
+        match code.before(self.return_address) {
+            Before::Call(_) | Before::Unreadable => Some(Landing::Called),
+            Before::NoCall => match kind()?.kind {
+                Kind::Trampoline => Some(Landing::Called),
+                Kind::Bare => Some(Landing::Pushed),
+                Kind::Tabled(..) | Kind::Outermost | Kind::Wild => None,
+            },
+        }
     }
 
-    #[test]
-    fn a_register_that_is_no_frame_pointer_is_refused() {
-        let memory = Memory::of(0x7000, &[0, 0x6000, 0x40_1005]);
-        assert!(at(0x7000, 0x7004, &memory).is_none(), "not aligned");
-        assert!(at(0x7010, 0x7008, &memory).is_none(), "below the stack pointer");
-        assert!(at(0x7000, 0x7008, &memory).is_none(), "the chain leads down");
-        assert!(at(0x7000, 0x9000, &memory).is_none(), "not readable");
+    fn is_rising(&self, code: &CodeMap, words: &Words<'_>, landing: Landing) -> bool {
+        let rises = self.saved > self.at.0;
+        if landing == Landing::Called {
+            return rises || self.saved == 0;
+        }
+        let (mut from, mut next) = (self.at, self.saved);
+        for _ in 0..LOOK_AHEAD {
+            let above = if next > from.0 { Record::read(words, code.arch(), Addr(next), from) } else { None };
+            match above.map(|record| (record.landing(code), record)) {
+                Some((Some(Landing::Called), _)) => return true,
+                Some((Some(Landing::Pushed), record)) => (from, next) = (record.at, record.saved),
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn caller(&self, code: &CodeMap, words: &Words<'_>, callee: &Registers) -> Option<Caller> {
+        let arch = callee.arch();
+        let cfa = self.at.plus(16)?;
+        let mut registers = Registers::unknown(arch);
+        registers.set(arch.instruction_pointer(), self.return_address.0);
+        registers.set(arch.frame_pointer(), self.saved);
+        if arch == Arch::X86_64 {
+            let sender = self.sender(code, words, callee);
+            registers.set(arch.stack_pointer(), sender.unwrap_or(cfa).0);
+        }
+        Some(Caller { registers, cfa })
+    }
+
+    /// The stack pointer of a caller below whose frame arguments were pushed: HotSpot's interpreter keeps it below the saved frame pointer.
+    /// Source: OpenJDK 17 src/hotspot/cpu/x86/frame_x86.hpp, `interpreter_frame_sender_sp_offset`.
+    fn sender(&self, code: &CodeMap, words: &Words<'_>, callee: &Registers) -> Option<Addr> {
+        if !code.is_generated(self.return_address) || !code.is_generated(callee.pc()?) {
+            return None;
+        }
+        let sender = Addr(words.get(self.at.minus(8)?).ok()?);
+        let arguments = sender.since(self.at.plus(16)?)?;
+        let below = self.saved <= self.at.0 || sender.0 <= self.saved;
+        (sender.is_aligned(8) && arguments <= MAX_ARGUMENTS && below).then_some(sender)
     }
 }

@@ -9,6 +9,7 @@ mod aarch64;
 mod cache;
 pub mod call;
 pub mod cfi;
+mod chain;
 mod code;
 mod confirm;
 mod epilogue;

@@ -2,9 +2,11 @@
 
 use rustc_hash::FxHashSet;
 
+use super::chain;
 use super::code::Before;
 use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee};
+use super::frame_pointer;
 use super::row::{Caller, preserved, without_signature};
 use super::scan;
 use super::signal;
@@ -64,7 +66,7 @@ impl<'t> Walk<'t> {
             if kept.len() < Stack::KEPT_REGISTERS {
                 kept.push(registers.clone());
             }
-            let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site });
+            let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site, chained: None });
             // Else a lower bound.
             let cfa = up.as_ref().ok().and_then(|up| up.caller.registers.sp().and(Some(up.caller.cfa)));
             stack.frames.push(Frame { pc, returns: returns && !trampoline, sp, cfa, kind, trust });
@@ -153,19 +155,31 @@ impl<'t> Walk<'t> {
         if !matches!(site.kind, Kind::Wild) {
             return None;
         }
-        self.guess(&Callee { registers: &up.caller.registers, stack: up.caller.cfa, returns: true, site: &site })
+        self.guess(&Callee {
+            registers: &up.caller.registers,
+            stack: up.caller.cfa,
+            returns: true,
+            site: &site,
+            chained: None,
+        })
     }
 
     /// The caller by weaker methods.
     fn guess(&mut self, callee: &Callee<'_>) -> Option<Up> {
         let (code, words) = (self.code, &self.words);
-        let (caller, trust) = match confirm::derived(code, words, callee).or_else(|| scan::found_before(words, callee))
-        {
+        let chained = frame_pointer::caller(code, words, callee.registers, callee.stack);
+        let callee = &Callee { chained: chained.as_ref(), ..*callee };
+        // A word that was found for another thread may lie anywhere below the record that the frame pointer leads to.
+        let found_before = || if callee.chained.is_none() { scan::found_before(words, callee) } else { None };
+        let found = confirm::derived(code, words, callee)
+            .or_else(|| callee.chained.filter(|_| callee.site.chained.get().is_some()).cloned())
+            .or_else(found_before)
+            .or_else(|| confirm::searched(code, words, callee))
+            .or_else(|| chain::by_frame_pointer(code, words, callee));
+        let (caller, trust) = match found {
+            Some(caller) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
             Some(caller) => (caller, Trust::Scan),
-            None => match confirm::searched(code, words, callee) {
-                Some(caller) => (caller, Trust::Scan),
-                None => scan::search(code, words, callee)?,
-            },
+            None => scan::search(code, words, callee)?,
         };
         let up = Up { caller, trust, returns: true, switch: false };
         self.check(callee, &up).is_ok().then_some(up)
