@@ -29,7 +29,8 @@ pub(super) enum Chain {
 /// Searches of the stack while a candidate is followed; each costs as much as one in the walk itself.
 const MAX_SEARCHES: usize = 4;
 
-/// Follows a candidate upward by tables, by what the instructions confirm, and in code made at run time by frame pointers. `None` where not even one step works.
+/// Follows a candidate upward by tables, by what the instructions confirm, and in code made at run time by frame pointers. `None` where
+/// not even one step works.
 pub(super) fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option<Chain> {
     let (mut registers, mut stack) = (first.registers.clone(), first.cfa);
     let mut searches = 0;
@@ -41,15 +42,20 @@ pub(super) fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option
                 (row.caller(code.tables(*module, *place)?, &registers, words), row.switches_stacks())
             }
             Kind::Bare => {
-                let chained = frame_pointer::rising(code, words, &registers, stack);
-                let chained = chained.as_ref().filter(|_| code.is_generated(pc));
-                let callee = Callee { registers: &registers, stack, returns: true, site: &site, chained };
-                let known = confirm::derived(code, words, &callee).or_else(|| chained.cloned()).or_else(|| {
-                    searches += 1;
-                    if searches > MAX_SEARCHES { None } else { confirm::searched(code, words, &callee) }
-                });
+                let generated = code.is_generated(pc);
+                let chained = if generated { frame_pointer::supposed(code, words, &registers, stack) } else { None };
+                let callee =
+                    Callee { registers: &registers, stack, returns: true, site: &site, chained: chained.as_ref() };
+                let known = match confirm::derived(code, words, &callee).or_else(|| chained.clone()) {
+                    Some(up) => Some(up),
+                    None if searches == MAX_SEARCHES => return Some(Chain::Long),
+                    None => {
+                        searches += 1;
+                        confirm::searched(code, words, &callee)
+                    }
+                };
                 let Some(up) = known else { return Some(Chain::Open) };
-                if chained.is_some_and(|chained| chained.is_same(&up)) {
+                if callee.is_chained(&up) {
                     (registers, stack) = (up.registers, up.cfa);
                     continue;
                 }
@@ -62,7 +68,8 @@ pub(super) fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option
         match up {
             Ok(up) => {
                 let rises = up.cfa > stack || switch;
-                if !rises || !up.registers.pc().is_some_and(|pc| is_return_address(code, pc)) {
+                let returns = up.registers.pc().is_some_and(|pc| is_return_address(code, pc));
+                if !rises || !(returns || frame_pointer::is_pushed(code, words, &up)) {
                     return broken(step);
                 }
                 (registers, stack) = (up.registers, up.cfa);

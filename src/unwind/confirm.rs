@@ -40,7 +40,10 @@ impl Callee<'_> {
     fn caller(&self, code: &CodeMap, words: &Words<'_>, row: &Row) -> Option<Caller> {
         let none = Tables::new(code.arch(), None, None, None);
         let caller = row.caller(&none, self.registers, words).ok()?;
-        (self.is_chained(&caller) || is_return_address(code, caller.registers.pc()?)).then_some(caller)
+        let returns = self.is_chained(&caller)
+            || is_return_address(code, caller.registers.pc()?)
+            || frame_pointer::is_pushed(code, words, &caller);
+        returns.then_some(caller)
     }
 
     /// The same, and where the frame pointer leads up, only what comes by there.

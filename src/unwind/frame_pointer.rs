@@ -15,6 +15,10 @@ use crate::model::{Addr, Arch, Registers};
 const MAX_FRAME: u64 = 1 << 20;
 /// Records above one whose return address follows no call that are looked at.
 const LOOK_AHEAD: usize = 4;
+/// Bytes of stack searched for a record. Frames of compiled methods are small; the largest are those with the most spilled registers.
+const NEAREST_WITHIN: u64 = 4 << 10;
+/// What that search costs, in units of [`CodeMap::may_spend`].
+const SEARCH_WORK: usize = 500;
 /// Bytes of arguments that a caller has put above its own stack pointer's place: an interpreter's locals; a method of Java has at most 255
 /// words of arguments (JVM specification 4.3.3).
 const MAX_ARGUMENTS: u64 = 2048;
@@ -40,8 +44,9 @@ pub(super) fn return_slot(fp: Addr) -> Option<Addr> {
     fp.plus(8)
 }
 
-/// The caller by the frame pointer, where it is to be believed: [`rising`], or where the saved frame pointer does not rise since the caller
-/// uses the register for something else, and tables lead on from it. `stack` is the callee's stack pointer. Only the registers that the
+/// The caller by the frame pointer, where it is to be believed: the record looks like one (aligned, at or above the stack pointer and near,
+/// its return address behind a call or in code without tables), and the saved frame pointer rises or is zero, at the thread's first
+/// function. Where it does not, since the caller uses the register for something else, tables or instructions must lead on from there. `stack` is the callee's stack pointer. Only the registers that the
 /// chain restores are known; on aarch64 the stack pointer is not among them, since a frame record lies anywhere in its frame (AAPCS64
 /// 6.4.6), and the frame address is a lower bound.
 pub(super) fn caller(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
@@ -50,20 +55,43 @@ pub(super) fn caller(code: &CodeMap, words: &Words<'_>, callee: &Registers, stac
     if record.is_rising(code, words, landing) {
         return record.caller(code, words, callee);
     }
-    if landing != Landing::Called || !matches!(code.site(record.return_address, true).kind, Kind::Tabled(..)) {
-        return None;
-    }
+    let least = match (landing, &code.site(record.return_address, true).kind) {
+        (Landing::Called, Kind::Tabled(..)) => Chain::Open,
+        // Of such code nothing is known but what its instructions show.
+        (Landing::Called, Kind::Bare) if code.is_generated(record.return_address) => Chain::Long,
+        _ => return None,
+    };
     let caller = record.caller(code, words, callee)?;
-    chain(code, words, &caller).is_some_and(|chain| chain > Chain::Broken).then_some(caller)
+    chain(code, words, &caller).is_some_and(|chain| chain >= least).then_some(caller)
 }
 
-/// The caller by the frame pointer, where the record looks like one: aligned, at or above the stack pointer and near, the saved frame
-/// pointer above it (or zero, at the thread's first function), and the return address behind a call. Or in code without tables: then the
-/// next records must look the same.
-pub(super) fn rising(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
+/// The caller by the frame pointer where that is not yet known to lead anywhere: the record is aligned, at or above the stack pointer and
+/// near, and its return address lies behind a call. Or in code without tables: then the record and the next ones must rise.
+pub(super) fn supposed(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
     let record = Record::read(words, callee.arch(), callee.fp()?, stack)?;
     let landing = record.landing(code)?;
-    if record.is_rising(code, words, landing) { record.caller(code, words, callee) } else { None }
+    let believable = landing == Landing::Called || record.is_rising(code, words, landing);
+    if believable { record.caller(code, words, callee) } else { None }
+}
+
+/// Whether a return address that follows no call was pushed by code made at run time: the caller's frame pointer begins a chain of records.
+pub(super) fn is_pushed(code: &CodeMap, words: &Words<'_>, caller: &Caller) -> bool {
+    let record = |at| Record::read(words, code.arch(), at, caller.cfa);
+    caller.registers.pc().is_some_and(|pc| code.is_generated(pc))
+        && caller.registers.fp().and_then(record).is_some_and(|record| record.begins_chain(code, words))
+}
+
+/// The nearest record on the stack from which a chain leads up: code made at run time that uses the frame pointer register for something
+/// else has saved its caller's, next to the return address.
+pub(super) fn nearest(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
+    if !code.is_generated(callee.pc()?) || !code.may_spend(SEARCH_WORK) {
+        return None;
+    }
+    let first = Addr(stack.0.checked_next_multiple_of(8)?);
+    (0..NEAREST_WITHIN)
+        .step_by(8)
+        .map_while(|offset| Record::read(words, code.arch(), first.plus(offset)?, stack))
+        .find_map(|record| if record.begins_chain(code, words) { record.caller(code, words, callee) } else { None })
 }
 
 impl Record {
@@ -85,6 +113,12 @@ impl Record {
                 Kind::Tabled(..) | Kind::Outermost | Kind::Wild => None,
             },
         }
+    }
+
+    /// Whether this record and the next ones are such that the chance of that is small.
+    fn begins_chain(&self, code: &CodeMap, words: &Words<'_>) -> bool {
+        // The cheap question first: most words of a stack point nowhere above them.
+        self.saved > self.at.0 && self.landing(code).is_some() && self.is_rising(code, words, Landing::Pushed)
     }
 
     fn is_rising(&self, code: &CodeMap, words: &Words<'_>, landing: Landing) -> bool {

@@ -175,7 +175,8 @@ impl<'t> Walk<'t> {
             .or_else(|| callee.chained.filter(|_| callee.site.chained.get().is_some()).cloned())
             .or_else(found_before)
             .or_else(|| confirm::searched(code, words, callee))
-            .or_else(|| chain::by_frame_pointer(code, words, callee));
+            .or_else(|| chain::by_frame_pointer(code, words, callee))
+            .or_else(|| frame_pointer::nearest(code, words, callee.registers, callee.stack));
         let (caller, trust) = match found {
             Some(caller) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
             Some(caller) => (caller, Trust::Scan),
