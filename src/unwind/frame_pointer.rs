@@ -163,3 +163,101 @@ impl Record {
         (sender.is_aligned(8) && arguments <= MAX_ARGUMENTS && below).then_some(sender)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{CALL_RAX, CODE, STACK, code, target, walk};
+    use super::*;
+    use crate::model::End;
+    use crate::model::Trust::{Context, FramePointer, Scan};
+
+    // Code of no module, of int3 but for some calls: nothing shows how it returns.
+    const SILENT: usize = 0x200;
+
+    #[test]
+    fn a_register_that_is_no_frame_pointer_is_refused() {
+        // sp → | local | saved rbp | return address |, its code not at hand
+        let frames = |fp, saved| {
+            let target = target(Arch::X86_64, None, &[0, saved, 0x1080]);
+            walk(&target, &[(6, fp), (7, STACK), (16, 0x1004)]).0.len()
+        };
+        assert_eq!(frames(STACK + 8, STACK + 0x40), 2);
+        assert_eq!(frames(STACK + 8, 0), 2, "the thread's first function");
+        assert_eq!(frames(STACK + 8, STACK), 1, "the chain leads down");
+        assert_eq!(frames(STACK + 4, STACK + 0x40), 1, "not aligned");
+        assert_eq!(frames(STACK - 8, STACK + 0x40), 1, "below the stack pointer");
+        assert_eq!(frames(STACK + 0x800, STACK + 0x40), 1, "not readable");
+    }
+
+    #[test]
+    fn return_addresses_that_follow_no_call_are_believed_of_records_that_go_on() {
+        // sp → | local | rbp, return | local | rbp, return | rbp, return | rbp, return behind a call |
+        let at = |words: u64| STACK + words * 8;
+        let stack = [0, at(4), 0x1080, 0, at(6), 0x1090, at(8), 0x10a0, 0, 0x10b2];
+        let code = code(SILENT, &[(0xb0, CALL_RAX)]);
+        let started = [(6, at(1)), (7, STACK), (16, 0x1004)];
+        let (frames, end) = walk(&target(Arch::X86_64, Some(&code), &stack), &started);
+        let chained = [(0x1080, at(3)), (0x1090, at(6)), (0x10a0, at(8)), (0x10b2, at(10))];
+        let chained = chained.map(|(pc, sp)| (pc, sp, FramePointer));
+        assert_eq!(frames, [&[(0x1004, STACK, Context)], &chained[..]].concat());
+        assert_eq!(end, End::NoMemory, "above the last frame");
+        let mut broken = stack;
+        broken[5] = 0xdead;
+        let (frames, _) = walk(&target(Arch::X86_64, Some(&code), &broken), &started);
+        assert!(!frames.contains(&(0x1080, at(3), FramePointer)), "{frames:x?}: the next record is none");
+    }
+
+    #[test]
+    fn a_word_that_follows_a_call_does_not_win_over_the_chain() {
+        // sp → | an old return address | rbp, return | old | old | rbp, return |, all behind calls
+        let at = |words: u64| STACK + words * 8;
+        let stack = [0x1012, at(5), 0x1022, 0x1012, 0x1032, 0, 0x1032];
+        let code = code(SILENT, &[(0x10, CALL_RAX), (0x20, CALL_RAX), (0x30, CALL_RAX)]);
+        let (frames, _) = walk(&target(Arch::X86_64, Some(&code), &stack), &[(6, at(1)), (7, STACK), (16, 0x1004)]);
+        assert_eq!(frames, [(0x1004, STACK, Context), (0x1022, at(3), FramePointer), (0x1032, at(7), FramePointer)]);
+    }
+
+    #[test]
+    fn the_sender_of_an_interpreted_frame_is_above_its_arguments() {
+        // sp → | the sender's sp | rbp, return | argument | argument | rbp, return |: the sender's rbp is not its own
+        let at = |words: u64| STACK + words * 8;
+        let stack = [at(5), at(5), 0x1012, 7, 7, 0, 0x1022];
+        let code = code(SILENT, &[(0x10, CALL_RAX), (0x20, CALL_RAX)]);
+        let (frames, _) = walk(&target(Arch::X86_64, Some(&code), &stack), &[(6, at(1)), (7, STACK), (16, 0x1004)]);
+        assert_eq!(
+            frames.get(1),
+            Some(&(0x1012, at(5), FramePointer)),
+            "the stack pointer it had before it pushed them"
+        );
+    }
+
+    #[test]
+    fn a_frame_whose_register_is_none_leads_to_the_nearest_record() {
+        // sp → | spilled | rbp, pushed return | local | rbp, pushed return | rbp, return behind a call |
+        let at = |words: u64| STACK + words * 8;
+        let stack = [0x1234, at(4), 0x1080, 0, at(6), 0x1090, 0, 0x10b2];
+        let code = code(SILENT, &[(0xb0, CALL_RAX)]);
+        let (frames, _) = walk(&target(Arch::X86_64, Some(&code), &stack), &[(6, 0x12345), (7, STACK), (16, 0x1004)]);
+        let expected = [
+            (0x1004, STACK, Context),
+            (0x1080, at(3), Scan),
+            (0x1090, at(6), FramePointer),
+            (0x10b2, at(8), FramePointer),
+        ];
+        assert_eq!(frames, expected);
+    }
+
+    #[test]
+    fn records_of_aarch64_lie_anywhere_in_their_frames() {
+        // sp → | local | x29, pushed return | local | x29, pushed return | x29, return behind blr x1 |
+        let at = |words: u64| STACK + words * 8;
+        let stack = [0, at(4), 0x1080, 0, at(6), 0x1090, 0, 0x10b4];
+        let mut silent: Vec<u8> = [0x20, 0x00, 0x20, 0xd4].repeat(SILENT / 4); // brk #1
+        silent[0xb0..0xb4].copy_from_slice(&[0x20, 0x00, 0x3f, 0xd6]);
+        let registers = [(29, at(1)), (30, CODE + 0x40), (31, STACK), (32, 0x1004)];
+        let (frames, _) = walk(&target(Arch::Aarch64, Some(&silent), &stack), &registers);
+        let pcs: Vec<_> = frames.iter().map(|(pc, _, trust)| (*pc, *trust)).collect();
+        let expected = [(0x1004, Context), (0x1080, FramePointer), (0x1090, FramePointer), (0x10b4, FramePointer)];
+        assert_eq!(pcs, expected);
+    }
+}

@@ -20,6 +20,8 @@ mod image;
 mod ops;
 pub mod row;
 mod scan;
+#[cfg(test)]
+mod scene;
 mod signal;
 mod start;
 mod walk;
