@@ -33,6 +33,8 @@ pub(super) struct Site {
     pub(super) derived: OnceLock<Row>,
     /// Where the most plausible caller was found for some thread: bytes from the stack pointer to its frame, return address.
     pub(super) plausible: OnceLock<(u64, Addr)>,
+    /// Set once nothing but the chain of frame pointers led on from here: the code here keeps it.
+    pub(super) chained: OnceLock<()>,
 }
 
 /// What a place in the code is.
@@ -116,6 +118,7 @@ impl CodeMap {
             kind: self.kind(pc, returns),
             derived: OnceLock::new(),
             plausible: OnceLock::new(),
+            chained: OnceLock::new(),
         })
     }
 
@@ -128,6 +131,17 @@ impl CodeMap {
     pub(super) fn is_code(&self, addr: Addr) -> bool {
         let after = self.executable.partition_point(|(start, _)| *start <= addr.0);
         after.checked_sub(1).and_then(|index| self.executable.get(index)).is_some_and(|(_, end)| addr.0 < *end)
+    }
+
+    /// Whether an address is in code that was made at run time: in an executable mapping of no ELF file.
+    pub(super) fn is_generated(&self, addr: Addr) -> bool {
+        let elf = || {
+            let module = self.target.module_at(addr)?;
+            // A file that is not at hand is an ELF file unless the dump shows that it begins otherwise.
+            let begins = self.memory().slice(module.mapped.base, 4);
+            Some(module.elf().is_some() || begins.is_ok_and(|magic| magic == b"\x7fELF") || begins.is_err())
+        };
+        self.is_code(addr) && elf() != Some(true)
     }
 
     /// Whether a call stands before `return_address`, and where it leads.

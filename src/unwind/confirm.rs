@@ -6,8 +6,10 @@
 //! that word ([`epilogue`](super::epilogue)). That finds every frame inside musl, for example.
 
 use super::cfi::Tables;
+use super::chain;
 use super::code::{Before, CodeMap, Kind, Site};
 use super::flow::Flow;
+use super::frame_pointer;
 use super::row::{Caller, Row, without_signature};
 use super::words::Words;
 use crate::model::{Addr, Arch, Register, Registers};
@@ -29,19 +31,42 @@ pub(super) struct Callee<'a> {
     pub(super) returns: bool,
     /// The place of its `pc`.
     pub(super) site: &'a Site,
+    /// Its caller by the frame pointer, where that leads up.
+    pub(super) chained: Option<&'a Caller>,
 }
 
 impl Callee<'_> {
-    /// The rules applied; only where they lead to a return address. They are kept for the next thread that stands here.
+    /// The rules applied; only where they lead to a return address.
     fn caller(&self, code: &CodeMap, words: &Words<'_>, row: &Row) -> Option<Caller> {
         let none = Tables::new(code.arch(), None, None, None);
         let caller = row.caller(&none, self.registers, words).ok()?;
-        if !is_return_address(code, caller.registers.pc()?) {
-            return None;
-        }
+        let returns = self.is_chained(&caller)
+            || is_return_address(code, caller.registers.pc()?)
+            || frame_pointer::is_pushed(code, words, &caller);
+        returns.then_some(caller)
+    }
+
+    /// The same, and where the frame pointer leads up, only what comes by there.
+    fn unskipping(&self, code: &CodeMap, words: &Words<'_>, row: &Row) -> Option<Caller> {
+        let caller = self.caller(code, words, row)?;
+        let fits = match (self.registers.fp().and_then(frame_pointer::return_slot), row.return_slot(self.registers)) {
+            (Some(record), Ok(Some(slot))) if self.chained.is_some() && !self.is_chained(&caller) => {
+                chain::comes_by(code, words, &caller, slot, record)
+            }
+            _ => true,
+        };
+        fits.then_some(caller)
+    }
+
+    /// Keeps rules for the next thread that stands here.
+    fn keep(&self, row: &Row) {
         // Another thread may have been faster: its rules are as good.
         let _ = self.site.derived.set(row.clone());
-        Some(caller)
+    }
+
+    /// Whether a caller is the one to which the frame pointer leads.
+    pub(super) fn is_chained(&self, caller: &Caller) -> bool {
+        self.chained.is_some_and(|chained| chained.is_same(caller))
     }
 }
 
@@ -56,18 +81,26 @@ pub(super) fn is_return_address(code: &CodeMap, address: Addr) -> bool {
 
 /// The caller by rules that held for another thread at the same place, or from the start of the function where a symbol gives it.
 pub(super) fn derived(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
+    derived_row(code, words, callee).map(|(_, caller)| caller)
+}
+
+/// The same, with the rules.
+pub(super) fn derived_row(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<(Row, Caller)> {
+    let apply = |row: &Row| callee.unskipping(code, words, row).map(|caller| (row.clone(), caller));
     if let Some(row) = callee.site.derived.get() {
-        return callee.caller(code, words, row);
+        return apply(row);
     }
     if !matches!(callee.site.kind, Kind::Bare) {
         return None;
     }
     let pc = callee.registers.pc()?;
     let lookup = if callee.returns { pc.minus(1)? } else { pc };
-    match &*code.follow(code.function_start(lookup)?, pc, callee.returns) {
-        Flow::Reached(row) => callee.caller(code, words, row),
-        _ => None,
-    }
+    let Flow::Reached(row, other) = &*code.follow(code.function_start(lookup)?, pc, callee.returns) else {
+        return None;
+    };
+    let found = apply(row).or_else(|| apply(other.as_ref()?))?;
+    callee.keep(&found.0);
+    Some(found)
 }
 
 /// The caller found on the stack: by where its call leads, or by where the function will return.
@@ -85,9 +118,11 @@ fn called(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Call
     let on_stack = return_addresses(code, words, callee.stack, CONFIRMED_WITHIN).map(|(slot, word)| (Some(slot), word));
     for (slot, word) in linked.into_iter().chain(on_stack) {
         let Before::Call(Some(target)) = code.before(word) else { continue };
-        let Flow::Reached(row) = &*code.follow(target, pc, callee.returns) else { continue };
+        let Flow::Reached(row, other) = &*code.follow(target, pc, callee.returns) else { continue };
         // Else it is an earlier call of the same function.
-        if row.return_slot(callee.registers) == Ok(slot) {
+        let there = |row: &&Row| row.return_slot(callee.registers) == Ok(slot);
+        if let Some(row) = Some(row).filter(there).or(other.as_ref().filter(there)) {
+            callee.keep(row);
             return callee.caller(code, words, row);
         }
     }
@@ -113,7 +148,13 @@ fn returning(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<C
             _ => true,
         }
     };
-    code.returns_from(pc, callee.returns).iter().find_map(|row| callee.caller(code, words, row).filter(leads_here))
+    let rows = code.returns_from(pc, callee.returns);
+    let callers = || rows.iter().filter_map(|row| Some((row, callee.unskipping(code, words, row)?)));
+    // Where one way to return goes through the frame pointer, the others have strayed into another function.
+    let found = callers().find(|(_, caller)| callee.is_chained(caller));
+    let (row, caller) = found.or_else(|| callers().find(|(_, caller)| leads_here(caller)))?;
+    callee.keep(row);
+    Some(caller)
 }
 
 /// Words of the stack, upward from `stack`, that may be return addresses: where they lie, and the return address.

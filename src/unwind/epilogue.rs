@@ -83,7 +83,11 @@ struct Unwound {
     stack: Option<At>,
     /// Bytes at the top of the stack that the path itself has put there.
     fresh: i64,
+    /// Where the frame pointer register points, once the path has set it.
+    pointer: Option<At>,
     values: [Value; MAX_PRESERVED],
+    /// Where the path itself has stored registers that it had not changed.
+    stored: [Option<At>; MAX_PRESERVED],
 }
 
 impl Unwound {
@@ -92,7 +96,8 @@ impl Unwound {
         if returns && let Some(value) = link_register(arch).and_then(|link| values.get_mut(link)) {
             *value = Value::Lost;
         }
-        Unwound { arch, stack: Some(At { base: Base::Stack, offset: 0 }), fresh: 0, values }
+        let stack = Some(At { base: Base::Stack, offset: 0 });
+        Unwound { arch, stack, fresh: 0, pointer: None, values, stored: [None; MAX_PRESERVED] }
     }
 
     /// The rules, where the function now returns.
@@ -119,16 +124,36 @@ impl Unwound {
 
     fn apply(&mut self, effect: Effect) {
         match effect {
-            Effect::Nothing | Effect::Store(..) => {}
+            Effect::Nothing => {}
+            Effect::Store(index, base, offset) => {
+                let place = self.place(base, offset);
+                if let (Some(Value::Untouched), Some(stored)) = (self.values.get(index), self.stored.get_mut(index)) {
+                    *stored = place;
+                }
+            }
             Effect::Stack(bytes) => {
                 self.stack = self.stack.and_then(|top| top.above(bytes));
                 self.fresh = self.fresh.saturating_sub(bytes).max(0);
             }
-            Effect::StackAtFrame(offset) => (self.stack, self.fresh) = (self.place(Base::Frame, offset), 0),
+            Effect::StackAtFrame(offset) => {
+                self.stack = self.place(Base::Frame, offset);
+                // What lies below the stack pointer that the frame has, the path has put there.
+                let below =
+                    self.stack.filter(|top| top.base == Base::Stack).map_or(0, |top| top.offset.saturating_neg());
+                self.fresh = below.max(0);
+            }
             Effect::StackLost => self.stack = None,
-            Effect::FrameAt(..) => self.write(frame_pointer(self.arch), Value::Lost),
+            Effect::FrameAt(base, offset) => {
+                let place = self.place(base, offset);
+                self.write(frame_pointer(self.arch), Value::Lost);
+                self.pointer = place;
+            }
             Effect::Load(index, base, offset) => {
-                let value = self.place(base, offset).filter(|at| !self.is_fresh(*at)).map_or(Value::Lost, Value::Saved);
+                let value = match self.place(base, offset) {
+                    Some(at) if self.stored.get(index) == Some(&Some(at)) => Value::Untouched,
+                    Some(at) if !self.is_fresh(at) => Value::Saved(at),
+                    _ => Value::Lost,
+                };
                 self.write(index, value);
             }
             Effect::Write(index) => self.write(index, Value::Lost),
@@ -136,6 +161,9 @@ impl Unwound {
     }
 
     fn write(&mut self, index: usize, value: Value) {
+        if index == frame_pointer(self.arch) {
+            self.pointer = None;
+        }
         if let Some(slot) = self.values.get_mut(index) {
             *slot = value;
         }
@@ -145,6 +173,7 @@ impl Unwound {
     fn place(&self, base: Base, offset: i64) -> Option<At> {
         match base {
             Base::Stack => self.stack?.above(offset),
+            Base::Frame if self.pointer.is_some() => self.pointer?.above(offset),
             Base::Frame => {
                 let untouched = *self.values.get(frame_pointer(self.arch))? == Value::Untouched;
                 untouched.then_some(At { base, offset })
@@ -189,9 +218,19 @@ mod tests {
 
     #[test]
     fn what_the_path_itself_pushes_is_not_mistaken_for_saved() {
-        // 0 push %rbx | 1 pop %rbx | 2 pop %rbp | 3 ret
-        let code = [0x53, 0x5b, 0x5d, 0xc3];
-        assert_eq!(rows(&code, 0), [row((7, 16), &[(3, Rule::Undefined), (6, Rule::Saved(-16))])]);
+        // 0 push %rbx | 1 pop %r12 | 3 pop %rbp | 4 ret
+        let code = [0x53, 0x41, 0x5c, 0x5d, 0xc3];
+        assert_eq!(rows(&code, 0), [row((7, 16), &[(6, Rule::Saved(-16)), (12, Rule::Undefined)])]);
+    }
+
+    #[test]
+    fn at_its_first_instructions_a_function_has_saved_nothing_yet() {
+        // 0 push %rbp | 1 mov %rsp,%rbp | 4 push %rbx | 5 sub $0x18,%rsp | 9 mov -8(%rbp),%rbx | d leave | e ret
+        let code = [0x55, 0x48, 0x89, 0xe5, 0x53, 0x48, 0x83, 0xec, 0x18, 0x48, 0x8b, 0x5d, 0xf8, 0xc9, 0xc3];
+        assert_eq!(rows(&code, 0), [row((7, 8), &[])], "the caller's registers are all untouched");
+        assert_eq!(rows(&code, 1), [row((7, 16), &[(6, Rule::Saved(-16))])]);
+        assert_eq!(rows(&code, 5), [row((6, 16), &[(3, Rule::Saved(-24)), (6, Rule::Saved(-16))])]);
+        assert_eq!(rows(&code, 0xe), [row((7, 8), &[])]);
     }
 
     #[test]

@@ -18,8 +18,9 @@ pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 /// What following the code from a function's start showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// The wanted place is reached; the rules there.
-    Reached(Row),
+    /// The wanted place is reached; the rules there, counted from the stack pointer if that can be told. Beside it those counted from
+    /// the frame pointer, where the function keeps one: they hold too where a callee has taken its arguments off the stack, or left some.
+    Reached(Row, Option<Row>),
     /// It is reached, but the stack pointer cannot be told there.
     Unbalanced,
     /// All paths were followed and none gets there.
@@ -43,7 +44,7 @@ fn reach(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool, seen
     while let Some((mut at, mut frame)) = paths.pop() {
         loop {
             if !returns && at == pc.0 {
-                return frame.row().map_or(Flow::Unbalanced, Flow::Reached);
+                return frame.reached();
             }
             if !seen.insert(at) {
                 break;
@@ -61,7 +62,7 @@ fn reach(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool, seen
             at = op.next;
             match op.way {
                 Way::On => {}
-                Way::Call if returns && at == pc.0 => return frame.row().map_or(Flow::Unbalanced, Flow::Reached),
+                Way::Call if returns && at == pc.0 => return frame.reached(),
                 Way::Call => {}
                 Way::Maybe(target) => paths.push((target, frame)),
                 Way::Jump(target) => at = target,
@@ -100,13 +101,20 @@ impl Frame {
         }
     }
 
-    fn row(&self) -> Option<Row> {
+    fn reached(&self) -> Flow {
         let least = if link_register(self.arch).is_some() { 0 } else { 8 };
-        let cfa = match (self.stack, self.pointer) {
-            (Some(distance), _) if distance >= least => Cfa::Offset(self.arch.stack_pointer(), distance),
-            (_, Some(distance)) if distance >= least => Cfa::Offset(self.arch.frame_pointer(), distance),
-            _ => return None,
-        };
+        let counted =
+            |base, distance: Option<i64>| self.row(Cfa::Offset(base, distance.filter(|bytes| *bytes >= least)?));
+        let by_stack = counted(self.arch.stack_pointer(), self.stack);
+        let by_pointer = counted(self.arch.frame_pointer(), self.pointer);
+        match (by_stack, by_pointer) {
+            (Some(row), other) => Flow::Reached(row, other),
+            (None, Some(row)) => Flow::Reached(row, None),
+            (None, None) => Flow::Unbalanced,
+        }
+    }
+
+    fn row(&self, cfa: Cfa) -> Option<Row> {
         if let Some(link) = link_register(self.arch)
             && self.changed.get(link) == Some(&true)
             && self.saved.get(link) == Some(&None)
@@ -191,8 +199,12 @@ mod tests {
     }
 
     fn row(cfa: (u16, i64), saved: &[(u16, i64)]) -> Flow {
+        Flow::Reached(rules(cfa, saved), None)
+    }
+
+    fn rules(cfa: (u16, i64), saved: &[(u16, i64)]) -> Row {
         let rules = saved.iter().map(|(register, at)| (Register(*register), Rule::Saved(*at)));
-        Flow::Reached(Row::derived(Arch::X86_64, Cfa::Offset(Register(cfa.0), cfa.1), rules))
+        Row::derived(Arch::X86_64, Cfa::Offset(Register(cfa.0), cfa.1), rules)
     }
 
     #[test]
@@ -203,8 +215,9 @@ mod tests {
         assert_eq!(at(&code, 0, false), row((7, 8), &[]));
         assert_eq!(at(&code, 4, false), row((7, 8), &[]));
         assert_eq!(at(&code, 5, false), row((7, 16), &[(6, -16)]));
-        assert_eq!(at(&code, 9, false), row((7, 24), &[(3, -24), (6, -16)]));
-        assert_eq!(at(&code, 0x12, true), row((7, 48), &[(3, -24), (6, -16)]));
+        let both = |distance, saved| Flow::Reached(rules((7, distance), saved), Some(rules((6, 16), saved)));
+        assert_eq!(at(&code, 9, false), both(24, &[(3, -24), (6, -16)]));
+        assert_eq!(at(&code, 0x12, true), both(48, &[(3, -24), (6, -16)]));
     }
 
     #[test]
@@ -252,12 +265,13 @@ mod tests {
         let at = |offset, returns| {
             follow(&Memory::of_bytes(START, &code), Arch::Aarch64, Addr(START), Addr(START + offset), returns).0
         };
-        let row = |distance, saved: &[(u16, i64)]| {
+        let row = |register, distance, saved: &[(u16, i64)]| {
             let rules = saved.iter().map(|(register, at)| (Register(*register), Rule::Saved(*at)));
-            Flow::Reached(Row::derived(Arch::Aarch64, Cfa::Offset(Register(31), distance), rules))
+            Row::derived(Arch::Aarch64, Cfa::Offset(Register(register), distance), rules)
         };
-        assert_eq!(at(0, false), row(0, &[]));
-        assert_eq!(at(4, false), row(32, &[(29, -32), (30, -24)]));
-        assert_eq!(at(0x10, true), row(32, &[(19, -16), (29, -32), (30, -24)]));
+        assert_eq!(at(0, false), Flow::Reached(row(31, 0, &[]), None));
+        assert_eq!(at(4, false), Flow::Reached(row(31, 32, &[(29, -32), (30, -24)]), None));
+        let saved = [(19, -16), (29, -32), (30, -24)];
+        assert_eq!(at(0x10, true), Flow::Reached(row(31, 32, &saved), Some(row(29, 32, &saved))));
     }
 }

@@ -9,6 +9,7 @@ mod aarch64;
 mod cache;
 pub mod call;
 pub mod cfi;
+mod chain;
 mod code;
 mod confirm;
 mod epilogue;
@@ -19,6 +20,8 @@ mod image;
 mod ops;
 pub mod row;
 mod scan;
+#[cfg(test)]
+mod scene;
 mod signal;
 mod start;
 mod walk;

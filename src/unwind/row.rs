@@ -88,6 +88,13 @@ pub const fn without_signature(arch: Arch, address: u64) -> u64 {
     }
 }
 
+impl Caller {
+    /// Whether another step found the same caller: the same place in the code, with the same frame pointer.
+    pub fn is_same(&self, other: &Caller) -> bool {
+        self.registers.pc() == other.registers.pc() && self.registers.fp() == other.registers.fp()
+    }
+}
+
 impl Row {
     /// Rules that were derived from instructions: the return address is below the frame's base on x86-64, in x30 on aarch64 unless a rule
     /// says otherwise.

@@ -2,21 +2,18 @@
 //!
 //! Candidates are ranked by how far they lead: from a stale one, tables soon lead to a word that follows no call.
 
+use super::chain::{Chain, chain};
 use super::code::{Before, CodeMap, Kind};
-use super::confirm::{self, Callee, is_return_address, return_addresses};
+use super::confirm::{Callee, return_addresses};
 use super::flow::Flow;
-use super::frame_pointer;
 use super::row::{Caller, without_signature};
 use super::words::Words;
-use crate::model::{Addr, Arch, End, Registers, Trust};
+use crate::model::{Addr, Arch, Registers, Trust};
 
 /// Bytes of stack searched for a word that looks right: farther up, stale ones outnumber the real one.
 const PLAUSIBLE_WITHIN: u64 = 4 << 10;
 /// Words that are compared at most.
 const MAX_CANDIDATES: usize = 32;
-/// Frames that are followed from a candidate to see whether it leads anywhere.
-const LOOK_AHEAD: usize = 32;
-
 /// What comparing candidates costs, in units of [`CodeMap::may_spend`].
 const COMPARE_WORK: usize = 5_000;
 
@@ -29,7 +26,7 @@ pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> 
             Flow::Unbalanced => Some(2),
             Flow::Unknown => Some(1),
             // An earlier call of the same function, or a call of another.
-            Flow::Reached(_) | Flow::Elsewhere => None,
+            Flow::Reached(..) | Flow::Elsewhere => None,
         },
         _ => Some(1),
     };
@@ -76,19 +73,6 @@ fn caller_at(words: &Words<'_>, callee: &Registers, slot: Addr) -> Option<Caller
     Some(Caller { registers, cfa })
 }
 
-/// How far a candidate leads; the better the greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Chain {
-    /// After some frames to a word that follows no call.
-    Broken,
-    /// To code of which nothing is known, or out of the dump.
-    Open,
-    /// Farther than was looked.
-    Long,
-    /// To the first function of the thread.
-    Bottom,
-}
-
 struct Candidate {
     caller: Caller,
     trust: Trust,
@@ -103,10 +87,7 @@ impl Candidate {
     }
 
     fn by_frame_pointer(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Candidate> {
-        let caller = frame_pointer::caller(callee.registers, callee.stack, words)?;
-        if !is_return_address(code, caller.registers.pc()?) {
-            return None;
-        }
+        let caller = callee.chained?.clone();
         Candidate { caller, trust: Trust::FramePointer, chain: Chain::Open, score: 3 }.judged(code, words)
     }
 
@@ -114,49 +95,4 @@ impl Candidate {
         self.chain = chain(code, words, &self.caller)?;
         Some(self)
     }
-}
-
-/// Searches of the stack while a candidate is followed; each costs as much as one in the walk itself.
-const MAX_SEARCHES: usize = 4;
-
-/// Follows a candidate upward by tables and by what the instructions confirm. `None` where not even one step works.
-fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option<Chain> {
-    let (mut registers, mut stack) = (first.registers.clone(), first.cfa);
-    let mut searches = 0;
-    for step in 0..LOOK_AHEAD {
-        let site = code.site(registers.pc()?, true);
-        let (up, switch) = match &site.kind {
-            Kind::Tabled(row, module, place) => {
-                (row.caller(code.tables(*module, *place)?, &registers, words), row.switches_stacks())
-            }
-            Kind::Bare => {
-                let callee = Callee { registers: &registers, stack, returns: true, site: &site };
-                let known = confirm::derived(code, words, &callee).or_else(|| {
-                    searches += 1;
-                    if searches > MAX_SEARCHES { None } else { confirm::searched(code, words, &callee) }
-                });
-                (known.ok_or(End::NoMemory), false)
-            }
-            Kind::Trampoline => return Some(Chain::Open),
-            Kind::Outermost => return Some(Chain::Bottom),
-            Kind::Wild => return broken(step),
-        };
-        match up {
-            Ok(up) => {
-                let rises = up.cfa > stack || switch;
-                if !rises || !up.registers.pc().is_some_and(|pc| is_return_address(code, pc)) {
-                    return broken(step);
-                }
-                (registers, stack) = (up.registers, up.cfa);
-            }
-            Err(End::Bottom) => return Some(Chain::Bottom),
-            Err(End::NoMemory) => return Some(Chain::Open),
-            Err(_) => return broken(step),
-        }
-    }
-    Some(Chain::Long)
-}
-
-fn broken(step: usize) -> Option<Chain> {
-    (step > 0).then_some(Chain::Broken)
 }

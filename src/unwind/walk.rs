@@ -2,9 +2,11 @@
 
 use rustc_hash::FxHashSet;
 
+use super::chain;
 use super::code::Before;
 use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee};
+use super::frame_pointer;
 use super::row::{Caller, preserved, without_signature};
 use super::scan;
 use super::signal;
@@ -64,7 +66,7 @@ impl<'t> Walk<'t> {
             if kept.len() < Stack::KEPT_REGISTERS {
                 kept.push(registers.clone());
             }
-            let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site });
+            let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site, chained: None });
             // Else a lower bound.
             let cfa = up.as_ref().ok().and_then(|up| up.caller.registers.sp().and(Some(up.caller.cfa)));
             stack.frames.push(Frame { pc, returns: returns && !trampoline, sp, cfa, kind, trust });
@@ -153,19 +155,32 @@ impl<'t> Walk<'t> {
         if !matches!(site.kind, Kind::Wild) {
             return None;
         }
-        self.guess(&Callee { registers: &up.caller.registers, stack: up.caller.cfa, returns: true, site: &site })
+        self.guess(&Callee {
+            registers: &up.caller.registers,
+            stack: up.caller.cfa,
+            returns: true,
+            site: &site,
+            chained: None,
+        })
     }
 
     /// The caller by weaker methods.
     fn guess(&mut self, callee: &Callee<'_>) -> Option<Up> {
         let (code, words) = (self.code, &self.words);
-        let (caller, trust) = match confirm::derived(code, words, callee).or_else(|| scan::found_before(words, callee))
-        {
+        let chained = frame_pointer::caller(code, words, callee.registers, callee.stack);
+        let callee = &Callee { chained: chained.as_ref(), ..*callee };
+        // A word that was found for another thread may lie anywhere below the record that the frame pointer leads to.
+        let found_before = || if callee.chained.is_none() { scan::found_before(words, callee) } else { None };
+        let found = confirm::derived(code, words, callee)
+            .or_else(|| callee.chained.filter(|_| callee.site.chained.get().is_some()).cloned())
+            .or_else(found_before)
+            .or_else(|| confirm::searched(code, words, callee))
+            .or_else(|| chain::by_frame_pointer(code, words, callee))
+            .or_else(|| frame_pointer::nearest(code, words, callee.registers, callee.stack));
+        let (caller, trust) = match found {
+            Some(caller) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
             Some(caller) => (caller, Trust::Scan),
-            None => match confirm::searched(code, words, callee) {
-                Some(caller) => (caller, Trust::Scan),
-                None => scan::search(code, words, callee)?,
-            },
+            None => scan::search(code, words, callee)?,
         };
         let up = Up { caller, trust, returns: true, switch: false };
         self.check(callee, &up).is_ok().then_some(up)
@@ -200,69 +215,8 @@ impl<'t> Walk<'t> {
 mod tests {
     use std::sync::Arc;
 
+    use super::super::scene::{CALL_RAX, CODE, STACK, code, target, walk};
     use super::*;
-    use crate::capture::{Access, Capture, Memory, Origin, Process, Region, Segment};
-    use crate::model::{Gap, Why};
-    use crate::target::{Search, Target};
-    use symbols::FileBytes;
-
-    const CODE: u64 = 0x1000;
-    const STACK: u64 = 0x7000;
-
-    /// A process without modules: code (or none of its bytes) at 0x1000, words of a stack at 0x7000.
-    fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Target> {
-        let words = stack.iter().flat_map(|word| word.to_le_bytes()).collect();
-        let segment =
-            |start, bytes| Segment { start: Addr(start), bytes: FileBytes::from_vec(bytes), origin: Origin::Dump };
-        let mut segments = vec![segment(STACK, words)];
-        segments.extend(code.map(|code| segment(CODE, code.to_vec())));
-        let region = |start, execute: bool| Region {
-            start: Addr(start),
-            end: Addr(start + 0x1000),
-            access: Access { read: true, write: !execute, execute },
-            missing: Why::NotDumped,
-        };
-        let unknown = || Gap::NotRecorded("not of interest".to_owned());
-        let process = Process { pid: Err(unknown()), name: Err(unknown()), args: Err(unknown()), uid: Err(unknown()) };
-        let capture = Capture {
-            path: "core".into(),
-            format: "written by hand",
-            arch,
-            memory: Memory::new(segments, vec![region(CODE, true), region(STACK, false)]),
-            modules: Vec::new(),
-            threads: Vec::new(),
-            process,
-            signal: Ok(None),
-            auxv: Vec::new(),
-            files: None,
-            facts: None,
-            problems: Vec::new(),
-            file_size: 0,
-        };
-        Arc::new(Target::open(capture, &Search::default(), &Job::default()))
-    }
-
-    /// Frames (address, stack pointer, trust) and end of the stack from these registers.
-    fn walk(target: &Arc<Target>, registers: &[(u16, u64)]) -> (Vec<(u64, u64, Trust)>, End) {
-        let mut start = Registers::unknown(target.arch());
-        for (number, value) in registers {
-            start.set(Register(*number), *value);
-        }
-        let code = CodeMap::new(Arc::clone(target));
-        let stack = Walk::new(&code).run(&start, &Job::default());
-        (stack.frames.iter().map(|frame| (frame.pc.0, frame.sp.0, frame.trust)).collect(), stack.end)
-    }
-
-    /// `len` bytes of int3, with instructions at some offsets.
-    fn code(len: usize, parts: &[(usize, &[u8])]) -> Vec<u8> {
-        let mut code = vec![0xcc; len];
-        for (at, bytes) in parts {
-            code[*at..*at + bytes.len()].copy_from_slice(bytes);
-        }
-        code
-    }
-
-    const CALL_RAX: &[u8] = &[0xff, 0xd0];
 
     #[test]
     fn a_call_to_nowhere_has_left_its_return_address_on_top() {

@@ -7,6 +7,7 @@
 
 pub mod core_writer;
 mod dotnet;
+mod eu_stack;
 mod fixture;
 mod frames;
 mod gdb;
@@ -17,6 +18,7 @@ mod running;
 mod truth;
 
 pub use dotnet::Dotnet;
+pub use eu_stack::eu_stacks;
 pub use fixture::{Dump, build, dump, fixtures_dir, repository};
 pub use frames::{Stack, is_named};
 pub use gdb::{GdbFrame, gdb_stacks};
