@@ -18,6 +18,7 @@ struct Process {
     exceptions: Vec<Exception>,
     signal: Option<FatalSignal>,
     problems: Vec<Problem>,
+    doubtful: Vec<Arc<str>>,
 }
 
 const PID: u32 = 1;
@@ -150,6 +151,7 @@ impl Process {
             exceptions: &self.exceptions,
             signal: self.signal.as_ref(),
             problems: &self.problems,
+            doubtful: &self.doubtful,
         })
     }
 

@@ -8,7 +8,7 @@ use crate::model::frame::path;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::views::Draw;
 
-use super::{Summary, ThreadCounts};
+use super::{DumpRow, Summary, ThreadCounts};
 
 /// Facts shown of the first finding, and of each later one that is critical.
 const FACTS: usize = 6;
@@ -90,13 +90,7 @@ impl Summary {
             false => Cell::text(", incomplete").tone(Tone::Guess),
         });
         quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text("bytes;")]);
-        quality.push(match dump.modules_without_file {
-            _ if dump.modules == 0 => Cell::text("no module is known").tone(Tone::Guess),
-            0 if dump.modules == 1 => Cell::text("the file of its only module is at hand"),
-            0 => Cell::text(format!("the files of all {} modules are at hand", dump.modules)),
-            1 => Cell::text(format!("1 of {} modules lacks a file", dump.modules)).tone(Tone::Guess),
-            lost => Cell::text(format!("{lost} of {} modules lack a file", dump.modules)).tone(Tone::Guess),
-        });
+        quality.push(files(dump));
         let heap = match &self.heap {
             Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("bytes in use")],
             None => vec![Cell::text("not looked at").tone(Tone::Dim)],
@@ -108,6 +102,30 @@ impl Summary {
             ("Heap".to_owned(), Row::new(heap)),
             ("Dump".to_owned(), Row::about(Subject::Capture, quality)),
         ]
+    }
+}
+
+/// Whether the modules' files are at hand: said only of those that are known to be the ones that were mapped.
+fn files(dump: &DumpRow) -> Cell {
+    let have = |count: usize| if count == 1 { "has" } else { "have" };
+    let lost = dump.modules_without_file;
+    let lacking = format!("{} a file", if lost == 1 { "lacks" } else { "lack" });
+    match (dump.modules, dump.modules_unverified, lost) {
+        (0, ..) => Cell::text("no module is known").tone(Tone::Guess),
+        (1, 0, 0) => Cell::text("the file of its only module is at hand"),
+        (all, 0, 0) => Cell::text(format!("the files of all {all} modules are at hand")),
+        (all, 0, lost) => Cell::text(format!("{lost} of {all} modules {lacking}")).tone(Tone::Guess),
+        (all, doubtful, 0) => {
+            let text = format!("{doubtful} of {all} modules {} a file that may be another build's", have(doubtful));
+            Cell::text(text).tone(Tone::Guess)
+        }
+        (all, doubtful, lost) => {
+            let text = format!(
+                "of {all} modules {doubtful} {} a file that may be another build's, and {lost} {lacking}",
+                have(doubtful)
+            );
+            Cell::text(text).tone(Tone::Guess)
+        }
     }
 }
 

@@ -19,7 +19,7 @@ fn nowhere() -> Locator {
 }
 
 fn wanted<'a>(path: &'a Path, id: Option<&'a BuildId>) -> Wanted<'a> {
-    Wanted { path: Some(path), build_id: id, machine: Some(Machine::X86_64) }
+    Wanted { path: Some(path), build_id: id, machine: Some(Machine::X86_64), contents: None }
 }
 
 fn outcomes(located: &Located) -> Vec<(&Path, &Outcome)> {
@@ -76,7 +76,8 @@ fn the_recorded_path_is_taken_only_if_its_build_id_is_the_wanted_one() {
     assert!(found.elf.is_none() && found.path.is_none() && !found.verified);
 
     let found = nowhere().code(&wanted(&built.program, None));
-    assert_eq!(outcomes(&found), [(built.program.as_path(), &Outcome::AcceptedUnverified)]);
+    let why = "there is no build id and nothing to compare it with".to_owned();
+    assert_eq!(outcomes(&found), [(built.program.as_path(), &Outcome::AcceptedUnverified(why))]);
     assert!(!found.verified && found.elf.is_some());
 
     let arm = Wanted { machine: Some(Machine::Aarch64), ..wanted(&built.program, Some(&built.id)) };
@@ -193,7 +194,7 @@ fn what_is_no_elf_file_and_what_is_empty_is_said() {
     fs::create_dir(&entry).unwrap();
     fs::write(entry.join("executable"), "").unwrap();
     let locator = Locator { caches: vec![directory.path().to_owned()], ..nowhere() };
-    let found = locator.code(&Wanted { path: None, build_id: Some(&id), machine: None });
+    let found = locator.code(&Wanted { path: None, build_id: Some(&id), machine: None, contents: None });
     assert_eq!(outcomes(&found), [(entry.join("executable").as_path(), &Outcome::Absent)]);
 }
 
