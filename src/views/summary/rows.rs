@@ -113,6 +113,7 @@ fn files(dump: &DumpRow) -> Cell {
     match (dump.modules, dump.modules_unverified, lost) {
         (0, ..) => Cell::text("no module is known").tone(Tone::Guess),
         (1, 0, 0) => Cell::text("the file of its only module is at hand"),
+        (1, 1, _) => Cell::text("the file of its only module may be another build's").tone(Tone::Guess),
         (all, 0, 0) => Cell::text(format!("the files of all {all} modules are at hand")),
         (all, 0, lost) => Cell::text(format!("{lost} of {all} modules {lacking}")).tone(Tone::Guess),
         (all, doubtful, 0) => {

@@ -183,6 +183,32 @@ fn without_build_ids_the_checksum_of_the_debuglink_decides() {
 }
 
 #[test]
+fn without_build_id_and_checksum_sections_and_symbols_tell_whose_debug_file_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["-g", "-Wl,--build-id=none", "-rdynamic"];
+    let program = cpp("names.cpp", directory.path(), &options);
+    let kept = directory.path().join("kept");
+    let debug = kept.join(format!("{}.debug", program.file_name().unwrap().to_string_lossy()));
+    fs::create_dir(&kept).unwrap();
+    run("objcopy", "binutils", ["--only-keep-debug".as_ref(), program.as_os_str(), debug.as_os_str()]);
+    run("strip", "binutils", [&program]);
+    let locator = Locator { directories: vec![kept], ..nowhere() };
+    let found = locator.debug(&wanted(&program, None), Some(&open(&program)));
+    let outcome = &found.attempts.last().unwrap().outcome;
+    assert!(matches!(outcome, Outcome::AcceptedByContents(what) if what.contains("symbols")), "{outcome:?}");
+    assert!(found.verified && found.elf.is_some());
+
+    // Another build of the same source: its instructions are others.
+    let other = tempfile::tempdir().unwrap();
+    let rebuilt = cpp("names.cpp", other.path(), &["-g", "-O2", "-Wl,--build-id=none", "-rdynamic"]);
+    run("objcopy", "binutils", ["--only-keep-debug".as_ref(), rebuilt.as_os_str(), debug.as_os_str()]);
+    let found = locator.debug(&wanted(&program, None), Some(&open(&program)));
+    let outcome = &found.attempts.last().unwrap().outcome;
+    assert!(matches!(outcome, Outcome::ContentsDiffer(_)), "{outcome:?}");
+    assert!(found.elf.is_none());
+}
+
+#[test]
 fn what_is_no_elf_file_and_what_is_empty_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let id = BuildId::from_hex("aabbcc").unwrap();
