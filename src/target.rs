@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, SourceFrame, Svma, Symbol, Wanted};
 
+use crate::capture::facts::FileFacts;
 use crate::capture::held::Held;
 use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image};
 use crate::job::Job;
@@ -111,7 +112,9 @@ impl Target {
         let bases: Vec<Addr> = mapped.iter().skip(1).map(|next| next.base).collect();
         for (index, mapped) in mapped.into_iter().enumerate() {
             let rebuilt = |mapped: &MappedModule| image::from_memory(mapped, &capture.memory, &mut room);
-            let mut module = Module::locate(mapped, index, machine, &capture.memory, rebuilt, &locator);
+            let facts = capture.facts.as_deref().and_then(|facts| facts.mapping_at(mapped.base.0)?.file);
+            let held = (&capture.memory, facts);
+            let mut module = Module::locate(mapped, index, machine, held, rebuilt, &locator);
             // A file's own end may lie behind the next module.
             let next = bases.get(index).filter(|next| **next > module.mapped.base);
             module.mapped.end = next.map_or(module.mapped.end, |next| module.mapped.end.min(*next));
@@ -306,12 +309,12 @@ impl Target {
 }
 
 impl Module {
-    /// `rebuilt`: the file of a module as the dump holds it.
+    /// `held`: the dump's memory, and what it records of the module's file. `rebuilt`: that file as the dump holds it.
     fn locate(
         mapped: MappedModule,
         index: usize,
         machine: Machine,
-        memory: &Memory,
+        held: (&Memory, Option<FileFacts>),
         mut rebuilt: impl FnMut(&MappedModule) -> Located,
         locator: &Arc<Locator>,
     ) -> Module {
@@ -323,7 +326,7 @@ impl Module {
                     path: mapped.path.as_deref().map(Path::new),
                     build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
                     machine: Some(machine),
-                    contents: Some(&Held { mapped: &mapped, memory }),
+                    contents: Some(&Held { mapped: &mapped, memory: held.0, recorded: held.1 }),
                 });
                 match found.elf {
                     Some(_) => (found, false),
@@ -340,8 +343,8 @@ impl Module {
         Module { mapped, index, code, rebuilt, debug, symbols, locator: Arc::clone(locator) }
     }
 
-    /// The module as one part of it is mapped a second time, with the same files and names; `None` where its file does not tell what the
-    /// part is.
+    /// The module as one part of it is mapped a second time, with the same files and names; `None` where its file does not
+    /// tell what the part is.
     fn copy(&self, part: MappedPart) -> Option<Module> {
         let elf = self.code.elf.as_ref()?;
         let segment = elf.segments().iter().find(|segment| {

@@ -1,5 +1,6 @@
-//! Modules without build id: their files are held against what the dump holds of them. Another version at the recorded path is refused by
-//! name, the mapped one is verified, and nothing certain rests on a file of which nothing can be told.
+//! Modules without build id: their files are held against what the dump holds of them. Another version at the recorded
+//! path is refused by name, the mapped one is verified, and nothing certain rests on a file of which nothing can be
+//! told.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

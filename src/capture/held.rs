@@ -1,10 +1,10 @@
-//! Whether a file is the one that is mapped, told from what the dump holds of the module: for modules without a build id, and for dumps
-//! that do not hold it.
+//! Whether a file is the one that is mapped, told from what the dump holds of the module: for modules without a build
+//! id, and for dumps that do not hold it.
 //!
-//! Input: the module as mapped, the dump's memory, a file. What is compared, where the dump has it: where the file's segments lie, its
-//! file header and program headers, its dynamic section, pages that nobody can have written (symbols, unwind tables, constants,
-//! instructions), and the words that the loader relocated. Names of functions that the file does not export are nowhere in memory:
-//! another build of which every mapped byte is the same passes for this one.
+//! Input: the module as mapped, the dump's memory, a file. What is compared, where the dump has it: where the file's
+//! segments lie, its file header and program headers, its dynamic section, pages that nobody can have written (symbols,
+//! unwind tables, constants, instructions), and the words that the loader relocated. Names of functions that the file
+//! does not export are nowhere in memory: another build of which every mapped byte is the same passes for this one.
 
 mod headers;
 mod pages;
@@ -12,18 +12,20 @@ mod relocated;
 
 use symbols::{Comparison, Contents, Elf};
 
+use super::facts::FileFacts;
 use super::image;
 use super::{MappedModule, Memory};
 use crate::model::Addr;
 
 /// Mappings of a module that are held against its segments; real ones have about 6.
 const MAX_PARTS: usize = 256;
-/// What suffices where the dump holds no file header: a page of a file's constants, the entries of its dynamic section (each linker writes
-/// 20 or more, sizes of tables among them), relocated words.
+/// What suffices where the dump holds no file header: a page of a file's constants, the entries of its dynamic section
+/// (each linker writes 20 or more, sizes of tables among them), relocated words.
 const ENOUGH_BYTES: u64 = 4096;
 const ENOUGH_ENTRIES: u64 = 12;
 const ENOUGH_WORDS: u64 = 16;
-/// The same where the file header is there and states other section headers: a stripped file, and the file before it was stripped.
+/// The same where the file header is there and states other section headers: a stripped file, and the file before it
+/// was stripped.
 const ENOUGH_BESIDE_HEADERS: u64 = 1024;
 
 /// A module as the dump holds it.
@@ -33,6 +35,8 @@ pub struct Held<'a> {
     pub mapped: &'a MappedModule,
     /// The dump's own memory, without pages of files.
     pub memory: &'a Memory,
+    /// The mapped file, as the dump's note tells of it; `None` where it does not.
+    pub recorded: Option<FileFacts>,
 }
 
 /// What was the same, so far.
@@ -60,13 +64,31 @@ impl Contents for Held<'_> {
             return Comparison::Unknown("the dump does not tell where its segments are mapped".to_owned());
         };
         match self.differs(file, bias) {
-            Ok(same) => same.verdict(),
+            Ok(same) => match same.verdict() {
+                Comparison::Unknown(why) => self.by_record(file, why),
+                told => told,
+            },
             Err(what) => Comparison::Differs(what),
         }
     }
 }
 
 impl Held<'_> {
+    /// Where contents do not tell: whether it is the file that was recorded, unchanged since. Another one may be a
+    /// copy.
+    fn by_record(&self, file: &Elf, why: String) -> Comparison {
+        let found = file.path().and_then(|path| std::fs::metadata(path).ok()).map(|file| FileFacts::of(&file));
+        match self.recorded.zip(found) {
+            Some((recorded, found)) if recorded == found => {
+                Comparison::Same("inode, size and time of change are those of the mapped file".to_owned())
+            }
+            Some((recorded, found)) if recorded.size != found.size => {
+                Comparison::Differs(format!("it has {} bytes, the file in memory has {}", found.size, recorded.size))
+            }
+            _ => Comparison::Unknown(why),
+        }
+    }
+
     /// What is the same; the error says what is not.
     fn differs(&self, file: &Elf, bias: u64) -> Result<Same, String> {
         let mut same = Same::default();

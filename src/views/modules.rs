@@ -19,7 +19,9 @@ pub const VIEW: View = View {
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
     help: "modules [ADDR | -list]\n\n  ADDR   the module that holds this address: its files, and where they were looked for\n  -list  the table \
-           alone\n\nRange                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
+           alone\n\nA file is verified by its build id; where the dump has none, by what the dump holds of the module. One that \
+           cannot be\nverified is used, and what rests on it is likely at best.\n\n\
+           Range                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
            3f2a91c0…  /srv/orders-api\n0x7f1200000000-0x7f12001d0000  dynsym   51657f81…  /lib/libc.so.6",
     build,
     schema: || schemars::schema_for!(Modules),

@@ -353,8 +353,9 @@ impl<'a> Search<'a> {
         self.judge(&full, open::elf_inside(root, path, &full))
     }
 
-    /// A file that the user named is for this module if its build id says so, or, where the dump has none, its contents or its name. Other
-    /// files of the list are other modules': they are no failed attempts, unless their name says that they were meant.
+    /// A file that the user named is for this module if its build id says so, or, where the dump has none, its contents or
+    /// its name. Other files of the list are other modules': they are no failed attempts, unless their name says that they
+    /// were meant.
     fn named_by_user(&mut self, path: &Path, recorded: Option<&Path>) -> bool {
         let opened = open::elf(path);
         let same_name = recorded.and_then(Path::file_name) == path.file_name();

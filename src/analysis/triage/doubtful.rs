@@ -1,5 +1,5 @@
-//! Conclusions that rest on a module's file which may be another build's: its names and unwind tables may be wrong, so that they are likely
-//! at best.
+//! Conclusions that rest on a module's file which may be another build's: its names and unwind tables may be wrong, so
+//! that they are likely at best.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ pub(super) fn weaken(case: &Case<'_>, findings: &mut [Finding]) {
     }
 }
 
-/// A module of that kind among the frames of the threads that a conclusion tells of, up to their own code, or where the lock is.
+/// A module of that kind among the frames of the threads that a conclusion tells of, up to their own code, or where the
+/// lock is.
 fn rests_on(case: &Case<'_>, finding: &Finding) -> Option<Arc<str>> {
     let about = match finding.about {
         Some(Subject::Thread(tid)) => Some((tid, None)),

@@ -66,7 +66,8 @@ fn loads<'a>(files: &'a [FileMapping], memory: &Memory) -> Vec<Load<'a>> {
     loads
 }
 
-/// Takes what begins inside of a file that is loaded as a whole, too, for a copy of a part of that: a program may map its own file again.
+/// Takes what begins inside of a file that is loaded as a whole, too, for a copy of a part of that: a program may map its
+/// own file again.
 fn with_copies<'a>(loads: Vec<Load<'a>>, memory: &Memory) -> Vec<Load<'a>> {
     let begins = |load: &Load<'_>| load.parts.first().is_some_and(|part| part.offset == 0);
     let (mut whole, parts): (Vec<Load<'_>>, Vec<Load<'_>>) = loads.into_iter().partition(begins);

@@ -1,16 +1,18 @@
-//! The file header and the program headers. What they state changes with nearly every change of the source: the end of each segment, and
-//! where the section headers begin.
+//! The file header and the program headers. What they state changes with nearly every change of the source: the end of
+//! each segment, and where the section headers begin.
 
 use symbols::Elf;
 
 use super::{Held, Same};
 use crate::model::Addr;
 
-/// Bytes of an `Elf64_Ehdr`, an `Elf64_Phdr`; most program headers, of which real modules have about 14. Source: gABI "ELF Header".
+/// Bytes of an `Elf64_Ehdr`, an `Elf64_Phdr`; most program headers, of which real modules have about 14. Source: gABI
+/// "ELF Header".
 pub(super) const FILE_HEADER: usize = 64;
 const PROGRAM_HEADER: u64 = 56;
 const MAX_HEADERS: u64 = 512;
-/// `e_shoff`; then `e_shentsize`, `e_shnum`, `e_shstrndx`: what `strip` changes of the file header. Source: gABI "ELF Header".
+/// `e_shoff`; then `e_shentsize`, `e_shnum`, `e_shstrndx`: what `strip` changes of the file header. Source: gABI "ELF
+/// Header".
 const SECTION_FIELDS: [std::ops::Range<usize>; 2] = [40..48, 58..64];
 
 /// Holds them against those in memory, where the dump has them.

@@ -1,4 +1,5 @@
-//! Pages of a file that are mapped without write access: symbols and their names, unwind tables, constants, instructions.
+//! Pages of a file that are mapped without write access: symbols and their names, unwind tables, constants,
+//! instructions.
 
 use std::ops::Range;
 
@@ -10,13 +11,14 @@ use crate::model::Addr;
 
 /// Granularity of the comparison; mappings have the same, or a multiple.
 const PAGE: u64 = 4096;
-/// Pages of a segment that are compared: all, where it has no more; else the first ones, and others at equal distances. A file of 100 MB is
-/// not read to open a dump.
+/// Pages of a segment that are compared: all, where it has no more; else the first ones, and others at equal distances.
+/// A file of 100 MB is not read to open a dump.
 const MOST_PAGES: u64 = 256;
 const FIRST_PAGES: u64 = 64;
 /// Pages of the exported symbols and their names, all of which are compared; the largest libraries have 4 MiB.
 const MOST_NAMES: u64 = 2048;
-/// Bytes of a page of instructions that may differ: a debugger's breakpoints, a tracer's jumps. Another build shifts what follows.
+/// Bytes of a page of instructions that may differ: a debugger's breakpoints, a tracer's jumps. Another build shifts
+/// what follows.
 const PATCHED: usize = 128;
 /// `int3`, which a debugger puts over the first byte of an instruction.
 const BREAKPOINT: u8 = 0xcc;

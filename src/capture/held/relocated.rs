@@ -1,5 +1,5 @@
-//! What the loader relocated and then made read-only: the dynamic section, pointers to the module itself. A dump by the kernel holds it
-//! where it holds no other page of a module.
+//! What the loader relocated and then made read-only: the dynamic section, pointers to the module itself. A dump by the
+//! kernel holds it where it holds no other page of a module.
 
 use std::ops::Range;
 
@@ -11,7 +11,8 @@ use crate::model::Addr;
 /// Relocations that are looked at, and words that are compared, of each kind.
 const MAX_SEEN: usize = 1 << 16;
 const MAX_WORDS: usize = 1 << 12;
-/// One in so many relocated words may hold something else: a loader keeps its own variables there, and sets them before it protects them.
+/// One in so many relocated words may hold something else: a loader keeps its own variables there, and sets them before
+/// it protects them.
 const TOLERATED: u64 = 8;
 
 // Source: gABI "Program Header", "Dynamic Section".
@@ -20,7 +21,8 @@ const PT_GNU_RELRO: u32 = 0x6474_e552;
 /// `DT_DEBUG`, which the loader sets.
 const DT_DEBUG: u64 = 21;
 
-/// Holds the dynamic section against the one in memory. glibc's loader adds the bias to addresses in it, musl's does not.
+/// Holds the dynamic section against the one in memory. glibc's loader adds the bias to addresses in it, musl's does
+/// not.
 pub(super) fn dynamic(held: &Held<'_>, file: &Elf, bias: u64, same: &mut Same) -> Result<(), String> {
     let header = file.program_headers().iter().find(|header| header.kind == PT_DYNAMIC);
     let Some(start) = header.map(|header| header.svma).filter(|start| is_protected(file, *start)) else {

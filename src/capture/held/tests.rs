@@ -67,7 +67,7 @@ fn compare_parts(file: &[u8], held: &[(usize, &[u8])], parts: Vec<MappedPart>) -
     let memory = Memory::new(held.iter().map(segment).collect(), vec![region]);
     let mapped = module(parts);
     let file = Elf::parse(FileBytes::from_vec(file.to_vec())).ok()?;
-    Some(Held { mapped: &mapped, memory: &memory }.compare(&file))
+    Some(Held { mapped: &mapped, memory: &memory, recorded: None }.compare(&file))
 }
 
 fn compare(file: &[u8], held: &[(usize, &[u8])]) -> Comparison {
@@ -157,4 +157,23 @@ fn a_file_that_is_cut_is_never_verified_and_never_a_fault() {
         let told = compare_parts(&file[..len], &[(0, &file)], parts());
         assert!(!matches!(told, Some(Comparison::Same(_))), "cut at {len}: {told:?}");
     }
+}
+
+#[test]
+fn where_contents_do_not_tell_the_recorded_inode_size_and_time_do() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = directory.path().join("libplugin.so");
+    std::fs::write(&path, file()).expect("a file");
+    let now = FileFacts::of(&std::fs::metadata(&path).expect("the file"));
+    let (memory, mapped) = (Memory::default(), module(parts()));
+    let compare = |recorded| {
+        let elf = Elf::parse_at(&path, FileBytes::from_vec(file())).expect("an ELF file");
+        Held { mapped: &mapped, memory: &memory, recorded }.compare(&elf)
+    };
+    assert!(matches!(compare(None), Comparison::Unknown(_)));
+    assert!(matches!(compare(Some(now)), Comparison::Same(what) if what.contains("inode")));
+    // A copy has another inode, and may be the same.
+    assert!(matches!(compare(Some(FileFacts { inode: now.inode + 1, ..now })), Comparison::Unknown(_)));
+    let other = compare(Some(FileFacts { size: 4711, ..now }));
+    assert!(matches!(&other, Comparison::Differs(what) if what.contains("4711")), "{other:?}");
 }

@@ -28,8 +28,8 @@ impl Elf {
         rela.chain(rel).chain(relr).take(MAX_RELOCATIONS)
     }
 
-    /// The words that hold the address of a function or variable which this file defines itself, once loaded: each with that address. Another
-    /// module may define it too, and come first; the word then holds an address of that one.
+    /// The words that hold the address of a function or variable which this file defines itself, once loaded: each with that
+    /// address. Another module may define it too, and come first; the word then holds an address of that one.
     pub fn own_symbol_words(&self) -> impl Iterator<Item = (Svma, Svma)> {
         let tables = [(elf::DT_RELA.0, elf::DT_RELASZ.0), (elf::DT_JMPREL.0, elf::DT_PLTRELSZ.0)];
         let words = tables.into_iter().flat_map(|(address, size)| self.dynamic_table(address, size));

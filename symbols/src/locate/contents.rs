@@ -1,7 +1,8 @@
 //! Whether a file is the right one where no build id tells: by what it holds.
 //!
-//! A code file is held against the module in memory, by whoever can read that ([`Contents`]); a separate debug file against the stripped
-//! file: its section headers describe the same sections, and its symbols stand where the stripped file exports them.
+//! A code file is held against the module in memory, by whoever can read that ([`Contents`]); a separate debug file
+//! against the stripped file: its section headers describe the same sections, and its symbols stand where the stripped
+//! file exports them.
 
 use std::fmt;
 
