@@ -15,6 +15,9 @@ use crate::job::Job;
 use crate::model::runtime_code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
 
+/// Copies of parts of modules that are told apart; a program with a thousand isolates of V8 has a thousand.
+const MAX_COPIES: usize = 1 << 14;
+
 /// Where files are looked for: the options that every reading invocation shares.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
@@ -118,10 +121,14 @@ impl Target {
             // A file's own end may lie behind the next module.
             let next = bases.get(index).filter(|next| **next > module.mapped.base);
             module.mapped.end = next.map_or(module.mapped.end, |next| module.mapped.end.min(*next));
-            for copy in module.mapped.copies.iter().filter_map(|part| module.copy(*part)) {
+            // Taken out meanwhile: each copy has what the module has, but copies.
+            let parts = std::mem::take(&mut module.mapped.copies);
+            let left = MAX_COPIES.saturating_sub(copies.len());
+            for copy in parts.iter().take(left).filter_map(|part| module.copy(*part)) {
                 pages.extend(copy.code.elf.as_deref().and_then(|elf| page_of_copy(&copy, elf)));
                 copies.push(copy);
             }
+            module.mapped.copies = parts;
             if let (Some(elf), Some(bias)) = (&module.code.elf, module.mapped.bias) {
                 for (region, segment) in read_only_pages(elf, bias, index) {
                     regions.push(region);
@@ -357,7 +364,6 @@ impl Module {
             end: part.end,
             bias: Some(part.start.0.wrapping_sub(svma)),
             parts: vec![part],
-            copies: Vec::new(),
             ..self.mapped.clone()
         };
         let (debug, symbols) = (Arc::clone(&self.debug), Arc::clone(&self.symbols));

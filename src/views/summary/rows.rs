@@ -105,29 +105,20 @@ impl Summary {
     }
 }
 
-/// Whether the modules' files are at hand: said only of those that are known to be the ones that were mapped.
+/// Whether the modules' files are at hand: said only where each is known to be the one that was mapped.
 fn files(dump: &DumpRow) -> Cell {
-    let have = |count: usize| if count == 1 { "has" } else { "have" };
-    let lost = dump.modules_without_file;
-    let lacking = format!("{} a file", if lost == 1 { "lacks" } else { "lack" });
-    match (dump.modules, dump.modules_unverified, lost) {
-        (0, ..) => Cell::text("no module is known").tone(Tone::Guess),
-        (1, 0, 0) => Cell::text("the file of its only module is at hand"),
-        (1, 1, _) => Cell::text("the file of its only module may be another build's").tone(Tone::Guess),
-        (all, 0, 0) => Cell::text(format!("the files of all {all} modules are at hand")),
-        (all, 0, lost) => Cell::text(format!("{lost} of {all} modules {lacking}")).tone(Tone::Guess),
-        (all, doubtful, 0) => {
-            let text = format!("{doubtful} of {all} modules {} a file that may be another build's", have(doubtful));
-            Cell::text(text).tone(Tone::Guess)
-        }
-        (all, doubtful, lost) => {
-            let text = format!(
-                "of {all} modules {doubtful} {} a file that may be another build's, and {lost} {lacking}",
-                have(doubtful)
-            );
-            Cell::text(text).tone(Tone::Guess)
-        }
+    let (all, doubtful, lost) = (dump.modules, dump.modules_unverified, dump.modules_without_file);
+    match all {
+        0 => return Cell::text("no module is known").tone(Tone::Guess),
+        1 if doubtful == 0 && lost == 0 => return Cell::text("the file of its only module is at hand"),
+        _ if doubtful == 0 && lost == 0 => return Cell::text(format!("the files of all {all} modules are at hand")),
+        _ => {}
     }
+    let counts = [(dump.modules_verified, "verified"), (doubtful, "not verified"), (lost, "missing")];
+    let told: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let modules = if all == 1 { "module" } else { "modules" };
+    Cell::text(format!("files of {all} {modules}: {}", told.join(", "))).tone(Tone::Guess)
 }
 
 fn threads(counts: &ThreadCounts) -> Row {
