@@ -1,5 +1,6 @@
 //! An opened target with memoised answers: every view asks here, nobody computes a thing twice.
 
+mod doubtful;
 mod mappings;
 mod named_once;
 mod snapshot;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use symbols::{Attempt, FileBytes, SourceKind, SymbolSource};
+use symbols::{Attempt, FileBytes, Outcome, SourceKind, SymbolSource};
 
 use crate::analysis::deadlock::{self, Cycle, Holder};
 use crate::analysis::motion::History;
@@ -244,7 +245,8 @@ impl Session {
     /// Every lock that someone waits for, and the deadlocks.
     pub fn locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
         self.locks.get(job, |job| {
-            let Partial { value: locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
+            let Partial { value: mut locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
+            self.doubt_locks(&mut locks, &self.stacks(job)?);
             let cycles = deadlock::cycles(&locks);
             let holders = deadlock::holders(&locks);
             Ok(Locks { locks, cycles, holders, problems })
@@ -269,7 +271,8 @@ impl Session {
     pub fn all_locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
         self.all_locks.get(job, |job| {
             let waited = self.locks(job)?;
-            let held = self.union(job, |runtime, scene| runtime.held_locks(scene, job))?;
+            let mut held = self.union(job, |runtime, scene| runtime.held_locks(scene, job))?;
+            self.doubt_locks(&mut held.value, &self.stacks(job)?);
             Ok(Locks {
                 locks: waited.locks.iter().cloned().chain(held.value).collect(),
                 cycles: waited.cycles.clone(),
@@ -320,6 +323,7 @@ impl Session {
                 exceptions: &exceptions.value,
                 signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
                 problems: &self.problems(),
+                doubtful: &self.doubtful_modules(),
             }))
         })
     }
@@ -353,7 +357,7 @@ impl Session {
                 let missing = module.code.elf.is_none() || kind == "none";
                 // A file that was there and refused is always named; places without a file only where something is missing.
                 let attempts = module.code.attempts.iter().chain(&debug.attempts);
-                let tried = attempts.filter(|attempt| missing || attempt.outcome.is_refusal());
+                let tried = attempts.filter(|attempt| missing || is_telling(&attempt.outcome));
                 Ok(ModuleRow {
                     base: module.mapped.base,
                     end: module.mapped.end,
@@ -364,6 +368,7 @@ impl Session {
                         file: module.code.path.as_ref().map(|path| path.display().to_string()),
                         debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
                         tried: tried.map(attempt_words).collect(),
+                        verification: module.verification(),
                     },
                 })
             })
@@ -399,6 +404,11 @@ fn best_source(sources: &[SymbolSource]) -> &'static str {
     } else {
         "none"
     }
+}
+
+/// Whether what came of a file is told although nothing is missing.
+fn is_telling(outcome: &Outcome) -> bool {
+    outcome.is_refusal() || matches!(outcome, Outcome::AcceptedUnverified(_))
 }
 
 fn attempt_words(attempt: &Attempt) -> String {

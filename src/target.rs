@@ -1,15 +1,22 @@
 //! A capture with the files of its modules: memory with read-only file pages beneath, names, symbol look-up.
 
+mod verification;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
-use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
+use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, SourceFrame, Svma, Symbol, Wanted};
 
-use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment, image};
+use crate::capture::facts::FileFacts;
+use crate::capture::held::Held;
+use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image};
 use crate::job::Job;
 use crate::model::runtime_code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
+
+/// Copies of parts of modules that are told apart; a program with a thousand isolates of V8 has a thousand.
+const MAX_COPIES: usize = 1 << 14;
 
 /// Where files are looked for: the options that every reading invocation shares.
 #[derive(Clone, Debug, Default)]
@@ -32,8 +39,10 @@ pub struct Module {
     pub index: usize,
     /// The module's own file (from disk, or rebuilt from the dump's pages), where it was found.
     pub code: Located,
-    debug: OnceLock<Located>,
-    symbols: OnceLock<ModuleSymbols>,
+    /// Whether `code` is what the dump's own pages hold.
+    pub rebuilt: bool,
+    debug: Arc<OnceLock<Located>>,
+    symbols: Arc<OnceLock<ModuleSymbols>>,
     locator: Arc<Locator>,
 }
 
@@ -71,6 +80,8 @@ pub struct Target {
     pub capture: Capture,
     /// Modules, ascending by base.
     pub modules: Vec<Module>,
+    /// Other places where instructions of modules are mapped, ascending; each has its module's index, files and names.
+    copies: Vec<Module>,
     /// The dump's memory, then read-only pages of verified module files.
     pub memory: Memory,
     /// Files that the user named.
@@ -100,9 +111,24 @@ impl Target {
         let mut pages = Vec::new();
         let mut regions = Vec::new();
         let mut room = image::Room::of(&capture.memory);
+        let mut copies = Vec::new();
+        let bases: Vec<Addr> = mapped.iter().skip(1).map(|next| next.base).collect();
         for (index, mapped) in mapped.into_iter().enumerate() {
             let rebuilt = |mapped: &MappedModule| image::from_memory(mapped, &capture.memory, &mut room);
-            let module = Module::locate(mapped, index, machine, rebuilt, &locator);
+            let facts = capture.facts.as_deref().and_then(|facts| facts.mapping_at(mapped.base.0)?.file);
+            let held = (&capture.memory, facts);
+            let mut module = Module::locate(mapped, index, machine, held, rebuilt, &locator);
+            // A file's own end may lie behind the next module.
+            let next = bases.get(index).filter(|next| **next > module.mapped.base);
+            module.mapped.end = next.map_or(module.mapped.end, |next| module.mapped.end.min(*next));
+            // Taken out meanwhile: each copy has what the module has, but copies.
+            let parts = std::mem::take(&mut module.mapped.copies);
+            let left = MAX_COPIES.saturating_sub(copies.len());
+            for copy in parts.iter().take(left).filter_map(|part| module.copy(*part)) {
+                pages.extend(copy.code.elf.as_deref().and_then(|elf| page_of_copy(&copy, elf)));
+                copies.push(copy);
+            }
+            module.mapped.copies = parts;
             if let (Some(elf), Some(bias)) = (&module.code.elf, module.mapped.bias) {
                 for (region, segment) in read_only_pages(elf, bias, index) {
                     regions.push(region);
@@ -117,7 +143,8 @@ impl Target {
         memory.add_below(pages);
         memory.add_regions(regions);
         capture.complete(&memory);
-        Target { capture, modules, memory, exe: search.exe.clone(), names: RwLock::default() }
+        copies.sort_by_key(|copy| copy.mapped.base);
+        Target { capture, modules, copies, memory, exe: search.exe.clone(), names: RwLock::default() }
     }
 
     /// The target's processor.
@@ -127,8 +154,23 @@ impl Target {
 
     /// The module that holds an address.
     pub fn module_at(&self, addr: Addr) -> Option<&Module> {
-        let after = self.modules.partition_point(|module| module.mapped.base <= addr);
-        self.modules.get(after.checked_sub(1)?).filter(|module| addr < module.mapped.end)
+        let among = |modules: &'_ [Module]| {
+            let before = modules.partition_point(|module| module.mapped.base <= addr).checked_sub(1)?;
+            modules.get(before).is_some_and(|module| addr < module.mapped.end).then_some(before)
+        };
+        match among(&self.modules) {
+            Some(index) => self.modules.get(index),
+            None => self.copies.get(among(&self.copies)?),
+        }
+    }
+
+    /// Where an address of a copy of a module's instructions is in the module itself; any other address as it is.
+    pub fn original(&self, addr: Addr) -> Addr {
+        let original = || {
+            let copy = self.module_at(addr)?;
+            self.modules.get(copy.index)?.addr(copy.svma(addr)?)
+        };
+        if self.copies.is_empty() { addr } else { original().unwrap_or(addr) }
     }
 
     /// What code at `lookup` is called (pass [`crate::model::Frame::lookup`]). `None` outside all modules. Memoised;
@@ -268,40 +310,65 @@ impl Target {
     fn answers_for(&self, path: &Path) -> bool {
         self.modules.iter().any(|module| {
             let is_refused = || module.code.attempts.iter().any(|attempt| attempt.path == path);
-            module.code.path.as_deref() == Some(path) || (module.code.elf.is_none() && is_refused())
+            module.code.path.as_deref() == Some(path) || (module.code.path.is_none() && is_refused())
         })
     }
 }
 
 impl Module {
-    /// `rebuilt`: the file of a module as the dump holds it.
+    /// `held`: the dump's memory, and what it records of the module's file. `rebuilt`: that file as the dump holds it.
     fn locate(
         mapped: MappedModule,
         index: usize,
         machine: Machine,
+        held: (&Memory, Option<FileFacts>),
         mut rebuilt: impl FnMut(&MappedModule) -> Located,
         locator: &Arc<Locator>,
     ) -> Module {
         let mut mapped = mapped;
-        let code = match mapped.role {
-            Role::Vdso => rebuilt(&mapped),
+        let (code, is_rebuilt) = match mapped.role {
+            Role::Vdso => (rebuilt(&mapped), true),
             Role::Executable | Role::Library => {
                 let found = locator.code(&Wanted {
                     path: mapped.path.as_deref().map(Path::new),
                     build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
                     machine: Some(machine),
+                    contents: Some(&Held { mapped: &mapped, memory: held.0, recorded: held.1 }),
                 });
                 match found.elf {
-                    Some(_) => found,
+                    Some(_) => (found, false),
                     // A full dump holds what the lost file held.
-                    None => Located { attempts: found.attempts, ..rebuilt(&mapped) },
+                    None => (Located { attempts: found.attempts, ..rebuilt(&mapped) }, true),
                 }
             }
         };
         if let Some(elf) = &code.elf {
             image::place(&mut mapped, elf);
         }
-        Module { mapped, index, code, debug: OnceLock::new(), symbols: OnceLock::new(), locator: Arc::clone(locator) }
+        let rebuilt = is_rebuilt && code.elf.is_some();
+        let (debug, symbols) = (Arc::default(), Arc::default());
+        Module { mapped, index, code, rebuilt, debug, symbols, locator: Arc::clone(locator) }
+    }
+
+    /// The module as one part of it is mapped a second time, with the same files and names; `None` where its file does not
+    /// tell what the part is.
+    fn copy(&self, part: MappedPart) -> Option<Module> {
+        let elf = self.code.elf.as_ref()?;
+        let segment = elf.segments().iter().find(|segment| {
+            let end = segment.offset.saturating_add(segment.file_size);
+            part.offset < end && segment.offset < part.offset.saturating_add(part.end.0.saturating_sub(part.start.0))
+        })?;
+        let svma = segment.svma.0.wrapping_sub(segment.offset.wrapping_sub(part.offset));
+        let mapped = MappedModule {
+            base: part.start,
+            end: part.end,
+            bias: Some(part.start.0.wrapping_sub(svma)),
+            parts: vec![part],
+            ..self.mapped.clone()
+        };
+        let (debug, symbols) = (Arc::clone(&self.debug), Arc::clone(&self.symbols));
+        let (code, locator) = (self.code.clone(), Arc::clone(&self.locator));
+        Some(Module { mapped, index: self.index, code, rebuilt: self.rebuilt, debug, symbols, locator })
     }
 
     /// Last component of the path, `libc.so.6`; `linux-vdso` for the vDSO.
@@ -351,6 +418,7 @@ impl Module {
                         .and_then(Option::as_ref)
                         .or(found.and_then(Elf::build_id)),
                     machine: found.map(Elf::machine),
+                    contents: None,
                 },
                 found,
             )
@@ -364,29 +432,6 @@ impl Module {
             ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone()).with_locator(Arc::clone(&self.locator))
         })
     }
-
-    fn problem(&self) -> Option<Problem> {
-        if self.code.elf.is_some() {
-            return None;
-        }
-        let name = self.mapped.path.as_deref().unwrap_or("[vdso]");
-        let id = match &self.mapped.build_id {
-            Ok(Some(id)) => format!("build id {id}"),
-            Ok(None) => "no build id".to_owned(),
-            Err(gap) => format!("build id unknown ({gap})"),
-        };
-        let refused = self.code.attempts.iter().find(|attempt| is_mismatch(&attempt.outcome));
-        let message = match refused {
-            Some(attempt) => {
-                format!("{name}: the file {} is refused: {} (wanted {id})", attempt.path.display(), attempt.outcome)
-            }
-            None => format!("{name}: file not found ({id}; looked in {} places)", self.code.attempts.len()),
-        };
-        Some(
-            Problem::new("module-file-missing", Subject::Module(self.mapped.base), message)
-                .with_remedy("pass it with --exe FILE, or the machine's files with --sysroot DIR"),
-        )
-    }
 }
 
 fn named_part(module: &Module, source: SourceFrame) -> NamedPart {
@@ -399,13 +444,17 @@ fn named_part(module: &Module, source: SourceFrame) -> NamedPart {
     }
 }
 
-fn is_mismatch(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::BuildIdDiffers { .. } | Outcome::MachineDiffers { .. } | Outcome::CrcDiffers)
-}
-
 fn file_bytes(elf: &Elf, offset: u64, len: u64) -> Option<FileBytes> {
     let start = usize::try_from(offset).ok()?;
     elf.bytes().slice(start..start.checked_add(usize::try_from(len).ok()?)?)
+}
+
+/// The bytes of a part of a module that is mapped again, as the file has them.
+fn page_of_copy(copy: &Module, elf: &Elf) -> Option<Segment> {
+    let MappedPart { start, end, offset } = *copy.mapped.parts.first()?;
+    let len = end.since(start)?.min((elf.bytes().len() as u64).saturating_sub(offset));
+    let bytes = file_bytes(elf, offset, len)?;
+    Some(Segment { start, bytes, origin: Origin::Module(copy.index) })
 }
 
 /// The parts of a file that the process cannot have written: mapped without write access.

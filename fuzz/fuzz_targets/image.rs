@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
             path: None,
             build_id: Ok(None),
             parts: vec![MappedPart { start: BASE, end, offset: 0 }],
+            copies: Vec::new(),
             role,
             eh_frame: None,
         };

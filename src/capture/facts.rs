@@ -5,6 +5,8 @@
 //! readers. Written by `collect`, read when such a core is opened. Text in it is the target's own: printers sanitise it.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +122,21 @@ pub struct MappingFacts {
     pub anonymous: Option<u64>,
     /// Bytes swapped out.
     pub swapped: Option<u64>,
+    /// Of a module: its file as it was then; null of other mappings, and where it was not at hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileFacts>,
+}
+
+/// A file, as its file system tells of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileFacts {
+    /// Its number in its file system.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// When its content was last changed: nanoseconds since 1970 (UTC).
+    pub modified_ns: i64,
 }
 
 /// Memory that is not in the core.
@@ -142,6 +159,14 @@ pub struct UnwindTable {
     pub start: u64,
     /// One past the last.
     pub end: u64,
+}
+
+impl FileFacts {
+    /// As the file system tells.
+    pub fn of(file: &Metadata) -> FileFacts {
+        let modified_ns = file.mtime().saturating_mul(1_000_000_000).saturating_add(file.mtime_nsec());
+        FileFacts { inode: file.ino(), size: file.len(), modified_ns }
+    }
 }
 
 impl Facts {

@@ -70,7 +70,7 @@ pub fn place(mapped: &mut MappedModule, elf: &Elf) {
 }
 
 /// What is added to the file's addresses to get the target's.
-fn bias(mapped: &MappedModule, elf: &Elf) -> Option<u64> {
+pub(super) fn bias(mapped: &MappedModule, elf: &Elf) -> Option<u64> {
     let placed = elf.segments().iter().find_map(|segment| {
         // A segment is mapped from the page that holds its first byte.
         let part = mapped.parts.iter().find(|part| {
@@ -213,7 +213,7 @@ mod tests {
         let (base, end) = (Addr(BASE), Addr(BASE + 0x2000));
         let parts = vec![MappedPart { start: base, end, offset: 0 }];
         let (bias, path, build_id, role) = (Some(BASE), None, Ok(None), Role::Library);
-        MappedModule { base, end, bias, path, build_id, parts, role, eh_frame: None }
+        MappedModule { base, end, bias, path, build_id, parts, copies: Vec::new(), role, eh_frame: None }
     }
 
     #[test]

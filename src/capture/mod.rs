@@ -5,6 +5,7 @@ mod compressed;
 mod elf_core;
 pub mod facts;
 pub mod format;
+pub mod held;
 pub mod image;
 pub mod memory;
 
@@ -78,6 +79,9 @@ pub struct MappedModule {
     pub build_id: Known<Option<BuildId>>,
     /// Mapped parts of the file, ascending: (start, end, offset in the file, bytes).
     pub parts: Vec<MappedPart>,
+    /// Other places where its instructions are mapped, ascending: a program may map its own file again (V8 does for each
+    /// isolate).
+    pub copies: Vec<MappedPart>,
     /// What kind of module it is.
     pub role: Role,
     /// Where its `.eh_frame` is and how many bytes that has, as the dump tells of a module without PT_GNU_EH_FRAME.

@@ -137,13 +137,15 @@ pub enum Evidence {
     LockingCode,
     /// A thread runs the initialiser of this once.
     InitialiserFrame,
+    /// The lock was found, or is named, by a module's file that may be another build's.
+    UnverifiedFile,
     /// Only the wait was seen: a system call or a frame.
     Wait,
 }
 
 impl Evidence {
     /// Every word, for the schema.
-    pub const ALL: [Evidence; 13] = [
+    pub const ALL: [Evidence; 14] = [
         Evidence::OwnerField,
         Evidence::FutexWord,
         Evidence::WriterField,
@@ -156,6 +158,7 @@ impl Evidence {
         Evidence::FrameRegister,
         Evidence::LockingCode,
         Evidence::InitialiserFrame,
+        Evidence::UnverifiedFile,
         Evidence::Wait,
     ];
 
@@ -174,6 +177,7 @@ impl Evidence {
             Evidence::FrameRegister => "inferred:frame-register",
             Evidence::LockingCode => "inferred:locking-code",
             Evidence::InitialiserFrame => "inferred:initialiser-frame",
+            Evidence::UnverifiedFile => "inferred:unverified-file",
             Evidence::Wait => "wait",
         }
     }

@@ -23,7 +23,7 @@ pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
 pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
 pub use lock::{Evidence, Lock, LockKind, Owner, Taking};
 pub use mapping::MappingRow;
-pub use module::{ModuleRow, SymbolState};
+pub use module::{ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
 pub use registers::{Arch, Register, Registers};
 pub use signal::FatalSignal;
 pub use subject::Subject;

@@ -25,10 +25,61 @@ pub struct ModuleRow {
 pub struct SymbolState {
     /// Best kind at hand: `dwarf`, `symtab`, `dynsym`, `none`.
     pub kind: String,
-    /// The module's own file, verified; null when it was not found.
+    /// The module's own file; null when it was not found. See `verification` for whether it is the one that was mapped.
     pub file: Option<String>,
     /// The separate debug file; null when there is none.
     pub debug_file: Option<String>,
     /// Why something is missing: one line a place that was looked at.
     pub tried: Vec<String>,
+    /// Whether the files are those that were mapped.
+    pub verification: Verification,
+}
+
+/// Whether a module's files are those that were mapped when the dump was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Verification {
+    /// What is known.
+    pub state: VerificationState,
+    /// What it was verified by; null where it was not.
+    pub by: Option<VerifiedBy>,
+    /// What was compared; why it is not verified, or refused.
+    pub detail: Option<String>,
+}
+
+/// What is known of a module's files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerificationState {
+    /// They are the ones that were mapped.
+    Verified,
+    /// They are used, and may be another build: what rests on them is likely at best.
+    Unverified,
+    /// A file was there, and is another build; it is not used.
+    Refused,
+    /// No file was found.
+    Missing,
+}
+
+/// What a file was verified by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VerifiedBy {
+    /// Its build id is that of the module in memory.
+    BuildId,
+    /// It was held against what the dump holds of the module.
+    Contents,
+    /// It is the module itself, as the dump holds it: the vDSO.
+    Memory,
+}
+
+impl Verification {
+    /// Files that are verified.
+    pub fn verified(by: VerifiedBy, detail: Option<String>) -> Verification {
+        Verification { state: VerificationState::Verified, by: Some(by), detail }
+    }
+
+    /// Files that are not, with the reason.
+    pub fn not(state: VerificationState, detail: Option<String>) -> Verification {
+        Verification { state, by: None, detail }
+    }
 }

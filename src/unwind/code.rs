@@ -233,9 +233,11 @@ impl CodeMap {
             return Kind::Outermost;
         }
         let Some(module) = self.target.module_at(lookup) else { return Kind::Bare };
-        if let Some(image) = self.images.get(module.index) {
+        let original = self.target.modules.get(module.index);
+        if let Some((original, image)) = original.zip(self.images.get(module.index)) {
             let mut scratch = self.scratch().unwrap_or_default();
-            let row = image.row(module, self.memory(), self.arch(), lookup, &mut scratch);
+            let at = self.target.original(lookup);
+            let row = image.row(original, self.memory(), self.arch(), at, &mut scratch);
             self.put_back(scratch);
             if let Some((place, row)) = row {
                 return Kind::Tabled(row, module.index, place);

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Answer, Answered, Draw, Query, View, parse_addr};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{ModuleRow, Subject};
+use crate::model::{ModuleRow, Subject, VerificationState, VerifiedBy};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
@@ -19,7 +19,9 @@ pub const VIEW: View = View {
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
     help: "modules [ADDR | -list]\n\n  ADDR   the module that holds this address: its files, and where they were looked for\n  -list  the table \
-           alone\n\nRange                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
+           alone\n\nA file is verified by its build id; where the dump has none, by what the dump holds of the module. One that \
+           cannot be\nverified is used, and what rests on it is likely at best.\n\n\
+           Range                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
            3f2a91c0…  /srv/orders-api\n0x7f1200000000-0x7f12001d0000  dynsym   51657f81…  /lib/libc.so.6",
     build,
     schema: || schemars::schema_for!(Modules),
@@ -90,9 +92,30 @@ fn path(module: &ModuleRow) -> &str {
 }
 
 fn symbols(module: &ModuleRow) -> Cell {
-    match module.symbols.kind.as_str() {
-        "none" => Cell::text("none").tone(Tone::Bad),
-        kind => Cell::text(kind),
+    match (module.symbols.kind.as_str(), module.symbols.verification.state) {
+        ("none", _) => Cell::text("none").tone(Tone::Bad),
+        (kind, VerificationState::Unverified) => Cell::text(format!("{kind}, not verified")).tone(Tone::Guess),
+        (kind, VerificationState::Refused | VerificationState::Missing) => Cell::text(format!("{kind} of the dump")),
+        (kind, VerificationState::Verified) => Cell::text(kind),
+    }
+}
+
+/// Whether its files are those that were mapped, and how that is known.
+fn verified(module: &ModuleRow) -> Cell {
+    let verification = &module.symbols.verification;
+    let with = |words: &str| match &verification.detail {
+        Some(detail) => format!("{words}: {detail}"),
+        None => words.to_owned(),
+    };
+    match (verification.state, verification.by) {
+        (VerificationState::Verified, by) => Cell::text(match by {
+            Some(VerifiedBy::Contents) => with("by its contents"),
+            Some(VerifiedBy::Memory) => "it is the dump's own memory".to_owned(),
+            Some(VerifiedBy::BuildId) | None => "by its build id".to_owned(),
+        }),
+        (VerificationState::Unverified, _) => Cell::text(with("no")).tone(Tone::Guess),
+        (VerificationState::Refused, _) => Cell::text(with("no, refused")).tone(Tone::Bad),
+        (VerificationState::Missing, _) => Cell::text(with("no file")).tone(Tone::Guess),
     }
 }
 
@@ -123,7 +146,8 @@ fn fields(module: &ModuleRow) -> Vec<(String, Row)> {
         ("End", Row::new(vec![Cell::new(Value::Addr(module.end))])),
         ("Build id", Row::new(vec![build_id])),
         ("Symbols", Row::new(vec![symbols(module)])),
-        ("File", Row::new(vec![file(&module.symbols.file, "no file with this build id was found")])),
+        ("Verified", Row::new(vec![verified(module)])),
+        ("File", Row::new(vec![file(&module.symbols.file, "no file was found that is this module's")])),
         (
             "Debug file",
             Row::new(vec![match &module.symbols.debug_file {
@@ -139,6 +163,9 @@ fn fields(module: &ModuleRow) -> Vec<(String, Row)> {
 fn row(module: &ModuleRow) -> Row {
     let build_id = match &module.build_id {
         Some(id) => Cell::text(id.chars().take(12).collect::<String>()).tone(Tone::Dim),
+        None if module.symbols.verification.by == Some(VerifiedBy::Contents) => {
+            Cell::text("same contents").tone(Tone::Dim)
+        }
         None => Cell::unknown("no build id"),
     };
     Row::about(

@@ -11,7 +11,7 @@ use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Subject, Thread, ThreadState, Tid};
+use crate::model::{Addr, Subject, Thread, ThreadState, Tid, VerificationState};
 use crate::report::section::Row;
 use crate::session::Session;
 
@@ -103,6 +103,10 @@ pub struct DumpRow {
     pub complete: bool,
     /// Modules of the process.
     pub modules: usize,
+    /// Modules whose file was found and is the one that was mapped.
+    pub modules_verified: usize,
+    /// Modules whose file is used and may be another build: nothing tells.
+    pub modules_unverified: usize,
     /// Modules whose file was not found, or is another build.
     pub modules_without_file: usize,
 }
@@ -151,7 +155,9 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let threads = session.threads(job)?;
     let locks = session.locks(job)?;
     let problems = session.problems();
-    let modules: Vec<_> = session.target.modules.iter().filter(|module| !module.mapped.is_vdso()).collect();
+    let modules = session.target.modules.iter().filter(|module| !module.mapped.is_vdso());
+    let modules: Vec<VerificationState> = modules.map(|module| module.verification().state).collect();
+    let modules_that = |state| modules.iter().filter(|module| **module == state).count();
     let names = Names { locks: &locks.locks, threads: &threads.value };
     let data = Summary {
         process: ProcessRow {
@@ -172,7 +178,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             bytes: capture.file_size,
             complete: !problems.iter().any(|problem| INCOMPLETE.contains(&problem.code)),
             modules: modules.len(),
-            modules_without_file: modules.iter().filter(|module| module.code.elf.is_none()).count(),
+            modules_verified: modules_that(VerificationState::Verified),
+            modules_unverified: modules_that(VerificationState::Unverified),
+            modules_without_file: modules_that(VerificationState::Missing)
+                .saturating_add(modules_that(VerificationState::Refused)),
         },
         drawn: findings.to_vec(),
         rings: locks.cycles.iter().filter_map(|cycle| ring(cycle, names)).collect(),

@@ -213,6 +213,15 @@ impl Elf {
         }
     }
 
+    /// The sections that are mapped, with the place and size of each, whether or not the file holds their bytes.
+    pub(crate) fn mapped_sections(&self) -> impl Iterator<Item = (&[u8], (Svma, u64))> {
+        let names = self.header.section_names(&self.bytes, &self.sections);
+        let mapped = self.sections.iter().filter(|section| section.has_flag(ALLOC));
+        mapped.filter_map(move |section| {
+            Some((words::c_string(names, section.name.into())?, (section.svma, section.size)))
+        })
+    }
+
     /// The file's bytes for `len` bytes at `svma`, where one `PT_LOAD` holds them all. In a separate debug file this is meaningless:
     /// its segments describe another file.
     pub fn bytes_at(&self, svma: Svma, len: u64) -> Option<&[u8]> {

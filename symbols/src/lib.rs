@@ -27,7 +27,7 @@ pub use dwarf::{
 pub use elf::{AltLink, DebugLink, Elf, LoadSegment, Machine, ProgramHeader, RelativeWord, Section};
 pub use error::Error;
 pub use id::BuildId;
-pub use locate::{Attempt, Located, Locator, Outcome, Wanted};
+pub use locate::{Attempt, Comparison, Contents, Located, Locator, Outcome, Wanted};
 pub use map::FileBytes;
 pub use module::{ModuleSymbols, SourceKind, SymbolSource};
 pub use room::Room;

@@ -4,6 +4,7 @@
 //! was refused is part of the answer. Names that a dump or a debug file states are used by their last component, or below a root that
 //! the user configured; a recorded module path is opened as such only because its build id is checked.
 
+mod contents;
 mod layouts;
 mod open;
 
@@ -12,6 +13,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+
+pub use self::contents::{Comparison, Contents};
 
 use crate::{BuildId, Elf, Machine};
 
@@ -37,10 +40,12 @@ pub struct Locator {
 pub struct Wanted<'a> {
     /// The path that the dump recorded.
     pub path: Option<&'a Path>,
-    /// Its build id, where the dump has it. Without one nothing can be verified.
+    /// Its build id, where the dump has it. Without one a file is held against `contents`.
     pub build_id: Option<&'a BuildId>,
     /// The dump's architecture; `None` accepts any.
     pub machine: Option<Machine>,
+    /// What the dump holds of the module; asked of files that no build id tells apart.
+    pub contents: Option<&'a dyn Contents>,
 }
 
 /// One place that was looked at.
@@ -75,10 +80,16 @@ pub enum Outcome {
     CrcDiffers,
     /// It is the right build, and does not hold what was asked for.
     Lacks(&'static str),
-    /// It is the file that was wanted.
+    /// Its contents are not those of the module in memory, or of the stripped file.
+    ContentsDiffer(String),
+    /// Nothing tells whether it is the right build, and it was found where another may well be.
+    Unverifiable(String),
+    /// It is the file that was wanted: its build id or its checksum says so.
     Accepted,
-    /// It was taken although nothing tells whether it is the right build.
-    AcceptedUnverified,
+    /// It is the file that was wanted: its contents say so. The text is what was compared.
+    AcceptedByContents(String),
+    /// It was taken although nothing tells whether it is the right build. The text is why.
+    AcceptedUnverified(String),
 }
 
 /// The answer: a file, or none, and everything that was tried.
@@ -130,11 +141,13 @@ impl Locator {
             {
                 return search.found;
             }
-            // Without a build id a file of this machine is no evidence about another one.
-            let same_machine = self.sysroot.is_none() || wanted.build_id.is_some();
-            if same_machine && path.is_absolute() && search.at(path) {
+            // The path of another machine's file, or of one that is gone, is no evidence that this is the same file.
+            search.strict = self.sysroot.is_some() || Some(path) != wanted.path;
+            let can_tell = self.sysroot.is_none() || wanted.build_id.is_some() || wanted.contents.is_some();
+            if can_tell && path.is_absolute() && search.at(path) {
                 return search.found;
             }
+            search.strict = false;
         }
         let leaf = recorded.and_then(Path::file_name);
         for directory in &self.directories {
@@ -197,7 +210,7 @@ impl Locator {
     /// `debug` states.
     pub fn supplementary(&self, debug: &Elf) -> Located {
         let Ok(Some(link)) = debug.alt_link() else { return Located::default() };
-        let wanted = Wanted { path: None, build_id: Some(&link.build_id), machine: None };
+        let wanted = Wanted { path: None, build_id: Some(&link.build_id), machine: None, contents: None };
         let mut search = Search::new(wanted, Content::Any);
         let trees = self.debug_roots().filter_map(|root| layouts::build_id_tree(&root, &link.build_id, ".debug"));
         if search.any(trees) {
@@ -259,13 +272,24 @@ impl Outcome {
     /// Whether a file was there and was not taken: another build, another machine, damaged, no ELF file.
     pub fn is_refusal(&self) -> bool {
         match self {
-            Outcome::Absent | Outcome::Lacks(_) | Outcome::Accepted | Outcome::AcceptedUnverified => false,
+            Outcome::Absent
+            | Outcome::Lacks(_)
+            | Outcome::Accepted
+            | Outcome::AcceptedByContents(_)
+            | Outcome::AcceptedUnverified(_) => false,
             Outcome::Unreadable(_)
             | Outcome::NotElf
             | Outcome::BuildIdDiffers { .. }
             | Outcome::MachineDiffers { .. }
-            | Outcome::CrcDiffers => true,
+            | Outcome::CrcDiffers
+            | Outcome::ContentsDiffer(_)
+            | Outcome::Unverifiable(_) => true,
         }
+    }
+
+    /// Whether the file was taken, and is verified.
+    fn is_verified(&self) -> bool {
+        matches!(self, Outcome::Accepted | Outcome::AcceptedByContents(_))
     }
 }
 
@@ -280,8 +304,11 @@ impl fmt::Display for Outcome {
             Outcome::MachineDiffers { found } => write!(f, "it is for another machine ({found:?})"),
             Outcome::CrcDiffers => f.write_str("its checksum is not the one that the stripped file states"),
             Outcome::Lacks(what) => write!(f, "it holds no {what}"),
+            Outcome::ContentsDiffer(what) => write!(f, "another build: {what}"),
+            Outcome::Unverifiable(why) => write!(f, "it cannot be verified: {why}"),
             Outcome::Accepted => f.write_str("accepted"),
-            Outcome::AcceptedUnverified => f.write_str("accepted without a build id to verify it by"),
+            Outcome::AcceptedByContents(what) => write!(f, "accepted by its contents: {what}"),
+            Outcome::AcceptedUnverified(why) => write!(f, "accepted, but not verified: {why}"),
         }
     }
 }
@@ -300,12 +327,14 @@ struct Search<'a> {
     content: Content,
     crc: Option<u32>,
     stripped: Option<&'a Elf>,
+    /// Whether a file that cannot be verified is refused.
+    strict: bool,
     found: Located,
 }
 
 impl<'a> Search<'a> {
     fn new(wanted: Wanted<'a>, content: Content) -> Search<'a> {
-        Search { wanted, content, crc: None, stripped: None, found: Located::default() }
+        Search { wanted, content, crc: None, stripped: None, strict: false, found: Located::default() }
     }
 
     /// Looks at the paths in order; whether one was accepted.
@@ -324,13 +353,15 @@ impl<'a> Search<'a> {
         self.judge(&full, open::elf_inside(root, path, &full))
     }
 
-    /// A file that the user named is for this module if its build id says so, or, where the dump has none, its name. Other files of
-    /// the list are other modules': they are no failed attempts, unless their name says that they were meant.
+    /// A file that the user named is for this module if its build id says so, or, where the dump has none, its contents or
+    /// its name. Other files of the list are other modules': they are no failed attempts, unless their name says that they
+    /// were meant.
     fn named_by_user(&mut self, path: &Path, recorded: Option<&Path>) -> bool {
         let opened = open::elf(path);
         let same_name = recorded.and_then(Path::file_name) == path.file_name();
         let same_id = match &opened {
-            Ok(file) => self.wanted.build_id.is_some() && file.build_id() == self.wanted.build_id,
+            Ok(file) if self.wanted.build_id.is_some() => file.build_id() == self.wanted.build_id,
+            Ok(file) => self.verdict(file).is_verified(),
             Err(_) => false,
         };
         (same_name || same_id) && self.judge(path, opened)
@@ -341,8 +372,8 @@ impl<'a> Search<'a> {
             Ok(file) => (self.verdict(&file), Some(file)),
             Err(outcome) => (outcome, None),
         };
-        let verified = outcome == Outcome::Accepted;
-        let accepted = verified || outcome == Outcome::AcceptedUnverified;
+        let verified = outcome.is_verified();
+        let accepted = verified || matches!(outcome, Outcome::AcceptedUnverified(_));
         self.found.attempts.push(Attempt { path: path.to_owned(), outcome });
         if accepted {
             self.found.elf = file.map(Arc::new);
@@ -371,7 +402,20 @@ impl<'a> Search<'a> {
             Content::Code if !file.has_code() => Outcome::Lacks("code (it is a separate debug file)"),
             Content::Debug if !file.has_names() => Outcome::Lacks("debug information and no symbols"),
             _ if same_build || by_checksum.is_some() => Outcome::Accepted,
-            _ => Outcome::AcceptedUnverified,
+            _ => match self.compare(file) {
+                Comparison::Same(what) => Outcome::AcceptedByContents(what),
+                Comparison::Differs(what) => Outcome::ContentsDiffer(what),
+                Comparison::Unknown(why) if self.strict => Outcome::Unverifiable(why),
+                Comparison::Unknown(why) => Outcome::AcceptedUnverified(why),
+            },
+        }
+    }
+
+    fn compare(&self, file: &Elf) -> Comparison {
+        match (self.content, self.stripped, self.wanted.contents) {
+            (Content::Debug, Some(stripped), _) => contents::of_debug_file(stripped, file),
+            (Content::Code, _, Some(contents)) => contents.compare(file),
+            _ => Comparison::Unknown("there is no build id and nothing to compare it with".to_owned()),
         }
     }
 }

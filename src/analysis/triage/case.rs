@@ -32,6 +32,8 @@ pub struct Case<'a> {
     pub signal: Option<&'a FatalSignal>,
     /// What is damaged or missing in the dump and its modules' files.
     pub problems: &'a [Problem],
+    /// File names of modules whose files are used and may be other builds'.
+    pub doubtful: &'a [Arc<str>],
 }
 
 /// Libraries whose unnamed frames are not the program's own code.

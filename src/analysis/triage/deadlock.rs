@@ -1,7 +1,7 @@
 //! Threads that wait for each other in a ring.
 
 use crate::analysis::deadlock::{Cycle, Step};
-use crate::model::{Lock, Subject, Tid};
+use crate::model::{Evidence, Lock, Subject, Tid};
 
 use super::Rule;
 use super::case::Case;
@@ -57,7 +57,7 @@ fn holder(cycle: &Cycle, index: usize) -> Tid {
 /// How the owner is known, where it is not recorded by the lock.
 fn owner_fact(case: &Case<'_>, step: &Step, holder: Tid) -> Option<Fact> {
     let lock: &Lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
-    if lock.is_certain() {
+    if lock.is_certain() || lock.evidence == Evidence::UnverifiedFile {
         return None;
     }
     let words = Sentence::of("that ").part(case.call(holder)).text(" holds ").part(case.lock(step.waits_for));

@@ -13,6 +13,7 @@ mod case;
 mod crash;
 mod data_execution;
 mod deadlock;
+mod doubtful;
 mod explosion;
 mod fatal_signal;
 mod freed_memory;
@@ -71,6 +72,7 @@ pub static RULES: &[Rule] = &[
 /// Applies every rule.
 pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.apply)(case)).collect();
+    doubtful::weaken(case, &mut findings);
     // Who asked for the dump comes after what was found in it.
     findings.sort_by_key(|finding| (finding.severity, finding.rule == killed::RULE.name, !finding.certain));
     findings

@@ -1,7 +1,7 @@
 //! Many threads wait for one, which waits for no thread: what does that one do?
 
 use crate::analysis::deadlock::Holder;
-use crate::model::{Addr, Lock, LockKind, Owner, Subject};
+use crate::model::{Addr, Evidence, Lock, LockKind, Owner, Subject};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
@@ -43,7 +43,8 @@ fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
     };
     let mut evidence = vec![case.chain(holder.tid)];
     evidence.extend(holder.waiters.first().map(|waiter| case.chain(*waiter)));
-    if !holder.certain {
+    let of_file = |lock: &Lock| holder.locks.contains(&lock.address) && lock.evidence == Evidence::UnverifiedFile;
+    if !holder.certain && !case.locks.iter().any(of_file) {
         evidence.push(Sentence::of("a holder on the way is inferred: the lock records none").about(None));
     }
     Finding {

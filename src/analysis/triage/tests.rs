@@ -1,5 +1,7 @@
 //! Rules over hand-made cases: what they say, how sure they are, in which order.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, WaitKind};
@@ -18,6 +20,7 @@ struct Process {
     exceptions: Vec<Exception>,
     signal: Option<FatalSignal>,
     problems: Vec<Problem>,
+    doubtful: Vec<Arc<str>>,
 }
 
 const PID: u32 = 1;
@@ -150,6 +153,7 @@ impl Process {
             exceptions: &self.exceptions,
             signal: self.signal.as_ref(),
             problems: &self.problems,
+            doubtful: &self.doubtful,
         })
     }
 
@@ -439,4 +443,21 @@ fn what_is_missing_comes_after_what_is_wrong() {
     let found = process.verdict();
     assert_eq!(found.iter().map(|finding| finding.rule).collect::<Vec<_>>(), ["null-access", "weakened"]);
     assert_eq!(found[1].next, Some(Next::advice("copy it again")));
+}
+
+#[test]
+fn nothing_is_certain_that_rests_on_a_file_which_may_be_another_build() {
+    let process = Process::default()
+        .thread(3, "worker-3", for_lock(LockKind::Mutex, 0xb), &["reserve(Order&)", "dispatch()"])
+        .lock(0xb, "g_stock", held(3), &[3]);
+    let certain = |process: &Process| process.verdict().iter().map(|found| found.certain).collect::<Vec<_>>();
+    assert_eq!(certain(&process), [true]);
+    // All frames of these cases are in a module called app.
+    let process = Process { doubtful: vec!["app".into()], ..process };
+    assert_eq!(certain(&process), [false]);
+    let why = "app may be another build's file, so that names and frames of it may be wrong";
+    let found = process.verdict();
+    assert!(found[0].evidence.iter().any(|fact| fact.text.to_string() == why), "{:?}", found[0].evidence);
+    let process = Process { doubtful: vec!["libother.so".into()], ..process };
+    assert_eq!(certain(&process), [true], "a module in which none of it is");
 }

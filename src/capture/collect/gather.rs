@@ -8,6 +8,7 @@ use std::fs;
 
 use procfs::process::{Limit, LimitValue, Limits, Stat, Status, Syscall as Called};
 
+use super::file_facts::{self, FileTable};
 use super::live::{Live, read};
 use super::maps::{Mapping, Span, Usage};
 use super::unwind_table::Stated;
@@ -33,6 +34,8 @@ pub(super) struct Gathered {
     pub(super) cgroups: Vec<String>,
     pub(super) usages: Vec<(Span, Usage)>,
     pub(super) age_ms: Option<u64>,
+    /// The files of its modules.
+    pub(super) files: FileTable,
     /// Where its unwind table is, if only its file tells.
     pub(super) unwind_table: Option<Stated>,
 }
@@ -48,6 +51,7 @@ pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     gathered.limits = read::<Limits>(live.pid, "limits").map(|limits| named_limits(&limits)).unwrap_or_default();
     gathered.age_ms = read::<Stat>(live.pid, "stat").ok().and_then(|stat| age_ms(stat.starttime));
     gathered.unwind_table = Stated::of(live);
+    gathered.files = file_facts::read(live);
     for tid in live.threads().unwrap_or_default().into_iter().take(MAX_THREADS) {
         gathered.add_thread(live, tid, true);
     }
@@ -228,7 +232,11 @@ fn named_limits(limits: &Limits) -> BTreeMap<String, [Option<u64>; 2]> {
 }
 
 /// The mappings with what is in memory of each.
-pub(super) fn mapping_facts(mappings: &[Mapping], shown: impl Fn(&[u8]) -> Vec<u8>) -> Vec<MappingFacts> {
+pub(super) fn mapping_facts(
+    mappings: &[Mapping],
+    files: &FileTable,
+    shown: impl Fn(&[u8]) -> Vec<u8>,
+) -> Vec<MappingFacts> {
     let of = |mapping: &Mapping| MappingFacts {
         start: mapping.span.start.0,
         end: mapping.span.end.0,
@@ -237,6 +245,7 @@ pub(super) fn mapping_facts(mappings: &[Mapping], shown: impl Fn(&[u8]) -> Vec<u
         resident: mapping.usage.and_then(|usage| usage.resident),
         anonymous: mapping.usage.and_then(|usage| usage.anonymous),
         swapped: mapping.usage.and_then(|usage| usage.swapped),
+        file: (mapping.offset == 0).then(|| files.get(&(mapping.inode, mapping.path.clone())).copied()).flatten(),
     };
     mappings.iter().take(MAX_MAPPINGS).map(of).collect()
 }

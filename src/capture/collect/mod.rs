@@ -7,6 +7,7 @@
 
 mod blot;
 mod copy;
+mod file_facts;
 mod fork;
 mod freeze;
 mod gather;

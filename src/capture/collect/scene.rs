@@ -226,7 +226,7 @@ impl Scene {
             descriptors: gathered.descriptors.clone(),
             limits: gathered.limits.clone(),
             cgroups: gathered.cgroups.clone(),
-            mappings: gather::mapping_facts(&self.mappings, shown),
+            mappings: gather::mapping_facts(&self.mappings, &gathered.files, shown),
             left_out: left_out.to_vec(),
             unwind_tables: self
                 .unwind_table

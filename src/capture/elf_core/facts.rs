@@ -110,6 +110,7 @@ mod tests {
             path: Some("/srv/a-long-programme".into()),
             build_id: Ok(None),
             parts: Vec::new(),
+            copies: Vec::new(),
             role: crate::capture::Role::Executable,
             eh_frame: None,
         };

@@ -20,7 +20,7 @@ pub(super) fn modules(
     memory: &Memory,
     arch: Arch,
 ) -> (Vec<MappedModule>, Vec<Region>) {
-    let loads = files.map(|files| loads(&files.mappings, memory)).unwrap_or_default();
+    let loads = files.map(|files| with_copies(loads(&files.mappings, memory), memory)).unwrap_or_default();
     let regions = loads.iter().flat_map(Load::regions).collect();
     let mut modules: Vec<MappedModule> = loads.into_iter().filter_map(|load| load.module(memory)).collect();
     modules.extend(vdso(auxv, memory));
@@ -40,6 +40,8 @@ pub(super) fn modules(
 struct Load<'a> {
     path: &'a str,
     parts: Vec<MappedPart>,
+    /// Where parts of it are mapped again.
+    copies: Vec<MappedPart>,
     header: Result<Option<ModuleHeader>, Gap>,
     bias: Option<u64>,
     /// One past the last address that the header announces.
@@ -64,6 +66,32 @@ fn loads<'a>(files: &'a [FileMapping], memory: &Memory) -> Vec<Load<'a>> {
     loads
 }
 
+/// Takes what begins inside of a file that is loaded as a whole, too, for a copy of a part of that: a program may map its
+/// own file again.
+fn with_copies<'a>(loads: Vec<Load<'a>>, memory: &Memory) -> Vec<Load<'a>> {
+    let begins = |load: &Load<'_>| load.parts.first().is_some_and(|part| part.offset == 0);
+    let (mut whole, parts): (Vec<Load<'_>>, Vec<Load<'_>>) = loads.into_iter().partition(begins);
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    for (index, load) in whole.iter().enumerate().filter(|(_, load)| load.is_module(memory)) {
+        first.entry(load.path).or_insert(index);
+    }
+    let mut alone = Vec::new();
+    for load in parts {
+        match first.get(load.path).and_then(|index| whole.get_mut(*index)) {
+            // Of a part that is mapped again as data nothing is asked.
+            Some(whole) => whole.copies.extend(load.parts.iter().filter(|part| is_code(part, memory) != Some(false))),
+            None => alone.push(load),
+        }
+    }
+    whole.append(&mut alone);
+    whole
+}
+
+/// Whether instructions may be executed there; `None` where the dump does not list the mapping.
+fn is_code(part: &MappedPart, memory: &Memory) -> Option<bool> {
+    memory.region_at(part.start).map(|region| region.access.execute)
+}
+
 impl<'a> Load<'a> {
     fn new(path: &'a str, part: MappedPart, memory: &Memory) -> Load<'a> {
         let header = if part.offset == 0 {
@@ -74,7 +102,8 @@ impl<'a> Load<'a> {
         let known = header.as_ref().ok().and_then(Option::as_ref);
         let bias = known.and_then(|header| header.bias(part.start, part.offset));
         let end = known.and_then(ModuleHeader::extent).zip(bias).map(|((_, last), bias)| Addr(last.wrapping_add(bias)));
-        Load { path, parts: vec![part], header, bias, end: end.filter(|end| *end >= part.end) }
+        let end = end.filter(|end| *end >= part.end);
+        Load { path, parts: vec![part], copies: Vec::new(), header, bias, end }
     }
 
     /// Whether a later mapping of the same file belongs to this load.
@@ -90,21 +119,27 @@ impl<'a> Load<'a> {
     /// The mappings with the access rights that the file's headers ask for; none where those are unknown.
     fn regions(&self) -> impl Iterator<Item = Region> {
         let header = self.header.as_ref().ok().and_then(Option::as_ref);
-        self.parts.iter().map(move |part| {
+        let code = Access { read: true, write: false, execute: true };
+        let copies = self.copies.iter().map(move |part| (part, code));
+        let parts = self.parts.iter().map(move |part| {
             let flags =
                 header.zip(self.bias).and_then(|(header, bias)| header.flags_at(part.start.0.wrapping_sub(bias)));
             // Source: gABI "Program Header": PF_X 1, PF_W 2, PF_R 4.
             let flag = |bit| flags.is_some_and(|flags| flags & bit != 0);
-            let access = Access { read: flag(4), write: flag(2), execute: flag(1) };
-            Region { start: part.start, end: part.end, access, missing: Why::NotDumped }
+            (part, Access { read: flag(4), write: flag(2), execute: flag(1) })
+        });
+        parts.chain(copies).map(|(part, access)| Region {
+            start: part.start,
+            end: part.end,
+            access,
+            missing: Why::NotDumped,
         })
     }
 
-    /// The module; `None` for a file that is mapped as data.
-    fn module(self, memory: &Memory) -> Option<MappedModule> {
-        let (first, last) = (self.parts.first()?, self.parts.last()?);
+    /// Whether it is loaded to be executed, and not mapped as data.
+    fn is_module(&self, memory: &Memory) -> bool {
         let executable = |addr| memory.region_at(addr).map(|region| region.access.execute);
-        let loaded = match &self.header {
+        match &self.header {
             Ok(None) => false,
             // A program may map an ELF file to read it: then its instructions are not executable.
             Ok(Some(header)) => match (header.code(), self.bias) {
@@ -112,11 +147,16 @@ impl<'a> Load<'a> {
                 (None, Some(_)) => true,
                 (_, None) => false,
             },
-            Err(_) => is_file(self.path) && self.parts.iter().any(|part| executable(part.start) == Some(true)),
-        };
-        if !loaded {
+            Err(_) => is_file(self.path) && self.parts.iter().any(|part| is_code(part, memory) == Some(true)),
+        }
+    }
+
+    /// The module; `None` for a file that is mapped as data.
+    fn module(self, memory: &Memory) -> Option<MappedModule> {
+        if !self.is_module(memory) {
             return None;
         }
+        let (first, last) = (self.parts.first()?, self.parts.last()?);
         let build_id = match (self.header, self.bias) {
             (Ok(Some(header)), Some(bias)) => header.build_id(memory, bias),
             (Err(gap), _) => Err(gap),
@@ -129,6 +169,7 @@ impl<'a> Load<'a> {
             path: Some(self.path.to_owned()),
             build_id,
             parts: self.parts.clone(),
+            copies: self.copies,
             role: Role::Library,
             eh_frame: None,
         })
@@ -156,6 +197,7 @@ fn vdso(auxv: &[(u64, u64)], memory: &Memory) -> Option<MappedModule> {
         path: None,
         build_id: header.build_id(memory, bias),
         parts,
+        copies: Vec::new(),
         role: Role::Vdso,
         eh_frame: None,
     })
@@ -190,6 +232,7 @@ fn mapped_at(first: Region, path: Option<String>, bias: Option<u64>, memory: &Me
         path,
         build_id,
         parts: Vec::new(),
+        copies: Vec::new(),
         role: Role::Library,
         eh_frame: None,
     }

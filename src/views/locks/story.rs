@@ -1,10 +1,10 @@
 //! What a lock is part of, told and drawn: a deadlock, a convoy, or just a holder and those who wait for it.
 
-use crate::analysis::deadlock::{self, Chain, Cycle};
+use crate::analysis::deadlock::{self, Chain, Cycle, Step};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
+use crate::model::{Addr, Evidence, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
 use crate::report::section::{Body, Cell, Row, Tone};
 use crate::session::Session;
 use crate::views::drawing::{self, Names};
@@ -84,7 +84,13 @@ impl Teller<'_> {
 
     /// `Deadlock: a waits for x (held by b); b waits for y (held by a)`.
     fn deadlock(&self, cycle: &Cycle) -> String {
-        let word = if cycle.certain { "Deadlock" } else { "Likely deadlock (an owner is inferred)" };
+        let by_file =
+            |step: &Step| self.lock(step.waits_for).is_some_and(|lock| lock.evidence == Evidence::UnverifiedFile);
+        let word = match cycle.certain {
+            true => "Deadlock",
+            false if cycle.cycle.iter().any(by_file) => "Likely deadlock (a module's file may be another build's)",
+            false => "Likely deadlock (an owner is inferred)",
+        };
         if let [step] = cycle.cycle.as_slice() {
             let (thread, lock) = (self.names.thread(step.tid), self.names.lock(step.waits_for));
             return format!("{word}: {thread} waits for {lock}, which it holds itself{}", behind(cycle.victims.len()));

@@ -8,7 +8,7 @@ use crate::model::frame::path;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::views::Draw;
 
-use super::{Summary, ThreadCounts};
+use super::{DumpRow, Summary, ThreadCounts};
 
 /// Facts shown of the first finding, and of each later one that is critical.
 const FACTS: usize = 6;
@@ -90,13 +90,7 @@ impl Summary {
             false => Cell::text(", incomplete").tone(Tone::Guess),
         });
         quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text("bytes;")]);
-        quality.push(match dump.modules_without_file {
-            _ if dump.modules == 0 => Cell::text("no module is known").tone(Tone::Guess),
-            0 if dump.modules == 1 => Cell::text("the file of its only module is at hand"),
-            0 => Cell::text(format!("the files of all {} modules are at hand", dump.modules)),
-            1 => Cell::text(format!("1 of {} modules lacks a file", dump.modules)).tone(Tone::Guess),
-            lost => Cell::text(format!("{lost} of {} modules lack a file", dump.modules)).tone(Tone::Guess),
-        });
+        quality.push(files(dump));
         let heap = match &self.heap {
             Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("bytes in use")],
             None => vec![Cell::text("not looked at").tone(Tone::Dim)],
@@ -109,6 +103,22 @@ impl Summary {
             ("Dump".to_owned(), Row::about(Subject::Capture, quality)),
         ]
     }
+}
+
+/// Whether the modules' files are at hand: said only where each is known to be the one that was mapped.
+fn files(dump: &DumpRow) -> Cell {
+    let (all, doubtful, lost) = (dump.modules, dump.modules_unverified, dump.modules_without_file);
+    match all {
+        0 => return Cell::text("no module is known").tone(Tone::Guess),
+        1 if doubtful == 0 && lost == 0 => return Cell::text("the file of its only module is at hand"),
+        _ if doubtful == 0 && lost == 0 => return Cell::text(format!("the files of all {all} modules are at hand")),
+        _ => {}
+    }
+    let counts = [(dump.modules_verified, "verified"), (doubtful, "not verified"), (lost, "missing")];
+    let told: Vec<String> =
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    let modules = if all == 1 { "module" } else { "modules" };
+    Cell::text(format!("files of {all} {modules}: {}", told.join(", "))).tone(Tone::Guess)
 }
 
 fn threads(counts: &ThreadCounts) -> Row {

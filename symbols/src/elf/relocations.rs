@@ -28,6 +28,49 @@ impl Elf {
         rela.chain(rel).chain(relr).take(MAX_RELOCATIONS)
     }
 
+    /// The words that hold the address of a function or variable which this file defines itself, once loaded: each with that
+    /// address. Another module may define it too, and come first; the word then holds an address of that one.
+    pub fn own_symbol_words(&self) -> impl Iterator<Item = (Svma, Svma)> {
+        let tables = [(elf::DT_RELA.0, elf::DT_RELASZ.0), (elf::DT_JMPREL.0, elf::DT_PLTRELSZ.0)];
+        let words = tables.into_iter().flat_map(|(address, size)| self.dynamic_table(address, size));
+        words.flat_map(|words| self.own_symbols(words)).take(MAX_RELOCATIONS)
+    }
+
+    /// Entries of `Elf64_Rela` (24 bytes) that hold a symbol's address; none in 32-bit files.
+    fn own_symbols<'a>(&'a self, words: Words<'a>) -> impl Iterator<Item = (Svma, Svma)> + use<'a> {
+        const ENTRY: usize = 24;
+        let symbols = self.dynamic_value(elf::DT_SYMTAB.0).map(Svma);
+        let count = if words.layout.wide { words.bytes.len() / ENTRY } else { 0 };
+        (0..count).filter_map(move |index| {
+            let offset = index.checked_mul(ENTRY)?;
+            let info = words.word(offset.checked_add(8)?)?;
+            // ELF64_R_TYPE is the low half, ELF64_R_SYM the high one.
+            if !self.is_symbol_address(info & 0xffff_ffff) {
+                return None;
+            }
+            let symbol = symbols?.checked_add((info >> 32).checked_mul(24)?)?;
+            let symbol = Words::new(self.bytes_at(symbol, 24)?, self.layout());
+            // st_info at 4, st_shndx at 6, st_value at 8; SHN_UNDEF is 0, SHN_ABS 0xfff1.
+            let (kind, section, value) = (symbol.u8(4)? & 0xf, symbol.u16(6)?, symbol.word(8)?);
+            let is_placed = [elf::STT_NOTYPE.0, elf::STT_OBJECT.0, elf::STT_FUNC.0].contains(&kind);
+            if !is_placed || section == elf::SHN_UNDEF.0 || section == elf::SHN_ABS.0 {
+                return None;
+            }
+            let addend = words.word(offset.checked_add(16)?)?;
+            Some((Svma(words.word(offset)?), Svma(value.wrapping_add(addend))))
+        })
+    }
+
+    /// Whether a relocation of that number stores a symbol's address (psABIs: x86-64 §4.4, aarch64 §5.7).
+    fn is_symbol_address(&self, kind: u64) -> bool {
+        let kinds = match elf::Machine(self.machine_number()) {
+            elf::EM_X86_64 => [elf::R_X86_64_64.0, elf::R_X86_64_GLOB_DAT.0, elf::R_X86_64_JUMP_SLOT.0],
+            elf::EM_AARCH64 => [elf::R_AARCH64_ABS64.0, elf::R_AARCH64_GLOB_DAT.0, elf::R_AARCH64_JUMP_SLOT.0],
+            _ => return false,
+        };
+        kinds.iter().any(|known| u64::from(*known) == kind)
+    }
+
     /// The table whose address and size the dynamic section states under two tags; empty iterator where it is absent.
     fn dynamic_table(&self, address: i64, size: i64) -> impl Iterator<Item = Words<'_>> {
         let table = || {

@@ -19,7 +19,7 @@ fn nowhere() -> Locator {
 }
 
 fn wanted<'a>(path: &'a Path, id: Option<&'a BuildId>) -> Wanted<'a> {
-    Wanted { path: Some(path), build_id: id, machine: Some(Machine::X86_64) }
+    Wanted { path: Some(path), build_id: id, machine: Some(Machine::X86_64), contents: None }
 }
 
 fn outcomes(located: &Located) -> Vec<(&Path, &Outcome)> {
@@ -76,7 +76,8 @@ fn the_recorded_path_is_taken_only_if_its_build_id_is_the_wanted_one() {
     assert!(found.elf.is_none() && found.path.is_none() && !found.verified);
 
     let found = nowhere().code(&wanted(&built.program, None));
-    assert_eq!(outcomes(&found), [(built.program.as_path(), &Outcome::AcceptedUnverified)]);
+    let why = "there is no build id and nothing to compare it with".to_owned();
+    assert_eq!(outcomes(&found), [(built.program.as_path(), &Outcome::AcceptedUnverified(why))]);
     assert!(!found.verified && found.elf.is_some());
 
     let arm = Wanted { machine: Some(Machine::Aarch64), ..wanted(&built.program, Some(&built.id)) };
@@ -182,6 +183,34 @@ fn without_build_ids_the_checksum_of_the_debuglink_decides() {
 }
 
 #[test]
+fn without_build_id_and_checksum_sections_and_symbols_tell_whose_debug_file_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ["-g", "-Wl,--build-id=none", "-rdynamic"];
+    let program = cpp("names.cpp", directory.path(), &options);
+    let kept = directory.path().join("kept");
+    let debug = kept.join(format!("{}.debug", program.file_name().unwrap().to_string_lossy()));
+    fs::create_dir(&kept).unwrap();
+    run("objcopy", "binutils", ["--only-keep-debug".as_ref(), program.as_os_str(), debug.as_os_str()]);
+    run("strip", "binutils", [&program]);
+    let locator = Locator { directories: vec![kept], ..nowhere() };
+    let found = locator.debug(&wanted(&program, None), Some(&open(&program)));
+    let told = found.attempts.last().map(|attempt| &attempt.outcome);
+    let accepted = matches!(told, Some(Outcome::AcceptedByContents(what)) if what.contains("symbols"));
+    assert!(accepted, "{:?}", found.attempts);
+    assert!(found.verified && found.elf.is_some());
+
+    // Another build of the same source: its instructions are others.
+    let other = tempfile::tempdir().unwrap();
+    let rebuilt = cpp("names.cpp", other.path(), &["-g", "-O2", "-Wl,--build-id=none", "-rdynamic"]);
+    run("objcopy", "binutils", ["--only-keep-debug".as_ref(), rebuilt.as_os_str(), debug.as_os_str()]);
+    let found = locator.debug(&wanted(&program, None), Some(&open(&program)));
+    let refused = outcomes(&found)
+        .into_iter()
+        .any(|(path, outcome)| path == debug.as_path() && matches!(outcome, Outcome::ContentsDiffer(_)));
+    assert!(refused && found.elf.is_none(), "{:?}", found.attempts);
+}
+
+#[test]
 fn what_is_no_elf_file_and_what_is_empty_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let id = BuildId::from_hex("aabbcc").unwrap();
@@ -193,7 +222,7 @@ fn what_is_no_elf_file_and_what_is_empty_is_said() {
     fs::create_dir(&entry).unwrap();
     fs::write(entry.join("executable"), "").unwrap();
     let locator = Locator { caches: vec![directory.path().to_owned()], ..nowhere() };
-    let found = locator.code(&Wanted { path: None, build_id: Some(&id), machine: None });
+    let found = locator.code(&Wanted { path: None, build_id: Some(&id), machine: None, contents: None });
     assert_eq!(outcomes(&found), [(entry.join("executable").as_path(), &Outcome::Absent)]);
 }
 
