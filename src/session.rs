@@ -370,7 +370,9 @@ impl Session {
             .map(|module| {
                 job.advance(1)?;
                 let debug = module.debug();
-                let kind = best_source(&module.symbols().sources());
+                let sources = module.symbols().sources();
+                let kind = best_source(&sources);
+                let from_dump = sources.iter().any(|source| source_word(source.kind) == kind && source.path.is_none());
                 let missing = module.code.elf.is_none() || kind == "none";
                 // A file that was there and refused is always named; places without a file only where something is missing.
                 let attempts = module.code.attempts.iter().chain(&debug.attempts);
@@ -382,6 +384,7 @@ impl Session {
                     build_id: module.mapped.build_id.as_ref().ok().and_then(Option::as_ref).map(ToString::to_string),
                     symbols: SymbolState {
                         kind: kind.to_owned(),
+                        source: from_dump.then(|| "the dump".to_owned()),
                         file: module.code.path.as_ref().map(|path| path.display().to_string()),
                         debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
                         tried: tried.map(attempt_words).collect(),
@@ -409,16 +412,16 @@ impl Session {
 /// The best kind of names among a module's tables.
 fn best_source(sources: &[SymbolSource]) -> &'static str {
     let has = |kind| sources.iter().any(|source| source.kind == kind && source.problem.is_none() && source.size > 0);
-    if has(SourceKind::Dwarf) {
-        "dwarf"
-    } else if has(SourceKind::Symbols) {
-        "symtab"
-    } else if has(SourceKind::MiniSymbols) {
-        "minidebuginfo"
-    } else if has(SourceKind::DynamicSymbols) {
-        "dynsym"
-    } else {
-        "none"
+    let best = [SourceKind::Dwarf, SourceKind::Symbols, SourceKind::MiniSymbols, SourceKind::DynamicSymbols];
+    best.into_iter().find(|kind| has(*kind)).map_or("none", source_word)
+}
+
+fn source_word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Dwarf => "dwarf",
+        SourceKind::Symbols => "symtab",
+        SourceKind::MiniSymbols => "minidebuginfo",
+        SourceKind::DynamicSymbols => "dynsym",
     }
 }
 

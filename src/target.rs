@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
 
-use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment, image};
+use crate::capture::exports::Exports;
+use crate::capture::{Access, Capture, MappedModule, Memory, Origin, Region, Role, Segment, image, kept};
 use crate::job::Job;
 use crate::model::runtime_code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
@@ -35,6 +36,10 @@ pub struct Module {
     debug: OnceLock<Located>,
     symbols: OnceLock<ModuleSymbols>,
     locator: Arc<Locator>,
+    /// What the dump itself holds of its names, where it was written with the module's file.
+    kept: Option<Arc<Elf>>,
+    /// Where its exported names are read from the dump's memory, where no file was found.
+    exports: Option<Arc<Exports>>,
 }
 
 /// What a code address is called.
@@ -82,8 +87,10 @@ impl Target {
     /// Finds and verifies the code file of each module and lays its read-only pages below the dump's memory. Reads
     /// headers only; symbols and debug files are opened when first asked for.
     pub fn open(mut capture: Capture, search: &Search, job: &Job) -> Target {
+        // The machine is the same, maybe: what is found there is held against the dump like anything else.
+        let root = capture.facts.as_ref().and_then(|facts| facts.root.clone()).map(PathBuf::from);
         let locator = Arc::new(Locator {
-            sysroot: search.sysroot.clone(),
+            sysroot: search.sysroot.clone().or(root),
             exe: search.exe.clone(),
             opened: search.opened.clone(),
             directories: search.directories.clone(),
@@ -100,9 +107,16 @@ impl Target {
         let mut pages = Vec::new();
         let mut regions = Vec::new();
         let mut room = image::Room::of(&capture.memory);
+        let exports = OnceLock::new();
+        let kept = std::mem::take(&mut capture.kept);
         for (index, mapped) in mapped.into_iter().enumerate() {
             let rebuilt = |mapped: &MappedModule| image::from_memory(mapped, &capture.memory, &mut room);
-            let module = Module::locate(mapped, index, machine, rebuilt, &locator);
+            let file = kept::file_of(&mapped, &kept);
+            let mut module = Module::locate(mapped, index, machine, (file, rebuilt), &locator);
+            if module.code.path.is_none() && module.mapped.role != Role::Vdso {
+                let exports = exports.get_or_init(|| Arc::new(Exports::of(&capture.memory)));
+                module.exports = Some(Arc::clone(exports));
+            }
             if let (Some(elf), Some(bias)) = (&module.code.elf, module.mapped.bias) {
                 for (region, segment) in read_only_pages(elf, bias, index) {
                     regions.push(region);
@@ -274,15 +288,16 @@ impl Target {
 }
 
 impl Module {
-    /// `rebuilt`: the file of a module as the dump holds it.
+    /// `held`: the file that the dump holds of the module beside its memory, and the file as its memory has it.
     fn locate(
         mapped: MappedModule,
         index: usize,
         machine: Machine,
-        mut rebuilt: impl FnMut(&MappedModule) -> Located,
+        held: (Option<Arc<Elf>>, impl FnMut(&MappedModule) -> Located),
         locator: &Arc<Locator>,
     ) -> Module {
-        let mut mapped = mapped;
+        let (mut mapped, (kept, mut rebuilt)) = (mapped, held);
+        let kept = kept.filter(|kept| kept.machine() == machine);
         let code = match mapped.role {
             Role::Vdso => rebuilt(&mapped),
             Role::Executable | Role::Library => {
@@ -291,17 +306,32 @@ impl Module {
                     build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
                     machine: Some(machine),
                 });
-                match found.elf {
-                    Some(_) => found,
+                let whole = kept.as_ref().filter(|kept| kept.has_code());
+                match (found.elf, whole) {
+                    (Some(elf), whole) if found.verified || whole.is_none() => Located { elf: Some(elf), ..found },
+                    // What is at the path may be another file by now; the dump has the one that was mapped.
+                    (_, Some(whole)) => {
+                        let elf = Some(Arc::clone(whole));
+                        Located { elf, path: None, verified: true, attempts: found.attempts }
+                    }
                     // A full dump holds what the lost file held.
-                    None => Located { attempts: found.attempts, ..rebuilt(&mapped) },
+                    (_, None) => Located { attempts: found.attempts, ..rebuilt(&mapped) },
                 }
             }
         };
         if let Some(elf) = &code.elf {
             image::place(&mut mapped, elf);
         }
-        Module { mapped, index, code, debug: OnceLock::new(), symbols: OnceLock::new(), locator: Arc::clone(locator) }
+        Module {
+            mapped,
+            index,
+            code,
+            debug: OnceLock::new(),
+            symbols: OnceLock::new(),
+            locator: Arc::clone(locator),
+            kept,
+            exports: None,
+        }
     }
 
     /// Last component of the path, `libc.so.6`; `linux-vdso` for the vDSO.
@@ -361,7 +391,12 @@ impl Module {
     pub fn symbols(&self) -> &ModuleSymbols {
         self.symbols.get_or_init(|| {
             let debug = self.debug();
-            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone()).with_locator(Arc::clone(&self.locator))
+            let exported = self.exports.as_ref().and_then(|exports| exports.file(&self.mapped)).map(Arc::new);
+            // A kept file that is the code is there already; one that holds names alone comes after it.
+            let kept = self.kept.iter().filter(|kept| self.code.path.is_none() && !kept.has_code()).cloned();
+            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone())
+                .with_kept(kept.chain(exported))
+                .with_locator(Arc::clone(&self.locator))
         })
     }
 

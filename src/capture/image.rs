@@ -40,7 +40,7 @@ impl Room {
     }
 }
 
-/// The module as the dump holds it; nothing is found where its header or all of its instructions are not in the dump, or where there is no
+/// The module as the dump holds it; nothing is found where its header or some of its instructions are not in the dump, or where there is no
 /// room left for it.
 pub fn from_memory(mapped: &MappedModule, memory: &Memory, room: &mut Room) -> Located {
     let most = room.0.min(MAX_IMAGE);
@@ -118,6 +118,11 @@ fn segments(mapped: &MappedModule, memory: &Memory, most: u64) -> Option<Vec<u8>
         let (offset, address, size) = (u64_at(entry, 8)?, u64_at(entry, 16)?, u64_at(entry, 32)?);
         let end = offset.checked_add(size).filter(|end| *end <= most)?;
         let bytes = prefix(memory, Addr(address.wrapping_add(bias)), size);
+        // Smaller dumps hold pages of code here and there. p_flags at 4; PF_X is 1.
+        let executable = u32_at(entry, 4)? & 1 != 0;
+        if executable && (bytes.len() as u64) < size {
+            return None;
+        }
         put(entry, 32, &(bytes.len() as u64).to_le_bytes())?;
         image.resize(image.len().max(usize::try_from(end).ok()?), 0);
         put(&mut image, usize::try_from(offset).ok()?, &bytes)?;

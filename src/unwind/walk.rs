@@ -236,6 +236,7 @@ mod tests {
             auxv: Vec::new(),
             files: None,
             facts: None,
+            kept: Vec::new(),
             problems: Vec::new(),
             file_size: 0,
         };

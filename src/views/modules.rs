@@ -90,9 +90,12 @@ fn path(module: &ModuleRow) -> &str {
 }
 
 fn symbols(module: &ModuleRow) -> Cell {
-    match module.symbols.kind.as_str() {
-        "none" => Cell::text("none").tone(Tone::Bad),
-        kind => Cell::text(kind),
+    // The kernel's own module is never anywhere else.
+    let source = module.symbols.source.as_deref().filter(|_| module.path.is_some());
+    match (module.symbols.kind.as_str(), source) {
+        ("none", _) => Cell::text("none").tone(Tone::Bad),
+        (kind, Some(source)) => Cell::text(format!("{kind} of {source}")),
+        (kind, None) => Cell::text(kind),
     }
 }
 

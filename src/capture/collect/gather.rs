@@ -8,6 +8,7 @@ use std::fs;
 
 use procfs::process::{Limit, LimitValue, Limits, Stat, Status, Syscall as Called};
 
+use super::deleted::Deleted;
 use super::live::{Live, read};
 use super::maps::{Mapping, Span, Usage};
 use super::unwind_table::Stated;
@@ -33,14 +34,19 @@ pub(super) struct Gathered {
     pub(super) cgroups: Vec<String>,
     pub(super) usages: Vec<(Span, Usage)>,
     pub(super) age_ms: Option<u64>,
+    /// Its root directory, where that is not ours.
+    pub(super) root: Option<String>,
     /// Where its unwind table is, if only its file tells.
     pub(super) unwind_table: Option<Stated>,
+    /// Files of its code that are at no path.
+    pub(super) deleted: Vec<Deleted>,
 }
 
 /// Reads them. Without `personal`: no files, no cgroups.
 pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     let mut gathered = Gathered { usages: super::maps::usages(live), ..Gathered::default() };
     if personal {
+        gathered.root = live.root().and_then(|root| String::from_utf8(root).ok());
         gathered.descriptors = descriptors(live);
         let cgroups = fs::read(live.proc("cgroup")).unwrap_or_default();
         gathered.cgroups = text(&cgroups).lines().take(64).map(str::to_owned).collect();
@@ -48,6 +54,7 @@ pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     gathered.limits = read::<Limits>(live.pid, "limits").map(|limits| named_limits(&limits)).unwrap_or_default();
     gathered.age_ms = read::<Stat>(live.pid, "stat").ok().and_then(|stat| age_ms(stat.starttime));
     gathered.unwind_table = Stated::of(live);
+    gathered.deleted = Deleted::of(live, personal);
     for tid in live.threads().unwrap_or_default().into_iter().take(MAX_THREADS) {
         gathered.add_thread(live, tid, true);
     }

@@ -7,6 +7,7 @@
 
 mod blot;
 mod copy;
+mod deleted;
 mod fork;
 mod freeze;
 mod gather;
@@ -29,6 +30,7 @@ mod select;
 mod sink;
 mod source;
 mod stops;
+mod text;
 mod threads;
 mod transfer;
 mod unwind_table;

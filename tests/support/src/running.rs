@@ -1,6 +1,7 @@
 //! A fixture that is alive, at rest in its final state: for what looks at processes and not at cores.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,14 +25,19 @@ impl Running {
     /// The same with variables added to its environment.
     pub fn start_with(name: &str, variant: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
         let dir = build(name, variant);
-        let mut child = Command::new(dir.join("exe"))
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|why| panic!("{}: {why}", dir.join("exe").display()));
+        let mut command = Command::new(dir.join("exe"));
+        command.args(arguments).envs(environment.iter().copied()).current_dir(&dir);
+        Running::from_command(command)
+    }
+
+    /// Runs a copy of a fixture's program, and returns once it has said that it is ready.
+    pub fn start_at(program: &Path) -> Running {
+        Running::from_command(Command::new(program))
+    }
+
+    fn from_command(mut command: Command) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("the fixture's truth line is UTF-8");
