@@ -373,7 +373,8 @@ impl Session {
                 let sources = module.symbols().sources();
                 let kind = best_source(&sources);
                 let from_dump = sources.iter().any(|source| source_word(source.kind) == kind && source.path.is_none());
-                let missing = module.code.elf.is_none() || kind == "none";
+                let has_file = module.code.path.is_some() || module.mapped.is_vdso();
+                let missing = !has_file || kind == "none";
                 // A file that was there and refused is always named; places without a file only where something is missing.
                 let attempts = module.code.attempts.iter().chain(&debug.attempts);
                 let tried = attempts.filter(|attempt| missing || attempt.outcome.is_refusal());

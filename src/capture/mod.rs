@@ -15,8 +15,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 pub use facts::Facts;
-pub use kept::Kept;
 pub use format::{FORMATS, Format, open, open_bytes};
+pub use kept::Kept;
 pub use memory::{Access, Memory, Origin, Region, Segment};
 use symbols::BuildId;
 

@@ -143,8 +143,7 @@ mod tests {
     fn names_and_what_they_name_come_back() {
         let loads = [Load { address: 0x1000, size: 0x800, flags: 5 }, Load { address: 0x3000, size: 0x100, flags: 6 }];
         // STB_GLOBAL with STT_FUNC, STT_NOTYPE, STT_OBJECT.
-        let table =
-            [symbol(1, 0x12, 0x1010, 0x20), symbol(5, 0x10, 0x1700, 0), symbol(9, 0x11, 0x3010, 8)].concat();
+        let table = [symbol(1, 0x12, 0x1010, 0x20), symbol(5, 0x10, 0x1700, 0), symbol(9, 0x11, 0x3010, 8)].concat();
         let file = build(&header(), &loads, Table::Exported, table, b"\0run\0lab\0var\0").expect("a file");
         let elf = Elf::parse(FileBytes::from_vec(file)).expect("an ELF file");
         assert!(!elf.has_code(), "it holds no instructions");
