@@ -121,6 +121,7 @@ impl Session {
         if search.sysroot.is_none() && process.has_other_files() {
             search.sysroot = Some(format!("/proc/{}/root", request.pid).into());
         }
+        search.opened.extend(process.deleted_program().map(Arc::new));
         let session = Session::open(Source::Live(Arc::new(Snapshot::take(process, request, job)?)), &search, job)?;
         session.with_history(&History::default(), Duration::ZERO, job)
     }

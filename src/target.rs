@@ -301,21 +301,24 @@ impl Module {
         let code = match mapped.role {
             Role::Vdso => rebuilt(&mapped),
             Role::Executable | Role::Library => {
-                let found = locator.code(&Wanted {
+                let mut found = locator.code(&Wanted {
                     path: mapped.path.as_deref().map(Path::new),
                     build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
                     machine: Some(machine),
                 });
-                let whole = kept.as_ref().filter(|kept| kept.has_code());
-                match (found.elf, whole) {
-                    (Some(elf), whole) if found.verified || whole.is_none() => Located { elf: Some(elf), ..found },
-                    // What is at the path may be another file by now; the dump has the one that was mapped.
-                    (_, Some(whole)) => {
+                // The mapped file was at no path: what is there now and cannot be verified is another one.
+                if kept.is_some() && !found.verified {
+                    found.attempts.retain(|attempt| attempt.outcome != Outcome::AcceptedUnverified);
+                    found.elf = None;
+                }
+                match (&found.elf, kept.as_ref().filter(|kept| kept.has_code())) {
+                    (Some(_), _) => found,
+                    (None, Some(whole)) => {
                         let elf = Some(Arc::clone(whole));
                         Located { elf, path: None, verified: true, attempts: found.attempts }
                     }
                     // A full dump holds what the lost file held.
-                    (_, None) => Located { attempts: found.attempts, ..rebuilt(&mapped) },
+                    (None, None) => Located { attempts: found.attempts, ..rebuilt(&mapped) },
                 }
             }
         };

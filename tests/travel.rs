@@ -73,7 +73,9 @@ impl Nowhere {
             "--json",
             "--offline",
         ]);
-        commands.iter().for_each(|line| drop(command.args(["-c", line])));
+        for line in commands {
+            command.args(["-c", line]);
+        }
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         run(command).expect_status(0)
     }
@@ -338,11 +340,14 @@ fn the_file_of_a_deleted_program_is_in_the_dump_and_names_the_living_process() {
             let program = modules.as_array().expect("modules").iter().find(is_program).expect("the program");
             // A triage dump keeps the names alone: debug information has the paths of sources.
             let kind = if what.ends_with("triage") { "symtab" } else { "dwarf" };
-            assert_eq!(
-                (&program["symbols"]["kind"], &program["symbols"]["source"]),
-                (&kind.into(), &"the dump".into()),
-                "{what}"
-            );
+            assert_eq!(program["symbols"]["kind"], kind, "{what}");
+            // The link leads to the program's file as long as it runs; without a build id nothing tells that it does.
+            let by_link = Value::from(format!("/proc/{}/exe", process.pid()));
+            let (source, file) = match what.as_str() {
+                "glibc live" => (Value::Null, by_link),
+                _ => (Value::from("the dump"), Value::Null),
+            };
+            assert_eq!((&program["symbols"]["source"], &program["symbols"]["file"]), (&source, &file), "{what}");
         }
     }
 }

@@ -228,6 +228,14 @@ mod tests {
     }
 
     #[test]
+    fn a_module_of_whose_code_a_part_is_missing_is_not_rebuilt() {
+        for (size, rebuilt) in [(0x2000, true), (0x2001, false)] {
+            let memory = memory(64, 1, 0, size);
+            assert_eq!(from_memory(&module(), &memory, &mut Room::of(&memory)).elf.is_some(), rebuilt, "{size:#x}");
+        }
+    }
+
+    #[test]
     fn modules_that_claim_too_much_together_are_not_rebuilt() {
         // 40 MiB of hole each: the room for holes is 64 MiB.
         let memory = memory(64, 1, 40 << 20, 0x1000);

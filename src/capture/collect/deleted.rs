@@ -20,7 +20,7 @@ use crate::capture::symbol_file::{self, FILE_HEADER, Load, Table};
 const MAX_FILE: usize = 32 << 20;
 const MAX_ALL: usize = 64 << 20;
 /// The kernel appends this to the path of a file that was unlinked while mapped. Source: Linux fs/d_path.c, `path_with_deleted`.
-const MARK: &[u8] = b" (deleted)";
+pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// A deleted file.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Deleted {
 
     /// The type and the content of its note, where the process still has it mapped.
     pub(super) fn note(&self, mappings: &[Mapping]) -> Option<(u32, Vec<u8>)> {
-        let mapping = mappings.iter().find(|mapping| mapping.inode == self.inode && mapping.path.ends_with(MARK))?;
+        let mapping = mappings.iter().find(|mapping| mapping.inode == self.inode && mapping.path.ends_with(DELETED))?;
         Some((kept::NOTE, Kept::content(mapping.span.start.0, &self.bytes)))
     }
 }
@@ -64,7 +64,7 @@ fn mappings(live: &Live) -> Vec<Mapping> {
 
 fn is_deleted_code(mapping: &Mapping) -> bool {
     let is_code = mapping.access.execute && !mapping.access.write && !mapping.shared && mapping.inode != 0;
-    is_code && mapping.path.starts_with(b"/") && mapping.path.ends_with(MARK)
+    is_code && mapping.path.starts_with(b"/") && mapping.path.ends_with(DELETED)
 }
 
 /// Where the file can be opened: by the link to the program, which its owner may follow, or by that of the mapping.

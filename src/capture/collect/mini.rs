@@ -283,9 +283,12 @@ impl<'a> Chooser<'a> {
 
     /// The same of a stack, where words may be return addresses.
     fn stack_words(&mut self, span: Span) {
-        let words = self.read_words(span);
-        self.called.extend(words.iter().copied().filter(|word| self.text.holds(*word)));
-        self.pointers.extend(words.into_iter().filter(|word| self.mapped.contains(*word)));
+        for word in self.read_words(span).into_iter().filter(|word| self.mapped.contains(*word)) {
+            self.pointers.push(word);
+            if self.text.holds(word) {
+                self.called.insert(word);
+            }
+        }
     }
 
     /// What modules' data points to: tables that hash waiting threads, lists of exceptions.

@@ -204,3 +204,39 @@ fn jump_at(address: u64, peek: &Peek<'_>) -> Option<u64> {
 pub(super) fn covers(entries: u64, code: u64) -> bool {
     entries.saturating_mul(BYTES_PER_ENTRY) >= code
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::collect::source::Source;
+
+    #[test]
+    fn a_table_of_a_few_entries_covers_no_library() {
+        // musl 1.2.3 and glibc 2.36 of Debian 12.
+        assert!(!covers(4, 403_460));
+        assert!(covers(3_713, 1_396_988));
+        assert!(covers(1, 0x300));
+        assert!(!covers(0, 1));
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn calls_and_jumps_are_told_with_where_they_lead() {
+        // 0 call 8 | 5 nop (3) | 8 endbr64 | c jmp *0xe(%rip) → word at 0x20 | 12 call *8(%rip) → 0x20 | 18 call *%rax | 1a jmp 8
+        let mut code = [0x90u8; 0x28];
+        code[..5].copy_from_slice(&[0xe8, 3, 0, 0, 0]);
+        code[8..18].copy_from_slice(&[0xf3, 0x0f, 0x1e, 0xfa, 0xff, 0x25, 0x0e, 0, 0, 0]);
+        code[0x12..0x1f].copy_from_slice(&[0xff, 0x15, 8, 0, 0, 0, 0xff, 0xd0, 0xe9, 0xe9, 0xff, 0xff, 0xff]);
+        code[0x20..].copy_from_slice(&0x4711u64.to_le_bytes());
+        let base = code.as_ptr().addr() as u64;
+        let source = Source::of(std::process::id());
+        let peek = Peek::new(&source);
+        assert_eq!(call_before(base + 5, &peek), Some(Some(base + 8)));
+        assert_eq!(call_before(base + 0x18, &peek), Some(Some(0x4711)));
+        assert_eq!(call_before(base + 0x1a, &peek), Some(None));
+        assert_eq!(call_before(base + 0x10, &peek), None);
+        assert_eq!(jump_at(base + 8, &peek), Some(0x4711));
+        assert_eq!(jump_at(base + 0x1a, &peek), Some(base + 8));
+        assert_eq!(jump_at(base, &peek), None);
+    }
+}
