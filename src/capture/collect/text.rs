@@ -50,9 +50,12 @@ pub(super) struct Text(Vec<Part>);
 impl Text {
     /// Of these mappings and the modules among them.
     pub(super) fn of(mappings: &[Mapping], images: &[Image], peek: &Peek<'_>) -> Text {
-        let codes: Vec<(Span, bool)> = images.iter().flat_map(|image| image.code(peek)).collect();
+        let mut codes: Vec<(Span, bool)> = images.iter().flat_map(|image| image.code(peek)).collect();
+        codes.sort_unstable();
         let part = |mapping: &Mapping| {
-            let code = codes.iter().find(|(code, _)| code.common(mapping.span).is_some());
+            let after = codes.partition_point(|(code, _)| code.start < mapping.span.end);
+            let code = after.checked_sub(1).and_then(|index| codes.get(index));
+            let code = code.filter(|(code, _)| code.common(mapping.span).is_some());
             let bare = code.is_none_or(|(_, tabled)| !tabled);
             let whole = code.map(|(code, _)| *code).filter(|code| bare && code.len() <= WHOLE);
             Part { span: mapping.span, bare, whole }
