@@ -102,6 +102,7 @@ impl Session {
         if search.sysroot.is_none() && process.has_other_files() {
             search.sysroot = Some(format!("/proc/{}/root", request.pid).into());
         }
+        search.opened.extend(process.deleted_program().map(Arc::new));
         let session = Session::open(Source::Live(Arc::new(Snapshot::take(process, request, job)?)), &search, job)?;
         session.with_history(&History::default(), Duration::ZERO, job)
     }
@@ -353,8 +354,11 @@ impl Session {
             .map(|module| {
                 job.advance(1)?;
                 let debug = module.debug();
-                let kind = best_source(&module.symbols().sources());
-                let missing = module.code.elf.is_none() || kind == "none";
+                let sources = module.symbols().sources();
+                let kind = best_source(&sources);
+                let from_dump = sources.iter().any(|source| source_word(source.kind) == kind && source.path.is_none());
+                let has_file = module.code.path.is_some() || module.mapped.is_vdso();
+                let missing = !has_file || kind == "none";
                 // A file that was there and refused is always named; places without a file only where something is missing.
                 let attempts = module.code.attempts.iter().chain(&debug.attempts);
                 let tried = attempts.filter(|attempt| missing || is_telling(&attempt.outcome));
@@ -365,6 +369,7 @@ impl Session {
                     build_id: module.mapped.build_id.as_ref().ok().and_then(Option::as_ref).map(ToString::to_string),
                     symbols: SymbolState {
                         kind: kind.to_owned(),
+                        source: from_dump.then(|| "the dump".to_owned()),
                         file: module.code.path.as_ref().map(|path| path.display().to_string()),
                         debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
                         tried: tried.map(attempt_words).collect(),
@@ -393,16 +398,16 @@ impl Session {
 /// The best kind of names among a module's tables.
 fn best_source(sources: &[SymbolSource]) -> &'static str {
     let has = |kind| sources.iter().any(|source| source.kind == kind && source.problem.is_none() && source.size > 0);
-    if has(SourceKind::Dwarf) {
-        "dwarf"
-    } else if has(SourceKind::Symbols) {
-        "symtab"
-    } else if has(SourceKind::MiniSymbols) {
-        "minidebuginfo"
-    } else if has(SourceKind::DynamicSymbols) {
-        "dynsym"
-    } else {
-        "none"
+    let best = [SourceKind::Dwarf, SourceKind::Symbols, SourceKind::MiniSymbols, SourceKind::DynamicSymbols];
+    best.into_iter().find(|kind| has(*kind)).map_or("none", source_word)
+}
+
+fn source_word(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Dwarf => "dwarf",
+        SourceKind::Symbols => "symtab",
+        SourceKind::MiniSymbols => "minidebuginfo",
+        SourceKind::DynamicSymbols => "dynsym",
     }
 }
 

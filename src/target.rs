@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
-use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, SourceFrame, Svma, Symbol, Wanted};
+use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
 
+use crate::capture::exports::Exports;
 use crate::capture::facts::FileFacts;
 use crate::capture::held::Held;
-use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image};
+use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image, kept};
 use crate::job::Job;
 use crate::model::runtime_code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
@@ -44,6 +45,10 @@ pub struct Module {
     debug: Arc<OnceLock<Located>>,
     symbols: Arc<OnceLock<ModuleSymbols>>,
     locator: Arc<Locator>,
+    /// What the dump itself holds of its names, where it was written with the module's file.
+    kept: Option<Arc<Elf>>,
+    /// Where its exported names are read from the dump's memory, where no file was found.
+    exports: Option<Arc<Exports>>,
 }
 
 /// What a code address is called.
@@ -74,6 +79,15 @@ pub struct NamedPart {
     pub own: bool,
 }
 
+/// What the dump holds of one module's file.
+struct InDump<'a> {
+    memory: &'a Memory,
+    /// What it records of the file.
+    facts: Option<FileFacts>,
+    /// The file that it holds beside its memory.
+    kept: Option<Arc<Elf>>,
+}
+
 /// A capture, its modules' files, and one address space over both.
 pub struct Target {
     /// The capture.
@@ -93,8 +107,10 @@ impl Target {
     /// Finds and verifies the code file of each module and lays its read-only pages below the dump's memory. Reads
     /// headers only; symbols and debug files are opened when first asked for.
     pub fn open(mut capture: Capture, search: &Search, job: &Job) -> Target {
+        // The machine is the same, maybe: what is found there is held against the dump like anything else.
+        let root = capture.facts.as_ref().and_then(|facts| facts.root.clone()).map(PathBuf::from);
         let locator = Arc::new(Locator {
-            sysroot: search.sysroot.clone(),
+            sysroot: search.sysroot.clone().or(root),
             exe: search.exe.clone(),
             opened: search.opened.clone(),
             directories: search.directories.clone(),
@@ -113,11 +129,17 @@ impl Target {
         let mut room = image::Room::of(&capture.memory);
         let mut copies = Vec::new();
         let bases: Vec<Addr> = mapped.iter().skip(1).map(|next| next.base).collect();
+        let exports = OnceLock::new();
+        let kept = std::mem::take(&mut capture.kept);
         for (index, mapped) in mapped.into_iter().enumerate() {
             let rebuilt = |mapped: &MappedModule| image::from_memory(mapped, &capture.memory, &mut room);
             let facts = capture.facts.as_deref().and_then(|facts| facts.mapping_at(mapped.base.0)?.file);
-            let held = (&capture.memory, facts);
+            let held = InDump { memory: &capture.memory, facts, kept: kept::file_of(&mapped, &kept) };
             let mut module = Module::locate(mapped, index, machine, held, rebuilt, &locator);
+            if module.code.path.is_none() && module.mapped.role != Role::Vdso {
+                let exports = exports.get_or_init(|| Arc::new(Exports::of(&capture.memory)));
+                module.exports = Some(Arc::clone(exports));
+            }
             // A file's own end may lie behind the next module.
             let next = bases.get(index).filter(|next| **next > module.mapped.base);
             module.mapped.end = next.map_or(module.mapped.end, |next| module.mapped.end.min(*next));
@@ -316,29 +338,39 @@ impl Target {
 }
 
 impl Module {
-    /// `held`: the dump's memory, and what it records of the module's file. `rebuilt`: that file as the dump holds it.
+    /// `held`: what the dump holds of the module's file. `rebuilt`: that file as its memory has it.
     fn locate(
         mapped: MappedModule,
         index: usize,
         machine: Machine,
-        held: (&Memory, Option<FileFacts>),
+        held: InDump<'_>,
         mut rebuilt: impl FnMut(&MappedModule) -> Located,
         locator: &Arc<Locator>,
     ) -> Module {
         let mut mapped = mapped;
+        let kept = held.kept.filter(|kept| kept.machine() == machine);
         let (code, is_rebuilt) = match mapped.role {
             Role::Vdso => (rebuilt(&mapped), true),
             Role::Executable | Role::Library => {
-                let found = locator.code(&Wanted {
+                let mut found = locator.code(&Wanted {
                     path: mapped.path.as_deref().map(Path::new),
                     build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
                     machine: Some(machine),
-                    contents: Some(&Held { mapped: &mapped, memory: held.0, recorded: held.1 }),
+                    contents: Some(&Held { mapped: &mapped, memory: held.memory, recorded: held.facts }),
                 });
-                match found.elf {
-                    Some(_) => (found, false),
+                // The mapped file was at no path: what is there now and cannot be verified is another one.
+                if kept.is_some() && !found.verified {
+                    found.attempts.retain(|attempt| !matches!(attempt.outcome, Outcome::AcceptedUnverified(_)));
+                    found.elf = None;
+                }
+                match (&found.elf, kept.as_ref().filter(|kept| kept.has_code())) {
+                    (Some(_), _) => (found, false),
+                    (None, Some(whole)) => {
+                        let elf = Some(Arc::clone(whole));
+                        (Located { elf, path: None, verified: true, attempts: found.attempts }, false)
+                    }
                     // A full dump holds what the lost file held.
-                    None => (Located { attempts: found.attempts, ..rebuilt(&mapped) }, true),
+                    (None, None) => (Located { attempts: found.attempts, ..rebuilt(&mapped) }, true),
                 }
             }
         };
@@ -347,7 +379,7 @@ impl Module {
         }
         let rebuilt = is_rebuilt && code.elf.is_some();
         let (debug, symbols) = (Arc::default(), Arc::default());
-        Module { mapped, index, code, rebuilt, debug, symbols, locator: Arc::clone(locator) }
+        Module { mapped, index, code, rebuilt, debug, symbols, locator: Arc::clone(locator), kept, exports: None }
     }
 
     /// The module as one part of it is mapped a second time, with the same files and names; `None` where its file does not
@@ -368,7 +400,8 @@ impl Module {
         };
         let (debug, symbols) = (Arc::clone(&self.debug), Arc::clone(&self.symbols));
         let (code, locator) = (self.code.clone(), Arc::clone(&self.locator));
-        Some(Module { mapped, index: self.index, code, rebuilt: self.rebuilt, debug, symbols, locator })
+        let (kept, exports) = (self.kept.clone(), self.exports.clone());
+        Some(Module { mapped, index: self.index, code, rebuilt: self.rebuilt, debug, symbols, locator, kept, exports })
     }
 
     /// Last component of the path, `libc.so.6`; `linux-vdso` for the vDSO.
@@ -429,7 +462,12 @@ impl Module {
     pub fn symbols(&self) -> &ModuleSymbols {
         self.symbols.get_or_init(|| {
             let debug = self.debug();
-            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone()).with_locator(Arc::clone(&self.locator))
+            let exported = self.exports.as_ref().and_then(|exports| exports.file(&self.mapped)).map(Arc::new);
+            // A kept file that is the code is there already; one that holds names alone comes after it.
+            let kept = self.kept.iter().filter(|kept| self.code.path.is_none() && !kept.has_code()).cloned();
+            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone())
+                .with_kept(kept.chain(exported))
+                .with_locator(Arc::clone(&self.locator))
         })
     }
 }

@@ -1,9 +1,13 @@
 //! A module's file, rebuilt from pages of the dump.
 #![no_main]
 
+use std::sync::Arc;
+
+use dumpscope::capture::exports::Exports;
 use dumpscope::capture::{MappedModule, MappedPart, Memory, Role, image};
 use dumpscope::model::Addr;
 use libfuzzer_sys::fuzz_target;
+use symbols::{ModuleSymbols, SymbolKind};
 
 fuzz_target!(|data: &[u8]| {
     const BASE: Addr = Addr(0x10_0000);
@@ -21,6 +25,11 @@ fuzz_target!(|data: &[u8]| {
             role,
             eh_frame: None,
         };
+        // What is exported: names come from the dump's bytes, however often they are asked for.
+        if let Some(file) = Exports::of(&memory).file(&mapped) {
+            let names = ModuleSymbols::new(Some(Arc::new(file)), None);
+            assert!(names.symbols(SymbolKind::Function).all(|symbol| symbol.name.len() <= 3 * data.len()));
+        }
         if let Some(elf) = image::from_memory(&mapped, &memory, &mut image::Room::of(&memory)).elf {
             mapped.bias = None;
             image::place(&mut mapped, &elf);

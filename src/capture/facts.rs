@@ -46,6 +46,8 @@ pub struct Facts {
     pub limits: BTreeMap<String, [Option<u64>; 2]>,
     /// Its control groups, as /proc/PID/cgroup has them.
     pub cgroups: Vec<String>,
+    /// Its root directory as it was seen from outside, where that was another; paths of mappings are below it.
+    pub root: Option<String>,
     /// Its mappings.
     pub mappings: Vec<MappingFacts>,
     /// What was left out, and why.

@@ -40,7 +40,7 @@ impl Room {
     }
 }
 
-/// The module as the dump holds it; nothing is found where its header or all of its instructions are not in the dump, or where there is no
+/// The module as the dump holds it; nothing is found where its header or some of its instructions are not in the dump, or where there is no
 /// room left for it.
 pub fn from_memory(mapped: &MappedModule, memory: &Memory, room: &mut Room) -> Located {
     let most = room.0.min(MAX_IMAGE);
@@ -118,6 +118,11 @@ fn segments(mapped: &MappedModule, memory: &Memory, most: u64) -> Option<Vec<u8>
         let (offset, address, size) = (u64_at(entry, 8)?, u64_at(entry, 16)?, u64_at(entry, 32)?);
         let end = offset.checked_add(size).filter(|end| *end <= most)?;
         let bytes = prefix(memory, Addr(address.wrapping_add(bias)), size);
+        // Smaller dumps hold pages of code here and there. p_flags at 4; PF_X is 1.
+        let executable = u32_at(entry, 4)? & 1 != 0;
+        if executable && (bytes.len() as u64) < size {
+            return None;
+        }
         put(entry, 32, &(bytes.len() as u64).to_le_bytes())?;
         image.resize(image.len().max(usize::try_from(end).ok()?), 0);
         put(&mut image, usize::try_from(offset).ok()?, &bytes)?;
@@ -220,6 +225,14 @@ mod tests {
     fn a_table_of_no_headers_far_away_takes_no_memory() {
         let memory = memory(0x18_0000_0000, 0, 0, 0x2000);
         assert!(from_memory(&module(), &memory, &mut Room::of(&memory)).elf.is_none());
+    }
+
+    #[test]
+    fn a_module_of_whose_code_a_part_is_missing_is_not_rebuilt() {
+        for (size, rebuilt) in [(0x2000, true), (0x2001, false)] {
+            let memory = memory(64, 1, 0, size);
+            assert_eq!(from_memory(&module(), &memory, &mut Room::of(&memory)).elf.is_some(), rebuilt, "{size:#x}");
+        }
     }
 
     #[test]

@@ -3,17 +3,21 @@
 pub mod collect;
 mod compressed;
 mod elf_core;
+pub mod exports;
 pub mod facts;
 pub mod format;
 pub mod held;
 pub mod image;
+pub mod kept;
 pub mod memory;
+pub mod symbol_file;
 
 use std::ops::Range;
 use std::path::PathBuf;
 
 pub use facts::Facts;
 pub use format::{FORMATS, Format, open, open_bytes};
+pub use kept::Kept;
 pub use memory::{Access, Memory, Origin, Region, Segment};
 use symbols::BuildId;
 
@@ -44,6 +48,8 @@ pub struct Capture {
     pub files: Option<Vec<Range<Addr>>>,
     /// What the kernel told of the process beside its memory, where `collect` wrote the dump.
     pub facts: Option<Box<Facts>>,
+    /// Files of modules that the dump holds beside its memory.
+    pub kept: Vec<Kept>,
     /// What is damaged or missing.
     pub problems: Vec<Problem>,
     /// Bytes of the dump's file.

@@ -25,6 +25,8 @@ pub struct ModuleRow {
 pub struct SymbolState {
     /// Best kind at hand: `dwarf`, `symtab`, `dynsym`, `none`.
     pub kind: String,
+    /// `the dump` where those names come from the dump's own memory; null where they come from a file, or there are none.
+    pub source: Option<String>,
     /// The module's own file; null when it was not found. See `verification` for whether it is the one that was mapped.
     pub file: Option<String>,
     /// The separate debug file; null when there is none.
@@ -68,7 +70,7 @@ pub enum VerifiedBy {
     BuildId,
     /// It was held against what the dump holds of the module.
     Contents,
-    /// It is the module itself, as the dump holds it: the vDSO.
+    /// The dump itself holds it: the vDSO, or a file that `collect` put there since it was at no path.
     Memory,
 }
 

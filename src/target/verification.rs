@@ -20,6 +20,7 @@ impl Module {
         }
         match self.code.attempts.last() {
             _ if self.rebuilt && self.mapped.role == Role::Vdso => Verification::verified(VerifiedBy::Memory, None),
+            _ if self.is_kept() => Verification::verified(VerifiedBy::Memory, None),
             _ if self.rebuilt => lost(Some("its names are those that the dump's own memory holds")),
             Some(Attempt { outcome: Outcome::AcceptedUnverified(why), .. }) => {
                 Verification::not(VerificationState::Unverified, Some(why.clone()))
@@ -34,6 +35,11 @@ impl Module {
                 },
             },
         }
+    }
+
+    /// Whether its file is the one that `collect` put into the dump.
+    fn is_kept(&self) -> bool {
+        !self.rebuilt && self.code.path.is_none() && self.kept.as_ref().is_some_and(|kept| kept.has_code())
     }
 
     /// The first file that was there and was not taken.

@@ -10,7 +10,7 @@ use super::call::{self, Call};
 use super::cfi::{Scratch, Tables};
 use super::epilogue;
 use super::flow::{self, Flow};
-use super::image::{Image, Place};
+use super::image::{self, Image, Place};
 use super::row::Row;
 use super::signal;
 use super::start;
@@ -243,7 +243,7 @@ impl CodeMap {
                 return Kind::Tabled(row, module.index, place);
             }
         }
-        let entry = module.elf().and_then(|file| module.addr(file.entry()));
+        let entry = image::entry(module, self.memory());
         let in_start_code =
             entry.and_then(|entry| lookup.since(entry)).is_some_and(|offset| offset < start::MAX_START_CODE);
         if in_start_code { Kind::Outermost } else { Kind::Bare }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use object::elf;
-use symbols::{Elf, FileBytes};
+use symbols::{Elf, FileBytes, Svma};
 
 use super::cfi::{Scratch, Section, Tables, eh_frame_address};
 use super::row::Row;
@@ -72,6 +72,18 @@ impl Image {
         }
         .map(|loaded| &loaded.tables)
     }
+}
+
+/// Where a module begins to run: by its file, or by its header as the dump holds it.
+pub(super) fn entry(module: &Module, memory: &Memory) -> Option<Addr> {
+    if let Some(file) = module.elf() {
+        return module.addr(file.entry());
+    }
+    if memory.u32(module.mapped.base).ok()? != u32::from_le_bytes(*b"\x7fELF") {
+        return None;
+    }
+    // e_entry. Source: System V ABI (gABI), "ELF Header".
+    module.addr(Svma(memory.u64(module.mapped.base.plus(24)?).ok()?))
 }
 
 fn code(module: &Module, memory: &Memory, arch: Arch) -> Loaded {

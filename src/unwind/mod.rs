@@ -32,9 +32,23 @@ use std::sync::Arc;
 
 use self::code::CodeMap;
 use self::walk::Walk;
+use crate::capture::Memory;
 use crate::job::Job;
-use crate::model::{End, OsThread, Registers, Stack};
+use crate::model::{Addr, End, Frame, OsThread, Registers, Stack};
 use crate::target::Target;
+
+/// Whether the function that begins at `start` is the one in which a frame stands: its code leads there, and leaves the return address
+/// where the frame ends. Looks at a few thousand instructions at most.
+pub fn leads_to(memory: &Memory, start: Addr, frame: &Frame, registers: &Registers) -> bool {
+    let slot = frame.cfa.and_then(|base| base.minus(8));
+    match flow::follow(memory, registers.arch(), start, frame.pc, frame.returns).0 {
+        flow::Flow::Reached(row, framed) => {
+            let mut rules = std::iter::once(&row).chain(&framed);
+            slot.is_some() && rules.any(|rules| rules.return_slot(registers) == Ok(slot))
+        }
+        _ => false,
+    }
+}
 
 /// Unwinds the threads of one target; tables are read once for each module and shared between threads.
 pub struct Unwinder {

@@ -42,6 +42,7 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         auxv: Vec::new(),
         files: None,
         facts: None,
+        kept: Vec::new(),
         problems: Vec::new(),
         file_size: 0,
     };

@@ -92,11 +92,14 @@ fn path(module: &ModuleRow) -> &str {
 }
 
 fn symbols(module: &ModuleRow) -> Cell {
-    match (module.symbols.kind.as_str(), module.symbols.verification.state) {
-        ("none", _) => Cell::text("none").tone(Tone::Bad),
-        (kind, VerificationState::Unverified) => Cell::text(format!("{kind}, not verified")).tone(Tone::Guess),
-        (kind, VerificationState::Refused | VerificationState::Missing) => Cell::text(format!("{kind} of the dump")),
-        (kind, VerificationState::Verified) => Cell::text(kind),
+    let (kind, state) = (module.symbols.kind.as_str(), module.symbols.verification.state);
+    // The kernel's own module is never anywhere else.
+    let source = module.symbols.source.as_deref().filter(|_| module.path.is_some());
+    match (kind, source, state) {
+        ("none", ..) => Cell::text("none").tone(Tone::Bad),
+        (kind, Some(source), _) => Cell::text(format!("{kind} of {source}")),
+        (kind, None, VerificationState::Unverified) => Cell::text(format!("{kind}, not verified")).tone(Tone::Guess),
+        (kind, None, _) => Cell::text(kind),
     }
 }
 
@@ -110,7 +113,7 @@ fn verified(module: &ModuleRow) -> Cell {
     match (verification.state, verification.by) {
         (VerificationState::Verified, by) => Cell::text(match by {
             Some(VerifiedBy::Contents) => with("by its contents"),
-            Some(VerifiedBy::Memory) => "it is the dump's own memory".to_owned(),
+            Some(VerifiedBy::Memory) => "the dump itself holds it".to_owned(),
             Some(VerifiedBy::BuildId) | None => "by its build id".to_owned(),
         }),
         (VerificationState::Unverified, _) => Cell::text(with("no")).tone(Tone::Guess),

@@ -6,6 +6,7 @@
 
 mod contents;
 mod layouts;
+mod libraries;
 mod open;
 
 use std::ffi::OsStr;
@@ -120,8 +121,8 @@ impl Default for Locator {
 }
 
 impl Locator {
-    /// The file with the module's code and unwind tables. Looked for in `opened`, in `exe`, below the sysroot, at the recorded path, in the
-    /// directories, in the debug directories' build id trees, in the caches.
+    /// The file with the module's code and unwind tables. Looked for in `opened`, in `exe`, below the sysroot, at the recorded path (by
+    /// name in the usual folders, where only the name is recorded), in the directories, in the debug directories' build id trees, in the caches.
     pub fn code(&self, wanted: &Wanted<'_>) -> Located {
         let mut search = Search::new(*wanted, Content::Code);
         let recorded = wanted.path.map(without_deleted_mark);
@@ -148,6 +149,11 @@ impl Locator {
                 return search.found;
             }
             search.strict = false;
+        }
+        if let Some(name) = recorded.and_then(libraries::bare)
+            && self.by_name(&mut search, name)
+        {
+            return search.found;
         }
         let leaf = recorded.and_then(Path::file_name);
         for directory in &self.directories {
@@ -256,6 +262,17 @@ impl Locator {
             places.extend(leaf(name.as_os_str().as_bytes()).map(|leaf| root.join(leaf)));
         }
         places
+    }
+
+    /// Looks for a file of which only the name is known: where the sysroot and this machine keep programs and libraries. A file of
+    /// the same name is no evidence: here only the build id decides.
+    fn by_name(&self, search: &mut Search<'_>, name: &OsStr) -> bool {
+        if let Some(root) = &self.sysroot
+            && libraries::places(root, name).iter().any(|place| search.below(root, place))
+        {
+            return true;
+        }
+        search.wanted.build_id.is_some() && search.any(libraries::places(Path::new("/"), name))
     }
 
     /// The debug directories below the sysroot, then this machine's.

@@ -21,6 +21,7 @@ const MAX_REMEMBERED: usize = 1 << 18;
 pub struct ModuleSymbols {
     code: Option<Arc<Elf>>,
     debug: Option<Arc<Elf>>,
+    kept: Vec<Arc<Elf>>,
     mini: OnceLock<Result<Option<Arc<Elf>>, Error>>,
     table: OnceLock<SymbolTable>,
     dwarf: OnceLock<Result<Option<Dwarf>, Error>>,
@@ -74,6 +75,7 @@ impl ModuleSymbols {
         ModuleSymbols {
             code,
             debug,
+            kept: Vec::new(),
             mini: OnceLock::new(),
             table: OnceLock::new(),
             dwarf: OnceLock::new(),
@@ -87,6 +89,12 @@ impl ModuleSymbols {
     /// The same with a place to look for the files that the debug file refers to: what `dwz` split off, and split units (`.dwo`, `.dwp`).
     pub fn with_locator(mut self, locator: Arc<Locator>) -> ModuleSymbols {
         self.locator = Some(locator);
+        self
+    }
+
+    /// The same with more files that hold names: symbol tables that a dump has of the module.
+    pub fn with_kept(mut self, files: impl IntoIterator<Item = Arc<Elf>>) -> ModuleSymbols {
+        self.kept.extend(files);
         self
     }
 
@@ -225,9 +233,9 @@ impl ModuleSymbols {
         })
     }
 
-    /// The debug file first: its tables are the complete ones.
+    /// The debug file first: its tables are the complete ones. What a dump kept comes last.
     fn files(&self) -> impl Iterator<Item = &Arc<Elf>> + Clone {
-        self.debug.iter().chain(&self.code)
+        self.debug.iter().chain(&self.code).chain(&self.kept)
     }
 
     fn table(&self) -> &SymbolTable {

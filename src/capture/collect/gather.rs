@@ -8,6 +8,7 @@ use std::fs;
 
 use procfs::process::{Limit, LimitValue, Limits, Stat, Status, Syscall as Called};
 
+use super::deleted::Deleted;
 use super::file_facts::{self, FileTable};
 use super::live::{Live, read};
 use super::maps::{Mapping, Span, Usage};
@@ -36,14 +37,19 @@ pub(super) struct Gathered {
     pub(super) age_ms: Option<u64>,
     /// The files of its modules.
     pub(super) files: FileTable,
+    /// Its root directory, where that is not ours.
+    pub(super) root: Option<String>,
     /// Where its unwind table is, if only its file tells.
     pub(super) unwind_table: Option<Stated>,
+    /// Files of its code that are at no path.
+    pub(super) deleted: Vec<Deleted>,
 }
 
 /// Reads them. Without `personal`: no files, no cgroups.
 pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     let mut gathered = Gathered { usages: super::maps::usages(live), ..Gathered::default() };
     if personal {
+        gathered.root = live.root().and_then(|root| String::from_utf8(root).ok());
         gathered.descriptors = descriptors(live);
         let cgroups = fs::read(live.proc("cgroup")).unwrap_or_default();
         gathered.cgroups = text(&cgroups).lines().take(64).map(str::to_owned).collect();
@@ -52,6 +58,7 @@ pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     gathered.age_ms = read::<Stat>(live.pid, "stat").ok().and_then(|stat| age_ms(stat.starttime));
     gathered.unwind_table = Stated::of(live);
     gathered.files = file_facts::read(live);
+    gathered.deleted = Deleted::of(live, personal);
     for tid in live.threads().unwrap_or_default().into_iter().take(MAX_THREADS) {
         gathered.add_thread(live, tid, true);
     }

@@ -1,9 +1,13 @@
 //! Which process an id means, over more than one capture, and whether its files are those that we see.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use procfs::process::Stat;
+use symbols::{Elf, FileBytes};
 
+use super::deleted::DELETED;
 use super::live::read;
 use crate::error::Error;
 
@@ -35,6 +39,14 @@ impl Identity {
             Ok(_) => Err(Error::Failed(format!("process {} has ended; another process has its id now", self.pid))),
             Err(_) => Err(Error::Failed(format!("process {} has ended", self.pid))),
         }
+    }
+
+    /// Its program's file, where that is at no path any more.
+    pub fn deleted_program(self) -> Option<Elf> {
+        let path = PathBuf::from(format!("/proc/{}/exe", self.pid));
+        let is_deleted = fs::read_link(&path).ok()?.as_os_str().as_bytes().ends_with(DELETED);
+        let bytes = is_deleted.then(|| FileBytes::open(&path).ok())??;
+        Elf::parse_at(&path, bytes).ok()
     }
 
     /// Whether it sees other files than we do: in a container, or below another root. False where that cannot be told.

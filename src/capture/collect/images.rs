@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 use super::maps::{Mapping, Span};
 use super::peek::Peek;
 use super::source::PAGE;
+use super::text;
 
 /// Most program headers of a module, entries of its dynamic section.
 const MAX_HEADERS: u16 = 256;
@@ -201,6 +202,27 @@ impl Image {
             Span::new(at, end.unwrap_or(at).min(at.saturating_add(MAX_PIECE)))
         });
         [Some(index), tables].into_iter().flatten().collect()
+    }
+
+    /// Its code, and whether its unwind table covers that.
+    pub(super) fn code(&self, peek: &Peek<'_>) -> Vec<(Span, bool)> {
+        // PF_X is 1.
+        let is_code = |header: &&Header| header.kind == PT_LOAD && header.flags & 1 != 0;
+        let spans: Vec<Span> = self.headers.iter().filter(is_code).map(|header| self.span(header)).collect();
+        let size = spans.iter().map(|span| span.len()).fold(0, u64::saturating_add);
+        // Of `.eh_frame_hdr`: the count's encoding at 2 (DW_EH_PE_udata4), the count at 8 behind a pointer of four bytes.
+        let entries = self.segment(PT_GNU_EH_FRAME).and_then(|index| {
+            let encoded = peek.half(index.start.0)?.to_le_bytes();
+            let is_known = matches!(encoded, [1, 0x1b, 0x03, _]);
+            peek.half(index.start.0.checked_add(8)?).filter(|_| is_known)
+        });
+        // A table of another form is taken to cover it, as all but a few do.
+        let tabled = match (self.segment(PT_GNU_EH_FRAME), entries) {
+            (None, _) => false,
+            (Some(_), Some(entries)) => text::covers(entries.into(), size),
+            (Some(_), None) => true,
+        };
+        spans.into_iter().map(|span| (span, tabled)).collect()
     }
 
     /// The loader's list of modules, where this one's dynamic section leads to it: its nodes, names and head.

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -72,6 +73,12 @@ impl Live {
     pub(super) fn threads(&self) -> io::Result<Vec<i32>> {
         let entries = fs::read_dir(self.proc("task"))?;
         Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    /// Its root directory as we see it, without a slash at the end; `None` where that is ours too, or cannot be told.
+    pub(super) fn root(&self) -> Option<Vec<u8>> {
+        let root = fs::read_link(self.proc("root")).ok()?.into_os_string().into_vec();
+        (root.len() > 1 && root.starts_with(b"/")).then_some(root)
     }
 
     /// A file of its folder in `/proc`.

@@ -145,6 +145,11 @@ pub(super) fn mappings(live: &Live, tid: i32, usages: &[(Span, Usage)]) -> Resul
     let path = live.proc(&format!("task/{tid}/maps"));
     let text = fs::read(&path).map_err(|source| Error::Io { path, source })?;
     let mut mappings: Vec<Mapping> = text.split(|byte| *byte == b'\n').take(MAX_MAPPINGS).filter_map(parse).collect();
+    if let Some(root) = live.root() {
+        for mapping in &mut mappings {
+            below(&root, &mut mapping.path);
+        }
+    }
     mappings.sort_by_key(|mapping| mapping.span);
     for mapping in &mut mappings {
         let after = usages.partition_point(|(span, _)| span.start <= mapping.span.start);
@@ -155,6 +160,14 @@ pub(super) fn mappings(live: &Live, tid: i32, usages: &[(Span, Usage)]) -> Resul
         return Err(live.ended());
     }
     Ok(mappings)
+}
+
+/// Makes a path as we see it one as the process sees it, whose root is `root`. Others are left as they are: files that it had mapped
+/// before it went there.
+fn below(root: &[u8], path: &mut Vec<u8>) {
+    if path.strip_prefix(root).is_some_and(|rest| rest.starts_with(b"/")) {
+        path.drain(..root.len());
+    }
 }
 
 /// `7f5e-7f5f r-xp 0000 fe:00 1234   /usr/lib/libc.so.6`.
@@ -233,6 +246,19 @@ mod tests {
         assert_eq!((mapping.offset, mapping.inode), (0x1000, 4711));
         assert_eq!(mapping.path, b"/srv/a b\xff (deleted)");
         assert!(mapping.has_file() && !mapping.shared && !mapping.is_anonymous());
+    }
+
+    #[test]
+    fn paths_are_the_processs_own() {
+        let own = |path: &[u8]| {
+            let mut path = path.to_vec();
+            below(b"/srv/jail", &mut path);
+            path
+        };
+        assert_eq!(own(b"/srv/jail/lib/libc.so (deleted)"), b"/lib/libc.so (deleted)");
+        assert_eq!(own(b"/srv/jailed/lib/libc.so"), b"/srv/jailed/lib/libc.so");
+        assert_eq!(own(b"/srv/jail"), b"/srv/jail");
+        assert_eq!(own(b"[heap]"), b"[heap]");
     }
 
     #[test]

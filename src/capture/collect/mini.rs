@@ -13,6 +13,7 @@ use super::pages::Pages;
 use super::peek::Peek;
 use super::select::{is_image, own_pages};
 use super::source::PAGE;
+use super::text::Text;
 use super::threads::Thread;
 
 /// Bytes below the stack pointer that a leaf function may use. Source: System V AMD64 psABI 3.2.2.
@@ -62,6 +63,8 @@ pub(super) struct Chosen {
     pub(super) followed: usize,
     /// Pages that may hold a held lock.
     pub(super) locks: usize,
+    /// Bytes of code that stacks are walked by.
+    pub(super) code: u64,
 }
 
 /// Chooses. `pid`: its first thread. `tids`: the ids by which the process knows its threads.
@@ -72,18 +75,14 @@ pub(super) fn choose(
     tids: &FxHashSet<u32>,
     peek: &Peek<'_>,
 ) -> Chosen {
-    let is_users = |mapping: &&Mapping| mapping.path != b"[vsyscall]";
-    let ends = (mappings.first(), mappings.iter().rev().find(is_users));
-    let mapped = match ends {
-        (Some(first), Some(last)) => Span { start: first.span.start, end: last.span.end },
-        _ => Span::new(0, 0),
-    };
-    let main_stack = mappings.iter().find(|mapping| mapping.path == b"[stack]").map(|mapping| mapping.span);
-    let mut chooser =
-        Chooser { mappings, mapped, pid, main_stack, peek, chosen: Chosen::default(), pointers: Vec::new() };
     let images = images(mappings, peek);
+    let text = Text::of(mappings, &images, peek);
+    let mut chooser = Chooser::new(mappings, pid, &text, peek);
     chooser.modules(&images);
     chooser.threads(threads);
+    let code = text.pages(&stands(threads), &chooser.called, peek);
+    chooser.chosen.pages.extend(code.pages.iter());
+    chooser.chosen.code = code.bytes;
     if is_dotnet(mappings) {
         chooser.runtime_memory(threads);
     }
@@ -91,6 +90,19 @@ pub(super) fn choose(
     chooser.follow();
     chooser.held_locks(tids);
     chooser.chosen
+}
+
+/// The pages of code that the stacks of these threads are walked by.
+pub(super) fn code(mappings: &[Mapping], pid: i32, threads: &[Thread], peek: &Peek<'_>) -> Pages {
+    let text = Text::of(mappings, &images(mappings, peek), peek);
+    let mut chooser = Chooser::new(mappings, pid, &text, peek);
+    chooser.threads(threads);
+    text.pages(&stands(threads), &chooser.called, peek).pages
+}
+
+/// Where threads stand, and what else their registers hold: where they return to, on some processors.
+fn stands(threads: &[Thread]) -> Vec<u64> {
+    threads.iter().flat_map(Thread::words).collect()
 }
 
 struct Chooser<'a> {
@@ -104,9 +116,24 @@ struct Chooser<'a> {
     chosen: Chosen,
     /// Words that may be pointers, to be followed.
     pointers: Vec<u64>,
+    text: &'a Text,
+    /// Words of stacks that are addresses of code.
+    called: FxHashSet<u64>,
 }
 
-impl Chooser<'_> {
+impl<'a> Chooser<'a> {
+    fn new(mappings: &'a [Mapping], pid: i32, text: &'a Text, peek: &'a Peek<'a>) -> Chooser<'a> {
+        let is_users = |mapping: &&Mapping| mapping.path != b"[vsyscall]";
+        let ends = (mappings.first(), mappings.iter().rev().find(is_users));
+        let mapped = match ends {
+            (Some(first), Some(last)) => Span { start: first.span.start, end: last.span.end },
+            _ => Span::new(0, 0),
+        };
+        let main_stack = mappings.iter().find(|mapping| mapping.path == b"[stack]").map(|mapping| mapping.span);
+        let (chosen, pointers, called) = (Chosen::default(), Vec::new(), FxHashSet::default());
+        Chooser { mappings, mapped, pid, main_stack, peek, chosen, pointers, text, called }
+    }
+
     fn mapping_at(&self, address: u64) -> Option<&Mapping> {
         let after = self.mappings.partition_point(|mapping| mapping.span.start.0 <= address);
         let mapping = self.mappings.get(after.checked_sub(1)?)?;
@@ -140,17 +167,16 @@ impl Chooser<'_> {
     fn threads(&mut self, threads: &[Thread]) {
         let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS);
         let share = threads.len().div_ceil(workers).max(MIN_SHARE);
-        let mapped = (self.mappings, self.mapped, self.pid, self.main_stack, self.peek.source());
+        let shared = (self.mappings, self.pid, self.text, self.peek.source());
         let parts: Vec<_> = std::thread::scope(|scope| {
             let spawn = |threads| {
                 scope.spawn(move || {
-                    let (mappings, mapped, pid, main_stack, source) = mapped;
+                    let (mappings, pid, text, source) = shared;
                     let peek = Peek::new(source);
-                    let (chosen, pointers) = (Chosen::default(), Vec::new());
-                    let mut part = Chooser { mappings, mapped, pid, main_stack, peek: &peek, chosen, pointers };
+                    let mut part = Chooser::new(mappings, pid, text, &peek);
                     part.each_thread(threads);
-                    let (pages, pointers) = (part.chosen.pages, part.pointers);
-                    (pages, pointers, peek)
+                    let (pages, pointers, called) = (part.chosen.pages, part.pointers, part.called);
+                    (pages, pointers, called, peek)
                 })
             };
             let running: Vec<_> = threads.chunks(share).map(spawn).collect();
@@ -159,9 +185,10 @@ impl Chooser<'_> {
                 .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
                 .collect()
         });
-        for (pages, pointers, peek) in parts {
+        for (pages, pointers, called, peek) in parts {
             self.chosen.pages.extend(pages.iter());
             self.pointers.extend(pointers);
+            self.called.extend(called);
             self.peek.join(peek);
         }
     }
@@ -190,7 +217,7 @@ impl Chooser<'_> {
             let searched = stack.and_then(|(_, searched)| searched).filter(|searched| searched.end >= near.end);
             let below = Span { end: searched.map_or(near.end, |searched| searched.start.min(near.end)), ..near };
             if below.start < below.end {
-                self.words(below);
+                self.stack_words(below);
             }
         }
         let Some((sp, _)) = stack else { return };
@@ -223,7 +250,7 @@ impl Chooser<'_> {
         let span = Span::new(start, end.min(start.saturating_add(limit)));
         self.chosen.pages.add(span);
         let searched = Span::new(start & !7, span.end.0.min(start.saturating_add(SEARCHED_STACK)));
-        self.words(searched);
+        self.stack_words(searched);
         Some(searched)
     }
 
@@ -252,6 +279,16 @@ impl Chooser<'_> {
     fn words(&mut self, span: Span) {
         let words = self.read_words(span);
         self.pointers.extend(words.into_iter().filter(|word| self.mapped.contains(*word)));
+    }
+
+    /// The same of a stack, where words may be return addresses.
+    fn stack_words(&mut self, span: Span) {
+        for word in self.read_words(span).into_iter().filter(|word| self.mapped.contains(*word)) {
+            self.pointers.push(word);
+            if self.text.holds(word) {
+                self.called.insert(word);
+            }
+        }
     }
 
     /// What modules' data points to: tables that hash waiting threads, lists of exceptions.

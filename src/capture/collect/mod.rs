@@ -7,6 +7,7 @@
 
 mod blot;
 mod copy;
+mod deleted;
 mod file_facts;
 mod fork;
 mod freeze;
@@ -32,6 +33,7 @@ mod sink;
 mod source;
 mod spare;
 mod stops;
+mod text;
 mod threads;
 mod transfer;
 mod unwind_table;

@@ -169,14 +169,22 @@ impl Scene {
         say: &(dyn Fn(&str) + Sync),
     ) -> Selection {
         let peek = Peek::new(source);
+        let pid = i32::try_from(live.pid).unwrap_or(0);
         match kind {
             Kind::Full => Selection::full(live, &self.mappings),
-            Kind::Heap => Selection::heap(live, &self.mappings, self.unwind_table, &peek),
+            Kind::Heap => {
+                let code = mini::code(&self.mappings, pid, &self.threads, &peek);
+                Selection::heap(live, &self.mappings, self.unwind_table, &code, &peek)
+            }
             Kind::Mini | Kind::Triage => {
-                let pid = i32::try_from(live.pid).unwrap_or(0);
                 let mut chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
                 chosen.pages.extend(self.unwind_table);
-                say(&format!("{} pages by pointers, {} for held locks", chosen.followed, chosen.locks));
+                say(&format!(
+                    "{} pages by pointers, {} for held locks, {} KiB of code",
+                    chosen.followed,
+                    chosen.locks,
+                    chosen.code >> 10
+                ));
                 Selection::pages(live, &self.mappings, &chosen.pages, kind == Kind::Triage)
             }
         }
@@ -226,6 +234,7 @@ impl Scene {
             descriptors: gathered.descriptors.clone(),
             limits: gathered.limits.clone(),
             cgroups: gathered.cgroups.clone(),
+            root: gathered.root.clone(),
             mappings: gather::mapping_facts(&self.mappings, &gathered.files, shown),
             left_out: left_out.to_vec(),
             unwind_tables: self
@@ -235,6 +244,9 @@ impl Scene {
                 .collect(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
+        for (kind, content) in gathered.deleted.iter().filter_map(|deleted| deleted.note(&self.mappings)) {
+            notes.push(OWNER, kind, &content);
+        }
         for thread in &self.threads {
             let blotted = blot.map(|blot| thread.blotted(blot));
             blotted.as_ref().unwrap_or(thread).note(&mut notes, &self.stat, &gathered.times);

@@ -42,8 +42,15 @@ impl Selection {
     }
 
     /// All memory but images of files as they are in the file: of those, what a stack cannot be walked without.
-    pub(super) fn heap(live: &Live, mappings: &[Mapping], unwind_table: Option<Span>, peek: &Peek<'_>) -> Selection {
-        let mut essentials = Pages::default();
+    /// `code`: the pages of it that stacks without unwind tables are walked by.
+    pub(super) fn heap(
+        live: &Live,
+        mappings: &[Mapping],
+        unwind_table: Option<Span>,
+        code: &Pages,
+        peek: &Peek<'_>,
+    ) -> Selection {
+        let mut essentials = code.clone();
         essentials.extend(unwind_table);
         for image in images(mappings, peek) {
             essentials.extend(image.essentials(peek));
@@ -74,7 +81,9 @@ impl Selection {
     pub(super) fn pages(live: &Live, mappings: &[Mapping], pages: &Pages, blot: bool) -> Selection {
         let mut selection = Selection::default();
         for mapping in mappings {
-            let own = !is_image(mapping) || mapping.access.write;
+            // Instructions without their constants would be others.
+            let code = mapping.access.execute && !mapping.access.write;
+            let own = (!is_image(mapping) && !code) || mapping.access.write;
             selection.add(live, mapping, &pages.within(mapping.span), blot && own && !mapping.is_kernels());
         }
         selection

@@ -1,8 +1,10 @@
 //! The note that `collect` adds: read, and used for the names of threads.
 
 use super::notes::Note;
+use symbols::FileBytes;
+
 use crate::capture::facts::{Facts, NOTE, OWNER};
-use crate::capture::{MappedModule, Process};
+use crate::capture::{Kept, MappedModule, Process, kept};
 use crate::model::{Addr, OsThread, Problem, Subject};
 
 /// Longest name that the kernel keeps. Source: Linux include/linux/sched.h, TASK_COMM_LEN without the NUL.
@@ -35,6 +37,15 @@ pub(super) fn read(notes: &[Note<'_>], problems: &mut Vec<Problem>) -> Option<Fa
             None
         }
     }
+}
+
+/// The file that a note holds; `None` where it is another note, or too short.
+pub(super) fn kept(note: &Note<'_>, core: &FileBytes) -> Option<Kept> {
+    if note.name != OWNER.as_bytes() || note.kind != kept::NOTE {
+        return None;
+    }
+    let from = note.content.as_ptr().addr().checked_sub(core.as_ptr().addr())?;
+    Kept::parse(core.slice(from..from.checked_add(note.content.len())?)?)
 }
 
 /// Names threads as the kernel does. A thread inherits its maker's name: one that is called like the program, or like the first thread,

@@ -37,6 +37,8 @@ use crate::model::{OsThread, Problem, Subject};
 
 /// Problems of one kind that are told one by one.
 const TOLD: usize = 8;
+/// Files that are kept beside memory; `collect` keeps those of deleted files.
+const MAX_KEPT: usize = 4096;
 
 /// Whether the file is an ELF file, of whatever kind.
 pub(super) fn probe(bytes: &[u8]) -> bool {
@@ -111,6 +113,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         facts::name_threads(facts, &process, &modules, &mut threads);
         facts::place_unwind_tables(facts, &mut modules);
     }
+    let kept = notes.iter().filter_map(|note| facts::kept(note, &bytes)).take(MAX_KEPT).collect();
     // Headers and notes are not read again: three megabytes for a thousand threads.
     bytes.forget_pages();
     Ok(Capture {
@@ -125,6 +128,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         auxv,
         files: files.filter(|files| files.sound && writer != Writer::Createdump).map(Files::ranges),
         facts: facts.map(Box::new),
+        kept,
         problems: fold(problems),
         file_size: bytes.len() as u64,
     })

@@ -28,7 +28,8 @@ pub(super) fn called(target: &Target, return_address: Addr) -> Option<Arc<str>> 
     function(target, called_address(target.arch(), &target.memory, return_address)?)
 }
 
-fn called_address(arch: Arch, memory: &Memory, return_address: Addr) -> Option<Addr> {
+/// The address that the call before a return address states. `None` for calls through registers.
+pub(super) fn called_address(arch: Arch, memory: &Memory, return_address: Addr) -> Option<Addr> {
     match arch {
         // call rel32, or call *slot(%rip). Source: Intel SDM volume 2, CALL.
         Arch::X86_64 => [5, 6].into_iter().find_map(|length| {

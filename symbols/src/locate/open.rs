@@ -16,7 +16,7 @@ pub(super) fn elf(path: &Path) -> Result<Elf, Outcome> {
 
 /// The ELF file that `path` names when `root` is the root directory: symbolic links stay inside. `full` is where that is from outside.
 pub(super) fn elf_inside(root: &Path, path: &Path, full: &Path) -> Result<Elf, Outcome> {
-    match open_inside(root, path) {
+    match inside(root, path) {
         // Kernels before 5.6 and some containers have no openat2; the links are then followed as the host sees them, and the build id
         // decides as it does anyway.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => elf(full),
@@ -24,7 +24,8 @@ pub(super) fn elf_inside(root: &Path, path: &Path, full: &Path) -> Result<Elf, O
     }
 }
 
-fn open_inside(root: &Path, path: &Path) -> io::Result<File> {
+/// A file that `path` names when `root` is the root directory.
+pub(super) fn inside(root: &Path, path: &Path) -> io::Result<File> {
     let directory = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let relative: std::path::PathBuf = path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;

@@ -1,6 +1,7 @@
 //! A fixture that is alive, at rest in its final state: for what looks at processes and not at cores.
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,16 +26,22 @@ impl Running {
     pub fn start_with(name: &str, variant: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Running {
         let dir = build(name, variant);
         // Signals do what they do by default, also where this runs with some of them ignored (nohup).
-        let mut child = Command::new("env")
-            .arg("--default-signal")
-            .arg(dir.join("exe"))
-            .args(arguments)
-            .envs(environment.iter().copied())
-            .current_dir(&dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|why| panic!("{}: {why}", dir.join("exe").display()));
+        let mut command = Command::new("env");
+        command.arg("--default-signal").arg(dir.join("exe")).args(arguments);
+        command.envs(environment.iter().copied()).current_dir(&dir);
+        Running::from_command(command)
+    }
+
+    /// Runs a copy of a fixture's program, and returns once it has said that it is ready.
+    pub fn start_at(program: &Path) -> Running {
+        let mut command = Command::new("env");
+        command.arg("--default-signal").arg(program);
+        Running::from_command(command)
+    }
+
+    fn from_command(mut command: Command) -> Running {
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|why| panic!("{command:?}: {why}"));
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("the fixture's truth line is UTF-8");

@@ -39,8 +39,8 @@ fn joined(ground: &Ground<'_>, pthread: Addr) -> Option<String> {
 /// `g_orders`, `g_cache.shards[2].mutex_`, `g_cache+0x40`, `app+0x4040`: as precisely as symbols and debug information tell.
 fn global(ground: &Ground<'_>, module: &Module, kind: LockKind, address: Addr) -> Known<String> {
     let file = module.file_name().unwrap_or("module");
-    let svma = module.svma(address).filter(|_| module.elf().is_some());
-    let Some(svma) = svma else { return Err(Gap::NoSymbols(format!("{file} is not at hand"))) };
+    let missing = || Gap::NoSymbols(format!("{file} is not at hand"));
+    let svma = module.svma(address).ok_or_else(missing)?;
     let symbol = ground.scene.target.object(address);
     if let Some((_, symbol, 0)) = &symbol
         && is_the_lock(kind, symbol.size)
@@ -54,6 +54,7 @@ fn global(ground: &Ground<'_>, module: &Module, kind: LockKind, address: Addr) -
     Ok(match symbol {
         Some((_, symbol, 0)) => symbols::demangle(&symbol.name).into_owned(),
         Some((_, symbol, offset)) => format!("{}+{offset:#x}", symbols::demangle(&symbol.name)),
+        None if module.elf().is_none() => return Err(missing()),
         None => format!("{file}+{:#x}", svma.0),
     })
 }

@@ -3,6 +3,7 @@
 //!
 //! Input: stacks and the modules' code. Output: for each wanted lock the threads with such a frame. x86-64 only.
 
+mod begins;
 mod state;
 mod taken;
 
@@ -79,6 +80,8 @@ pub(super) struct ByCode<'a> {
     namer: Namer<'a>,
     callees: RefCell<FxHashMap<Addr, Callee>>,
     vain: RefCell<FxHashSet<(Addr, Addr)>>,
+    /// Beginnings of functions that only code tells, by the return addresses in them.
+    begins: RefCell<FxHashMap<Addr, Option<Addr>>>,
     budget: Cell<usize>,
 }
 
@@ -89,6 +92,7 @@ impl<'a> ByCode<'a> {
             namer: Namer::new(ground.scene.target, ground.libc.in_executable),
             callees: RefCell::default(),
             vain: RefCell::default(),
+            begins: RefCell::default(),
             budget: Cell::new(MAX_INSTRUCTIONS),
         }
     }
@@ -147,17 +151,26 @@ impl<'a> ByCode<'a> {
         let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
         frames.filter_map(|(index, frame)| {
             let own = self.namer.calls(frame).iter().any(|call| !call.runtime);
-            own.then(|| Some((index, frame, self.start(frame)?)))?
+            own.then(|| Some((index, frame, self.start(stack, index)?)))?
         })
     }
 
-    /// The first instruction of the function of a frame that waits for a call to return.
-    fn start(&self, frame: &Frame) -> Option<Addr> {
+    /// The first instruction of the function of the frame at `index`, where that waits for a call to return.
+    fn start(&self, stack: &Stack, index: usize) -> Option<Addr> {
+        let frame = stack.frames.get(index)?;
         if frame.kind != FrameKind::Native || !frame.returns {
             return None;
         }
         let named = self.namer.calls(frame).last().and_then(|call| call.start);
-        named.or_else(|| function_start::of(self.ground.scene.target, frame.lookup()))
+        let stated = named.or_else(|| function_start::of(self.ground.scene.target, frame.lookup()));
+        stated.or_else(|| {
+            let known = self.begins.borrow().get(&frame.pc).copied();
+            known.unwrap_or_else(|| {
+                let start = begins::of(self.ground.scene.target, stack, index);
+                self.begins.borrow_mut().insert(frame.pc, start);
+                start
+            })
+        })
     }
 
     /// Asks a function; where it takes a lock that its caller passed and that it kept nowhere, the caller too.
@@ -178,7 +191,7 @@ impl<'a> ByCode<'a> {
         let depth = depth.checked_sub(1)?;
         let index = index.checked_add(1)?;
         let frame = stack.frames.get(index)?;
-        let caller = self.start(frame)?;
+        let caller = self.start(stack, index)?;
         let mut taken = self.ask_with(stack, index, frame, caller, [None; 6]);
         let called = self.lands(taken.target?);
         if taken.first_argument().is_none()
