@@ -142,7 +142,8 @@ pub struct EvidenceRow {
 }
 
 /// Problems that mean that a part of the dump is missing.
-const INCOMPLETE: [&str; 5] = ["truncated", "segment-damaged", "notes-damaged", "no-threads", "file-shrank"];
+const INCOMPLETE: [&str; 6] =
+    ["truncated", "segment-damaged", "notes-damaged", "no-threads", "thread-lost", "file-shrank"];
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["heap"])?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
-use crate::model::thread::WaitKind;
+use crate::model::thread::{CallKind, HeldState, WaitKind};
 use crate::model::{
     Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, Subject, Thread, Tid,
 };
@@ -32,6 +32,8 @@ pub struct Case<'a> {
     pub signal: Option<&'a FatalSignal>,
     /// What is damaged or missing in the dump and its modules' files.
     pub problems: &'a [Problem],
+    /// The signal that had stopped the process before it was dumped.
+    pub stop_signal: Option<i32>,
 }
 
 /// Libraries whose unnamed frames are not the program's own code.
@@ -100,6 +102,13 @@ impl<'a> Case<'a> {
             None => Arc::from(address.to_string()),
         };
         Part::Lock(address, label)
+    }
+
+    /// Whether the kernel has stopped a thread.
+    pub fn stops(&self, tid: Tid) -> bool {
+        self.thread(tid)
+            .and_then(|thread| thread.kernel.as_ref())
+            .is_some_and(|held| held.state != HeldState::Uninterruptible)
     }
 
     /// Whether no thread is missing for all that is known.
@@ -215,12 +224,19 @@ impl<'a> Case<'a> {
     pub fn doing(&self, tid: Tid) -> Sentence {
         let thread = self.thread(tid);
         if let Some(waiting) = thread.and_then(|thread| thread.waiting_on.as_ref()) {
-            return match (waiting.kind, waiting.address) {
+            let words = match (waiting.kind, waiting.address) {
                 (WaitKind::Lock(_), Some(address)) => Sentence::of("waits for ").part(self.lock(address)),
                 (WaitKind::Lock(kind), None) => Sentence::of("waits for a ").text(kind.words()),
-                (WaitKind::Call(kind), _) => Sentence::of(kind.does())
-                    .with(waiting.name.as_deref(), |sentence, name| sentence.text(" ").text(name)),
+                (WaitKind::Call(kind), _) => {
+                    let before = if kind == CallKind::Child { ", " } else { " " };
+                    let words = Sentence::of(kind.does());
+                    words.with(waiting.name.as_deref(), |words, name| words.text(before).text(name))
+                }
             };
+            return words.with(waiting.detail.as_deref(), |words, detail| words.text(", ").text(detail));
+        }
+        if self.stops(tid) {
+            return Sentence::of("is stopped");
         }
         match self.own_frame(tid).and_then(|index| named(self.frames(tid).get(index)?)) {
             Some(name) => Sentence::of("is in ").then(name),

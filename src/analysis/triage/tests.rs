@@ -18,6 +18,7 @@ struct Process {
     exceptions: Vec<Exception>,
     signal: Option<FatalSignal>,
     problems: Vec<Problem>,
+    stop_signal: Option<i32>,
 }
 
 const PID: u32 = 1;
@@ -40,11 +41,14 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
 }
 
 fn on(kind: CallKind, name: Option<&str>) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Call(kind), address: None, name: name.map(str::to_owned), within: false })
+    let name = name.map(str::to_owned);
+    let (kind, nature) = (WaitKind::Call(kind), kind.nature());
+    Some(WaitingOn { kind, address: None, name, detail: None, nature, within: false })
 }
 
 fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Lock(kind), address: Some(Addr(address)), name: None, within: true })
+    let (kind, nature) = (WaitKind::Lock(kind), kind.nature());
+    Some(WaitingOn { kind, address: Some(Addr(address)), name: None, detail: None, nature, within: true })
 }
 
 fn signal(number: i32, code: i32, sender: Option<u32>) -> FatalSignal {
@@ -64,6 +68,7 @@ impl Process {
             waiting_on,
             top: functions.first().map(|name| (*name).to_owned()),
             start: None,
+            kernel: None,
         });
         self.stacks.push(frames(functions));
         self
@@ -150,6 +155,7 @@ impl Process {
             exceptions: &self.exceptions,
             signal: self.signal.as_ref(),
             problems: &self.problems,
+            stop_signal: self.stop_signal,
         })
     }
 

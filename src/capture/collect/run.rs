@@ -43,7 +43,7 @@ pub(super) fn run(
     };
     let mut sink = sink(request, output.as_ref())?;
     job.phase("looking at the process", 0);
-    let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
+    let mut gathered = gather::gather(&live, request.kind != Kind::Triage, stopped.is_none());
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
     let belt = Belt::new(request.kind == Kind::Triage);
 

@@ -17,6 +17,7 @@ use crate::model::{Addr, Arch, Evidence, Gap, Known, LockKind, OsThread, Owner, 
 use crate::runtimes::Scene;
 
 use super::calls::{Calls, Namer};
+use super::contracts::{self, Contract};
 use super::libc::Libc;
 use super::locks::{self, Sighting};
 use super::tids::Tids;
@@ -26,6 +27,8 @@ use super::waits::{self, Activity};
 pub(super) struct Situation {
     pub(super) activity: Activity,
     pub(super) calls: Calls,
+    /// What it waits for by the names of its functions.
+    pub(super) contract: Option<&'static Contract>,
 }
 
 /// What was read of the threads, with what was concluded from it so far.
@@ -61,7 +64,9 @@ impl Facts {
                 job.advance(1)?;
                 let calls = Calls::of(&namer, stack);
                 let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
-                Ok(Situation { activity, calls })
+                let waits = matches!(activity, Activity::Futex(_) | Activity::Call(_));
+                let contract = if waits { contracts::explained(&namer, stack) } else { None };
+                Ok(Situation { activity, calls, contract })
             })
             .collect::<Result<Vec<Situation>, Error>>()?;
         let mut by_block = FxHashMap::default();

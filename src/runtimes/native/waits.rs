@@ -110,7 +110,7 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
             Some(Restarted::Poll) => CallKind::Poll,
             Some(Restarted::Futex) | None => CallKind::Other,
         };
-        return Activity::Call(Blocking { kind, name: None });
+        return Activity::Call(Blocking::of(kind, None));
     }
     Activity::Call(syscalls::blocking(arch, call, memory))
 }
