@@ -94,6 +94,8 @@ pub enum Nature {
     Child,
     /// Somebody gives back what he holds.
     Lock,
+    /// The thread's turn comes, where a runtime lets one run at a time: a GIL.
+    Turn,
     /// Somebody takes what was written, or a disk does.
     Room,
     /// Somebody at another end answers: of a connection, of a FIFO.
@@ -251,6 +253,11 @@ pub enum HeldState {
 }
 
 impl Thread {
+    /// Whether the kernel has stopped it, by a signal, for a debugger or with its control group.
+    pub fn is_stopped(&self) -> bool {
+        self.kernel.as_ref().is_some_and(|held| held.state != HeldState::Uninterruptible)
+    }
+
     /// What text calls the thread: `worker-3 4719`, or `4719 pool::run` where it has no name.
     pub fn label(&self) -> String {
         match (&self.name, &self.start) {

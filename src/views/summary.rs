@@ -81,6 +81,8 @@ pub struct ThreadCounts {
     pub sleeping: usize,
     /// Of which the dump does not tell.
     pub unknown: usize,
+    /// Of these, in whatever state: stopped by a signal, a debugger or their frozen control group.
+    pub stopped: usize,
 }
 
 /// The heap.
@@ -193,6 +195,7 @@ fn count(threads: &[Thread]) -> ThreadCounts {
         blocked: in_state(ThreadState::Blocked),
         sleeping: in_state(ThreadState::Sleeping),
         unknown: in_state(ThreadState::Unknown),
+        stopped: threads.iter().filter(|thread| thread.is_stopped()).count(),
     }
 }
 

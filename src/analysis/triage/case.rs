@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
-use crate::model::thread::{CallKind, HeldState, WaitKind};
+use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
     Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, Subject, Thread, Tid,
 };
@@ -106,9 +106,7 @@ impl<'a> Case<'a> {
 
     /// Whether the kernel has stopped a thread.
     pub fn stops(&self, tid: Tid) -> bool {
-        self.thread(tid)
-            .and_then(|thread| thread.kernel.as_ref())
-            .is_some_and(|held| held.state != HeldState::Uninterruptible)
+        self.thread(tid).is_some_and(Thread::is_stopped)
     }
 
     /// Whether no thread is missing for all that is known.
@@ -227,11 +225,12 @@ impl<'a> Case<'a> {
             let words = match (waiting.kind, waiting.address) {
                 (WaitKind::Lock(_), Some(address)) => Sentence::of("waits for ").part(self.lock(address)),
                 (WaitKind::Lock(kind), None) => Sentence::of("waits for a ").text(kind.words()),
-                (WaitKind::Call(kind), _) => {
-                    let before = if kind == CallKind::Child { ", " } else { " " };
-                    let words = Sentence::of(kind.does());
-                    words.with(waiting.name.as_deref(), |words, name| words.text(before).text(name))
-                }
+                (WaitKind::Call(kind), _) => match waiting.name.as_deref() {
+                    Some(name) if kind == CallKind::Other => Sentence::of("is in the system call ").text(name),
+                    Some(name) if kind == CallKind::Child => Sentence::of(kind.does()).text(", ").text(name),
+                    Some(name) => Sentence::of(kind.does()).text(" ").text(name),
+                    None => Sentence::of(kind.does()),
+                },
             };
             return words.with(waiting.detail.as_deref(), |words, detail| words.text(", ").text(detail));
         }

@@ -3,6 +3,7 @@
 //! A condition variable is what workers without work wait on. Where nothing in the process waits for input, and only time passes, who
 //! waits on one without a limit may have missed its wake-up, which is said in place of the calm.
 
+use crate::analysis::deadlock::Holder;
 use crate::model::thread::{CallKind, Nature, WaitKind};
 use crate::model::{Subject, Thread, ThreadState, Tid};
 
@@ -16,8 +17,9 @@ pub(super) const RULE: Rule = Rule { name: "idle", apply };
 const MAX_JOINS: usize = 64;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    let held =
-        case.cycles.is_empty() && case.holders.iter().all(|holder| holder.locks.iter().all(|lock| case.is_join(*lock)));
+    // Two or more that wait for one thread's end are a finding of their own.
+    let joins = |holder: &Holder| holder.waiters.len() < 2 && holder.locks.iter().all(|lock| case.is_join(*lock));
+    let held = case.cycles.is_empty() && case.holders.iter().all(joins);
     let quiet = !case.threads.is_empty()
         && !case.crashed()
         && held
@@ -115,9 +117,13 @@ fn waits_for_work(case: &Case<'_>, thread: &Thread) -> bool {
                     },
                     None => return false,
                 },
-                Nature::Child | Nature::Lock | Nature::Room | Nature::Answer | Nature::Mutual | Nature::Unknown => {
-                    return false;
-                }
+                Nature::Child
+                | Nature::Lock
+                | Nature::Turn
+                | Nature::Room
+                | Nature::Answer
+                | Nature::Mutual
+                | Nature::Unknown => return false,
             },
             _ => return false,
         }

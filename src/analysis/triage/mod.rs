@@ -29,6 +29,7 @@ mod stack_overflow;
 mod stopped;
 mod stuck;
 mod terminate;
+mod turn;
 mod uncaught;
 mod uninterruptible;
 mod unknown_owner;

@@ -6,12 +6,12 @@ use crate::model::{Subject, Thread, ThreadState, WaitingOn};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, uninterruptible};
+use super::{Rule, turn, uninterruptible};
 
 pub(super) const RULE: Rule = Rule { name: "waits-outside", apply };
 
 /// Waits that are told one by one.
-const TOLD: usize = 6;
+const TOLD: usize = 32;
 /// Threads whose stacks the evidence shows.
 const SHOWN: usize = 3;
 
@@ -36,7 +36,7 @@ pub(super) fn told(thread: &Thread) -> Option<&WaitingOn> {
     let waiting = thread.waiting_on.as_ref().filter(|_| !uninterruptible::is_held(thread))?;
     let blocked = thread.state == ThreadState::Blocked;
     let told = match waiting.nature {
-        Nature::Child | Nature::Room | Nature::Answer | Nature::Mutual => true,
+        Nature::Child | Nature::Room | Nature::Answer | Nature::Mutual | Nature::Turn => true,
         // Locks whose owner may be a thread are told where they are judged.
         Nature::Lock => is_call(waiting) || waiting.detail.is_some(),
         Nature::Idle | Nature::End | Nature::Unknown => false,
@@ -50,7 +50,10 @@ fn is_call(waiting: &WaitingOn) -> bool {
 
 fn same(one: &WaitingOn, other: &WaitingOn) -> bool {
     // A runtime's lock has a semaphore of its own for each thread.
-    let by_words = one.nature == Nature::Lock && one.detail.is_some() && one.detail == other.detail;
+    let by_words = matches!(one.nature, Nature::Lock | Nature::Turn)
+        && !file_lock(one)
+        && one.detail.is_some()
+        && one.detail == other.detail;
     let named = one.kind == other.kind && one.name == other.name && one.address == other.address;
     by_words || (named && one.detail == other.detail)
 }
@@ -65,29 +68,59 @@ fn conclude(case: &Case<'_>, waiting: &WaitingOn, threads: &[&Thread]) -> Option
             .part(case.call(first.tid))
             .text(format!(" and {} more threads: each ", more.saturating_sub(1))),
     };
-    let by_name = waiting.nature == Nature::Lock && !file_lock(waiting);
+    let by_name = matches!(waiting.nature, Nature::Lock | Nature::Turn) && !file_lock(waiting);
     let words = match waiting.detail.as_deref().filter(|_| by_name) {
+        // Who tells more is the next step's matter where the holder is known.
+        Some(detail) if turn::holder(case, waiting).is_some() => {
+            Sentence::of("waits for ").text(detail.split(';').next().unwrap_or(detail))
+        }
         Some(detail) => Sentence::of("waits for ").text(detail),
         None => case.doing(first.tid),
     };
     let title = title.then(words).text(match waiting.nature {
         Nature::Mutual if waiting.kind == WaitKind::Call(CallKind::Child) => ": neither can go on",
         Nature::Mutual => ": nobody else is left to end that",
+        Nature::Room if is_file(waiting) => ": the file system has not taken it yet",
         Nature::Room => ": it takes no more for now",
         Nature::Answer => ": there is no answer yet",
-        Nature::Idle | Nature::End | Nature::Child | Nature::Lock | Nature::Unknown => "",
+        Nature::Idle | Nature::End | Nature::Child | Nature::Lock | Nature::Turn | Nature::Unknown => "",
     });
     let runs = case.threads.iter().any(|thread| thread.state == ThreadState::Running);
     let severity = match waiting.nature {
         Nature::Child => Severity::Note,
-        // A lock that changes hands while others run is no trouble yet.
-        Nature::Lock if by_name && runs => Severity::Note,
+        // Threads take turns while one of them runs.
+        Nature::Turn if runs => Severity::Note,
         _ => Severity::Warning,
     };
     let certain = waiting.nature != Nature::Mutual && !by_name;
-    let evidence = threads.iter().take(SHOWN).map(|thread| case.chain(thread.tid)).collect();
+    let mut evidence: Vec<_> = threads.iter().take(SHOWN).map(|thread| case.chain(thread.tid)).collect();
     let about = Some(Subject::Thread(first.tid));
-    Some(Finding { rule: RULE.name, severity, certain, title, about, evidence, next: next(waiting, first) })
+    let finding = |severity, title, evidence| Finding {
+        rule: RULE.name,
+        severity,
+        certain,
+        title,
+        about,
+        evidence,
+        next: next(waiting, first),
+    };
+    let Some(holder) = turn::holder(case, waiting) else { return Some(finding(severity, title, evidence)) };
+    evidence.push(case.chain(holder));
+    evidence.push(turn::evidence(case, holder));
+    let title = title.text(", which ").part(case.call(holder)).text(" has: it ").then(case.doing(holder));
+    // The circle is closed by what the holder waits for.
+    let owner = turn::waits_for_one_of(case, holder, threads);
+    let severity = if owner.is_some() { Severity::Critical } else { severity };
+    let title = match owner {
+        Some(owner) => Sentence::of("deadlock: ").then(title).text(", held by ").part(case.call(owner)),
+        None => title,
+    };
+    Some(finding(severity, title, evidence))
+}
+
+/// Whether the note says that a file is open there, and no device.
+fn is_file(waiting: &WaitingOn) -> bool {
+    waiting.name.as_deref().is_some_and(|name| name.contains(" (/") && !name.contains(" (/dev/"))
 }
 
 fn file_lock(waiting: &WaitingOn) -> bool {

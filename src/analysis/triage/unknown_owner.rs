@@ -62,7 +62,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
 
 /// Whether it is not known who ends a thread's wait, and no other rule says so.
 pub(super) fn is_unknown(case: &Case<'_>, thread: &Thread) -> bool {
-    if uninterruptible::is_held(thread) || case.stops(thread.tid) && thread.waiting_on.is_none() {
+    if uninterruptible::is_held(thread) || (thread.is_stopped() && thread.waiting_on.is_none()) {
         return false;
     }
     let Some(waiting) = thread.waiting_on.as_ref() else {
@@ -77,7 +77,7 @@ pub(super) fn is_unknown(case: &Case<'_>, thread: &Thread) -> bool {
                 && waiting.detail.is_none()
                 && waiting.address.is_none_or(|address| owner_is_unknown(case, address))
         }
-        Nature::Idle | Nature::Child | Nature::Room | Nature::Answer | Nature::Mutual => false,
+        Nature::Idle | Nature::Child | Nature::Turn | Nature::Room | Nature::Answer | Nature::Mutual => false,
     }
 }
 

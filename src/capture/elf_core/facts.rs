@@ -4,7 +4,7 @@ use super::notes::Note;
 use super::threads::MAX_THREADS;
 use crate::capture::facts::{Facts, NOTE, OWNER, Syscall};
 use crate::capture::{MappedModule, Process};
-use crate::model::{Addr, Arch, Gap, OsThread, Problem, Registers, SavedSyscall, Subject, Tid};
+use crate::model::{Addr, Arch, Gap, OsThread, Problem, Register, Registers, SavedSyscall, Subject, Tid};
 
 /// Longest name that the kernel keeps. Source: Linux include/linux/sched.h, TASK_COMM_LEN without the NUL.
 const MAX_NAME: usize = 15;
@@ -89,6 +89,15 @@ fn asleep(arch: Arch, call: &Syscall) -> Registers {
     let mut registers = Registers::unknown(arch);
     registers.set(arch.instruction_pointer(), call.pc);
     registers.set(arch.stack_pointer(), call.sp);
+    // Arguments stay in their registers, where glibc's vfork keeps its return address: rdi, rsi, rdx, r10, r8, r9. On aarch64 they are
+    // those that calls do not preserve, of no use to the walk. Source: System V AMD64 psABI, appendix A.2.1; glibc
+    // sysdeps/unix/sysv/linux/x86_64/vfork.S.
+    const ARGUMENTS: [u16; 6] = [5, 4, 1, 10, 8, 9];
+    if arch == Arch::X86_64 {
+        for (number, value) in ARGUMENTS.into_iter().zip(&call.args) {
+            registers.set(Register(number), *value);
+        }
+    }
     registers
 }
 

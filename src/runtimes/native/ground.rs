@@ -65,7 +65,7 @@ impl Facts {
                 let calls = Calls::of(&namer, stack);
                 let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
                 let waits = matches!(activity, Activity::Futex(_) | Activity::Call(_));
-                let contract = if waits { contracts::explained(&namer, stack) } else { None };
+                let contract = if waits { contracts::explained(&namer, target, stack) } else { None };
                 Ok(Situation { activity, calls, contract })
             })
             .collect::<Result<Vec<Situation>, Error>>()?;

@@ -166,6 +166,14 @@ pub(super) const fn futex(arch: Arch) -> u64 {
     }
 }
 
+/// The number of `poll`, on aarch64 of `ppoll`, in whose place the C library calls it.
+pub(super) const fn poll(arch: Arch) -> u64 {
+    match arch {
+        Arch::X86_64 => 7,
+        Arch::Aarch64 => 73,
+    }
+}
+
 /// The number of `restart_syscall`: what a sleep continues as after the thread was stopped and let go on.
 pub(super) const fn restart(arch: Arch) -> u64 {
     match arch {
@@ -229,7 +237,11 @@ pub(super) fn blocking(arch: Arch, call: &SavedSyscall, memory: &Memory) -> Bloc
             let queue = first.and_then(low).map_or_else(|| "a queue".to_owned(), |queue| format!("queue {queue}"));
             Blocking { nature, ..Blocking::of(kind, Some(format!("{} {queue}", of_queue(nature)))) }
         }
-        Names::QueueFd(nature) => Blocking { nature, ..on_fd(String::new()) },
+        Names::QueueFd(nature) => {
+            let on = on_fd(String::new());
+            let name = on.name.clone().unwrap_or_else(|| "a message queue".to_owned());
+            Blocking { nature, name: Some(name), ..on }
+        }
         Names::Nothing => Blocking::of(kind, None),
     }
 }
