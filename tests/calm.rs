@@ -228,7 +228,8 @@ fn a_thread_that_could_not_be_stopped_is_shown_with_what_the_kernel_tells() {
     // The thread that joins it waits for its end.
     let main = seen.thread("main");
     assert_eq!(main["waiting_on"]["kind"], "join", "{main}");
-    assert!(main["waiting_on"]["name"].as_str().is_some_and(|name| name.contains("launch")), "{main}");
+    let joined = format!("thread {launcher}");
+    assert!(main["waiting_on"]["name"].as_str().is_some_and(|name| name.contains(&joined)), "{main}");
     assert_eq!(seen.output.data("summary")["dump"]["complete"], false);
     seen.says("uninterruptible", &["launch", "state D", "vfork"]);
 }

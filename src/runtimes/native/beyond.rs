@@ -8,7 +8,7 @@ use crate::capture::Facts;
 use crate::capture::Memory;
 use crate::capture::facts::{Child, Descriptor};
 use crate::model::thread::{CallKind, Nature};
-use crate::model::{Arch, SavedSyscall};
+use crate::model::{Arch, OsThread, SavedSyscall};
 
 use super::syscalls::{self, Blocking, On};
 
@@ -21,6 +21,20 @@ pub(super) struct Known {
     pub(super) name: Option<String>,
     pub(super) detail: Option<String>,
     pub(super) nature: Nature,
+}
+
+/// Whether a thread slept in the very call when the note was made that it was in when it was stopped. Where the note tells of no thread's
+/// call (it may not be asked), nothing speaks against it.
+pub(super) fn agrees(facts: &Facts, thread: &OsThread) -> bool {
+    let told = facts.thread(thread.tid.0).and_then(|told| told.syscall.as_ref());
+    match (told, &thread.syscall) {
+        (Some(told), Some(call)) => {
+            let same = |(told, own): (&u64, &Option<u64>)| own.is_none_or(|own| own == *told);
+            u64::try_from(told.number) == Ok(call.number) && told.args.iter().zip(&call.args).all(same)
+        }
+        (None, _) => facts.threads.iter().all(|thread| thread.syscall.is_none()),
+        (Some(_), None) => false,
+    }
 }
 
 /// What the note tells of a call. `alone`: the process has one thread.
@@ -210,7 +224,8 @@ fn waits_for_us(arch: Arch, facts: &Facts, child: &Child) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::facts::{FileLock, OtherEnd, Syscall};
+    use crate::capture::facts::{FileLock, OtherEnd, Syscall, ThreadFacts};
+    use crate::model::{Gap, Tid};
 
     fn open(fd: u32, target: &str, access: &str) -> Descriptor {
         Descriptor { fd, target: target.into(), access: Some(access.into()), ..Descriptor::default() }
@@ -291,6 +306,34 @@ mod tests {
         assert!(told(&facts, &on(CallKind::Write, 4)).0.ends_with("whose other end is fd 3 of this process"));
         let waits = Blocking { nature: Nature::Room, ..on(CallKind::Poll, 5) };
         assert_eq!(told(&facts, &waits).1, Nature::Answer);
+    }
+
+    #[test]
+    fn a_note_of_another_moment_is_not_believed() {
+        let thread = |number, args: [Option<u64>; 6]| OsThread {
+            tid: Tid(7),
+            registers: Err(Gap::NotRecorded("registers".into())),
+            thread_pointer: Err(Gap::NotRecorded("thread pointer".into())),
+            syscall: Some(SavedSyscall { number, args, result: -512 }),
+            signal: 0,
+            name: None,
+            crashed: false,
+        };
+        let slept = |syscall| Facts {
+            threads: vec![ThreadFacts { tid: 7, syscall, ..ThreadFacts::default() }],
+            ..Facts::default()
+        };
+        let read = slept(Some(Syscall { number: 0, args: vec![3, 0, 0, 0, 0, 0], ..Syscall::default() }));
+        let args = |fd| [Some(fd), Some(0), Some(0), Some(0), Some(0), Some(0)];
+        assert!(agrees(&read, &thread(0, args(3))));
+        assert!(agrees(&read, &thread(0, [None; 6])), "aarch64 has lost the first");
+        assert!(!agrees(&read, &thread(0, args(4))));
+        assert!(!agrees(&read, &thread(7, args(3))));
+        assert!(agrees(&slept(None), &thread(0, args(3))), "no thread's call could be asked for");
+        let mut other = read.clone();
+        other.threads.push(ThreadFacts { tid: 8, ..ThreadFacts::default() });
+        let running = OsThread { tid: Tid(8), ..thread(0, args(3)) };
+        assert!(!agrees(&other, &running), "it ran when the note was made");
     }
 
     #[test]

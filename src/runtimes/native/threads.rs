@@ -66,7 +66,7 @@ fn row(ground: &Ground<'_>, index: usize, thread: &OsThread, local: u64) -> Thre
         Some(Activity::Call(blocking)) => {
             let sleeps = blocking.kind == CallKind::Sleep;
             let state = if sleeps { ThreadState::Sleeping } else { ThreadState::Blocked };
-            (state, Some(on_call(ground, blocking)))
+            (state, Some(on_call(ground, thread, blocking)))
         }
     };
     let waiting_on = match situation.and_then(|situation| situation.contract) {
@@ -106,10 +106,12 @@ fn on_lock(ground: &Ground<'_>, seen: &Sighting, futex: Futex) -> WaitingOn {
     }
 }
 
-fn on_call(ground: &Ground<'_>, call: &Blocking) -> WaitingOn {
+fn on_call(ground: &Ground<'_>, thread: &OsThread, call: &Blocking) -> WaitingOn {
     let target = ground.scene.target;
     let alone = ground.scene.threads.len() == 1;
-    let Known { name, detail, nature } = beyond::known(target.arch(), target.capture.facts.as_deref(), call, alone);
+    // The note is a moment older than the registers: what it says of descriptors is of another moment where the thread was elsewhere.
+    let facts = target.capture.facts.as_deref().filter(|facts| beyond::agrees(facts, thread));
+    let Known { name, detail, nature } = beyond::known(target.arch(), facts, call, alone);
     WaitingOn { kind: WaitKind::Call(call.kind), address: None, name, detail, nature, within: false }
 }
 
