@@ -146,7 +146,10 @@ impl Session {
             Source::Bytes(path, bytes) => capture::open_bytes(bytes.clone(), path, job)?,
             Source::Live(snapshot) => {
                 let mut capture = capture::open_bytes(snapshot.bytes.clone(), &snapshot.path, job)?;
-                capture.problems.extend_from_slice(&snapshot.problems);
+                // Some are told by the note of the core, too.
+                let told = std::mem::take(&mut capture.problems);
+                let fresh = snapshot.problems.iter().filter(|problem| !told.contains(problem)).cloned();
+                capture.problems = told.iter().cloned().chain(fresh).collect();
                 capture
             }
         };
@@ -325,6 +328,7 @@ impl Session {
                 signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
                 problems: &self.problems(),
                 doubtful: &self.doubtful_modules(),
+                stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
             }))
         })
     }

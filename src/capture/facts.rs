@@ -54,6 +54,12 @@ pub struct Facts {
     pub left_out: Vec<LeftOut>,
     /// Unwind tables that their modules do not tell of themselves.
     pub unwind_tables: Vec<UnwindTable>,
+    /// The signal that had stopped the process before it was dumped (SIGSTOP, SIGTSTP, …); null where it was not stopped.
+    pub stop_signal: Option<i32>,
+    /// Its children, where a thread waited for one.
+    pub children: Vec<Child>,
+    /// The file locks that its threads waited for, with their owners.
+    pub file_locks: Vec<FileLock>,
 }
 
 /// A thread.
@@ -78,6 +84,8 @@ pub struct ThreadFacts {
     pub system_ms: u64,
     /// Why its registers are not in the core; null where they are.
     pub lost: Option<String>,
+    /// Functions of the kernel that it was in, innermost first, of a thread whose registers are not in the core.
+    pub kernel_stack: Vec<String>,
 }
 
 /// A system call that a thread sleeps in.
@@ -104,6 +112,54 @@ pub struct Descriptor {
     pub target: String,
     /// What a socket is connected to: `tcp 10.0.0.1:5432 -> 10.0.0.2:80 ESTABLISHED`.
     pub socket: Option<String>,
+    /// `r`, `w` or `rw`: what it was opened for.
+    pub access: Option<String>,
+    /// Of a pipe that a thread waited for: other processes that have it open.
+    pub others: Vec<OtherEnd>,
+}
+
+/// Another process that has the same pipe open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OtherEnd {
+    /// Its id.
+    pub pid: u32,
+    /// Its short name.
+    pub name: String,
+    /// `r`, `w` or `rw`.
+    pub access: String,
+}
+
+/// A child process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Child {
+    /// Its id.
+    pub pid: u32,
+    /// Its short name.
+    pub name: String,
+    /// `R`, `S`, `D`, … of proc(5), of its first thread.
+    pub state: Option<char>,
+    /// The kernel function that its first thread sleeps in; null where the kernel does not tell.
+    pub wait_channel: Option<String>,
+    /// The system call that its first thread sleeps in.
+    pub syscall: Option<Syscall>,
+    /// What is open there, where the call's first argument is a descriptor.
+    pub target: Option<String>,
+}
+
+/// A file lock that a thread waited for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FileLock {
+    /// The descriptor that it waited on.
+    pub fd: u32,
+    /// `posix` (fcntl), `ofd` (of an open file description) or `flock`.
+    pub kind: String,
+    /// The process that holds it; null where it is that of an open file description.
+    pub owner_pid: Option<u32>,
+    /// Its short name; empty where it is not known.
+    pub owner_name: String,
 }
 
 /// A mapping.
@@ -196,9 +252,16 @@ impl Facts {
         self.mappings.get(after.checked_sub(1)?).filter(|mapping| address < mapping.end)
     }
 
-    /// Puts mappings and tables in the order of their addresses and leaves out those that are empty, overlap the one before or are beyond
+    /// What is told of a thread; of facts that are in [order](Facts::order).
+    pub fn thread(&self, tid: u32) -> Option<&ThreadFacts> {
+        let place = self.threads.binary_search_by_key(&tid, |thread| thread.tid).ok()?;
+        self.threads.get(place)
+    }
+
+    /// Puts threads in the order of their ids, mappings and tables in that of their addresses, and leaves out those that are empty, overlap the one before or are beyond
     /// a limit: readers look them up. False where any was left out.
     pub fn order(&mut self) -> bool {
+        self.threads.sort_by_key(|thread| thread.tid);
         let whole = (self.mappings.len(), self.unwind_tables.len());
         disjoint(&mut self.mappings, MAX_MAPPINGS, |mapping| (mapping.start, mapping.end));
         disjoint(&mut self.unwind_tables, MAX_TABLES, |table| (table.start, table.end));

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::thread::Nature;
 use super::{Addr, Gap, Known, Tid};
 
 /// What a lock is.
@@ -64,6 +65,37 @@ pub enum LockKind {
 }
 
 impl LockKind {
+    /// What has to happen for a wait of this kind to end. Workers without work wait on condition variables, and park.
+    pub fn nature(self) -> Nature {
+        match self {
+            LockKind::Condvar | LockKind::RustCondvar | LockKind::RustPark | LockKind::ParkingLotCondvar => {
+                Nature::Idle
+            }
+            LockKind::Join => Nature::End,
+            LockKind::Mutex
+            | LockKind::MutexRecursive
+            | LockKind::MutexErrorcheck
+            | LockKind::MutexAdaptive
+            | LockKind::MutexRobust
+            | LockKind::MutexPriorityInherit
+            | LockKind::MutexPriorityProtect
+            | LockKind::Rwlock
+            | LockKind::Once
+            | LockKind::RustMutex
+            | LockKind::RustRwlock
+            | LockKind::RustOnce
+            | LockKind::ParkingLotMutex
+            | LockKind::ParkingLotRwlock
+            | LockKind::Libc => Nature::Lock,
+            LockKind::Semaphore
+            | LockKind::Barrier
+            | LockKind::Latch
+            | LockKind::Future
+            | LockKind::Atomic
+            | LockKind::Futex => Nature::Unknown,
+        }
+    }
+
     /// In words, for a person: `recursive mutex`, `Rust Mutex`.
     pub fn words(self) -> &'static str {
         match self {

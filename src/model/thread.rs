@@ -73,9 +73,37 @@ pub struct WaitingOn {
     pub address: Option<Addr>,
     /// The lock's name, `fd 7`; null when there is none.
     pub name: Option<String>,
+    /// What is known of who or what ends the wait: `process 77 (perl) holds it`, `the GIL of Python`; null where nothing is.
+    pub detail: Option<String>,
+    /// What has to happen for the wait to end.
+    pub nature: Nature,
     /// Whether nothing but another thread of the process ends the wait: no time, no file, no other process. A signal's handler may.
     #[serde(skip)]
     pub within: bool,
+}
+
+/// What has to happen for a wait to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nature {
+    /// Work, input or a signal comes, or time passes: what a process without work waits for.
+    Idle,
+    /// Another thread ends.
+    End,
+    /// A child process ends or stops.
+    Child,
+    /// Somebody gives back what he holds.
+    Lock,
+    /// The thread's turn comes, where a runtime lets one run at a time: a GIL.
+    Turn,
+    /// Somebody takes what was written, or a disk does.
+    Room,
+    /// Somebody at another end answers: of a connection, of a FIFO.
+    Answer,
+    /// What would end it waits for this process, or is the waiting thread itself.
+    Mutual,
+    /// It is not known what.
+    Unknown,
 }
 
 /// The kind of thing waited for.
@@ -122,7 +150,35 @@ pub enum CallKind {
     Other,
 }
 
+impl WaitKind {
+    /// What has to happen for a wait of this kind to end, where nothing more is known of it.
+    pub fn nature(self) -> Nature {
+        match self {
+            WaitKind::Lock(kind) => kind.nature(),
+            WaitKind::Call(kind) => kind.nature(),
+        }
+    }
+}
+
 impl CallKind {
+    /// What has to happen for such a call to return, where nothing more is known of it.
+    pub fn nature(self) -> Nature {
+        match self {
+            CallKind::Read
+            | CallKind::Poll
+            | CallKind::Epoll
+            | CallKind::Accept
+            | CallKind::Sleep
+            | CallKind::Signal
+            | CallKind::Io => Nature::Idle,
+            CallKind::Write => Nature::Room,
+            CallKind::Open | CallKind::Connect => Nature::Answer,
+            CallKind::Child => Nature::Child,
+            CallKind::FileLock => Nature::Lock,
+            CallKind::Ipc | CallKind::Other => Nature::Unknown,
+        }
+    }
+
     /// What a thread in such a call does, before the word for what it does that with: `reads`, `waits for connections on`.
     pub fn does(self) -> &'static str {
         match self {
@@ -137,7 +193,7 @@ impl CallKind {
             CallKind::Signal => "waits for a signal",
             CallKind::Child => "waits for a child process",
             CallKind::FileLock => "waits for a file lock on",
-            CallKind::Ipc => "waits for a message",
+            CallKind::Ipc => "waits for",
             CallKind::Io => "waits for I/O",
             CallKind::Other => "is in a system call",
         }
@@ -165,9 +221,43 @@ pub struct Thread {
     pub top: Option<String>,
     /// The function that the thread was started with; the label of a nameless thread. Not part of the JSON promise.
     pub start: Option<String>,
+    /// What the kernel does with it, where that is no ordinary wait; null elsewhere, and where the dump does not record it.
+    pub kernel: Option<Held>,
+}
+
+/// A thread that the kernel holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Held {
+    /// How.
+    pub state: HeldState,
+    /// The kernel function that it sleeps in; null where the kernel does not tell.
+    pub wait_channel: Option<String>,
+    /// Functions of the kernel that it is in, innermost first; empty where the kernel does not tell.
+    pub functions: Vec<String>,
+    /// Why the dump has no registers of it but those that the kernel tells of a thread that sleeps; null where it has.
+    pub lost: Option<String>,
+}
+
+/// How the kernel holds a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeldState {
+    /// Stopped by a signal (SIGSTOP, Ctrl-Z); SIGCONT wakes it.
+    Stopped,
+    /// Stopped by a debugger.
+    Traced,
+    /// Its control group is frozen.
+    Frozen,
+    /// It sleeps where no signal wakes it: state D of proc(5).
+    Uninterruptible,
 }
 
 impl Thread {
+    /// Whether the kernel has stopped it, by a signal, for a debugger or with its control group.
+    pub fn is_stopped(&self) -> bool {
+        self.kernel.as_ref().is_some_and(|held| held.state != HeldState::Uninterruptible)
+    }
+
     /// What text calls the thread: `worker-3 4719`, or `4719 pool::run` where it has no name.
     pub fn label(&self) -> String {
         match (&self.name, &self.start) {

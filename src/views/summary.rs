@@ -81,6 +81,8 @@ pub struct ThreadCounts {
     pub sleeping: usize,
     /// Of which the dump does not tell.
     pub unknown: usize,
+    /// Of these, in whatever state: stopped by a signal, a debugger or their frozen control group.
+    pub stopped: usize,
 }
 
 /// The heap.
@@ -146,7 +148,8 @@ pub struct EvidenceRow {
 }
 
 /// Problems that mean that a part of the dump is missing.
-const INCOMPLETE: [&str; 5] = ["truncated", "segment-damaged", "notes-damaged", "no-threads", "file-shrank"];
+const INCOMPLETE: [&str; 6] =
+    ["truncated", "segment-damaged", "notes-damaged", "no-threads", "thread-lost", "file-shrank"];
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["heap"])?;
@@ -201,6 +204,7 @@ fn count(threads: &[Thread]) -> ThreadCounts {
         blocked: in_state(ThreadState::Blocked),
         sleeping: in_state(ThreadState::Sleeping),
         unknown: in_state(ThreadState::Unknown),
+        stopped: threads.iter().filter(|thread| thread.is_stopped()).count(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Answer, Answered, Draw, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::thread::{CallKind, WaitKind};
+use crate::model::thread::{CallKind, HeldState, WaitKind};
 use crate::model::{Subject, Thread, ThreadState, WaitingOn};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
@@ -56,6 +56,7 @@ impl Draw for Threads {
 pub(super) fn row(thread: &Thread) -> Row {
     let state = match thread.state {
         _ if thread.crashed => Cell::text("crashed").tone(Tone::Bad),
+        _ if thread.kernel.is_some() => held(thread),
         ThreadState::Running => Cell::text("running").tone(Tone::Strong),
         ThreadState::Blocked => Cell::text("blocked"),
         ThreadState::Sleeping => Cell::text("sleeping").tone(Tone::Dim),
@@ -70,10 +71,32 @@ pub(super) fn row(thread: &Thread) -> Row {
             Cell::new(Value::Tid(thread.tid)).tone(Tone::Link),
             name(thread),
             state,
-            Cell::text_or_none(thread.waiting_on.as_ref().map(waits_for)),
+            Cell::text_or_none(waits(thread)),
             top,
         ],
     )
+}
+
+/// How the kernel holds a thread.
+fn held(thread: &Thread) -> Cell {
+    let words = match thread.kernel.as_ref().map(|held| held.state) {
+        Some(HeldState::Stopped) => "stopped",
+        Some(HeldState::Traced) => "traced",
+        Some(HeldState::Frozen) => "frozen",
+        Some(HeldState::Uninterruptible) => "uninterruptible",
+        None => return Cell::NONE,
+    };
+    Cell::text(words).tone(Tone::Guess)
+}
+
+/// What it waits for, and where in the kernel, where it cannot be woken.
+fn waits(thread: &Thread) -> Option<String> {
+    let on = thread.waiting_on.as_ref().map(waits_for);
+    let lost = thread.kernel.as_ref().filter(|held| held.lost.is_some());
+    let channel =
+        lost.and_then(|held| held.wait_channel.as_deref()).map(|channel| format!("in the kernel's {channel}"));
+    let words: Vec<String> = on.into_iter().chain(channel).collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// A thread's name, else the function that it was started with.
@@ -91,10 +114,14 @@ pub fn waits_for(on: &WaitingOn) -> String {
         WaitKind::Lock(kind) => kind.words(),
         WaitKind::Call(kind) => call_words(kind),
     };
-    match (&on.name, on.address) {
+    let words = match (&on.name, on.address) {
         (Some(name), _) => format!("{kind} {name}"),
         (None, Some(address)) => format!("{kind} {address}"),
         (None, None) => kind.to_owned(),
+    };
+    match &on.detail {
+        Some(detail) => format!("{words}, {detail}"),
+        None => words,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
-use crate::model::thread::WaitKind;
+use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
     Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, Subject, Thread, Tid,
 };
@@ -34,6 +34,8 @@ pub struct Case<'a> {
     pub problems: &'a [Problem],
     /// File names of modules whose files are used and may be other builds'.
     pub doubtful: &'a [Arc<str>],
+    /// The signal that had stopped the process before it was dumped.
+    pub stop_signal: Option<i32>,
 }
 
 /// Libraries whose unnamed frames are not the program's own code.
@@ -102,6 +104,11 @@ impl<'a> Case<'a> {
             None => Arc::from(address.to_string()),
         };
         Part::Lock(address, label)
+    }
+
+    /// Whether the kernel has stopped a thread.
+    pub fn stops(&self, tid: Tid) -> bool {
+        self.thread(tid).is_some_and(Thread::is_stopped)
     }
 
     /// Whether no thread is missing for all that is known.
@@ -217,12 +224,20 @@ impl<'a> Case<'a> {
     pub fn doing(&self, tid: Tid) -> Sentence {
         let thread = self.thread(tid);
         if let Some(waiting) = thread.and_then(|thread| thread.waiting_on.as_ref()) {
-            return match (waiting.kind, waiting.address) {
+            let words = match (waiting.kind, waiting.address) {
                 (WaitKind::Lock(_), Some(address)) => Sentence::of("waits for ").part(self.lock(address)),
                 (WaitKind::Lock(kind), None) => Sentence::of("waits for a ").text(kind.words()),
-                (WaitKind::Call(kind), _) => Sentence::of(kind.does())
-                    .with(waiting.name.as_deref(), |sentence, name| sentence.text(" ").text(name)),
+                (WaitKind::Call(kind), _) => match waiting.name.as_deref() {
+                    Some(name) if kind == CallKind::Other => Sentence::of("is in the system call ").text(name),
+                    Some(name) if kind == CallKind::Child => Sentence::of(kind.does()).text(", ").text(name),
+                    Some(name) => Sentence::of(kind.does()).text(" ").text(name),
+                    None => Sentence::of(kind.does()),
+                },
             };
+            return words.with(waiting.detail.as_deref(), |words, detail| words.text(", ").text(detail));
+        }
+        if self.stops(tid) {
+            return Sentence::of("is stopped");
         }
         match self.own_frame(tid).and_then(|index| named(self.frames(tid).get(index)?)) {
             Some(name) => Sentence::of("is in ").then(name),

@@ -1,24 +1,43 @@
-//! Every thread waits for work: nothing is wrong here.
+//! Every thread waits for work, and each of these waits is understood: nothing is wrong here.
+//!
+//! A condition variable is what workers without work wait on. Where nothing in the process waits for input, and only time passes, who
+//! waits on one without a limit may have missed its wake-up, which is said in place of the calm.
 
-use crate::model::thread::WaitKind;
-use crate::model::{LockKind, Subject, Thread, ThreadState};
+use crate::analysis::deadlock::Holder;
+use crate::model::thread::{CallKind, Nature, WaitKind};
+use crate::model::{Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, stuck};
+use super::{Rule, stopped, stuck, uninterruptible};
 
 pub(super) const RULE: Rule = Rule { name: "idle", apply };
 
+/// Joins that are followed from one thread to the next.
+const MAX_JOINS: usize = 64;
+
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    let nothing_held = case.cycles.is_empty() && case.holders.is_empty();
-    if case.threads.is_empty()
-        || case.crashed()
-        || !nothing_held
-        || !case.threads.iter().all(is_idle)
-        || stuck::speaks(case)
-    {
+    // Two or more that wait for one thread's end are a finding of their own.
+    let joins = |holder: &Holder| holder.waiters.len() < 2 && holder.locks.iter().all(|lock| case.is_join(*lock));
+    let held = case.cycles.is_empty() && case.holders.iter().all(joins);
+    let quiet = !case.threads.is_empty()
+        && !case.crashed()
+        && held
+        && !stuck::speaks(case)
+        && !stopped::speaks(case)
+        && case.threads.iter().all(|thread| waits_for_work(case, thread));
+    if !quiet {
         return Vec::new();
     }
+    let unwoken: Vec<&Thread> = if has_input(case) {
+        Vec::new()
+    } else {
+        case.threads.iter().filter(|thread| is_woken_from_within(thread)).collect()
+    };
+    vec![if unwoken.is_empty() { calm(case) } else { uneasy(case, &unwoken) }]
+}
+
+fn calm(case: &Case<'_>) -> Finding {
     let count = case.threads.len();
     let title = match count {
         1 => Sentence::of("its only thread waits for work, input or time"),
@@ -28,7 +47,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
         let words = Sentence::default().part(case.call(thread.tid)).text(" ").then(case.doing(thread.tid));
         words.about(Subject::Thread(thread.tid))
     });
-    vec![Finding {
+    Finding {
         rule: RULE.name,
         severity: Severity::Note,
         certain: false,
@@ -36,26 +55,82 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
         about: Some(Subject::Capture),
         evidence: evidence.collect(),
         next: Some(Next::new("parallelstacks", "what they wait in; if a reply is missing, look at the other process")),
-    }]
+    }
 }
 
-/// Sleeps, or waits for something that another thread does not have to give back.
-fn is_idle(thread: &Thread) -> bool {
-    match (thread.state, thread.waiting_on.as_ref().map(|waiting| waiting.kind)) {
-        (ThreadState::Sleeping | ThreadState::Exited, _) | (ThreadState::Blocked, Some(WaitKind::Call(_))) => true,
-        (ThreadState::Blocked, Some(WaitKind::Lock(kind))) => matches!(
-            kind,
-            LockKind::Condvar
-                | LockKind::Semaphore
-                | LockKind::Barrier
-                | LockKind::Latch
-                | LockKind::Future
-                | LockKind::Atomic
-                | LockKind::Join
-                | LockKind::RustCondvar
-                | LockKind::RustPark
-                | LockKind::ParkingLotCondvar
-        ),
-        _ => false,
+/// Threads wait to be woken by others, and none of these waits for input.
+fn uneasy(case: &Case<'_>, unwoken: &[&Thread]) -> Finding {
+    let title = match unwoken {
+        [only] => Sentence::default()
+            .part(case.call(only.tid))
+            .text(" ")
+            .then(case.doing(only.tid))
+            .text(" without a time limit"),
+        several => Sentence::of(format!("{} threads wait to be woken by another, without a time limit", several.len())),
+    };
+    let evidence = unwoken.iter().take(3).map(|thread| case.chain(thread.tid)).collect();
+    Finding {
+        rule: RULE.name,
+        severity: Severity::Note,
+        certain: false,
+        title: title
+            .text(", and no thread waits for input: only one that sleeps could wake ")
+            .text(if unwoken.len() == 1 { "it" } else { "them" }),
+        about: unwoken.first().map(|thread| Subject::Thread(thread.tid)),
+        evidence,
+        next: Some(Next::new("parallelstacks", "who should wake it: a wake-up that came before the wait is lost")),
     }
+}
+
+/// Whether a thread waits for something that comes from outside, or for time in a lock: what may make it wake another.
+fn has_input(case: &Case<'_>) -> bool {
+    case.threads.iter().any(|thread| match &thread.waiting_on {
+        Some(waiting) => match waiting.kind {
+            WaitKind::Call(kind) => kind != CallKind::Sleep && waiting.nature == Nature::Idle,
+            WaitKind::Lock(_) => waiting.nature == Nature::Idle && !waiting.within,
+        },
+        None => false,
+    })
+}
+
+/// Whether nothing but another thread wakes it, and it waits for no end.
+fn is_woken_from_within(thread: &Thread) -> bool {
+    thread.waiting_on.as_ref().is_some_and(|waiting| waiting.within && waiting.nature == Nature::Idle)
+}
+
+/// Whether a thread sleeps, or waits for something that no thread holds, and it is understood what that is.
+fn waits_for_work(case: &Case<'_>, thread: &Thread) -> bool {
+    let mut thread = thread;
+    for _ in 0..MAX_JOINS {
+        if uninterruptible::is_held(thread) {
+            return false;
+        }
+        match (thread.state, thread.waiting_on.as_ref()) {
+            (ThreadState::Exited, _) | (ThreadState::Sleeping, None) => return true,
+            (ThreadState::Blocked | ThreadState::Sleeping, Some(waiting)) => match waiting.nature {
+                Nature::Idle => return true,
+                // Who joins is as well as whom it waits for.
+                Nature::End => match waiting.address.and_then(|address| joined(case, address)) {
+                    Some(tid) => match case.thread(tid) {
+                        Some(joined) => thread = joined,
+                        None => return false,
+                    },
+                    None => return false,
+                },
+                Nature::Child
+                | Nature::Lock
+                | Nature::Turn
+                | Nature::Room
+                | Nature::Answer
+                | Nature::Mutual
+                | Nature::Unknown => return false,
+            },
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn joined(case: &Case<'_>, address: crate::model::Addr) -> Option<Tid> {
+    case.locks.iter().find(|lock| lock.address == address)?.owner_tid()
 }

@@ -21,14 +21,19 @@ mod idle;
 mod killed;
 mod null_access;
 mod one_holder;
+mod outside;
 mod panic;
 mod self_deadlock;
 mod smashed_heap;
 mod spinning;
 mod stack_overflow;
+mod stopped;
 mod stuck;
 mod terminate;
+mod turn;
 mod uncaught;
+mod uninterruptible;
+mod unknown_owner;
 mod weakened;
 mod wild_jump;
 
@@ -60,11 +65,15 @@ pub static RULES: &[Rule] = &[
     assertion::RULE,
     panic::RULE,
     abort::RULE,
+    stopped::RULE,
     one_holder::RULE,
+    uninterruptible::RULE,
+    outside::RULE,
     stuck::RULE,
     spinning::RULE,
     explosion::RULE,
     killed::RULE,
+    unknown_owner::RULE,
     weakened::RULE,
     idle::RULE,
 ];

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::analysis::deadlock::{cycles, holders};
-use crate::model::thread::{CallKind, WaitKind};
+use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{
     AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind, FreeList, Freed, Gap,
     Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, Subject, Term, Termination, Thread, ThreadState,
@@ -21,6 +21,7 @@ struct Process {
     signal: Option<FatalSignal>,
     problems: Vec<Problem>,
     doubtful: Vec<Arc<str>>,
+    stop_signal: Option<i32>,
 }
 
 const PID: u32 = 1;
@@ -43,11 +44,14 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
 }
 
 fn on(kind: CallKind, name: Option<&str>) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Call(kind), address: None, name: name.map(str::to_owned), within: false })
+    let name = name.map(str::to_owned);
+    let (kind, nature) = (WaitKind::Call(kind), kind.nature());
+    Some(WaitingOn { kind, address: None, name, detail: None, nature, within: false })
 }
 
 fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
-    Some(WaitingOn { kind: WaitKind::Lock(kind), address: Some(Addr(address)), name: None, within: true })
+    let (kind, nature) = (WaitKind::Lock(kind), kind.nature());
+    Some(WaitingOn { kind, address: Some(Addr(address)), name: None, detail: None, nature, within: true })
 }
 
 fn signal(number: i32, code: i32, sender: Option<u32>) -> FatalSignal {
@@ -67,6 +71,7 @@ impl Process {
             waiting_on,
             top: functions.first().map(|name| (*name).to_owned()),
             start: None,
+            kernel: None,
         });
         self.stacks.push(frames(functions));
         self
@@ -154,6 +159,7 @@ impl Process {
             signal: self.signal.as_ref(),
             problems: &self.problems,
             doubtful: &self.doubtful,
+            stop_signal: self.stop_signal,
         })
     }
 
@@ -353,6 +359,134 @@ fn a_process_whose_threads_all_wait_for_work_has_nothing_wrong() {
 }
 
 #[test]
+fn who_waits_for_something_not_understood_is_never_calm() {
+    let process = |waiting| {
+        let process = Process::default().thread(1, "main", on(CallKind::Epoll, Some("fd 4")), &["run"]);
+        process.thread(2, "a", waiting, &["take"]).titles()
+    };
+    assert_eq!(
+        process(for_lock(LockKind::Semaphore, 0xc)),
+        ["1 thread waits for something whose owner is not known: 0xc"]
+    );
+    assert_eq!(
+        process(on(CallKind::Other, Some("ioctl"))),
+        ["1 thread waits for something whose owner is not known: the system call ioctl"]
+    );
+    assert_eq!(process(on(CallKind::Write, Some("fd 1"))), ["a writes fd 1: it takes no more for now"]);
+    assert_eq!(process(on(CallKind::FileLock, Some("fd 3"))), ["a waits for a file lock on fd 3"]);
+    assert_eq!(process(on(CallKind::Child, Some("7 (cc1)"))), ["a waits for a child process, 7 (cc1)"]);
+    let mut unread = Process::default().thread(1, "main", on(CallKind::Epoll, None), &["run"]);
+    unread = unread.thread(2, "a", None, &[]);
+    unread.threads[1].state = ThreadState::Unknown;
+    assert!(unread.titles()[0].starts_with("1 thread waits for something whose owner is not known"));
+}
+
+#[test]
+fn waits_of_a_process_that_is_busy_are_not_told_as_unknown() {
+    let process = Process::default().thread(1, "main", None, &["run"]).thread(
+        2,
+        "a",
+        for_lock(LockKind::Semaphore, 0xc),
+        &["take"],
+    );
+    assert!(!process.titles().iter().any(|title| title.contains("not known")), "{:?}", process.titles());
+}
+
+#[test]
+fn who_joins_a_thread_is_as_calm_as_that_thread() {
+    let process = |joined| {
+        let process = Process::default().thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"]);
+        process.thread(2, "worker", joined, &["work"]).end(0xe, 2, &[1]).titles().remove(0)
+    };
+    assert_eq!(
+        process(on(CallKind::Read, Some("fd 7"))),
+        "all 2 threads wait for work, input or time: nothing looks wrong here?"
+    );
+    assert_eq!(process(on(CallKind::Write, Some("fd 7"))), "worker writes fd 7: it takes no more for now");
+    assert!(process(on(CallKind::Other, None)).starts_with("1 thread waits for something whose owner"));
+}
+
+#[test]
+fn who_waits_to_be_woken_while_only_time_passes_may_have_missed_it() {
+    let process = |other| {
+        let process = Process::default().thread(1, "main", for_lock(LockKind::Condvar, 0xc), &["wait_ready", "main"]);
+        let mut process = process.thread(2, "ticker", other, &["tick"]).lock(0xc, "g_ready", Owner::None, &[1]);
+        process.locks[0].kind = LockKind::Condvar;
+        process.titles().remove(0)
+    };
+    assert_eq!(
+        process(on(CallKind::Sleep, None)),
+        "main waits for g_ready without a time limit, and no thread waits for input: only one that sleeps could wake it?"
+    );
+    assert!(process(on(CallKind::Read, Some("fd 0"))).contains("nothing looks wrong"));
+}
+
+fn held_by_the_kernel(process: &mut Process, state: HeldState) {
+    for thread in &mut process.threads {
+        let lost = (state == HeldState::Uninterruptible).then(|| "it did not stop".to_owned());
+        let wait_channel = lost.as_ref().map(|_| "nfs_wait".to_owned());
+        thread.kernel = Some(Held { state, wait_channel, functions: Vec::new(), lost });
+    }
+}
+
+#[test]
+fn a_stopped_process_is_told_first_and_is_not_calm() {
+    let mut process = Process::default().thread(1, "main", on(CallKind::Sleep, None), &["main"]);
+    process.stop_signal = Some(20);
+    held_by_the_kernel(&mut process, HeldState::Stopped);
+    let stopped = "the process is stopped by SIGTSTP: nothing of it runs until SIGCONT wakes it";
+    assert_eq!(process.titles(), [stopped]);
+    process = process.thread(2, "a", on(CallKind::Write, Some("fd 1")), &["put"]);
+    assert_eq!(process.titles()[0], "1 of 2 threads is stopped by SIGTSTP: nothing of it runs until SIGCONT wakes it");
+    held_by_the_kernel(&mut process, HeldState::Frozen);
+    let frozen = "the process is frozen, with its control group: nothing of it runs until the group is thawed";
+    assert_eq!(process.titles()[0], frozen);
+}
+
+#[test]
+fn a_thread_that_no_signal_wakes_is_told_and_not_once_more_as_unknown() {
+    let mut process = Process::default().thread(1, "main", on(CallKind::Other, Some("fsync")), &["main"]);
+    held_by_the_kernel(&mut process, HeldState::Uninterruptible);
+    assert_eq!(
+        process.titles(),
+        [
+            "its only thread sleeps where no signal wakes it (state D), in the kernel's nfs_wait: it is in the system call fsync"
+        ]
+    );
+}
+
+fn for_turn(address: u64) -> Option<WaitingOn> {
+    let detail = Some("the GIL of Python; py-spy dump tells who runs".to_owned());
+    for_lock(LockKind::Condvar, address).map(|waiting| WaitingOn { detail, nature: Nature::Turn, ..waiting })
+}
+
+#[test]
+fn the_only_thread_inside_of_the_interpreter_has_the_turn_that_others_wait_for() {
+    let callback = ["take_gil", "PyGILState_Ensure", "refill"];
+    let process = Process::default()
+        .thread(1, "main", for_lock(LockKind::Mutex, 0xa), &["cache_get", "_PyEval_EvalFrameDefault", "main"])
+        .thread(2, "refill", for_turn(0xb), &callback)
+        .thread(3, "poller", on(CallKind::Poll, Some("fd 3")), &["poll"])
+        .lock(0xa, "g_cache_mu", held(2), &[1]);
+    let found = process.verdict();
+    assert_eq!(
+        found[0].title.to_string(),
+        "deadlock: refill waits for the GIL of Python, which main has: it waits for g_cache_mu, held by refill"
+    );
+    assert_eq!((found[0].severity, found[0].certain), (Severity::Critical, false));
+    let busy = Process::default().thread(1, "main", None, &["sum", "_PyEval_EvalFrameDefault", "main"]).thread(
+        2,
+        "refill",
+        for_turn(0xb),
+        &callback,
+    );
+    let found = busy.verdict();
+    let turn = found.iter().find(|finding| finding.rule == "waits-outside").expect("the wait is told");
+    assert_eq!(turn.title.to_string(), "refill waits for the GIL of Python, which main has: it is in sum");
+    assert_eq!(turn.severity, Severity::Note, "turns are taken while one runs");
+}
+
+#[test]
 fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
     let ring = Process::default()
         .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
@@ -411,9 +545,10 @@ fn where_every_thread_waits_for_another_none_is_left_to_wake_one() {
         "3 threads wait for condvar g_work, and no thread is left that could wake them: the other one waits, too?";
     assert_eq!(process(condvar(4)).titles(), [words]);
     // One that waits for the world outside, or for a time, may wake the others.
-    assert_eq!(process((4, on(CallKind::Epoll, Some("fd 4")))).titles(), Vec::<String>::new());
+    let calm = "all 4 threads wait for work, input or time: nothing looks wrong here?";
+    assert_eq!(process((4, on(CallKind::Epoll, Some("fd 4")))).titles(), [calm]);
     let timed = condvar(4).1.map(|waiting| WaitingOn { within: false, ..waiting });
-    assert_eq!(process((4, timed)).titles(), Vec::<String>::new());
+    assert_eq!(process((4, timed)).titles(), [calm]);
     let mut damaged = process(condvar(4));
     damaged.problems.push(Problem::new("notes-damaged", Subject::Capture, "the notes end early"));
     assert!(!damaged.titles().iter().any(|title| title.contains("no thread is left")), "one may be missing");

@@ -41,6 +41,8 @@ pub(super) struct Frozen<'a> {
     /// Whether the threads are let go by whoever stopped them.
     is_borrowed: bool,
     since: Instant,
+    /// The signal that had stopped the whole process before.
+    stop_signal: Option<i32>,
     // Tracees belong to this thread: it must not be sent to another.
     not_send: PhantomData<*const ()>,
 }
@@ -56,8 +58,14 @@ enum Thread {
 impl<'a> Frozen<'a> {
     /// Stops every thread. Fails where that is forbidden, and where the process ends or runs another program meanwhile.
     pub(super) fn stop(live: &'a Live, job: &Job) -> Result<Frozen<'a>, Error> {
-        let mut frozen =
-            Frozen { live, threads: BTreeMap::new(), is_borrowed: false, since: Instant::now(), not_send: PhantomData };
+        let mut frozen = Frozen {
+            live,
+            threads: BTreeMap::new(),
+            is_borrowed: false,
+            since: Instant::now(),
+            stop_signal: None,
+            not_send: PhantomData,
+        };
         let first = i32::try_from(live.pid).unwrap_or(0);
         // Threads that end meanwhile are noticed when they are polled.
         ptrace::seizing(first, |seizing| frozen.seize_all(seizing, job)).0?;
@@ -81,7 +89,8 @@ impl<'a> Frozen<'a> {
     pub(super) fn of(live: &'a Live, stopped: &[(u32, i32)]) -> Frozen<'a> {
         let threads =
             stopped.iter().filter_map(|(tid, signal)| Some((i32::try_from(*tid).ok()?, Thread::Stopped(*signal))));
-        Frozen { live, threads: threads.collect(), is_borrowed: true, since: Instant::now(), not_send: PhantomData }
+        let threads = threads.collect();
+        Frozen { live, threads, is_borrowed: true, since: Instant::now(), stop_signal: None, not_send: PhantomData }
     }
 
     /// Seizes every thread and waits until they have stopped.
@@ -145,12 +154,17 @@ impl<'a> Frozen<'a> {
         let first_look = self.since + PATIENCE_FOR_CHILD;
         loop {
             let mut waiting = false;
+            let stop_signal = &mut self.stop_signal;
             self.threads.retain(|tid, thread| {
                 if *thread == Thread::Running {
                     match poll(*tid) {
                         Wait::Nothing => waiting = true,
                         Wait::Gone => return false,
                         Wait::Signal(signal) => *thread = Thread::Stopped(signal),
+                        Wait::WithAll(signal) => {
+                            *stop_signal = Some(signal);
+                            *thread = Thread::Stopped(0);
+                        }
                         Wait::Stopped | Wait::Syscall | Wait::Child => *thread = Thread::Stopped(0),
                     }
                 }
@@ -209,6 +223,11 @@ impl<'a> Frozen<'a> {
         let mut tids: Vec<i32> = self.stopped().filter(|tid| self.pending(*tid).is_none()).collect();
         tids.sort_by_key(|tid| Some(*tid) != first);
         tids.into_iter().find(|tid| inject::can_call(*tid))
+    }
+
+    /// The signal that had stopped the process before it was seized.
+    pub(super) fn stop_signal(&self) -> Option<i32> {
+        self.stop_signal
     }
 
     /// How long the process has been stopped.

@@ -8,19 +8,22 @@ use std::fs;
 
 use procfs::process::{Limit, LimitValue, Limits, Stat, Status, Syscall as Called};
 
+use super::beyond;
 use super::deleted::Deleted;
 use super::file_facts::{self, FileTable};
 use super::live::{Live, read};
 use super::maps::{Mapping, Span, Usage};
 use super::unwind_table::Stated;
 use crate::capture::Access;
-use crate::capture::facts::{Descriptor, MappingFacts, Syscall, ThreadFacts};
+use crate::capture::facts::{Child, Descriptor, FileLock, MappingFacts, Syscall, ThreadFacts};
 
 /// Most threads and open files that are told of.
 const MAX_THREADS: usize = 100_000;
 const MAX_DESCRIPTORS: usize = 20_000;
 /// Most mappings that are told of one by one.
 const MAX_MAPPINGS: usize = 100_000;
+/// Most functions of the kernel that are told of one thread.
+const MAX_KERNEL_FRAMES: usize = 32;
 /// Longest text of one fact.
 const MAX_TEXT: usize = 4096;
 
@@ -43,10 +46,15 @@ pub(super) struct Gathered {
     pub(super) unwind_table: Option<Stated>,
     /// Files of its code that are at no path.
     pub(super) deleted: Vec<Deleted>,
+    /// Its children, where a thread waits for one.
+    pub(super) children: Vec<Child>,
+    /// The file locks that its threads wait for.
+    pub(super) file_locks: Vec<FileLock>,
 }
 
-/// Reads them. Without `personal`: no files, no cgroups.
-pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
+/// Reads them. Without `personal`: no files, no cgroups, nothing of other processes. `running`: whether the threads have not been
+/// stopped by us, so that their states are their own.
+pub(super) fn gather(live: &Live, personal: bool, running: bool) -> Gathered {
     let mut gathered = Gathered { usages: super::maps::usages(live), ..Gathered::default() };
     if personal {
         gathered.root = live.root().and_then(|root| String::from_utf8(root).ok());
@@ -60,7 +68,10 @@ pub(super) fn gather(live: &Live, personal: bool) -> Gathered {
     gathered.files = file_facts::read(live);
     gathered.deleted = Deleted::of(live, personal);
     for tid in live.threads().unwrap_or_default().into_iter().take(MAX_THREADS) {
-        gathered.add_thread(live, tid, true);
+        gathered.add_thread(live, tid, running);
+    }
+    if personal && running {
+        gathered.look_beyond(live);
     }
     gathered
 }
@@ -76,7 +87,7 @@ impl Gathered {
         let status: Option<Status> = read(live.pid, &format!("task/{tid}/status")).ok();
         let inner = status.and_then(|status| status.nspid?.last().copied());
         let channel = text(&file("wchan"));
-        let called: Option<Called> = read(live.pid, &format!("task/{tid}/syscall")).ok();
+        let called_now: Option<Called> = read(live.pid, &format!("task/{tid}/syscall")).ok();
         let milliseconds = |ticks: u64| ticks.saturating_mul(1000) / procfs::ticks_per_second().max(1);
         let facts = ThreadFacts {
             tid: u32::try_from(tid).unwrap_or(0),
@@ -84,17 +95,36 @@ impl Gathered {
             name: text(file("comm").trim_ascii_end()),
             state: running.then_some(stat.state),
             wait_channel: Some(channel).filter(|channel| running && !channel.is_empty() && channel != "0"),
-            syscall: called.filter(|_| running).and_then(syscall),
+            syscall: called_now.filter(|_| running).and_then(called),
             user_ms: milliseconds(stat.utime),
             system_ms: milliseconds(stat.stime),
             lost: None,
+            kernel_stack: Vec::new(),
         };
         self.times.insert(tid, (stat.utime, stat.stime));
         self.threads.insert(tid, facts);
     }
+
+    /// Adds a thread that did not stop: what the kernel tells of it now is of its own sleep.
+    pub(super) fn add_lost(&mut self, live: &Live, tid: i32, why: &str) {
+        self.threads.remove(&tid);
+        self.add_thread(live, tid, true);
+        if let Some(facts) = self.threads.get_mut(&tid) {
+            facts.lost = Some(why.to_owned());
+            let stack = fs::read(live.proc(&format!("task/{tid}/stack"))).unwrap_or_default();
+            facts.kernel_stack = text(&stack).lines().take(MAX_KERNEL_FRAMES).filter_map(kernel_function).collect();
+        }
+    }
 }
 
-fn syscall(called: Called) -> Option<Syscall> {
+/// `[<0>] wait_for_vfork_done+0x3d/0x90` without address and offset. Source: proc(5), /proc/pid/stack.
+fn kernel_function(line: &str) -> Option<String> {
+    let name = line.split_ascii_whitespace().nth(1)?;
+    Some(name.split('+').next()?.to_owned())
+}
+
+/// What a thread sleeps in, where it sleeps in a system call.
+pub(super) fn called(called: Called) -> Option<Syscall> {
     match called {
         Called::Blocked { syscall_number, argument_registers, stack_pointer, program_counter }
             if syscall_number >= 0 =>
@@ -115,7 +145,7 @@ fn age_ms(start_ticks: u64) -> Option<u64> {
     Some(uptime_ms.saturating_sub(started_ms))
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..bytes.len().min(MAX_TEXT)).unwrap_or_default()).into_owned()
 }
 
@@ -128,7 +158,8 @@ fn descriptors(live: &Live) -> Vec<Descriptor> {
         .filter_map(|entry| {
             let fd = entry.file_name().to_str()?.parse().ok()?;
             let target = text(fs::read_link(entry.path()).ok()?.as_os_str().as_encoded_bytes());
-            Some(Descriptor { fd, target, socket: None })
+            let access = beyond::access(&entry.path());
+            Some(Descriptor { fd, target, socket: None, access, others: Vec::new() })
         })
         .collect();
     found.sort_by_key(|descriptor| descriptor.fd);
@@ -277,6 +308,12 @@ mod tests {
         for len in 0..line.len() {
             let _ = socket(&line[..len], "tcp");
         }
+    }
+
+    #[test]
+    fn functions_of_the_kernel_are_told_without_their_offsets() {
+        assert_eq!(kernel_function("[<0>] kernel_clone+0x2a4/0x3f0").as_deref(), Some("kernel_clone"));
+        assert_eq!(kernel_function(""), None);
     }
 
     #[test]

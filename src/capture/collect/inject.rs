@@ -105,6 +105,8 @@ pub(super) fn wait(tid: i32) -> io::Result<Wait> {
             Wait::Nothing if Instant::now() < deadline => std::thread::yield_now(),
             Wait::Nothing => return Err(io::ErrorKind::TimedOut.into()),
             Wait::Gone => return Err(io::Error::other(format!("thread {tid} is gone"))),
+            // The whole process was stopped meanwhile: it stands still, which is what is asked for.
+            Wait::WithAll(_) => return Ok(Wait::Stopped),
             seen => return Ok(seen),
         }
     }

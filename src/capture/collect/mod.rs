@@ -5,6 +5,7 @@
 //! are stopped; their registers and the list of mappings are read; memory goes to the sink; the threads go on. Nothing of the
 //! target is changed, save in [`Mode::Fork`].
 
+mod beyond;
 mod blot;
 mod copy;
 mod deleted;

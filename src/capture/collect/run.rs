@@ -50,7 +50,7 @@ pub(super) fn run(
     let belt = Belt::new(request.kind == Kind::Triage, expected, most);
     say(&format!("{} bytes of buffers are ready", belt.bytes()));
     // Last before the stop: what it tells is to be of that moment.
-    let mut gathered = gather::gather(&live, request.kind != Kind::Triage);
+    let mut gathered = gather::gather(&live, request.kind != Kind::Triage, stopped.is_none());
     say(&format!("{live}: {} threads, {} mappings", gathered.threads.len(), gathered.usages.len()));
 
     let frozen = match stopped {

@@ -25,6 +25,9 @@ use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, UnwindTable, VERSION};
 use crate::error::Error;
 use crate::model::{Problem, Subject, Tid};
 
+/// Why a thread that is there has no registers.
+const LOST: &str = "it did not stop: it sleeps where the kernel lets nothing interrupt it";
+
 /// What is read of the stopped process before its memory.
 pub(super) struct Scene {
     stat: Stat,
@@ -40,6 +43,10 @@ pub(super) struct Scene {
     unwind_table: Option<Span>,
     /// Whether it was stopped before we came.
     was_stopped: bool,
+    /// The signal that had stopped it.
+    stop_signal: Option<i32>,
+    /// Threads that did not stop, with what the kernel tells of their registers.
+    lost: Vec<Thread>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -83,15 +90,13 @@ impl Scene {
         if threads.is_empty() {
             return Err(live.ended());
         }
-        let mut problems = Vec::new();
+        let (mut problems, mut lost) = (Vec::new(), Vec::new());
         for tid in frozen.unstopped() {
-            gathered.add_thread(live, tid, false);
-            let lost = "it did not stop: it sleeps where the kernel lets nothing interrupt it";
-            if let Some(facts) = gathered.threads.get_mut(&tid) {
-                facts.lost = Some(lost.to_owned());
-            }
+            gathered.add_lost(live, tid, LOST);
+            lost.extend(gathered.threads.get(&tid).and_then(Thread::asleep));
             let about = Subject::Thread(Tid(u32::try_from(tid).unwrap_or(0)));
-            problems.push(Problem::new("thread-lost", about, format!("thread {tid} is not in the dump: {lost}")));
+            let message = format!("thread {tid} has no registers in the dump: {LOST}");
+            problems.push(Problem::new("thread-lost", about, message));
         }
         for thread in &threads {
             gathered.add_thread(live, thread.tid, false);
@@ -109,6 +114,8 @@ impl Scene {
             mode: "direct",
             unwind_table: None,
             was_stopped: gathered.threads.values().any(|thread| thread.state == Some('T')),
+            stop_signal: frozen.stop_signal(),
+            lost,
             problems,
         };
         Ok((frozen, scene))
@@ -177,7 +184,8 @@ impl Scene {
                 Selection::heap(live, &self.mappings, self.unwind_table, &code, &peek)
             }
             Kind::Mini | Kind::Triage => {
-                let mut chosen = mini::choose(&self.mappings, pid, &self.threads, &inner_tids(gathered), &peek);
+                let threads: Vec<Thread> = self.threads.iter().chain(&self.lost).cloned().collect();
+                let mut chosen = mini::choose(&self.mappings, pid, &threads, &inner_tids(gathered), &peek);
                 chosen.pages.extend(self.unwind_table);
                 say(&format!(
                     "{} pages by pointers, {} for held locks, {} KiB of code",
@@ -242,6 +250,9 @@ impl Scene {
                 .map(|Span { start, end }| UnwindTable { start: start.0, end: end.0 })
                 .into_iter()
                 .collect(),
+            stop_signal: self.stop_signal,
+            children: gathered.children.clone(),
+            file_locks: gathered.file_locks.clone(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
         for (kind, content) in gathered.deleted.iter().filter_map(|deleted| deleted.note(&self.mappings)) {

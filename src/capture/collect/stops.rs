@@ -7,8 +7,10 @@ use crate::ptrace::{self, EVENT_STOP, SYSCALL};
 pub(super) enum Wait {
     /// Nothing yet.
     Nothing,
-    /// It stopped because it was told to, or with its whole process.
+    /// It stopped because it was told to.
     Stopped,
+    /// It stands still with its whole process, which this signal has stopped.
+    WithAll(i32),
     /// It stopped at the entry or exit of a system call.
     Syscall,
     /// It stopped because it made a child.
@@ -28,6 +30,8 @@ pub(super) fn poll(tid: i32) -> Wait {
             None => Wait::Gone,
             Some((SYSCALL, 0)) => Wait::Syscall,
             Some((signal, 0)) => return Wait::Signal(signal),
+            // Source: ptrace(2), "Group-stop": of a seized thread the signal is the one that stopped the process.
+            Some((signal, EVENT_STOP)) if signal != libc::SIGTRAP => Wait::WithAll(signal),
             Some((_, EVENT_STOP)) => Wait::Stopped,
             Some(_) => Wait::Child,
         },

@@ -10,6 +10,7 @@ use procfs::process::Stat;
 use super::blot::Blot;
 use super::freeze::Frozen;
 use super::notes::{NT_ARM_PAC_MASK, NT_ARM_TLS, NT_PRFPREG, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, Notes};
+use crate::capture::facts::ThreadFacts;
 use crate::ptrace;
 
 /// Largest set of registers: 11 KiB with the tiles of AMX.
@@ -89,6 +90,14 @@ fn floating_point(state: &[u8]) -> Option<Vec<u8>> {
 }
 
 impl Thread {
+    /// A thread that did not stop: of its registers, those that the kernel tells of one that sleeps in a call.
+    pub(super) fn asleep(facts: &ThreadFacts) -> Option<Thread> {
+        let call = facts.syscall.as_ref()?;
+        let place = |index: usize| if index == STACK_POINTER { call.sp } else { 0 };
+        let general = (0..=STACK_POINTER).flat_map(|index| place(index).to_le_bytes()).collect();
+        Some(Thread { tid: i32::try_from(facts.tid).ok()?, general, others: Vec::new() })
+    }
+
     /// The `index`th general register.
     pub(super) fn word(&self, index: usize) -> Option<u64> {
         let at = index.checked_mul(8)?;

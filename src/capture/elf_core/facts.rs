@@ -1,11 +1,12 @@
 //! The note that `collect` adds: read, and used for the names of threads.
 
-use super::notes::Note;
 use symbols::FileBytes;
 
-use crate::capture::facts::{Facts, NOTE, OWNER};
+use super::notes::Note;
+use super::threads::MAX_THREADS;
+use crate::capture::facts::{Facts, NOTE, OWNER, Syscall};
 use crate::capture::{Kept, MappedModule, Process, kept};
-use crate::model::{Addr, OsThread, Problem, Subject};
+use crate::model::{Addr, Arch, Gap, OsThread, Problem, Register, Registers, SavedSyscall, Subject, Tid};
 
 /// Longest name that the kernel keeps. Source: Linux include/linux/sched.h, TASK_COMM_LEN without the NUL.
 const MAX_NAME: usize = 15;
@@ -71,6 +72,56 @@ pub(super) fn name_threads(facts: &Facts, process: &Process, modules: &[MappedMo
     }
 }
 
+/// Adds the threads that did not stop when the dump was taken: the kernel told in which system call each sleeps, and where its stack and
+/// code are. Other registers than those are unknown.
+pub(super) fn add_lost_threads(facts: &Facts, arch: Arch, threads: &mut Vec<OsThread>, problems: &mut Vec<Problem>) {
+    let there: rustc_hash::FxHashSet<u32> = threads.iter().map(|thread| thread.tid.0).collect();
+    let lost = facts.threads.iter().filter_map(|thread| Some((thread, thread.lost.as_deref()?)));
+    let room = MAX_THREADS.saturating_sub(threads.len());
+    for (thread, why) in lost.filter(|(thread, _)| !there.contains(&thread.tid)).take(room) {
+        let tid = Tid(thread.tid);
+        let message = format!("thread {tid} has no registers in the dump: {why}");
+        problems.push(Problem::new("thread-lost", Subject::Thread(tid), message));
+        let call = thread.syscall.as_ref();
+        threads.push(OsThread {
+            tid,
+            registers: call.map(|call| asleep(arch, call)).ok_or_else(|| Gap::NotRecorded(why.to_owned())),
+            thread_pointer: Err(Gap::NotRecorded("the thread pointer of a thread that did not stop".to_owned())),
+            syscall: call.and_then(saved),
+            signal: 0,
+            name: None,
+            crashed: false,
+        });
+    }
+}
+
+/// The registers of a thread that sleeps in a call.
+fn asleep(arch: Arch, call: &Syscall) -> Registers {
+    let mut registers = Registers::unknown(arch);
+    registers.set(arch.instruction_pointer(), call.pc);
+    registers.set(arch.stack_pointer(), call.sp);
+    // Arguments stay in their registers, where glibc's vfork keeps its return address: rdi, rsi, rdx, r10, r8, r9. On aarch64 they are
+    // those that calls do not preserve, of no use to the walk. Source: System V AMD64 psABI, appendix A.2.1; glibc
+    // sysdeps/unix/sysv/linux/x86_64/vfork.S.
+    const ARGUMENTS: [u16; 6] = [5, 4, 1, 10, 8, 9];
+    if arch == Arch::X86_64 {
+        for (number, value) in ARGUMENTS.into_iter().zip(&call.args) {
+            registers.set(Register(number), *value);
+        }
+    }
+    registers
+}
+
+fn saved(call: &Syscall) -> Option<SavedSyscall> {
+    // What a call has for a result while it sleeps. Source: Linux include/linux/errno.h, ERESTARTSYS.
+    const SLEEPS: i64 = -512;
+    let mut args = [None; 6];
+    for (place, value) in args.iter_mut().zip(&call.args) {
+        *place = Some(*value);
+    }
+    Some(SavedSyscall { number: u64::try_from(call.number).ok()?, args, result: SLEEPS })
+}
+
 /// Tells modules where their unwind tables are.
 pub(super) fn place_unwind_tables(facts: &Facts, modules: &mut [MappedModule]) {
     for table in &facts.unwind_tables {
@@ -92,8 +143,6 @@ fn kernel_name(file: &str) -> &[u8] {
 mod tests {
     use super::*;
     use crate::capture::facts::ThreadFacts;
-    use crate::model::{Gap, Tid};
-
     fn thread(tid: u32) -> OsThread {
         OsThread {
             tid: Tid(tid),
@@ -104,6 +153,24 @@ mod tests {
             name: None,
             crashed: false,
         }
+    }
+
+    #[test]
+    fn a_thread_that_did_not_stop_is_there_with_what_the_kernel_told() {
+        let call = Syscall { number: 58, args: vec![1, 2, 3, 4, 5, 6], sp: 0x7000, pc: 0x1234 };
+        let lost = |tid, syscall| ThreadFacts { tid, syscall, lost: Some("it slept".into()), ..ThreadFacts::default() };
+        let stopped = ThreadFacts { tid: 10, ..ThreadFacts::default() };
+        let facts = Facts { threads: vec![stopped, lost(11, Some(call)), lost(12, None)], ..Facts::default() };
+        let (mut threads, mut problems) = (vec![thread(10)], Vec::new());
+        add_lost_threads(&facts, Arch::X86_64, &mut threads, &mut problems);
+        let [_, sleeper, other] = threads.as_slice() else { panic!("{threads:?}") };
+        let registers = sleeper.registers.as_ref().expect("pc and sp");
+        assert_eq!((registers.pc(), registers.sp()), (Some(Addr(0x1234)), Some(Addr(0x7000))));
+        assert_eq!(sleeper.syscall.map(|call| (call.number, call.args[5], call.result)), Some((58, Some(6), -512)));
+        assert!(other.registers.is_err() && other.syscall.is_none());
+        assert_eq!(problems.iter().map(|problem| problem.code).collect::<Vec<_>>(), ["thread-lost", "thread-lost"]);
+        add_lost_threads(&facts, Arch::X86_64, &mut threads, &mut problems);
+        assert_eq!(threads.len(), 3, "each is there once");
     }
 
     #[test]

@@ -110,6 +110,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
     let process = process::process(&notes);
     let facts = facts::read(&notes, &mut problems);
     if let Some(facts) = &facts {
+        facts::add_lost_threads(facts, file.arch, &mut threads, &mut problems);
         facts::name_threads(facts, &process, &modules, &mut threads);
         facts::place_unwind_tables(facts, &mut modules);
     }

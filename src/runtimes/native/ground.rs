@@ -16,6 +16,7 @@ use crate::model::{Addr, Arch, Evidence, Gap, OsThread, Owner, Tid};
 use crate::runtimes::Scene;
 
 use super::calls::{Calls, Namer};
+use super::contracts::{self, Contract};
 use super::libc::Libc;
 use super::tids::Tids;
 use super::waits::{self, Activity};
@@ -24,6 +25,8 @@ use super::waits::{self, Activity};
 pub(super) struct Situation {
     pub(super) activity: Activity,
     pub(super) calls: Calls,
+    /// What it waits for by the names of its functions.
+    pub(super) contract: Option<&'static Contract>,
 }
 
 /// What was read of the threads.
@@ -56,7 +59,9 @@ impl Facts {
                 job.advance(1)?;
                 let calls = Calls::of(&namer, stack);
                 let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
-                Ok(Situation { activity, calls })
+                let waits = matches!(activity, Activity::Futex(_) | Activity::Call(_));
+                let contract = if waits { contracts::explained(&namer, target, stack) } else { None };
+                Ok(Situation { activity, calls, contract })
             })
             .collect::<Result<Vec<Situation>, Error>>()?;
         let mut by_block = FxHashMap::default();

@@ -3,8 +3,10 @@
 //! Threads and what they wait for come from saved system calls and named frames; lock owners from the structures of the
 //! C library, whose layouts stand in docs/layouts/.
 
+mod beyond;
 mod callee;
 mod calls;
+mod contracts;
 mod exceptions;
 mod function_start;
 mod ground;

@@ -4,15 +4,21 @@ use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::thread::{CallKind, WaitKind};
+use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{LockKind, OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
 
+use super::beyond::{self, Known};
+use super::contracts::Contract;
 use super::ground::Ground;
-use super::locks::Recognised;
+use super::locks::{Recognised, Sighting};
 use super::rust_names;
 use super::start;
 use super::static_tls;
-use super::waits::Activity;
+use super::syscalls::Blocking;
+use super::waits::{Activity, Futex};
+
+/// Threads without registers that are told one by one.
+const TOLD: usize = 4;
 
 /// Every thread of the scene, in its order.
 pub(super) fn threads(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
@@ -34,36 +40,38 @@ pub(super) fn threads(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -
                        namespace, and lock owners were translated";
         problems.push(Problem::new("pid-namespace", Subject::Capture, message));
     }
+    let lost = value.iter().filter(|thread| thread.kernel.as_ref().is_some_and(|held| held.lost.is_some()));
+    problems.extend(lost.take(TOLD).map(|thread| {
+        let message = format!(
+            "of thread {}, which did not stop, only the registers are known that the kernel tells: the rest of its stack is searched for",
+            thread.tid
+        );
+        Problem::new("thread-lost", Subject::Thread(thread.tid), message)
+    }));
     Ok(Partial { value, problems })
 }
 
 /// `local`: bytes of static thread-local storage.
 fn row(ground: &Ground<'_>, recognised: &Recognised, index: usize, thread: &OsThread, local: u64) -> Thread {
     let situation = ground.situation(index);
+    let kernel = held(ground, thread);
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
         None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
+        // One that is stopped is on no processor.
+        Some(Activity::Running) if kernel.is_some() => (ThreadState::Blocked, None),
         Some(Activity::Running) => (ThreadState::Running, None),
-        Some(Activity::Futex(futex)) => (
-            ThreadState::Blocked,
-            recognised.wait(index).map(|seen| WaitingOn {
-                kind: WaitKind::Lock(seen.kind),
-                address: Some(seen.address),
-                name: recognised.name(seen.address).ok().flatten(),
-                // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID.
-                within: !futex.timed
-                    && (futex.private
-                        || seen.kind == LockKind::Join
-                        // libstdc++ waits without saying that the word is private.
-                        || ground.is_private(futex.word)),
-            }),
-        ),
+        Some(Activity::Futex(futex)) => {
+            (ThreadState::Blocked, recognised.wait(index).map(|seen| on_lock(ground, recognised, seen, *futex)))
+        }
         Some(Activity::Call(blocking)) => {
             let sleeps = blocking.kind == CallKind::Sleep;
             let state = if sleeps { ThreadState::Sleeping } else { ThreadState::Blocked };
-            let name = blocking.name.as_ref().map(|name| described(ground, name));
-            let on = WaitingOn { kind: WaitKind::Call(blocking.kind), address: None, name, within: false };
-            (state, Some(on))
+            (state, Some(on_call(ground, thread, blocking)))
         }
+    };
+    let waiting_on = match situation.and_then(|situation| situation.contract) {
+        Some(contract) => waiting_on.map(|waiting| explained(waiting, contract)),
+        None => waiting_on,
     };
     let top = situation.and_then(|situation| situation.calls.top()).and_then(|call| call.name.as_deref());
     Thread {
@@ -79,16 +87,57 @@ fn row(ground: &Ground<'_>, recognised: &Recognised, index: usize, thread: &OsTh
         waiting_on,
         top: top.map(str::to_owned),
         start: start::start(ground, index),
+        kernel,
     }
 }
 
-/// `fd 7 (tcp 10.0.0.1:5432 LISTEN)`: a descriptor with what is open there, where the dump tells.
-fn described(ground: &Ground<'_>, name: &str) -> String {
-    let open = || {
-        let number: u32 = name.strip_prefix("fd ")?.parse().ok()?;
-        let facts = ground.scene.target.capture.facts.as_ref()?;
-        let open = facts.descriptors.iter().find(|open| open.fd == number)?;
-        Some(open.socket.as_ref().unwrap_or(&open.target))
+fn on_lock(ground: &Ground<'_>, recognised: &Recognised, seen: &Sighting, futex: Futex) -> WaitingOn {
+    let kind = WaitKind::Lock(seen.kind);
+    // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID. libstdc++ waits without
+    // saying that the word is private.
+    let own = futex.private || seen.kind == LockKind::Join || ground.is_private(futex.word);
+    WaitingOn {
+        kind,
+        address: Some(seen.address),
+        name: recognised.name(seen.address).ok().flatten(),
+        detail: None,
+        nature: kind.nature(),
+        within: !futex.timed && own,
+    }
+}
+
+fn on_call(ground: &Ground<'_>, thread: &OsThread, call: &Blocking) -> WaitingOn {
+    let target = ground.scene.target;
+    let alone = ground.scene.threads.len() == 1;
+    // The note is a moment older than the registers: what it says of descriptors is of another moment where the thread was elsewhere.
+    let facts = target.capture.facts.as_deref().filter(|facts| beyond::agrees(facts, thread));
+    let Known { name, detail, nature } = beyond::known(target.arch(), facts, call, alone);
+    WaitingOn { kind: WaitKind::Call(call.kind), address: None, name, detail, nature, within: false }
+}
+
+/// A wait with what the names of the functions say of it. A lock whose owner is known needs no such words.
+fn explained(waiting: WaitingOn, contract: &Contract) -> WaitingOn {
+    let is_lock = matches!(waiting.kind, WaitKind::Lock(kind) if kind.nature() == Nature::Lock);
+    if is_lock || matches!(waiting.nature, Nature::Room | Nature::Mutual) {
+        return waiting;
+    }
+    WaitingOn { detail: Some(contract.what.to_owned()), nature: contract.nature, ..waiting }
+}
+
+/// What the kernel does with a thread, where the note tells of no ordinary wait.
+fn held(ground: &Ground<'_>, thread: &OsThread) -> Option<Held> {
+    let facts = ground.scene.target.capture.facts.as_ref()?;
+    let told = facts.thread(thread.tid.0)?;
+    // Source: Linux kernel/freezer.c __refrigerator (cgroup v1), kernel/signal.c do_freezer_trap (cgroup v2).
+    let frozen =
+        told.wait_channel.as_deref().is_some_and(|name| name.contains("refrigerator") || name.contains("freezer"));
+    let state = match told.state {
+        _ if frozen => HeldState::Frozen,
+        Some('T') => HeldState::Stopped,
+        Some('t') => HeldState::Traced,
+        _ if told.lost.is_some() => HeldState::Uninterruptible,
+        _ => return None,
     };
-    open().map_or_else(|| name.to_owned(), |open| format!("{name} ({open})"))
+    let functions = told.kernel_stack.clone();
+    Some(Held { state, wait_channel: told.wait_channel.clone(), functions, lost: told.lost.clone() })
 }

@@ -105,12 +105,14 @@ pub(super) fn activity(arch: Arch, thread: &OsThread, calls: &Calls, memory: &Me
         return Futex::of(call, thread, memory).filter(Futex::waits).map_or(Activity::Running, Activity::Futex);
     }
     if restarted {
-        let kind = match restarted_call(calls) {
-            Some(Restarted::Sleep) => CallKind::Sleep,
-            Some(Restarted::Poll) => CallKind::Poll,
-            Some(Restarted::Futex) | None => CallKind::Other,
-        };
-        return Activity::Call(Blocking { kind, name: None });
+        return Activity::Call(match restarted_call(calls) {
+            Some(Restarted::Sleep) => Blocking::of(CallKind::Sleep, None),
+            // Its arguments still are where they were.
+            Some(Restarted::Poll) => {
+                syscalls::blocking(arch, &SavedSyscall { number: syscalls::poll(arch), ..*call }, memory)
+            }
+            Some(Restarted::Futex) | None => Blocking::of(CallKind::Other, None),
+        });
     }
     Activity::Call(syscalls::blocking(arch, call, memory))
 }

@@ -77,6 +77,7 @@ impl Summary {
         let mut ended = vec![match (&process.signal, &process.no_signal) {
             (Some(signal), _) => Cell::text(signal.as_str()),
             (None, Some(gap)) => Cell::unknown(gap.as_str()),
+            (None, None) if process.threads.stopped > 0 => Cell::text("none: it is stopped").tone(Tone::Guess),
             (None, None) if dump.pause_ms.is_some() => Cell::text("none: it runs").tone(Tone::Dim),
             (None, None) => Cell::text("none: dumped while it ran").tone(Tone::Dim),
         }];
