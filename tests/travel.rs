@@ -235,20 +235,29 @@ fn jail(variant: &str) -> TempDir {
     root
 }
 
-/// A process in a root of its own, which has no `/proc`: so it waits with all that it would say.
+/// A root into which `/proc` is mounted, which the fixture asks whether its threads have come to rest.
+struct Jail(TempDir);
+
+impl Drop for Jail {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path().join("proc")).status();
+    }
+}
+
+/// A process in a root of its own.
 struct Jailed {
     child: std::process::Child,
-    root: TempDir,
+    root: Jail,
 }
 
 impl Jailed {
     fn start(variant: &str) -> Jailed {
         assert!(is_root(), "changing roots and following map_files takes root: sudo -E cargo test --test travel");
-        let root = jail(variant);
-        let mounted = Command::new("mount").args(["--bind", "/proc"]).arg(root.path().join("proc")).status();
+        let root = Jail(jail(variant));
+        let mounted = Command::new("mount").args(["--bind", "/proc"]).arg(root.0.path().join("proc")).status();
         assert!(mounted.is_ok_and(|status| status.success()), "mount --bind /proc");
         let mut command = Command::new("chroot");
-        command.arg(root.path()).arg("/srv/shop").stdout(std::process::Stdio::piped());
+        command.arg(root.0.path()).arg("/srv/shop").stdout(std::process::Stdio::piped());
         let mut child = command.spawn().expect("chroot runs");
         let mut line = String::new();
         let mut stdout = std::io::BufReader::new(child.stdout.take().expect("its output"));
@@ -262,7 +271,6 @@ impl Drop for Jailed {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = Command::new("umount").arg(self.root.path().join("proc")).status();
     }
 }
 
@@ -270,7 +278,7 @@ impl Drop for Jailed {
 fn the_paths_of_a_process_in_another_root_are_its_own_and_its_root_finds_them() {
     let jailed = Jailed::start("musl");
     let to = folder();
-    let root = jailed.root.path().to_str().expect("UTF-8").to_owned();
+    let root = jailed.root.0.path().to_str().expect("UTF-8").to_owned();
     let taking = Value::from(vec!["take_both", "pay_in", "serve_till"]);
     let shows = |output: &Output, what: &str| {
         let stacks = Stack::all(&output.data("stack"));
