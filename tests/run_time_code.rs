@@ -1,5 +1,5 @@
-//! Stacks that lead through code made at run time: every frame of a fixture's own code, as its source dictates, and those of real Node
-//! and Java, as eu-stack shows them.
+//! Stacks that lead through code made at run time: every frame of a fixture's own code, as its source dictates, and
+//! those of real Node and Java, as eu-stack shows them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +30,8 @@ fn physical(stack: &Stack) -> Vec<&Value> {
     stack.frames.iter().filter(|frame| frame["kind"] != "inline").collect()
 }
 
-/// Every thread shows the frames that the source dictates: none missing, none between them, and only the C library's at both ends.
+/// Every thread shows the frames that the source dictates: none missing, none between them, and only the C library's at
+/// both ends.
 #[track_caller]
 fn check(stacks: &[Stack], truth: &Truth, expected: &Expected, what: &str) {
     assert_eq!(expected.threads().len() + 1, stacks.len(), "{what}: threads, and main");
@@ -117,8 +118,8 @@ fn dump_at_rest(process: &Started, folder: &Path) -> PathBuf {
     core
 }
 
-/// Every frame that eu-stack shows of a core is shown, in its order. The number of frames of each thread that were found by the frame
-/// pointer, in falling order.
+/// Every frame that eu-stack shows of a core is shown, in its order. The number of frames of each thread that were
+/// found by the frame pointer, in falling order.
 #[track_caller]
 fn check_against_eu_stack(exe: &Path, core: &Path) -> Vec<usize> {
     let theirs = eu_stacks(exe, core);
@@ -138,7 +139,8 @@ fn check_against_eu_stack(exe: &Path, core: &Path) -> Vec<usize> {
     chained
 }
 
-/// Workers that wait below JavaScript of several kinds: deep recursion, callbacks from native code, generators, `eval`, WebAssembly.
+/// Workers that wait below JavaScript of several kinds: deep recursion, callbacks from native code, generators, `eval`,
+/// WebAssembly.
 const NODE: &str = r"
 const { Worker, isMainThread, workerData, parentPort } = require('worker_threads');
 const kinds = ['deep', 'callback', 'generator', 'eval', 'proxy', 'wasm'];

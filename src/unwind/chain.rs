@@ -1,7 +1,7 @@
 //! Where a supposed caller leads.
 //!
-//! A stale word of the stack betrays itself: from it, tables soon lead to a word that follows no call, or past the record to which the
-//! frame pointer points, which every way up from here comes by.
+//! A stale word of the stack betrays itself: from it, tables soon lead to a word that follows no call, or past the
+//! record to which the frame pointer points, which every way up from here comes by.
 
 use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee, is_return_address};
@@ -29,8 +29,8 @@ pub(super) enum Chain {
 /// Searches of the stack while a candidate is followed; each costs as much as one in the walk itself.
 const MAX_SEARCHES: usize = 4;
 
-/// Follows a candidate upward by tables, by what the instructions confirm, and in code made at run time by frame pointers. `None` where
-/// not even one step works.
+/// Follows a candidate upward by tables, by what the instructions confirm, and in code made at run time by frame
+/// pointers. `None` where not even one step works.
 pub(super) fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option<Chain> {
     let (mut registers, mut stack) = (first.registers.clone(), first.cfa);
     let mut searches = 0;
@@ -86,8 +86,9 @@ fn broken(step: usize) -> Option<Chain> {
     (step > 0).then_some(Chain::Broken)
 }
 
-/// Whether the way up from a caller, whose return address lies in `slot`, may come by the return address of a frame record, which lies in
-/// `record`. Not if its frames lie on both sides of that; `true` where the way cannot be followed so far.
+/// Whether the way up from a caller, whose return address lies in `slot`, may come by the return address of a frame
+/// record, which lies in `record`. Not if its frames lie on both sides of that; `true` where the way cannot be followed
+/// so far.
 pub(super) fn comes_by(code: &CodeMap, words: &Words<'_>, first: &Caller, slot: Addr, record: Addr) -> bool {
     let (mut registers, mut stack, mut slot) = (first.registers.clone(), first.cfa, slot);
     for _ in 0..LOOK_AHEAD {

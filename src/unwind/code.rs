@@ -1,4 +1,5 @@
-//! What is known about places in the code: their tables, what they are, which calls lead to them. Found once, kept for all threads.
+//! What is known about places in the code: their tables, what they are, which calls lead to them. Found once, kept for
+//! all threads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,12 +19,14 @@ use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 use crate::target::Target;
 
-/// Work that may be spent on code without tables, in instructions looked at (or what costs as much, about 30 ns), for one target: 3 s.
-/// All threads of a program on musl take some 100,000; a hostile dump could ask for more with every word of its stacks.
+/// Work that may be spent on code without tables, in instructions looked at (or what costs as much, about 30 ns), for
+/// one target: 3 s. All threads of a program on musl take some 100,000; a hostile dump could ask for more with every
+/// word of its stacks.
 const MAX_WORK: usize = 100_000_000;
 /// What an answer costs at least: it is kept, 100 bytes each.
 const LEAST_WORK: usize = 256;
-/// Frames of very deep stacks that are kept for one target at most (80 MB): a hostile dump can have many threads on one deep stack.
+/// Frames of very deep stacks that are kept for one target at most (80 MB): a hostile dump can have many threads on one
+/// deep stack.
 const MAX_DEEP_FRAMES: usize = 2_000_000;
 /// A place in the code.
 pub(super) struct Site {
@@ -31,7 +34,8 @@ pub(super) struct Site {
     pub(super) kind: Kind,
     /// Rules that were derived from the instructions, once they proved right for some thread.
     pub(super) derived: OnceLock<Row>,
-    /// Where the most plausible caller was found for some thread: bytes from the stack pointer to its frame, return address.
+    /// Where the most plausible caller was found for some thread: bytes from the stack pointer to its frame, return
+    /// address.
     pub(super) plausible: OnceLock<(u64, Addr)>,
     /// Set once nothing but the chain of frame pointers led on from here: the code here keeps it.
     pub(super) chained: OnceLock<()>,

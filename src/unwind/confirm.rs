@@ -1,9 +1,11 @@
-//! Callers without tables that the instructions confirm: the word of the stack is the return address, beyond what a guess can be.
+//! Callers without tables that the instructions confirm: the word of the stack is the return address, beyond what a
+//! guess can be.
 //!
-//! A stack is full of return addresses of calls that are long over. A word is believed where the function that its call states (or that
-//! a symbol gives, [`derived`]), followed instruction by instruction, reaches the place where the callee stands and has by then moved
-//! the stack pointer by exactly the distance to that word ([`flow`](super::flow)); or where the way on to the function's return ends at
-//! that word ([`epilogue`](super::epilogue)). That finds every frame inside musl, for example.
+//! A stack is full of return addresses of calls that are long over. A word is believed where the function that its call
+//! states (or that a symbol gives, [`derived`]), followed instruction by instruction, reaches the place where the
+//! callee stands and has by then moved the stack pointer by exactly the distance to that word ([`flow`](super::flow));
+//! or where the way on to the function's return ends at that word ([`epilogue`](super::epilogue)). That finds every
+//! frame inside musl, for example.
 
 use super::cfi::Tables;
 use super::chain;
@@ -14,8 +16,8 @@ use super::row::{Caller, Row, without_signature};
 use super::words::Words;
 use crate::model::{Addr, Arch, Register, Registers};
 
-/// Bytes of stack searched for a word that the instructions confirm. The largest frame of musl 1.2.3 that blocks, a name look-up with its
-/// answers (`name_from_dns`: two buffers of 4,800 bytes), is 11 KiB.
+/// Bytes of stack searched for a word that the instructions confirm. The largest frame of musl 1.2.3 that blocks, a
+/// name look-up with its answers (`name_from_dns`: two buffers of 4,800 bytes), is 11 KiB.
 const CONFIRMED_WITHIN: u64 = 16 << 10;
 
 /// What a search of that many bytes costs, beside the instructions that it follows.
@@ -70,8 +72,8 @@ impl Callee<'_> {
     }
 }
 
-/// Whether a function can return to an address: it follows a call, or is the trampoline of a signal handler. One whose code is not at
-/// hand is given the benefit of the doubt.
+/// Whether a function can return to an address: it follows a call, or is the trampoline of a signal handler. One whose
+/// code is not at hand is given the benefit of the doubt.
 pub(super) fn is_return_address(code: &CodeMap, address: Addr) -> bool {
     match code.before(address) {
         Before::Call(_) | Before::Unreadable => true,
@@ -79,7 +81,8 @@ pub(super) fn is_return_address(code: &CodeMap, address: Addr) -> bool {
     }
 }
 
-/// The caller by rules that held for another thread at the same place, or from the start of the function where a symbol gives it.
+/// The caller by rules that held for another thread at the same place, or from the start of the function where a symbol
+/// gives it.
 pub(super) fn derived(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
     derived_row(code, words, callee).map(|(_, caller)| caller)
 }

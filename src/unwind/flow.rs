@@ -1,9 +1,9 @@
 //! Code without tables: where is the return address, judged from the instructions?
 //!
-//! Starting at a function's first instruction, every path is followed and the distance of the stack pointer from the frame's base is
-//! counted along, until the wanted instruction is reached. The result is the same kind of [`Row`] that tables give. Jumps into other
-//! functions (tail calls) and through the GOT (PLT entries) are followed, so that a call's stated target and the place where the
-//! callee really stands can be compared. Computed jumps end a path.
+//! Starting at a function's first instruction, every path is followed and the distance of the stack pointer from the
+//! frame's base is counted along, until the wanted instruction is reached. The result is the same kind of [`Row`] that
+//! tables give. Jumps into other functions (tail calls) and through the GOT (PLT entries) are followed, so that a
+//! call's stated target and the place where the callee really stands can be compared. Computed jumps end a path.
 
 use rustc_hash::FxHashSet;
 
@@ -18,8 +18,9 @@ pub(super) const MAX_INSTRUCTIONS: usize = 4096;
 /// What following the code from a function's start showed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
-    /// The wanted place is reached; the rules there, counted from the stack pointer if that can be told. Beside it those counted from
-    /// the frame pointer, where the function keeps one: they hold too where a callee has taken its arguments off the stack, or left some.
+    /// The wanted place is reached; the rules there, counted from the stack pointer if that can be told. Beside it
+    /// those counted from the frame pointer, where the function keeps one: they hold too where a callee has taken its
+    /// arguments off the stack, or left some.
     Reached(Row, Option<Row>),
     /// It is reached, but the stack pointer cannot be told there.
     Unbalanced,
@@ -29,8 +30,8 @@ pub(super) enum Flow {
     Unknown,
 }
 
-/// The rules at `pc` in the function that starts at `start`. `returns`: `pc` is a return address, so that the call before it is what has
-/// to be reached. Also says how many instructions it looked at.
+/// The rules at `pc` in the function that starts at `start`. `returns`: `pc` is a return address, so that the call
+/// before it is what has to be reached. Also says how many instructions it looked at.
 pub(super) fn follow(memory: &Memory, arch: Arch, start: Addr, pc: Addr, returns: bool) -> (Flow, usize) {
     let mut seen = FxHashSet::default();
     let flow = reach(memory, arch, start, pc, returns, &mut seen);

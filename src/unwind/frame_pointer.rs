@@ -1,8 +1,9 @@
 //! The chain of saved frame pointers: `rbp` (x29) points to the caller's, the return address lies above it.
 //!
-//! Interpreters and compilers that make code at run time keep the chain, and write no tables. Two of their habits are known here. They
-//! enter the next function by a jump, with a return address that they have pushed themselves, so that it follows no call. And the code
-//! that called into the first of them may use the register for anything, so that the last record's saved value is no frame pointer.
+//! Interpreters and compilers that make code at run time keep the chain, and write no tables. Two of their habits are
+//! known here. They enter the next function by a jump, with a return address that they have pushed themselves, so that
+//! it follows no call. And the code that called into the first of them may use the register for anything, so that the
+//! last record's saved value is no frame pointer.
 
 use super::chain::{Chain, chain};
 use super::code::{Before, CodeMap, Kind};
@@ -10,18 +11,19 @@ use super::row::{Caller, without_signature};
 use super::words::Words;
 use crate::model::{Addr, Arch, Registers};
 
-/// A frame that reaches farther than this from the stack pointer is not believed: the default stack of a thread is 8 MiB, and no frame
-/// but the one that is about to overflow it takes an eighth.
+/// A frame that reaches farther than this from the stack pointer is not believed: the default stack of a thread is 8
+/// MiB, and no frame but the one that is about to overflow it takes an eighth.
 const MAX_FRAME: u64 = 1 << 20;
 /// Records above one whose return address follows no call that are looked at.
 const LOOK_AHEAD: usize = 4;
-/// Bytes of stack searched for a record. Frames of compiled methods are small; the largest are those with the most spilled registers.
+/// Bytes of stack searched for a record. Frames of compiled methods are small; the largest are those with the most
+/// spilled registers.
 const NEAREST_WITHIN: u64 = 4 << 10;
 /// What that search costs, in units of [`CodeMap::may_spend`].
 const SEARCH_WORK: usize = 500;
-/// Bytes of arguments that a caller has put above its own stack pointer's place: an interpreter's locals; a method of Java has at most 255
-/// words of arguments (JVM specification 4.3.3).
-const MAX_ARGUMENTS: u64 = 2048;
+/// Bytes between a frame and its caller's stack pointer that are believed: an interpreter makes room for a method's
+/// arguments and locals there, and few methods have more than 256 of them.
+const MAX_LOCALS: u64 = 2048;
 
 /// The saved frame pointer and the return address above it.
 struct Record {
@@ -44,11 +46,12 @@ pub(super) fn return_slot(fp: Addr) -> Option<Addr> {
     fp.plus(8)
 }
 
-/// The caller by the frame pointer, where it is to be believed: the record looks like one (aligned, at or above the stack pointer and near,
-/// its return address behind a call or in code without tables), and the saved frame pointer rises or is zero, at the thread's first
-/// function. Where it does not, since the caller uses the register for something else, tables or instructions must lead on from there. `stack` is the callee's stack pointer. Only the registers that the
-/// chain restores are known; on aarch64 the stack pointer is not among them, since a frame record lies anywhere in its frame (AAPCS64
-/// 6.4.6), and the frame address is a lower bound.
+/// The caller by the frame pointer, where it is to be believed: the record looks like one (aligned, at or above the
+/// stack pointer and near, its return address behind a call or in code without tables), and the saved frame pointer
+/// rises or is zero, at the thread's first function. Where it does not, since the caller uses the register for
+/// something else, tables or instructions must lead on from there. `stack` is the callee's stack pointer. Only the
+/// registers that the chain restores are known; on aarch64 the stack pointer is not among them, since a frame record
+/// lies anywhere in its frame (AAPCS64 6.4.6), and the frame address is a lower bound.
 pub(super) fn caller(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
     let record = Record::read(words, callee.arch(), callee.fp()?, stack)?;
     let landing = record.landing(code)?;
@@ -65,8 +68,9 @@ pub(super) fn caller(code: &CodeMap, words: &Words<'_>, callee: &Registers, stac
     chain(code, words, &caller).is_some_and(|chain| chain >= least).then_some(caller)
 }
 
-/// The caller by the frame pointer where that is not yet known to lead anywhere: the record is aligned, at or above the stack pointer and
-/// near, and its return address lies behind a call. Or in code without tables: then the record and the next ones must rise.
+/// The caller by the frame pointer where that is not yet known to lead anywhere: the record is aligned, at or above the
+/// stack pointer and near, and its return address lies behind a call. Or in code without tables: then the record and
+/// the next ones must rise.
 pub(super) fn supposed(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
     let record = Record::read(words, callee.arch(), callee.fp()?, stack)?;
     let landing = record.landing(code)?;
@@ -74,15 +78,16 @@ pub(super) fn supposed(code: &CodeMap, words: &Words<'_>, callee: &Registers, st
     if believable { record.caller(code, words, callee) } else { None }
 }
 
-/// Whether a return address that follows no call was pushed by code made at run time: the caller's frame pointer begins a chain of records.
+/// Whether a return address that follows no call was pushed by code made at run time: the caller's frame pointer begins
+/// a chain of records.
 pub(super) fn is_pushed(code: &CodeMap, words: &Words<'_>, caller: &Caller) -> bool {
     let record = |at| Record::read(words, code.arch(), at, caller.cfa);
     caller.registers.pc().is_some_and(|pc| code.is_generated(pc))
         && caller.registers.fp().and_then(record).is_some_and(|record| record.begins_chain(code, words))
 }
 
-/// The nearest record on the stack from which a chain leads up: code made at run time that uses the frame pointer register for something
-/// else has saved its caller's, next to the return address.
+/// The nearest record on the stack from which a chain leads up: code made at run time that uses the frame pointer
+/// register for something else has saved its caller's, next to the return address.
 pub(super) fn nearest(code: &CodeMap, words: &Words<'_>, callee: &Registers, stack: Addr) -> Option<Caller> {
     if !code.is_generated(callee.pc()?) || !code.may_spend(SEARCH_WORK) {
         return None;
@@ -151,16 +156,16 @@ impl Record {
         Some(Caller { registers, cfa })
     }
 
-    /// The stack pointer of a caller below whose frame arguments were pushed: HotSpot's interpreter keeps it below the saved frame pointer.
-    /// Source: OpenJDK 17 src/hotspot/cpu/x86/frame_x86.hpp, `interpreter_frame_sender_sp_offset`.
+    /// The stack pointer of a caller below which locals were pushed: HotSpot's interpreter keeps it below the saved
+    /// frame pointer. Source: OpenJDK 17 src/hotspot/cpu/x86/frame_x86.hpp, `interpreter_frame_sender_sp_offset`.
     fn sender(&self, code: &CodeMap, words: &Words<'_>, callee: &Registers) -> Option<Addr> {
         if !code.is_generated(self.return_address) || !code.is_generated(callee.pc()?) {
             return None;
         }
         let sender = Addr(words.get(self.at.minus(8)?).ok()?);
-        let arguments = sender.since(self.at.plus(16)?)?;
+        let room = sender.since(self.at.plus(16)?)?;
         let below = self.saved <= self.at.0 || sender.0 <= self.saved;
-        (sender.is_aligned(8) && arguments <= MAX_ARGUMENTS && below).then_some(sender)
+        (sender.is_aligned(8) && room <= MAX_LOCALS && below).then_some(sender)
     }
 }
 

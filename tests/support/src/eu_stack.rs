@@ -1,4 +1,5 @@
-//! What eu-stack says of a core: it follows frame pointers where there are no unwind tables, and so through code made at run time.
+//! What eu-stack says of a core: it follows frame pointers where there are no unwind tables, and so through code made
+//! at run time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
