@@ -20,6 +20,7 @@ mod live;
 mod maps;
 mod mini;
 mod notes;
+mod others;
 mod output;
 mod pages;
 mod peek;
