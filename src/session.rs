@@ -19,6 +19,7 @@ use crate::capture;
 use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
+use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
     Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
     Thread, Tid, Variable,
@@ -33,6 +34,9 @@ pub use self::snapshot::Snapshot;
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
 const VERDICT_FRAMES: usize = 64;
+
+/// Holders in event loops whose code is looked at: a process has few.
+const MAX_LOOPS: usize = 16;
 
 /// A result that is computed once; a failed or cancelled computation is not kept.
 struct Memo<T>(Mutex<Option<Arc<T>>>);
@@ -331,6 +335,7 @@ impl Session {
                     None => named.of(index),
                 })
                 .collect();
+            let taken = self.taken_in_loops(&threads.value, &locks.holders, job)?;
             Ok(triage::verdict(&Case {
                 pid: self.target.capture.process.pid.as_ref().ok().copied(),
                 threads: &threads.value,
@@ -338,11 +343,27 @@ impl Session {
                 locks: &locks.locks,
                 cycles: &locks.cycles,
                 holders: &locks.holders,
+                taken: &taken,
                 exceptions: &exceptions.value,
                 signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
                 problems: &self.problems(),
             }))
         })
+    }
+
+    /// The locks that holders which wait for events have taken in functions that have not returned.
+    fn taken_in_loops(&self, threads: &[Thread], holders: &[Holder], job: &Job) -> Result<Vec<Addr>, Error> {
+        let waits_for_events = |thread: &Thread| {
+            thread.waiting_on.as_ref().is_some_and(|waiting| waiting.kind == WaitKind::Call(CallKind::Epoll))
+        };
+        let held_by = |tid| holders.iter().any(|holder| holder.tid == tid && holder.waiters.len() > 1);
+        let indices: Vec<usize> = threads
+            .iter()
+            .filter(|thread| waits_for_events(thread) && held_by(thread.tid))
+            .filter_map(|thread| self.index_of(thread.tid))
+            .take(MAX_LOOPS)
+            .collect();
+        Ok(self.takings(&indices, job)?.into_iter().flatten().map(|taking| taking.lock).collect())
     }
 
     fn union<T>(

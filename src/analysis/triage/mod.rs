@@ -13,20 +13,26 @@ mod case;
 mod crash;
 mod data_execution;
 mod deadlock;
+mod destroyed;
 mod explosion;
 mod fatal_signal;
+mod forked_lock;
 mod freed_memory;
+mod held_elsewhere;
 mod idle;
 mod killed;
+mod limits;
 mod null_access;
 mod one_holder;
 mod panic;
+mod parked;
 mod self_deadlock;
 mod smashed_heap;
 mod spinning;
 mod stack_overflow;
 mod stuck;
 mod terminate;
+mod timed_ring;
 mod uncaught;
 mod weakened;
 mod wild_jump;
@@ -47,6 +53,10 @@ pub static RULES: &[Rule] = &[
     deadlock::RULE,
     self_deadlock::RULE,
     abandoned_lock::RULE,
+    forked_lock::RULE,
+    destroyed::RULE,
+    timed_ring::RULE,
+    held_elsewhere::RULE,
     null_access::RULE,
     stack_overflow::RULE,
     freed_memory::RULE,

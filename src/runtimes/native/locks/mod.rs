@@ -4,16 +4,20 @@
 //! the first probe that recognises a wait names it, and a wait that none recognises is a bare futex. Held locks without
 //! waiters are another question, [`held`]: it reads much memory, and no deadlock needs it.
 
+mod absent;
 mod atomic;
 mod code;
 mod entry;
 mod futex;
 mod glibc_condvar;
 mod glibc_mutex;
+mod glibc_parked;
 mod glibc_rwlock;
 mod held;
+mod interrupted;
 mod join;
 mod libc_internal;
+mod limits;
 mod musl;
 mod musl_condvar;
 mod names;
@@ -106,6 +110,7 @@ static PROBES: &[Probe] = &[
     Probe { waited: join::waited, held: Held::Unrecorded },
     Probe { waited: rust::waited, held: Held::Unrecorded },
     Probe { waited: parking_lot::waited, held: Held::Unrecorded },
+    Probe { waited: glibc_parked::waited, held: Held::Unrecorded },
     Probe { waited: glibc_mutex::waited, held: Held::Both(glibc_mutex::held_at, glibc_mutex::held_by) },
     Probe { waited: glibc_rwlock::waited, held: Held::ByWord(glibc_rwlock::held_at) },
     Probe { waited: glibc_condvar::waited, held: Held::Unrecorded },
@@ -163,6 +168,8 @@ impl Found {
                 read_by: Vec::new(),
                 waiters: Vec::new(),
                 evidence: seen.evidence,
+                absent: None,
+                limits: Vec::new(),
             });
         }
         if let (Some(lock), Some(tid)) = (locks.get_mut(index), waiter) {
@@ -192,7 +199,11 @@ pub(super) fn locks(ground: &Ground<'_>, job: &Job) -> Result<Partial<Vec<Lock>>
         }
     }
     let mut problems = Vec::new();
+    limits::add(ground, &mut found.locks);
+    absent::explain(ground, &mut found.locks);
+    interrupted::infer(ground, &mut found.locks);
     owners::infer(ground, job, &mut found.locks, &mut problems)?;
+    absent::widen(ground, &mut found.locks);
     Ok(Partial { value: named(ground, found.locks), problems })
 }
 
