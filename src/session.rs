@@ -19,6 +19,7 @@ use crate::capture;
 use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
+use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
     Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
@@ -351,7 +352,7 @@ impl Session {
         })
     }
 
-    /// The locks that holders which wait for events have taken in functions that have not returned.
+    /// The locks that holders which wait for events have taken in functions that have not returned, apart from those that they began with.
     fn taken_in_loops(&self, threads: &[Thread], holders: &[Holder], job: &Job) -> Result<Vec<Addr>, Error> {
         let waits_for_events = |thread: &Thread| {
             thread.waiting_on.as_ref().is_some_and(|waiting| waiting.kind == WaitKind::Call(CallKind::Epoll))
@@ -363,7 +364,24 @@ impl Session {
             .filter_map(|thread| self.index_of(thread.tid))
             .take(MAX_LOOPS)
             .collect();
-        Ok(self.takings(&indices, job)?.into_iter().flatten().map(|taking| taking.lock).collect())
+        let stacks = self.stacks(job)?;
+        let mut taken = Vec::new();
+        for (index, takings) in indices.iter().zip(self.takings(&indices, job)?) {
+            let tid = self.os_threads().get(*index).map(|thread| thread.tid);
+            let start = threads
+                .iter()
+                .find(|thread| Some(thread.tid) == tid)
+                .and_then(|thread| thread.start.as_deref())
+                .map(path);
+            // What main, or where else the thread began, took before its loop it keeps for as long as it runs.
+            let is_start = |taking: &Taking| {
+                let frame = stacks.get(*index).and_then(|stack| stack.frames.get(taking.frame));
+                let named = frame.map(|frame| self.target.named(std::slice::from_ref(frame))).unwrap_or_default();
+                start.is_some() && named.iter().any(|frame| frame.function.as_deref().map(path) == start)
+            };
+            taken.extend(takings.iter().filter(|taking| !is_start(taking)).map(|taking| taking.lock));
+        }
+        Ok(taken)
     }
 
     fn union<T>(

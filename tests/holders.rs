@@ -188,9 +188,11 @@ fn a_parked_pool_is_a_note_and_workers_that_are_held_up_are_a_warning() {
     let parked = look("glibc", "parked");
     parked.check_finding("parked", "note", false);
     parked.says_nothing_of(&["one-holder", "deadlock"]);
-    let working = look("glibc", "working");
-    working.check_finding("one-holder", "warning", true);
-    working.says_nothing_of(&["parked"]);
+    for mode in ["working", "rebalancing"] {
+        let held_up = look("glibc", mode);
+        held_up.check_finding("one-holder", "warning", true);
+        held_up.says_nothing_of(&["parked"]);
+    }
 }
 
 #[test]

@@ -27,7 +27,10 @@ fn conclude(case: &Case<'_>, lock: &Lock) -> Option<Finding> {
     evidence.push(Sentence::of(words).about(None));
     evidence.extend(lock.waiters.first().map(|waiter| case.chain(*waiter)));
     let next = match absent.pid {
-        Some(pid) => format!("look at what process {pid} does: dumpscope live -p {pid}"),
+        Some(pid) => format!(
+            "look at what process {pid} does: dumpscope live -p {pid}; a robust mutex (pthread_mutexattr_setrobust) tells who waits when its \
+             holder dies"
+        ),
         None => format!(
             "look for thread {} on that machine: while it lives, see what it does; if it has ended, only a robust mutex \
              (pthread_mutexattr_setrobust) would have told",

@@ -5,6 +5,7 @@
 //! or the function that took it is still on the holder's stack. Where that cannot be told apart, it is no pool.
 
 use crate::analysis::deadlock::Holder;
+use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{Addr, Lock, Subject, Thread};
 
@@ -66,7 +67,8 @@ pub(super) fn pool(case: &Case<'_>, holder: &Holder) -> Option<Finding> {
 
 /// Whether the innermost function of the program's own is the one that the thread was started with.
 fn is_at_its_beginning(thread: &Thread) -> bool {
-    thread.top.is_some() && thread.top == thread.start
+    let (top, start) = (thread.top.as_deref().map(path), thread.start.as_deref().map(path));
+    top.is_some() && top == start
 }
 
 /// Whether all locks are of one kind, and at equal distances from each other, some of which may be left out.

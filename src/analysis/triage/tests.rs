@@ -490,6 +490,10 @@ fn a_ring_of_waits_with_time_limits_is_no_deadlock() {
         format!("a ring of waits that ends by itself: {ring}; each waits at most 1.9 s more")
     );
     assert_eq!(
+        told([Some(Some(1900)), Some(Some(60_000))]),
+        format!("a ring of waits that ends by itself: {ring}; each waits at most 1 min more, the first 1.9 s")
+    );
+    assert_eq!(
         told([Some(Some(1900)), None]),
         format!("a ring of waits that ends by itself: {ring}; a waits at most 1.9 s more")
     );
@@ -515,7 +519,7 @@ fn gates(function: &str, addresses: [u64; 3]) -> Process {
         process.lock(address, "g_gates", held(1), &[tid])
     });
     for thread in process.threads.iter_mut().skip(1) {
-        thread.start = Some("worker".to_owned());
+        thread.start = Some("worker(int)".to_owned());
     }
     process
 }

@@ -1,7 +1,7 @@
 //! Threads that wait for each other in a ring, one of them or more for a limited time: the ring ends by itself.
 
 use crate::analysis::deadlock::Cycle;
-use crate::model::{Subject, Tid};
+use crate::model::{Addr, Lock, Subject, Tid, TimeLimit};
 
 use super::Rule;
 use super::case::Case;
@@ -28,7 +28,7 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
     let all = cycle.limits.len() == cycle.cycle.len();
     let title = match cycle.cycle.as_slice() {
         [_] => title.text("it waits ").then(at_most(&cycle.limits)),
-        _ if all => title.text("each waits ").then(at_most(&cycle.limits)),
+        _ if all => title.text("each waits ").then(at_most(&cycle.limits)).then(earlier(&cycle.limits)),
         _ => limited(case, cycle, title),
     };
     let mut evidence = Vec::new();
@@ -66,6 +66,15 @@ fn limited(case: &Case<'_>, cycle: &Cycle, mut title: Sentence) -> Sentence {
     title.then(at_most(&cycle.limits))
 }
 
-fn is_recorded(case: &Case<'_>, lock: crate::model::Addr) -> bool {
-    case.locks.iter().find(|known| known.address == lock).is_some_and(crate::model::Lock::is_certain)
+/// `, the first 12 s`, where it ends long before the last.
+fn earlier(limits: &[TimeLimit]) -> Sentence {
+    let longest = limits.iter().filter_map(TimeLimit::most_ms).max().unwrap_or(0);
+    match first_ms(limits).filter(|first| first.saturating_mul(2) < longest) {
+        Some(first) => Sentence::of(format!(", the first {}", span(first))),
+        None => Sentence::default(),
+    }
+}
+
+fn is_recorded(case: &Case<'_>, lock: Addr) -> bool {
+    case.locks.iter().find(|known| known.address == lock).is_some_and(Lock::is_certain)
 }
