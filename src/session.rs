@@ -22,6 +22,8 @@ use crate::capture;
 use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::{Job, Shared};
+use crate::model::frame::path;
+use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
     Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
     Thread, Tid, Variable,
@@ -37,6 +39,9 @@ use self::walked::Walked;
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
 const VERDICT_FRAMES: usize = 64;
+
+/// Holders in event loops whose code is looked at: a process has few.
+const MAX_LOOPS: usize = 16;
 
 /// Locks with what follows from them.
 #[derive(Debug, Default)]
@@ -317,6 +322,7 @@ impl Session {
                     None => named.of(index),
                 })
                 .collect();
+            let taken = self.taken_in_loops(&threads.value, &locks.holders, job)?;
             Ok(triage::verdict(&Case {
                 pid: self.target.capture.process.pid.as_ref().ok().copied(),
                 threads: &threads.value,
@@ -324,6 +330,7 @@ impl Session {
                 locks: &locks.locks,
                 cycles: &locks.cycles,
                 holders: &locks.holders,
+                taken: &taken,
                 exceptions: &exceptions.value,
                 signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
                 problems: &self.problems(),
@@ -331,6 +338,38 @@ impl Session {
                 stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
             }))
         })
+    }
+
+    /// The locks that holders which wait for events have taken in functions that have not returned, apart from those that they began with.
+    fn taken_in_loops(&self, threads: &[Thread], holders: &[Holder], job: &Job) -> Result<Vec<Addr>, Error> {
+        let waits_for_events = |thread: &Thread| {
+            thread.waiting_on.as_ref().is_some_and(|waiting| waiting.kind == WaitKind::Call(CallKind::Epoll))
+        };
+        let held_by = |tid| holders.iter().any(|holder| holder.tid == tid && holder.waiters.len() > 1);
+        let indices: Vec<usize> = threads
+            .iter()
+            .filter(|thread| waits_for_events(thread) && held_by(thread.tid))
+            .filter_map(|thread| self.index_of(thread.tid))
+            .take(MAX_LOOPS)
+            .collect();
+        let stacks = self.stacks(job)?;
+        let mut taken = Vec::new();
+        for (index, takings) in indices.iter().zip(self.takings(&indices, job)?) {
+            let tid = self.os_threads().get(*index).map(|thread| thread.tid);
+            let start = threads
+                .iter()
+                .find(|thread| Some(thread.tid) == tid)
+                .and_then(|thread| thread.start.as_deref())
+                .map(path);
+            // What main, or where else the thread began, took before its loop it keeps for as long as it runs.
+            let is_start = |taking: &Taking| {
+                let frame = stacks.get(*index).and_then(|stack| stack.frames.get(taking.frame));
+                let named = frame.map(|frame| self.target.named(std::slice::from_ref(frame))).unwrap_or_default();
+                start.is_some() && named.iter().any(|frame| frame.function.as_deref().map(path) == start)
+            };
+            taken.extend(takings.iter().filter(|taking| !is_start(taking)).map(|taking| taking.lock));
+        }
+        Ok(taken)
     }
 
     fn union<T>(

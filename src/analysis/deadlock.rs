@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::graph::Graph;
-use crate::model::{Addr, Lock, Tid};
+use crate::model::{Addr, Lock, Tid, TimeLimit};
 
 /// Rings that are told apart of threads that all wait for each other; the other threads are among their victims.
 const MAX_RINGS: usize = 8;
@@ -30,10 +30,31 @@ pub struct Step {
 pub struct Cycle {
     /// The ring, from the thread with the lowest id; one step when a thread waits for what it holds itself.
     pub cycle: Vec<Step>,
-    /// Whether every owner in it is recorded. If not, an inferred owner closes it.
+    /// Whether it can never end: every owner in it is recorded, and no wait ends by itself.
     pub certain: bool,
+    /// Why it is not certain; null where it is.
+    pub doubt: Option<Doubt>,
+    /// Those of its threads whose wait ends by itself, and with it the ring.
+    pub limits: Vec<TimeLimit>,
     /// Threads outside the ring that wait for one in it, directly or through others, in ascending order.
     pub victims: Vec<Tid>,
+}
+
+/// Why a ring of waits is no certain deadlock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Doubt {
+    /// A wait in it has a time limit.
+    TimeLimit,
+    /// An owner in it is inferred.
+    InferredOwner,
+}
+
+impl Cycle {
+    /// Whether it ends by itself, for one of its waits has a time limit.
+    pub fn ends(&self) -> bool {
+        !self.limits.is_empty()
+    }
 }
 
 /// A thread that others wait for, and that waits for no other thread itself.
@@ -80,9 +101,11 @@ impl Chain {
     }
 }
 
-/// Every deadlock: certain ones first, then by the lowest thread id. At most [`MAX_RINGS`] of one tangle.
+/// Every ring of waits: certain deadlocks first, those that end by themselves last, then by the lowest thread id. At most [`MAX_RINGS`] of one tangle.
 pub fn cycles(locks: &[Lock]) -> Vec<Cycle> {
     let graph = Graph::of(locks);
+    let limits: FxHashMap<Tid, TimeLimit> =
+        locks.iter().flat_map(|lock| &lock.limits).map(|limit| (limit.tid, *limit)).collect();
     let mut found = Vec::new();
     for tangle in graph.tangles() {
         let mut members: Vec<Tid> = tangle.iter().copied().collect();
@@ -98,22 +121,28 @@ pub fn cycles(locks: &[Lock]) -> Vec<Cycle> {
             }
             let Some(steps) = graph.ring(member, &tangle) else { continue };
             told.extend(steps.iter().map(|step| step.tid));
-            found.push(cycle(&graph, steps));
+            found.push(cycle(&graph, &limits, steps));
             rings += 1;
         }
     }
-    found.sort_by_key(|cycle| (!cycle.certain, cycle.cycle.first().map(|step| step.tid)));
+    found.sort_by_key(|cycle| (cycle.ends(), !cycle.certain, cycle.cycle.first().map(|step| step.tid)));
     found
 }
 
 /// A ring with its victims, turned so that its lowest thread id comes first.
-fn cycle(graph: &Graph, mut steps: Vec<Step>) -> Cycle {
+fn cycle(graph: &Graph, limits: &FxHashMap<Tid, TimeLimit>, mut steps: Vec<Step>) -> Cycle {
     let lowest = steps.iter().enumerate().min_by_key(|(_, step)| step.tid).map_or(0, |(index, _)| index);
     steps.rotate_left(lowest);
     let members: Vec<Tid> = steps.iter().map(|step| step.tid).collect();
-    let certain = members.iter().all(|tid| graph.wait(*tid).is_some_and(|lock| lock.certain));
+    let recorded = members.iter().all(|tid| graph.wait(*tid).is_some_and(|lock| lock.certain));
+    let limits: Vec<TimeLimit> = members.iter().filter_map(|tid| limits.get(tid)).copied().collect();
+    let doubt = match (limits.is_empty(), recorded) {
+        (false, _) => Some(Doubt::TimeLimit),
+        (true, false) => Some(Doubt::InferredOwner),
+        (true, true) => None,
+    };
     let (victims, _) = graph.waiting_for(&members);
-    Cycle { cycle: steps, certain, victims }
+    Cycle { cycle: steps, certain: doubt.is_none(), doubt, limits, victims }
 }
 
 /// The chain that begins with the lock at an address; `None` where there is no lock. O(locks).
@@ -169,6 +198,8 @@ mod tests {
     use super::*;
     use crate::model::{Evidence, Gap, LockKind, Owner};
 
+    const INFERRED: Option<Doubt> = Some(Doubt::InferredOwner);
+
     fn lock(address: u64, owner: Owner, waiters: &[u32]) -> Lock {
         Lock {
             address: Addr(address),
@@ -180,6 +211,8 @@ mod tests {
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OwnerField,
+            absent: None,
+            limits: Vec::new(),
         }
     }
 
@@ -200,7 +233,16 @@ mod tests {
     #[test]
     fn two_threads_that_hold_what_the_other_wants_are_a_cycle() {
         let found = cycles(&[held(0xa, 3, &[7]), held(0xb, 7, &[3])]);
-        assert_eq!(found, [Cycle { cycle: vec![step(3, 0xb), step(7, 0xa)], certain: true, victims: vec![] }]);
+        assert_eq!(
+            found,
+            [Cycle {
+                cycle: vec![step(3, 0xb), step(7, 0xa)],
+                certain: true,
+                doubt: None,
+                limits: vec![],
+                victims: vec![]
+            }]
+        );
     }
 
     #[test]
@@ -208,7 +250,10 @@ mod tests {
         // 5 → c (4) → b (9) → a (5); 6 waits for a, 8 for what 6 holds.
         let locks = [held(0xa, 5, &[9, 6]), held(0xb, 9, &[4]), held(0xc, 4, &[5]), held(0xd, 6, &[8])];
         let ring = vec![step(4, 0xb), step(9, 0xa), step(5, 0xc)];
-        assert_eq!(cycles(&locks), [Cycle { cycle: ring, certain: true, victims: vec![Tid(6), Tid(8)] }]);
+        assert_eq!(
+            cycles(&locks),
+            [Cycle { cycle: ring, certain: true, doubt: None, limits: vec![], victims: vec![Tid(6), Tid(8)] }]
+        );
     }
 
     #[test]
@@ -224,6 +269,15 @@ mod tests {
             [lock(0xa, Owner::Inferred(Tid(1)), &[2]), held(0xb, 2, &[1]), held(0xc, 8, &[9]), held(0xd, 9, &[8])];
         let found = cycles(&locks);
         assert_eq!(found.iter().map(|cycle| cycle.certain).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn a_ring_in_which_one_wait_has_a_time_limit_ends_by_itself_and_comes_last() {
+        let limit = TimeLimit { tid: Tid(1), left_ms: Some(1500), whole_ms: None };
+        let timed = Lock { limits: vec![limit], ..held(0xb, 2, &[1]) };
+        let found = cycles(&[held(0xa, 1, &[2]), timed, lock(0xc, Owner::Inferred(Tid(8)), &[9]), held(0xd, 9, &[8])]);
+        let told: Vec<_> = found.iter().map(|cycle| (cycle.certain, cycle.doubt, cycle.limits.as_slice())).collect();
+        assert_eq!(told, [(false, INFERRED, &[][..]), (false, Some(Doubt::TimeLimit), &[limit][..])]);
     }
 
     #[test]
@@ -285,7 +339,13 @@ mod tests {
         let locks = [read(0xa, &[3, 6, 8], &[5]), held(0xb, 5, &[6])];
         assert_eq!(
             cycles(&locks),
-            [Cycle { cycle: vec![step(5, 0xa), step(6, 0xb)], certain: false, victims: vec![] }]
+            [Cycle {
+                cycle: vec![step(5, 0xa), step(6, 0xb)],
+                certain: false,
+                doubt: INFERRED,
+                limits: vec![],
+                victims: vec![]
+            }]
         );
         let end = Holder {
             tid: Tid(3),
@@ -301,8 +361,20 @@ mod tests {
     fn each_reader_that_waits_for_the_writer_closes_a_ring_of_its_own() {
         let locks = [read(0xa, &[3, 6], &[5]), held(0xb, 5, &[3, 6])];
         let rings = [
-            Cycle { cycle: vec![step(3, 0xb), step(5, 0xa)], certain: false, victims: vec![Tid(6)] },
-            Cycle { cycle: vec![step(5, 0xa), step(6, 0xb)], certain: false, victims: vec![Tid(3)] },
+            Cycle {
+                cycle: vec![step(3, 0xb), step(5, 0xa)],
+                certain: false,
+                doubt: INFERRED,
+                limits: vec![],
+                victims: vec![Tid(6)],
+            },
+            Cycle {
+                cycle: vec![step(5, 0xa), step(6, 0xb)],
+                certain: false,
+                doubt: INFERRED,
+                limits: vec![],
+                victims: vec![Tid(3)],
+            },
         ];
         assert_eq!(cycles(&locks), rings);
     }
@@ -310,7 +382,16 @@ mod tests {
     #[test]
     fn a_reader_that_asks_again_behind_a_writer_waits_for_itself() {
         let found = cycles(&[read(0xa, &[3], &[5, 3])]);
-        assert_eq!(found, [Cycle { cycle: vec![step(3, 0xa)], certain: false, victims: vec![Tid(5)] }]);
+        assert_eq!(
+            found,
+            [Cycle {
+                cycle: vec![step(3, 0xa)],
+                certain: false,
+                doubt: INFERRED,
+                limits: vec![],
+                victims: vec![Tid(5)]
+            }]
+        );
     }
 
     #[test]

@@ -21,6 +21,8 @@ const MAX_CONTENT: usize = 64 << 20;
 /// Mappings and unwind tables beyond so many are left out; the writer tells of 100,000 mappings and of one table.
 const MAX_MAPPINGS: usize = 1 << 18;
 const MAX_TABLES: usize = 1 << 10;
+/// Most ids of other threads that are told of.
+pub const MAX_OTHERS: usize = 1 << 8;
 
 /// The note's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,8 @@ pub struct Facts {
     pub mode: String,
     /// When the process was stopped: seconds since 1970 (UTC).
     pub taken: u64,
+    /// The clocks by which waits with a time limit are told to end, at that moment.
+    pub clocks: Option<Clocks>,
     /// Milliseconds for which the process had run then.
     pub age_ms: Option<u64>,
     /// Its threads, as they were just before they were stopped.
@@ -60,6 +64,35 @@ pub struct Facts {
     pub children: Vec<Child>,
     /// The file locks that its threads waited for, with their owners.
     pub file_locks: Vec<FileLock>,
+    /// Ids that stand where awaited locks record their holders, and that none of the process's own threads has.
+    pub others: Vec<OtherThread>,
+}
+
+/// Nanoseconds of the kernel's clocks. Source: clock_gettime(2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Clocks {
+    /// CLOCK_REALTIME: since 1970 (UTC).
+    pub real_ns: u64,
+    /// CLOCK_MONOTONIC: since some moment before the machine was started.
+    pub monotonic_ns: u64,
+}
+
+/// What the kernel told of an id that a lock may hold. A number that only looks like an id may be among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OtherThread {
+    /// The id, in the PID namespace of the process.
+    pub tid: u32,
+    /// Whether a thread that has not ended had it.
+    pub alive: bool,
+    /// The process that the thread is of, or was (a zombie's), in the numbering of the core's notes; null where there is none or it may not
+    /// be looked at.
+    pub pid: Option<u32>,
+    /// That process's name, at most 15 bytes; empty where it is not known.
+    pub name: String,
+    /// Whether that process has mapped the shared memory that the awaited word is in.
+    pub shares: bool,
 }
 
 /// A thread.
@@ -250,6 +283,11 @@ impl Facts {
     pub fn mapping_at(&self, address: u64) -> Option<&MappingFacts> {
         let after = self.mappings.partition_point(|mapping| mapping.start <= address);
         self.mappings.get(after.checked_sub(1)?).filter(|mapping| address < mapping.end)
+    }
+
+    /// What was told of an id that none of the process's own threads has.
+    pub fn other(&self, tid: u32) -> Option<&OtherThread> {
+        self.others.iter().take(MAX_OTHERS).find(|other| other.tid == tid)
     }
 
     /// What is told of a thread; of facts that are in [order](Facts::order).

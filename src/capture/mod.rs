@@ -61,6 +61,8 @@ pub struct Capture {
 pub struct Process {
     /// Its id.
     pub pid: Known<u32>,
+    /// The process that made it, or that took it over.
+    pub parent: Known<u32>,
     /// Name of the executable, at most 15 bytes (`pr_fname`), as the dump records it.
     pub name: Known<String>,
     /// Command line, at most 80 bytes (`pr_psargs`), spaces between arguments.

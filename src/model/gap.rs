@@ -21,6 +21,8 @@ pub enum Gap {
     Corrupt(String),
     /// The dump or the program does not record it.
     NotRecorded(String),
+    /// What is recorded is not in the dump.
+    Absent(String),
     /// Not (yet) understood by this program.
     Unsupported(String),
 }
@@ -74,6 +76,7 @@ impl fmt::Display for Gap {
             Gap::NoLayout(what) => write!(f, "layout unknown: {what}"),
             Gap::Corrupt(what) => write!(f, "inconsistent: {what}"),
             Gap::NotRecorded(what) => write!(f, "not recorded: {what}"),
+            Gap::Absent(what) => f.write_str(what),
             Gap::Unsupported(what) => write!(f, "not supported: {what}"),
         }
     }

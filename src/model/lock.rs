@@ -171,13 +171,15 @@ pub enum Evidence {
     InitialiserFrame,
     /// The lock was found, or is named, by a module's file that may be another build's.
     UnverifiedFile,
+    /// A signal came while the same thread was in the code that takes this lock, and its handler wants it too.
+    InterruptedCode,
     /// Only the wait was seen: a system call or a frame.
     Wait,
 }
 
 impl Evidence {
     /// Every word, for the schema.
-    pub const ALL: [Evidence; 14] = [
+    pub const ALL: [Evidence; 15] = [
         Evidence::OwnerField,
         Evidence::FutexWord,
         Evidence::WriterField,
@@ -191,6 +193,7 @@ impl Evidence {
         Evidence::LockingCode,
         Evidence::InitialiserFrame,
         Evidence::UnverifiedFile,
+        Evidence::InterruptedCode,
         Evidence::Wait,
     ];
 
@@ -210,6 +213,7 @@ impl Evidence {
             Evidence::LockingCode => "inferred:locking-code",
             Evidence::InitialiserFrame => "inferred:initialiser-frame",
             Evidence::UnverifiedFile => "inferred:unverified-file",
+            Evidence::InterruptedCode => "inferred:interrupted-code",
             Evidence::Wait => "wait",
         }
     }
@@ -252,6 +256,63 @@ pub struct Lock {
     pub waiters: Vec<Tid>,
     /// How the owner (or the wait) is known.
     pub evidence: Evidence,
+    /// The holder that the lock records and the dump does not have; `None` where there is no such.
+    pub absent: Option<Absent>,
+    /// Those of the waiters whose wait ends by itself.
+    pub limits: Vec<TimeLimit>,
+}
+
+/// A holder that a lock records and that is no thread of the dump.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Absent {
+    /// The thread's id, in the numbering of the dumped process.
+    pub tid: u32,
+    /// Where the thread is.
+    pub why: Absence,
+    /// Whether that is recorded; else it is what fits best.
+    pub certain: bool,
+    /// Whether a thread had that id when the dump was taken; null where nobody looked.
+    pub alive: Option<bool>,
+    /// The process that the thread is of, in the dump's numbering; null where that is not known.
+    pub pid: Option<u32>,
+    /// What that process is called; null where that is not known.
+    pub process: Option<String>,
+    /// Whether other processes may have the lock's memory, too; null where that cannot be told.
+    pub shared: Option<bool>,
+}
+
+/// Where a holder is that is not in the dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Absence {
+    /// In another process, which has the lock's memory too.
+    OtherProcess,
+    /// In the process that this one is a copy of: the lock was held when that called fork.
+    BeforeFork,
+    /// Nowhere: it was the process's first thread, which has ended while others went on.
+    FirstThread,
+    /// Nowhere: it has ended.
+    Ended,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// A wait that ends by itself, as it was asked for. Both are null where the dump does not tell when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TimeLimit {
+    /// The thread that waits.
+    pub tid: Tid,
+    /// Milliseconds that were left when the dump was taken; 0 where the time was over.
+    pub left_ms: Option<u64>,
+    /// Milliseconds in all, from the beginning of the wait.
+    pub whole_ms: Option<u64>,
+}
+
+impl TimeLimit {
+    /// The longest that the wait can still take, in milliseconds.
+    pub fn most_ms(&self) -> Option<u64> {
+        self.left_ms.or(self.whole_ms)
+    }
 }
 
 /// Where a thread has taken a lock that it still holds, judged from the code of its frames.

@@ -29,7 +29,13 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         missing: Why::NotDumped,
     };
     let unknown = || Gap::NotRecorded("not of interest".to_owned());
-    let process = Process { pid: Err(unknown()), name: Err(unknown()), args: Err(unknown()), uid: Err(unknown()) };
+    let process = Process {
+        pid: Err(unknown()),
+        parent: Err(unknown()),
+        name: Err(unknown()),
+        args: Err(unknown()),
+        uid: Err(unknown()),
+    };
     let capture = Capture {
         path: "core".into(),
         format: "written by hand",

@@ -18,7 +18,7 @@ use super::{Answer, Answered, Draw, Query, View, parse_addr, threads};
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, Tid};
+use crate::model::{Absent, Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, Tid, TimeLimit};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::{self, Session};
 
@@ -30,7 +30,8 @@ pub const VIEW: View = View {
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
     help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\
            An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\
-           No lock records its readers: where it is held for reading, those are named that could be inferred.\n\n\
+           No lock records its readers: where it is held for reading, those are named that could be inferred.\n\
+           A ring in which a wait has a time limit is no deadlock: it is numbered as a ring, and says so.\n\n\
            Lock      Kind   Owner  Thread    Waiters  In          Evidence\n\
            g_orders  mutex   4719  worker-3        1  deadlock 1  owner-field\n\
            g_stock   mutex   4723  worker-7        1  deadlock 1  owner-field\n\n\
@@ -71,9 +72,9 @@ pub struct Locks {
     /// What the threads are called, beside their ids.
     #[serde(skip)]
     threads: Arc<FxHashMap<Tid, Cell>>,
-    /// The place among all deadlocks of that which a lock is part of.
+    /// The place among all deadlocks of that which a lock is part of, and whether that ends by itself.
     #[serde(skip)]
-    rings: FxHashMap<Addr, usize>,
+    rings: FxHashMap<Addr, (usize, bool)>,
     #[serde(skip)]
     stories: Vec<Story>,
     /// Deadlocks and convoys that are not told.
@@ -107,6 +108,10 @@ pub struct LockRow {
     pub waiters: Vec<Tid>,
     /// How the owner (or the wait) is known.
     pub evidence: Evidence,
+    /// The holder that the lock records and the dump does not have: where it is; null where there is no such.
+    pub absent: Option<Absent>,
+    /// Those of the waiters whose wait ends by itself.
+    pub limits: Vec<TimeLimit>,
 }
 
 /// An owner.
@@ -147,6 +152,8 @@ impl LockRow {
             read_by: lock.read_by.clone(),
             waiters: lock.waiters.clone(),
             evidence: lock.evidence,
+            absent: lock.absent.clone(),
+            limits: lock.limits.clone(),
         }
     }
 
@@ -264,7 +271,7 @@ impl Locks {
         ];
         let mut locks: Vec<&LockRow> = self.locks.iter().collect();
         // What cannot go on comes first, then what holds up most.
-        let ring = |lock: &LockRow| self.rings.get(&lock.address).copied().unwrap_or(usize::MAX);
+        let ring = |lock: &LockRow| self.rings.get(&lock.address).map_or(usize::MAX, |(ring, _)| *ring);
         locks.sort_by_key(|lock| (ring(lock), Reverse(lock.waiters.len())));
         let row = |lock: &LockRow| Row::about(Subject::Lock(lock.address), self.cells(lock).to_vec());
         Body::Table(Table { columns, rows: Arc::new(locks.into_iter().map(row).collect()) })
@@ -308,7 +315,8 @@ impl Locks {
             kind.push_str(&format!(", {readers} reading"));
         }
         let note = match self.rings.get(&lock.address) {
-            Some(ring) => Cell::text(format!("deadlock {}", ring.saturating_add(1))).tone(Tone::Bad),
+            Some((ring, true)) => Cell::text(format!("ring {}", ring.saturating_add(1))).tone(Tone::Guess),
+            Some((ring, false)) => Cell::text(format!("deadlock {}", ring.saturating_add(1))).tone(Tone::Bad),
             None => Cell::NONE,
         };
         [
@@ -344,9 +352,10 @@ fn readers(readers: &[Tid]) -> String {
     }
 }
 
-/// Which deadlock each lock is part of.
-fn rings(cycles: &[Cycle]) -> FxHashMap<Addr, usize> {
-    let steps = cycles.iter().enumerate().flat_map(|(ring, cycle)| cycle.cycle.iter().map(move |step| (ring, step)));
+/// Which deadlock each lock is part of, and whether that ends by itself.
+fn rings(cycles: &[Cycle]) -> FxHashMap<Addr, (usize, bool)> {
+    let of = |(ring, cycle): (usize, &Cycle)| (ring, cycle.ends());
+    let steps = cycles.iter().enumerate().flat_map(|found| found.1.cycle.iter().map(move |step| (of(found), step)));
     steps.map(|(ring, step)| (step.waits_for, ring)).collect()
 }
 

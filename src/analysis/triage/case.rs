@@ -26,6 +26,8 @@ pub struct Case<'a> {
     pub cycles: &'a [Cycle],
     /// Threads at the end of chains of waiting.
     pub holders: &'a [Holder],
+    /// Locks that a function on the stack of a thread in an event loop has taken, other than the thread's first, as far as code tells.
+    pub taken: &'a [Addr],
     /// Exceptions, the fatal one first.
     pub exceptions: &'a [Exception],
     /// The signal that ended the process; `None` when the dump was taken from one that went on.

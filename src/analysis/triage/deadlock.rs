@@ -13,28 +13,19 @@ pub(super) const RULE: Rule = Rule { name: "deadlock", apply };
 const NAMED: usize = 6;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    case.cycles.iter().filter(|cycle| cycle.cycle.len() > 1).map(|cycle| conclude(case, cycle)).collect()
+    case.cycles
+        .iter()
+        .filter(|cycle| cycle.cycle.len() > 1 && !cycle.ends())
+        .map(|cycle| conclude(case, cycle))
+        .collect()
 }
 
 fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
-    let mut title = Sentence::of("deadlock: ");
+    let title = Sentence::of("deadlock: ").then(ring(case, cycle));
     let mut evidence: Vec<Fact> = Vec::new();
-    for (index, step) in cycle.cycle.iter().enumerate() {
-        if index == NAMED {
-            let more = cycle.cycle.len().saturating_sub(NAMED);
-            title = title.text(format!(", and {more} more threads in the ring"));
-            break;
-        }
-        let holder = holder(cycle, index);
-        title = if index == 0 { title } else { title.text(", ") }.part(case.call(step.tid));
-        title = if case.is_join(step.waits_for) {
-            title.text(" waits for the end of ").part(case.call(holder))
-        } else {
-            let title = title.text(" waits for ").part(case.lock(step.waits_for));
-            title.text(" (held by ").part(case.call(holder)).text(")")
-        };
+    for (index, step) in cycle.cycle.iter().enumerate().take(NAMED) {
         evidence.push(case.chain(step.tid));
-        evidence.extend(owner_fact(case, step, holder));
+        evidence.extend(owner_fact(case, step, holder(cycle, index)));
     }
     evidence.extend(victims(case, &cycle.victims));
     Finding {
@@ -48,14 +39,36 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
     }
 }
 
+/// `a waits for g_b (held by b), b waits for g_a (held by a)`.
+pub(super) fn ring(case: &Case<'_>, cycle: &Cycle) -> Sentence {
+    let mut title = Sentence::default();
+    for (index, step) in cycle.cycle.iter().enumerate() {
+        if index == NAMED {
+            let more = cycle.cycle.len().saturating_sub(NAMED);
+            return title.text(format!(", and {more} more threads in the ring"));
+        }
+        let holder = holder(cycle, index);
+        title = if index == 0 { title } else { title.text(", ") }.part(case.call(step.tid));
+        title = if case.is_join(step.waits_for) {
+            title.text(" waits for the end of ").part(case.call(holder))
+        } else if holder == step.tid {
+            title.text(" waits for ").part(case.lock(step.waits_for)).text(", which it holds itself")
+        } else {
+            let title = title.text(" waits for ").part(case.lock(step.waits_for));
+            title.text(" (held by ").part(case.call(holder)).text(")")
+        };
+    }
+    title
+}
+
 /// The thread that holds what the step at `index` waits for: the next one in the ring.
-fn holder(cycle: &Cycle, index: usize) -> Tid {
+pub(super) fn holder(cycle: &Cycle, index: usize) -> Tid {
     let next = index.saturating_add(1).checked_rem(cycle.cycle.len()).unwrap_or(0);
     cycle.cycle.get(next).map_or(Tid(0), |step| step.tid)
 }
 
 /// How the owner is known, where it is not recorded by the lock.
-fn owner_fact(case: &Case<'_>, step: &Step, holder: Tid) -> Option<Fact> {
+pub(super) fn owner_fact(case: &Case<'_>, step: &Step, holder: Tid) -> Option<Fact> {
     let lock: &Lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
     if lock.is_certain() || lock.evidence == Evidence::UnverifiedFile {
         return None;

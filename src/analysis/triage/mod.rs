@@ -13,16 +13,21 @@ mod case;
 mod crash;
 mod data_execution;
 mod deadlock;
+mod destroyed;
 mod doubtful;
 mod explosion;
 mod fatal_signal;
+mod forked_lock;
 mod freed_memory;
+mod held_elsewhere;
 mod idle;
 mod killed;
+mod limits;
 mod null_access;
 mod one_holder;
 mod outside;
 mod panic;
+mod parked;
 mod self_deadlock;
 mod smashed_heap;
 mod spinning;
@@ -30,6 +35,7 @@ mod stack_overflow;
 mod stopped;
 mod stuck;
 mod terminate;
+mod timed_ring;
 mod turn;
 mod uncaught;
 mod uninterruptible;
@@ -53,6 +59,10 @@ pub static RULES: &[Rule] = &[
     deadlock::RULE,
     self_deadlock::RULE,
     abandoned_lock::RULE,
+    forked_lock::RULE,
+    destroyed::RULE,
+    timed_ring::RULE,
+    held_elsewhere::RULE,
     null_access::RULE,
     stack_overflow::RULE,
     freed_memory::RULE,

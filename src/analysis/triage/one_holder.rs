@@ -1,11 +1,12 @@
 //! Many threads wait for one, which waits for no thread: what does that one do?
 
 use crate::analysis::deadlock::Holder;
-use crate::model::{Addr, Evidence, Lock, LockKind, Owner, Subject};
+use crate::model::{Absence, Addr, Evidence, Lock, LockKind, Owner, Subject, TimeLimit};
 
 use super::case::Case;
-use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, abandoned_lock};
+use super::finding::{Fact, Finding, Next, Sentence, Severity};
+use super::limits::at_most;
+use super::{Rule, abandoned_lock, forked_lock, parked};
 
 pub(super) const RULE: Rule = Rule { name: "one-holder", apply };
 
@@ -18,7 +19,8 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
     // What a reader holds beside one in a ring is the ring's matter.
     let in_ring = |lock: &Addr| case.cycles.iter().flat_map(|cycle| &cycle.cycle).any(|step| step.waits_for == *lock);
     let apart = |holder: &&Holder| holder.waiters.len() >= MANY && !holder.locks.iter().all(in_ring);
-    let held = case.holders.iter().filter(apart).map(|holder| conclude(case, holder));
+    let held = case.holders.iter().filter(apart);
+    let held = held.map(|holder| parked::pool(case, holder).unwrap_or_else(|| conclude(case, holder)));
     let unknown = case.locks.iter().filter(|lock| lock.waiters.len() >= MANY && owner_is_unknown(case, lock));
     held.chain(unknown.map(|lock| of_unknown(case, lock))).collect()
 }
@@ -43,6 +45,7 @@ fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
     };
     let mut evidence = vec![case.chain(holder.tid)];
     evidence.extend(holder.waiters.first().map(|waiter| case.chain(*waiter)));
+    evidence.extend(limited(case, holder));
     let of_file = |lock: &Lock| holder.locks.contains(&lock.address) && lock.evidence == Evidence::UnverifiedFile;
     if !holder.certain && !case.locks.iter().any(of_file) {
         evidence.push(Sentence::of("a holder on the way is inferred: the lock records none").about(None));
@@ -56,6 +59,18 @@ fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
         evidence,
         next: Some(Next::new(format!("stack -t {}", holder.tid), "why the holder does not go on")),
     }
+}
+
+/// How long those wait whose wait ends by itself.
+fn limited(case: &Case<'_>, holder: &Holder) -> Option<Fact> {
+    let locks = case.locks.iter().filter(|lock| holder.locks.contains(&lock.address));
+    let limits: Vec<TimeLimit> = locks.flat_map(|lock| lock.limits.iter().copied()).collect();
+    let who = match limits.as_slice() {
+        [] => return None,
+        [one] => Sentence::default().part(case.call(one.tid)).text(" waits "),
+        several => Sentence::of(format!("{} of them wait ", several.len())),
+    };
+    Some(who.then(at_most(&limits)).about(None))
 }
 
 /// Whether somebody should hold it, and it cannot be told who.
@@ -74,7 +89,8 @@ fn owner_is_unknown(case: &Case<'_>, lock: &Lock) -> bool {
             | LockKind::Join
             | LockKind::Futex
     );
-    let gone = abandoned_lock::is_abandoned(case, lock);
+    let elsewhere = lock.absent.as_ref().is_some_and(|absent| absent.why == Absence::OtherProcess);
+    let gone = elsewhere || abandoned_lock::is_abandoned(case, lock) || forked_lock::is_copied(case, lock);
     owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
 }
 

@@ -1,12 +1,12 @@
 //! A thread that waits for a lock that it holds itself.
 
-use crate::analysis::deadlock::Cycle;
-use crate::model::Subject;
+use crate::analysis::deadlock::{Cycle, Step};
+use crate::model::{Evidence, LockKind, Subject};
 
 use super::Rule;
 use super::case::Case;
 use super::deadlock::victims;
-use super::finding::{Finding, Next, Sentence, Severity};
+use super::finding::{Fact, Finding, Next, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "self-deadlock", apply };
 
@@ -14,14 +14,39 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.cycles.iter().filter_map(|cycle| conclude(case, cycle)).collect()
 }
 
+/// What the owner is inferred from, where that needs words.
+fn how(case: &Case<'_>, step: &Step) -> Option<Fact> {
+    let lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
+    let words = match lock.evidence {
+        Evidence::InterruptedCode => {
+            "a signal came while the thread was in a function of the library that takes this lock, and the signal's handler calls such a \
+             function again: what it may call, signal-safety(7) lists"
+        }
+        Evidence::InitialiserFrame => {
+            "it runs the initialisation itself, further out on its stack, and asks for what that is to make"
+        }
+        _ => return None,
+    };
+    Some(Sentence::of(words).about(Subject::Lock(step.waits_for)))
+}
+
+fn is_once(case: &Case<'_>, step: &Step) -> bool {
+    let lock = case.locks.iter().find(|lock| lock.address == step.waits_for);
+    lock.is_some_and(|lock| matches!(lock.kind, LockKind::Once | LockKind::RustOnce))
+}
+
 fn conclude(case: &Case<'_>, cycle: &Cycle) -> Option<Finding> {
     let [step] = cycle.cycle.as_slice() else { return None };
+    if cycle.ends() {
+        return None;
+    }
     let title = Sentence::of("self-deadlock: ")
         .part(case.call(step.tid))
         .text(" waits for ")
         .part(case.lock(step.waits_for))
-        .text(", which it holds itself");
+        .text(if is_once(case, step) { ", whose initialisation it runs itself" } else { ", which it holds itself" });
     let mut evidence = vec![case.chain(step.tid)];
+    evidence.extend(how(case, step));
     evidence.extend(victims(case, &cycle.victims));
     Some(Finding {
         rule: RULE.name,

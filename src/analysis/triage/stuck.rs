@@ -1,13 +1,13 @@
 //! Every thread waits for another, and none is left that could wake one.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, LockKind, Subject, Thread, ThreadState};
+use crate::model::{Addr, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, abandoned_lock};
+use super::{Rule, abandoned_lock, destroyed, forked_lock};
 
 pub(super) const RULE: Rule = Rule { name: "stuck", apply };
 
@@ -19,9 +19,16 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
-    let threads = threads(case)?;
+    let (threads, sleeping): (Vec<&Thread>, Vec<&Thread>) =
+        threads(case)?.into_iter().partition(|thread| waits_within(thread));
+    if !sleeping.is_empty() {
+        return sleepers_left(case, &threads, &sleeping);
+    }
     let wanted = wanted(&threads);
     let title = match threads.as_slice() {
+        [only] if is_held(case, only) => Sentence::of("its only thread ")
+            .then(case.doing(only.tid))
+            .text(", which is held, and there is no other that could give it back"),
         [only] => Sentence::of("its only thread ")
             .then(case.doing(only.tid))
             .text(", and there is no other that could wake it"),
@@ -57,13 +64,20 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
             Some(words.text(", such as ").then(chain.text).about(chain.about))
         })
         .collect();
+    if threads.iter().any(|only| threads.len() == 1 && is_held(case, only)) {
+        let words = "the lock does not say who holds it: this thread itself, one that has ended, or one of the process that fork copied";
+        evidence.push(Sentence::of(words).about(None));
+    }
     let words =
         "no wait has a timeout, and none is for a file or another process; a signal's handler might still end one";
     evidence.push(Sentence::of(words).about(None));
     Some(Finding {
         rule: RULE.name,
         // One thread alone may well be what a signal's handler wakes.
-        severity: if threads.len() == 1 { Severity::Note } else { Severity::Warning },
+        severity: match threads.as_slice() {
+            [only] if !is_held(case, only) => Severity::Note,
+            _ => Severity::Warning,
+        },
         certain: false,
         title,
         about: threads.first().map(|thread| Subject::Thread(thread.tid)),
@@ -72,19 +86,78 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     })
 }
 
+/// Some wait without a limit for another thread, and the others only sleep: one of these may be the one that wakes them, or nobody is.
+fn sleepers_left(case: &Case<'_>, threads: &[&Thread], sleeping: &[&Thread]) -> Option<Finding> {
+    let (kind, address, count) = *wanted(threads).first()?;
+    let first = threads.iter().find(|thread| waits_for(thread, address))?;
+    let title = match count {
+        1 => Sentence::default().part(case.call(first.tid)).text(" waits without a limit for "),
+        count => Sentence::of(format!("{count} threads wait without a limit for ")),
+    };
+    let title = title.then(for_what(case, kind, address)).text(", and no thread is at work that could wake ");
+    let title = title.text(if count == 1 { "it: " } else { "them: " });
+    let title = match sleeping {
+        [one] => title.part(case.call(one.tid)).text(" sleeps"),
+        several => title.text(format!("{} others sleep", several.len())),
+    };
+    let words = "this is right where a sleeper is to wake it in time; where a wake-up came before the wait began, it waits for ever";
+    Some(Finding {
+        rule: RULE.name,
+        severity: Severity::Note,
+        certain: false,
+        title,
+        about: Some(Subject::Thread(first.tid)),
+        evidence: vec![case.chain(first.tid), Sentence::of(words).about(None)],
+        next: Some(Next::new(
+            "parallelstacks",
+            "who should wake whom, and whether what it waits for has happened already",
+        )),
+    })
+}
+
 /// The threads, if the rule speaks.
 fn threads<'a>(case: &Case<'a>) -> Option<Vec<&'a Thread>> {
-    let told = !case.cycles.is_empty() || case.locks.iter().any(|lock| abandoned_lock::is_abandoned(case, lock));
+    let is_told = |lock: &Lock| abandoned_lock::is_abandoned(case, lock) || forked_lock::is_copied(case, lock);
+    let told = !case.cycles.is_empty() || case.locks.iter().any(is_told) || destroyed::speaks(case);
     if told || case.crashed() || !case.has_all_threads() {
         return None;
     }
-    let threads: Vec<&Thread> = case.threads.iter().filter(|thread| thread.state != ThreadState::Exited).collect();
-    (!threads.is_empty() && threads.iter().all(|thread| waits_within(thread))).then_some(threads)
+    let threads = living(case);
+    let (waiting, others): (Vec<&Thread>, Vec<&Thread>) = threads.iter().partition(|thread| waits_within(thread));
+    let speaks = !waiting.is_empty() && (others.is_empty() || are_left_to_sleepers(case, &waiting, &others));
+    speaks.then_some(threads)
+}
+
+/// Whether the others only sleep and hold nothing that is waited for, and who waits is no idle pool: one thread alone, or the first.
+fn are_left_to_sleepers(case: &Case<'_>, waiting: &[&Thread], others: &[&Thread]) -> bool {
+    let sleepers: FxHashSet<Tid> = others.iter().map(|thread| thread.tid).collect();
+    let holds = |lock: &Lock| !lock.waiters.is_empty() && lock.holders().iter().any(|holder| sleepers.contains(holder));
+    let is_first = |thread: &&Thread| case.pid == Some(thread.tid.0);
+    others.iter().all(|thread| thread.state == ThreadState::Sleeping)
+        && !case.locks.iter().any(holds)
+        && (waiting.len() == 1 || waiting.iter().any(is_first))
+}
+
+fn living<'a>(case: &Case<'a>) -> Vec<&'a Thread> {
+    case.threads.iter().filter(|thread| thread.state != ThreadState::Exited).collect()
+}
+
+/// Whether every thread waits for another.
+pub(super) fn all_wait_within(case: &Case<'_>) -> bool {
+    let threads = living(case);
+    !threads.is_empty() && threads.iter().all(|thread| waits_within(thread))
 }
 
 /// Whether nothing but another thread of the process can end what the thread waits for.
 fn waits_within(thread: &Thread) -> bool {
     thread.state == ThreadState::Blocked && thread.waiting_on.as_ref().is_some_and(|waiting| waiting.within)
+}
+
+/// Whether a thread waits for a lock that somebody holds, and nothing tells who.
+fn is_held(case: &Case<'_>, thread: &Thread) -> bool {
+    let address = thread.waiting_on.as_ref().and_then(|waiting| waiting.address);
+    let lock = case.locks.iter().find(|lock| Some(lock.address) == address);
+    lock.is_some_and(|lock| lock.kind != LockKind::Futex && matches!(lock.owner, Owner::Unknown(_)))
 }
 
 fn waits_for(thread: &Thread, address: Addr) -> bool {
@@ -113,7 +186,7 @@ fn for_what(case: &Case<'_>, kind: LockKind, address: Addr) -> Sentence {
     words.part(case.lock(address))
 }
 
-/// Whether the rule speaks.
+/// Whether the rule speaks, or leaves it to one that says more of the same threads.
 pub(super) fn speaks(case: &Case<'_>) -> bool {
-    threads(case).is_some()
+    threads(case).is_some() || destroyed::speaks(case)
 }

@@ -6,9 +6,9 @@ use super::*;
 use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{
-    AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind, FreeList, Freed, Gap,
-    Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, Subject, Term, Termination, Thread, ThreadState,
-    Tid, Trust, WaitingOn,
+    Absence, Absent, AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind,
+    FreeList, Freed, Gap, Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, Subject, Term,
+    Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
 };
 
 /// A process made of literals.
@@ -17,6 +17,7 @@ struct Process {
     threads: Vec<Thread>,
     stacks: Vec<Vec<NamedFrame>>,
     locks: Vec<Lock>,
+    taken: Vec<Addr>,
     exceptions: Vec<Exception>,
     signal: Option<FatalSignal>,
     problems: Vec<Problem>,
@@ -88,6 +89,8 @@ impl Process {
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OwnerField,
+            absent: None,
+            limits: Vec::new(),
         });
         self
     }
@@ -155,6 +158,7 @@ impl Process {
             locks: &self.locks,
             cycles: &cycles(&self.locks),
             holders: &holders(&self.locks),
+            taken: &self.taken,
             exceptions: &self.exceptions,
             signal: self.signal.as_ref(),
             problems: &self.problems,
@@ -514,12 +518,13 @@ fn a_lock_whose_holder_has_ended_is_never_given_back() {
         .thread(2, "a", for_lock(LockKind::Mutex, 0xa), &["pay"])
         .lock(0xa, "g_till", Owner::Unknown(Gap::NotRecorded("the lock names thread 9".to_owned())), &[1, 2]);
     process.locks[0].evidence = Evidence::OwnerGone;
+    process.locks[0].absent = Some(absent(9, Absence::Ended, false, Some(false)));
     assert_eq!(
         process.titles(),
-        ["2 threads wait for g_till, whose holder is gone?"],
+        ["2 threads wait for g_till, whose holder ended without giving it back?"],
         "and who holds it is not asked once more"
     );
-    let says_it = |process: &Process| process.titles().iter().any(|title| title.contains("holder is gone"));
+    let says_it = |process: &Process| process.titles().iter().any(|title| title.contains("holder ended"));
     process.problems.push(Problem::new("notes-damaged", Subject::Capture, "the notes end early"));
     assert!(!says_it(&process), "the holder may be among the threads that are missing");
     process.problems.clear();
@@ -527,6 +532,180 @@ fn a_lock_whose_holder_has_ended_is_never_given_back() {
         thread.waiting_on = thread.waiting_on.take().map(|waiting| WaitingOn { within: false, ..waiting });
     }
     assert!(!says_it(&process), "another process may share the lock, or the wait ends by itself");
+}
+
+fn absent(tid: u32, why: Absence, certain: bool, shared: Option<bool>) -> Absent {
+    Absent { tid, why, certain, alive: None, pid: None, process: None, shared }
+}
+
+/// main waits for a lock whose holder is no thread of the process.
+fn waits_for_absent(absent: Absent, within: bool) -> Process {
+    let waiting = for_lock(LockKind::Mutex, 0xa).map(|waiting| WaitingOn { within, ..waiting });
+    let mut process = Process::default()
+        .thread(1, "main", waiting, &["pay", "main"])
+        .thread(2, "clerk", on(CallKind::Read, Some("fd 4")), &["serve"])
+        .lock(0xa, "g_till", Owner::Unknown(Gap::Absent("held by another".to_owned())), &[1]);
+    process.locks[0].evidence = Evidence::OwnerGone;
+    process.locks[0].absent = Some(absent);
+    process
+}
+
+fn told(process: &Process) -> Vec<(&'static str, Severity, String)> {
+    let question = |certain| if certain { "" } else { "?" };
+    let of =
+        |finding: &Finding| (finding.rule, finding.severity, format!("{}{}", finding.title, question(finding.certain)));
+    process.verdict().iter().map(of).collect()
+}
+
+#[test]
+fn a_lock_that_another_process_holds_is_not_abandoned() {
+    let alive = Absent {
+        alive: Some(true),
+        pid: Some(400),
+        process: Some("shop".to_owned()),
+        ..absent(402, Absence::OtherProcess, true, Some(true))
+    };
+    let titles = |absent: Absent| told(&waits_for_absent(absent, false));
+    let words = "main waits for g_till, held by process 400 (shop), thread 402".to_owned();
+    assert_eq!(titles(alive.clone()), [("held-elsewhere", Severity::Warning, words)]);
+    let unseen = absent(402, Absence::OtherProcess, false, Some(true));
+    let words = "main waits for g_till, held by thread 402 of another process?".to_owned();
+    assert_eq!(titles(unseen), [("held-elsewhere", Severity::Warning, words)]);
+    let dead = Absent { alive: Some(false), ..absent(402, Absence::Ended, false, Some(true)) };
+    let words =
+        "main waits for g_till, whose holder was in another process and has ended without giving it back?".to_owned();
+    assert_eq!(titles(dead), [("abandoned-lock", Severity::Critical, words)]);
+}
+
+#[test]
+fn a_lock_that_fork_copied_while_another_thread_held_it_is_said_to_be_that() {
+    let parents = Absent {
+        alive: Some(true),
+        pid: Some(400),
+        process: Some("shop".to_owned()),
+        ..absent(402, Absence::BeforeFork, true, Some(false))
+    };
+    let words = "main waits for g_till, which thread 402 of process 400 (shop) held when fork copied it";
+    let process = waits_for_absent(parents.clone(), true);
+    assert_eq!(told(&process), [("forked-lock", Severity::Critical, words.to_owned())]);
+    let older = absent(402, Absence::BeforeFork, false, Some(false));
+    let words = "main waits for g_till, which thread 402 held when fork copied it?".to_owned();
+    assert_eq!(told(&waits_for_absent(older, true)), [("forked-lock", Severity::Critical, words)]);
+    assert_eq!(told(&waits_for_absent(parents, false)), [], "its wait ends by itself");
+}
+
+#[test]
+fn what_the_first_thread_held_when_it_ended_is_certain() {
+    let first = absent(1, Absence::FirstThread, true, Some(false));
+    let words = "main waits for g_till, which the process's first thread held when it ended".to_owned();
+    assert_eq!(told(&waits_for_absent(first, true)), [("abandoned-lock", Severity::Critical, words)]);
+}
+
+/// a and b each hold what the other wants.
+fn crossed(limits: [Option<Option<u64>>; 2]) -> Process {
+    let mut process = Process::default()
+        .thread(3, "a", for_lock(LockKind::Mutex, 0xb), &["move"])
+        .thread(7, "b", for_lock(LockKind::Mutex, 0xa), &["move"])
+        .lock(0xa, "g_a", held(3), &[7])
+        .lock(0xb, "g_b", held(7), &[3]);
+    let limit =
+        |tid, left: Option<Option<u64>>| left.map(|left_ms| TimeLimit { tid: Tid(tid), left_ms, whole_ms: None });
+    process.locks[0].limits.extend(limit(7, limits[1]));
+    process.locks[1].limits.extend(limit(3, limits[0]));
+    process
+}
+
+#[test]
+fn a_ring_of_waits_with_time_limits_is_no_deadlock() {
+    let told = |limits| {
+        let [(rule, severity, title)] = told(&crossed(limits)).try_into().expect("one finding");
+        assert_eq!((rule, severity), ("timed-ring", Severity::Warning), "{title}");
+        title
+    };
+    let ring = "a waits for g_b (held by b), b waits for g_a (held by a)";
+    assert_eq!(
+        told([Some(Some(1900)), Some(Some(1400))]),
+        format!("a ring of waits that ends by itself: {ring}; each waits at most 1.9 s more")
+    );
+    assert_eq!(
+        told([Some(Some(1900)), Some(Some(60_000))]),
+        format!("a ring of waits that ends by itself: {ring}; each waits at most 1 min more, the first 1.9 s")
+    );
+    assert_eq!(
+        told([Some(Some(1900)), None]),
+        format!("a ring of waits that ends by itself: {ring}; a waits at most 1.9 s more")
+    );
+    assert_eq!(
+        told([None, Some(Some(86_400_000))]),
+        format!("a ring of waits that ends only in 1 day: {ring}; b waits at most 1 day more")
+    );
+    assert_eq!(
+        told([Some(None), Some(None)]),
+        format!(
+            "a ring of waits that ends by itself: {ring}; each waits only until a time that the dump does not tell"
+        )
+    );
+    assert_eq!(crossed([None, None]).verdict()[0].rule, "deadlock");
+}
+
+/// main waits for events and holds a lock for each of three workers, which wait in `function`, started with `worker`.
+fn gates(function: &str, addresses: [u64; 3]) -> Process {
+    let process = Process::default().thread(1, "main", on(CallKind::Epoll, Some("fd 5")), &["poll", "main"]);
+    let mut process = addresses.into_iter().zip(2u32..).fold(process, |process, (address, tid)| {
+        let process =
+            process.thread(tid, &format!("io-{tid}"), for_lock(LockKind::Mutex, address), &[function, "worker"]);
+        process.lock(address, "g_gates", held(1), &[tid])
+    });
+    for thread in process.threads.iter_mut().skip(1) {
+        thread.start = Some("worker(int)".to_owned());
+    }
+    process
+}
+
+#[test]
+fn a_pool_whose_threads_each_wait_for_a_lock_of_their_own_is_parked() {
+    let rules =
+        |process: &Process| told(process).iter().map(|(rule, severity, _)| (*rule, *severity)).collect::<Vec<_>>();
+    let array = [0x1000, 0x1028, 0x1050];
+    assert_eq!(rules(&gates("worker", array)), [("parked", Severity::Note)]);
+    let blamed = [("one-holder", Severity::Warning)];
+    assert_eq!(rules(&gates("update", array)), blamed, "they wait in the midst of their work");
+    assert_eq!(rules(&gates("worker", [0x1000, 0x1028, 0x1060])), blamed, "no array");
+    let taken = Process { taken: vec![Addr(0x1028)], ..gates("worker", array) };
+    assert_eq!(rules(&taken), blamed, "a function that has not returned took them");
+    let mut reading = gates("worker", array);
+    reading.threads[0].waiting_on = on(CallKind::Read, Some("fd 5"));
+    assert_eq!(rules(&reading), blamed, "the holder waits for an answer and not for work");
+}
+
+#[test]
+fn who_destroys_a_condition_variable_waits_for_its_waiters() {
+    let process = Process::default()
+        .thread(1, "main", for_lock(LockKind::Condvar, 0xc), &["__GI___pthread_cond_destroy", "stop", "main"])
+        .thread(2, "reader", for_lock(LockKind::Condvar, 0xc), &["__pthread_cond_wait", "await_news"]);
+    let mut process = process.lock(0xc, "g_news", Owner::None, &[1, 2]);
+    process.locks[0].kind = LockKind::Condvar;
+    let words = "main destroys g_news and waits for reader, which still waits on it".to_owned();
+    assert_eq!(told(&process), [("destroyed-condvar", Severity::Critical, words)]);
+}
+
+#[test]
+fn where_only_sleepers_are_left_nothing_is_called_right_and_nothing_wrong() {
+    let mut process = Process::default()
+        .thread(1, "main", for_lock(LockKind::Condvar, 0xc), &["wait_ready", "main"])
+        .thread(2, "ticker", on(CallKind::Sleep, None), &["tick"])
+        .lock(0xc, "g_ready", Owner::None, &[1]);
+    process.locks[0].kind = LockKind::Condvar;
+    process.threads[1].state = ThreadState::Sleeping;
+    let words =
+        "main waits without a limit for condvar g_ready, and no thread is at work that could wake it: ticker sleeps?";
+    assert_eq!(told(&process), [("stuck", Severity::Note, words.to_owned())]);
+    let mut joins = Process::default()
+        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(2, "ticker", on(CallKind::Sleep, None), &["tick"])
+        .end(0xe, 2, &[1]);
+    joins.threads[1].state = ThreadState::Sleeping;
+    assert!(!told(&joins).iter().any(|(rule, ..)| *rule == "stuck"), "the sleeper is who ends the wait");
 }
 
 #[test]

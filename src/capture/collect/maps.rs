@@ -170,6 +170,16 @@ fn below(root: &[u8], path: &mut Vec<u8>) {
     }
 }
 
+/// Whether another process has mapped the same shared file: the same inode under the same name, wherever it sees that.
+pub(super) fn shares(pid: u32, mapping: &Mapping) -> bool {
+    let name = |path: &[u8]| path.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
+    let is_same = |other: Mapping| {
+        other.shared && other.inode == mapping.inode && mapping.inode != 0 && name(&other.path) == name(&mapping.path)
+    };
+    let text = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    text.split(|byte| *byte == b'\n').take(MAX_MAPPINGS).filter_map(parse).any(is_same)
+}
+
 /// `7f5e-7f5f r-xp 0000 fe:00 1234   /usr/lib/libc.so.6`.
 fn parse(line: &[u8]) -> Option<Mapping> {
     let mut fields = line.splitn(6, |byte| *byte == b' ');

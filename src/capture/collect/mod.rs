@@ -23,6 +23,7 @@ mod live;
 mod maps;
 mod mini;
 mod notes;
+mod others;
 mod output;
 mod packed;
 mod pages;

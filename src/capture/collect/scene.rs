@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use procfs::process::{Stat, Status};
 use rustc_hash::FxHashSet;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::blot::Blot;
 use super::fork::Child;
@@ -15,13 +16,14 @@ use super::live::{Live, read};
 use super::maps::{self, Mapping, Span};
 use super::mini;
 use super::notes::Notes;
+use super::others;
 use super::peek::Peek;
 use super::select::Selection;
 use super::source::Source;
 use super::threads::{self, Thread};
 use super::transfer::{Held, Limit};
 use super::{Kind, Mode, Request};
-use crate::capture::facts::{Facts, LeftOut, NOTE, OWNER, UnwindTable, VERSION};
+use crate::capture::facts::{Clocks, Facts, LeftOut, NOTE, OWNER, OtherThread, UnwindTable, VERSION};
 use crate::error::Error;
 use crate::model::{Problem, Subject, Tid};
 
@@ -41,6 +43,9 @@ pub(super) struct Scene {
     mode: &'static str,
     /// The unwind table of a program that does not tell it.
     unwind_table: Option<Span>,
+    /// Threads of other processes that may hold what its threads wait for.
+    others: Vec<OtherThread>,
+    clocks: Clocks,
     /// Whether it was stopped before we came.
     was_stopped: bool,
     /// The signal that had stopped it.
@@ -82,14 +87,17 @@ impl Scene {
         let first = frozen.stopped().find(|tid| u32::try_from(*tid) == Ok(live.pid));
         let reader = first.or_else(|| frozen.stopped().next()).ok_or_else(|| live.ended())?;
         let stopped = frozen.elapsed();
+        let clocks = clocks();
         // Registers are read by the tracer alone, mappings by anyone.
         let registers = |frozen: &Frozen<'_>| threads::read(frozen, true);
         let told = || Told::read(live, reader, gathered);
-        let (frozen, threads, told) = limit.work(frozen, Some(stopped), registers, told)?;
+        let (frozen, mut threads, told) = limit.work(frozen, Some(stopped), registers, told)?;
         let Told { stat, status, arguments, auxv, mappings } = told?;
         if threads.is_empty() {
             return Err(live.ended());
         }
+        // Debuggers select the first thread. The ids of a process are not in the order in which they were given once they have wrapped.
+        threads.sort_by_key(|thread| u32::try_from(thread.tid) != Ok(live.pid));
         let (mut problems, mut lost) = (Vec::new(), Vec::new());
         for tid in frozen.unstopped() {
             gathered.add_lost(live, tid, LOST);
@@ -113,6 +121,8 @@ impl Scene {
             reader: u32::try_from(reader).unwrap_or(live.pid),
             mode: "direct",
             unwind_table: None,
+            others: Vec::new(),
+            clocks,
             was_stopped: gathered.threads.values().any(|thread| thread.state == Some('T')),
             stop_signal: frozen.stop_signal(),
             lost,
@@ -163,7 +173,10 @@ impl Scene {
     /// Looks for what is to be found in memory before it is known which is dumped.
     pub(super) fn look(&mut self, gathered: &Gathered, source: &Source) {
         let stated = gathered.unwind_table.as_ref();
-        self.unwind_table = stated.and_then(|stated| stated.find(&self.mappings, &Peek::new(source)));
+        let peek = Peek::new(source);
+        self.unwind_table = stated.and_then(|stated| stated.find(&self.mappings, &peek));
+        let words = self.threads.iter().filter_map(Thread::futex);
+        self.others = others::look(gathered.threads.values(), words, &self.mappings, &peek);
     }
 
     /// Which memory is dumped.
@@ -237,6 +250,7 @@ impl Scene {
             kind: request.kind.word().to_owned(),
             mode: self.mode.to_owned(),
             taken,
+            clocks: Some(self.clocks),
             age_ms: gathered.age_ms,
             threads: gathered.threads.values().cloned().collect(),
             descriptors: gathered.descriptors.clone(),
@@ -253,6 +267,12 @@ impl Scene {
             stop_signal: self.stop_signal,
             children: gathered.children.clone(),
             file_locks: gathered.file_locks.clone(),
+            // What other processes are called is nothing of this one.
+            others: self
+                .others
+                .iter()
+                .map(|other| if blot.is_some() { nameless(other) } else { other.clone() })
+                .collect(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
         for (kind, content) in gathered.deleted.iter().filter_map(|deleted| deleted.note(&self.mappings)) {
@@ -264,6 +284,19 @@ impl Scene {
         }
         notes
     }
+}
+
+fn nameless(other: &OtherThread) -> OtherThread {
+    OtherThread { name: String::new(), ..other.clone() }
+}
+
+fn clocks() -> Clocks {
+    let nanoseconds = |clock| {
+        let now = clock_gettime(clock);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0).saturating_mul(1_000_000_000);
+        seconds.saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+    };
+    Clocks { real_ns: nanoseconds(ClockId::Realtime), monotonic_ns: nanoseconds(ClockId::Monotonic) }
 }
 
 /// The ids by which the process itself knows its threads.

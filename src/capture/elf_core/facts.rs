@@ -180,7 +180,8 @@ mod tests {
             threads: vec![named(10, "shop"), named(11, "shop"), named(12, "worker-1"), named(13, "a-long-programm")],
             ..Facts::default()
         };
-        let process = Process { pid: Ok(10), name: Ok("shop".into()), args: Ok(String::new()), uid: Ok(0) };
+        let process =
+            Process { pid: Ok(10), parent: Ok(9), name: Ok("shop".into()), args: Ok(String::new()), uid: Ok(0) };
         let executable = MappedModule {
             base: crate::model::Addr(0),
             end: crate::model::Addr(1),

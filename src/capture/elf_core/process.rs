@@ -5,10 +5,11 @@ use super::words::Words;
 use crate::capture::Process;
 use crate::model::{Gap, Known};
 
-/// Offsets in `struct elf_prpsinfo` of 64-bit Linux: `pr_uid`, `pr_pid`, `pr_fname` (16 bytes), `pr_psargs` (80 bytes).
+/// Offsets in `struct elf_prpsinfo` of 64-bit Linux: `pr_uid`, `pr_pid`, `pr_ppid`, `pr_fname` (16 bytes), `pr_psargs` (80 bytes).
 /// Source: Linux include/linux/elfcore.h.
 const UID: usize = 16;
 const PID: usize = 24;
+const PARENT: usize = 28;
 const NAME: std::ops::Range<usize> = 40..56;
 const ARGS: std::ops::Range<usize> = 56..136;
 
@@ -31,7 +32,7 @@ pub(super) fn process(notes: &[Note<'_>]) -> Process {
     let text = |range: std::ops::Range<usize>| field(words, |words| words.0.get(range.clone()).map(text));
     // Arguments are joined with spaces, and one follows the last.
     let args = text(ARGS).map(|text| text.trim_end().to_owned());
-    Process { pid: number(PID), name: text(NAME), args, uid: number(UID) }
+    Process { pid: number(PID), parent: number(PARENT), name: text(NAME), args, uid: number(UID) }
 }
 
 fn field<'a, T>(words: Option<Words<'a>>, read: impl Fn(Words<'a>) -> Option<T>) -> Known<T> {

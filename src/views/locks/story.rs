@@ -1,10 +1,10 @@
 //! What a lock is part of, told and drawn: a deadlock, a convoy, or just a holder and those who wait for it.
 
-use crate::analysis::deadlock::{self, Chain, Cycle, Step};
+use crate::analysis::deadlock::{self, Chain, Cycle, Doubt, Step};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Evidence, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
+use crate::model::{Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
 use crate::report::section::{Body, Cell, Row, Tone};
 use crate::session::Session;
 use crate::views::drawing::{self, Names};
@@ -34,7 +34,8 @@ pub(super) struct Teller<'a> {
 impl Teller<'_> {
     /// The story of a deadlock.
     pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Story, Error> {
-        self.story(self.deadlock(cycle), Tone::Bad, &Chain::of_cycle(cycle), &[])
+        let tone = if cycle.ends() { Tone::Guess } else { Tone::Bad };
+        self.story(self.deadlock(cycle), tone, &Chain::of_cycle(cycle), &[])
     }
 
     /// The story of a lock; `None` where no lock is at that address.
@@ -86,10 +87,13 @@ impl Teller<'_> {
     fn deadlock(&self, cycle: &Cycle) -> String {
         let by_file =
             |step: &Step| self.lock(step.waits_for).is_some_and(|lock| lock.evidence == Evidence::UnverifiedFile);
-        let word = match cycle.certain {
-            true => "Deadlock",
-            false if cycle.cycle.iter().any(by_file) => "Likely deadlock (a module's file may be another build's)",
-            false => "Likely deadlock (an owner is inferred)",
+        let word = match cycle.doubt {
+            None => "Deadlock",
+            Some(Doubt::TimeLimit) => "Waits in a ring, which a time limit ends",
+            Some(Doubt::InferredOwner) if cycle.cycle.iter().any(by_file) => {
+                "Likely deadlock (a module's file may be another build's)"
+            }
+            Some(Doubt::InferredOwner) => "Likely deadlock (an owner is inferred)",
         };
         if let [step] = cycle.cycle.as_slice() {
             let (thread, lock) = (self.names.thread(step.tid), self.names.lock(step.waits_for));
@@ -131,6 +135,7 @@ impl Teller<'_> {
         let Some(owner) = lock.owner_tid() else {
             let waiting = waiting.unwrap_or_else(|| format!("{name}: nobody waits for it"));
             return match &lock.owner {
+                Owner::Unknown(Gap::Absent(words)) => (format!("{waiting}, {words}"), Tone::Strong),
                 Owner::Unknown(gap) => (format!("{waiting}; who holds it cannot be told: {gap}"), Tone::Guess),
                 _ => (format!("{waiting}, a {} that no thread owns", lock.kind.words()), Tone::Plain),
             };

@@ -63,8 +63,15 @@ impl Entry {
     }
 }
 
-fn entry(name: &str) -> Option<Entry> {
+/// A name without what marks it as the library's own: `__GI___pthread_cond_destroy` is how glibc calls its functions itself.
+// Source: glibc 2.36 include/libc-symbols.h, __hidden_proto.
+fn plain(name: &str) -> &str {
     let name = name.trim_start_matches('_');
+    name.strip_prefix("GI_").unwrap_or(name).trim_start_matches('_')
+}
+
+fn entry(name: &str) -> Option<Entry> {
+    let name = plain(name);
     ENTRIES.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, entry)| *entry)
 }
 
@@ -77,6 +84,7 @@ mod tests {
         for name in ["pthread_mutex_lock", "__pthread_mutex_lock_full", "___pthread_mutex_clocklock"] {
             assert_eq!(entry(name), Some(Entry::Mutex), "{name}");
         }
+        assert_eq!(entry("__GI___pthread_cond_destroy"), Some(Entry::Condvar));
         assert_eq!(entry("__new_sem_wait_slow64"), Some(Entry::Semaphore));
         assert_eq!(entry("pthread_cond_wait"), Some(Entry::Condvar));
         assert_eq!(entry("syscall"), None);

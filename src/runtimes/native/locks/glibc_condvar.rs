@@ -13,13 +13,18 @@ use crate::runtimes::native::ground::Ground;
 const SIGNALS_UNTIL_2_40: u64 = 40;
 const SIGNALS_SINCE_2_41: u64 = 32;
 
+// __wrefs, right before: pthread_cond_destroy waits until it counts no waiter. Source: as above; glibc 2.36 nptl/pthread_cond_destroy.c.
+const SIGNALS_AFTER_WAITERS: u64 = 4;
+
 /// Recognises a wait in a function of condition variables.
 pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
     if !ground.libc.may_be_glibc() || waiter.entry != Entry::Condvar {
         return None;
     }
     // The structure is aligned to 8, so the word's own alignment tells which of the two it is.
-    let first = Addr(waiter.futex.word.0 & !7);
+    let destroys =
+        waiter.calls.in_runtime().any(|call| call.name.as_deref().is_some_and(|name| name.contains("cond_destroy")));
+    let first = if destroys { waiter.futex.word.plus(SIGNALS_AFTER_WAITERS)? } else { Addr(waiter.futex.word.0 & !7) };
     let address = match ground.libc.version {
         Some(version) if version >= (2, 41) => first.minus(SIGNALS_SINCE_2_41)?,
         Some(_) => first.minus(SIGNALS_UNTIL_2_40)?,

@@ -136,6 +136,18 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
     accepted.then(|| mutex.sighting(ground, waiter.futex.word))
 }
 
+/// The priority-inheriting mutex at an address, if one is there and held.
+pub(super) fn inheriting(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
+    let mutex = Mutex::read(ground, at).filter(|_| at.is_aligned(8))?;
+    let held = mutex.kind & PRIO_INHERIT != 0 && mutex.is_locked() && (1..=MAX_USERS).contains(&mutex.users);
+    (held && mutex.lock & TID_MASK == mutex.owner).then(|| mutex.sighting(ground, at))
+}
+
+/// The id of the thread that the mutex at an address records as its holder.
+pub(super) fn recorded_id(ground: &Ground<'_>, at: Addr) -> Option<u32> {
+    Some(Mutex::read(ground, at)?.owner_id())
+}
+
 /// A held mutex whose owner field is at `word`, judged by all its members.
 pub(super) fn held_at(ground: &Ground<'_>, word: Addr) -> Option<Sighting> {
     if !ground.libc.may_be_glibc() {

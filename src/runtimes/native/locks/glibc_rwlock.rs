@@ -51,6 +51,11 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
     describe(ground, word.minus(back)?)
 }
 
+/// The id of the thread that the lock at an address records as its writer.
+pub(super) fn writer_id(ground: &Ground<'_>, at: Addr) -> Option<u32> {
+    ground.memory().u32(at.plus(CURRENT_WRITER)?).ok()
+}
+
 fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
     let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
     let word = member(0)?;

@@ -4,16 +4,20 @@
 //! the first probe that recognises a wait names it, and a wait that none recognises is a bare futex. Held locks without
 //! waiters are another question, [`held`]: it reads much memory, and no deadlock needs it.
 
+mod absent;
 mod atomic;
 mod code;
 mod entry;
 mod futex;
 mod glibc_condvar;
 mod glibc_mutex;
+mod glibc_parked;
 mod glibc_rwlock;
 mod held;
+mod interrupted;
 mod join;
 mod libc_internal;
+mod limits;
 mod musl;
 mod musl_condvar;
 mod names;
@@ -108,6 +112,7 @@ static PROBES: &[Probe] = &[
     Probe { waited: join::waited, held: Held::Unrecorded },
     Probe { waited: rust::waited, held: Held::Unrecorded },
     Probe { waited: parking_lot::waited, held: Held::Unrecorded },
+    Probe { waited: glibc_parked::waited, held: Held::Unrecorded },
     Probe { waited: glibc_mutex::waited, held: Held::Both(glibc_mutex::held_at, glibc_mutex::held_by) },
     Probe { waited: glibc_rwlock::waited, held: Held::ByWord(glibc_rwlock::held_at) },
     Probe { waited: glibc_condvar::waited, held: Held::Unrecorded },
@@ -145,6 +150,8 @@ impl Found {
                 read_by: Vec::new(),
                 waiters: Vec::new(),
                 evidence: seen.evidence,
+                absent: None,
+                limits: Vec::new(),
             });
         }
         if let (Some(lock), Some(tid)) = (locks.get_mut(index), waiter) {
@@ -179,7 +186,11 @@ pub(super) fn locks(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> 
         }
     }
     let mut problems = Vec::new();
+    limits::add(ground, recognised, &mut found.locks);
+    absent::explain(ground, &mut found.locks);
+    interrupted::infer(ground, &mut found.locks);
     owners::infer(ground, recognised, job, &mut found.locks, &mut problems)?;
+    absent::widen(ground, &mut found.locks);
     for lock in &mut found.locks {
         lock.name = recognised.name(lock.address);
     }

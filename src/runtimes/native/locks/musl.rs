@@ -20,6 +20,9 @@ const COUNT: u64 = 20;
 // type's low bits are POSIX's, 4 robust, 8 PI, 128 shared; a normal mutex holds EBUSY.
 const OWNER_MASK: u32 = 0x3fff_ffff;
 const KIND_MASK: u32 = 15;
+// What a thread's end leaves in the mutexes that it held; only robust ones can be had after that. Source: as above; musl 1.2.3
+// src/thread/pthread_create.c, __pthread_exit.
+const OWNER_DIED: u32 = 0x4000_0000;
 const ROBUST: u32 = 4;
 const PRIO_INHERIT: u32 = 8;
 const PROCESS_SHARED: u32 = 128;
@@ -55,6 +58,11 @@ pub(super) fn mutex(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting
     describe(ground, at)
 }
 
+/// The id of the thread that the mutex at an address records as its holder.
+pub(super) fn owner_id(ground: &Ground<'_>, at: Addr) -> Option<u32> {
+    Some(ground.memory().u32(at.plus(LOCK)?).ok()? & OWNER_MASK)
+}
+
 fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
     let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
     let (kind, word) = (member(TYPE)?, member(LOCK)?);
@@ -69,6 +77,10 @@ fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
         _ => LockKind::Mutex,
     };
     let (owner, evidence) = match (word & OWNER_MASK, kind & KIND_MASK) {
+        (0, kind) if word & OWNER_DIED != 0 && kind & ROBUST == 0 => {
+            let words = "its holder ended without giving it back, and musl lets nobody have it any more".to_owned();
+            (Owner::Unknown(Gap::Absent(words)), Evidence::OwnerGone)
+        }
         (0, _) => (Owner::None, Evidence::FutexWord),
         (_, 0) => {
             let gap = Gap::NotRecorded("musl does not store the owner of a normal mutex".to_owned());

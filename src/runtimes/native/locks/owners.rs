@@ -8,13 +8,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem, Subject, Tid};
+use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem, Registers, Stack, Subject, Tid};
 
 use super::code::{ByCode, Mode};
 use super::{Recognised, readers};
 use crate::runtimes::native::calls::{Call, Calls, Namer};
 use crate::runtimes::native::ground::Ground;
 
+/// Frames of a stack that are looked at for a second initialisation.
+const MAX_FRAMES: usize = 256;
 /// Candidates that a gap names; the rest are counted.
 const NAMED_CANDIDATES: usize = 4;
 
@@ -184,10 +186,13 @@ fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) 
     let waiters = threads().filter(|(_, thread)| waiting.contains(&thread.tid));
     let guarded: FxHashSet<Addr> = waiters.filter_map(|(index, _)| guarded(ground, index)).collect();
     threads()
-        .filter(|(_, thread)| !waiting.contains(&thread.tid))
         .filter_map(|(index, thread)| {
             let tid = thread.tid;
             let stack = ground.scene.stacks.get(index)?;
+            if waiting.contains(&tid) {
+                let again = asks_itself(&namer, &code, stack, lock.address, &guarded);
+                return again.then_some((tid, Evidence::InitialiserFrame));
+            }
             if code.arguments_to(stack, is_once_function).contains(&lock.address) {
                 return Some((tid, Evidence::InitialiserFrame));
             }
@@ -197,6 +202,34 @@ fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) 
             (below_once || in_function).then_some((tid, Evidence::InitialiserFrame))
         })
         .collect()
+}
+
+/// Whether a waiter runs the initialisation itself: an initialiser that asks for what it is about to make. The call that waits is on its
+/// stack, and further out a second one of the same kind.
+fn asks_itself(namer: &Namer<'_>, code: &ByCode<'_>, stack: &Stack, address: Addr, guarded: &FxHashSet<Addr>) -> bool {
+    let passed = code.arguments_to(stack, is_once_function).into_iter().filter(|argument| *argument == address);
+    if passed.count() > 1 {
+        return true;
+    }
+    // One call may be several frames of the library's: what counts is that the program's own code is between it and the next.
+    let mut outer = false;
+    let mut inside = false;
+    let mut functions: FxHashMap<Addr, usize> = FxHashMap::default();
+    for (index, frame) in stack.frames.iter().take(MAX_FRAMES).enumerate() {
+        let named = namer.calls(frame);
+        let once = named.iter().any(is_once_call);
+        let holds = |registers: &Registers| registers.iter().any(|(_, value)| value == Some(address.0));
+        if once && outer && stack.registers_at(index).is_some_and(holds) {
+            return true;
+        }
+        inside |= once;
+        outer |= inside && named.iter().any(|call| !call.runtime);
+        for start in named.iter().filter_map(|call| call.start).filter(|start| guarded.contains(start)) {
+            let count = functions.entry(start).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+    functions.values().any(|count| *count > 1)
 }
 
 fn is_once_call(call: &Call) -> bool {

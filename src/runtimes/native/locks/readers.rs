@@ -65,6 +65,8 @@ mod tests {
             read_by: Vec::new(),
             waiters: vec![Tid(9)],
             evidence: Evidence::ReaderCount,
+            absent: None,
+            limits: Vec::new(),
         }
     }
 
