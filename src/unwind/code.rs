@@ -10,6 +10,7 @@ use super::call::{self, Call};
 use super::cfi::{Scratch, Tables};
 use super::epilogue;
 use super::flow::{self, Flow};
+use super::go;
 use super::image::{Image, Place};
 use super::row::Row;
 use super::signal;
@@ -39,6 +40,8 @@ pub(super) struct Site {
 pub(super) enum Kind {
     /// Call frame information of the module with this index covers it.
     Tabled(Row, usize, Place),
+    /// Go's own table of frame sizes covers it.
+    Counted(Row),
     /// The trampoline into which a signal handler returns.
     Trampoline,
     /// The code that the kernel starts a process or thread with; it has no caller.
@@ -223,8 +226,17 @@ impl CodeMap {
             let mut scratch = self.scratch().unwrap_or_default();
             let row = image.row(module, self.memory(), self.arch(), lookup, &mut scratch);
             self.put_back(scratch);
+            let go = go::frame(module, lookup);
+            if returns && go.is_some_and(|frame| frame.switches) {
+                return Kind::Outermost;
+            }
             if let Some((place, row)) = row {
-                return Kind::Tabled(row, module.index, place);
+                // Its caller was interrupted, whatever the compiler's tables say.
+                let signal = row.signal || go.is_some_and(|frame| frame.injected);
+                return Kind::Tabled(Row { signal, ..row }, module.index, place);
+            }
+            if let Some(frame) = go {
+                return Kind::Counted(go::row(self.arch(), frame));
             }
         }
         let entry = module.elf().and_then(|file| module.addr(file.entry()));

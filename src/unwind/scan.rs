@@ -2,6 +2,7 @@
 //!
 //! Candidates are ranked by how far they lead: from a stale one, tables soon lead to a word that follows no call.
 
+use super::cfi::Tables;
 use super::code::{Before, CodeMap, Kind};
 use super::confirm::{self, Callee, is_return_address, return_addresses};
 use super::flow::Flow;
@@ -128,6 +129,10 @@ fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option<Chain> {
         let (up, switch) = match &site.kind {
             Kind::Tabled(row, module, place) => {
                 (row.caller(code.tables(*module, *place)?, &registers, words), row.switches_stacks())
+            }
+            Kind::Counted(row) => {
+                let none = Tables::new(code.arch(), None, None, None);
+                (row.caller(&none, &registers, words), row.signal)
             }
             Kind::Bare => {
                 let callee = Callee { registers: &registers, stack, returns: true, site: &site };

@@ -213,6 +213,11 @@ impl Elf {
         }
     }
 
+    /// Whether it has Go's table of functions as a section: it was made by Go.
+    pub fn has_go_table(&self) -> bool {
+        crate::go_table::SECTIONS.iter().any(|name| self.header_named(name).is_some())
+    }
+
     /// The file's bytes for `len` bytes at `svma`, where one `PT_LOAD` holds them all. In a separate debug file this is meaningless:
     /// its segments describe another file.
     pub fn bytes_at(&self, svma: Svma, len: u64) -> Option<&[u8]> {
