@@ -20,8 +20,8 @@ use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
-    Thread, Tid, Variable,
+    Addr, Detail, Exception, FatalSignal, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem,
+    RecognisedRuntime, Stack, SymbolState, Taking, Thread, Tid, Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
@@ -101,6 +101,7 @@ pub struct Session {
     pub target: Arc<Target>,
     unwinder: Unwinder,
     runtimes: OnceLock<Vec<Box<dyn Runtime>>>,
+    recognised: OnceLock<Vec<RecognisedRuntime>>,
     stacks: Vec<OnceLock<Arc<Stack>>>,
     reading_names: Once,
     threads: Memo<Partial<Vec<Thread>>>,
@@ -176,6 +177,7 @@ impl Session {
             unwinder: Unwinder::new(Arc::clone(&target)),
             target,
             runtimes: OnceLock::new(),
+            recognised: OnceLock::new(),
             stacks,
             reading_names: Once::new(),
             threads: Memo::empty(),
@@ -196,6 +198,11 @@ impl Session {
     /// The runtimes in the target; looked for on the first call.
     fn runtimes(&self) -> &[Box<dyn Runtime>] {
         self.runtimes.get_or_init(|| runtimes::detect(&self.target))
+    }
+
+    /// The runtimes in the target, understood or not; looked for on the first call.
+    pub fn recognised(&self) -> &[RecognisedRuntime] {
+        self.recognised.get_or_init(|| runtimes::recognise(&self.target))
     }
 
     /// The threads as the dump records them, in the one order.
@@ -302,7 +309,13 @@ impl Session {
 
     /// Exceptions in flight and the fatal signal, the fatal one first.
     pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
-        self.exceptions.get(|| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
+        self.exceptions.get(|| {
+            let mut all = self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job))?;
+            // One thing ended the process: the first runtime that tells it is right.
+            let mut told = false;
+            all.value.retain(|exception| !exception.fatal || !std::mem::replace(&mut told, true));
+            Ok(all)
+        })
     }
 
     /// What triage concludes, the most severe first. Names the inner frames of every stack.
@@ -339,10 +352,20 @@ impl Session {
                 cycles: &locks.cycles,
                 holders: &locks.holders,
                 exceptions: &exceptions.value,
-                signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
+                signal: self.ending_signal(&exceptions.value),
                 problems: &self.problems(),
+                runtimes: self.recognised(),
             }))
         })
+    }
+
+    /// The signal that ended the process: where a runtime's own handler took one from outside and then raised another, that one.
+    fn ending_signal<'a>(&'a self, exceptions: &'a [Exception]) -> Option<&'a FatalSignal> {
+        let told = exceptions.iter().find(|exception| exception.fatal).and_then(|fatal| match &fatal.detail {
+            Detail::Signal { signal, .. } if signal.was_sent() => Some(signal),
+            _ => None,
+        });
+        told.or_else(|| self.target.capture.signal.as_ref().ok().and_then(Option::as_ref))
     }
 
     fn union<T>(
@@ -413,6 +436,8 @@ fn best_source(sources: &[SymbolSource]) -> &'static str {
         "dwarf"
     } else if has(SourceKind::Symbols) {
         "symtab"
+    } else if has(SourceKind::GoTable) {
+        "gopclntab"
     } else if has(SourceKind::MiniSymbols) {
         "minidebuginfo"
     } else if has(SourceKind::DynamicSymbols) {

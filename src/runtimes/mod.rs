@@ -5,6 +5,9 @@
 
 pub mod layout;
 pub mod native;
+mod recognised;
+
+pub use recognised::recognise;
 
 use std::sync::Arc;
 
@@ -65,7 +68,8 @@ pub struct RuntimeKind {
     pub detect: fn(&Target) -> Detected,
 }
 
-/// Every runtime that is understood, in the order in which their answers are united.
+/// Every runtime that is understood, in the order in which their answers are united: of two that tell what ended the process, the first is
+/// right, since what native code sees is then a consequence.
 pub static RUNTIMES: &[RuntimeKind] = &[native::KIND];
 
 /// The runtimes in a target; more than one is normal.

@@ -1,7 +1,7 @@
 //! Every thread waits for work: nothing is wrong here.
 
 use crate::model::thread::WaitKind;
-use crate::model::{LockKind, Subject, Thread, ThreadState};
+use crate::model::{LockKind, RecognisedRuntime, Subject, Thread, ThreadState};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
@@ -14,6 +14,8 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
     if case.threads.is_empty()
         || case.crashed()
         || !nothing_held
+        // Its code may wait for what no thread's wait shows.
+        || case.runtimes.iter().any(RecognisedRuntime::hides_waits)
         || !case.threads.iter().all(is_idle)
         || stuck::speaks(case)
     {

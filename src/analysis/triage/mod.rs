@@ -28,6 +28,7 @@ mod stack_overflow;
 mod stuck;
 mod terminate;
 mod uncaught;
+mod unread_runtime;
 mod weakened;
 mod wild_jump;
 
@@ -64,6 +65,7 @@ pub static RULES: &[Rule] = &[
     spinning::RULE,
     explosion::RULE,
     killed::RULE,
+    unread_runtime::RULE,
     weakened::RULE,
     idle::RULE,
 ];
@@ -71,8 +73,13 @@ pub static RULES: &[Rule] = &[
 /// Applies every rule.
 pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.apply)(case)).collect();
-    // Who asked for the dump comes after what was found in it.
-    findings.sort_by_key(|finding| (finding.severity, finding.rule == killed::RULE.name, !finding.certain));
+    // What was found comes first, then what was not looked at, then who asked for the dump.
+    let place = |finding: &Finding| match finding.rule {
+        rule if rule == killed::RULE.name => 2,
+        rule if rule == unread_runtime::RULE.name => 1,
+        _ => 0,
+    };
+    findings.sort_by_key(|finding| (finding.severity, place(finding), !finding.certain));
     findings
 }
 
