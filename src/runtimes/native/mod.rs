@@ -18,6 +18,8 @@ mod threads;
 mod tids;
 mod waits;
 
+pub use self::exceptions::{abort_exception, signal_exception};
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
