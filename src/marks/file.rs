@@ -113,7 +113,7 @@ impl Marks {
             know(RuntimeKind::Luajit, version::behind(searched, b"LuaJIT "));
         }
         know(RuntimeKind::Lua, text("lua_ident").and_then(|text| version::behind(text, b"Lua ")));
-        let go = go::build(elf).or_else(|| elf.has_go_table().then_some(None));
+        let go = go::build(elf).or_else(|| elf.go_table().is_some().then_some(None));
         Marks { go: go.map(|version| version.or_else(|| go::by_variable(elf))), versions, defined }
     }
 

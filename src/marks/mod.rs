@@ -40,11 +40,12 @@ pub fn library(file_name: &[u8]) -> Option<RuntimeKind> {
     whole.then_some(*kind)
 }
 
-/// What stands between such a beginning and the end: `3.11.so.1.0`, `3.so`, `-3.1.so.3.1`, `.so.5`, not `-helper.so`.
+/// What may follow such a beginning: `3.11.so.1.0`, `3.so`, `-3.1.so.3.1`, `.so.5`, not `-helper.so`.
 fn is_version(rest: &[u8]) -> bool {
-    let version = rest.iter().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-')).count();
+    let number = rest.strip_prefix(b"-").unwrap_or(rest);
     // `3.11d.so` is a debug build, `3.13t.so` one without the global lock.
-    version > 0 && memchr::memmem::find(rest, b"so").is_some()
+    let is_number = number.first().is_some_and(u8::is_ascii_digit) && memchr::memmem::find(number, b".so").is_some();
+    is_number || rest.starts_with(b".so")
 }
 
 /// The runtime that an executable of this name usually is: a guess for where its file is not at hand.

@@ -44,7 +44,7 @@ fn of_library(target: &Target, module: &Module) -> Option<RecognisedRuntime> {
 /// A library written in Go, or a plug-in: it brings Go's runtime along.
 fn go_library(target: &Target, module: &Module, path: &str) -> Option<RecognisedRuntime> {
     // Only what has the section: the data of every library would have to be searched.
-    module.elf().filter(|elf| elf.has_go_table())?;
+    module.elf().filter(|elf| elf.go_table().is_some())?;
     let marks = marks_of(module)?;
     let version = marks.version(RuntimeKind::Go).map(str::to_owned).or_else(|| go_version(target, module));
     let evidence = format!("maps {path}, which was made by Go");

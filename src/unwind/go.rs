@@ -9,7 +9,7 @@ use crate::target::Module;
 
 /// What Go's table says of the code at `lookup`; `None` where the module is not Go's, or the code C's.
 pub(super) fn frame(module: &Module, lookup: Addr) -> Option<GoFrame> {
-    module.elf().filter(|elf| elf.has_go_table())?;
+    module.elf().filter(|elf| elf.go_table().is_some())?;
     module.symbols().go_frame(module.svma(lookup)?)
 }
 

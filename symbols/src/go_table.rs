@@ -36,6 +36,8 @@ enum Form {
 /// The table of one file.
 #[derive(Debug)]
 pub(crate) struct GoTable {
+    /// Where it is mapped.
+    pub(crate) at: Svma,
     bytes: FileBytes,
     form: Form,
     /// Bytes of the smallest instruction: program counters are counted in these.
@@ -116,12 +118,12 @@ impl GoTable {
             SECTIONS.iter().find_map(|name| elf.section(name).ok()?).or_else(|| GoTable::without_sections(elf))?;
         let table = GoTable::parse(section.bytes.clone())?;
         let start = Some(table.text).filter(|text| *text != 0).or_else(|| text_start(elf, section.svma));
-        Some(GoTable { text: start.unwrap_or(0), ..table })
+        Some(GoTable { at: section.svma, text: start.unwrap_or(0), ..table })
     }
 
     /// The table in a file without section headers, one that was put together from the pages of a dump, say.
     fn without_sections(elf: &Elf) -> Option<Section> {
-        if elf.section(".text").ok()?.is_some() {
+        if elf.has_sections() {
             return None;
         }
         let read_only = elf.segments().iter().filter(|segment| segment.read && !segment.write && !segment.execute);
@@ -161,7 +163,7 @@ impl GoTable {
             |index: usize| usize::try_from(word(index.checked_add(rest)?)?).ok().filter(|at| *at <= bytes.len());
         let functions = usize::try_from(word(0)?).ok().filter(|count| *count > 0 && *count <= MAX_FUNCTIONS)?;
         let (names, units, files, values, entries) = (offset(0)?, offset(1)?, offset(2)?, offset(3)?, offset(4)?);
-        Some(GoTable { form, quantum, functions, text, names, units, files, values, entries, bytes })
+        Some(GoTable { at: Svma(0), form, quantum, functions, text, names, units, files, values, entries, bytes })
     }
 
     /// Functions in the table.

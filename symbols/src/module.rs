@@ -130,11 +130,6 @@ impl ModuleSymbols {
         frames
     }
 
-    /// Whether it holds Go's table of functions: it was made by Go.
-    pub fn is_go(&self) -> bool {
-        self.go().is_some()
-    }
-
     /// The frame that Go's own table gives the function at `at`: it is there where call frame information was stripped.
     pub fn go_frame(&self, at: Svma) -> Option<GoFrame> {
         self.go()?.frame(at)

@@ -8,7 +8,6 @@ use crate::target::{Module, Target};
 const MAX_DATA: u64 = 64 << 20;
 /// Words that lead to the table of functions which are looked at.
 const MAX_PLACES: usize = 64;
-const SECTIONS: [&str; 2] = [".gopclntab", ".data.rel.ro.gopclntab"];
 // Source: Go src/runtime/symtab.go, type moduledata: pcHeader 0, five slices, ftab, findfunctab, minpc, maxpc, text 176, etext 184, then four
 // pairs of bounds (five since 1.20), end, gcdata, gcbss, types, etypes.
 const TEXT: u64 = 176;
@@ -26,8 +25,7 @@ impl Image {
     }
 
     fn types(target: &Target, module: &Module) -> Option<Vec<(Addr, Addr)>> {
-        let section = SECTIONS.iter().find_map(|name| module.elf()?.section(name).ok()?)?;
-        let table = module.addr(section.svma)?;
+        let table = module.addr(module.elf()?.go_table()?)?;
         let (base, end) = (module.mapped.base, module.mapped.end);
         let writable = target.memory.regions().iter().filter(|region| {
             // Variables without initial values continue behind the file's last page.

@@ -15,7 +15,7 @@ mod text;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Exception, Lock, Partial, Taking, Thread};
-use crate::target::Target;
+use crate::target::{Module, Target};
 use crate::unwind::Unwinder;
 
 use self::image::Image;
@@ -32,11 +32,8 @@ pub struct Go {
 
 impl Go {
     fn of(target: &Target) -> Option<Go> {
-        target
-            .modules
-            .iter()
-            .find(|module| module.symbols().is_go())
-            .map(|module| Go { image: Image::of(target, module) })
+        let is_go = |module: &&Module| module.elf().is_some_and(|elf| elf.go_table().is_some());
+        target.modules.iter().find(is_go).map(|module| Go { image: Image::of(target, module) })
     }
 }
 
