@@ -11,6 +11,7 @@ pub mod demo;
 pub mod error;
 pub mod job;
 pub mod log;
+pub mod marks;
 pub mod model;
 pub mod on_crash;
 pub mod processes;

@@ -25,8 +25,8 @@ use crate::job::{Job, Shared};
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    Addr, Exception, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem, Stack, SymbolState, Taking,
-    Thread, Tid, Variable,
+    Addr, Detail, Exception, FatalSignal, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem,
+    RecognisedRuntime, Stack, SymbolState, Taking, Thread, Tid, Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
@@ -87,6 +87,7 @@ pub struct Session {
     pub target: Arc<Target>,
     unwinder: Unwinder,
     runtimes: Shared<Vec<Box<dyn Runtime>>>,
+    recognised: Shared<Vec<RecognisedRuntime>>,
     stacks: Walked,
     reading_names: AtomicBool,
     threads: Shared<Partial<Vec<Thread>>>,
@@ -166,6 +167,7 @@ impl Session {
             unwinder: Unwinder::new(Arc::clone(&target)),
             target,
             runtimes: Shared::default(),
+            recognised: Shared::default(),
             stacks,
             reading_names: AtomicBool::new(false),
             threads: Shared::default(),
@@ -186,6 +188,11 @@ impl Session {
     /// The runtimes in the target; looked for on the first call.
     fn runtimes(&self, job: &Job) -> Result<Arc<Vec<Box<dyn Runtime>>>, Error> {
         self.runtimes.get(job, |_| Ok(runtimes::detect(&self.target)))
+    }
+
+    /// The runtimes in the target, understood or not; looked for on the first call.
+    pub fn recognised(&self, job: &Job) -> Result<Arc<Vec<RecognisedRuntime>>, Error> {
+        self.recognised.get(job, |_| Ok(runtimes::recognise(&self.target)))
     }
 
     /// The threads as the dump records them, in the one order.
@@ -293,7 +300,13 @@ impl Session {
 
     /// Exceptions in flight and the fatal signal, the fatal one first.
     pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
-        self.exceptions.get(job, |job| self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job)))
+        self.exceptions.get(job, |job| {
+            let mut all = self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job))?;
+            // One thing ended the process: the first runtime that tells it is right.
+            let mut told = false;
+            all.value.retain(|exception| !exception.fatal || !std::mem::replace(&mut told, true));
+            Ok(all)
+        })
     }
 
     /// What triage concludes, the most severe first. Names the inner frames of every stack.
@@ -332,10 +345,11 @@ impl Session {
                 holders: &locks.holders,
                 taken: &taken,
                 exceptions: &exceptions.value,
-                signal: self.target.capture.signal.as_ref().ok().and_then(Option::as_ref),
+                signal: self.ending_signal(&exceptions.value),
                 problems: &self.problems(),
                 doubtful: &self.doubtful_modules(),
                 stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
+                runtimes: &self.recognised(job)?,
             }))
         })
     }
@@ -370,6 +384,15 @@ impl Session {
             taken.extend(takings.iter().filter(|taking| !is_start(taking)).map(|taking| taking.lock));
         }
         Ok(taken)
+    }
+
+    /// The signal that ended the process: where a runtime's own handler took one from outside and then raised another, that one.
+    fn ending_signal<'a>(&'a self, exceptions: &'a [Exception]) -> Option<&'a FatalSignal> {
+        let told = exceptions.iter().find(|exception| exception.fatal).and_then(|fatal| match &fatal.detail {
+            Detail::Signal { signal, .. } if signal.was_sent() => Some(signal),
+            _ => None,
+        });
+        told.or_else(|| self.target.capture.signal.as_ref().ok().and_then(Option::as_ref))
     }
 
     fn union<T>(
@@ -441,7 +464,13 @@ impl Session {
 /// The best kind of names among a module's tables.
 fn best_source(sources: &[SymbolSource]) -> &'static str {
     let has = |kind| sources.iter().any(|source| source.kind == kind && source.problem.is_none() && source.size > 0);
-    let best = [SourceKind::Dwarf, SourceKind::Symbols, SourceKind::MiniSymbols, SourceKind::DynamicSymbols];
+    let best = [
+        SourceKind::Dwarf,
+        SourceKind::Symbols,
+        SourceKind::GoTable,
+        SourceKind::MiniSymbols,
+        SourceKind::DynamicSymbols,
+    ];
     best.into_iter().find(|kind| has(*kind)).map_or("none", source_word)
 }
 
@@ -449,6 +478,7 @@ fn source_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Dwarf => "dwarf",
         SourceKind::Symbols => "symtab",
+        SourceKind::GoTable => "gopclntab",
         SourceKind::MiniSymbols => "minidebuginfo",
         SourceKind::DynamicSymbols => "dynsym",
     }

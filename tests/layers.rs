@@ -41,6 +41,8 @@ const ROOMS: &[Room] = &[
     Room { name: "job", uses: &["error"], crates: &[] },
     Room { name: "error", uses: &["model"], crates: &[] },
     Room { name: "ptrace", uses: &[], crates: &[] },
+    // By what a runtime is recognised in a file: a live process's or a dump's.
+    Room { name: "marks", uses: &["model"], crates: &["symbols"] },
     Room {
         name: "capture",
         uses: &["model", "job", "error", "ptrace"],
@@ -49,7 +51,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "processes",
         // Names of processes are another program's bytes: what is no UTF-8 becomes text in the one place that does so.
-        uses: &["model", "job", "error", "ptrace", "report/sanitize"],
+        uses: &["model", "job", "error", "ptrace", "marks", "report/sanitize"],
         crates: &["symbols"],
     },
     // The kernel starts it as root: it knows as little as can be.
@@ -63,7 +65,7 @@ const ROOMS: &[Room] = &[
     Room { name: "variables", uses: &["model", "capture", "target"], crates: &["symbols", "gimli"] },
     Room {
         name: "runtimes",
-        uses: &["model", "job", "error", "capture", "target", "unwind", "variables"],
+        uses: &["model", "job", "error", "marks", "capture", "target", "unwind", "variables"],
         crates: &["symbols", "gimli", "object", "iced_x86"],
     },
     Room { name: "analysis", uses: &["model", "job", "error"], crates: &[] },

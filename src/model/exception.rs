@@ -22,6 +22,10 @@ pub enum ExceptionKind {
     Assertion,
     /// A Rust panic.
     RustPanic,
+    /// A Go panic that nobody recovered.
+    GoPanic,
+    /// A fatal error of Go's runtime: a deadlock, concurrent writes to a map …
+    GoFatal,
     /// `std::terminate` without an exception.
     Terminate,
 }
@@ -79,7 +83,7 @@ pub enum Detail {
         /// Where it stands.
         place: SourcePlace,
     },
-    /// A Rust panic.
+    /// A panic of Rust or Go, or a fatal error of Go's runtime.
     Panic {
         /// Where it was raised; null when it was not found.
         #[serde(serialize_with = "or_null")]

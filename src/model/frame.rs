@@ -143,6 +143,13 @@ pub fn path(name: &str) -> &str {
             '(' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
                 seen = at.saturating_add("()".len());
             }
+            // A receiver of Go's, `main.(*order).price`: part of the scope.
+            '(' if depth == 0 && name.get(begin..at).is_some_and(|head| head.ends_with('.')) => {
+                match name.get(at..).and_then(|rest| rest.find(')')) {
+                    Some(close) => seen = at.saturating_add(close),
+                    None => return name.get(begin..).unwrap_or(name),
+                }
+            }
             // `operator<` and its kind end the path anyway.
             '<' if name.get(begin..at).is_some_and(|head| head.ends_with("operator")) => {
                 return name.get(begin..).unwrap_or(name);
@@ -211,6 +218,9 @@ mod tests {
         assert_eq!(path("<app::Job as app::Run>::run"), "<app::Job as app::Run>::run");
         assert_eq!(path("app::spawn::<fn(&str) -> u64>::{closure#1}"), "app::spawn::<fn(&str) -> u64>::{closure#1}");
         assert_eq!(path("operator new(unsigned long)"), "operator new");
+        assert_eq!(path("main.(*order).price"), "main.(*order).price");
+        assert_eq!(path("example.org/shop.(*Shelf[...]).Take.func1"), "example.org/shop.(*Shelf[...]).Take.func1");
+        assert_eq!(path("main.(*order"), "main.(*order");
         assert_eq!(path("worker"), "worker");
     }
 }

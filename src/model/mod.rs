@@ -9,6 +9,7 @@ pub mod lock;
 pub mod mapping;
 pub mod module;
 pub mod registers;
+pub mod runtime;
 pub mod runtime_code;
 pub mod signal;
 pub mod subject;
@@ -25,6 +26,7 @@ pub use lock::{Absence, Absent, Evidence, Lock, LockKind, Owner, Taking, TimeLim
 pub use mapping::MappingRow;
 pub use module::{ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
 pub use registers::{Arch, Register, Registers};
+pub use runtime::{RecognisedRuntime, RuntimeKind};
 pub use signal::FatalSignal;
 pub use subject::Subject;
 pub use syscall::syscall_name;

@@ -185,12 +185,21 @@ static C_LIBRARY: LazyLock<FxHashSet<&str>> = LazyLock::new(|| {
 const C_LIBRARY_PREFIXES: &[&str] =
     &["_IO_", "_dl_", "pthread_", "sem_", "lll_", "futex_", "sys_", "mq_", "aio_", "io_"];
 
+/// Packages of Go's that a reader of a stack does not want to see first. No name of C, C++ or Rust has a dot there: what compilers append
+/// to clones is taken off.
+// Source: Go 1.19 src/runtime, src/internal, src/sync, src/syscall, src/reflect; cmd/cgo for the names that it makes.
+const GO_PACKAGES: &[&str] =
+    &["runtime.", "runtime/", "internal/", "sync.", "sync/", "syscall.", "reflect.", "_cgo_", "x_cgo_", "_rt0_"];
+
 /// Whether a function of this full name belongs to the runtime. `in_executable`: the executable holds its C library itself,
 /// so that a plain `read` is not the program's own.
 pub fn is_runtime_function(name: &str, in_executable: bool) -> bool {
     let path = super::frame::path(name);
     if path.contains("::") {
         return RUNTIME_SCOPES.iter().any(|scope| path.starts_with(scope));
+    }
+    if GO_PACKAGES.iter().any(|package| path.starts_with(package)) {
+        return true;
     }
     // Names that begin so are reserved for the implementation. Source: ISO C 7.1.3, C++ [lex.name].
     path.starts_with("__")
@@ -238,6 +247,16 @@ mod tests {
         for name in
             ["reserve", "shop::Pool<shop::Order>::run()", "reader", "shop::__detail()", "main", "shop::std::run()"]
         {
+            assert!(!is_runtime_function(name, true), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_runtime_of_go_is_the_runtime_and_a_package_is_not() {
+        for name in ["runtime.gopanic", "runtime.(*mheap).alloc", "sync.(*Mutex).Unlock", "internal/poll.(*FD).Read"] {
+            assert!(is_runtime_function(name, false), "{name}");
+        }
+        for name in ["main.price", "main.main.func1", "example.org/shop/stock.(*Shelf).Take", "runtimes.run", "sync"] {
             assert!(!is_runtime_function(name, true), "{name}");
         }
     }

@@ -1,6 +1,7 @@
 //! What a runtime was told to run, from the process's arguments: the name by which people know it.
 
-use super::process::{Process, RuntimeKind};
+use super::process::Process;
+use crate::model::RuntimeKind;
 
 /// Java's options that take the next argument as their value.
 // Source: java(1), "Standard Options for Java", of JDK 17 and 21.

@@ -66,7 +66,8 @@ fn shortened(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processes::{Runtime, RuntimeKind};
+    use crate::model::RuntimeKind;
+    use crate::processes::Runtime;
 
     fn process(pid: u32, name: &str, executable: &str, entry: Option<&str>) -> Process {
         let runtime = Runtime { kind: RuntimeKind::Native, version: None, evidence: String::new() };

@@ -22,10 +22,10 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Partial, Problem, Subject};
+use crate::model::{Partial, Problem, RuntimeKind, Subject};
 pub use find::find;
 use observer::Observer;
-pub use process::{Container, Engine, Process, Runtime, RuntimeKind};
+pub use process::{Container, Engine, Process, Runtime};
 use recognise::Memo;
 use refusal::{Case, refusals};
 pub use refusal::{Reason, Refusal};

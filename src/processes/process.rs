@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::refusal::Refusal;
+use crate::model::RuntimeKind;
 
 /// A process of this machine. A fact that cannot be read is `null`.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -54,44 +55,6 @@ pub struct Runtime {
     pub version: Option<String>,
     /// What it was recognised by.
     pub evidence: String,
-}
-
-/// The runtimes that are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum RuntimeKind {
-    /// .NET with a JIT: CoreCLR.
-    Dotnet,
-    /// .NET compiled ahead of time.
-    DotnetNativeaot,
-    /// A Java virtual machine: HotSpot.
-    Jvm,
-    /// Node.js.
-    Node,
-    /// CPython.
-    Python,
-    /// Go.
-    Go,
-    /// None of these.
-    Native,
-    /// Its executable or its mappings cannot be read.
-    Unknown,
-}
-
-impl RuntimeKind {
-    /// As it is written for people.
-    pub fn words(self) -> &'static str {
-        match self {
-            RuntimeKind::Dotnet => ".NET",
-            RuntimeKind::DotnetNativeaot => ".NET AOT",
-            RuntimeKind::Jvm => "JVM",
-            RuntimeKind::Node => "Node",
-            RuntimeKind::Python => "Python",
-            RuntimeKind::Go => "Go",
-            RuntimeKind::Native => "native",
-            RuntimeKind::Unknown => "?",
-        }
-    }
 }
 
 /// A container, as its control groups name it.

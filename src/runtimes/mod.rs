@@ -3,8 +3,13 @@
 //! Input: a [`Scene`] (target, OS threads, walked stacks). Output: model nouns, each datum with its evidence or its gap.
 //! A runtime is a folder here and a line in [`RUNTIMES`].
 
+pub mod go;
 pub mod layout;
 pub mod native;
+mod recognised;
+
+pub use native::{abort_exception, signal_exception};
+pub use recognised::recognise;
 
 use std::sync::Arc;
 
@@ -65,8 +70,9 @@ pub struct RuntimeKind {
     pub detect: fn(&Target) -> Detected,
 }
 
-/// Every runtime that is understood, in the order in which their answers are united.
-pub static RUNTIMES: &[RuntimeKind] = &[native::KIND];
+/// Every runtime that is understood, in the order in which their answers are united: of two that tell what ended the process, the first is
+/// right, since what native code sees is then a consequence.
+pub static RUNTIMES: &[RuntimeKind] = &[go::KIND, native::KIND];
 
 /// The runtimes in a target; more than one is normal.
 pub fn detect(target: &Target) -> Vec<Box<dyn Runtime>> {

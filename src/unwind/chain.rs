@@ -3,6 +3,7 @@
 //! A stale word of the stack betrays itself: from it, tables soon lead to a word that follows no call, or past the
 //! record to which the frame pointer points, which every way up from here comes by.
 
+use super::cfi::Tables;
 use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee, is_return_address};
 use super::frame_pointer;
@@ -40,6 +41,10 @@ pub(super) fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option
         let (up, switch) = match &site.kind {
             Kind::Tabled(row, module, place) => {
                 (row.caller(code.tables(*module, *place)?, &registers, words), row.switches_stacks())
+            }
+            Kind::Counted(row) => {
+                let none = Tables::new(code.arch(), None, None, None);
+                (row.caller(&none, &registers, words), row.signal)
             }
             Kind::Bare => {
                 let generated = code.is_generated(pc);
@@ -102,12 +107,16 @@ pub(super) fn comes_by(code: &CodeMap, words: &Words<'_>, first: &Caller, slot: 
                 let Some(tables) = code.tables(*module, *place) else { return true };
                 row.caller(tables, &registers, words).map(|up| (row.return_slot(&registers), up))
             }
+            Kind::Counted(row) if !row.signal => {
+                let none = Tables::new(code.arch(), None, None, None);
+                row.caller(&none, &registers, words).map(|up| (row.return_slot(&registers), up))
+            }
             Kind::Bare => {
                 let callee = Callee { registers: &registers, stack, returns: true, site: &site, chained: None };
                 let Some((row, up)) = confirm::derived_row(code, words, &callee) else { return true };
                 Ok((row.return_slot(&registers), up))
             }
-            Kind::Tabled(..) | Kind::Trampoline | Kind::Outermost => return true,
+            Kind::Tabled(..) | Kind::Counted(_) | Kind::Trampoline | Kind::Outermost => return true,
             Kind::Wild => return false,
         };
         match next {

@@ -11,6 +11,7 @@ use super::call::{self, Call};
 use super::cfi::{Scratch, Tables};
 use super::epilogue;
 use super::flow::{self, Flow};
+use super::go;
 use super::image::{self, Image, Place};
 use super::row::Row;
 use super::signal;
@@ -45,6 +46,8 @@ pub(super) struct Site {
 pub(super) enum Kind {
     /// Call frame information of the module with this index covers it.
     Tabled(Row, usize, Place),
+    /// Go's own table of frame sizes covers it.
+    Counted(Row),
     /// The trampoline into which a signal handler returns.
     Trampoline,
     /// The code that the kernel starts a process or thread with; it has no caller.
@@ -243,8 +246,17 @@ impl CodeMap {
             let at = self.target.original(lookup);
             let row = image.row(original, self.memory(), self.arch(), at, &mut scratch);
             self.put_back(scratch);
+            let go = go::frame(module, lookup);
+            if returns && go.is_some_and(|frame| frame.switches) {
+                return Kind::Outermost;
+            }
             if let Some((place, row)) = row {
-                return Kind::Tabled(row, module.index, place);
+                // Its caller was interrupted, whatever the compiler's tables say.
+                let signal = row.signal || go.is_some_and(|frame| frame.injected);
+                return Kind::Tabled(Row { signal, ..row }, module.index, place);
+            }
+            if let Some(frame) = go {
+                return Kind::Counted(go::row(self.arch(), frame));
             }
         }
         let entry = image::entry(module, self.memory());

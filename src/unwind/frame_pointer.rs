@@ -115,7 +115,7 @@ impl Record {
             Before::NoCall => match kind()?.kind {
                 Kind::Trampoline => Some(Landing::Called),
                 Kind::Bare => Some(Landing::Pushed),
-                Kind::Tabled(..) | Kind::Outermost | Kind::Wild => None,
+                Kind::Tabled(..) | Kind::Counted(_) | Kind::Outermost | Kind::Wild => None,
             },
         }
     }

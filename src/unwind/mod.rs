@@ -1,7 +1,7 @@
 //! From a thread's registers up its stack.
 //!
 //! For every frame the strongest method that works is taken, and the frame says which ([`Trust`]): call frame information ([`cfi`],
-//! [`row`]), the kernel's signal frame ([`signal`]), the instructions themselves ([`confirm`], by [`flow`] and
+//! [`row`]), the kernel's signal frame ([`signal`]), Go's own table of frames ([`go`]), the instructions themselves ([`confirm`], by [`flow`] and
 //! [`epilogue`]), the chain of frame pointers ([`frame_pointer`]), and words of the stack that follow a call ([`scan`]). What is known of a place in the
 //! code is kept ([`cache`]), so that a thousand threads that stand at the same places cost as much as their words.
 
@@ -16,6 +16,7 @@ mod epilogue;
 pub mod expression;
 mod flow;
 mod frame_pointer;
+mod go;
 mod image;
 mod ops;
 pub mod row;

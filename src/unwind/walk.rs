@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
+use super::cfi::Tables;
 use super::chain;
 use super::code::Before;
 use super::code::{CodeMap, Kind};
@@ -109,6 +110,19 @@ impl<'t> Walk<'t> {
                             Err(end) => self.beyond(callee, &up).or_else(|| self.guess(callee)).ok_or(end),
                         }
                     }
+                }
+            }
+            Kind::Counted(row) => {
+                let none = Tables::new(self.code.arch(), None, None, None);
+                let caller = match row.caller(&none, callee.registers, &self.words) {
+                    Ok(caller) => caller,
+                    Err(end @ (End::Bottom | End::NoMemory)) => return Err(end),
+                    Err(end) => return self.guess(callee).ok_or(end),
+                };
+                let up = Up { caller, trust: Trust::Cfi, returns: !row.signal, switch: row.signal };
+                match self.check(callee, &up) {
+                    Ok(()) => Ok(up),
+                    Err(end) => self.guess(callee).ok_or(end),
                 }
             }
             Kind::Trampoline => {

@@ -115,6 +115,10 @@ impl ExceptionRow {
     }
 
     fn type_cell(&self) -> Cell {
+        // `fatal error` is no function's name, of which the last word would be kept.
+        if let (ExceptionKind::GoPanic | ExceptionKind::GoFatal, Some(name)) = (self.kind, &self.type_name) {
+            return Cell::text(name.as_str());
+        }
         Cell::new(Value::Function(self.type_name.as_deref().unwrap_or("exception of unknown type").into()))
     }
 

@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Answered, Draw};
-use crate::model::{Partial, Tid};
-use crate::processes::{Process, Reason, RuntimeKind};
+use crate::model::{Partial, RuntimeKind, Tid};
+use crate::processes::{Process, Reason};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 
 /// The processes.

@@ -11,7 +11,7 @@ use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Subject, Thread, ThreadState, Tid, VerificationState};
+use crate::model::{Addr, RecognisedRuntime, RuntimeKind, Subject, Thread, ThreadState, Tid, VerificationState};
 use crate::report::section::Row;
 use crate::session::Session;
 
@@ -35,6 +35,8 @@ pub struct Summary {
     pub process: ProcessRow,
     /// Conclusions, the most severe first, certain ones before likely ones.
     pub findings: Vec<FindingRow>,
+    /// The runtimes in the process, understood or not, the one that runs its code first; empty where there is native code only.
+    pub runtimes: Vec<RuntimeRow>,
     /// The heap in use; null while it was not looked at.
     pub heap: Option<HeapRow>,
     /// What was dumped, and how much of it.
@@ -66,6 +68,23 @@ pub struct ProcessRow {
     pub no_signal: Option<String>,
     /// Threads by what they do.
     pub threads: ThreadCounts,
+}
+
+/// A runtime in the process.
+#[derive(Serialize, JsonSchema)]
+pub struct RuntimeRow {
+    /// Which, as `ps` names it: `jvm`, `dotnet`, `go` …
+    pub kind: RuntimeKind,
+    /// The same for people: `JVM`.
+    pub name: &'static str,
+    /// Its version; null where it could not be found.
+    pub version: Option<String>,
+    /// What it was recognised by.
+    pub evidence: String,
+    /// What of it is not read: no conclusion rests on that.
+    pub not_read: Vec<&'static str>,
+    /// Why it is taken not to run although its library is there; null where it runs or that is not known.
+    pub not_started: Option<String>,
 }
 
 /// How many threads do what.
@@ -174,6 +193,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             threads: count(&threads.value),
         },
         findings: findings.iter().map(FindingRow::of).collect(),
+        runtimes: session.recognised(job)?.iter().map(RuntimeRow::of).collect(),
         heap: None,
         dump: DumpRow {
             format: capture.format.to_owned(),
@@ -205,6 +225,19 @@ fn count(threads: &[Thread]) -> ThreadCounts {
         sleeping: in_state(ThreadState::Sleeping),
         unknown: in_state(ThreadState::Unknown),
         stopped: threads.iter().filter(|thread| thread.is_stopped()).count(),
+    }
+}
+
+impl RuntimeRow {
+    fn of(runtime: &RecognisedRuntime) -> RuntimeRow {
+        RuntimeRow {
+            kind: runtime.kind,
+            name: runtime.kind.words(),
+            version: runtime.version.clone(),
+            evidence: runtime.evidence.clone(),
+            not_read: runtime.kind.not_read().to_vec(),
+            not_started: runtime.idle.clone(),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod symbols;
 pub(crate) mod words;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use object::elf;
 
@@ -22,6 +23,7 @@ pub(crate) use self::symbols::{RawSymbol, RawSymbols, SectionHolds};
 
 use self::headers::{ALLOC, COMPRESSED, EXECUTE, FileHeader, SectionHeader};
 use self::words::{Layout, Words, part};
+use crate::go_table::{self, GoTable};
 use crate::{BuildId, Error, FileBytes, Svma, decompress};
 
 /// Entries of the dynamic section that are read at most; real ones have about 30.
@@ -87,6 +89,7 @@ pub struct Elf {
     segments: Vec<LoadSegment>,
     sections: Vec<SectionHeader>,
     build_id: Option<BuildId>,
+    go_table: OnceLock<Option<Svma>>,
 }
 
 impl Elf {
@@ -98,7 +101,8 @@ impl Elf {
         let mut segments: Vec<LoadSegment> =
             program_headers.iter().filter(|header| header.kind == elf::PT_LOAD.0).map(LoadSegment::from).collect();
         segments.sort_by_key(|segment| segment.svma);
-        let mut file = Elf { bytes, path: None, header, program_headers, segments, sections, build_id: None };
+        let go_table = OnceLock::new();
+        let mut file = Elf { bytes, path: None, header, program_headers, segments, sections, build_id: None, go_table };
         file.build_id = file.find_build_id();
         Ok(file)
     }
@@ -219,6 +223,19 @@ impl Elf {
         let mapped = self.sections.iter().filter(|section| section.has_flag(ALLOC));
         mapped.filter_map(move |section| {
             Some((words::c_string(names, section.name.into())?, (section.svma, section.size)))
+        })
+    }
+
+    /// Whether it has section headers: one that was put together from the pages of a dump has none.
+    pub(crate) fn has_sections(&self) -> bool {
+        !self.sections.is_empty()
+    }
+
+    /// Where Go's table of functions is; `None` where the file was not made by Go. Without section headers it is searched for, once.
+    pub fn go_table(&self) -> Option<Svma> {
+        *self.go_table.get_or_init(|| match self.has_sections() {
+            true => go_table::SECTIONS.iter().find_map(|name| self.header_named(name)).map(|header| header.svma),
+            false => GoTable::of(self).map(|table| table.at),
         })
     }
 

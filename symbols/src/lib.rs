@@ -10,6 +10,7 @@ mod demangle;
 mod dwarf;
 mod elf;
 mod error;
+mod go_table;
 mod id;
 mod intervals;
 mod locate;
@@ -26,6 +27,7 @@ pub use dwarf::{
 };
 pub use elf::{AltLink, DebugLink, Elf, LoadSegment, Machine, ProgramHeader, RelativeWord, Section};
 pub use error::Error;
+pub use go_table::GoFrame;
 pub use id::BuildId;
 pub use locate::{Attempt, Comparison, Contents, Located, Locator, Outcome, Wanted};
 pub use map::FileBytes;

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::demangle::without_clone;
 use crate::dwarf::{Described, Dwarf, SplitFiles};
+use crate::go_table::{GoFrame, GoTable};
 use crate::table::SymbolTable;
 use crate::{
     CallSite, Elf, Error, FileBytes, Locals, Located, Locator, Part, SourceFrame, Svma, Symbol, SymbolKind, TypeId,
@@ -24,6 +25,7 @@ pub struct ModuleSymbols {
     kept: Vec<Arc<Elf>>,
     mini: OnceLock<Result<Option<Arc<Elf>>, Error>>,
     table: OnceLock<SymbolTable>,
+    go: OnceLock<Option<GoTable>>,
     dwarf: OnceLock<Result<Option<Dwarf>, Error>>,
     supplementary: OnceLock<Located>,
     locator: Option<Arc<Locator>>,
@@ -40,6 +42,8 @@ pub enum SourceKind {
     Symbols,
     /// `.gnu_debugdata`: the functions that `.dynsym` lacks, compressed.
     MiniSymbols,
+    /// `.gopclntab`: Go's functions and lines, which stripping leaves.
+    GoTable,
     /// DWARF: functions, inlined calls, lines, variables.
     Dwarf,
 }
@@ -78,6 +82,7 @@ impl ModuleSymbols {
             kept: Vec::new(),
             mini: OnceLock::new(),
             table: OnceLock::new(),
+            go: OnceLock::new(),
             dwarf: OnceLock::new(),
             supplementary: OnceLock::new(),
             locator: None,
@@ -102,7 +107,11 @@ impl ModuleSymbols {
     ///
     /// Code through which the module calls others is named as gdb does, `write@plt`.
     pub fn function(&self, at: Svma) -> Option<Symbol> {
-        self.table().function(at).or_else(|| {
+        let of_go = || {
+            let found = self.go()?.function(at)?;
+            Some(Symbol { name: found.name, svma: found.start, size: found.size, kind: SymbolKind::Function })
+        };
+        self.table().function(at).or_else(of_go).or_else(|| {
             let stub = self.code.as_ref()?.stub(at)?;
             let name = format!("{}@plt", String::from_utf8_lossy(&stub.name?)).into();
             Some(Symbol { name, svma: stub.svma, size: stub.size, kind: SymbolKind::Function })
@@ -127,6 +136,11 @@ impl ModuleSymbols {
         }
         remembered.insert(at, frames.clone().into());
         frames
+    }
+
+    /// The frame that Go's own table gives the function at `at`: it is there where call frame information was stripped.
+    pub fn go_frame(&self, at: Svma) -> Option<GoFrame> {
+        self.go()?.frame(at)
     }
 
     /// Reads what [`ModuleSymbols::frames`] needs of every address: the symbol tables and the units of the DWARF.
@@ -210,6 +224,9 @@ impl ModuleSymbols {
                 Err(error) => sources.push(SymbolSource::new(SourceKind::MiniSymbols, code, 0, Some(error.clone()))),
             }
         }
+        if let (Some(code), Some(table)) = (&self.code, self.go()) {
+            sources.push(SymbolSource::new(SourceKind::GoTable, code, table.len(), None));
+        }
         if let Some(file) = self.files().find(|file| file.has_debug_info()) {
             let damage = self.dwarf.get().and_then(|dwarf| dwarf.as_ref().err()).cloned();
             let problem = damage.or_else(|| self.missing_supplementary(file));
@@ -263,6 +280,10 @@ impl ModuleSymbols {
         })
     }
 
+    fn go(&self) -> Option<&GoTable> {
+        self.go.get_or_init(|| GoTable::of(self.code.as_ref()?)).as_ref()
+    }
+
     fn dwarf(&self) -> Option<&Dwarf> {
         let dwarf = self.dwarf.get_or_init(|| {
             let Some(file) = self.files().find(|file| file.has_debug_info()) else { return Ok(None) };
@@ -278,7 +299,9 @@ impl ModuleSymbols {
         // Damaged debug information of one address leaves its symbol.
         let mut described = self.dwarf().and_then(|dwarf| dwarf.frames(at).ok()).unwrap_or_default();
         if described.is_empty() && symbol.is_some() {
-            described.push(Described::default());
+            let place = self.go().and_then(|table| table.function(at));
+            let (file, line) = place.map_or((None, None), |place| (place.file, place.line));
+            described.push(Described { frame: SourceFrame { file, line, ..SourceFrame::default() }, base: None });
         }
         if let (Some(physical), Some(symbol)) = (described.last_mut(), &symbol) {
             physical.name_by(symbol);

@@ -6,7 +6,8 @@ use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, Subject, Thread, Tid,
+    Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, RecognisedRuntime, Subject, Thread,
+    Tid,
 };
 
 use super::finding::{Fact, Part, Sentence};
@@ -38,6 +39,8 @@ pub struct Case<'a> {
     pub doubtful: &'a [Arc<str>],
     /// The signal that had stopped the process before it was dumped.
     pub stop_signal: Option<i32>,
+    /// The runtimes in the process, understood or not.
+    pub runtimes: &'a [RecognisedRuntime],
 }
 
 /// Libraries whose unnamed frames are not the program's own code.
@@ -129,7 +132,8 @@ impl<'a> Case<'a> {
         let frames = self.frames(tid);
         let top = self.thread(tid).and_then(|thread| thread.top.as_deref());
         let own = top.and_then(|top| frames.iter().position(|frame| frame.function.as_deref() == Some(top)));
-        own.or_else(|| frames.iter().position(is_own_module))
+        own.or_else(|| frames.iter().position(|frame| frame.own && frame.function.is_some()))
+            .or_else(|| frames.iter().position(is_own_module))
             .or_else(|| frames.iter().position(|frame| frame.function.is_some()))
     }
 
@@ -173,7 +177,9 @@ impl<'a> Case<'a> {
         let is_other = |frame: &&NamedFrame| frame.function.as_deref().map(path) != first.function.as_deref().map(path);
         // What a signal interrupted did not call its handler.
         let mut callers = callers.iter().take_while(|frame| frame.kind != FrameKind::Signal);
-        let caller = callers.find(is_other).filter(|caller| !is_start(caller)).and_then(named);
+        let is_glue = |frame: &&NamedFrame| frame.function.as_deref().map(path).is_some_and(is_glue);
+        let caller =
+            callers.find(|frame| is_other(frame) && !is_glue(frame)).filter(|caller| !is_start(caller)).and_then(named);
         Sentence::of(words).then(name).with(caller.filter(|_| first.function.is_some()), |sentence, caller| {
             sentence.text(", called from ").then(caller)
         })
@@ -197,14 +203,15 @@ impl<'a> Case<'a> {
             let Some(name) = named(frame).filter(|_| frame.function.is_some() || is_own_module(frame)) else {
                 continue;
             };
-            if frame.function.as_deref().map(path).is_some_and(is_glue) {
+            let is_between = |name: &str| is_glue(name) || (shown > 0 && name.starts_with("runtime."));
+            if frame.function.as_deref().map(path).is_some_and(is_between) {
                 continue;
             }
             if shown > SHOWN_CALLERS || ended {
                 break;
             }
             // What calls main, a language's start-up, tells nothing.
-            ended = frame.function.as_deref().map(path).is_some_and(|name| name == "main" || name.ends_with("::main"));
+            ended = frame.function.as_deref().map(path).is_some_and(is_main);
             // Recursion, and neighbours without names, are one step.
             if last.as_ref() == Some(&name) {
                 continue;
@@ -287,14 +294,25 @@ fn is_start(frame: &NamedFrame) -> bool {
             | "__clone"
             | "__clone3"
             | "execute_native_thread_routine"
+            // Source: Go 1.19 src/runtime/asm_amd64.s, proc.go.
+            | "runtime.goexit"
+            | "runtime.goexit.abi0"
+            | "runtime.main"
+            | "runtime.mstart"
+            | "runtime.mstart.abi0"
     )
+}
+
+/// Whether a function is the program's first: what calls it, a language's start-up, tells nothing.
+fn is_main(function: &str) -> bool {
+    matches!(function, "main" | "main.main") || function.ends_with("::main")
 }
 
 /// Whether a function only hands a call on: between what a program's author wrote, such frames tell nothing.
 // Sources: libstdc++ 12 <bits/invoke.h>, <bits/std_thread.h>, <bits/std_function.h>; Rust 1.95 library/core/src/ops/function.rs,
-// library/std/src/sys/backtrace.rs.
+// library/std/src/sys/backtrace.rs; Go 1.19 src/cmd/cgo, src/runtime/cgocall.go.
 fn is_glue(function: &str) -> bool {
-    const BEGINNINGS: [&str; 7] = [
+    const BEGINNINGS: [&str; 11] = [
         "std::__invoke",
         "std::thread::_Invoker",
         "std::thread::_State_impl",
@@ -302,8 +320,15 @@ fn is_glue(function: &str) -> bool {
         "std::function<",
         "core::ops::function::",
         "std::sys::backtrace::",
+        // Between Go and C.
+        "_cgo_",
+        "runtime.cgocall",
+        "runtime.asmcgocall",
+        "runtime.systemstack_switch",
     ];
-    BEGINNINGS.iter().any(|beginning| function.starts_with(beginning)) || function.contains(" as core::ops::function::")
+    BEGINNINGS.iter().any(|beginning| function.starts_with(beginning))
+        || function.contains(" as core::ops::function::")
+        || function.contains("._Cfunc_")
 }
 
 /// A message of several lines as one: `left: 41; right: 42`.

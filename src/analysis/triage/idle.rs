@@ -5,7 +5,7 @@
 
 use crate::analysis::deadlock::Holder;
 use crate::model::thread::{CallKind, Nature, WaitKind};
-use crate::model::{Subject, Thread, ThreadState, Tid};
+use crate::model::{RecognisedRuntime, Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
@@ -23,6 +23,8 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
     let quiet = !case.threads.is_empty()
         && !case.crashed()
         && held
+        // Code of these may wait for what no thread's wait shows.
+        && !case.runtimes.iter().any(RecognisedRuntime::hides_waits)
         && !stuck::speaks(case)
         && !stopped::speaks(case)
         && case.threads.iter().all(|thread| waits_for_work(case, thread));

@@ -40,6 +40,7 @@ mod turn;
 mod uncaught;
 mod uninterruptible;
 mod unknown_owner;
+mod unread_runtime;
 mod weakened;
 mod wild_jump;
 
@@ -84,6 +85,7 @@ pub static RULES: &[Rule] = &[
     explosion::RULE,
     killed::RULE,
     unknown_owner::RULE,
+    unread_runtime::RULE,
     weakened::RULE,
     idle::RULE,
 ];
@@ -92,8 +94,13 @@ pub static RULES: &[Rule] = &[
 pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.apply)(case)).collect();
     doubtful::weaken(case, &mut findings);
-    // Who asked for the dump comes after what was found in it.
-    findings.sort_by_key(|finding| (finding.severity, finding.rule == killed::RULE.name, !finding.certain));
+    // What was found comes first, then what was not looked at, then who asked for the dump.
+    let place = |finding: &Finding| match finding.rule {
+        rule if rule == killed::RULE.name => 2,
+        rule if rule == unread_runtime::RULE.name => 1,
+        _ => 0,
+    };
+    findings.sort_by_key(|finding| (finding.severity, place(finding), !finding.certain));
     findings
 }
 

@@ -1,8 +1,8 @@
-//! A Rust panic that ended the process.
+//! A panic of Rust or Go, or a fatal error of Go's runtime, that ended the process.
 
 use std::sync::Arc;
 
-use crate::model::{Detail, Subject};
+use crate::model::{Detail, ExceptionKind, Subject};
 
 use super::Rule;
 use super::case::{Case, one_line};
@@ -21,7 +21,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let exception = case.fatal()?;
     let Detail::Panic { place } = &exception.detail else { return None };
     let tid = exception.tid?;
-    let mut title = Sentence::of("panic");
+    let mut title = Sentence::of(if exception.kind == ExceptionKind::GoFatal { "fatal error" } else { "panic" });
     if let Ok(place) = place {
         let file: Arc<str> = place.file.as_str().into();
         title = title.text(" at ").part(Part::Source(file, Some(place.line)));
@@ -33,22 +33,34 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         Err(gap) => evidence.push(Sentence::of("the message is not known: ").text(gap.to_string()).about(None)),
     }
     let unwinding = std::iter::successors(exception.inner.as_deref(), |inner| inner.inner.as_deref()).take(UNWINDING);
+    // A deferred function of Go's that panics may have recovered the first one.
+    let of_go = matches!(exception.kind, ExceptionKind::GoPanic | ExceptionKind::GoFatal);
+    let before = match exception.kind {
+        ExceptionKind::GoPanic => "it followed an earlier panic",
+        ExceptionKind::GoFatal => "the first goroutine waits",
+        _ => "the stack was being unwound for an earlier panic",
+    };
     evidence.extend(unwinding.map(|inner| {
         let words = match &inner.message {
-            Ok(Some(message)) => {
-                Sentence::of("the stack was being unwound for an earlier panic: ").text(one_line(message))
-            }
-            _ => Sentence::of("the stack was being unwound for an earlier panic, whose message is not known"),
+            Ok(Some(message)) => Sentence::of(before).text(": ").text(one_line(message)),
+            _ => Sentence::of(before).text(", whose message is not known"),
         };
         words.about(inner.address.map(Subject::Memory))
     }));
+    // What gave the program up says nothing of where.
+    let is_own = |index: &usize| !of_go || case.frames(tid).get(*index).is_some_and(|frame| frame.own);
+    let own = case.own_frame(tid).filter(is_own);
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,
         certain: true,
-        title: title.then(case.behind(", in ", tid, case.own_frame(tid))),
+        title: title.then(case.behind(", in ", tid, own)),
         about: Some(Subject::Thread(tid)),
         evidence,
-        next: Some(Next::new("stack", "the stack of the panic")),
+        next: Some(match of_go {
+            // Its goroutine's frames may lie on another stack than the thread's.
+            true => Next::new("printexception", "the goroutine's stack"),
+            false => Next::new("stack", "the stack of the panic"),
+        }),
     })
 }

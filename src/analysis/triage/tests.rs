@@ -7,8 +7,8 @@ use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{
     Absence, Absent, AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind,
-    FreeList, Freed, Gap, Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, Subject, Term,
-    Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
+    FreeList, Freed, Gap, Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, RecognisedRuntime,
+    RuntimeKind, Subject, Term, Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
 };
 
 /// A process made of literals.
@@ -23,6 +23,7 @@ struct Process {
     problems: Vec<Problem>,
     doubtful: Vec<Arc<str>>,
     stop_signal: Option<i32>,
+    runtimes: Vec<RecognisedRuntime>,
 }
 
 const PID: u32 = 1;
@@ -149,6 +150,16 @@ impl Process {
         Process { signal: Some(segv), ..self }.fatal(ExceptionKind::Signal, None, detail)
     }
 
+    fn runtime(mut self, kind: RuntimeKind, version: &str, idle: Option<&str>) -> Process {
+        self.runtimes.push(RecognisedRuntime {
+            kind,
+            version: Some(version.to_owned()),
+            evidence: "maps /usr/lib/libjvm.so".to_owned(),
+            idle: idle.map(str::to_owned),
+        });
+        self
+    }
+
     fn verdict(&self) -> Vec<Finding> {
         let stacks: Vec<&[NamedFrame]> = self.stacks.iter().map(Vec::as_slice).collect();
         verdict(&Case {
@@ -164,6 +175,7 @@ impl Process {
             problems: &self.problems,
             doubtful: &self.doubtful,
             stop_signal: self.stop_signal,
+            runtimes: &self.runtimes,
         })
     }
 
@@ -737,6 +749,48 @@ fn where_every_thread_waits_for_another_none_is_left_to_wake_one() {
 fn a_thread_that_waits_for_a_mutex_alone_is_not_idle() {
     let process = Process::default().thread(1, "main", for_lock(LockKind::Mutex, 0xc), &["run"]);
     assert_eq!(process.titles(), ["its only thread waits for 0xc, and there is no other that could wake it?"]);
+}
+
+/// Two threads of which each waits for work as far as its native stack tells.
+fn waiting() -> Process {
+    let condvar = for_lock(LockKind::Condvar, 0xc);
+    Process::default().thread(1, "main", on(CallKind::Epoll, Some("fd 4")), &["run"]).thread(2, "a", condvar, &["take"])
+}
+
+#[test]
+fn a_runtime_whose_waits_are_not_read_leaves_no_calm_verdict() {
+    let process = waiting().runtime(RuntimeKind::Jvm, "17.0.15", None);
+    let title = "JVM 17.0.15: Java frames and Java monitors are not read; the verdict covers native code only";
+    assert_eq!(process.titles(), [title]);
+    let found = &process.verdict()[0];
+    assert_eq!((found.rule, found.severity), ("unread-runtime", Severity::Warning));
+    assert_eq!(found.evidence[0].text.to_string(), "recognised: maps /usr/lib/libjvm.so");
+}
+
+#[test]
+fn a_runtime_that_never_started_or_hides_no_waits_leaves_the_verdict() {
+    let calm = "all 2 threads wait for work, input or time: nothing looks wrong here?";
+    let loaded = waiting().runtime(RuntimeKind::Python, "3.11.2", Some("Py_IsInitialized() would be 0"));
+    let note = "Python 3.11.2 is loaded, but was never started: Py_IsInitialized() would be 0";
+    assert_eq!(loaded.titles(), [calm, note]);
+    assert_eq!(
+        waiting().runtime(RuntimeKind::Perl, "5.36.0", None).titles(),
+        [calm, "Perl 5.36.0: Perl frames are not read"]
+    );
+}
+
+#[test]
+fn what_a_runtime_hides_is_a_note_beside_a_crash() {
+    let process = crashed(&["f"]).runtime(RuntimeKind::Jvm, "17.0.15", None).fault(
+        AccessKind::Read,
+        0x10,
+        Place::NullPage { offset: 0x10 },
+        0,
+        None,
+    );
+    let found = process.verdict();
+    assert_eq!(found.iter().map(|finding| finding.rule).collect::<Vec<_>>(), ["null-access", "unread-runtime"]);
+    assert_eq!(found[1].severity, Severity::Note);
 }
 
 #[test]

@@ -96,6 +96,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         crashed,
         first.and_then(|index| threads.get(index)).map(|thread| thread.tid),
         file.arch,
+        writer,
     );
     if let Some(range) = first.and_then(|index| threads.get_mut(..=index)) {
         range.rotate_right(1);

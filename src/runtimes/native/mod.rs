@@ -20,6 +20,8 @@ mod threads;
 mod tids;
 mod waits;
 
+pub use self::exceptions::{abort_exception, signal_exception};
+
 use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{Exception, Lock, Partial, Taking, Thread};

@@ -96,6 +96,16 @@ impl Summary {
             Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("bytes in use")],
             None => vec![Cell::text("not looked at").tone(Tone::Dim)],
         };
+        let runtimes: Vec<String> = self
+            .runtimes
+            .iter()
+            .filter(|runtime| runtime.not_started.is_none())
+            .map(|runtime| match &runtime.version {
+                Some(version) => format!("{} {version}", runtime.name),
+                None => runtime.name.to_owned(),
+            })
+            .collect();
+        what.extend((!runtimes.is_empty()).then(|| Cell::text(format!(", {}", runtimes.join(" + ")))));
         vec![
             ("Process".to_owned(), Row::new(what)),
             ("Signal".to_owned(), Row::new(ended)),

@@ -28,6 +28,7 @@ use crate::model::{
     Addr, Detail, Exception, ExceptionKind, FatalSignal, Known, NamedFrame, OsThread, Partial, Stack, Termination,
 };
 use crate::runtimes::Scene;
+use crate::target::Target;
 
 use self::cxx::{Found, Throwing};
 use super::libc::Libc;
@@ -65,6 +66,30 @@ pub(super) fn exceptions(scene: &Scene<'_>, libc: &Libc, job: &Job) -> Result<Pa
         exceptions.insert(0, signal::exception(scene.target, signal, None, Vec::new(), None));
     }
     Ok(Partial::whole(exceptions))
+}
+
+/// A signal as an exception of the thread that took it: for runtimes whose own handler caught it. `thread` is as it was then.
+pub fn signal_exception(
+    target: &Target,
+    signal: &FatalSignal,
+    thread: Option<(&OsThread, &Stack)>,
+    frames: Vec<NamedFrame>,
+    handler: Option<String>,
+) -> Exception {
+    signal::exception(target, signal, thread, frames, handler)
+}
+
+/// An `abort` of C code, with the text that the C library left: for runtimes whose own handler caught its signal.
+pub fn abort_exception(target: &Target, thread: &OsThread, stack: &Stack, frames: &[NamedFrame]) -> Exception {
+    let text = abort::text(target);
+    let assertion = match &text {
+        Ok(Some(text)) => abort::assertion(text),
+        _ => abort::assertion_by_frames(target, stack),
+    };
+    match assertion.map(abort::Assertion::parts) {
+        Some((kind, message, detail)) => abort(thread, frames, kind, Ok(Some(message)), detail),
+        None => abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing),
+    }
 }
 
 /// What ended the process. Takes the exception that did out of the thread's.
