@@ -134,12 +134,20 @@ impl Belt {
             // small ones.
             let _ = disable_transparent_huge_pages(false);
         }
-        for _ in 0..buffers(expected).saturating_add(1).max(READY) {
-            let Some(mut chunk) = belt.stock.make() else { break };
-            chunk.bytes.fill();
-            // Both ends are here.
-            let _ = belt.empty.0.send(chunk);
-        }
+        let left = AtomicUsize::new(buffers(expected).saturating_add(1).max(READY));
+        let make = || {
+            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                let Some(mut chunk) = belt.stock.make() else { break };
+                chunk.bytes.fill();
+                // Both ends are here.
+                let _ = belt.empty.0.send(chunk);
+            }
+        };
+        thread::scope(|scope| {
+            let more = if expected > WORTH_A_READER { readers().saturating_sub(1) } else { 0 };
+            (0..more).for_each(|_| drop(scope.spawn(make)));
+            make();
+        });
         belt
     }
 
@@ -162,6 +170,11 @@ impl Belt {
     }
 }
 
+/// How many threads may read.
+fn readers() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS)
+}
+
 impl Reading {
     /// Reads the memory of every part. What could not be read, ascending. Ends early, without an error of its own, where the writer
     /// failed; as cancelled where `stop` is set.
@@ -174,10 +187,9 @@ impl Reading {
     ) -> Result<Vec<Span>, Error> {
         let work = Work::new(source, layout);
         let share = usize::try_from(layout.size / WORTH_A_READER).unwrap_or(usize::MAX).saturating_add(1);
-        let most = thread::available_parallelism().map_or(1, usize::from).min(MAX_READERS);
         let read = thread::scope(|scope| {
             let readers: Vec<_> =
-                (0..share.min(most)).map(|_| scope.spawn(|| self.read(source, &work, stop, job))).collect();
+                (0..share.min(readers())).map(|_| scope.spawn(|| self.read(source, &work, stop, job))).collect();
             let parts = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(super::transfer::bug())));
             // All of them are waited for, whatever becomes of one.
             parts.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, Error>>()
