@@ -166,7 +166,7 @@ fn a_semaphore_has_no_known_owner() {
 
 #[test]
 fn who_waits_to_be_woken_where_only_time_passes_is_told() {
-    live(&start("missed")).says("idle", &["worker", "g_ready", "without a time limit", "only one that sleeps"]);
+    live(&start("missed")).says("stuck", &["worker", "g_ready", "without a limit", "no thread is at work", "sleep"]);
 }
 
 #[test]

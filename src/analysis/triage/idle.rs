@@ -1,10 +1,7 @@
 //! Every thread waits for work, and each of these waits is understood: nothing is wrong here.
-//!
-//! A condition variable is what workers without work wait on. Where nothing in the process waits for input, and only time passes, who
-//! waits on one without a limit may have missed its wake-up, which is said in place of the calm.
 
 use crate::analysis::deadlock::Holder;
-use crate::model::thread::{CallKind, Nature, WaitKind};
+use crate::model::thread::Nature;
 use crate::model::{RecognisedRuntime, Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
@@ -28,18 +25,10 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
         && !stuck::speaks(case)
         && !stopped::speaks(case)
         && case.threads.iter().all(|thread| waits_for_work(case, thread));
-    if !quiet {
-        return Vec::new();
-    }
-    let unwoken: Vec<&Thread> = if has_input(case) {
-        Vec::new()
-    } else {
-        case.threads.iter().filter(|thread| is_woken_from_within(thread)).collect()
-    };
-    vec![if unwoken.is_empty() { calm(case) } else { uneasy(case, &unwoken) }]
+    if quiet { vec![conclude(case)] } else { Vec::new() }
 }
 
-fn calm(case: &Case<'_>) -> Finding {
+fn conclude(case: &Case<'_>) -> Finding {
     let count = case.threads.len();
     let title = match count {
         1 => Sentence::of("its only thread waits for work, input or time"),
@@ -58,46 +47,6 @@ fn calm(case: &Case<'_>) -> Finding {
         evidence: evidence.collect(),
         next: Some(Next::new("parallelstacks", "what they wait in; if a reply is missing, look at the other process")),
     }
-}
-
-/// Threads wait to be woken by others, and none of these waits for input.
-fn uneasy(case: &Case<'_>, unwoken: &[&Thread]) -> Finding {
-    let title = match unwoken {
-        [only] => Sentence::default()
-            .part(case.call(only.tid))
-            .text(" ")
-            .then(case.doing(only.tid))
-            .text(" without a time limit"),
-        several => Sentence::of(format!("{} threads wait to be woken by another, without a time limit", several.len())),
-    };
-    let evidence = unwoken.iter().take(3).map(|thread| case.chain(thread.tid)).collect();
-    Finding {
-        rule: RULE.name,
-        severity: Severity::Note,
-        certain: false,
-        title: title
-            .text(", and no thread waits for input: only one that sleeps could wake ")
-            .text(if unwoken.len() == 1 { "it" } else { "them" }),
-        about: unwoken.first().map(|thread| Subject::Thread(thread.tid)),
-        evidence,
-        next: Some(Next::new("parallelstacks", "who should wake it: a wake-up that came before the wait is lost")),
-    }
-}
-
-/// Whether a thread waits for something that comes from outside, or for time in a lock: what may make it wake another.
-fn has_input(case: &Case<'_>) -> bool {
-    case.threads.iter().any(|thread| match &thread.waiting_on {
-        Some(waiting) => match waiting.kind {
-            WaitKind::Call(kind) => kind != CallKind::Sleep && waiting.nature == Nature::Idle,
-            WaitKind::Lock(_) => waiting.nature == Nature::Idle && !waiting.within,
-        },
-        None => false,
-    })
-}
-
-/// Whether nothing but another thread wakes it, and it waits for no end.
-fn is_woken_from_within(thread: &Thread) -> bool {
-    thread.waiting_on.as_ref().is_some_and(|waiting| waiting.within && waiting.nature == Nature::Idle)
 }
 
 /// Whether a thread sleeps, or waits for something that no thread holds, and it is understood what that is.

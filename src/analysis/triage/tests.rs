@@ -422,21 +422,6 @@ fn who_joins_a_thread_is_as_calm_as_that_thread() {
     assert!(process(on(CallKind::Other, None)).starts_with("1 thread waits for something whose owner"));
 }
 
-#[test]
-fn who_waits_to_be_woken_while_only_time_passes_may_have_missed_it() {
-    let process = |other| {
-        let process = Process::default().thread(1, "main", for_lock(LockKind::Condvar, 0xc), &["wait_ready", "main"]);
-        let mut process = process.thread(2, "ticker", other, &["tick"]).lock(0xc, "g_ready", Owner::None, &[1]);
-        process.locks[0].kind = LockKind::Condvar;
-        process.titles().remove(0)
-    };
-    assert_eq!(
-        process(on(CallKind::Sleep, None)),
-        "main waits for g_ready without a time limit, and no thread waits for input: only one that sleeps could wake it?"
-    );
-    assert!(process(on(CallKind::Read, Some("fd 0"))).contains("nothing looks wrong"));
-}
-
 fn held_by_the_kernel(process: &mut Process, state: HeldState) {
     for thread in &mut process.threads {
         let lost = (state == HeldState::Uninterruptible).then(|| "it did not stop".to_owned());

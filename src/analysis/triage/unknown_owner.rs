@@ -1,7 +1,7 @@
 //! Threads whose wait was seen and not understood: nobody knows who ends it, so nothing says that all is well.
 
 use crate::model::thread::{Nature, WaitKind};
-use crate::model::{Addr, LockKind, Owner, Thread, ThreadState};
+use crate::model::{Absence, Absent, Addr, LockKind, Owner, Thread, ThreadState};
 
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
@@ -85,7 +85,9 @@ fn owner_is_unknown(case: &Case<'_>, address: Addr) -> bool {
     case.locks.iter().find(|lock| lock.address == address).is_none_or(|lock| {
         let alone = lock.waiters.len() < 2 || lock.kind == LockKind::Join;
         let unknown = matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty();
-        alone && unknown && !abandoned_lock::is_abandoned(case, lock)
+        let known = |absent: &Absent| matches!(absent.why, Absence::OtherProcess | Absence::BeforeFork);
+        let told = lock.absent.as_ref().is_some_and(known) || abandoned_lock::is_abandoned(case, lock);
+        alone && unknown && !told
     })
 }
 
