@@ -163,8 +163,8 @@ impl Same {
         }
         let told = self.told();
         Comparison::Unknown(match told.is_empty() {
-            true => "it has no build id, and the dump holds nothing of it to compare".to_owned(),
-            false => format!("it has no build id, and the dump holds too little of it to compare ({told})"),
+            true => "the dump tells no build id of it, and holds nothing of it to compare".to_owned(),
+            false => format!("the dump tells no build id of it, and holds too little of it to compare ({told})"),
         })
     }
 
