@@ -47,6 +47,7 @@ tmux tmux
 node nodejs
 java default-jre-headless
 javac default-jdk-headless
+perl perl-base
 pip python3-pip
 go golang-go
 git git
