@@ -27,6 +27,7 @@ dwp binutils
 llvm-dwp llvm
 dwz dwz
 eu-readelf elfutils
+eu-stack elfutils
 zstd zstd
 xz xz-utils
 gzip gzip
@@ -47,6 +48,7 @@ tmux tmux
 node nodejs
 java default-jre-headless
 javac default-jdk-headless
+ldd libc-bin
 perl perl-base
 pip python3-pip
 go golang-go

@@ -224,8 +224,10 @@ fn every_dump_has_the_frames_of_go_without_any_file() {
         let found = places(&nowhere.analyze(&collect(process.pid(), kind, to.path()), &["stack --all"]));
         assert_eq!(found[&tid].0, with_file[..with_file.len() - 1], "{kind}");
         for (tid, whole) in &without {
-            let shown = &found[tid].0;
-            assert!(*shown == whole.0 || whole.0.split_last().is_some_and(|(_, rest)| shown == rest), "{kind}: {tid}");
+            // Nor do they tell where a function changes stacks, so that what called it is no caller.
+            let (shown, whole) = (&found[tid].0, &whole.0);
+            let agree = shown.iter().zip(whole).all(|(one, other)| one == other);
+            assert!(agree && shown.len() + 1 >= whole.len(), "{kind}: {tid}: {shown:?}, {whole:?}");
         }
     }
 }
