@@ -9,7 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rustix::thread::disable_transparent_huge_pages;
@@ -35,6 +35,9 @@ const MIN_BUFFERS: usize = 2;
 const BUFFERS_TO_BLOT: usize = 32;
 /// As many are made ready before the process is stopped, whatever is expected: a mini dump of a thousand threads fits.
 const READY: usize = 4;
+/// For so long buffers are made before the process is stopped. Where memory is in many pieces, or full of cached files, the kernel takes
+/// seconds for each GiB; what then does not fit is written meanwhile.
+const MAKING: Duration = Duration::from_secs(3);
 /// Before so many more are made, what memory can be spared is looked up again: 64 MiB.
 const STEP: usize = 16;
 /// Most threads that read, and the bytes of memory that are worth one more.
@@ -135,8 +138,12 @@ impl Belt {
             let _ = disable_transparent_huge_pages(false);
         }
         let left = AtomicUsize::new(buffers(expected).saturating_add(1).max(READY));
+        let end = Instant::now().checked_add(MAKING);
+        let in_time = || end.is_none_or(|end| Instant::now() < end);
         let make = || {
-            while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            while in_time()
+                && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+            {
                 let Some(mut chunk) = belt.stock.make() else { break };
                 chunk.bytes.fill();
                 // Both ends are here.
@@ -148,6 +155,10 @@ impl Belt {
             (0..more).for_each(|_| drop(scope.spawn(make)));
             make();
         });
+        if !in_time() {
+            // More would take as long while the process is stopped.
+            belt.stock.most.store(belt.stock.made.load(Ordering::Relaxed).max(least), Ordering::Relaxed);
+        }
         belt
     }
 
