@@ -51,20 +51,10 @@ fn shown(core: &Path) -> Vec<Value> {
         if let Some(dump) = document.pointer_mut("/data/dump").and_then(Value::as_object_mut) {
             dump.retain(|key, _| key == "format");
         }
-        without_remainders(document);
+        support::without_remainders(document);
     }
     assert_eq!(documents.len(), SHOWN.len());
     documents
-}
-
-/// Takes out what is left of time limits: it becomes less from dump to dump.
-fn without_remainders(document: &mut Value) {
-    for lock in document.pointer_mut("/data/locks").and_then(Value::as_array_mut).into_iter().flatten() {
-        for limit in lock["limits"].as_array_mut().into_iter().flatten() {
-            let left = limit["left_ms"].take();
-            assert!(left.is_u64() || limit["whole_ms"].is_u64(), "{left} {limit}");
-        }
-    }
 }
 
 /// Dumps of one moment show the same, whatever their type.

@@ -23,7 +23,7 @@ pub use fixture::{Dump, build, dump, fixtures_dir, repository};
 pub use frames::{Stack, is_named};
 pub use gdb::{GdbFrame, gdb_stacks};
 pub use left_out::left_out;
-pub use output::{Output, difference, run};
+pub use output::{Output, difference, run, without_remainders};
 pub use process::{Started, copy_program, said, signal};
 pub use running::{Running, wait_for};
 pub use truth::{Expected, Truth, as_address};
