@@ -2,8 +2,10 @@
 
 mod doubtful;
 mod mappings;
+mod modules;
 mod named_once;
 mod snapshot;
+mod verdict;
 mod walked;
 
 use std::path::{Path, PathBuf};
@@ -13,35 +15,26 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use symbols::{Attempt, FileBytes, Outcome, SourceKind, SymbolSource};
+use symbols::FileBytes;
 
 use crate::analysis::deadlock::{self, Cycle, Holder};
 use crate::analysis::motion::History;
-use crate::analysis::triage::{self, Case, Finding};
+use crate::analysis::triage::Finding;
 use crate::capture;
 use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::{Job, Shared};
-use crate::model::frame::path;
-use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    Addr, Detail, Exception, FatalSignal, Frame, Lock, ModuleRow, NamedFrame, OsThread, Partial, Problem,
-    RecognisedRuntime, Stack, SymbolState, Taking, Thread, Tid, Variable,
+    Addr, Exception, Lock, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Taking, Thread, Tid,
+    Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
 use crate::variables;
 
-use self::named_once::NamedOnce;
 pub use self::snapshot::Snapshot;
 use self::walked::Walked;
-
-/// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
-const VERDICT_FRAMES: usize = 64;
-
-/// Holders in event loops whose code is looked at: a process has few.
-const MAX_LOOPS: usize = 16;
 
 /// Locks with what follows from them.
 #[derive(Debug, Default)]
@@ -309,92 +302,6 @@ impl Session {
         })
     }
 
-    /// What triage concludes, the most severe first. Names the inner frames of every stack.
-    pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
-        self.verdict.get(job, |job| {
-            let (threads, locks, exceptions) = (self.threads(job)?, self.locks(job)?, self.exceptions(job)?);
-            let fatal = exceptions.value.iter().find(|exception| exception.fatal && exception.tid.is_some());
-            let is_fatal = |thread: &OsThread| fatal.is_some_and(|fatal| fatal.tid == Some(thread.tid));
-            job.phase("naming stacks", self.os_threads().len() as u64);
-            // The fatal exception has its thread's named stack already, which may be the one of 200,000 frames.
-            let walked = self.stacks(job)?;
-            let inner = walked.iter().map(|stack| stack.frames.get(..VERDICT_FRAMES).unwrap_or(&stack.frames));
-            let inner: Vec<&[Frame]> = self
-                .os_threads()
-                .iter()
-                .zip(inner)
-                .map(|(thread, inner)| if is_fatal(thread) { &[] } else { inner })
-                .collect();
-            let named = NamedOnce::new(&inner, |frames| {
-                job.advance(1)?;
-                Ok(self.target.named(frames))
-            })?;
-            let stacks: Vec<&[NamedFrame]> = (self.os_threads().iter().enumerate())
-                .map(|(index, thread)| match fatal.filter(|_| is_fatal(thread)) {
-                    Some(fatal) => &fatal.frames,
-                    None => named.of(index),
-                })
-                .collect();
-            let taken = self.taken_in_loops(&threads.value, &locks.holders, job)?;
-            Ok(triage::verdict(&Case {
-                pid: self.target.capture.process.pid.as_ref().ok().copied(),
-                threads: &threads.value,
-                stacks: &stacks,
-                locks: &locks.locks,
-                cycles: &locks.cycles,
-                holders: &locks.holders,
-                taken: &taken,
-                exceptions: &exceptions.value,
-                signal: self.ending_signal(&exceptions.value),
-                problems: &self.problems(),
-                doubtful: &self.doubtful_modules(),
-                stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
-                runtimes: &self.recognised(job)?,
-            }))
-        })
-    }
-
-    /// The locks that holders which wait for events have taken in functions that have not returned, apart from those that they began with.
-    fn taken_in_loops(&self, threads: &[Thread], holders: &[Holder], job: &Job) -> Result<Vec<Addr>, Error> {
-        let waits_for_events = |thread: &Thread| {
-            thread.waiting_on.as_ref().is_some_and(|waiting| waiting.kind == WaitKind::Call(CallKind::Epoll))
-        };
-        let held_by = |tid| holders.iter().any(|holder| holder.tid == tid && holder.waiters.len() > 1);
-        let indices: Vec<usize> = threads
-            .iter()
-            .filter(|thread| waits_for_events(thread) && held_by(thread.tid))
-            .filter_map(|thread| self.index_of(thread.tid))
-            .take(MAX_LOOPS)
-            .collect();
-        let stacks = self.stacks(job)?;
-        let mut taken = Vec::new();
-        for (index, takings) in indices.iter().zip(self.takings(&indices, job)?) {
-            let tid = self.os_threads().get(*index).map(|thread| thread.tid);
-            let start = threads
-                .iter()
-                .find(|thread| Some(thread.tid) == tid)
-                .and_then(|thread| thread.start.as_deref())
-                .map(path);
-            // What main, or where else the thread began, took before its loop it keeps for as long as it runs.
-            let is_start = |taking: &Taking| {
-                let frame = stacks.get(*index).and_then(|stack| stack.frames.get(taking.frame));
-                let named = frame.map(|frame| self.target.named(std::slice::from_ref(frame))).unwrap_or_default();
-                start.is_some() && named.iter().any(|frame| frame.function.as_deref().map(path) == start)
-            };
-            taken.extend(takings.iter().filter(|taking| !is_start(taking)).map(|taking| taking.lock));
-        }
-        Ok(taken)
-    }
-
-    /// The signal that ended the process: where a runtime's own handler took one from outside and then raised another, that one.
-    fn ending_signal<'a>(&'a self, exceptions: &'a [Exception]) -> Option<&'a FatalSignal> {
-        let told = exceptions.iter().find(|exception| exception.fatal).and_then(|fatal| match &fatal.detail {
-            Detail::Signal { signal, .. } if signal.was_sent() => Some(signal),
-            _ => None,
-        });
-        told.or_else(|| self.target.capture.signal.as_ref().ok().and_then(Option::as_ref))
-    }
-
     fn union<T>(
         &self,
         job: &Job,
@@ -411,41 +318,6 @@ impl Session {
         Ok(all)
     }
 
-    /// Every module with where its symbols came from. Opens every module's symbols.
-    pub fn modules(&self, job: &Job) -> Result<Vec<ModuleRow>, Error> {
-        job.phase("looking for symbols", self.target.modules.len() as u64);
-        self.target
-            .modules
-            .par_iter()
-            .map(|module| {
-                job.advance(1)?;
-                let debug = module.debug();
-                let sources = module.symbols().sources();
-                let kind = best_source(&sources);
-                let from_dump = sources.iter().any(|source| source_word(source.kind) == kind && source.path.is_none());
-                let has_file = module.code.path.is_some() || module.mapped.is_vdso();
-                let missing = !has_file || kind == "none";
-                // A file that was there and refused is always named; places without a file only where something is missing.
-                let attempts = module.code.attempts.iter().chain(&debug.attempts);
-                let tried = attempts.filter(|attempt| missing || is_telling(&attempt.outcome));
-                Ok(ModuleRow {
-                    base: module.mapped.base,
-                    end: module.mapped.end,
-                    path: module.mapped.path.clone(),
-                    build_id: module.mapped.build_id.as_ref().ok().and_then(Option::as_ref).map(ToString::to_string),
-                    symbols: SymbolState {
-                        kind: kind.to_owned(),
-                        source: from_dump.then(|| "the dump".to_owned()),
-                        file: module.code.path.as_ref().map(|path| path.display().to_string()),
-                        debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
-                        tried: tried.map(attempt_words).collect(),
-                        verification: module.verification(),
-                    },
-                })
-            })
-            .collect()
-    }
-
     /// What is damaged or missing in the dump and its modules' files.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.target.capture.problems.clone();
@@ -459,36 +331,4 @@ impl Session {
         let name = symbols::demangle(&symbol.name);
         Some(if offset == 0 { name.into_owned() } else { format!("{name}+{offset:#x}") })
     }
-}
-
-/// The best kind of names among a module's tables.
-fn best_source(sources: &[SymbolSource]) -> &'static str {
-    let has = |kind| sources.iter().any(|source| source.kind == kind && source.problem.is_none() && source.size > 0);
-    let best = [
-        SourceKind::Dwarf,
-        SourceKind::Symbols,
-        SourceKind::GoTable,
-        SourceKind::MiniSymbols,
-        SourceKind::DynamicSymbols,
-    ];
-    best.into_iter().find(|kind| has(*kind)).map_or("none", source_word)
-}
-
-fn source_word(kind: SourceKind) -> &'static str {
-    match kind {
-        SourceKind::Dwarf => "dwarf",
-        SourceKind::Symbols => "symtab",
-        SourceKind::GoTable => "gopclntab",
-        SourceKind::MiniSymbols => "minidebuginfo",
-        SourceKind::DynamicSymbols => "dynsym",
-    }
-}
-
-/// Whether what came of a file is told although nothing is missing.
-fn is_telling(outcome: &Outcome) -> bool {
-    outcome.is_refusal() || matches!(outcome, Outcome::AcceptedUnverified(_))
-}
-
-fn attempt_words(attempt: &Attempt) -> String {
-    format!("{}: {}", attempt.path.display(), attempt.outcome)
 }

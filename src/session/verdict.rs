@@ -1,0 +1,107 @@
+//! The verdict: all that is known of the process, gathered for triage.
+
+use std::sync::Arc;
+
+use super::Session;
+use super::named_once::NamedOnce;
+use crate::analysis::deadlock::Holder;
+use crate::analysis::triage::{self, Case, Finding};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::frame::path;
+use crate::model::thread::{CallKind, WaitKind};
+use crate::model::{Addr, Detail, Exception, FatalSignal, Frame, NamedFrame, OsThread, Taking, Thread};
+
+/// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
+const VERDICT_FRAMES: usize = 64;
+
+/// Holders in event loops whose code is looked at: a process has few.
+const MAX_LOOPS: usize = 16;
+
+impl Session {
+    /// What triage concludes, the most severe first. Names the inner frames of every stack.
+    pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
+        self.verdict.get(job, |job| {
+            let (threads, locks, exceptions) = (self.threads(job)?, self.locks(job)?, self.exceptions(job)?);
+            let fatal = exceptions.value.iter().find(|exception| exception.fatal && exception.tid.is_some());
+            let is_fatal = |thread: &OsThread| fatal.is_some_and(|fatal| fatal.tid == Some(thread.tid));
+            job.phase("naming stacks", self.os_threads().len() as u64);
+            // The fatal exception has its thread's named stack already, which may be the one of 200,000 frames.
+            let walked = self.stacks(job)?;
+            let inner = walked.iter().map(|stack| stack.frames.get(..VERDICT_FRAMES).unwrap_or(&stack.frames));
+            let inner: Vec<&[Frame]> = self
+                .os_threads()
+                .iter()
+                .zip(inner)
+                .map(|(thread, inner)| if is_fatal(thread) { &[] } else { inner })
+                .collect();
+            let named = NamedOnce::new(&inner, |frames| {
+                job.advance(1)?;
+                Ok(self.target.named(frames))
+            })?;
+            let stacks: Vec<&[NamedFrame]> = (self.os_threads().iter().enumerate())
+                .map(|(index, thread)| match fatal.filter(|_| is_fatal(thread)) {
+                    Some(fatal) => &fatal.frames,
+                    None => named.of(index),
+                })
+                .collect();
+            let taken = self.taken_in_loops(&threads.value, &locks.holders, job)?;
+            Ok(triage::verdict(&Case {
+                pid: self.target.capture.process.pid.as_ref().ok().copied(),
+                threads: &threads.value,
+                stacks: &stacks,
+                locks: &locks.locks,
+                cycles: &locks.cycles,
+                holders: &locks.holders,
+                taken: &taken,
+                exceptions: &exceptions.value,
+                signal: self.ending_signal(&exceptions.value),
+                problems: &self.problems(),
+                doubtful: &self.doubtful_modules(),
+                stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
+                runtimes: &self.recognised(job)?,
+            }))
+        })
+    }
+
+    /// The locks that holders which wait for events have taken in functions that have not returned, apart from those that they began with.
+    fn taken_in_loops(&self, threads: &[Thread], holders: &[Holder], job: &Job) -> Result<Vec<Addr>, Error> {
+        let waits_for_events = |thread: &Thread| {
+            thread.waiting_on.as_ref().is_some_and(|waiting| waiting.kind == WaitKind::Call(CallKind::Epoll))
+        };
+        let held_by = |tid| holders.iter().any(|holder| holder.tid == tid && holder.waiters.len() > 1);
+        let indices: Vec<usize> = threads
+            .iter()
+            .filter(|thread| waits_for_events(thread) && held_by(thread.tid))
+            .filter_map(|thread| self.index_of(thread.tid))
+            .take(MAX_LOOPS)
+            .collect();
+        let stacks = self.stacks(job)?;
+        let mut taken = Vec::new();
+        for (index, takings) in indices.iter().zip(self.takings(&indices, job)?) {
+            let tid = self.os_threads().get(*index).map(|thread| thread.tid);
+            let start = threads
+                .iter()
+                .find(|thread| Some(thread.tid) == tid)
+                .and_then(|thread| thread.start.as_deref())
+                .map(path);
+            // What main, or where else the thread began, took before its loop it keeps for as long as it runs.
+            let is_start = |taking: &Taking| {
+                let frame = stacks.get(*index).and_then(|stack| stack.frames.get(taking.frame));
+                let named = frame.map(|frame| self.target.named(std::slice::from_ref(frame))).unwrap_or_default();
+                start.is_some() && named.iter().any(|frame| frame.function.as_deref().map(path) == start)
+            };
+            taken.extend(takings.iter().filter(|taking| !is_start(taking)).map(|taking| taking.lock));
+        }
+        Ok(taken)
+    }
+
+    /// The signal that ended the process: where a runtime's own handler took one from outside and then raised another, that one.
+    fn ending_signal<'a>(&'a self, exceptions: &'a [Exception]) -> Option<&'a FatalSignal> {
+        let told = exceptions.iter().find(|exception| exception.fatal).and_then(|fatal| match &fatal.detail {
+            Detail::Signal { signal, .. } if signal.was_sent() => Some(signal),
+            _ => None,
+        });
+        told.or_else(|| self.target.capture.signal.as_ref().ok().and_then(Option::as_ref))
+    }
+}
