@@ -21,11 +21,12 @@ fn progress_is_shown_and_control_c_cancels() {
     for mode in ["direct", "fork"] {
         let process = large();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // Nobody reads the pipe: it stays in the middle.
-        let line =
-            format!("{} collect -p {} --mode {mode} -o - | sleep 1000", env!("CARGO_BIN_EXE_dumpscope"), process.pid());
+        // Nobody reads the rest: it stays in the middle.
+        let reader = "{ head -c 40000000 >/dev/null; sleep 1000; }";
+        let pid = process.pid();
+        let line = format!("{} collect -p {pid} --mode {mode} -o - | {reader}", env!("CARGO_BIN_EXE_dumpscope"));
         let mut terminal = Terminal::run(&["sh", "-c", &line], (80, 24), &[], folder.path());
-        // `writing the dump  33 %  33.6 MB of 103.1 MB  16.1 MB/s  4 s left`: of 96 MiB and the libraries, 32 MiB are in the buffers.
+        // `writing the dump  36 %  37.7 MB of 103.1 MB  16.1 MB/s  4 s left`: of 96 MiB and the libraries.
         terminal.wait("progress", |seen| {
             let text = seen.screen.screen().contents();
             let words: Vec<&str> = text.split_whitespace().collect();
