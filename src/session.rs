@@ -25,7 +25,7 @@ use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Addr, Exception, Lock, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Taking, Thread, Tid,
+    Acquisition, Addr, Exception, Lock, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Thread, Tid,
     Variable,
 };
 use crate::runtimes::{self, Runtime, Scene};
@@ -264,12 +264,12 @@ impl Session {
 
     /// Where the threads at these positions have taken the locks that they hold, as far as their code tells; parallel to
     /// `threads`.
-    pub fn takings(&self, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
+    pub fn acquisitions(&self, threads: &[usize], job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
         let stacks = self.stacks(job)?;
         let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
         let mut all = vec![Vec::new(); threads.len()];
         for runtime in self.runtimes(job)?.iter() {
-            for (all, more) in all.iter_mut().zip(runtime.takings(&scene, threads, job)?) {
+            for (all, more) in all.iter_mut().zip(runtime.acquisitions(&scene, threads, job)?) {
                 all.extend(more);
             }
         }

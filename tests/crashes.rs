@@ -325,9 +325,9 @@ fn a_deadlock_is_the_verdict_with_its_threads_and_locks() {
         let output = dumpscope!("analyze", dump.core(), "--json", "-c", "summary").expect_status(0);
         let findings = output.data("summary")["findings"].clone();
         let expected = dump.expected();
-        let ring = |lock: &str, other: &str| {
-            let rings = findings.as_array().into_iter().flatten().filter(|finding| finding["rule"] == "deadlock");
-            let mut titles = rings.filter_map(|finding| finding["title"].as_str());
+        let cycle = |lock: &str, other: &str| {
+            let cycles = findings.as_array().into_iter().flatten().filter(|finding| finding["rule"] == "deadlock");
+            let mut titles = cycles.filter_map(|finding| finding["title"].as_str());
             titles.any(|title| title.contains(lock) && title.contains(other))
         };
         assert_eq!(findings[0]["severity"], "critical", "{findings}");
@@ -338,7 +338,7 @@ fn a_deadlock_is_the_verdict_with_its_threads_and_locks() {
                 expected.json()["deadlocks"].as_array().into_iter().flatten().any(|cycle| {
                     cycle["cycle"][0] == thread && cycle["certain_on"].to_string().contains(library(variant))
                 });
-            let found = ring(&waits_for(thread), &waits_for(other));
+            let found = cycle(&waits_for(thread), &waits_for(other));
             assert!(found || !certain, "{variant}: {thread} and {other} wait for each other: {findings}");
         }
     }

@@ -1,4 +1,4 @@
-//! Locks whose holder is no thread of the process that waits for them, waits that end by themselves, rings within one thread, pools that are
+//! Locks whose holder is no thread of the process that waits for them, waits that end by themselves, cycles within one thread, pools that are
 //! parked: live processes of `fixtures/holders` are dumped, and what is said of them is held against what their source dictates.
 
 use std::path::{Path, PathBuf};
@@ -138,27 +138,27 @@ fn rings_with_a_time_limit_are_no_certain_deadlocks() {
         [("glibc", "timed", 2, "left_ms"), ("glibc", "timed-one", 1, "left_ms"), ("musl", "timed", 2, "whole_ms")]
     {
         let seen = look(variant, mode);
-        let [ring] = seen.locks["deadlocks"].as_array().expect("rings").as_slice() else { panic!("one ring") };
-        assert_eq!((&ring["certain"], &ring["doubt"]), (&false.into(), &"time-limit".into()), "{variant} {mode}");
-        let limits = ring["limits"].as_array().expect("limits");
-        assert_eq!(limits.len(), limited, "{ring}");
+        let [cycle] = seen.locks["deadlocks"].as_array().expect("cycles").as_slice() else { panic!("one cycle") };
+        assert_eq!((&cycle["certain"], &cycle["doubt"]), (&false.into(), &"time-limit".into()), "{variant} {mode}");
+        let limits = cycle["limits"].as_array().expect("limits");
+        assert_eq!(limits.len(), limited, "{cycle}");
         for limit in limits {
             assert!(about_two_hours.contains(&limit[of].as_u64().unwrap_or(0)), "{variant} {mode}: {limit}");
         }
-        seen.check_finding("timed-ring", "warning", true);
+        seen.check_finding("timed-cycle", "warning", true);
         seen.says_nothing_of(&["deadlock", "stuck", "idle"]);
         let text = dumpscope!("analyze", &seen.core, "--offline", "-c", "locks").expect_status(0).stdout;
-        assert!(text.contains("ring 1") && !text.contains("deadlock 1"), "{text}");
+        assert!(text.contains("cycle 1") && !text.contains("deadlock 1"), "{text}");
     }
 }
 
 #[test]
-fn a_ring_of_priority_inheriting_mutexes_is_found_although_one_thread_was_parked() {
+fn a_cycle_of_priority_inheriting_mutexes_is_found_although_one_thread_was_parked() {
     let seen = look("glibc", "inheriting");
-    let [ring] = seen.locks["deadlocks"].as_array().expect("rings").as_slice() else { panic!("one ring") };
-    assert_eq!(ring["certain"], true);
+    let [cycle] = seen.locks["deadlocks"].as_array().expect("cycles").as_slice() else { panic!("one cycle") };
+    assert_eq!(cycle["certain"], true);
     let mut waited: Vec<Option<u64>> =
-        ring["cycle"].as_array().expect("steps").iter().map(|step| as_address(&step["waits_for"])).collect();
+        cycle["cycle"].as_array().expect("steps").iter().map(|step| as_address(&step["waits_for"])).collect();
     waited.sort_unstable();
     let mut wanted = ["g_left", "g_right"].map(|name| Some(seen.fixture.truth().lock(name)));
     wanted.sort_unstable();

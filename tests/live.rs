@@ -46,9 +46,9 @@ fn a_deadlock_is_told_of_the_living_process_and_the_process_goes_on() {
         assert_eq!(lock["kind"], wanted["kind"], "{name}: {lock}");
         assert_eq!(lock["owner"]["tid"], truth.tid(wanted["owner"].as_str().expect("an owner")), "{name}: {lock}");
     }
-    let rings = locks["deadlocks"].as_array().expect("deadlocks");
-    assert_eq!(rings.len(), expected.json()["deadlocks"].as_array().expect("deadlocks").len());
-    assert!(rings.iter().all(|ring| ring["certain"] == true), "{rings:?}");
+    let cycles = locks["deadlocks"].as_array().expect("deadlocks");
+    assert_eq!(cycles.len(), expected.json()["deadlocks"].as_array().expect("deadlocks").len());
+    assert!(cycles.iter().all(|cycle| cycle["certain"] == true), "{cycles:?}");
     // The kernel knows what the program called its threads.
     let threads = output.data("threads");
     for (name, tid) in truth.threads("worker-*") {

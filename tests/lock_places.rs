@@ -89,7 +89,7 @@ fn guards_of_cxx_took_their_locks_where_they_are_declared() {
 }
 
 #[test]
-fn one_lock_is_told_with_the_ring_or_the_convoy_that_it_is_part_of() {
+fn one_lock_is_told_with_the_cycle_or_the_convoy_that_it_is_part_of() {
     let dump = dump("deadlock", "glibc");
     let truth = dump.truth();
     let address = format!("{:#x}", truth.lock("g_stock"));

@@ -262,11 +262,11 @@ impl Seen {
     }
 }
 
-/// A ring of threads, turned so that the lowest comes first.
-fn turned(mut ring: Vec<u64>) -> Vec<u64> {
-    let lowest = (0..ring.len()).min_by_key(|at| ring.get(*at)).unwrap_or(0);
-    ring.rotate_left(lowest);
-    ring
+/// A cycle of threads, turned so that the lowest comes first.
+fn turned(mut cycle: Vec<u64>) -> Vec<u64> {
+    let lowest = (0..cycle.len()).min_by_key(|at| cycle.get(*at)).unwrap_or(0);
+    cycle.rotate_left(lowest);
+    cycle
 }
 
 impl Seen {

@@ -13,8 +13,8 @@ use serde::Serialize;
 use self::graph::Graph;
 use crate::model::{Addr, Lock, Tid, TimeLimit};
 
-/// Rings that are told apart of threads that all wait for each other; the other threads are among their victims.
-const MAX_RINGS: usize = 8;
+/// Cycles that are told apart of threads that all wait for each other; the other threads are among their victims.
+const MAX_CYCLES: usize = 8;
 
 /// A thread of a cycle with the lock that it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -25,22 +25,22 @@ pub struct Step {
     pub waits_for: Addr,
 }
 
-/// Threads that wait for each other in a ring and can never go on.
+/// Threads that wait for each other in a cycle and can never go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cycle {
-    /// The ring, from the thread with the lowest id; one step when a thread waits for what it holds itself.
+    /// The cycle, from the thread with the lowest id; one step when a thread waits for what it holds itself.
     pub cycle: Vec<Step>,
     /// Whether it can never end: every owner in it is recorded, and no wait ends by itself.
     pub certain: bool,
     /// Why it is not certain; null where it is.
     pub doubt: Option<Doubt>,
-    /// Those of its threads whose wait ends by itself, and with it the ring.
+    /// Those of its threads whose wait ends by itself, and with it the cycle.
     pub limits: Vec<TimeLimit>,
-    /// Threads outside the ring that wait for one in it, directly or through others, in ascending order.
+    /// Threads outside the cycle that wait for one in it, directly or through others, in ascending order.
     pub victims: Vec<Tid>,
 }
 
-/// Why a ring of waits is no certain deadlock.
+/// Why a cycle of waits is no certain deadlock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Doubt {
@@ -87,21 +87,21 @@ pub struct Link {
 pub struct Chain {
     /// The links, that of the lock that was asked for first.
     pub links: Vec<Link>,
-    /// The link whose lock the last owner waits for: from it on the chain is a ring.
-    pub ring: Option<usize>,
+    /// The link whose lock the last owner waits for: from it on the chain is a cycle.
+    pub cycle: Option<usize>,
 }
 
 impl Chain {
-    /// A ring as a chain that is one from its first link on: that of the lock that the ring's first thread holds.
+    /// A cycle as a chain that is one from its first link on: that of the lock that the cycle's first thread holds.
     pub fn of_cycle(cycle: &Cycle) -> Chain {
         let held = cycle.cycle.iter().cycle().skip(cycle.cycle.len().saturating_sub(1));
         let links = cycle.cycle.iter().zip(held);
         let links = links.map(|(step, before)| Link { lock: before.waits_for, owner: Some(step.tid) });
-        Chain { links: links.collect(), ring: Some(0) }
+        Chain { links: links.collect(), cycle: Some(0) }
     }
 }
 
-/// Every ring of waits: certain deadlocks first, those that end by themselves last, then by the lowest thread id. At most [`MAX_RINGS`] of one tangle.
+/// Every cycle of waits: certain deadlocks first, those that end by themselves last, then by the lowest thread id. At most [`MAX_CYCLES`] of one tangle.
 pub fn cycles(locks: &[Lock]) -> Vec<Cycle> {
     let graph = Graph::of(locks);
     let limits: FxHashMap<Tid, TimeLimit> =
@@ -111,26 +111,26 @@ pub fn cycles(locks: &[Lock]) -> Vec<Cycle> {
         let mut members: Vec<Tid> = tangle.iter().copied().collect();
         members.sort_unstable();
         let mut told: FxHashSet<Tid> = FxHashSet::default();
-        let mut rings = 0;
+        let mut cycles = 0;
         for member in members {
-            if rings == MAX_RINGS {
+            if cycles == MAX_CYCLES {
                 break;
             }
             if told.contains(&member) {
                 continue;
             }
-            let Some(steps) = graph.ring(member, &tangle) else { continue };
+            let Some(steps) = graph.cycle(member, &tangle) else { continue };
             told.extend(steps.iter().map(|step| step.tid));
-            found.push(cycle(&graph, &limits, steps));
-            rings += 1;
+            found.push(with_victims(&graph, &limits, steps));
+            cycles += 1;
         }
     }
     found.sort_by_key(|cycle| (cycle.ends(), !cycle.certain, cycle.cycle.first().map(|step| step.tid)));
     found
 }
 
-/// A ring with its victims, turned so that its lowest thread id comes first.
-fn cycle(graph: &Graph, limits: &FxHashMap<Tid, TimeLimit>, mut steps: Vec<Step>) -> Cycle {
+/// A cycle with its victims, turned so that its lowest thread id comes first.
+fn with_victims(graph: &Graph, limits: &FxHashMap<Tid, TimeLimit>, mut steps: Vec<Step>) -> Cycle {
     let lowest = steps.iter().enumerate().min_by_key(|(_, step)| step.tid).map_or(0, |(index, _)| index);
     steps.rotate_left(lowest);
     let members: Vec<Tid> = steps.iter().map(|step| step.tid).collect();
@@ -155,15 +155,15 @@ pub fn chain(locks: &[Lock], from: Addr) -> Option<Chain> {
     let mut links: Vec<Link> = Vec::new();
     let mut places: FxHashMap<Addr, usize> = FxHashMap::default();
     loop {
-        if let Some(ring) = places.insert(at.address, links.len()) {
-            return Some(Chain { links, ring: Some(ring) });
+        if let Some(cycle) = places.insert(at.address, links.len()) {
+            return Some(Chain { links, cycle: Some(cycle) });
         }
         let holders = at.holders();
         let owner = holders.iter().find(|holder| wanted.contains_key(holder)).or(holders.first()).copied();
         links.push(Link { lock: at.address, owner });
         match owner.and_then(|owner| wanted.get(&owner)) {
             Some(next) => at = next,
-            None => return Some(Chain { links, ring: None }),
+            None => return Some(Chain { links, cycle: None }),
         }
     }
 }
@@ -246,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_of_three_starts_at_its_lowest_thread_and_names_those_who_wait_outside() {
+    fn a_cycle_of_three_starts_at_its_lowest_thread_and_names_those_who_wait_outside() {
         // 5 → c (4) → b (9) → a (5); 6 waits for a, 8 for what 6 holds.
         let locks = [held(0xa, 5, &[9, 6]), held(0xb, 9, &[4]), held(0xc, 4, &[5]), held(0xd, 6, &[8])];
-        let ring = vec![step(4, 0xb), step(9, 0xa), step(5, 0xc)];
+        let cycle = vec![step(4, 0xb), step(9, 0xa), step(5, 0xc)];
         assert_eq!(
             cycles(&locks),
-            [Cycle { cycle: ring, certain: true, doubt: None, limits: vec![], victims: vec![Tid(6), Tid(8)] }]
+            [Cycle { cycle, certain: true, doubt: None, limits: vec![], victims: vec![Tid(6), Tid(8)] }]
         );
     }
 
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_in_which_one_wait_has_a_time_limit_ends_by_itself_and_comes_last() {
+    fn a_cycle_in_which_one_wait_has_a_time_limit_ends_by_itself_and_comes_last() {
         let limit = TimeLimit { tid: Tid(1), left_ms: Some(1500), whole_ms: None };
         let timed = Lock { limits: vec![limit], ..held(0xb, 2, &[1]) };
         let found = cycles(&[held(0xa, 1, &[2]), timed, lock(0xc, Owner::Inferred(Tid(8)), &[9]), held(0xd, 9, &[8])]);
@@ -309,22 +309,22 @@ mod tests {
         let link = |lock, owner: Option<u32>| Link { lock: Addr(lock), owner: owner.map(Tid) };
         assert_eq!(waiting_behind(&locks, &[Tid(5)]), [Tid(9)]);
         let links = vec![link(0xa, Some(5)), link(0xb, Some(4)), link(0xc, None)];
-        assert_eq!(chain(&locks, Addr(0xa)), Some(Chain { links, ring: None }));
+        assert_eq!(chain(&locks, Addr(0xa)), Some(Chain { links, cycle: None }));
         assert_eq!(chain(&locks, Addr(0xd)), None);
     }
 
     #[test]
-    fn a_chain_says_where_it_becomes_a_ring() {
+    fn a_chain_says_where_it_becomes_a_cycle() {
         // 9 waits for d (3); 3 waits for b (7), 7 for a (3).
         let locks = [held(0xa, 3, &[7]), held(0xb, 7, &[3]), held(0xd, 3, &[9])];
         let link = |lock, owner| Link { lock: Addr(lock), owner: Some(Tid(owner)) };
-        let ring = [link(0xb, 7), link(0xa, 3)];
-        let whole = vec![link(0xd, 3), ring[0], ring[1]];
-        assert_eq!(chain(&locks, Addr(0xd)), Some(Chain { links: whole, ring: Some(1) }));
-        assert_eq!(chain(&locks, Addr(0xb)), Some(Chain { links: ring.to_vec(), ring: Some(0) }));
-        let [cycle] = cycles(&locks).try_into().expect("one ring");
+        let cycle = [link(0xb, 7), link(0xa, 3)];
+        let whole = vec![link(0xd, 3), cycle[0], cycle[1]];
+        assert_eq!(chain(&locks, Addr(0xd)), Some(Chain { links: whole, cycle: Some(1) }));
+        assert_eq!(chain(&locks, Addr(0xb)), Some(Chain { links: cycle.to_vec(), cycle: Some(0) }));
+        let [cycle] = cycles(&locks).try_into().expect("one cycle");
         // 3, with the lowest id, comes first: it holds a, which 7 wants.
-        assert_eq!(Chain::of_cycle(&cycle), Chain { links: vec![link(0xa, 3), link(0xb, 7)], ring: Some(0) });
+        assert_eq!(Chain::of_cycle(&cycle), Chain { links: vec![link(0xa, 3), link(0xb, 7)], cycle: Some(0) });
     }
 
     #[test]
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writer_waits_for_every_reader_and_a_ring_through_one_of_them_is_uncertain() {
+    fn a_writer_waits_for_every_reader_and_a_cycle_through_one_of_them_is_uncertain() {
         // 5 wants to write what 3, 6 and 8 read; 6 wants what 5 holds.
         let locks = [read(0xa, &[3, 6, 8], &[5]), held(0xb, 5, &[6])];
         assert_eq!(
@@ -358,9 +358,9 @@ mod tests {
     }
 
     #[test]
-    fn each_reader_that_waits_for_the_writer_closes_a_ring_of_its_own() {
+    fn each_reader_that_waits_for_the_writer_closes_a_cycle_of_its_own() {
         let locks = [read(0xa, &[3, 6], &[5]), held(0xb, 5, &[3, 6])];
-        let rings = [
+        let expected = [
             Cycle {
                 cycle: vec![step(3, 0xb), step(5, 0xa)],
                 certain: false,
@@ -376,7 +376,7 @@ mod tests {
                 victims: vec![Tid(3)],
             },
         ];
-        assert_eq!(cycles(&locks), rings);
+        assert_eq!(cycles(&locks), expected);
     }
 
     #[test]
@@ -398,12 +398,12 @@ mod tests {
     fn rings_of_one_tangle_are_bounded() {
         let readers: Vec<u32> = (10..100).collect();
         let found = cycles(&[read(0xa, &readers, &[5]), held(0xb, 5, &readers)]);
-        assert_eq!(found.len(), MAX_RINGS);
+        assert_eq!(found.len(), MAX_CYCLES);
         assert!(found.iter().all(|cycle| cycle.victims.len() == 89), "the others are victims");
     }
 
     #[test]
-    fn a_long_chain_into_a_ring_is_walked_without_recursion() {
+    fn a_long_chain_into_a_cycle_is_walked_without_recursion() {
         // 1 ↔ 2, and n waits for n - 1.
         let mut locks = vec![held(1, 1, &[2]), held(2, 2, &[1, 3])];
         locks.extend((3..50_000).map(|tid| held(u64::from(tid), tid, &[tid + 1])));

@@ -317,7 +317,7 @@ impl TimeLimit {
 
 /// Where a thread has taken a lock that it still holds, judged from the code of its frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taking {
+pub struct Acquisition {
     /// The lock.
     pub lock: Addr,
     /// The physical frame whose function took it, innermost 0.

@@ -22,7 +22,7 @@ pub use exception::{Detail, Exception, ExceptionKind, Phase, SourcePlace, Termin
 pub use fault::{AccessKind, Fault, FreeList, Freed, Operand, Place, Term};
 pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
 pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
-pub use lock::{Absence, Absent, Evidence, Lock, LockKind, Owner, Taking, TimeLimit};
+pub use lock::{Absence, Absent, Acquisition, Evidence, Lock, LockKind, Owner, TimeLimit};
 pub use mapping::MappingRow;
 pub use module::{ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
 pub use registers::{Arch, Register, Registers};

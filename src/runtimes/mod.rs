@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Exception, Known, Lock, OsThread, Partial, Stack, Taking, Thread};
+use crate::model::{Acquisition, Exception, Known, Lock, OsThread, Partial, Stack, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
@@ -49,7 +49,7 @@ pub trait Runtime: Send + Sync {
 
     /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`. Judged from
     /// code: a lock that is not among them may be held all the same.
-    fn takings(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error>;
+    fn acquisitions(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Acquisition>>, Error>;
 
     /// Every lock of this runtime that a recorded owner holds and nobody waits for, by address. May read much memory, within
     /// a limit; no deadlock needs it.

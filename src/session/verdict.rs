@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
-use crate::model::{Addr, Detail, Exception, FatalSignal, Frame, NamedFrame, OsThread, Taking, Thread};
+use crate::model::{Acquisition, Addr, Detail, Exception, FatalSignal, Frame, NamedFrame, OsThread, Thread};
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
 const VERDICT_FRAMES: usize = 64;
@@ -78,7 +78,7 @@ impl Session {
             .collect();
         let stacks = self.stacks(job)?;
         let mut taken = Vec::new();
-        for (index, takings) in indices.iter().zip(self.takings(&indices, job)?) {
+        for (index, acquisitions) in indices.iter().zip(self.acquisitions(&indices, job)?) {
             let tid = self.os_threads().get(*index).map(|thread| thread.tid);
             let start = threads
                 .iter()
@@ -86,12 +86,14 @@ impl Session {
                 .and_then(|thread| thread.start.as_deref())
                 .map(path);
             // What main, or where else the thread began, took before its loop it keeps for as long as it runs.
-            let is_start = |taking: &Taking| {
-                let frame = stacks.get(*index).and_then(|stack| stack.frames.get(taking.frame));
+            let is_start = |acquisition: &Acquisition| {
+                let frame = stacks.get(*index).and_then(|stack| stack.frames.get(acquisition.frame));
                 let named = frame.map(|frame| self.target.named(std::slice::from_ref(frame))).unwrap_or_default();
                 start.is_some() && named.iter().any(|frame| frame.function.as_deref().map(path) == start)
             };
-            taken.extend(takings.iter().filter(|taking| !is_start(taking)).map(|taking| taking.lock));
+            taken.extend(
+                acquisitions.iter().filter(|acquisition| !is_start(acquisition)).map(|acquisition| acquisition.lock),
+            );
         }
         Ok(taken)
     }

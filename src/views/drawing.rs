@@ -1,4 +1,4 @@
-//! Who waits for whom, drawn with lines: rings of threads, and chains that end in one.
+//! Who waits for whom, drawn with lines: cycles of threads, and chains that end in one.
 //!
 //! A drawing reads downwards and stays narrow, so that it fits beside a list. Its lines are about the threads and locks
 //! that they name.
@@ -58,15 +58,15 @@ impl Names<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Free,
-    RingBegins,
-    InRing,
+    CycleBegins,
+    InCycle,
 }
 
 impl Place {
     fn of(chain: &Chain, index: usize) -> Place {
-        match chain.ring {
-            Some(ring) if index == ring => Place::RingBegins,
-            Some(ring) if index > ring => Place::InRing,
+        match chain.cycle {
+            Some(cycle) if index == cycle => Place::CycleBegins,
+            Some(cycle) if index > cycle => Place::InCycle,
             _ => Place::Free,
         }
     }
@@ -74,8 +74,8 @@ impl Place {
     fn before_thread(self) -> Cell {
         Cell::text(match self {
             Place::Free => "    ",
-            Place::RingBegins => "  ┌▶",
-            Place::InRing => "  │ ",
+            Place::CycleBegins => "  ┌▶",
+            Place::InCycle => "  │ ",
         })
         .tone(Tone::Dim)
     }
@@ -101,7 +101,7 @@ pub(super) enum Deed {
 /// What is noted below a deed, with what Enter opens; nothing for `None`.
 pub(super) type Note<'a> = &'a dyn Fn(Tid, Deed) -> Option<Row>;
 
-/// The threads that wait for the first lock of a chain (none where the chain is a ring from its first link on), then each
+/// The threads that wait for the first lock of a chain (none where the chain is a cycle from its first link on), then each
 /// holder and what it wants. `end`: what the last holder does, where it waits for no thread.
 ///
 /// ```text
@@ -120,7 +120,7 @@ pub(super) fn tall(chain: &Chain, waiters: &[Tid], names: Names<'_>, end: &str, 
             row
         })
     };
-    if let (Some(first), Some(waiter), true) = (chain.links.first(), waiters.first(), chain.ring != Some(0)) {
+    if let (Some(first), Some(waiter), true) = (chain.links.first(), waiters.first(), chain.cycle != Some(0)) {
         rows.extend(waiting(waiters, names));
         rows.push(wish(Place::Free, first.lock, waiters.len(), names));
         rows.extend(noted(Place::Free, *waiter, Deed::Waits));
@@ -130,7 +130,7 @@ pub(super) fn tall(chain: &Chain, waiters: &[Tid], names: Names<'_>, end: &str, 
         let Some(owner) = link.owner else { break };
         rows.push(holder(place, owner, link.lock, names));
         rows.extend(noted(place, owner, Deed::Holds(link.lock)));
-        let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.ring?));
+        let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.cycle?));
         match next {
             Some(next) => rows.push(wish(place, next.lock, 1, names)),
             None => {
@@ -145,7 +145,7 @@ pub(super) fn tall(chain: &Chain, waiters: &[Tid], names: Names<'_>, end: &str, 
     if more > 0 {
         rows.push(Row::new(vec![last.before_note(), Cell::text(format!("… {more} more threads"))]));
     }
-    if chain.ring.is_some() {
+    if chain.cycle.is_some() {
         rows.push(Row::new(vec![Cell::text("  └────┘").tone(Tone::Dim)]));
     }
     rows
@@ -187,9 +187,9 @@ fn wish(place: Place, lock: Addr, threads: usize, names: Names<'_>) -> Row {
     Row::about(Subject::Lock(lock), vec![place.before_wish(), Cell::text(word), names.lock_cell(lock)])
 }
 
-/// A ring of two threads, side by side, where that is narrow enough; any other from top to bottom. Nothing for a thread that
+/// A cycle of two threads, side by side, where that is narrow enough; any other from top to bottom. Nothing for a thread that
 /// waits for itself: the sentence says all.
-pub(super) fn ring(chain: &Chain, names: Names<'_>) -> Vec<Row> {
+pub(super) fn cycle(chain: &Chain, names: Names<'_>) -> Vec<Row> {
     match chain.links.as_slice() {
         [_] => Vec::new(),
         [one, other] if !names.is_join(one.lock) && !names.is_join(other.lock) => {

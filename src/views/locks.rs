@@ -1,8 +1,8 @@
 //! `locks`: every lock that someone holds or waits for, its owner with the evidence; each deadlock and each thread that many
 //! wait for, told, drawn, and with the places in the code. `locks ADDR`: all of that for one lock.
 
+mod explanation;
 mod places;
-mod story;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::explanation::{Explainer, Explanation};
 use self::places::Place;
-use self::story::{Story, Teller};
 use super::drawing::Names;
 use super::{Answer, Answered, Draw, Query, View, parse_addr, threads};
 use crate::analysis::deadlock::{Cycle, Holder};
@@ -31,7 +31,7 @@ pub const VIEW: View = View {
     help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\
            An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\
            No lock records its readers: where it is held for reading, those are named that could be inferred.\n\
-           A ring in which a wait has a time limit is no deadlock: it is numbered as a ring, and says so.\n\n\
+           A cycle in which a wait has a time limit is no deadlock: it is numbered as a cycle, and says so.\n\n\
            Lock      Kind   Owner  Thread    Waiters  In          Evidence\n\
            g_orders  mutex   4719  worker-3        1  deadlock 1  owner-field\n\
            g_stock   mutex   4723  worker-7        1  deadlock 1  owner-field\n\n\
@@ -50,7 +50,7 @@ pub const VIEW: View = View {
     schema: || schemars::schema_for!(Locks),
 };
 
-/// Stories of deadlocks, and of threads that many wait for, that are told.
+/// Explanations of deadlocks, and of threads that many wait for, that are told.
 const TOLD: usize = 8;
 /// Reasons for unknown owners that are told, and locks that are named with each.
 const REASONS: usize = 8;
@@ -74,9 +74,9 @@ pub struct Locks {
     threads: Arc<FxHashMap<Tid, Cell>>,
     /// The place among all deadlocks of that which a lock is part of, and whether that ends by itself.
     #[serde(skip)]
-    rings: FxHashMap<Addr, (usize, bool)>,
+    cycles: FxHashMap<Addr, (usize, bool)>,
     #[serde(skip)]
-    stories: Vec<Story>,
+    explanations: Vec<Explanation>,
     /// Deadlocks and convoys that are not told.
     #[serde(skip)]
     untold: usize,
@@ -127,11 +127,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let locks = session.all_locks(job)?;
     let threads = session.threads(job)?;
     let names = Names { locks: &locks.locks, threads: &threads.value };
-    let teller = Teller { session, names, cycles: &locks.cycles, job };
+    let explainer = Explainer { session, names, cycles: &locks.cycles, job };
     let called = Arc::new(threads.value.iter().map(|thread| (thread.tid, threads::name(thread))).collect());
     let data = match address {
-        Some(address) => Locks::of_one(&locks, &teller, address, called)?,
-        None => Locks::of_all(&locks, &teller, query.flag("list"), called)?,
+        Some(address) => Locks::of_one(&locks, &explainer, address, called)?,
+        None => Locks::of_all(&locks, &explainer, query.flag("list"), called)?,
     };
     Ok(Box::new(Answered { data, problems: locks.problems.clone() }))
 }
@@ -169,35 +169,35 @@ impl LockRow {
 impl Locks {
     fn of_all(
         all: &session::Locks,
-        teller: &Teller<'_>,
+        explainer: &Explainer<'_>,
         list: bool,
         threads: Arc<FxHashMap<Tid, Cell>>,
     ) -> Result<Locks, Error> {
-        let mut stories = Vec::new();
-        let rings = rings(&all.cycles);
-        // What a reader holds beside one in a ring is told with the ring.
-        let apart = |holder: &&Holder| holder.locks.iter().any(|lock| !rings.contains_key(lock));
+        let mut explanations = Vec::new();
+        let cycles = numbered(&all.cycles);
+        // What a reader holds beside one in a cycle is told with the cycle.
+        let apart = |holder: &&Holder| holder.locks.iter().any(|lock| !cycles.contains_key(lock));
         let convoys = || all.holders.iter().filter(|holder| holder.waiters.len() >= CONVOY).filter(apart);
         if !list {
             for cycle in all.cycles.iter().take(TOLD) {
-                stories.push(teller.of_cycle(cycle)?);
+                explanations.push(explainer.of_cycle(cycle)?);
             }
             for holder in convoys().take(TOLD) {
                 let most = all.locks.iter().filter(|lock| holder.locks.contains(&lock.address));
                 if let Some(lock) = most.max_by_key(|lock| lock.waiters.len()) {
-                    stories.extend(teller.of_lock(lock.address)?);
+                    explanations.extend(explainer.of_lock(lock.address)?);
                 }
             }
         }
-        let untold = all.cycles.len().saturating_add(convoys().count()).saturating_sub(stories.len());
+        let untold = all.cycles.len().saturating_add(convoys().count()).saturating_sub(explanations.len());
         Ok(Locks {
             locks: all.locks.iter().map(LockRow::of).collect(),
             deadlocks: all.cycles.clone(),
             holders: all.holders.clone(),
-            places: stories.iter().flat_map(|story| story.places.iter().cloned()).collect(),
+            places: explanations.iter().flat_map(|explanation| explanation.places.iter().cloned()).collect(),
             threads,
-            rings,
-            stories,
+            cycles,
+            explanations,
             untold: if list { 0 } else { untold },
             one: false,
         })
@@ -205,12 +205,12 @@ impl Locks {
 
     fn of_one(
         all: &session::Locks,
-        teller: &Teller<'_>,
+        explainer: &Explainer<'_>,
         address: Addr,
         threads: Arc<FxHashMap<Tid, Cell>>,
     ) -> Result<Locks, Error> {
         let known = all.locks.iter().find(|lock| lock.address == address);
-        let (Some(lock), Some(story)) = (known, teller.of_lock(address)?) else {
+        let (Some(lock), Some(explanation)) = (known, explainer.of_lock(address)?) else {
             return Err(Error::Failed(format!(
                 "nobody is known to hold or to wait for a lock at {address}; 'locks' lists those that are"
             )));
@@ -220,10 +220,10 @@ impl Locks {
             locks: vec![LockRow::of(lock)],
             deadlocks: all.cycles.iter().filter(of_lock).cloned().collect(),
             holders: all.holders.iter().filter(|holder| holder.locks.contains(&address)).cloned().collect(),
-            places: story.places.clone(),
+            places: explanation.places.clone(),
             threads,
-            rings: rings(&all.cycles),
-            stories: vec![story],
+            cycles: numbered(&all.cycles),
+            explanations: vec![explanation],
             untold: 0,
             one: true,
         })
@@ -271,8 +271,8 @@ impl Locks {
         ];
         let mut locks: Vec<&LockRow> = self.locks.iter().collect();
         // What cannot go on comes first, then what holds up most.
-        let ring = |lock: &LockRow| self.rings.get(&lock.address).map_or(usize::MAX, |(ring, _)| *ring);
-        locks.sort_by_key(|lock| (ring(lock), Reverse(lock.waiters.len())));
+        let cycle = |lock: &LockRow| self.cycles.get(&lock.address).map_or(usize::MAX, |(cycle, _)| *cycle);
+        locks.sort_by_key(|lock| (cycle(lock), Reverse(lock.waiters.len())));
         let row = |lock: &LockRow| Row::about(Subject::Lock(lock.address), self.cells(lock).to_vec());
         Body::Table(Table { columns, rows: Arc::new(locks.into_iter().map(row).collect()) })
     }
@@ -314,9 +314,9 @@ impl Locks {
         if let Some(readers) = lock.readers.filter(|readers| *readers > 0) {
             kind.push_str(&format!(", {readers} reading"));
         }
-        let note = match self.rings.get(&lock.address) {
-            Some((ring, true)) => Cell::text(format!("ring {}", ring.saturating_add(1))).tone(Tone::Guess),
-            Some((ring, false)) => Cell::text(format!("deadlock {}", ring.saturating_add(1))).tone(Tone::Bad),
+        let note = match self.cycles.get(&lock.address) {
+            Some((cycle, true)) => Cell::text(format!("cycle {}", cycle.saturating_add(1))).tone(Tone::Guess),
+            Some((cycle, false)) => Cell::text(format!("deadlock {}", cycle.saturating_add(1))).tone(Tone::Bad),
             None => Cell::NONE,
         };
         [
@@ -353,17 +353,17 @@ fn readers(readers: &[Tid]) -> String {
 }
 
 /// Which deadlock each lock is part of, and whether that ends by itself.
-fn rings(cycles: &[Cycle]) -> FxHashMap<Addr, (usize, bool)> {
-    let of = |(ring, cycle): (usize, &Cycle)| (ring, cycle.ends());
+fn numbered(cycles: &[Cycle]) -> FxHashMap<Addr, (usize, bool)> {
+    let of = |(number, cycle): (usize, &Cycle)| (number, cycle.ends());
     let steps = cycles.iter().enumerate().flat_map(|found| found.1.cycle.iter().map(move |step| (of(found), step)));
-    steps.map(|(ring, step)| (step.waits_for, ring)).collect()
+    steps.map(|(cycle, step)| (step.waits_for, cycle)).collect()
 }
 
 impl Draw for Locks {
     fn draw(&self) -> Section {
         let mut bodies = Vec::new();
         if self.one {
-            bodies.extend(self.stories.iter().flat_map(Story::bodies));
+            bodies.extend(self.explanations.iter().flat_map(Explanation::bodies));
             bodies.push(Body::Lines(vec![Row::text("")]));
             bodies.extend(self.locks.iter().map(|lock| Body::Fields(self.fields(lock))));
             return Section { bodies, ..Section::default() };
@@ -373,9 +373,9 @@ impl Draw for Locks {
         if !unknown.is_empty() {
             bodies.push(Body::Lines(std::iter::once(Row::text("")).chain(unknown).collect()));
         }
-        for story in &self.stories {
+        for explanation in &self.explanations {
             bodies.push(Body::Lines(vec![Row::text("")]));
-            bodies.extend(story.bodies());
+            bodies.extend(explanation.bodies());
         }
         if self.untold > 0 {
             let said = format!("… and {} more deadlocks and holders; locks ADDR tells of each", self.untold);

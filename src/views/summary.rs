@@ -45,7 +45,7 @@ pub struct Summary {
     drawn: Vec<Finding>,
     /// Each deadlock drawn, with the first lock that is waited for in it.
     #[serde(skip)]
-    rings: Vec<(Addr, Vec<Row>)>,
+    cycles: Vec<(Addr, Vec<Row>)>,
 }
 
 /// The process.
@@ -207,13 +207,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
                 .saturating_add(modules_that(VerificationState::Refused)),
         },
         drawn: findings.to_vec(),
-        rings: locks.cycles.iter().filter_map(|cycle| ring(cycle, names)).collect(),
+        cycles: locks.cycles.iter().filter_map(|cycle| drawn(cycle, names)).collect(),
     };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
 }
 
-fn ring(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, Vec<Row>)> {
-    Some((cycle.cycle.first()?.waits_for, drawing::ring(&Chain::of_cycle(cycle), names)))
+fn drawn(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, Vec<Row>)> {
+    Some((cycle.cycle.first()?.waits_for, drawing::cycle(&Chain::of_cycle(cycle), names)))
 }
 
 fn count(threads: &[Thread]) -> ThreadCounts {

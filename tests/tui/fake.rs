@@ -220,7 +220,7 @@ fn locks() -> Section {
     section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
 }
 
-/// What one lock is part of: a ring of two, or a convoy.
+/// What one lock is part of: a cycle of two, or a convoy.
 fn lock(address: &str) -> Section {
     let line = |(before, text): &(&str, &str)| {
         let lead = Cell::text(*before).tone(Tone::Dim);

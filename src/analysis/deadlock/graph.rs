@@ -1,8 +1,8 @@
 //! Who waits for whom: a thread points to the one lock that it waits for, a lock to every thread that holds it.
 //!
 //! Input: locks with holders and waiters. Output: tangles (threads each of which waits, directly or not, for each other one),
-//! rings through a thread, and who waits behind whom. A lock that several readers hold is free when all have left, so that any
-//! one of them suffices to close a ring. Costs are linear in threads, locks and holders.
+//! cycles through a thread, and who waits behind whom. A lock that several readers hold is free when all have left, so that any
+//! one of them suffices to close a cycle. Costs are linear in threads, locks and holders.
 
 use std::collections::VecDeque;
 
@@ -113,7 +113,7 @@ impl Graph {
         }
     }
 
-    /// The threads of each strongly connected part that holds a ring, in ascending order.
+    /// The threads of each strongly connected part that holds a cycle, in ascending order.
     // Source: Tarjan, "Depth-first search and linear graph algorithms", 1972; without recursion.
     pub(super) fn tangles(&self) -> Vec<FxHashSet<Tid>> {
         let mut roots: Vec<Tid> = self.waits.keys().copied().collect();
@@ -160,8 +160,8 @@ impl Graph {
         tangles
     }
 
-    /// The shortest ring through `member`, which begins it; only through threads of its tangle. `None` if there is none.
-    pub(super) fn ring(&self, member: Tid, tangle: &FxHashSet<Tid>) -> Option<Vec<Step>> {
+    /// The shortest cycle through `member`, which begins it; only through threads of its tangle. `None` if there is none.
+    pub(super) fn cycle(&self, member: Tid, tangle: &FxHashSet<Tid>) -> Option<Vec<Step>> {
         let mut from: FxHashMap<Tid, Tid> = FxHashMap::default();
         let mut asked: FxHashSet<Addr> = FxHashSet::default();
         let mut pending = VecDeque::from([member]);

@@ -1,4 +1,4 @@
-//! Threads that wait for each other in a ring.
+//! Threads that wait for each other in a cycle.
 
 use crate::analysis::deadlock::{Cycle, Step};
 use crate::model::{Evidence, Lock, Subject, Tid};
@@ -9,7 +9,7 @@ use super::finding::{Fact, Finding, Next, Part, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule { name: "deadlock", apply };
 
-/// Threads of a ring that the title and the evidence name.
+/// Threads of a cycle that the title and the evidence name.
 const NAMED: usize = 6;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
@@ -21,7 +21,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
-    let title = Sentence::of("deadlock: ").then(ring(case, cycle));
+    let title = Sentence::of("deadlock: ").then(steps(case, cycle));
     let mut evidence: Vec<Fact> = Vec::new();
     for (index, step) in cycle.cycle.iter().enumerate().take(NAMED) {
         evidence.push(case.chain(step.tid));
@@ -35,17 +35,17 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
         title,
         about: cycle.cycle.first().map(|step| Subject::Lock(step.waits_for)),
         evidence,
-        next: Some(Next::new("locks", "the locks of the ring, and where each thread waits")),
+        next: Some(Next::new("locks", "the locks of the cycle, and where each thread waits")),
     }
 }
 
 /// `a waits for g_b (held by b), b waits for g_a (held by a)`.
-pub(super) fn ring(case: &Case<'_>, cycle: &Cycle) -> Sentence {
+pub(super) fn steps(case: &Case<'_>, cycle: &Cycle) -> Sentence {
     let mut title = Sentence::default();
     for (index, step) in cycle.cycle.iter().enumerate() {
         if index == NAMED {
             let more = cycle.cycle.len().saturating_sub(NAMED);
-            return title.text(format!(", and {more} more threads in the ring"));
+            return title.text(format!(", and {more} more threads in the cycle"));
         }
         let holder = holder(cycle, index);
         title = if index == 0 { title } else { title.text(", ") }.part(case.call(step.tid));
@@ -61,7 +61,7 @@ pub(super) fn ring(case: &Case<'_>, cycle: &Cycle) -> Sentence {
     title
 }
 
-/// The thread that holds what the step at `index` waits for: the next one in the ring.
+/// The thread that holds what the step at `index` waits for: the next one in the cycle.
 pub(super) fn holder(cycle: &Cycle, index: usize) -> Tid {
     let next = index.saturating_add(1).checked_rem(cycle.cycle.len()).unwrap_or(0);
     cycle.cycle.get(next).map_or(Tid(0), |step| step.tid)

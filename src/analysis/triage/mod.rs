@@ -35,7 +35,7 @@ mod stack_overflow;
 mod stopped;
 mod stuck;
 mod terminate;
-mod timed_ring;
+mod timed_cycle;
 mod turn;
 mod uncaught;
 mod uninterruptible;
@@ -62,7 +62,7 @@ pub static RULES: &[Rule] = &[
     abandoned_lock::RULE,
     forked_lock::RULE,
     destroyed::RULE,
-    timed_ring::RULE,
+    timed_cycle::RULE,
     held_elsewhere::RULE,
     null_access::RULE,
     stack_overflow::RULE,

@@ -16,9 +16,9 @@ const MANY: usize = 2;
 const NAMED: usize = 2;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    // What a reader holds beside one in a ring is the ring's matter.
-    let in_ring = |lock: &Addr| case.cycles.iter().flat_map(|cycle| &cycle.cycle).any(|step| step.waits_for == *lock);
-    let apart = |holder: &&Holder| holder.waiters.len() >= MANY && !holder.locks.iter().all(in_ring);
+    // What a reader holds beside one in a cycle is the cycle's matter.
+    let in_cycle = |lock: &Addr| case.cycles.iter().flat_map(|cycle| &cycle.cycle).any(|step| step.waits_for == *lock);
+    let apart = |holder: &&Holder| holder.waiters.len() >= MANY && !holder.locks.iter().all(in_cycle);
     let held = case.holders.iter().filter(apart);
     let held = held.map(|holder| parked::pool(case, holder).unwrap_or_else(|| conclude(case, holder)));
     let unknown = case.locks.iter().filter(|lock| lock.waiters.len() >= MANY && owner_is_unknown(case, lock));

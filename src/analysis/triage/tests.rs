@@ -489,12 +489,12 @@ fn the_only_thread_inside_of_the_interpreter_has_the_turn_that_others_wait_for()
 
 #[test]
 fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
-    let ring = Process::default()
+    let cycle = Process::default()
         .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
         .thread(2, "worker", for_lock(LockKind::Mutex, 0xa), &["work"])
         .lock(0xa, "g_m", held(1), &[2])
         .end(0xe, 2, &[1]);
-    assert_eq!(ring.titles(), ["deadlock: main waits for the end of worker, worker waits for g_m (held by main)"]);
+    assert_eq!(cycle.titles(), ["deadlock: main waits for the end of worker, worker waits for g_m (held by main)"]);
     let chain = Process::default()
         .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
         .thread(2, "other", for_lock(LockKind::Join, 0xe), &["stop"])
@@ -613,33 +613,33 @@ fn crossed(limits: [Option<Option<u64>>; 2]) -> Process {
 }
 
 #[test]
-fn a_ring_of_waits_with_time_limits_is_no_deadlock() {
+fn a_cycle_of_waits_with_time_limits_is_no_deadlock() {
     let told = |limits| {
         let [(rule, severity, title)] = told(&crossed(limits)).try_into().expect("one finding");
-        assert_eq!((rule, severity), ("timed-ring", Severity::Warning), "{title}");
+        assert_eq!((rule, severity), ("timed-cycle", Severity::Warning), "{title}");
         title
     };
-    let ring = "a waits for g_b (held by b), b waits for g_a (held by a)";
+    let cycle = "a waits for g_b (held by b), b waits for g_a (held by a)";
     assert_eq!(
         told([Some(Some(1900)), Some(Some(1400))]),
-        format!("a ring of waits that ends by itself: {ring}; each waits at most 1.9 s more")
+        format!("a cycle of waits that ends by itself: {cycle}; each waits at most 1.9 s more")
     );
     assert_eq!(
         told([Some(Some(1900)), Some(Some(60_000))]),
-        format!("a ring of waits that ends by itself: {ring}; each waits at most 1 min more, the first 1.9 s")
+        format!("a cycle of waits that ends by itself: {cycle}; each waits at most 1 min more, the first 1.9 s")
     );
     assert_eq!(
         told([Some(Some(1900)), None]),
-        format!("a ring of waits that ends by itself: {ring}; a waits at most 1.9 s more")
+        format!("a cycle of waits that ends by itself: {cycle}; a waits at most 1.9 s more")
     );
     assert_eq!(
         told([None, Some(Some(86_400_000))]),
-        format!("a ring of waits that ends only in 1 day: {ring}; b waits at most 1 day more")
+        format!("a cycle of waits that ends only in 1 day: {cycle}; b waits at most 1 day more")
     );
     assert_eq!(
         told([Some(None), Some(None)]),
         format!(
-            "a ring of waits that ends by itself: {ring}; each waits only until a time that the dump does not tell"
+            "a cycle of waits that ends by itself: {cycle}; each waits only until a time that the dump does not tell"
         )
     );
     assert_eq!(crossed([None, None]).verdict()[0].rule, "deadlock");

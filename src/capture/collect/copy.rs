@@ -15,9 +15,9 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use rustix::thread::disable_transparent_huge_pages;
 use symbols::Room;
 
-use super::blot::Blot;
 use super::layout::Layout;
 use super::maps::Span;
+use super::scrub::Scrub;
 use super::sink::Sink;
 use super::source::{PAGE, Source, add};
 use super::spare::Spare;
@@ -30,7 +30,7 @@ const BUFFER: usize = 4 << 20;
 const BUFFERS: usize = 8;
 /// How many there are whatever memory there is: one is read into while another is written.
 const MIN_BUFFERS: usize = 2;
-/// How many there are where personal data is blotted out, which takes longer than reading: the largest triage dump of a .NET process fits,
+/// How many there are where personal data is scrubbed out, which takes longer than reading: the largest triage dump of a .NET process fits,
 /// so that the process does not wait for that. They take memory only as they are filled.
 const BUFFERS_TO_BLOT: usize = 32;
 /// As many are made ready before the process is stopped, whatever is expected: a mini dump of a thousand threads fits.
@@ -124,10 +124,10 @@ impl Stock {
 impl Belt {
     /// A belt for a dump of about `expected` bytes, for which `most` bytes of memory may be taken where they can be spared. As many buffers
     /// as are needed are in memory already: getting their pages takes as long as filling them, and once they are filled the process waits.
-    pub(super) fn new(blots: bool, expected: u64, most: u64) -> Belt {
+    pub(super) fn new(scrubs: bool, expected: u64, most: u64) -> Belt {
         let spare = Spare::find();
         let buffers = |bytes: u64| usize::try_from(bytes / BUFFER as u64).unwrap_or(usize::MAX);
-        let usual = if blots { BUFFERS_TO_BLOT } else { BUFFERS };
+        let usual = if scrubs { BUFFERS_TO_BLOT } else { BUFFERS };
         let least = spare.bytes(0).map_or(usual, |bytes| buffers(bytes).clamp(MIN_BUFFERS, usual));
         let most = AtomicUsize::new(buffers(most).max(least));
         let stock = Stock { made: AtomicUsize::new(0), least, most, spare };
@@ -260,7 +260,7 @@ impl Chunk {
                 let len = source.read(address, self.bytes.get_mut(at..end).unwrap_or_default())?;
                 if len > 0 {
                     let offset = piece.offset.saturating_add(done as u64);
-                    pieces.push(Piece { offset, address, len, at, blot: piece.blot });
+                    pieces.push(Piece { offset, address, len, at, scrub: piece.scrub });
                     done = done.saturating_add(len);
                 }
                 if done < piece.len {
@@ -279,12 +279,12 @@ impl Chunk {
     }
 
     /// Writes what was read. The number of bytes that take space.
-    fn write(&mut self, blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
+    fn write(&mut self, scrub: Option<&Scrub>, sink: &mut Sink) -> io::Result<u64> {
         let mut written = 0u64;
         for piece in &self.portion.pieces {
             let bytes = self.bytes.get_mut(piece.at..piece.at.saturating_add(piece.len)).unwrap_or_default();
-            if let Some(blot) = blot.filter(|_| piece.blot) {
-                blot.apply(piece.address, bytes);
+            if let Some(scrub) = scrub.filter(|_| piece.scrub) {
+                scrub.apply(piece.address, bytes);
             }
             written = written.saturating_add(sink.write_at(piece.offset, bytes)?);
         }
@@ -295,7 +295,7 @@ impl Chunk {
 impl Writing {
     /// Writes the head of the core and what comes, until the readers are done. The number of bytes that take space. Where that takes a
     /// processor it begins late: the process waits for the readers alone.
-    pub(super) fn run(self, head: &[u8], blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
+    pub(super) fn run(self, head: &[u8], scrub: Option<&Scrub>, sink: &mut Sink) -> io::Result<u64> {
         if !sink.is_direct() {
             // Nothing is ever sent.
             let _ = self.held.recv();
@@ -306,23 +306,23 @@ impl Writing {
         let mut next = 0u64;
         while let Ok(chunk) = self.full.recv() {
             if sink.takes_any_order() {
-                written = written.saturating_add(self.write(chunk, blot, sink)?);
+                written = written.saturating_add(self.write(chunk, scrub, sink)?);
                 continue;
             }
             early.insert(chunk.portion.number, chunk);
             while let Some(chunk) = early.remove(&next) {
-                written = written.saturating_add(self.write(chunk, blot, sink)?);
+                written = written.saturating_add(self.write(chunk, scrub, sink)?);
                 next = next.saturating_add(1);
             }
         }
         Ok(written)
     }
 
-    fn write(&self, mut chunk: Chunk, blot: Option<&Blot>, sink: &mut Sink) -> io::Result<u64> {
+    fn write(&self, mut chunk: Chunk, scrub: Option<&Scrub>, sink: &mut Sink) -> io::Result<u64> {
         if self.progress.stop.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let written = chunk.write(blot, sink)?;
+        let written = chunk.write(scrub, sink)?;
         self.progress.covered.fetch_add(chunk.portion.covered, Ordering::Relaxed);
         // Once the readers are done the memory is given back.
         let _ = self.empty.send(chunk);

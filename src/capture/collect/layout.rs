@@ -26,8 +26,8 @@ pub(super) struct Part {
     pub(super) held: bool,
     /// What a page means that is not present in the process.
     pub(super) absent: Absent,
-    /// Whether words that are no addresses are blotted out (triage).
-    pub(super) blot: bool,
+    /// Whether words that are no addresses are scrubbed out (triage).
+    pub(super) scrub: bool,
 }
 
 /// What a page means that is not present in the process.
@@ -187,7 +187,7 @@ mod tests {
 
     fn part(start: u64, pages: u64, held: bool) -> Part {
         let span = Span::new(start, start + pages * PAGE);
-        Part { span, access: READ, held, absent: Absent::Zero, blot: false }
+        Part { span, access: READ, held, absent: Absent::Zero, scrub: false }
     }
 
     #[test]

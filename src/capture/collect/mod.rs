@@ -6,7 +6,6 @@
 //! target is changed, save in [`Mode::Fork`].
 
 mod beyond;
-mod blot;
 mod copy;
 mod deleted;
 mod file_facts;
@@ -30,6 +29,7 @@ mod pages;
 mod peek;
 mod run;
 mod scene;
+mod scrub;
 mod select;
 mod sink;
 mod source;

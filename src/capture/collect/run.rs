@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use procfs::process::Status;
 
-use super::blot::Blot;
 use super::copy::Belt;
 use super::freeze::Frozen;
 use super::gather::{self, Gathered};
@@ -18,6 +17,7 @@ use super::maps::Span;
 use super::output::Output;
 use super::packed::Packed;
 use super::scene::Scene;
+use super::scrub::Scrub;
 use super::select::{self, Selection};
 use super::sink::{Disk, Memory, Sink};
 use super::source::Source;
@@ -81,12 +81,12 @@ pub(super) fn run(
     };
     let belt = if stopped.is_none() { belt.without_haste() } else { belt };
     let (held, (), chosen) = limit.work(held, stopped, |_| (), choose)?;
-    let Chosen { source, selection, layout, blot, left_out } = chosen?;
+    let Chosen { source, selection, layout, scrub, left_out } = chosen?;
     let failed = |why: io::Error| failed_to_write(request, &why);
     sink.expect(selection.bytes(), layout.most()).map_err(failed)?;
     job.phase("writing the dump", selection.bytes());
     let plan = Plan { limit, source: &source, layout: &layout };
-    let copied = plan.copy(held, Way { belt, blot, sink }, say, &mut scene.problems)?;
+    let copied = plan.copy(held, Way { belt, scrub, sink }, say, &mut scene.problems)?;
     let mut sink = copied.sink;
 
     let mut size = layout.size;
@@ -123,7 +123,7 @@ struct Chosen {
     source: Source,
     selection: Selection,
     layout: Layout,
-    blot: Option<Blot>,
+    scrub: Option<Scrub>,
     left_out: Vec<LeftOut>,
 }
 
@@ -136,10 +136,10 @@ fn choose(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Chosen, Error> {
     scene.look(gathered, &source);
-    let blot = (request.kind == Kind::Triage).then(|| scene.blot(gathered));
+    let scrub = (request.kind == Kind::Triage).then(|| scene.scrub(gathered));
     let left_out = select::left_out(&scene.mappings);
     let (selection, notes) = thread::scope(|scope| {
-        let notes = scope.spawn(|| scene.notes(request, gathered, &left_out, blot.as_ref()));
+        let notes = scope.spawn(|| scene.notes(request, gathered, &left_out, scrub.as_ref()));
         (scene.select(live, request.kind, gathered, &source, say), notes.join())
     });
     let notes = notes.map_err(|_| bug())?;
@@ -151,7 +151,7 @@ fn choose(
         layout.parts.len(),
         notes.0.len()
     ));
-    Ok(Chosen { source, selection, layout, blot, left_out })
+    Ok(Chosen { source, selection, layout, scrub, left_out })
 }
 
 /// How many bytes of memory are about to be copied while the process waits, as far as it is worth being prepared, and how many buffers may

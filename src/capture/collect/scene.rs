@@ -8,7 +8,6 @@ use procfs::process::{Stat, Status};
 use rustc_hash::FxHashSet;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::blot::Blot;
 use super::fork::Child;
 use super::freeze::Frozen;
 use super::gather::{self, Gathered};
@@ -18,6 +17,7 @@ use super::mini;
 use super::notes::Notes;
 use super::others;
 use super::peek::Peek;
+use super::scrub::Scrub;
 use super::select::Selection;
 use super::source::Source;
 use super::threads::{self, Thread};
@@ -212,14 +212,14 @@ impl Scene {
     }
 
     /// What may stay in a triage dump.
-    pub(super) fn blot(&self, gathered: &Gathered) -> Blot {
+    pub(super) fn scrub(&self, gathered: &Gathered) -> Scrub {
         // Arguments and environment, as the kernel placed them; where it does not say, whatever lies above them is erased by words.
         let text = [(self.stat.arg_start, self.stat.arg_end), (self.stat.env_start, self.stat.env_end)];
         let erased = text.into_iter().filter_map(|(start, end)| {
             let (start, end) = (start?, end?);
             (start < end).then(|| Span::new(start & !7, end))
         });
-        Blot {
+        Scrub {
             mapped: self.mappings.iter().map(|mapping| mapping.span).collect(),
             tids: inner_tids(gathered),
             futexes: self.threads.iter().filter_map(Thread::futex).collect(),
@@ -232,14 +232,14 @@ impl Scene {
         request: &Request,
         gathered: &Gathered,
         left_out: &[LeftOut],
-        blot: Option<&Blot>,
+        scrub: Option<&Scrub>,
     ) -> Notes {
         let mut notes = Notes::default();
-        let arguments: Vec<u8> = match blot {
+        let arguments: Vec<u8> = match scrub {
             Some(_) => self.stat.comm.clone().into_bytes(),
             None => self.arguments.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }).collect(),
         };
-        let shown = if blot.is_some() { file_name } else { <[u8]>::to_vec };
+        let shown = if scrub.is_some() { file_name } else { <[u8]>::to_vec };
         notes.process(&self.stat, self.user, &arguments);
         notes.auxv(&self.auxv);
         notes.files(&self.mappings, shown);
@@ -271,7 +271,7 @@ impl Scene {
             others: self
                 .others
                 .iter()
-                .map(|other| if blot.is_some() { nameless(other) } else { other.clone() })
+                .map(|other| if scrub.is_some() { nameless(other) } else { other.clone() })
                 .collect(),
         };
         notes.push(OWNER, NOTE, &facts.to_bytes());
@@ -279,8 +279,8 @@ impl Scene {
             notes.push(OWNER, kind, &content);
         }
         for thread in &self.threads {
-            let blotted = blot.map(|blot| thread.blotted(blot));
-            blotted.as_ref().unwrap_or(thread).note(&mut notes, &self.stat, &gathered.times);
+            let scrubbed = scrub.map(|scrub| thread.scrubbed(scrub));
+            scrubbed.as_ref().unwrap_or(thread).note(&mut notes, &self.stat, &gathered.times);
         }
         notes
     }

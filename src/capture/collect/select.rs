@@ -77,21 +77,21 @@ impl Selection {
         selection
     }
 
-    /// The pages of a set, and no others. `blot`: whether words that are no addresses are blotted out where memory is the program's own.
-    pub(super) fn pages(live: &Live, mappings: &[Mapping], pages: &Pages, blot: bool) -> Selection {
+    /// The pages of a set, and no others. `scrub`: whether words that are no addresses are scrubbed out where memory is the program's own.
+    pub(super) fn pages(live: &Live, mappings: &[Mapping], pages: &Pages, scrub: bool) -> Selection {
         let mut selection = Selection::default();
         for mapping in mappings {
             // Instructions without their constants would be others.
             let code = mapping.access.execute && !mapping.access.write;
             let own = (!is_image(mapping) && !code) || mapping.access.write;
-            selection.add(live, mapping, &pages.within(mapping.span), blot && own && !mapping.is_kernels());
+            selection.add(live, mapping, &pages.within(mapping.span), scrub && own && !mapping.is_kernels());
         }
         selection
     }
 
     /// Adds a mapping of which `held` (ascending, disjoint) is in the dump.
-    pub(super) fn add(&mut self, live: &Live, mapping: &Mapping, held: &[Span], blot: bool) {
-        let part = |span: Span, held: bool| Part { span, access: mapping.access, held, absent: absent(mapping), blot };
+    pub(super) fn add(&mut self, live: &Live, mapping: &Mapping, held: &[Span], scrub: bool) {
+        let part = |span: Span, held: bool| Part { span, access: mapping.access, held, absent: absent(mapping), scrub };
         if mapping.excluded().is_some() {
             if !mapping.is_kernels() {
                 self.parts.push(part(mapping.span, false));

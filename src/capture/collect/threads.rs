@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use procfs::process::Stat;
 
-use super::blot::Blot;
 use super::freeze::Frozen;
 use super::notes::{NT_ARM_PAC_MASK, NT_ARM_TLS, NT_PRFPREG, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, Notes};
+use super::scrub::Scrub;
 use crate::capture::facts::ThreadFacts;
 use crate::ptrace;
 
@@ -132,10 +132,10 @@ impl Thread {
 
     /// The thread without what may hold personal data: no vector registers, and of the general ones addresses, and what belongs to
     /// a system call that it is in.
-    pub(super) fn blotted(&self, blot: &Blot) -> Thread {
+    pub(super) fn scrubbed(&self, scrub: &Scrub) -> Thread {
         let in_call = self.word(ORIGINAL_NUMBER).is_some_and(|number| number.cast_signed() >= 0);
         let kept = |index: usize, word: u64| {
-            CONTROL.contains(&index) || (in_call && ARGUMENTS.contains(&index)) || blot.is_address(word)
+            CONTROL.contains(&index) || (in_call && ARGUMENTS.contains(&index)) || scrub.is_address(word)
         };
         let general = self.words().enumerate().flat_map(|(index, word)| {
             let word = if kept(index, word) { word } else { 0 };

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
-use super::blot::Blot;
 use super::copy::{Belt, Progress, Reading};
 use super::fork::Child;
 use super::freeze::Frozen;
 use super::layout::Layout;
 use super::live::Live;
 use super::maps::Span;
+use super::scrub::Scrub;
 use super::sink::Sink;
 use super::source::Source;
 use crate::error::Error;
@@ -54,7 +54,7 @@ impl Held<'_> {
 pub(super) struct Way {
     pub(super) belt: Belt,
     /// What may stay of personal data; `None` where all may.
-    pub(super) blot: Option<Blot>,
+    pub(super) scrub: Option<Scrub>,
     pub(super) sink: Sink,
 }
 
@@ -151,7 +151,7 @@ impl Plan<'_> {
         say: &(dyn Fn(&str) + Sync),
         problems: &mut Vec<Problem>,
     ) -> Result<Copied, Error> {
-        let Way { belt, blot, mut sink } = way;
+        let Way { belt, scrub, mut sink } = way;
         let (reading, writing) = belt.ends();
         let shown = Shown { job: self.limit.job, progress: Arc::clone(&writing.progress) };
         let (done, is_done) = bounded::<()>(1);
@@ -160,7 +160,7 @@ impl Plan<'_> {
         let writer = thread::spawn(move || {
             // Dropped when the writer ends, even by a panic.
             let _done = done;
-            let written = writing.run(&head, blot.as_ref(), &mut sink);
+            let written = writing.run(&head, scrub.as_ref(), &mut sink);
             (sink, written)
         });
         let (read, pause) = self.read(reading, held, &shown, say, problems);

@@ -23,8 +23,8 @@ pub(super) struct Piece {
     pub(super) len: usize,
     /// Where it stands in the buffer.
     pub(super) at: usize,
-    /// Whether personal data is blotted out before it is written.
-    pub(super) blot: bool,
+    /// Whether personal data is scrubbed out before it is written.
+    pub(super) scrub: bool,
 }
 
 /// Pieces that fit into one buffer.
@@ -91,7 +91,7 @@ impl<'a> Work<'a> {
                 address: run.start.0,
                 len,
                 at: filled,
-                blot: placed.part.blot,
+                scrub: placed.part.scrub,
             });
             filled = filled.saturating_add(len);
         }
@@ -141,7 +141,7 @@ mod tests {
                 access: Access { read: true, write: true, execute: false },
                 held: *held,
                 absent: Absent::Elsewhere,
-                blot: false,
+                scrub: false,
             })
             .collect();
         Layout::new(&[], &parts)

@@ -54,7 +54,7 @@ fn base(held: &Held<'_>, file: &Elf, bias: u64) -> Option<Addr> {
     part.map(|part| part.start).or_else(|| Some(Addr(segment()?.svma.0.wrapping_add(bias))))
 }
 
-/// Blots out what tells of section headers, which are not mapped.
+/// Scrubs out what tells of section headers, which are not mapped.
 pub(super) fn without_sections(header: &mut [u8]) {
     for field in SECTION_FIELDS {
         if let Some(field) = header.get_mut(field) {

@@ -14,7 +14,7 @@ mod text;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Exception, Lock, Partial, Taking, Thread};
+use crate::model::{Acquisition, Exception, Lock, Partial, Thread};
 use crate::target::{Module, Target};
 use crate::unwind::Unwinder;
 
@@ -51,7 +51,7 @@ impl Runtime for Go {
         Ok(Partial::default())
     }
 
-    fn takings(&self, _scene: &Scene<'_>, _threads: &[usize], _job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
+    fn acquisitions(&self, _scene: &Scene<'_>, _threads: &[usize], _job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
         Ok(Vec::new())
     }
 

@@ -9,9 +9,9 @@ mod calls;
 mod contracts;
 mod exceptions;
 mod function_start;
-mod ground;
 mod libc;
 mod locks;
+mod observations;
 mod rust_names;
 mod start;
 mod static_tls;
@@ -24,12 +24,12 @@ pub use self::exceptions::{abort_exception, signal_exception};
 
 use crate::error::Error;
 use crate::job::{Job, Shared};
-use crate::model::{Exception, Lock, Partial, Taking, Thread};
+use crate::model::{Acquisition, Exception, Lock, Partial, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
-use self::ground::{Facts, Ground};
 use self::locks::Recognised;
+use self::observations::{Facts, Observations};
 use super::{Runtime, RuntimeKind, Scene};
 
 /// How native code is recognised: it always is there.
@@ -57,12 +57,12 @@ impl Native {
         &self,
         scene: &Scene<'_>,
         job: &Job,
-        answer: impl FnOnce(&Ground<'_>, &Recognised) -> Result<T, Error>,
+        answer: impl FnOnce(&Observations<'_>, &Recognised) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let facts = self.facts.get(job, |job| Facts::read(scene, &self.libc, job))?;
-        let ground = Ground::new(scene, &self.libc, &self.tids, &facts);
-        let recognised = self.recognised.get(job, |job| Recognised::of(&ground, job))?;
-        answer(&ground, &recognised)
+        let observations = Observations::new(scene, &self.libc, &self.tids, &facts);
+        let recognised = self.recognised.get(job, |job| Recognised::of(&observations, job))?;
+        answer(&observations, &recognised)
     }
 }
 
@@ -72,19 +72,19 @@ impl Runtime for Native {
     }
 
     fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
-        self.answer(scene, job, |ground, recognised| threads::threads(ground, recognised, job))
+        self.answer(scene, job, |observations, recognised| threads::threads(observations, recognised, job))
     }
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        self.answer(scene, job, |ground, recognised| locks::locks(ground, recognised, job))
+        self.answer(scene, job, |observations, recognised| locks::locks(observations, recognised, job))
     }
 
-    fn takings(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Taking>>, Error> {
-        self.answer(scene, job, |ground, recognised| locks::takings(ground, recognised, threads, job))
+    fn acquisitions(&self, scene: &Scene<'_>, threads: &[usize], job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
+        self.answer(scene, job, |observations, recognised| locks::acquisitions(observations, recognised, threads, job))
     }
 
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        self.answer(scene, job, |ground, recognised| locks::held(ground, recognised, job))
+        self.answer(scene, job, |observations, recognised| locks::held(observations, recognised, job))
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

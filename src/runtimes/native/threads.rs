@@ -9,8 +9,8 @@ use crate::model::{LockKind, OsThread, Partial, Problem, Subject, Thread, Thread
 
 use super::beyond::{self, Known};
 use super::contracts::Contract;
-use super::ground::Ground;
-use super::locks::{Recognised, Sighting};
+use super::locks::{Observation, Recognised};
+use super::observations::Observations;
 use super::rust_names;
 use super::start;
 use super::static_tls;
@@ -21,21 +21,25 @@ use super::waits::{Activity, Futex};
 const TOLD: usize = 4;
 
 /// Every thread of the scene, in its order.
-pub(super) fn threads(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
-    job.phase("describing threads", ground.scene.threads.len() as u64);
-    let local = static_tls::size(ground.scene.target);
-    let value = ground
+pub(super) fn threads(
+    observations: &Observations<'_>,
+    recognised: &Recognised,
+    job: &Job,
+) -> Result<Partial<Vec<Thread>>, Error> {
+    job.phase("describing threads", observations.scene.threads.len() as u64);
+    let local = static_tls::size(observations.scene.target);
+    let value = observations
         .scene
         .threads
         .par_iter()
         .enumerate()
         .map(|(index, thread)| {
             job.advance(1)?;
-            Ok(row(ground, recognised, index, thread, local))
+            Ok(row(observations, recognised, index, thread, local))
         })
         .collect::<Result<Vec<Thread>, Error>>()?;
     let mut problems = Vec::new();
-    if ground.tids.translated {
+    if observations.tids.translated {
         let message = "thread ids are those of the machine that took the dump; the process had others, of its own PID \
                        namespace, and lock owners were translated";
         problems.push(Problem::new("pid-namespace", Subject::Capture, message));
@@ -52,21 +56,27 @@ pub(super) fn threads(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -
 }
 
 /// `local`: bytes of static thread-local storage.
-fn row(ground: &Ground<'_>, recognised: &Recognised, index: usize, thread: &OsThread, local: u64) -> Thread {
-    let situation = ground.situation(index);
-    let kernel = held(ground, thread);
+fn row(
+    observations: &Observations<'_>,
+    recognised: &Recognised,
+    index: usize,
+    thread: &OsThread,
+    local: u64,
+) -> Thread {
+    let situation = observations.situation(index);
+    let kernel = held(observations, thread);
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
         None | Some(Activity::Unknown) => (ThreadState::Unknown, None),
         // One that is stopped is on no processor.
         Some(Activity::Running) if kernel.is_some() => (ThreadState::Blocked, None),
         Some(Activity::Running) => (ThreadState::Running, None),
         Some(Activity::Futex(futex)) => {
-            (ThreadState::Blocked, recognised.wait(index).map(|seen| on_lock(ground, recognised, seen, *futex)))
+            (ThreadState::Blocked, recognised.wait(index).map(|seen| on_lock(observations, recognised, seen, *futex)))
         }
         Some(Activity::Call(blocking)) => {
             let sleeps = blocking.kind == CallKind::Sleep;
             let state = if sleeps { ThreadState::Sleeping } else { ThreadState::Blocked };
-            (state, Some(on_call(ground, thread, blocking)))
+            (state, Some(on_call(observations, thread, blocking)))
         }
     };
     let waiting_on = match situation.and_then(|situation| situation.contract) {
@@ -77,25 +87,24 @@ fn row(ground: &Ground<'_>, recognised: &Recognised, index: usize, thread: &OsTh
     Thread {
         index,
         tid: thread.tid,
-        name: thread
-            .name
-            .clone()
-            .or_else(|| rust_names::name(ground.scene.target.arch(), thread, &ground.scene.target.memory, local)),
+        name: thread.name.clone().or_else(|| {
+            rust_names::name(observations.scene.target.arch(), thread, &observations.scene.target.memory, local)
+        }),
         runtime_id: None,
         state,
         crashed: thread.crashed,
         waiting_on,
         top: top.map(str::to_owned),
-        start: start::start(ground, index),
+        start: start::start(observations, index),
         kernel,
     }
 }
 
-fn on_lock(ground: &Ground<'_>, recognised: &Recognised, seen: &Sighting, futex: Futex) -> WaitingOn {
+fn on_lock(observations: &Observations<'_>, recognised: &Recognised, seen: &Observation, futex: Futex) -> WaitingOn {
     let kind = WaitKind::Lock(seen.kind);
     // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID. libstdc++ waits without
     // saying that the word is private.
-    let own = futex.private || seen.kind == LockKind::Join || ground.is_private(futex.word);
+    let own = futex.private || seen.kind == LockKind::Join || observations.is_private(futex.word);
     WaitingOn {
         kind,
         address: Some(seen.address),
@@ -106,9 +115,9 @@ fn on_lock(ground: &Ground<'_>, recognised: &Recognised, seen: &Sighting, futex:
     }
 }
 
-fn on_call(ground: &Ground<'_>, thread: &OsThread, call: &Blocking) -> WaitingOn {
-    let target = ground.scene.target;
-    let alone = ground.scene.threads.len() == 1;
+fn on_call(observations: &Observations<'_>, thread: &OsThread, call: &Blocking) -> WaitingOn {
+    let target = observations.scene.target;
+    let alone = observations.scene.threads.len() == 1;
     // The note is a moment older than the registers: what it says of descriptors is of another moment where the thread was elsewhere.
     let facts = target.capture.facts.as_deref().filter(|facts| beyond::agrees(facts, thread));
     let Known { name, detail, nature } = beyond::known(target.arch(), facts, call, alone);
@@ -125,8 +134,8 @@ fn explained(waiting: WaitingOn, contract: &Contract) -> WaitingOn {
 }
 
 /// What the kernel does with a thread, where the note tells of no ordinary wait.
-fn held(ground: &Ground<'_>, thread: &OsThread) -> Option<Held> {
-    let facts = ground.scene.target.capture.facts.as_ref()?;
+fn held(observations: &Observations<'_>, thread: &OsThread) -> Option<Held> {
+    let facts = observations.scene.target.capture.facts.as_ref()?;
     let told = facts.thread(thread.tid.0)?;
     // Source: Linux kernel/freezer.c __refrigerator (cgroup v1), kernel/signal.c do_freezer_trap (cgroup v2).
     let frozen =

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, NamedFrame, Subject, Taking, Thread, Tid};
+use crate::model::{Acquisition, Addr, NamedFrame, Subject, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::Session;
 use crate::views::drawing::Deed;
@@ -51,18 +51,18 @@ pub(super) fn find(
     job: &Job,
 ) -> Result<Vec<Place>, Error> {
     let indices: Vec<usize> = threads.iter().map(|(thread, ..)| thread.index).collect();
-    let takings = session.takings(&indices, job)?;
+    let acquisitions = session.acquisitions(&indices, job)?;
     let mut places = Vec::new();
-    for ((thread, held, wanted), takings) in threads.iter().zip(takings) {
-        let furthest = takings.iter().map(|taking| taking.frame.saturating_add(1)).max().unwrap_or(0);
+    for ((thread, held, wanted), acquisitions) in threads.iter().zip(acquisitions) {
+        let furthest = acquisitions.iter().map(|acquisition| acquisition.frame.saturating_add(1)).max().unwrap_or(0);
         let Some(stack) = session.stack(thread.index, job) else { continue };
         let few = furthest.max(NAMED_FRAMES).min(stack.frames.len());
         let physical = stack.frames.get(..few).unwrap_or_default();
         let named: Vec<Vec<NamedFrame>> =
             physical.iter().map(|frame| session.target.named(std::slice::from_ref(frame))).collect();
         for lock in held {
-            let taking = takings.iter().find(|taking| taking.lock == *lock);
-            let place = taking.and_then(|taking| took(session, &named, taking));
+            let acquisition = acquisitions.iter().find(|acquisition| acquisition.lock == *lock);
+            let place = acquisition.and_then(|acquisition| took(session, &named, acquisition));
             places.push(Place { tid: thread.tid, does: Does::Took, lock: Some(*lock), ..place.unwrap_or_default() });
         }
         places.push(Place { tid: thread.tid, does: Does::Waits, lock: *wanted, ..waits(thread, &named) });
@@ -91,11 +91,11 @@ fn logical<'a>(
 
 /// The line that took the lock: of the innermost function of the program's own there. Where it may have been taken at
 /// different lines, on different ways through the function, none is told.
-fn took(session: &Session, named: &[Vec<NamedFrame>], taking: &Taking) -> Option<Place> {
-    let mut lines = taking.at.iter().map(|at| line(session, *at));
+fn took(session: &Session, named: &[Vec<NamedFrame>], acquisition: &Acquisition) -> Option<Place> {
+    let mut lines = acquisition.at.iter().map(|at| line(session, *at));
     let first = lines.next().unwrap_or_default();
     let told = if lines.all(|line| line == first) { first } else { Place::default() };
-    let (frame, outermost) = logical(named, taking.frame, told.function.as_ref())?;
+    let (frame, outermost) = logical(named, acquisition.frame, told.function.as_ref())?;
     let function = told.function.or_else(|| outermost.function.clone());
     Some(Place { frame: Some(frame), function, ..told })
 }

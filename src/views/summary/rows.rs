@@ -46,8 +46,8 @@ impl Draw for Summary {
             apart = told;
             lines.push(title(finding));
             if finding.severity != Severity::Note {
-                let of_ring = |(first, _): &&(_, _)| finding.about == Some(Subject::Lock(*first));
-                lines.extend(self.rings.iter().filter(of_ring).flat_map(|(_, rows)| rows.iter().cloned()));
+                let of_cycle = |(first, _): &&(_, _)| finding.about == Some(Subject::Lock(*first));
+                lines.extend(self.cycles.iter().filter(of_cycle).flat_map(|(_, rows)| rows.iter().cloned()));
                 lines.extend(finding.evidence.iter().take(FACTS).map(fact));
             }
             lines.extend(next(finding));

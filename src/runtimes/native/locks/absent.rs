@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::{glibc_mutex, glibc_rwlock, musl};
 use crate::model::{Absence, Absent, Addr, Evidence, Gap, Lock, LockKind, Owner, Tid};
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::Activity;
 
 // Source: Linux include/linux/threads.h, PID_MAX_LIMIT on 64-bit machines. glibc and musl write larger numbers into a robust mutex that
@@ -15,41 +15,41 @@ use crate::runtimes::native::waits::Activity;
 const PID_MAX_LIMIT: u32 = 0x40_0000;
 
 /// Explains every holder that is not in the dump.
-pub(super) fn explain(ground: &Ground<'_>, locks: &mut [Lock]) {
-    let private_waits: FxHashSet<Tid> = ground
+pub(super) fn explain(observations: &Observations<'_>, locks: &mut [Lock]) {
+    let private_waits: FxHashSet<Tid> = observations
         .scene
         .threads
         .iter()
         .enumerate()
         .filter(|(index, _)| {
-            let activity = ground.situation(*index).map(|situation| &situation.activity);
+            let activity = observations.situation(*index).map(|situation| &situation.activity);
             matches!(activity, Some(Activity::Futex(futex)) if futex.private)
         })
         .map(|(_, thread)| thread.tid)
         .collect();
     for lock in locks.iter_mut().filter(|lock| lock.evidence == Evidence::OwnerGone) {
         // 0: the lock says itself that its holder has ended.
-        let Some(id) = recorded(ground, lock).filter(|id| *id != 0) else { continue };
+        let Some(id) = recorded(observations, lock).filter(|id| *id != 0) else { continue };
         if id >= PID_MAX_LIMIT {
             let words = format!("the owner field holds {id:#x}, which is no thread's id");
             (lock.owner, lock.evidence) = (Owner::Unknown(Gap::Absent(words)), Evidence::Wait);
             continue;
         }
-        let shared = is_shared(ground, lock.address).or_else(|| {
+        let shared = is_shared(observations, lock.address).or_else(|| {
             // Who waits so has said that the memory is private.
             lock.waiters.iter().any(|waiter| private_waits.contains(waiter)).then_some(false)
         });
-        let absent = judge(ground, id, shared);
+        let absent = judge(observations, id, shared);
         lock.owner = Owner::Unknown(Gap::Absent(words(&absent)));
         lock.absent = Some(absent);
     }
 }
 
 /// Says of holders that cannot be told that they may be of another process.
-pub(super) fn widen(ground: &Ground<'_>, locks: &mut [Lock]) {
+pub(super) fn widen(observations: &Observations<'_>, locks: &mut [Lock]) {
     let is_untold = |lock: &&mut Lock| lock.absent.is_none() && lock.read_by.is_empty() && !lock.waiters.is_empty();
     for lock in locks.iter_mut().filter(is_untold) {
-        let shared = || is_shared(ground, lock.address) == Some(true);
+        let shared = || is_shared(observations, lock.address) == Some(true);
         if let Owner::Unknown(Gap::NotRecorded(words)) = &mut lock.owner
             && shared()
         {
@@ -59,31 +59,31 @@ pub(super) fn widen(ground: &Ground<'_>, locks: &mut [Lock]) {
 }
 
 /// The id in the lock's own memory.
-fn recorded(ground: &Ground<'_>, lock: &Lock) -> Option<u32> {
+fn recorded(observations: &Observations<'_>, lock: &Lock) -> Option<u32> {
     match lock.kind {
-        _ if ground.libc.is_musl() => musl::owner_id(ground, lock.address),
-        LockKind::Rwlock => glibc_rwlock::writer_id(ground, lock.address),
-        _ => glibc_mutex::recorded_id(ground, lock.address),
+        _ if observations.libc.is_musl() => musl::owner_id(observations, lock.address),
+        LockKind::Rwlock => glibc_rwlock::writer_id(observations, lock.address),
+        _ => glibc_mutex::recorded_id(observations, lock.address),
     }
 }
 
 /// Whether other processes may have the memory at an address too; `None` where the dump does not tell.
 // Shared memory has a file in the kernel, named or not, so that lists of mapped files have it, and mappings of files that are neither a
 // module's nor shared memory's may be of either kind. Source: Linux mm/shmem.c, shmem_zero_setup; fs/binfmt_elf.c, fill_files_note.
-fn is_shared(ground: &Ground<'_>, address: Addr) -> Option<bool> {
-    let capture = &ground.scene.target.capture;
+fn is_shared(observations: &Observations<'_>, address: Addr) -> Option<bool> {
+    let capture = &observations.scene.target.capture;
     if let Some(mapping) = capture.facts.as_ref().and_then(|facts| facts.mapping_at(address.0)) {
         return Some(mapping.access.ends_with('s'));
     }
-    if ground.is_private(address) {
+    if observations.is_private(address) {
         return Some(false);
     }
     let files = capture.files.as_ref()?;
     files.iter().any(|file| file.contains(&address)).then_some(true)
 }
 
-fn judge(ground: &Ground<'_>, id: u32, shared: Option<bool>) -> Absent {
-    let capture = &ground.scene.target.capture;
+fn judge(observations: &Observations<'_>, id: u32, shared: Option<bool>) -> Absent {
+    let capture = &observations.scene.target.capture;
     let process = &capture.process;
     let facts = capture.facts.as_ref();
     let told = facts.and_then(|facts| facts.other(id));
@@ -100,9 +100,9 @@ fn judge(ground: &Ground<'_>, id: u32, shared: Option<bool>) -> Absent {
         // 0: a process outside of the namespace.
         parent: process.parent.as_ref().ok().copied().filter(|parent| *parent != 0),
         own,
-        own_inside: own_inside(ground),
-        translated: ground.tids.translated,
-        lowest: ground.tids.range().map(|(lowest, _)| lowest),
+        own_inside: own_inside(observations),
+        translated: observations.tids.translated,
+        lowest: observations.tids.range().map(|(lowest, _)| lowest),
     };
     let (why, certain) = seen.why();
     let of_parent = why == Absence::BeforeFork && seen.pid.is_none() && !seen.translated && Some(id) == seen.parent;
@@ -118,10 +118,10 @@ fn judge(ground: &Ground<'_>, id: u32, shared: Option<bool>) -> Absent {
 }
 
 /// The process's own id in its own numbering.
-fn own_inside(ground: &Ground<'_>) -> Option<u32> {
-    let capture = &ground.scene.target.capture;
+fn own_inside(observations: &Observations<'_>) -> Option<u32> {
+    let capture = &observations.scene.target.capture;
     let pid = capture.process.pid.as_ref().ok().copied()?;
-    if !ground.tids.translated {
+    if !observations.tids.translated {
         return Some(pid);
     }
     let facts = capture.facts.as_ref()?;

@@ -3,8 +3,8 @@
 
 use crate::model::{Addr, LockKind, Owner};
 
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 /// Parts of the names of functions that wait, the more telling first.
 // Source: gcc 12 libstdc++ <bits/atomic_futex.h>, <future>, <latch>, <barrier>, <bits/semaphore_base.h>, <bits/atomic_wait.h>; LLVM 17
@@ -31,10 +31,10 @@ const NAMES: [(&str, LockKind); 14] = [
 const STATUS: u64 = 16;
 
 /// Recognises a wait by the names of the functions that the thread is in.
-pub(super) fn waited(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(_: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let names = || waiter.calls.in_runtime().filter_map(|call| call.name.as_deref());
     let (_, kind) = NAMES.iter().find(|(part, _)| names().any(|name| name.contains(part)))?;
     let word = waiter.futex.word;
     let address: Addr = if *kind == LockKind::Future { word.minus(STATUS)? } else { word };
-    Some(Sighting::waited(*kind, address, Owner::None))
+    Some(Observation::waited(*kind, address, Owner::None))
 }

@@ -2,11 +2,11 @@
 
 use crate::model::{Gap, LockKind, Owner};
 
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 /// Accepts any wait.
-pub(super) fn waited(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(_: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let gap = Gap::NotRecorded("a futex word without a structure that is known".to_owned());
-    Some(Sighting::waited(LockKind::Futex, waiter.futex.word, Owner::Unknown(gap)))
+    Some(Observation::waited(LockKind::Futex, waiter.futex.word, Owner::Unknown(gap)))
 }

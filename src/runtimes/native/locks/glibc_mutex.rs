@@ -6,8 +6,8 @@
 use crate::model::{Addr, Evidence, Gap, LockKind, OsThread, Owner};
 
 use super::entry::Entry;
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::FUTEX_WAIT;
 
 /// The members that are read.
@@ -47,8 +47,8 @@ const TID_MASK: u32 = 0x3fff_ffff;
 const MAX_USERS: u32 = 1 << 20;
 
 impl Mutex {
-    fn read(ground: &Ground<'_>, at: Addr) -> Option<Mutex> {
-        let bytes = ground.memory().slice(at, SIZE).ok()?;
+    fn read(observations: &Observations<'_>, at: Addr) -> Option<Mutex> {
+        let bytes = observations.memory().slice(at, SIZE).ok()?;
         let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?));
         let mutex = Mutex { lock: word(0)?, count: word(4)?, owner: word(8)?, users: word(12)?, kind: word(16)? };
         mutex.is_of_known_kind().then_some(mutex)
@@ -90,7 +90,7 @@ impl Mutex {
     }
 
     /// Whether all members agree with being held by a thread of the dump: for recognition without a name.
-    fn is_plainly_held(&self, ground: &Ground<'_>) -> bool {
+    fn is_plainly_held(&self, observations: &Observations<'_>) -> bool {
         let word_fits = if self.has_owner_in_word() {
             self.lock & TID_MASK == self.owner
         } else {
@@ -101,10 +101,10 @@ impl Mutex {
         word_fits
             && (1..=MAX_USERS).contains(&self.users)
             && (self.count != 0 || !counted)
-            && ground.tids.thread(self.owner).is_some()
+            && observations.tids.thread(self.owner).is_some()
     }
 
-    fn sighting(&self, ground: &Ground<'_>, address: Addr) -> Sighting {
+    fn observation(&self, observations: &Observations<'_>, address: Addr) -> Observation {
         let recorded = if self.has_owner_in_word() { Evidence::FutexWord } else { Evidence::OwnerField };
         let (owner, evidence) = match (self.is_locked(), self.owner_id()) {
             (false, _) => (Owner::None, recorded),
@@ -112,73 +112,74 @@ impl Mutex {
             (true, 0) => {
                 (Owner::Unknown(Gap::NotRecorded("held, with an empty owner field".to_owned())), Evidence::Wait)
             }
-            (true, id) => ground.owner(id, recorded),
+            (true, id) => observations.owner(id, recorded),
         };
         let held = matches!(owner, Owner::Thread(_));
         let recursion = held.then_some(if self.kind & TYPE == RECURSIVE { self.count.max(1) } else { 1 });
-        Sighting { kind: self.lock_kind(), address, owner, recursion, readers: None, evidence }
+        Observation { kind: self.lock_kind(), address, owner, recursion, readers: None, evidence }
     }
 }
 
 /// Recognises a wait for a mutex: by the function's name, or without names by the structure's content.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.may_be_glibc() || !waiter.futex.word.is_aligned(8) {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
+    if !observations.libc.may_be_glibc() || !waiter.futex.word.is_aligned(8) {
         return None;
     }
-    let mutex = Mutex::read(ground, waiter.futex.word)?;
+    let mutex = Mutex::read(observations, waiter.futex.word)?;
     let accepted = match waiter.entry {
         Entry::Mutex => true,
         // A condition variable waits with FUTEX_WAIT_BITSET; FUTEX_WAIT is its taking the mutex back.
         Entry::Condvar => waiter.futex.is_pi() || (waiter.futex.command == FUTEX_WAIT && mutex.is_locked()),
-        Entry::Other | Entry::Unnamed => mutex.is_plainly_held(ground),
+        Entry::Other | Entry::Unnamed => mutex.is_plainly_held(observations),
         Entry::Rwlock | Entry::Semaphore | Entry::Barrier | Entry::Once | Entry::Guard | Entry::Join => false,
     };
-    accepted.then(|| mutex.sighting(ground, waiter.futex.word))
+    accepted.then(|| mutex.observation(observations, waiter.futex.word))
 }
 
 /// The priority-inheriting mutex at an address, if one is there and held.
-pub(super) fn inheriting(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
-    let mutex = Mutex::read(ground, at).filter(|_| at.is_aligned(8))?;
+pub(super) fn inheriting(observations: &Observations<'_>, at: Addr) -> Option<Observation> {
+    let mutex = Mutex::read(observations, at).filter(|_| at.is_aligned(8))?;
     let held = mutex.kind & PRIO_INHERIT != 0 && mutex.is_locked() && (1..=MAX_USERS).contains(&mutex.users);
-    (held && mutex.lock & TID_MASK == mutex.owner).then(|| mutex.sighting(ground, at))
+    (held && mutex.lock & TID_MASK == mutex.owner).then(|| mutex.observation(observations, at))
 }
 
 /// The id of the thread that the mutex at an address records as its holder.
-pub(super) fn recorded_id(ground: &Ground<'_>, at: Addr) -> Option<u32> {
-    Some(Mutex::read(ground, at)?.owner_id())
+pub(super) fn recorded_id(observations: &Observations<'_>, at: Addr) -> Option<u32> {
+    Some(Mutex::read(observations, at)?.owner_id())
 }
 
 /// A held mutex whose owner field is at `word`, judged by all its members.
-pub(super) fn held_at(ground: &Ground<'_>, word: Addr) -> Option<Sighting> {
-    if !ground.libc.may_be_glibc() {
+pub(super) fn held_at(observations: &Observations<'_>, word: Addr) -> Option<Observation> {
+    if !observations.libc.may_be_glibc() {
         return None;
     }
     let at = word.minus(OWNER)?;
-    let mutex = Mutex::read(ground, at)?;
+    let mutex = Mutex::read(observations, at)?;
     // Unlike a mutex with waiters, this one has nothing but its content to be recognised by.
     let plain = !mutex.has_owner_in_word();
-    let unlisted =
-        plain && ground.memory().u64(at.plus(24)?).ok()? == 0 && ground.memory().u64(at.plus(LIST_NEXT)?).ok()? == 0;
+    let unlisted = plain
+        && observations.memory().u64(at.plus(24)?).ok()? == 0
+        && observations.memory().u64(at.plus(LIST_NEXT)?).ok()? == 0;
     let adaptive = mutex.kind & TYPE == ADAPTIVE;
-    let spins = ground.memory().u32(at.plus(20)?).ok()?;
+    let spins = observations.memory().u32(at.plus(20)?).ok()?;
     let uncounted = mutex.count == 0 || mutex.kind & TYPE == RECURSIVE || !plain;
-    let strict = mutex.is_plainly_held(ground) && uncounted && (unlisted || !plain) && (spins == 0 || adaptive);
-    strict.then(|| mutex.sighting(ground, at))
+    let strict = mutex.is_plainly_held(observations) && uncounted && (unlisted || !plain) && (spins == 0 || adaptive);
+    strict.then(|| mutex.observation(observations, at))
 }
 
 /// How many entries of a robust list the kernel itself follows. Source: Linux uapi/linux/futex.h, ROBUST_LIST_LIMIT.
 const ROBUST_LIST_LIMIT: usize = 2048;
 
 /// The robust mutexes that a thread holds, from the list that the kernel would clean up at its end.
-pub(super) fn held_by(ground: &Ground<'_>, thread: &OsThread) -> Vec<Sighting> {
-    if !ground.libc.may_be_glibc() {
+pub(super) fn held_by(observations: &Observations<'_>, thread: &OsThread) -> Vec<Observation> {
+    if !observations.libc.may_be_glibc() {
         return Vec::new();
     }
-    robust_list(ground, thread)
+    robust_list(observations, thread)
         .into_iter()
         .filter_map(|at| {
-            let mutex = Mutex::read(ground, at)?;
-            let seen = mutex.sighting(ground, at);
+            let mutex = Mutex::read(observations, at)?;
+            let seen = mutex.observation(observations, at);
             matches!(seen.owner, Owner::Thread(tid) if tid == thread.tid).then_some(seen)
         })
         .collect()
@@ -187,13 +188,13 @@ pub(super) fn held_by(ground: &Ground<'_>, thread: &OsThread) -> Vec<Sighting> {
 /// The mutexes on a thread's robust list; each entry points into the mutex, at the list's `next`.
 // Source: Linux uapi/linux/futex.h struct robust_list_head; glibc nptl/descr.h and musl pthread_mutex_trylock.c both
 // link through the member 32 bytes into the mutex. The lowest bit marks a PI mutex.
-pub(super) fn robust_list(ground: &Ground<'_>, thread: &OsThread) -> Vec<Addr> {
-    let head = ground.libc.robust_list.and_then(|list| list.of(*thread.thread_pointer.as_ref().ok()?).ok());
+pub(super) fn robust_list(observations: &Observations<'_>, thread: &OsThread) -> Vec<Addr> {
+    let head = observations.libc.robust_list.and_then(|list| list.of(*thread.thread_pointer.as_ref().ok()?).ok());
     let Some(head) = head else { return Vec::new() };
     let mut mutexes = Vec::new();
     let mut at = head;
     while mutexes.len() < ROBUST_LIST_LIMIT {
-        let Ok(next) = ground.memory().ptr(at) else { break };
+        let Ok(next) = observations.memory().ptr(at) else { break };
         at = Addr(next.0 & !1);
         if at == head || at.0 == 0 {
             break;

@@ -5,8 +5,8 @@
 use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
 use super::entry::Entry;
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 // Source: glibc 2.36 sysdeps/x86/nptl/bits/struct_rwlock.h and sysdeps/nptl/bits/struct_rwlock.h: readers 0, writers 4,
 // wrphase_futex 8, writers_futex 12, two of padding, cur_writer 24, shared 28, flags 48.
@@ -25,16 +25,16 @@ const READERS_WAIT: u32 = 4;
 const READER_SHIFT: u32 = 3;
 
 /// Recognises a wait in a function of reader-writer locks. Three words of the structure are waited for.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let word = waiter.futex.word;
     match waiter.entry {
-        _ if !ground.libc.may_be_glibc() => return None,
+        _ if !observations.libc.may_be_glibc() => return None,
         Entry::Rwlock => {}
         // Without names the structure must speak for itself: held by a writer who is recorded.
         Entry::Other | Entry::Unnamed => {
             let writers = [WRITE_PHASE_FUTEX, WRITERS_FUTEX].into_iter().filter_map(|back| {
                 let writer = word.minus(back)?.plus(CURRENT_WRITER)?;
-                held_at(ground, writer)
+                held_at(observations, writer)
             });
             return writers.into_iter().next();
         }
@@ -48,16 +48,16 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
     } else {
         WRITE_PHASE_FUTEX
     };
-    describe(ground, word.minus(back)?)
+    describe(observations, word.minus(back)?)
 }
 
 /// The id of the thread that the lock at an address records as its writer.
-pub(super) fn writer_id(ground: &Ground<'_>, at: Addr) -> Option<u32> {
-    ground.memory().u32(at.plus(CURRENT_WRITER)?).ok()
+pub(super) fn writer_id(observations: &Observations<'_>, at: Addr) -> Option<u32> {
+    observations.memory().u32(at.plus(CURRENT_WRITER)?).ok()
 }
 
-fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
-    let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
+fn describe(observations: &Observations<'_>, at: Addr) -> Option<Observation> {
+    let member = |offset: u64| observations.memory().u32(at.plus(offset)?).ok();
     let word = member(0)?;
     let reading = if word & WRITE_PHASE == 0 { word >> READER_SHIFT } else { 0 };
     let (owner, evidence) = match (member(CURRENT_WRITER)?, reading) {
@@ -66,31 +66,31 @@ fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
             let gap = Gap::NotRecorded(super::readers::counted(readers));
             (Owner::Unknown(gap), Evidence::ReaderCount)
         }
-        (writer, _) => ground.owner(writer, Evidence::WriterField),
+        (writer, _) => observations.owner(writer, Evidence::WriterField),
     };
     let recursion = matches!(owner, Owner::Thread(_)).then_some(1);
-    Some(Sighting { kind: LockKind::Rwlock, address: at, owner, recursion, readers: Some(reading), evidence })
+    Some(Observation { kind: LockKind::Rwlock, address: at, owner, recursion, readers: Some(reading), evidence })
 }
 
 /// A lock held for writing whose writer field is at `word`, judged by all its members.
-pub(super) fn held_at(ground: &Ground<'_>, word: Addr) -> Option<Sighting> {
-    if !ground.libc.may_be_glibc() {
+pub(super) fn held_at(observations: &Observations<'_>, word: Addr) -> Option<Observation> {
+    if !observations.libc.may_be_glibc() {
         return None;
     }
     let at = word.minus(CURRENT_WRITER)?;
-    let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
+    let member = |offset: u64| observations.memory().u32(at.plus(offset)?).ok();
     let locked = member(0)? & (WRITE_PHASE | WRITE_LOCKED) == WRITE_PHASE | WRITE_LOCKED;
     // A futex word of the lock is 0 or 1, and 2 more once somebody has waited for it.
     let futexes = member(WRITE_PHASE_FUTEX)? <= 3 && member(WRITERS_FUTEX)? <= 3;
-    let writers = usize::try_from(member(WRITERS)?).is_ok_and(|writers| writers <= ground.scene.threads.len());
+    let writers = usize::try_from(member(WRITERS)?).is_ok_and(|writers| writers <= observations.scene.threads.len());
     let readers =
-        usize::try_from(member(0)? >> READER_SHIFT).is_ok_and(|readers| readers <= ground.scene.threads.len());
-    let empty = ground.memory().u64(at.plus(PADDING)?).ok()? == 0;
+        usize::try_from(member(0)? >> READER_SHIFT).is_ok_and(|readers| readers <= observations.scene.threads.len());
+    let empty = observations.memory().u64(at.plus(PADDING)?).ok()? == 0;
     // flags: PTHREAD_RWLOCK_PREFER_READER_NP 0, _WRITER_NP 1, _WRITER_NONRECURSIVE_NP 2. Source: glibc pthread.h.
     let options = member(SHARED)? <= 1 && member(FLAGS)? <= 2;
     let strict = locked && futexes && writers && readers && empty && options;
     if !strict {
         return None;
     }
-    describe(ground, at).filter(|seen| matches!(seen.owner, Owner::Thread(_)))
+    describe(observations, at).filter(|seen| matches!(seen.owner, Owner::Thread(_)))
 }

@@ -17,8 +17,8 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Problem, Subject};
 
-use super::{Found, Held, PROBES, Sighting};
-use crate::runtimes::native::ground::Ground;
+use super::{Found, Held, Observation, PROBES};
+use crate::runtimes::native::observations::Observations;
 
 /// Memory that is searched: 1 GiB, read within a quarter of a second from the page cache, within seconds from a disk.
 const MAX_BYTES: u64 = 1 << 30;
@@ -37,22 +37,37 @@ const MAX_HITS: usize = 1 << 14;
 type Run = (Addr, u64);
 
 /// Adds the held locks that are not known yet.
-pub(super) fn add(ground: &Ground<'_>, job: &Job, found: &mut Found, problems: &mut Vec<Problem>) -> Result<(), Error> {
+pub(super) fn add(
+    observations: &Observations<'_>,
+    job: &Job,
+    found: &mut Found,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Error> {
     for probe in PROBES {
         if let Held::ByThread(list) | Held::Both(_, list) = probe.held {
-            ground.scene.threads.iter().flat_map(|thread| list(ground, thread)).for_each(|seen| found.add(seen, None));
+            observations
+                .scene
+                .threads
+                .iter()
+                .flat_map(|thread| list(observations, thread))
+                .for_each(|seen| found.add(seen, None));
         }
     }
-    search(ground, job, found, problems)
+    search(observations, job, found, problems)
 }
 
-fn search(ground: &Ground<'_>, job: &Job, found: &mut Found, problems: &mut Vec<Problem>) -> Result<(), Error> {
-    let Some(ids) = ground.tids.range().filter(|_| ground.libc.may_be_glibc()) else { return Ok(()) };
-    let (runs, unread) = within(runs(ground), MAX_BYTES);
+fn search(
+    observations: &Observations<'_>,
+    job: &Job,
+    found: &mut Found,
+    problems: &mut Vec<Problem>,
+) -> Result<(), Error> {
+    let Some(ids) = observations.tids.range().filter(|_| observations.libc.may_be_glibc()) else { return Ok(()) };
+    let (runs, unread) = within(runs(observations), MAX_BYTES);
     job.phase("searching memory for held locks", runs.len() as u64);
     let end = Instant::now().checked_add(MAX_TIME);
     let left_out = AtomicU64::new(unread);
-    let sightings = runs
+    let observations = runs
         .par_iter()
         .map(|run| {
             job.advance(1)?;
@@ -60,12 +75,12 @@ fn search(ground: &Ground<'_>, job: &Job, found: &mut Found, problems: &mut Vec<
                 left_out.fetch_add(run.1, Ordering::Relaxed);
                 return Ok(Vec::new());
             }
-            let (seen, unread) = search_run(ground, *run, ids);
+            let (seen, unread) = search_run(observations, *run, ids);
             left_out.fetch_add(unread, Ordering::Relaxed);
             Ok(seen)
         })
-        .collect::<Result<Vec<Vec<Sighting>>, Error>>()?;
-    for seen in sightings.into_iter().flatten() {
+        .collect::<Result<Vec<Vec<Observation>>, Error>>()?;
+    for seen in observations.into_iter().flatten() {
         found.add(seen, None);
     }
     let left_out = left_out.into_inner();
@@ -86,16 +101,16 @@ fn mebibytes(bytes: u64) -> u64 {
 }
 
 /// All that may be searched, in pieces, the likeliest first.
-fn runs(ground: &Ground<'_>) -> Vec<Run> {
-    let memory = ground.memory();
-    let dead = dead_stack_parts(ground);
+fn runs(observations: &Observations<'_>) -> Vec<Run> {
+    let memory = observations.memory();
+    let dead = dead_stack_parts(observations);
     let mut first = Vec::new();
     let mut rest = Vec::new();
     for segment in memory.segments().iter().filter(|segment| segment.origin == Origin::Dump) {
         if !memory.region_at(segment.start).is_some_and(|region| region.access.write) {
             continue;
         }
-        let in_module = ground.scene.target.module_at(segment.start).is_some();
+        let in_module = observations.scene.target.module_at(segment.start).is_some();
         let skipped = dead.get(&segment.start).copied();
         let len = segment.bytes.len() as u64;
         let from = skipped.unwrap_or(0).min(len);
@@ -134,11 +149,11 @@ fn within(runs: Vec<Run>, limit: u64) -> (Vec<Run>, u64) {
 }
 
 /// How many bytes of segments, by their start, lie below the lowest stack pointer in them. Stale copies of locks are there.
-fn dead_stack_parts(ground: &Ground<'_>) -> FxHashMap<Addr, u64> {
+fn dead_stack_parts(observations: &Observations<'_>) -> FxHashMap<Addr, u64> {
     let mut dead: FxHashMap<Addr, u64> = FxHashMap::default();
-    for thread in ground.scene.threads {
+    for thread in observations.scene.threads {
         let sp = thread.registers.as_ref().ok().and_then(|registers| registers.sp()).map(|sp| Addr(sp.0 & !7));
-        let Some((sp, segment)) = sp.and_then(|sp| Some((sp, ground.memory().segment_at(sp)?))) else { continue };
+        let Some((sp, segment)) = sp.and_then(|sp| Some((sp, observations.memory().segment_at(sp)?))) else { continue };
         let below = sp.since(segment.start).unwrap_or(0);
         dead.entry(segment.start).and_modify(|known| *known = below.min(*known)).or_insert(below);
     }
@@ -146,9 +161,13 @@ fn dead_stack_parts(ground: &Ground<'_>) -> FxHashMap<Addr, u64> {
 }
 
 /// The locks in a run, and how many of its bytes were not looked at.
-fn search_run(ground: &Ground<'_>, (start, len): Run, (lowest, highest): (u32, u32)) -> (Vec<Sighting>, u64) {
-    let Ok(bytes) = ground.memory().slice(start, len) else { return (Vec::new(), len) };
-    ground.memory().expect_pages(start, len);
+fn search_run(
+    observations: &Observations<'_>,
+    (start, len): Run,
+    (lowest, highest): (u32, u32),
+) -> (Vec<Observation>, u64) {
+    let Ok(bytes) = observations.memory().slice(start, len) else { return (Vec::new(), len) };
+    observations.memory().expect_pages(start, len);
     let (lowest, span) = (u64::from(lowest), u64::from(highest.saturating_sub(lowest)));
     // Without branches, so that a block is tested by a few vector instructions.
     let may_be = |word: u64| (word & 0xffff_ffff).wrapping_sub(lowest) <= span && word >> 32 <= MAX_NEIGHBOUR;
@@ -166,16 +185,16 @@ fn search_run(ground: &Ground<'_>, (start, len): Run, (lowest, highest): (u32, u
         }
         for (number, word) in words(block).enumerate().filter(|(_, word)| may_be(*word)) {
             hits += 1;
-            let known = u32::try_from(word & 0xffff_ffff).is_ok_and(|id| ground.tids.thread(id).is_some());
+            let known = u32::try_from(word & 0xffff_ffff).is_ok_and(|id| observations.tids.thread(id).is_some());
             let offset = at.saturating_add(number.saturating_mul(8)) as u64;
             let Some(at) = start.plus(offset).filter(|_| known) else { continue };
             seen.extend(PROBES.iter().find_map(|probe| match probe.held {
-                Held::ByWord(judge) | Held::Both(judge, _) => judge(ground, at),
+                Held::ByWord(judge) | Held::Both(judge, _) => judge(observations, at),
                 Held::ByThread(_) | Held::Unrecorded => None,
             }));
         }
     }
-    ground.memory().forget_pages(start, len);
+    observations.memory().forget_pages(start, len);
     (seen, unread)
 }
 

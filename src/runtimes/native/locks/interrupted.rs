@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 
 use crate::model::{Evidence, FrameKind, Lock, LockKind, Owner, Stack, Tid};
 use crate::runtimes::native::calls::{Call, Namer};
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 
 /// Parts of names of functions that take an arena's lock. Source: glibc 2.36 malloc/malloc.c, malloc/arena.c; musl 1.2.3
 /// src/malloc/mallocng.
@@ -18,11 +18,11 @@ const ALLOCATION: [&str; 9] =
 const MAX_FRAMES: usize = 64;
 
 /// Fills in the owners of locks whose only holder can be a waiter.
-pub(super) fn infer(ground: &Ground<'_>, locks: &mut [Lock]) {
-    let namer = Namer::new(ground.scene.target, ground.libc.in_executable);
+pub(super) fn infer(observations: &Observations<'_>, locks: &mut [Lock]) {
+    let namer = Namer::new(observations.scene.target, observations.libc.in_executable);
     for lock in locks.iter_mut().filter(|lock| is_wanted(lock)) {
         let waiters: FxHashSet<Tid> = lock.waiters.iter().copied().collect();
-        let held: Vec<Tid> = ground
+        let held: Vec<Tid> = observations
             .scene
             .iter()
             .filter(|(thread, _)| waiters.contains(&thread.tid))

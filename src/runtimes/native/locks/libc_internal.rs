@@ -6,8 +6,8 @@ use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
 use super::super::libc::family_of;
 use super::entry::Entry;
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::FUTEX_WAIT;
 
 // _IO_lock_t { int lock; int cnt; void *owner; }. Source: glibc 2.36 sysdeps/nptl/stdio-lock.h.
@@ -17,23 +17,27 @@ const STREAM_OWNER: u64 = 8;
 const MUSL_OWNER_MASK: u32 = 0x3fff_ffff;
 
 /// Recognises a plain futex wait inside the C library itself, when no public kind of lock was recognised.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if waiter.futex.command != FUTEX_WAIT || !waits_in_libc(ground, waiter) {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
+    if waiter.futex.command != FUTEX_WAIT || !waits_in_libc(observations, waiter) {
         return None;
     }
     let address = waiter.futex.word;
     let gap = Gap::NotRecorded("this lock of the C library does not store its owner".to_owned());
-    let unknown = Sighting::waited(LockKind::Libc, address, Owner::Unknown(gap));
-    let recorded = if ground.libc.is_musl() { musl_stream(ground, address) } else { glibc_stream(ground, address) };
+    let unknown = Observation::waited(LockKind::Libc, address, Owner::Unknown(gap));
+    let recorded = if observations.libc.is_musl() {
+        musl_stream(observations, address)
+    } else {
+        glibc_stream(observations, address)
+    };
     Some(recorded.unwrap_or(unknown))
 }
 
 /// Whether the system call was made by a function of the C library, and not through its `syscall`.
-fn waits_in_libc(ground: &Ground<'_>, waiter: &Waiter<'_>) -> bool {
+fn waits_in_libc(observations: &Observations<'_>, waiter: &Waiter<'_>) -> bool {
     let Some(innermost) = waiter.calls.inner.first() else { return false };
     let of_libc = innermost
         .module
-        .and_then(|index| ground.scene.target.modules.get(index))
+        .and_then(|index| observations.scene.target.modules.get(index))
         .is_some_and(|module| family_of(module).is_some());
     // In a static program only names can tell.
     let named = innermost.name.as_deref();
@@ -41,16 +45,17 @@ fn waits_in_libc(ground: &Ground<'_>, waiter: &Waiter<'_>) -> bool {
         && named != Some("syscall")
 }
 
-fn glibc_stream(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {
-    let owner = ground.memory().ptr(address.plus(STREAM_OWNER)?).ok()?;
-    let thread = ground.scene.threads.iter().find(|thread| ground.libc.pthread_of(thread) == Some(owner))?;
-    let count = ground.memory().u32(address.plus(STREAM_COUNT)?).ok()?;
-    let seen = Sighting::waited(LockKind::Libc, address, Owner::Thread(thread.tid));
-    Some(Sighting { recursion: Some(count), evidence: Evidence::OwnerField, ..seen })
+fn glibc_stream(observations: &Observations<'_>, address: Addr) -> Option<Observation> {
+    let owner = observations.memory().ptr(address.plus(STREAM_OWNER)?).ok()?;
+    let thread =
+        observations.scene.threads.iter().find(|thread| observations.libc.pthread_of(thread) == Some(owner))?;
+    let count = observations.memory().u32(address.plus(STREAM_COUNT)?).ok()?;
+    let seen = Observation::waited(LockKind::Libc, address, Owner::Thread(thread.tid));
+    Some(Observation { recursion: Some(count), evidence: Evidence::OwnerField, ..seen })
 }
 
-fn musl_stream(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {
-    let tid = ground.tids.thread(ground.memory().u32(address).ok()? & MUSL_OWNER_MASK)?;
-    let seen = Sighting::waited(LockKind::Libc, address, Owner::Thread(tid));
-    Some(Sighting { evidence: Evidence::FutexWord, ..seen })
+fn musl_stream(observations: &Observations<'_>, address: Addr) -> Option<Observation> {
+    let tid = observations.tids.thread(observations.memory().u32(address).ok()? & MUSL_OWNER_MASK)?;
+    let seen = Observation::waited(LockKind::Libc, address, Owner::Thread(tid));
+    Some(Observation { evidence: Evidence::FutexWord, ..seen })
 }

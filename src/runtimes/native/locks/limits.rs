@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::Recognised;
 use crate::capture::facts::Clocks;
 use crate::model::{Addr, Lock, OsThread, TimeLimit};
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::{Activity, FUTEX_LOCK_PI, FUTEX_WAIT, Futex};
 
 /// Of the operation. Source: Linux include/uapi/linux/futex.h, FUTEX_CLOCK_REALTIME.
@@ -20,10 +20,10 @@ const SECOND: u64 = 1_000_000_000;
 const MILLISECOND: u64 = 1_000_000;
 
 /// Adds the limits of those who wait.
-pub(super) fn add(ground: &Ground<'_>, recognised: &Recognised, locks: &mut [Lock]) {
+pub(super) fn add(observations: &Observations<'_>, recognised: &Recognised, locks: &mut [Lock]) {
     let at: FxHashMap<Addr, usize> = locks.iter().enumerate().map(|(index, lock)| (lock.address, index)).collect();
-    for (index, thread) in ground.scene.threads.iter().enumerate() {
-        let Some(Activity::Futex(futex)) = ground.situation(index).map(|situation| &situation.activity) else {
+    for (index, thread) in observations.scene.threads.iter().enumerate() {
+        let Some(Activity::Futex(futex)) = observations.situation(index).map(|situation| &situation.activity) else {
             continue;
         };
         if !futex.timed {
@@ -31,17 +31,17 @@ pub(super) fn add(ground: &Ground<'_>, recognised: &Recognised, locks: &mut [Loc
         }
         let lock = recognised.wait(index).and_then(|seen| at.get(&seen.address)).and_then(|lock| locks.get_mut(*lock));
         if let Some(lock) = lock {
-            lock.limits.push(limit(ground, thread, futex));
+            lock.limits.push(limit(observations, thread, futex));
         }
     }
 }
 
-fn limit(ground: &Ground<'_>, thread: &OsThread, futex: &Futex) -> TimeLimit {
+fn limit(observations: &Observations<'_>, thread: &OsThread, futex: &Futex) -> TimeLimit {
     let unknown = TimeLimit { tid: thread.tid, left_ms: None, whole_ms: None };
     let argument = |index: usize| thread.syscall.as_ref().and_then(|call| *call.args.get(index)?);
-    let asked = argument(TIME).and_then(|time| time_at(ground, Addr(time)));
+    let asked = argument(TIME).and_then(|time| time_at(observations, Addr(time)));
     let (Some(asked), Some(operation)) = (asked, argument(OPERATION)) else { return unknown };
-    let clocks = ground.scene.target.capture.facts.as_ref().and_then(|facts| facts.clocks);
+    let clocks = observations.scene.target.capture.facts.as_ref().and_then(|facts| facts.clocks);
     settle(unknown, futex.command, operation, asked, clocks)
 }
 
@@ -58,9 +58,9 @@ fn settle(unknown: TimeLimit, command: u32, operation: u64, asked: u64, clocks: 
 }
 
 /// A timespec in nanoseconds; the largest number for what lies beyond that.
-fn time_at(ground: &Ground<'_>, at: Addr) -> Option<u64> {
-    let seconds = ground.memory().u64(at).ok()?;
-    let nanoseconds = ground.memory().u64(at.plus(8)?).ok()?;
+fn time_at(observations: &Observations<'_>, at: Addr) -> Option<u64> {
+    let seconds = observations.memory().u64(at).ok()?;
+    let nanoseconds = observations.memory().u64(at.plus(8)?).ok()?;
     // The kernel refuses anything else. Source: Linux include/linux/time64.h, timespec64_valid.
     let is_valid = i64::try_from(seconds).is_ok() && nanoseconds < SECOND;
     is_valid.then(|| seconds.saturating_mul(SECOND).saturating_add(nanoseconds))

@@ -35,10 +35,10 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Lock, LockKind, OsThread, Owner, Partial, Stack, Taking, Tid};
+use crate::model::{Acquisition, Addr, Evidence, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
 
 use super::calls::Calls;
-use super::ground::Ground;
+use super::observations::Observations;
 use super::waits::Futex;
 
 use self::code::ByCode;
@@ -57,20 +57,20 @@ struct Waiter<'a> {
 
 impl Waiter<'_> {
     /// Every word that its frames' registers and its stack hold, innermost first, as addresses.
-    fn pointers(&self, ground: &Ground<'_>) -> impl Iterator<Item = Addr> {
+    fn pointers(&self, observations: &Observations<'_>) -> impl Iterator<Item = Addr> {
         let registers = self.stack.registers.iter().flat_map(|frame| frame.iter().filter_map(|(_, value)| value));
-        registers.chain(ground.live_words(self.thread).map(|(_, word)| word)).map(Addr)
+        registers.chain(observations.live_words(self.thread).map(|(_, word)| word)).map(Addr)
     }
 
     /// Whether its frames hold this very address.
-    fn points_to(&self, ground: &Ground<'_>, address: Addr) -> bool {
-        self.pointers(ground).any(|pointer| pointer == address)
+    fn points_to(&self, observations: &Observations<'_>, address: Addr) -> bool {
+        self.pointers(observations).any(|pointer| pointer == address)
     }
 }
 
 /// A lock as one probe saw it; its name and other waiters come later.
 #[derive(Clone, Debug)]
-pub(super) struct Sighting {
+pub(super) struct Observation {
     /// What it is.
     pub(super) kind: LockKind,
     /// The object itself.
@@ -81,17 +81,17 @@ pub(super) struct Sighting {
     evidence: Evidence,
 }
 
-impl Sighting {
+impl Observation {
     /// A lock that nobody owns, or of which only the wait is known.
-    fn waited(kind: LockKind, address: Addr, owner: Owner) -> Sighting {
-        Sighting { kind, address, owner, recursion: None, readers: None, evidence: Evidence::Wait }
+    fn waited(kind: LockKind, address: Addr, owner: Owner) -> Observation {
+        Observation { kind, address, owner, recursion: None, readers: None, evidence: Evidence::Wait }
     }
 }
 
 /// A family of locks.
 struct Probe {
     /// What a thread in a futex wait waits for, if it is of this family.
-    waited: fn(&Ground<'_>, &Waiter<'_>) -> Option<Sighting>,
+    waited: fn(&Observations<'_>, &Waiter<'_>) -> Option<Observation>,
     /// How held ones are found that nobody waits for.
     held: Held,
 }
@@ -100,11 +100,11 @@ enum Held {
     /// Nothing in memory names the holder.
     Unrecorded,
     /// By a word of memory that holds a live thread's id.
-    ByWord(fn(&Ground<'_>, Addr) -> Option<Sighting>),
+    ByWord(fn(&Observations<'_>, Addr) -> Option<Observation>),
     /// From a list that each thread keeps.
-    ByThread(fn(&Ground<'_>, &OsThread) -> Vec<Sighting>),
+    ByThread(fn(&Observations<'_>, &OsThread) -> Vec<Observation>),
     /// From both.
-    Both(fn(&Ground<'_>, Addr) -> Option<Sighting>, fn(&Ground<'_>, &OsThread) -> Vec<Sighting>),
+    Both(fn(&Observations<'_>, Addr) -> Option<Observation>, fn(&Observations<'_>, &OsThread) -> Vec<Observation>),
 }
 
 /// Every family, the most certain recognition first; the last accepts any wait.
@@ -128,7 +128,7 @@ static PROBES: &[Probe] = &[
     Probe { waited: futex::waited, held: Held::Unrecorded },
 ];
 
-/// Locks by address, in the order of their first sighting.
+/// Locks by address, in the order of their first observation.
 #[derive(Default)]
 struct Found {
     locks: Vec<Lock>,
@@ -136,7 +136,7 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, seen: Sighting, waiter: Option<Tid>) {
+    fn add(&mut self, seen: Observation, waiter: Option<Tid>) {
         let Found { locks, at } = self;
         let index = *at.entry(seen.address).or_insert(locks.len());
         if index == locks.len() {
@@ -161,36 +161,40 @@ impl Found {
 }
 
 /// Where the threads at these places of the scene have taken the locks that they hold, parallel to `threads`.
-pub(super) fn takings(
-    ground: &Ground<'_>,
+pub(super) fn acquisitions(
+    observations: &Observations<'_>,
     recognised: &Recognised,
     threads: &[usize],
     job: &Job,
-) -> Result<Vec<Vec<Taking>>, Error> {
-    let code = ByCode::new(ground);
+) -> Result<Vec<Vec<Acquisition>>, Error> {
+    let code = ByCode::new(observations);
     let of_thread = |index: &usize| {
         job.check()?;
-        let stack = ground.scene.stacks.get(*index);
-        let takings = stack.map(|stack| code.takings(stack, recognised.waits_on_condvar(*index)));
-        Ok(takings.unwrap_or_default())
+        let stack = observations.scene.stacks.get(*index);
+        let acquisitions = stack.map(|stack| code.acquisitions(stack, recognised.waits_on_condvar(*index)));
+        Ok(acquisitions.unwrap_or_default())
     };
     threads.iter().map(of_thread).collect()
 }
 
 /// Every lock that a thread waits for, by address.
-pub(super) fn locks(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+pub(super) fn locks(
+    observations: &Observations<'_>,
+    recognised: &Recognised,
+    job: &Job,
+) -> Result<Partial<Vec<Lock>>, Error> {
     let mut found = Found::default();
-    for (index, thread) in ground.scene.threads.iter().enumerate() {
+    for (index, thread) in observations.scene.threads.iter().enumerate() {
         if let Some(seen) = recognised.wait(index) {
             found.add(seen.clone(), Some(thread.tid));
         }
     }
     let mut problems = Vec::new();
-    limits::add(ground, recognised, &mut found.locks);
-    absent::explain(ground, &mut found.locks);
-    interrupted::infer(ground, &mut found.locks);
-    owners::infer(ground, recognised, job, &mut found.locks, &mut problems)?;
-    absent::widen(ground, &mut found.locks);
+    limits::add(observations, recognised, &mut found.locks);
+    absent::explain(observations, &mut found.locks);
+    interrupted::infer(observations, &mut found.locks);
+    owners::infer(observations, recognised, job, &mut found.locks, &mut problems)?;
+    absent::widen(observations, &mut found.locks);
     for lock in &mut found.locks {
         lock.name = recognised.name(lock.address);
     }
@@ -198,13 +202,17 @@ pub(super) fn locks(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> 
 }
 
 /// Every lock that a recorded owner holds and nobody waits for, by address.
-pub(super) fn held(ground: &Ground<'_>, recognised: &Recognised, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+pub(super) fn held(
+    observations: &Observations<'_>,
+    recognised: &Recognised,
+    job: &Job,
+) -> Result<Partial<Vec<Lock>>, Error> {
     let mut found = Found::default();
     let mut problems = Vec::new();
-    held::add(ground, job, &mut found, &mut problems)?;
+    held::add(observations, job, &mut found, &mut problems)?;
     found.locks.retain(|lock| !recognised.is_waited_for(lock.address));
     for lock in &mut found.locks {
-        lock.name = names::name(ground, lock.kind, lock.address, &[]);
+        lock.name = names::name(observations, lock.kind, lock.address, &[]);
     }
     Ok(Partial { value: by_address(found.locks), problems })
 }

@@ -7,8 +7,8 @@ use crate::model::{Addr, Evidence, Gap, LockKind, OsThread, Owner};
 
 use super::entry::Entry;
 use super::glibc_mutex::robust_list;
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 // Source: musl 1.2.3 src/internal/pthread_impl.h: _m_type __i[0], _m_lock __vi[1], _m_waiters __vi[2], _m_count __i[5].
 const TYPE: u64 = 0;
@@ -29,22 +29,22 @@ const PROCESS_SHARED: u32 = 128;
 const EBUSY: u32 = 16;
 
 /// Recognises a wait for a mutex: by the function's name, or without names by the structure's content.
-pub(super) fn mutex(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.is_musl() {
+pub(super) fn mutex(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
+    if !observations.libc.is_musl() {
         return None;
     }
     let at = waiter.futex.word.minus(LOCK)?;
     let entry = waiter.entry;
     let by_content = || {
-        let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
+        let member = |offset: u64| observations.memory().u32(at.plus(offset)?).ok();
         let lock = member(LOCK)?;
         let held = if member(TYPE)? & KIND_MASK == 0 {
             lock & OWNER_MASK == EBUSY
         } else {
-            ground.tids.thread(lock & OWNER_MASK).is_some()
+            observations.tids.thread(lock & OWNER_MASK).is_some()
         };
-        let waiters =
-            usize::try_from(member(WAITERS)?).is_ok_and(|count| (1..=ground.scene.threads.len()).contains(&count));
+        let waiters = usize::try_from(member(WAITERS)?)
+            .is_ok_and(|count| (1..=observations.scene.threads.len()).contains(&count));
         // A waiter counts itself and saw the very word that is there now; for PI the kernel does both.
         let pi = waiter.futex.is_pi() && member(TYPE)? & PRIO_INHERIT != 0;
         (held && at.is_aligned(8) && (pi || (waiters && lock == waiter.futex.expected))).then_some(())
@@ -55,16 +55,16 @@ pub(super) fn mutex(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting
         Entry::Other | Entry::Unnamed | Entry::Condvar => by_content()?,
         Entry::Rwlock | Entry::Semaphore | Entry::Barrier | Entry::Once | Entry::Guard | Entry::Join => return None,
     }
-    describe(ground, at)
+    describe(observations, at)
 }
 
 /// The id of the thread that the mutex at an address records as its holder.
-pub(super) fn owner_id(ground: &Ground<'_>, at: Addr) -> Option<u32> {
-    Some(ground.memory().u32(at.plus(LOCK)?).ok()? & OWNER_MASK)
+pub(super) fn owner_id(observations: &Observations<'_>, at: Addr) -> Option<u32> {
+    Some(observations.memory().u32(at.plus(LOCK)?).ok()? & OWNER_MASK)
 }
 
-fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
-    let member = |offset: u64| ground.memory().u32(at.plus(offset)?).ok();
+fn describe(observations: &Observations<'_>, at: Addr) -> Option<Observation> {
+    let member = |offset: u64| observations.memory().u32(at.plus(offset)?).ok();
     let (kind, word) = (member(TYPE)?, member(LOCK)?);
     if kind & !(KIND_MASK | PROCESS_SHARED) != 0 {
         return None;
@@ -86,22 +86,22 @@ fn describe(ground: &Ground<'_>, at: Addr) -> Option<Sighting> {
             let gap = Gap::NotRecorded("musl does not store the owner of a normal mutex".to_owned());
             (Owner::Unknown(gap), Evidence::Wait)
         }
-        (id, _) => ground.owner(id, Evidence::FutexWord),
+        (id, _) => observations.owner(id, Evidence::FutexWord),
     };
     // The first locking counts 0.
     let held = matches!(owner, Owner::Thread(_));
     let recursion = if held { Some(member(COUNT)?.saturating_add(1)) } else { None };
-    Some(Sighting { kind: lock_kind, address: at, owner, recursion, readers: None, evidence })
+    Some(Observation { kind: lock_kind, address: at, owner, recursion, readers: None, evidence })
 }
 
 /// The mutexes that a thread holds and musl writes down: all but normal ones.
-pub(super) fn held_by(ground: &Ground<'_>, thread: &OsThread) -> Vec<Sighting> {
-    if !ground.libc.is_musl() {
+pub(super) fn held_by(observations: &Observations<'_>, thread: &OsThread) -> Vec<Observation> {
+    if !observations.libc.is_musl() {
         return Vec::new();
     }
-    robust_list(ground, thread)
+    robust_list(observations, thread)
         .into_iter()
-        .filter_map(|at| describe(ground, at))
+        .filter_map(|at| describe(observations, at))
         .filter(|seen| matches!(seen.owner, Owner::Thread(tid) if tid == thread.tid))
         .collect()
 }
@@ -110,12 +110,12 @@ pub(super) fn held_by(ground: &Ground<'_>, thread: &OsThread) -> Vec<Sighting> {
 const WRITE_HELD: u32 = 0x7fff_ffff;
 
 /// Recognises a wait in a function of reader-writer locks.
-pub(super) fn rwlock(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
-    if !ground.libc.is_musl() || waiter.entry != Entry::Rwlock {
+pub(super) fn rwlock(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
+    if !observations.libc.is_musl() || waiter.entry != Entry::Rwlock {
         return None;
     }
     let address = waiter.futex.word;
-    let (owner, evidence, readers) = match ground.memory().u32(address).ok()? & WRITE_HELD {
+    let (owner, evidence, readers) = match observations.memory().u32(address).ok()? & WRITE_HELD {
         0 => (Owner::None, Evidence::FutexWord, 0),
         WRITE_HELD => {
             let gap = Gap::NotRecorded("musl does not store the writer".to_owned());
@@ -126,5 +126,5 @@ pub(super) fn rwlock(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
             (Owner::Unknown(gap), Evidence::ReaderCount, readers)
         }
     };
-    Some(Sighting { kind: LockKind::Rwlock, address, owner, recursion: None, readers: Some(readers), evidence })
+    Some(Observation { kind: LockKind::Rwlock, address, owner, recursion: None, readers: Some(readers), evidence })
 }

@@ -4,8 +4,8 @@
 
 use crate::model::{Addr, LockKind, Owner};
 
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 // Source: musl 1.2.3 src/thread/pthread_cond_timedwait.c, struct waiter: prev 0, next 8, state 16, barrier 20.
 const NEXT: u64 = 8;
@@ -18,21 +18,21 @@ const TAIL: u64 = 40;
 const MAX_NODES: usize = 1 << 16;
 
 /// Recognises a wait on a node of the waiter's own stack; the condition variable is the one whose list holds the node.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let word = waiter.futex.word;
-    let own = ground.live_stack(waiter.thread).is_some_and(|stack| stack.contains(&word));
-    if !ground.libc.is_musl() || !own {
+    let own = observations.live_stack(waiter.thread).is_some_and(|stack| stack.contains(&word));
+    if !observations.libc.is_musl() || !own {
         return None;
     }
     let node = word.minus(BARRIER)?;
-    let address = waiter.pointers(ground).find(|condvar| lists(ground, *condvar, node))?;
-    Some(Sighting::waited(LockKind::Condvar, address, Owner::None))
+    let address = waiter.pointers(observations).find(|condvar| lists(observations, *condvar, node))?;
+    Some(Observation::waited(LockKind::Condvar, address, Owner::None))
 }
 
 /// Whether `condvar` heads a list that holds `node` and ends at its tail. The tail tells a condition variable from another
 /// waiter's node, which has its `next` where the head is.
-fn lists(ground: &Ground<'_>, condvar: Addr, node: Addr) -> bool {
-    let link = |at: Option<Addr>| at.and_then(|at| ground.memory().ptr(at).ok());
+fn lists(observations: &Observations<'_>, condvar: Addr, node: Addr) -> bool {
+    let link = |at: Option<Addr>| at.and_then(|at| observations.memory().ptr(at).ok());
     let Some(tail) = link(condvar.plus(TAIL)) else { return false };
     let mut at = condvar.plus(HEAD);
     let mut met = false;

@@ -6,7 +6,7 @@
 use symbols::{Part, TypeId, TypeKind, Variable};
 
 use crate::model::{Addr, OsThread};
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 use crate::target::Module;
 use crate::variables::{AtEntry, Context, Place};
 
@@ -20,20 +20,20 @@ const MAX_SMART_POINTER: u64 = 16;
 const MAX_OBJECT: u64 = 1 << 20;
 
 /// What the frames of a thread call the object that holds `address`.
-pub(super) fn named_by(ground: &Ground<'_>, index: usize, address: Addr) -> Option<String> {
-    let thread = ground.scene.threads.get(index)?;
-    let stack = ground.scene.stacks.get(index)?;
+pub(super) fn named_by(observations: &Observations<'_>, index: usize, address: Addr) -> Option<String> {
+    let thread = observations.scene.threads.get(index)?;
+    let stack = observations.scene.stacks.get(index)?;
     for (place, (frame, registers)) in stack.frames.iter().zip(&stack.registers).take(MAX_FRAMES).enumerate() {
-        let Some(module) = ground.scene.target.module_at(frame.pc) else { continue };
+        let Some(module) = observations.scene.target.module_at(frame.pc) else { continue };
         let Some(bias) = module.mapped.bias else { continue };
         let Some(locals) = module.svma(frame.lookup()).and_then(|svma| module.symbols().locals(svma)) else { continue };
-        let entered = AtEntry::new(ground.scene.target, stack, place);
+        let entered = AtEntry::new(observations.scene.target, stack, place);
         let at_entry = |register| entered.value(register);
-        let context = Context { frame, registers, memory: ground.memory(), bias, at_entry: &at_entry };
+        let context = Context { frame, registers, memory: observations.memory(), bias, at_entry: &at_entry };
         let found = locals.variables.iter().find_map(|variable| {
             let place = context.place(&locals, &variable.location)?;
             local(module, variable, place, address)
-                .map(|path| format!("{path} of {}", label(ground, index, thread)))
+                .map(|path| format!("{path} of {}", label(observations, index, thread)))
                 .or_else(|| pointed_to(&context, module, variable, place, address))
         });
         if found.is_some() {
@@ -43,8 +43,8 @@ pub(super) fn named_by(ground: &Ground<'_>, index: usize, address: Addr) -> Opti
     None
 }
 
-fn label(ground: &Ground<'_>, index: usize, thread: &OsThread) -> String {
-    match super::super::start::start(ground, index) {
+fn label(observations: &Observations<'_>, index: usize, thread: &OsThread) -> String {
+    match super::super::start::start(observations, index) {
         Some(start) => format!("{} {start}", thread.tid),
         None => thread.tid.to_string(),
     }

@@ -3,14 +3,14 @@
 use crate::model::{Gap, LockKind, Owner};
 
 use super::entry::Entry;
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 /// Recognises a wait for another thread's initialisation. The word is the control variable's first member in glibc, musl
 /// and libstdc++.
 // Source: glibc 2.36 nptl/pthread_once.c; musl 1.2.3 src/thread/pthread_once.c; gcc 12 libsupc++/guard.cc.
-pub(super) fn waited(_: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(_: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let gap = Gap::NotRecorded("who runs the initialisation is not written down".to_owned());
     matches!(waiter.entry, Entry::Once | Entry::Guard)
-        .then(|| Sighting::waited(LockKind::Once, waiter.futex.word, Owner::Unknown(gap)))
+        .then(|| Observation::waited(LockKind::Once, waiter.futex.word, Owner::Unknown(gap)))
 }

@@ -13,7 +13,7 @@ use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem
 use super::code::{ByCode, Mode};
 use super::{Recognised, readers};
 use crate::runtimes::native::calls::{Call, Calls, Namer};
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 
 /// Frames of a stack that are looked at for a second initialisation.
 const MAX_FRAMES: usize = 256;
@@ -23,7 +23,7 @@ const NAMED_CANDIDATES: usize = 4;
 /// Fills in owners that can be inferred. Locks without waiters, and those whose owner field names a thread that is gone, stay
 /// as they are.
 pub(super) fn infer(
-    ground: &Ground<'_>,
+    observations: &Observations<'_>,
     recognised: &Recognised,
     job: &Job,
     locks: &mut [Lock],
@@ -38,14 +38,14 @@ pub(super) fn infer(
     if wanted.is_empty() {
         return Ok(());
     }
-    job.phase("looking for owners of locks", 2 * ground.scene.threads.len() as u64);
-    let pointing = pointing(ground, recognised, job, locks, &wanted)?;
-    let taking = taking(ground, recognised, job, locks, &wanted, problems)?;
+    job.phase("looking for owners of locks", 2 * observations.scene.threads.len() as u64);
+    let pointing = pointing(observations, recognised, job, locks, &wanted)?;
+    let acquisition = acquisition(observations, recognised, job, locks, &wanted, problems)?;
     for (index, lock) in locks.iter_mut().enumerate() {
         let pointing = pointing.get(&index).map(Vec::as_slice).unwrap_or_default();
-        let taking = taking.get(&index).map(Vec::as_slice).unwrap_or_default();
+        let acquisition = acquisition.get(&index).map(Vec::as_slice).unwrap_or_default();
         if readers::are_wanted(lock) {
-            readers::settle(lock, taking, if has_guard(lock.kind) { pointing } else { &[] });
+            readers::settle(lock, acquisition, if has_guard(lock.kind) { pointing } else { &[] });
             continue;
         }
         if !is_ownerless(lock) {
@@ -53,13 +53,13 @@ pub(super) fn infer(
         }
         let found = match lock.kind {
             LockKind::Once | LockKind::RustOnce => {
-                let found = initialisers(ground, lock, pointing);
+                let found = initialisers(observations, lock, pointing);
                 // The function that has the variable may be inlined, here and there.
-                if found.is_empty() { taking.to_vec() } else { found }
+                if found.is_empty() { acquisition.to_vec() } else { found }
             }
             // A guard of Rust's holds the lock's address for as long as the lock; elsewhere a pointer to it proves nothing.
-            kind if taking.is_empty() && has_guard(kind) => pointing.to_vec(),
-            _ => taking.to_vec(),
+            kind if acquisition.is_empty() && has_guard(kind) => pointing.to_vec(),
+            _ => acquisition.to_vec(),
         };
         match found.as_slice() {
             [] => {}
@@ -83,7 +83,7 @@ type Candidates = FxHashMap<usize, Vec<(Tid, Evidence)>>;
 
 /// Threads that point to a lock and do not wait for it.
 fn pointing(
-    ground: &Ground<'_>,
+    observations: &Observations<'_>,
     recognised: &Recognised,
     job: &Job,
     locks: &[Lock],
@@ -95,13 +95,13 @@ fn pointing(
         .flat_map(|(index, lock)| lock.waiters.iter().map(|tid| (*index, *tid)))
         .collect();
     let mut candidates = Candidates::default();
-    for (index, thread) in ground.scene.threads.iter().enumerate() {
+    for (index, thread) in observations.scene.threads.iter().enumerate() {
         job.advance(1)?;
         // Who waits on a condition variable has given up the lock that it points to.
         if recognised.waits_on_condvar(index) {
             continue;
         }
-        for (lock, evidence) in pointed_to_by(ground, index, thread, wanted) {
+        for (lock, evidence) in pointed_to_by(observations, index, thread, wanted) {
             if !waiting.contains(&(lock, thread.tid)) {
                 candidates.entry(lock).or_default().push((thread.tid, evidence));
             }
@@ -112,17 +112,17 @@ fn pointing(
 
 /// Threads whose code has taken a lock in the way in which it is held; one that waits for it may be among them, and then
 /// waits for itself.
-fn taking(
-    ground: &Ground<'_>,
+fn acquisition(
+    observations: &Observations<'_>,
     recognised: &Recognised,
     job: &Job,
     locks: &[Lock],
     wanted: &FxHashMap<Addr, usize>,
     problems: &mut Vec<Problem>,
 ) -> Result<Candidates, Error> {
-    let code = ByCode::new(ground);
+    let code = ByCode::new(observations);
     let mut candidates = Candidates::default();
-    for (index, (thread, stack)) in ground.scene.iter().enumerate() {
+    for (index, (thread, stack)) in observations.scene.iter().enumerate() {
         job.advance(1)?;
         let mut taken = code.taken(stack, recognised.waits_on_condvar(index));
         taken.sort_unstable();
@@ -151,7 +151,7 @@ fn is_ownerless(lock: &Lock) -> bool {
 
 /// Which of the wanted locks a thread's registers or live stack point to, each once; registers are the better evidence.
 fn pointed_to_by(
-    ground: &Ground<'_>,
+    observations: &Observations<'_>,
     index: usize,
     thread: &OsThread,
     wanted: &FxHashMap<Addr, usize>,
@@ -164,13 +164,13 @@ fn pointed_to_by(
             held.push((*lock, evidence));
         }
     };
-    let frames = ground.scene.stacks.get(index).map(|stack| stack.registers.as_slice()).unwrap_or_default();
+    let frames = observations.scene.stacks.get(index).map(|stack| stack.registers.as_slice()).unwrap_or_default();
     for (_, value) in frames.iter().flat_map(|registers| registers.iter()) {
         if let Some(value) = value {
             note(Addr(value), Evidence::FrameRegister);
         }
     }
-    for (_, word) in ground.live_words(thread) {
+    for (_, word) in observations.live_words(thread) {
         note(Addr(word), Evidence::StackScan);
     }
     held
@@ -178,17 +178,17 @@ fn pointed_to_by(
 
 /// Threads that run the initialisation that others wait for: they are below the same `once` call (and point to its control
 /// variable), or, for a static local variable, in the function that the waiters are in.
-fn initialisers(ground: &Ground<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) -> Vec<(Tid, Evidence)> {
-    let namer = Namer::new(ground.scene.target, ground.libc.in_executable);
-    let code = ByCode::new(ground);
+fn initialisers(observations: &Observations<'_>, lock: &Lock, pointing: &[(Tid, Evidence)]) -> Vec<(Tid, Evidence)> {
+    let namer = Namer::new(observations.scene.target, observations.libc.in_executable);
+    let code = ByCode::new(observations);
     let waiting: FxHashSet<Tid> = lock.waiters.iter().copied().collect();
-    let threads = || ground.scene.threads.iter().enumerate();
+    let threads = || observations.scene.threads.iter().enumerate();
     let waiters = threads().filter(|(_, thread)| waiting.contains(&thread.tid));
-    let guarded: FxHashSet<Addr> = waiters.filter_map(|(index, _)| guarded(ground, index)).collect();
+    let guarded: FxHashSet<Addr> = waiters.filter_map(|(index, _)| guarded(observations, index)).collect();
     threads()
         .filter_map(|(index, thread)| {
             let tid = thread.tid;
-            let stack = ground.scene.stacks.get(index)?;
+            let stack = observations.scene.stacks.get(index)?;
             if waiting.contains(&tid) {
                 let again = asks_itself(&namer, &code, stack, lock.address, &guarded);
                 return again.then_some((tid, Evidence::InitialiserFrame));
@@ -242,8 +242,8 @@ fn is_once_function(name: &str) -> bool {
 }
 
 /// The function that a waiter for a static local variable's guard is in.
-fn guarded(ground: &Ground<'_>, index: usize) -> Option<Addr> {
-    let mut calls = ground.situation(index)?.calls.inner.iter();
+fn guarded(observations: &Observations<'_>, index: usize) -> Option<Addr> {
+    let mut calls = observations.situation(index)?.calls.inner.iter();
     calls.find(|call| {
         call.name.as_deref().is_some_and(|name| name.trim_start_matches('_').starts_with("cxa_guard_acquire"))
     })?;

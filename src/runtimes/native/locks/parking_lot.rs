@@ -5,8 +5,8 @@
 
 use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 // ThreadData.key, from the futex word: measured with parking_lot_core 0.9.12 and rustc 1.95, then the other places that the
 // structure's 8-byte members can be at. docs/layouts/parking_lot.md.
@@ -29,22 +29,22 @@ const PARKERS: &[(&str, LockKind)] = &[
 ];
 
 /// Recognises a wait in parking_lot's parking of threads.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let kind = waiter.calls.in_runtime().find_map(|call| {
         let name = call.name.as_deref()?;
         PARKERS.iter().find(|(part, _)| name.contains(part)).map(|(_, kind)| *kind)
     })?;
-    let fits = |lock: &Addr| is_parked_on(ground, kind, *lock) && waiter.points_to(ground, *lock);
+    let fits = |lock: &Addr| is_parked_on(observations, kind, *lock) && waiter.points_to(observations, *lock);
     let address = KEYS
         .iter()
-        .filter_map(|key| ground.memory().ptr(waiter.futex.word.offset(*key)?).ok())
+        .filter_map(|key| observations.memory().ptr(waiter.futex.word.offset(*key)?).ok())
         .map(|key| lock_of(kind, key))
         .find(fits)?;
     match kind {
-        LockKind::ParkingLotMutex if is_reentrant(waiter) => reentrant(ground, address),
-        LockKind::ParkingLotMutex => mutex(ground, address),
-        LockKind::ParkingLotRwlock => rwlock(ground, address),
-        _ => Some(Sighting::waited(kind, address, Owner::None)),
+        LockKind::ParkingLotMutex if is_reentrant(waiter) => reentrant(observations, address),
+        LockKind::ParkingLotMutex => mutex(observations, address),
+        LockKind::ParkingLotRwlock => rwlock(observations, address),
+        _ => Some(Observation::waited(kind, address, Owner::None)),
     }
 }
 
@@ -55,29 +55,32 @@ fn lock_of(kind: LockKind, key: Addr) -> Addr {
 }
 
 /// Whether the lock says that a thread is parked on it.
-fn is_parked_on(ground: &Ground<'_>, kind: LockKind, lock: Addr) -> bool {
+fn is_parked_on(observations: &Observations<'_>, kind: LockKind, lock: Addr) -> bool {
     match kind {
         LockKind::ParkingLotMutex => {
-            let state = ground.memory().u8(lock);
+            let state = observations.memory().u8(lock);
             state.is_ok_and(|state| state & MUTEX_PARKED != 0 && state & !(MUTEX_LOCKED | MUTEX_PARKED) == 0)
         }
         LockKind::ParkingLotRwlock => {
-            lock.is_aligned(8) && ground.memory().u64(lock).is_ok_and(|state| state & RWLOCK_PARKED != 0)
+            lock.is_aligned(8) && observations.memory().u64(lock).is_ok_and(|state| state & RWLOCK_PARKED != 0)
         }
         // A condition variable points to the mutex that its waiters gave up.
-        _ => lock.is_aligned(8) && ground.memory().ptr(lock).is_ok_and(|mutex| ground.memory().u8(mutex).is_ok()),
+        _ => {
+            lock.is_aligned(8)
+                && observations.memory().ptr(lock).is_ok_and(|mutex| observations.memory().u8(mutex).is_ok())
+        }
     }
 }
 
-fn mutex(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {
-    let locked = ground.memory().u8(address).ok()? & MUTEX_LOCKED != 0;
+fn mutex(observations: &Observations<'_>, address: Addr) -> Option<Observation> {
+    let locked = observations.memory().u8(address).ok()? & MUTEX_LOCKED != 0;
     let gap = Gap::NotRecorded("a parking_lot Mutex does not store its owner".to_owned());
     let owner = if locked { Owner::Unknown(gap) } else { Owner::None };
-    Some(Sighting::waited(LockKind::ParkingLotMutex, address, owner))
+    Some(Observation::waited(LockKind::ParkingLotMutex, address, owner))
 }
 
-fn rwlock(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {
-    let state = ground.memory().u64(address).ok()?;
+fn rwlock(observations: &Observations<'_>, address: Addr) -> Option<Observation> {
+    let state = observations.memory().u64(address).ok()?;
     let readers = u32::try_from(state >> RWLOCK_READER_SHIFT).ok()?;
     let unknown = |what: String| Owner::Unknown(Gap::NotRecorded(what));
     // The writer's bit is set by a writer that still waits for readers, too.
@@ -88,8 +91,8 @@ fn rwlock(ground: &Ground<'_>, address: Addr) -> Option<Sighting> {
     } else {
         (Owner::None, Evidence::FutexWord)
     };
-    let seen = Sighting::waited(LockKind::ParkingLotRwlock, address, owner);
-    Some(Sighting { readers: Some(readers), evidence, ..seen })
+    let seen = Observation::waited(LockKind::ParkingLotRwlock, address, owner);
+    Some(Observation { readers: Some(readers), evidence, ..seen })
 }
 
 // Members of RawReentrantMutex, from the RawMutex in it. Source: lock_api 0.4 src/remutex.rs; the order was measured with
@@ -102,16 +105,17 @@ fn is_reentrant(waiter: &Waiter<'_>) -> bool {
 }
 
 /// A `ReentrantMutex` around a mutex: it stores an address in its owner's thread-local storage.
-fn reentrant(ground: &Ground<'_>, inner: Addr) -> Option<Sighting> {
+fn reentrant(observations: &Observations<'_>, inner: Addr) -> Option<Observation> {
     let address = inner.minus(REENTRANT_OWNER)?;
-    let owner = ground.memory().ptr(address).ok().and_then(|local| ground.owner_of_thread_local(local));
-    let count = ground.memory().u64(inner.minus(REENTRANT_COUNT)?).ok().and_then(|count| u32::try_from(count).ok());
+    let owner = observations.memory().ptr(address).ok().and_then(|local| observations.owner_of_thread_local(local));
+    let count =
+        observations.memory().u64(inner.minus(REENTRANT_COUNT)?).ok().and_then(|count| u32::try_from(count).ok());
     match (owner, count) {
         (Some(tid), Some(count)) if count > 0 => {
-            let seen = Sighting::waited(LockKind::ParkingLotMutex, address, Owner::Thread(tid));
-            Some(Sighting { recursion: Some(count), evidence: Evidence::OwnerField, ..seen })
+            let seen = Observation::waited(LockKind::ParkingLotMutex, address, Owner::Thread(tid));
+            Some(Observation { recursion: Some(count), evidence: Evidence::OwnerField, ..seen })
         }
         // Another order of members: the mutex inside is all that is known.
-        _ => mutex(ground, inner),
+        _ => mutex(observations, inner),
     }
 }

@@ -19,13 +19,13 @@ pub(super) fn counted(readers: u32) -> String {
     format!("held by readers ({readers}), whom the lock counts and does not name")
 }
 
-/// Fills in the readers of a lock that [`are_wanted`]. `taking`: threads whose code has taken it; `pointing`: threads that
+/// Fills in the readers of a lock that [`are_wanted`]. `acquisition`: threads whose code has taken it; `pointing`: threads that
 /// point to it, where that means something.
-pub(super) fn settle(lock: &mut Lock, taking: &[(Tid, Evidence)], pointing: &[(Tid, Evidence)]) {
+pub(super) fn settle(lock: &mut Lock, acquisition: &[(Tid, Evidence)], pointing: &[(Tid, Evidence)]) {
     let count = lock.readers.unwrap_or(0);
     let fits = |tids: &[Tid]| u32::try_from(tids.len()).is_ok_and(|found| found <= count);
-    let by_code = distinct(taking.iter());
-    let all = distinct(taking.iter().chain(pointing));
+    let by_code = distinct(acquisition.iter());
+    let all = distinct(acquisition.iter().chain(pointing));
     let Some(found) = [all.clone(), by_code].into_iter().find(|tids| !tids.is_empty() && fits(tids)) else {
         if !all.is_empty() {
             let more = format!("{}; more threads may have it than that: {}", counted(count), listed(&all));
@@ -70,10 +70,10 @@ mod tests {
         }
     }
 
-    fn settled(readers: u32, taking: &[u32], pointing: &[u32]) -> (Vec<u32>, Evidence) {
+    fn settled(readers: u32, acquisition: &[u32], pointing: &[u32]) -> (Vec<u32>, Evidence) {
         let by = |tids: &[u32], evidence| tids.iter().map(|tid| (Tid(*tid), evidence)).collect::<Vec<_>>();
         let mut lock = lock(readers);
-        settle(&mut lock, &by(taking, Evidence::LockingCode), &by(pointing, Evidence::StackScan));
+        settle(&mut lock, &by(acquisition, Evidence::LockingCode), &by(pointing, Evidence::StackScan));
         (lock.read_by.into_iter().map(|tid| tid.0).collect(), lock.evidence)
     }
 

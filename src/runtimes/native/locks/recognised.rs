@@ -6,29 +6,29 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Known, LockKind};
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::Activity;
 
 use super::entry::Entry;
-use super::{PROBES, Sighting, Waiter, names};
+use super::{Observation, PROBES, Waiter, names};
 
 /// What each thread waits for, and what those locks are called.
 pub(in crate::runtimes::native) struct Recognised {
     /// Parallel to the scene's threads.
-    waits: Vec<Option<Sighting>>,
+    waits: Vec<Option<Observation>>,
     names: FxHashMap<Addr, Known<Option<String>>>,
 }
 
 impl Recognised {
     /// Recognises the lock that each thread of the scene waits for, and names each lock once: by the variables of those who wait.
-    pub(in crate::runtimes::native) fn of(ground: &Ground<'_>, job: &Job) -> Result<Recognised, Error> {
-        job.phase("recognising locks", ground.scene.threads.len() as u64);
+    pub(in crate::runtimes::native) fn of(observations: &Observations<'_>, job: &Job) -> Result<Recognised, Error> {
+        job.phase("recognising locks", observations.scene.threads.len() as u64);
         let recognise = |index| {
             job.advance(1)?;
-            Ok(waited(ground, index))
+            Ok(waited(observations, index))
         };
-        let waits: Vec<Option<Sighting>> =
-            (0..ground.scene.threads.len()).into_par_iter().map(recognise).collect::<Result<_, Error>>()?;
+        let waits: Vec<Option<Observation>> =
+            (0..observations.scene.threads.len()).into_par_iter().map(recognise).collect::<Result<_, Error>>()?;
         let mut users: FxHashMap<Addr, (LockKind, Vec<usize>)> = FxHashMap::default();
         for (index, seen) in waits.iter().enumerate() {
             if let Some(seen) = seen {
@@ -38,14 +38,14 @@ impl Recognised {
         job.phase("naming locks", users.len() as u64);
         let name = |(address, (kind, users)): (Addr, (LockKind, Vec<usize>))| {
             job.advance(1)?;
-            Ok((address, names::name(ground, kind, address, &users)))
+            Ok((address, names::name(observations, kind, address, &users)))
         };
         let names = users.into_par_iter().map(name).collect::<Result<_, Error>>()?;
         Ok(Recognised { waits, names })
     }
 
     /// The lock that the thread at `index` waits for; `None` when it is in no futex wait.
-    pub(in crate::runtimes::native) fn wait(&self, index: usize) -> Option<&Sighting> {
+    pub(in crate::runtimes::native) fn wait(&self, index: usize) -> Option<&Observation> {
         self.waits.get(index)?.as_ref()
     }
 
@@ -64,16 +64,18 @@ impl Recognised {
     }
 }
 
-fn waited(ground: &Ground<'_>, index: usize) -> Option<Sighting> {
-    let situation = ground.situation(index)?;
+fn waited(observations: &Observations<'_>, index: usize) -> Option<Observation> {
+    let situation = observations.situation(index)?;
     let Activity::Futex(futex) = situation.activity else { return None };
-    let thread = ground.scene.threads.get(index)?;
-    let stack = ground.scene.stacks.get(index)?;
+    let thread = observations.scene.threads.get(index)?;
+    let stack = observations.scene.stacks.get(index)?;
     let calls = &situation.calls;
     let entry = match Entry::of(calls) {
-        unclear @ (Entry::Other | Entry::Unnamed) => Entry::by_call(ground.scene.target, stack).unwrap_or(unclear),
+        unclear @ (Entry::Other | Entry::Unnamed) => {
+            Entry::by_call(observations.scene.target, stack).unwrap_or(unclear)
+        }
         named => named,
     };
     let waiter = Waiter { thread, stack, calls, entry, futex };
-    PROBES.iter().find_map(|probe| (probe.waited)(ground, &waiter))
+    PROBES.iter().find_map(|probe| (probe.waited)(observations, &waiter))
 }

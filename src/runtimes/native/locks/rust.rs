@@ -4,8 +4,8 @@
 
 use crate::model::{Evidence, Gap, LockKind, Owner};
 
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 /// What a waiting function waits for.
 #[derive(Clone, Copy)]
@@ -39,34 +39,36 @@ const RWLOCK_COUNT: u32 = 0x3fff_ffff;
 const RWLOCK_WRITER_NOTIFY: u64 = 4;
 
 /// Recognises a wait in a function of `std::sync` or `std::thread::park`.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let wait = waiter.calls.in_runtime().find_map(|call| {
         let name = call.name.as_deref()?;
         WAITS.iter().find(|(parts, _)| parts.iter().all(|part| name.contains(part))).map(|(_, wait)| *wait)
     })?;
     let word = waiter.futex.word;
-    let value = |at| ground.memory().u32(at).ok();
+    let value = |at| observations.memory().u32(at).ok();
     let not_recorded = |what: &str| Owner::Unknown(Gap::NotRecorded(what.to_owned()));
     Some(match wait {
         Wait::Mutex => {
             let free = value(word)? == MUTEX_FREE;
             let owner = if free { Owner::None } else { not_recorded("a Rust Mutex does not store its owner") };
-            Sighting::waited(LockKind::RustMutex, word, owner)
+            Observation::waited(LockKind::RustMutex, word, owner)
         }
         Wait::Read => rwlock(word, value(word)?),
         Wait::Write => {
             let address = word.minus(RWLOCK_WRITER_NOTIFY)?;
             rwlock(address, value(address)?)
         }
-        Wait::Condvar => Sighting::waited(LockKind::RustCondvar, word, Owner::None),
-        Wait::Once => {
-            Sighting::waited(LockKind::RustOnce, word, not_recorded("who runs the initialisation is not written down"))
-        }
-        Wait::Park => Sighting::waited(LockKind::RustPark, word, Owner::None),
+        Wait::Condvar => Observation::waited(LockKind::RustCondvar, word, Owner::None),
+        Wait::Once => Observation::waited(
+            LockKind::RustOnce,
+            word,
+            not_recorded("who runs the initialisation is not written down"),
+        ),
+        Wait::Park => Observation::waited(LockKind::RustPark, word, Owner::None),
     })
 }
 
-fn rwlock(address: crate::model::Addr, state: u32) -> Sighting {
+fn rwlock(address: crate::model::Addr, state: u32) -> Observation {
     let (owner, evidence, readers) = match state & RWLOCK_COUNT {
         0 => (Owner::None, Evidence::FutexWord, 0),
         RWLOCK_COUNT => {
@@ -78,5 +80,5 @@ fn rwlock(address: crate::model::Addr, state: u32) -> Sighting {
             (Owner::Unknown(gap), Evidence::ReaderCount, readers)
         }
     };
-    Sighting { readers: Some(readers), evidence, ..Sighting::waited(LockKind::RustRwlock, address, owner) }
+    Observation { readers: Some(readers), evidence, ..Observation::waited(LockKind::RustRwlock, address, owner) }
 }

@@ -4,18 +4,18 @@
 use crate::model::{Gap, LockKind, Owner};
 
 use super::entry::Entry;
-use super::{Sighting, Waiter};
-use crate::runtimes::native::ground::Ground;
+use super::{Observation, Waiter};
+use crate::runtimes::native::observations::Observations;
 
 /// musl's mutex has its lock word second. Source: docs/layouts/musl.md "mutex".
 const MUSL_LOCK: u64 = 4;
 
 /// Recognises any wait whose word cannot be read.
-pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sighting> {
+pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let word = waiter.futex.word;
-    let gap = Gap::from(ground.memory().u32(word).err()?);
+    let gap = Gap::from(observations.memory().u32(word).err()?);
     let (kind, address) = match waiter.entry {
-        Entry::Mutex if ground.libc.is_musl() => (LockKind::Mutex, word.minus(MUSL_LOCK)?),
+        Entry::Mutex if observations.libc.is_musl() => (LockKind::Mutex, word.minus(MUSL_LOCK)?),
         Entry::Mutex => (LockKind::Mutex, word),
         Entry::Semaphore => (LockKind::Semaphore, word),
         Entry::Once => (LockKind::Once, word),
@@ -25,5 +25,5 @@ pub(super) fn waited(ground: &Ground<'_>, waiter: &Waiter<'_>) -> Option<Sightin
             (LockKind::Futex, word)
         }
     };
-    Some(Sighting::waited(kind, address, Owner::Unknown(gap)))
+    Some(Observation::waited(kind, address, Owner::Unknown(gap)))
 }

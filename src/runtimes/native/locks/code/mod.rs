@@ -14,11 +14,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use self::state::Held;
 pub(super) use self::state::{Hold, Mode};
 use self::taken::{Callee, Passed, Question, Site, Taken};
-use crate::model::{Addr, Arch, Frame, FrameKind, Register, Stack, Taking};
+use crate::model::{Acquisition, Addr, Arch, Frame, FrameKind, Register, Stack};
 use crate::runtimes::native::callee;
 use crate::runtimes::native::calls::Namer;
 use crate::runtimes::native::function_start;
-use crate::runtimes::native::ground::Ground;
+use crate::runtimes::native::observations::Observations;
 
 /// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
 // Source: POSIX pthread.h, ISO C threads.h; Itanium C++ ABI 3.3.3, "One-time Construction API": who gets past the first call of
@@ -76,7 +76,7 @@ const STACK_POINTER: usize = 4;
 
 /// Answers for many threads; remembers which calls are in functions that lock nothing.
 pub(super) struct ByCode<'a> {
-    ground: &'a Ground<'a>,
+    observations: &'a Observations<'a>,
     namer: Namer<'a>,
     callees: RefCell<FxHashMap<Addr, Callee>>,
     vain: RefCell<FxHashSet<(Addr, Addr)>>,
@@ -86,10 +86,10 @@ pub(super) struct ByCode<'a> {
 }
 
 impl<'a> ByCode<'a> {
-    pub(super) fn new(ground: &'a Ground<'a>) -> ByCode<'a> {
+    pub(super) fn new(observations: &'a Observations<'a>) -> ByCode<'a> {
         ByCode {
-            ground,
-            namer: Namer::new(ground.scene.target, ground.libc.in_executable),
+            observations,
+            namer: Namer::new(observations.scene.target, observations.libc.in_executable),
             callees: RefCell::default(),
             vain: RefCell::default(),
             begins: RefCell::default(),
@@ -102,18 +102,18 @@ impl<'a> ByCode<'a> {
         self.budget.get() == 0
     }
 
-    /// The locks that a thread's frames have taken, as [`ByCode::takings`] gives them.
+    /// The locks that a thread's frames have taken, as [`ByCode::acquisitions`] gives them.
     pub(super) fn taken(&self, stack: &Stack, gives_up: bool) -> Vec<Hold> {
         self.found(stack, gives_up).into_iter().map(|(hold, _)| hold).collect()
     }
 
     /// The locks that a thread's frames have taken, innermost frame first. `gives_up`: its innermost own frame waits on a
     /// condition variable, and has given up the lock that it waits with.
-    pub(super) fn takings(&self, stack: &Stack, gives_up: bool) -> Vec<Taking> {
-        self.found(stack, gives_up).into_iter().map(|(_, taking)| taking).collect()
+    pub(super) fn acquisitions(&self, stack: &Stack, gives_up: bool) -> Vec<Acquisition> {
+        self.found(stack, gives_up).into_iter().map(|(_, acquisition)| acquisition).collect()
     }
 
-    fn found(&self, stack: &Stack, gives_up: bool) -> Vec<(Hold, Taking)> {
+    fn found(&self, stack: &Stack, gives_up: bool) -> Vec<(Hold, Acquisition)> {
         self.own_frames(stack)
             .skip(usize::from(gives_up))
             .filter(|(_, frame, start)| !self.vain.borrow().contains(&(*start, frame.pc)))
@@ -122,8 +122,8 @@ impl<'a> ByCode<'a> {
                 if !any {
                     self.vain.borrow_mut().insert((start, frame.pc));
                 }
-                let taking = move |held: Held| Taking { lock: held.hold.lock, frame: index, at: held.sites };
-                held.into_iter().map(move |held| (held.hold, taking(held)))
+                let acquisition = move |held: Held| Acquisition { lock: held.hold.lock, frame: index, at: held.sites };
+                held.into_iter().map(move |held| (held.hold, acquisition(held)))
             })
             .collect()
     }
@@ -138,7 +138,7 @@ impl<'a> ByCode<'a> {
     pub(super) fn arguments_to(&self, stack: &Stack, wanted: impl Fn(&str) -> bool) -> Vec<Addr> {
         self.own_frames(stack)
             .filter(|(_, frame, _)| {
-                callee::called(self.ground.scene.target, frame.pc).is_some_and(|name| wanted(&name))
+                callee::called(self.observations.scene.target, frame.pc).is_some_and(|name| wanted(&name))
             })
             .filter_map(|(index, frame, start)| self.ask(stack, index, frame, start).first_argument())
             .collect()
@@ -147,7 +147,7 @@ impl<'a> ByCode<'a> {
     /// The frames with code of the program's own that wait for a call to return, innermost first: place in the stack, frame,
     /// the function's first instruction. What was inlined into a function of a library counts. As far as registers were kept.
     fn own_frames<'s>(&'s self, stack: &'s Stack) -> impl Iterator<Item = (usize, &'s Frame, Addr)> {
-        let understood = self.ground.scene.target.arch() == Arch::X86_64;
+        let understood = self.observations.scene.target.arch() == Arch::X86_64;
         let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
         frames.filter_map(|(index, frame)| {
             let own = self.namer.calls(frame).iter().any(|call| !call.runtime);
@@ -162,11 +162,11 @@ impl<'a> ByCode<'a> {
             return None;
         }
         let named = self.namer.calls(frame).last().and_then(|call| call.start);
-        let stated = named.or_else(|| function_start::of(self.ground.scene.target, frame.lookup()));
+        let stated = named.or_else(|| function_start::of(self.observations.scene.target, frame.lookup()));
         stated.or_else(|| {
             let known = self.begins.borrow().get(&frame.pc).copied();
             known.unwrap_or_else(|| {
-                let start = begins::of(self.ground.scene.target, stack, index);
+                let start = begins::of(self.observations.scene.target, stack, index);
                 self.begins.borrow_mut().insert(frame.pc, start);
                 start
             })
@@ -207,7 +207,7 @@ impl<'a> ByCode<'a> {
     }
 
     fn lands(&self, target: Addr) -> Addr {
-        callee::landing(self.ground.scene.target, target)
+        callee::landing(self.observations.scene.target, target)
     }
 
     fn ask_with(&self, stack: &Stack, index: usize, frame: &Frame, start: Addr, passed: Passed) -> Taken {
@@ -238,7 +238,7 @@ impl<'a> ByCode<'a> {
         now: [Option<u64>; 16],
     ) -> Taken {
         let (callee, lands) = (|target: Addr| self.callee(target), |target: Addr| self.lands(target));
-        let (memory, budget) = (self.ground.memory(), &self.budget);
+        let (memory, budget) = (self.observations.memory(), &self.budget);
         Question { memory, callee: &callee, lands: &lands, budget, start, site, entry, passed, now }.answer()
     }
 
@@ -246,7 +246,7 @@ impl<'a> ByCode<'a> {
         if let Some(known) = self.callees.borrow().get(&target) {
             return *known;
         }
-        let name = callee::function(self.ground.scene.target, target);
+        let name = callee::function(self.observations.scene.target, target);
         let callee = name.as_deref().map_or(Callee::Other, classify);
         self.callees.borrow_mut().insert(target, callee);
         callee

@@ -1,17 +1,17 @@
-//! Threads that wait for each other in a ring, one of them or more for a limited time: the ring ends by itself.
+//! Threads that wait for each other in a cycle, one of them or more for a limited time: the cycle ends by itself.
 
 use crate::analysis::deadlock::Cycle;
 use crate::model::{Addr, Lock, Subject, Tid, TimeLimit};
 
 use super::Rule;
 use super::case::Case;
-use super::deadlock::{owner_fact, ring, victims};
+use super::deadlock::{owner_fact, steps, victims};
 use super::finding::{Finding, Next, Sentence, Severity};
 use super::limits::{at_most, first_ms, span};
 
-pub(super) const RULE: Rule = Rule { name: "timed-ring", apply };
+pub(super) const RULE: Rule = Rule { name: "timed-cycle", apply };
 
-/// A limit beyond this is hardly meant to end a ring: ten minutes.
+/// A limit beyond this is hardly meant to end a cycle: ten minutes.
 const LONG_MS: u64 = 10 * 60 * 1000;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
@@ -21,10 +21,10 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
     let first = first_ms(&cycle.limits);
     let beginning = match first {
-        Some(first) if first > LONG_MS => Sentence::of(format!("a ring of waits that ends only in {}: ", span(first))),
-        _ => Sentence::of("a ring of waits that ends by itself: "),
+        Some(first) if first > LONG_MS => Sentence::of(format!("a cycle of waits that ends only in {}: ", span(first))),
+        _ => Sentence::of("a cycle of waits that ends by itself: "),
     };
-    let title = beginning.then(ring(case, cycle)).text("; ");
+    let title = beginning.then(steps(case, cycle)).text("; ");
     let all = cycle.limits.len() == cycle.cycle.len();
     let title = match cycle.cycle.as_slice() {
         [_] => title.text("it waits ").then(at_most(&cycle.limits)),
@@ -52,11 +52,11 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
         title,
         about: cycle.cycle.first().map(|step| Subject::Lock(step.waits_for)),
         evidence,
-        next: Some(Next::new("locks", "the locks of the ring: take them in the same order everywhere")),
+        next: Some(Next::new("locks", "the locks of the cycle: take them in the same order everywhere")),
     }
 }
 
-/// `a waits at most 2 s`: those of a ring that give up, where others do not.
+/// `a waits at most 2 s`: those of a cycle that give up, where others do not.
 fn limited(case: &Case<'_>, cycle: &Cycle, mut title: Sentence) -> Sentence {
     let tids: Vec<Tid> = cycle.limits.iter().map(|limit| limit.tid).collect();
     for (index, tid) in tids.iter().enumerate() {

@@ -11,11 +11,11 @@ use crate::views::drawing::{self, Names};
 
 use super::places::{self, Place};
 
-/// Threads of a story whose places are told.
+/// Threads of a explanation whose places are told.
 const PLACES: usize = 8;
 
-/// A story: what happens, who waits for whom, where.
-pub(super) struct Story {
+/// A explanation: what happens, who waits for whom, where.
+pub(super) struct Explanation {
     sentence: String,
     tone: Tone,
     about: Subject,
@@ -23,31 +23,31 @@ pub(super) struct Story {
     pub(super) places: Vec<Place>,
 }
 
-/// What stories are told of.
-pub(super) struct Teller<'a> {
+/// What explanations are told of.
+pub(super) struct Explainer<'a> {
     pub(super) session: &'a Session,
     pub(super) names: Names<'a>,
     pub(super) cycles: &'a [Cycle],
     pub(super) job: &'a Job,
 }
 
-impl Teller<'_> {
-    /// The story of a deadlock.
-    pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Story, Error> {
+impl Explainer<'_> {
+    /// The explanation of a deadlock.
+    pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Explanation, Error> {
         let tone = if cycle.ends() { Tone::Guess } else { Tone::Bad };
-        self.story(self.deadlock(cycle), tone, &Chain::of_cycle(cycle), &[])
+        self.explanation(self.deadlock(cycle), tone, &Chain::of_cycle(cycle), &[])
     }
 
-    /// The story of a lock; `None` where no lock is at that address.
-    pub(super) fn of_lock(&self, address: Addr) -> Result<Option<Story>, Error> {
-        let of_ring = |cycle: &&Cycle| cycle.cycle.iter().any(|step| step.waits_for == address);
-        if let Some(cycle) = self.cycles.iter().find(of_ring) {
+    /// The explanation of a lock; `None` where no lock is at that address.
+    pub(super) fn of_lock(&self, address: Addr) -> Result<Option<Explanation>, Error> {
+        let of_cycle = |cycle: &&Cycle| cycle.cycle.iter().any(|step| step.waits_for == address);
+        if let Some(cycle) = self.cycles.iter().find(of_cycle) {
             return self.of_cycle(cycle).map(Some);
         }
         let Some(lock) = self.lock(address) else { return Ok(None) };
         let Some(chain) = deadlock::chain(self.names.locks, address) else { return Ok(None) };
         let (sentence, tone) = self.sentence(lock, &chain);
-        self.story(sentence, tone, &chain, &lock.waiters).map(Some)
+        self.explanation(sentence, tone, &chain, &lock.waiters).map(Some)
     }
 
     fn lock(&self, address: Addr) -> Option<&Lock> {
@@ -58,23 +58,23 @@ impl Teller<'_> {
         self.names.threads.iter().find(|thread| thread.tid == tid)
     }
 
-    fn story(&self, sentence: String, tone: Tone, chain: &Chain, waiters: &[Tid]) -> Result<Story, Error> {
+    fn explanation(&self, sentence: String, tone: Tone, chain: &Chain, waiters: &[Tid]) -> Result<Explanation, Error> {
         let last = chain.links.last().and_then(|link| link.owner);
-        let end = last.filter(|_| chain.ring.is_none()).map(|tid| self.doing(tid)).unwrap_or_default();
+        let end = last.filter(|_| chain.cycle.is_none()).map(|tid| self.doing(tid)).unwrap_or_default();
         let places = self.places(chain, waiters)?;
         let about = chain.links.first().map_or(Subject::Capture, |link| Subject::Lock(link.lock));
         let note = |tid, deed| places.iter().find(|place| place.is_of(tid, deed)).map(Place::note);
         let drawing = drawing::tall(chain, waiters, self.names, &end, &note);
-        Ok(Story { sentence, tone, about, drawing, places })
+        Ok(Explanation { sentence, tone, about, drawing, places })
     }
 
     /// Where each holder took what it holds and where it waits, and where the first of those who wait for it does.
     fn places(&self, chain: &Chain, waiters: &[Tid]) -> Result<Vec<Place>, Error> {
         let mut wanted = Vec::new();
-        let first = waiters.first().filter(|_| chain.ring != Some(0)).and_then(|tid| self.thread(*tid));
+        let first = waiters.first().filter(|_| chain.cycle != Some(0)).and_then(|tid| self.thread(*tid));
         wanted.extend(first.map(|thread| (thread, Vec::new(), chain.links.first().map(|link| link.lock))));
         for (index, link) in chain.links.iter().take(PLACES).enumerate() {
-            let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.ring?));
+            let next = chain.links.get(index.saturating_add(1)).or_else(|| chain.links.get(chain.cycle?));
             let Some(thread) = link.owner.and_then(|owner| self.thread(owner)) else { continue };
             // Nobody has taken the end of a thread.
             let held = if self.names.is_join(link.lock) { Vec::new() } else { vec![link.lock] };
@@ -89,7 +89,7 @@ impl Teller<'_> {
             |step: &Step| self.lock(step.waits_for).is_some_and(|lock| lock.evidence == Evidence::UnverifiedFile);
         let word = match cycle.doubt {
             None => "Deadlock",
-            Some(Doubt::TimeLimit) => "Waits in a ring, which a time limit ends",
+            Some(Doubt::TimeLimit) => "Waits in a cycle, which a time limit ends",
             Some(Doubt::InferredOwner) if cycle.cycle.iter().any(by_file) => {
                 "Likely deadlock (a module's file may be another build's)"
             }
@@ -118,7 +118,7 @@ impl Teller<'_> {
         format!("{word}: {}{}", steps.join("; "), behind(cycle.victims.len()))
     }
 
-    /// What can be said of a lock that is in no ring itself.
+    /// What can be said of a lock that is in no cycle itself.
     fn sentence(&self, lock: &Lock, chain: &Chain) -> (String, Tone) {
         let joins = lock.kind == LockKind::Join;
         let name = if joins { "the end of a thread".to_owned() } else { self.names.lock(lock.address) };
@@ -145,7 +145,7 @@ impl Teller<'_> {
             return (format!("{name} is {by} {holder}, which {}; nobody waits for it", self.doing(owner)), Tone::Plain);
         };
         let behind = behind(deadlock::waiting_behind(self.names.locks, &lock.waiters).len());
-        if chain.ring.is_some() {
+        if chain.cycle.is_some() {
             return (format!("{waiting}, {by} {holder}, which waits behind a deadlock itself{behind}"), Tone::Bad);
         }
         let end = chain.links.iter().filter_map(|link| link.owner).next_back().unwrap_or(owner);
@@ -185,7 +185,7 @@ fn behind(more: usize) -> String {
     }
 }
 
-impl Story {
+impl Explanation {
     /// The sentence and the drawing.
     pub(super) fn bodies(&self) -> Vec<Body> {
         let mut lines = vec![Row::about(self.about, vec![Cell::text(self.sentence.as_str()).tone(self.tone)])];

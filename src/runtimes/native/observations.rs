@@ -38,7 +38,7 @@ pub(super) struct Facts {
 }
 
 /// The scene with its facts: what probes may ask.
-pub(super) struct Ground<'a> {
+pub(super) struct Observations<'a> {
     pub(super) scene: &'a Scene<'a>,
     pub(super) libc: &'a Libc,
     pub(super) tids: &'a Tids,
@@ -80,10 +80,10 @@ const MAX_STATIC_TLS: u64 = 0x1_0000;
 /// Words of one stack that are looked at: 2 MiB, far more than a thread that is not in endless recursion uses.
 const MAX_STACK_WORDS: u64 = 0x4_0000;
 
-impl<'a> Ground<'a> {
+impl<'a> Observations<'a> {
     /// A scene with its facts.
-    pub(super) fn new(scene: &'a Scene<'a>, libc: &'a Libc, tids: &'a Tids, facts: &'a Facts) -> Ground<'a> {
-        Ground { scene, libc, tids, facts }
+    pub(super) fn new(scene: &'a Scene<'a>, libc: &'a Libc, tids: &'a Tids, facts: &'a Facts) -> Observations<'a> {
+        Observations { scene, libc, tids, facts }
     }
 
     pub(super) fn memory(&self) -> &'a Memory {

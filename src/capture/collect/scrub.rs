@@ -23,7 +23,7 @@ const ID_MASK: u32 = 0x3fff_ffff;
 
 /// What may stay.
 #[derive(Debug, Default)]
-pub(super) struct Blot {
+pub(super) struct Scrub {
     /// Everything that is mapped, ascending.
     pub(super) mapped: Vec<Span>,
     /// Ids of the threads, as the process knows them.
@@ -34,7 +34,7 @@ pub(super) struct Blot {
     pub(super) erased: Vec<Span>,
 }
 
-impl Blot {
+impl Scrub {
     /// Whether a word is an address of mapped memory.
     pub(super) fn is_address(&self, word: u64) -> bool {
         self.span_of(word).is_some()
@@ -65,7 +65,7 @@ impl Blot {
         locks
     }
 
-    /// Blots out what may not stay of the bytes at an address that is a multiple of 8.
+    /// Scrubs out what may not stay of the bytes at an address that is a multiple of 8.
     pub(super) fn apply(&self, at: u64, bytes: &mut [u8]) {
         let words: Vec<u64> = bytes.as_chunks::<WORD>().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
         let locks = self.locks(at, &words);
@@ -119,8 +119,8 @@ fn is_small(word: u64) -> bool {
 mod tests {
     use super::*;
 
-    fn blot() -> Blot {
-        Blot {
+    fn scrub() -> Scrub {
+        Scrub {
             mapped: vec![Span::new(0x40_0000, 0x41_0000), Span::new(0x7000_0000, 0x7001_0000)],
             tids: FxHashSet::from_iter([4711]),
             futexes: FxHashSet::from_iter([0x7000_0100]),
@@ -128,25 +128,25 @@ mod tests {
         }
     }
 
-    fn blotted(at: u64, words: &[u64]) -> Vec<u64> {
+    fn scrubbed(at: u64, words: &[u64]) -> Vec<u64> {
         let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        blot().apply(at, &mut bytes);
+        scrub().apply(at, &mut bytes);
         bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
     }
 
     /// The same word by word, as docs/formats.md says it.
-    fn plainly(blot: &Blot, at: u64, words: &[u64]) -> Vec<u64> {
+    fn plainly(scrub: &Scrub, at: u64, words: &[u64]) -> Vec<u64> {
         let address = |index: usize| at + 8 * index as u64;
         let is_lock = |index: usize| {
             let (low, high) = halves(words[index]);
-            let is_id = |half: u32| half != 0 && blot.tids.contains(&(half & ID_MASK));
-            let waited = blot.futexes.contains(&address(index)) || blot.futexes.contains(&(address(index) + 4));
+            let is_id = |half: u32| half != 0 && scrub.tids.contains(&(half & ID_MASK));
+            let waited = scrub.futexes.contains(&address(index)) || scrub.futexes.contains(&(address(index) + 4));
             waited || is_small(words[index]) && (is_id(low) || is_id(high))
         };
         let kept = |index: usize| {
             let word = words[index];
-            let is_erased = blot.erased.iter().any(|span| span.contains(address(index)));
-            let is_address = blot.mapped.iter().any(|span| span.contains(word));
+            let is_erased = scrub.erased.iter().any(|span| span.contains(address(index)));
+            let is_address = scrub.mapped.iter().any(|span| span.contains(word));
             let near = (index.saturating_sub(AFTER - 1)..words.len().min(index + BEFORE + 1)).any(is_lock);
             !is_erased && (is_address || near && is_small(word))
         };
@@ -168,7 +168,7 @@ mod tests {
             for len in 0..200 {
                 let words: Vec<u64> =
                     (0..len).map(|_| if next() % 3 == 0 { some[next() % some.len()] } else { 0 }).collect();
-                assert_eq!(blotted(at, &words), plainly(&blot(), at, &words), "{at:#x}, {words:x?}");
+                assert_eq!(scrubbed(at, &words), plainly(&scrub(), at, &words), "{at:#x}, {words:x?}");
             }
         }
     }
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn addresses_survive_and_text_and_numbers_do_not() {
         let text = u64::from_le_bytes(*b"password");
-        assert_eq!(blotted(0x7000_0000, &[0x40_1234, text, 42, 0x7000_0010]), [0x40_1234, 0, 0, 0x7000_0010]);
+        assert_eq!(scrubbed(0x7000_0000, &[0x40_1234, text, 42, 0x7000_0010]), [0x40_1234, 0, 0, 0x7000_0010]);
     }
 
     #[test]
@@ -184,13 +184,13 @@ mod tests {
         // pthread_mutex_t: lock 2 and count 1, owner 4711 and users 1, kind 1; then text.
         let lock = [1 << 32 | 2, 1 << 32 | 4711, 1];
         let text = u64::from_le_bytes(*b"password");
-        assert_eq!(blotted(0x7000_2000, &[lock[0], lock[1], lock[2], text]), [lock[0], lock[1], lock[2], 0]);
-        assert_eq!(blotted(0x7000_0100, &[2, 0]), [2, 0], "a thread waits on this word");
-        assert_eq!(blotted(0x7000_3000, &[2, 0]), [0, 0], "nobody waits on this one");
+        assert_eq!(scrubbed(0x7000_2000, &[lock[0], lock[1], lock[2], text]), [lock[0], lock[1], lock[2], 0]);
+        assert_eq!(scrubbed(0x7000_0100, &[2, 0]), [2, 0], "a thread waits on this word");
+        assert_eq!(scrubbed(0x7000_3000, &[2, 0]), [0, 0], "nobody waits on this one");
     }
 
     #[test]
     fn arguments_and_environment_are_erased_even_where_they_look_like_addresses() {
-        assert_eq!(blotted(0x7000_8000, &[0x40_1234]), [0]);
+        assert_eq!(scrubbed(0x7000_8000, &[0x40_1234]), [0]);
     }
 }
