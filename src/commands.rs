@@ -12,7 +12,7 @@ use crate::report::json::{self, Envelope};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
 use crate::report::text::{self, Style};
 use crate::session::Session;
-use crate::views::{self, Focus, Query, VIEWS, View};
+use crate::views::{self, Alias, Focus, Query, VIEWS, View};
 
 /// What a command does.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ pub struct Command {
     /// Its name.
     pub name: &'static str,
     /// Other names that fingers know.
-    pub aliases: &'static [&'static str],
+    pub aliases: &'static [Alias],
     /// One sentence.
     pub doc: &'static str,
     /// Arguments, options and an example.
@@ -49,7 +49,7 @@ pub struct Command {
 const OTHERS: &[Command] = &[
     Command {
         name: "setthread",
-        aliases: &["thread"],
+        aliases: &[Alias::of("thread")],
         doc: "Selects the thread that the next commands speak of",
         help: "setthread INDEX\nsetthread -t TID\n\nINDEX counts as in 'threads'.",
         action: Action::SetThread,
@@ -64,19 +64,25 @@ const OTHERS: &[Command] = &[
     },
     Command {
         name: "refresh",
-        aliases: &["recapture"],
+        aliases: &[Alias::of("recapture")],
         doc: "Captures the live process again; 'moved' says what changed",
         help: "refresh\n\nStops the process, copies it and lets it go on, as 'live' did. The selected thread stays selected.",
         action: Action::Refresh,
     },
     Command {
         name: "help",
-        aliases: &["soshelp", "?"],
+        aliases: &[Alias::of("soshelp"), Alias::of("?")],
         doc: "Lists the commands; help NAME explains one",
         help: "help [NAME]",
         action: Action::Help,
     },
-    Command { name: "exit", aliases: &["quit", "q"], doc: "Ends the session", help: "exit", action: Action::Exit },
+    Command {
+        name: "exit",
+        aliases: &[Alias::of("quit"), Alias::of("q")],
+        doc: "Ends the session",
+        help: "exit",
+        action: Action::Exit,
+    },
 ];
 
 /// Every command: the views in their order, then the others.
@@ -93,7 +99,19 @@ pub fn commands() -> impl Iterator<Item = Command> {
 
 /// The command of a name or alias.
 pub fn find(name: &str) -> Option<Command> {
-    commands().find(|command| command.name == name || command.aliases.contains(&name))
+    commands().find(|command| command.name == name || command.alias(name).is_some())
+}
+
+impl Command {
+    /// Its alias of a name.
+    pub fn alias(&self, name: &str) -> Option<&'static Alias> {
+        self.aliases.iter().find(|alias| alias.name == name)
+    }
+
+    /// The names of its aliases.
+    pub fn also(&self) -> Vec<&'static str> {
+        self.aliases.iter().map(|alias| alias.name).collect()
+    }
 }
 
 /// What came of a command line.
@@ -126,13 +144,14 @@ impl Shell {
     pub fn run(&mut self, line: &str, job: &Job) -> Result<Outcome, Error> {
         let mut words = split(line)?.into_iter();
         let name = words.next().ok_or_else(|| Error::Usage("empty command".to_owned()))?;
-        let args: Vec<String> = words.collect();
         let Some(command) = find(&name) else {
             return Err(Error::Failed(format!("unknown command '{name}'; 'help' lists the commands")));
         };
+        let preset = command.alias(&name).map(|alias| alias.preset).unwrap_or_default();
+        let args: Vec<String> = preset.iter().map(|word| (*word).to_owned()).chain(words).collect();
         match command.action {
             Action::View(view) => {
-                let query = Query { command: name, args, focus: self.focus };
+                let query = Query { args, focus: self.focus };
                 (view.build)(&self.session, &query, job).map(Outcome::Answer)
             }
             Action::SetThread => self.set_thread(&args),
@@ -308,7 +327,7 @@ fn split(line: &str) -> Result<Vec<String>, Error> {
 #[derive(Serialize)]
 struct HelpRow {
     name: &'static str,
-    aliases: &'static [&'static str],
+    aliases: Vec<&'static str>,
     doc: &'static str,
 }
 
@@ -319,19 +338,19 @@ fn help(name: Option<&str>) -> Result<Outcome, Error> {
             vec![Row::new(vec![Cell::text(format!("{}.", command.doc)).tone(Tone::Strong)]), Row::default()];
         lines.extend(command.help.lines().map(Row::text));
         if !command.aliases.is_empty() {
-            lines.extend([Row::default(), Row::text(format!("Also: {}", command.aliases.join(", ")))]);
+            lines.extend([Row::default(), Row::text(format!("Also: {}", command.also().join(", ")))]);
         }
-        let data = serde_json::json!({ "name": command.name, "aliases": command.aliases, "doc": command.doc, "help": command.help });
+        let data = serde_json::json!({ "name": command.name, "aliases": command.also(), "doc": command.doc, "help": command.help });
         return Ok(Outcome::Text(Section { bodies: vec![Body::Lines(lines)], ..Section::default() }, data));
     }
     let rows: Vec<Row> = commands()
         .map(|command| {
-            let names = std::iter::once(command.name).chain(command.aliases.iter().copied()).collect::<Vec<_>>();
+            let names = std::iter::once(command.name).chain(command.also()).collect::<Vec<_>>();
             Row::new(vec![Cell::text(names.join(", ")).tone(Tone::Strong), Cell::text(command.doc)])
         })
         .collect();
     let table = Table { columns: vec![Column::left("Command"), Column::wide("Prints", 1)], rows: Arc::new(rows) };
-    let list: Vec<HelpRow> = commands().map(|c| HelpRow { name: c.name, aliases: c.aliases, doc: c.doc }).collect();
+    let list: Vec<HelpRow> = commands().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc }).collect();
     let data = serde_json::json!({ "commands": list });
     Ok(Outcome::Text(Section { bodies: vec![Body::Table(table)], ..Section::default() }, data))
 }
@@ -352,8 +371,7 @@ mod tests {
 
     #[test]
     fn no_two_commands_share_a_name() {
-        let mut names: Vec<&str> =
-            commands().flat_map(|c| std::iter::once(c.name).chain(c.aliases.iter().copied())).collect();
+        let mut names: Vec<&str> = commands().flat_map(|c| std::iter::once(c.name).chain(c.also())).collect();
         names.sort_unstable();
         let all = names.len();
         names.dedup();

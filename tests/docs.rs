@@ -14,7 +14,7 @@ fn the_command_reference_is_what_help_says() {
     for command in dumpscope::commands::commands() {
         write!(text, "\n## {}\n\n", command.name).expect("writing to a string");
         if !command.aliases.is_empty() {
-            write!(text, "Also: `{}`\n\n", command.aliases.join("`, `")).expect("writing to a string");
+            write!(text, "Also: `{}`\n\n", command.also().join("`, `")).expect("writing to a string");
         }
         write!(text, "{}.\n\n```text\n{}\n```\n", command.doc, command.help.trim_end()).expect("writing to a string");
     }

@@ -28,7 +28,7 @@ pub use module::{ModuleRow, SymbolState, Verification, VerificationState, Verifi
 pub use registers::{Arch, Register, Registers};
 pub use runtime::{RecognisedRuntime, RuntimeKind};
 pub use signal::FatalSignal;
-pub use subject::Subject;
+pub use subject::{Subject, SubjectKind};
 pub use syscall::syscall_name;
 pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, Tid, WaitingOn};
 pub use value::{Variable, VariableKind};

@@ -20,3 +20,37 @@ pub enum Subject {
     /// An exception: its place in the list of exceptions.
     Exception(usize),
 }
+
+/// The kind of a [`Subject`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SubjectKind {
+    /// The dump as a whole.
+    Capture,
+    /// A thread.
+    Thread,
+    /// A frame of a thread.
+    Frame,
+    /// A lock.
+    Lock,
+    /// A loaded module.
+    Module,
+    /// Memory.
+    Memory,
+    /// An exception.
+    Exception,
+}
+
+impl Subject {
+    /// Its kind.
+    pub fn kind(&self) -> SubjectKind {
+        match self {
+            Subject::Capture => SubjectKind::Capture,
+            Subject::Thread(_) => SubjectKind::Thread,
+            Subject::Frame(..) => SubjectKind::Frame,
+            Subject::Lock(_) => SubjectKind::Lock,
+            Subject::Module(_) => SubjectKind::Module,
+            Subject::Memory(_) => SubjectKind::Memory,
+            Subject::Exception(_) => SubjectKind::Exception,
+        }
+    }
+}

@@ -23,7 +23,7 @@ pub struct Suggestion {
     /// Its name.
     pub name: &'static str,
     /// Its other names.
-    pub aliases: &'static [&'static str],
+    pub aliases: Vec<&'static str>,
     /// What it does.
     pub doc: &'static str,
     /// The key's action, where it is one of the screen's own commands.
@@ -34,13 +34,13 @@ pub struct Suggestion {
 fn all(keys_only: bool) -> Vec<Suggestion> {
     let lines = commands::commands().filter(|_| !keys_only).map(|command| Suggestion {
         name: command.name,
-        aliases: command.aliases,
+        aliases: command.also(),
         doc: command.doc,
         action: None,
     });
     let keys = KEYMAP.iter().filter(|binding| !binding.command.is_empty()).map(|binding| Suggestion {
         name: binding.command,
-        aliases: &[],
+        aliases: Vec::new(),
         doc: binding.doc,
         action: Some(binding.action),
     });

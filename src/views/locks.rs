@@ -14,18 +14,29 @@ use serde::Serialize;
 use self::explanation::{Explainer, Explanation};
 use self::places::Place;
 use super::drawing::Names;
-use super::{Answer, Answered, Draw, Query, View, parse_addr, threads};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr, threads};
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Absent, Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, Tid, TimeLimit};
+use crate::model::{Absent, Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, SubjectKind, Tid, TimeLimit};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::{self, Session};
 
 /// The view.
 pub const VIEW: View = View {
     name: "locks",
-    aliases: &["syncblk"],
+    aliases: &[Alias::of("syncblk")],
+    needs: Needs::Process,
+    home_of: &[SubjectKind::Lock],
+    args: &[
+        Arg::Operand(
+            "address",
+            Kind::Address,
+            Arity::Optional,
+            "one lock: what it is part of, where it was taken, where its waiters are",
+        ),
+        Arg::Flag("list", "the table alone"),
+    ],
     pane: Some("Locks"),
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
     help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\

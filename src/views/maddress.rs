@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Alias, Answer, Answered, Arg, Draw, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{MappingRow, Subject};
@@ -15,7 +15,10 @@ use crate::session::Session;
 /// The view.
 pub const VIEW: View = View {
     name: "maddress",
-    aliases: &["regions"],
+    aliases: &[Alias::of("regions")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[],
     pane: None,
     doc: "The mappings of the process: range, access, what they hold, how much was in memory and how much is in the dump",
     help: "maddress\n\nWhat was in memory (resident, of that its own, swapped out) is known of dumps that dumpscope collected. The same as \
@@ -30,7 +33,10 @@ pub const VIEW: View = View {
 /// The objects of the heap, of which this program lists the mappings so far.
 pub const HEAP: View = View {
     name: "dumpheap",
-    aliases: &["heap"],
+    aliases: &[Alias::of("heap")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[Arg::Flag("regions", "the mappings that hold the heap")],
     pane: None,
     doc: "-regions: the mappings that hold the heap, and how much of them was in memory; objects are not listed yet",
     help: "dumpheap -regions\n\nThe same as 'maddress'. Objects, allocations and their histogram are not listed yet.",

@@ -1,5 +1,6 @@
 //! One file per question. A view is at once a command, a JSON document, a report chapter and a pane.
 
+pub mod arguments;
 mod drawing;
 pub mod locks;
 pub mod maddress;
@@ -19,10 +20,12 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Problem, Tid};
+use crate::model::{Addr, Problem, SubjectKind, Tid};
 use crate::report::json;
 use crate::report::section::Section;
 use crate::session::Session;
+
+pub use self::arguments::{Alias, Arg, Arity, Kind, Needs};
 
 /// What the next question is about; shared by commands, standard input and the terminal's panes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,9 +41,7 @@ pub struct Focus {
 /// A question: the view's arguments and the focus.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// The command's name as typed: an alias may mean an option (`eestack` is `stack --all`).
-    pub command: String,
-    /// Arguments as typed, without the command's name.
+    /// Arguments, those that an alias stands for first.
     pub args: Vec<String>,
     /// What is selected.
     pub focus: Focus,
@@ -180,7 +181,13 @@ pub struct View {
     /// The command's name.
     pub name: &'static str,
     /// Other names that fingers know.
-    pub aliases: &'static [&'static str],
+    pub aliases: &'static [Alias],
+    /// What has to be in a dump for an answer.
+    pub needs: Needs,
+    /// The kinds of subject whose home its pane is: opened elsewhere, they lead here.
+    pub home_of: &'static [SubjectKind],
+    /// Options and operands.
+    pub args: &'static [Arg],
     /// The pane's title; `None` for views that have no pane.
     pub pane: Option<&'static str>,
     /// One sentence for `help`.
@@ -211,5 +218,5 @@ pub static VIEWS: &[View] = &[
 
 /// The view of a name or alias.
 pub fn find(name: &str) -> Option<&'static View> {
-    VIEWS.iter().find(|view| view.name == name || view.aliases.contains(&name))
+    VIEWS.iter().find(|view| view.name == name || view.aliases.iter().any(|alias| alias.name == name))
 }

@@ -5,17 +5,29 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View, parse_addr};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{ModuleRow, Subject, VerificationState, VerifiedBy};
+use crate::model::{ModuleRow, Subject, SubjectKind, VerificationState, VerifiedBy};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
     name: "modules",
-    aliases: &["lm", "clrmodules"],
+    aliases: &[Alias::of("lm"), Alias::of("clrmodules")],
+    needs: Needs::Process,
+    home_of: &[SubjectKind::Module],
+    args: &[
+        Arg::Operand(
+            "address",
+            Kind::Address,
+            Arity::Optional,
+            "the module that holds this address: its files, and where they were looked for",
+        ),
+        Arg::Flag("list", "the table alone"),
+        Arg::Flag("v", "each module whole"),
+    ],
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
     help: "modules [ADDR | -list]\n\n  ADDR   the module that holds this address: its files, and where they were looked for\n  -list  the table \

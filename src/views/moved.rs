@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View, threads};
+use super::{Alias, Answer, Answered, Draw, Needs, Query, View, threads};
 use crate::analysis::motion::{Motion, Moved};
 use crate::error::Error;
 use crate::job::Job;
@@ -16,7 +16,10 @@ use crate::session::Session;
 /// The view.
 pub const VIEW: View = View {
     name: "moved",
-    aliases: &["motion"],
+    aliases: &[Alias::of("motion")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[],
     pane: None,
     doc: "Of a live process: which threads moved since the capture before, and how long the others are where they are",
     help: "moved\n\n'refresh' (r) captures the process again. A thread stayed when its whole stack is the same, address for address: \

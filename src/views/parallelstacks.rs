@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Alias, Answer, Answered, Draw, Needs, Query, View};
 use crate::analysis::stacks::{self, Group, StackNode};
 use crate::error::Error;
 use crate::job::Job;
@@ -17,7 +17,10 @@ use crate::session::Session;
 /// The view.
 pub const VIEW: View = View {
     name: "parallelstacks",
-    aliases: &["pstacks"],
+    aliases: &[Alias::of("pstacks")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[],
     pane: Some("Stacks"),
     doc: "The stacks of all threads merged into a tree, with counts and thread ids",
     help: "parallelstacks\n\nOutermost function first; the number is how many threads are in it by this way; frames that one \

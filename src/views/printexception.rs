@@ -6,17 +6,25 @@ use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View, parse_addr, threads};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr, threads};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, Phase, Subject, Tid};
+use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, Phase, Subject, SubjectKind, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
     name: "printexception",
-    aliases: &["pe", "exceptions"],
+    aliases: &[Alias::of("pe"), Alias::of("exceptions")],
+    needs: Needs::Process,
+    home_of: &[SubjectKind::Exception],
+    args: &[
+        Arg::Flag("lines", "with source lines"),
+        Arg::Operand("address", Kind::Address, Arity::Optional, "only the exception object at this address"),
+        Arg::Value("n", Kind::Count, "only this one, counted from 0"),
+        Arg::Flag("list", "a table, without their stacks"),
+    ],
     pane: Some("Exceptions"),
     doc: "Exceptions: type, message, inner exceptions, stack; the fatal signal where that is what happened",
     help: "printexception [-lines] [ADDR | -n INDEX | -list]\n\n  -lines    with source lines\n  ADDR      only the exception object \

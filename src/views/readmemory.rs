@@ -5,17 +5,29 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View, parse_addr};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Problem, Subject};
+use crate::model::{Addr, Problem, Subject, SubjectKind};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
     name: "readmemory",
-    aliases: &["d", "db", "dq", "memory"],
+    aliases: &[Alias::of("d"), Alias::of("db"), Alias::of("dq"), Alias::of("memory")],
+    needs: Needs::Process,
+    home_of: &[SubjectKind::Memory],
+    args: &[
+        Arg::Operand(
+            "address",
+            Kind::Address,
+            Arity::Optional,
+            "where; when not given, the selected thread's stack pointer",
+        ),
+        Arg::Value("n", Kind::Bytes, "how many (256 when not given, 1048576 at most)"),
+        Arg::Value("w", Kind::Bytes, "how many a row: 16 (when not given) or 8"),
+    ],
     pane: Some("Memory"),
     doc: "Memory at an address, in hexadecimal and as text",
     help: "readmemory ADDR [-n BYTES] [-w BYTES]\n\n  -n BYTES  how many (256 when not given, 1048576 at most)\n  -w BYTES  how many a row: 16 (when not given) or 8\n\nWithout ADDR: at the \

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Subject, Tid};
@@ -15,7 +15,10 @@ use crate::session::Session;
 /// The view.
 pub const VIEW: View = View {
     name: "registers",
-    aliases: &["r"],
+    aliases: &[Alias::of("r")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[Arg::Value("t", Kind::Thread, "this thread, not the selected one")],
     pane: None,
     doc: "The selected thread's registers",
     help: "registers [-t TID]\n\nThe registers as the dump recorded them.\n\nrip  0x55d0a0001234  reserve(Order&)+0x14\nrax  0x0",

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::variables::{self, FrameVariables};
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::analysis::recursion;
 use crate::error::Error;
 use crate::job::Job;
@@ -19,7 +19,15 @@ use crate::session::Session;
 /// The view.
 pub const VIEW: View = View {
     name: "stack",
-    aliases: &["bt", "eestack", "k"],
+    aliases: &[Alias::of("bt"), Alias::of("k"), Alias::with("eestack", &["--all"])],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[
+        Arg::Flag("all", "every thread"),
+        Arg::Value("t", Kind::Thread, "this thread, not the selected one"),
+        Arg::Flag("a", "arguments and local variables, of the innermost frames"),
+        Arg::Value("n", Kind::Count, "the innermost N frames"),
+    ],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
     help: "stack [--all | -t TID] [-a] [-n N]\n\n  --all   every thread (the same as eestack)\n  -t TID  this thread\n  -a      \
@@ -69,11 +77,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     query.only(&["all", "n", "a", "t"])?;
     let limit = query.number("n")?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let threads = session.os_threads();
-    let wanted: Vec<usize> = if query.flag("all") || query.command == "eestack" {
-        (0..threads.len()).collect()
-    } else {
-        vec![query.thread_index(session)?]
-    };
+    let wanted: Vec<usize> =
+        if query.flag("all") { (0..threads.len()).collect() } else { vec![query.thread_index(session)?] };
     if wanted.len() > 1 {
         session.stacks(job)?;
     }

@@ -6,19 +6,24 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drawing::{self, Names};
-use super::{Answer, Answered, Query, View};
+use super::{Alias, Answer, Answered, Needs, Query, View};
 use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, RecognisedRuntime, RuntimeKind, Subject, Thread, ThreadState, Tid, VerificationState};
+use crate::model::{
+    Addr, RecognisedRuntime, RuntimeKind, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState,
+};
 use crate::report::section::Row;
 use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
     name: "summary",
-    aliases: &["triage"],
+    aliases: &[Alias::of("triage")],
+    needs: Needs::Nothing,
+    home_of: &[SubjectKind::Capture],
+    args: &[],
     pane: Some("Summary"),
     doc: "One screen: what the process was, why it stopped, deadlocks, exceptions, what is missing",
     help: "summary\n\n✗ deadlock: worker-3 waits for g_stock (held by worker-7), worker-7 waits for g_orders (held by \

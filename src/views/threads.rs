@@ -3,18 +3,21 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answer, Answered, Draw, Query, View};
+use super::{Alias, Answer, Answered, Draw, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::{CallKind, HeldState, WaitKind};
-use crate::model::{Subject, Thread, ThreadState, WaitingOn};
+use crate::model::{Subject, SubjectKind, Thread, ThreadState, WaitingOn};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
     name: "threads",
-    aliases: &["clrthreads"],
+    aliases: &[Alias::of("clrthreads")],
+    needs: Needs::Process,
+    home_of: &[SubjectKind::Thread],
+    args: &[],
     pane: Some("Threads"),
     doc: "Every thread: index, OS id, name, state, what it waits for, top frame of the program's own code",
     help: "threads\n\nThe thread that took the fatal signal comes first. A thread without a name goes by the function it was \
