@@ -196,21 +196,24 @@ pub fn holders(locks: &[Lock]) -> Vec<Holder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Evidence, Gap, LockKind, Owner};
+    use crate::model::thread::Nature;
+    use crate::model::{Evidence, Gap, LockFamily, LockKind, Owner};
 
     const INFERRED: Option<Doubt> = Some(Doubt::InferredOwner);
+
+    const MUTEX: LockKind = LockKind { word: "mutex", words: "mutex", family: LockFamily::Mutex, nature: Nature::Lock };
 
     fn lock(address: u64, owner: Owner, waiters: &[u32]) -> Lock {
         Lock {
             address: Addr(address),
-            kind: LockKind::Mutex,
+            kind: MUTEX,
             name: Ok(None),
             owner,
             recursion: None,
             readers: None,
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
-            evidence: Evidence::OwnerField,
+            evidence: Evidence::OWNER_FIELD,
             absent: None,
             limits: Vec::new(),
         }
@@ -223,7 +226,7 @@ mod tests {
     fn read(address: u64, readers: &[u32], waiters: &[u32]) -> Lock {
         let unknown = Owner::Unknown(Gap::NotRecorded("readers".into()));
         let read_by = readers.iter().copied().map(Tid).collect();
-        Lock { read_by, evidence: Evidence::AllReaders, ..lock(address, unknown, waiters) }
+        Lock { read_by, evidence: Evidence::ALL_READERS, ..lock(address, unknown, waiters) }
     }
 
     fn step(tid: u32, waits_for: u64) -> Step {

@@ -5,6 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use super::nature::Nature;
 use super::{Addr, Known, LockKind, Registers};
 
 /// An OS thread id in the dump's own numbering (for a core taken from outside a container, the host's).
@@ -82,30 +83,6 @@ pub struct WaitingOn {
     pub within: bool,
 }
 
-/// What has to happen for a wait to end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Nature {
-    /// Work, input or a signal comes, or time passes: what a process without work waits for.
-    Idle,
-    /// Another thread ends.
-    End,
-    /// A child process ends or stops.
-    Child,
-    /// Somebody gives back what he holds.
-    Lock,
-    /// The thread's turn comes, where a runtime lets one run at a time: a GIL.
-    Turn,
-    /// Somebody takes what was written, or a disk does.
-    Room,
-    /// Somebody at another end answers: of a connection, of a FIFO.
-    Answer,
-    /// What would end it waits for this process, or is the waiting thread itself.
-    Mutual,
-    /// It is not known what.
-    Unknown,
-}
-
 /// The kind of thing waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(untagged)]
@@ -154,7 +131,7 @@ impl WaitKind {
     /// What has to happen for a wait of this kind to end, where nothing more is known of it.
     pub fn nature(self) -> Nature {
         match self {
-            WaitKind::Lock(kind) => kind.nature(),
+            WaitKind::Lock(kind) => kind.nature,
             WaitKind::Call(kind) => kind.nature(),
         }
     }

@@ -38,7 +38,7 @@ impl Session {
             let Owner::Thread(owner) = lock.owner else { continue };
             let names_it = || self.target.module_at(lock.address).is_some_and(|module| is_doubtful(module.index));
             if names_it() || lock.waiters.iter().any(waits_doubtfully) {
-                (lock.owner, lock.evidence) = (Owner::Inferred(owner), Evidence::UnverifiedFile);
+                (lock.owner, lock.evidence) = (Owner::Inferred(owner), Evidence::UNVERIFIED_FILE);
             }
         }
     }

@@ -6,7 +6,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use crate::analysis::deadlock::{Chain, Link};
-use crate::model::{Addr, Lock, LockKind, Subject, Thread, Tid};
+use crate::model::{Addr, Lock, Subject, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone};
 
 /// Locks of a chain that are drawn.
@@ -42,7 +42,7 @@ impl Names<'_> {
 
     /// Whether what is waited for at an address is a thread's end.
     pub(super) fn is_join(&self, address: Addr) -> bool {
-        self.locks.iter().any(|lock| lock.address == address && lock.kind == LockKind::Join)
+        self.locks.iter().any(|lock| lock.address == address && lock.kind.is_join())
     }
 
     fn thread_cell(&self, tid: Tid) -> Cell {

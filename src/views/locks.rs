@@ -18,7 +18,9 @@ use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View,
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Absent, Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, SubjectKind, Tid, TimeLimit};
+use crate::model::{
+    Absent, Addr, Evidence, Gap, Lock, LockFamily, LockKind, Owner, Subject, SubjectKind, Tid, TimeLimit,
+};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::{self, Session};
 
@@ -101,8 +103,10 @@ pub struct Locks {
 pub struct LockRow {
     /// The object itself.
     pub address: Addr,
-    /// What it is.
+    /// What it is, in the word of the runtime that has it.
     pub kind: LockKind,
+    /// What it is among the locks of all runtimes.
+    pub family: LockFamily,
     /// Symbol, or field of which object; null when nothing names it.
     pub name: Option<String>,
     /// Who holds it, recorded or inferred (see `evidence`); null when nobody does or it cannot be told.
@@ -152,6 +156,7 @@ impl LockRow {
         LockRow {
             address: lock.address,
             kind: lock.kind,
+            family: lock.kind.family,
             name: lock.name.clone().ok().flatten(),
             owner: lock.owner_tid().map(|tid| OwnerRow { tid }),
             owner_unknown: match &lock.owner {
@@ -173,7 +178,7 @@ impl LockRow {
     }
 
     fn is_inferred(&self) -> bool {
-        self.evidence.word().starts_with("inferred:")
+        self.evidence.inferred
     }
 }
 
@@ -318,7 +323,7 @@ impl Locks {
         };
         let holder = lock.owner.as_ref().map(|owner| owner.tid).or(lock.read_by.first().copied());
         let called = holder.and_then(|holder| self.threads.get(&holder)).cloned();
-        let mut kind = lock.kind.words().to_owned();
+        let mut kind = lock.kind.words.to_owned();
         if let Some(times) = lock.recursion.filter(|times| *times > 1) {
             kind.push_str(&format!(" ×{times}"));
         }
@@ -337,7 +342,7 @@ impl Locks {
             called.unwrap_or(Cell::NONE),
             Cell::new(Value::Count(lock.waiters.len() as u64)),
             note,
-            Cell::text(lock.evidence.word()).tone(Tone::Dim),
+            Cell::text(lock.evidence.to_string()).tone(Tone::Dim),
         ]
     }
 }

@@ -114,7 +114,7 @@ pub fn name(thread: &Thread) -> Cell {
 /// `mutex g_stock`, `read fd 7`, `futex 0x7f12…`.
 pub fn waits_for(on: &WaitingOn) -> String {
     let kind = match on.kind {
-        WaitKind::Lock(kind) => kind.words(),
+        WaitKind::Lock(kind) => kind.words,
         WaitKind::Call(kind) => call_words(kind),
     };
     let words = match (&on.name, on.address) {

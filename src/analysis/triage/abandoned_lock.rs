@@ -16,7 +16,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 pub(super) fn is_abandoned(case: &Case<'_>, lock: &Lock) -> bool {
     let why = lock.absent.as_ref().map(|absent| absent.why);
     let ended = !matches!(why, Some(Absence::OtherProcess | Absence::BeforeFork));
-    lock.evidence == Evidence::OwnerGone && case.has_all_threads() && ended && has_hopeless_waiter(case, lock)
+    lock.evidence == Evidence::OWNER_GONE && case.has_all_threads() && ended && has_hopeless_waiter(case, lock)
 }
 
 /// Whether a thread waits for the lock without a time limit, and what it waits on is the process's own; or the kernel said that the

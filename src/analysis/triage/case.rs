@@ -6,8 +6,7 @@ use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    Addr, Exception, FatalSignal, FrameKind, Lock, LockKind, NamedFrame, Problem, RecognisedRuntime, Subject, Thread,
-    Tid,
+    Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, RecognisedRuntime, Subject, Thread, Tid,
 };
 
 use super::finding::{Fact, Part, Sentence};
@@ -105,7 +104,7 @@ impl<'a> Case<'a> {
         let lock = self.locks.iter().find(|lock| lock.address == address);
         let label = match lock {
             Some(Lock { name: Ok(Some(name)), .. }) => name.as_str().into(),
-            Some(lock) => Arc::from(format!("{} {address}", lock.kind.words())),
+            Some(lock) => Arc::from(format!("{} {address}", lock.kind.words)),
             None => Arc::from(address.to_string()),
         };
         Part::Lock(address, label)
@@ -124,7 +123,7 @@ impl<'a> Case<'a> {
 
     /// Whether what is waited for at an address is a thread's end.
     pub fn is_join(&self, address: Addr) -> bool {
-        self.locks.iter().any(|lock| lock.address == address && lock.kind == LockKind::Join)
+        self.locks.iter().any(|lock| lock.address == address && lock.kind.is_join())
     }
 
     /// The thread's innermost frame of the program's own code: by name, else by module.
@@ -235,7 +234,7 @@ impl<'a> Case<'a> {
         if let Some(waiting) = thread.and_then(|thread| thread.waiting_on.as_ref()) {
             let words = match (waiting.kind, waiting.address) {
                 (WaitKind::Lock(_), Some(address)) => Sentence::of("waits for ").part(self.lock(address)),
-                (WaitKind::Lock(kind), None) => Sentence::of("waits for a ").text(kind.words()),
+                (WaitKind::Lock(kind), None) => Sentence::of("waits for a ").text(kind.words),
                 (WaitKind::Call(kind), _) => match waiting.name.as_deref() {
                     Some(name) if kind == CallKind::Other => Sentence::of("is in the system call ").text(name),
                     Some(name) if kind == CallKind::Child => Sentence::of(kind.does()).text(", ").text(name),

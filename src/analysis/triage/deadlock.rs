@@ -70,7 +70,7 @@ pub(super) fn holder(cycle: &Cycle, index: usize) -> Tid {
 /// How the owner is known, where it is not recorded by the lock.
 pub(super) fn owner_fact(case: &Case<'_>, step: &Step, holder: Tid) -> Option<Fact> {
     let lock: &Lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
-    if lock.is_certain() || lock.evidence == Evidence::UnverifiedFile {
+    if lock.is_certain() || lock.evidence == Evidence::UNVERIFIED_FILE {
         return None;
     }
     let words = Sentence::of("that ").part(case.call(holder)).text(" holds ").part(case.lock(step.waits_for));

@@ -2,7 +2,7 @@
 
 use crate::model::frame::path;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, LockKind, Subject, Thread, Tid};
+use crate::model::{Addr, LockFamily, Subject, Thread, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
@@ -33,7 +33,7 @@ fn destroys(case: &Case<'_>, thread: &Thread) -> Option<(Addr, Vec<Tid>)> {
 
 fn condvar(thread: &Thread) -> Option<Addr> {
     let waiting = thread.waiting_on.as_ref()?;
-    waiting.address.filter(|_| waiting.kind == WaitKind::Lock(LockKind::Condvar))
+    waiting.address.filter(|_| matches!(waiting.kind, WaitKind::Lock(kind) if kind.family == LockFamily::Condvar))
 }
 
 // Source: POSIX pthread_cond_destroy, "undefined behavior"; glibc 2.36 nptl/pthread_cond_destroy.c waits until nobody uses it.

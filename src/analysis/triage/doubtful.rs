@@ -37,7 +37,7 @@ fn rests_on(case: &Case<'_>, finding: &Finding) -> Option<Arc<str>> {
     });
     let by_lock = finding.title.0.iter().any(|part| match part {
         Part::Lock(address, _) => {
-            case.locks.iter().any(|lock| lock.address == *address && lock.evidence == Evidence::UnverifiedFile)
+            case.locks.iter().any(|lock| lock.address == *address && lock.evidence == Evidence::UNVERIFIED_FILE)
         }
         _ => false,
     });

@@ -1,7 +1,7 @@
 //! Many threads wait for one, which waits for no thread: what does that one do?
 
 use crate::analysis::deadlock::Holder;
-use crate::model::{Absence, Addr, Evidence, Lock, LockKind, Owner, Subject, TimeLimit};
+use crate::model::{Absence, Addr, Evidence, Lock, Owner, Subject, TimeLimit};
 
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
@@ -46,7 +46,7 @@ fn conclude(case: &Case<'_>, holder: &Holder) -> Finding {
     let mut evidence = vec![case.chain(holder.tid)];
     evidence.extend(holder.waiters.first().map(|waiter| case.chain(*waiter)));
     evidence.extend(limited(case, holder));
-    let of_file = |lock: &Lock| holder.locks.contains(&lock.address) && lock.evidence == Evidence::UnverifiedFile;
+    let of_file = |lock: &Lock| holder.locks.contains(&lock.address) && lock.evidence == Evidence::UNVERIFIED_FILE;
     if !holder.certain && !case.locks.iter().any(of_file) {
         evidence.push(Sentence::of("a holder on the way is inferred: the lock records none").about(None));
     }
@@ -75,23 +75,9 @@ fn limited(case: &Case<'_>, holder: &Holder) -> Option<Fact> {
 
 /// Whether somebody should hold it, and it cannot be told who.
 fn owner_is_unknown(case: &Case<'_>, lock: &Lock) -> bool {
-    let owned = !matches!(
-        lock.kind,
-        LockKind::Condvar
-            | LockKind::RustCondvar
-            | LockKind::ParkingLotCondvar
-            | LockKind::Semaphore
-            | LockKind::Barrier
-            | LockKind::Latch
-            | LockKind::Future
-            | LockKind::Atomic
-            | LockKind::RustPark
-            | LockKind::Join
-            | LockKind::Futex
-    );
     let elsewhere = lock.absent.as_ref().is_some_and(|absent| absent.why == Absence::OtherProcess);
     let gone = elsewhere || abandoned_lock::is_abandoned(case, lock) || forked_lock::is_copied(case, lock);
-    owned && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
+    lock.kind.is_owned() && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
 }
 
 fn of_unknown(case: &Case<'_>, lock: &Lock) -> Finding {

@@ -1,7 +1,7 @@
 //! A thread that waits for a lock that it holds itself.
 
 use crate::analysis::deadlock::{Cycle, Step};
-use crate::model::{Evidence, LockKind, Subject};
+use crate::model::{LockFamily, Subject};
 
 use super::Rule;
 use super::case::Case;
@@ -17,22 +17,13 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 /// What the owner is inferred from, where that needs words.
 fn how(case: &Case<'_>, step: &Step) -> Option<Fact> {
     let lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
-    let words = match lock.evidence {
-        Evidence::InterruptedCode => {
-            "a signal came while the thread was in a function of the library that takes this lock, and the signal's handler calls such a \
-             function again: what it may call, signal-safety(7) lists"
-        }
-        Evidence::InitialiserFrame => {
-            "it runs the initialisation itself, further out on its stack, and asks for what that is to make"
-        }
-        _ => return None,
-    };
+    let words = lock.evidence.because?;
     Some(Sentence::of(words).about(Subject::Lock(step.waits_for)))
 }
 
 fn is_once(case: &Case<'_>, step: &Step) -> bool {
     let lock = case.locks.iter().find(|lock| lock.address == step.waits_for);
-    lock.is_some_and(|lock| matches!(lock.kind, LockKind::Once | LockKind::RustOnce))
+    lock.is_some_and(|lock| lock.kind.family == LockFamily::Once)
 }
 
 fn conclude(case: &Case<'_>, cycle: &Cycle) -> Option<Finding> {

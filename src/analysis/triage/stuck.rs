@@ -3,7 +3,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
+use crate::model::{Addr, Lock, LockFamily, LockKind, Owner, Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
@@ -157,7 +157,7 @@ fn waits_within(thread: &Thread) -> bool {
 fn is_held(case: &Case<'_>, thread: &Thread) -> bool {
     let address = thread.waiting_on.as_ref().and_then(|waiting| waiting.address);
     let lock = case.locks.iter().find(|lock| Some(lock.address) == address);
-    lock.is_some_and(|lock| lock.kind != LockKind::Futex && matches!(lock.owner, Owner::Unknown(_)))
+    lock.is_some_and(|lock| lock.kind.family != LockFamily::Word && matches!(lock.owner, Owner::Unknown(_)))
 }
 
 fn waits_for(thread: &Thread, address: Addr) -> bool {
@@ -174,15 +174,14 @@ fn wanted(threads: &[&Thread]) -> Vec<(LockKind, Addr, usize)> {
     }
     let mut wanted: Vec<(LockKind, Addr, usize)> =
         counts.into_iter().map(|(address, (kind, count))| (kind, address, count)).collect();
-    wanted.sort_by_key(|(kind, address, count)| (*kind == LockKind::Join, std::cmp::Reverse(*count), *address));
+    wanted.sort_by_key(|(kind, address, count)| (kind.is_join(), std::cmp::Reverse(*count), *address));
     wanted
 }
 
 /// `condvar g_cv`.
 fn for_what(case: &Case<'_>, kind: LockKind, address: Addr) -> Sentence {
     let named = case.locks.iter().any(|lock| lock.address == address && matches!(lock.name, Ok(Some(_))));
-    let words =
-        if named && kind != LockKind::Join { Sentence::of(kind.words()).text(" ") } else { Sentence::default() };
+    let words = if named && !kind.is_join() { Sentence::of(kind.words).text(" ") } else { Sentence::default() };
     words.part(case.lock(address))
 }
 

@@ -7,9 +7,24 @@ use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{
     Absence, Absent, AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind,
-    FreeList, Freed, Gap, Lock, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem, RecognisedRuntime,
-    RuntimeKind, Subject, Term, Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
+    FreeList, Freed, Gap, Lock, LockFamily, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem,
+    RecognisedRuntime, RuntimeKind, Subject, Term, Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
 };
+
+/// Kinds of locks as a runtime may define them.
+mod kinds {
+    use super::{LockFamily, LockKind, Nature};
+
+    const fn kind(word: &'static str, family: LockFamily, nature: Nature) -> LockKind {
+        LockKind { word, words: word, family, nature }
+    }
+
+    pub(super) const MUTEX: LockKind = kind("mutex", LockFamily::Mutex, Nature::Lock);
+    pub(super) const RWLOCK: LockKind = kind("rwlock", LockFamily::Rwlock, Nature::Lock);
+    pub(super) const CONDVAR: LockKind = kind("condvar", LockFamily::Condvar, Nature::Idle);
+    pub(super) const SEMAPHORE: LockKind = kind("semaphore", LockFamily::Semaphore, Nature::Unknown);
+    pub(super) const JOIN: LockKind = kind("join", LockFamily::Join, Nature::End);
+}
 
 /// A process made of literals.
 #[derive(Default)]
@@ -52,7 +67,7 @@ fn on(kind: CallKind, name: Option<&str>) -> Option<WaitingOn> {
 }
 
 fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
-    let (kind, nature) = (WaitKind::Lock(kind), kind.nature());
+    let (kind, nature) = (WaitKind::Lock(kind), kind.nature);
     Some(WaitingOn { kind, address: Some(Addr(address)), name: None, detail: None, nature, within: true })
 }
 
@@ -82,14 +97,14 @@ impl Process {
     fn lock(mut self, address: u64, name: &str, owner: Owner, waiters: &[u32]) -> Process {
         self.locks.push(Lock {
             address: Addr(address),
-            kind: LockKind::Mutex,
+            kind: kinds::MUTEX,
             name: Ok(Some(name.to_owned())),
             owner,
             recursion: None,
             readers: None,
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
-            evidence: Evidence::OwnerField,
+            evidence: Evidence::OWNER_FIELD,
             absent: None,
             limits: Vec::new(),
         });
@@ -100,7 +115,7 @@ impl Process {
     fn end(mut self, address: u64, tid: u32, waiters: &[u32]) -> Process {
         self = self.lock(address, "thread", held(tid), waiters);
         if let Some(lock) = self.locks.last_mut() {
-            (lock.kind, lock.evidence) = (LockKind::Join, Evidence::JoinedThread);
+            (lock.kind, lock.evidence) = (kinds::JOIN, Evidence::recorded("joined-thread"));
         }
         self
     }
@@ -110,7 +125,7 @@ impl Process {
         self = self.lock(address, name, unknown, waiters);
         if let Some(lock) = self.locks.last_mut() {
             lock.read_by = readers.iter().copied().map(Tid).collect();
-            lock.evidence = Evidence::AllReaders;
+            lock.evidence = Evidence::ALL_READERS;
         }
         self
     }
@@ -197,9 +212,9 @@ fn held(tid: u32) -> Owner {
 #[test]
 fn a_deadlock_is_told_with_threads_and_locks_by_name() {
     let process = Process::default()
-        .thread(3, "worker-3", for_lock(LockKind::Mutex, 0xb), &["reserve(Order&)", "dispatch()"])
-        .thread(7, "worker-7", for_lock(LockKind::Mutex, 0xa), &["commit()", "dispatch()"])
-        .thread(9, "worker-9", for_lock(LockKind::Mutex, 0xa), &["commit()"])
+        .thread(3, "worker-3", for_lock(kinds::MUTEX, 0xb), &["reserve(Order&)", "dispatch()"])
+        .thread(7, "worker-7", for_lock(kinds::MUTEX, 0xa), &["commit()", "dispatch()"])
+        .thread(9, "worker-9", for_lock(kinds::MUTEX, 0xa), &["commit()"])
         .lock(0xa, "g_orders", held(3), &[7, 9])
         .lock(0xb, "g_stock", held(7), &[3]);
     let [found] = process.verdict().try_into().unwrap();
@@ -218,8 +233,8 @@ fn a_deadlock_is_told_with_threads_and_locks_by_name() {
 #[test]
 fn an_inferred_owner_makes_a_deadlock_likely_and_says_so() {
     let process = Process::default()
-        .thread(3, "a", for_lock(LockKind::Mutex, 0xb), &["f"])
-        .thread(7, "b", for_lock(LockKind::Mutex, 0xa), &["g"])
+        .thread(3, "a", for_lock(kinds::MUTEX, 0xb), &["f"])
+        .thread(7, "b", for_lock(kinds::MUTEX, 0xa), &["g"])
         .lock(0xa, "x", Owner::Inferred(Tid(3)), &[7])
         .lock(0xb, "y", held(7), &[3]);
     let found = process.verdict();
@@ -230,9 +245,9 @@ fn an_inferred_owner_makes_a_deadlock_likely_and_says_so() {
 #[test]
 fn a_deadlock_through_a_reader_is_likely_and_says_that_it_reads() {
     let process = Process::default()
-        .thread(3, "clerk", for_lock(LockKind::Mutex, 0xb), &["f"])
+        .thread(3, "clerk", for_lock(kinds::MUTEX, 0xb), &["f"])
         .thread(5, "visitor", on(CallKind::Read, Some("fd 3")), &["h"])
-        .thread(7, "editor", for_lock(LockKind::Rwlock, 0xa), &["g"])
+        .thread(7, "editor", for_lock(kinds::RWLOCK, 0xa), &["g"])
         .read(0xa, "catalogue", &[3, 5], &[7])
         .lock(0xb, "till", held(7), &[3]);
     let [found] = process.verdict().try_into().expect("the other reader is no finding of its own");
@@ -248,7 +263,7 @@ fn a_deadlock_through_a_reader_is_likely_and_says_that_it_reads() {
 #[test]
 fn a_thread_that_waits_for_its_own_lock_is_a_self_deadlock() {
     let process =
-        Process::default().thread(3, "a", for_lock(LockKind::Mutex, 0xa), &["f"]).lock(0xa, "g_m", held(3), &[3]);
+        Process::default().thread(3, "a", for_lock(kinds::MUTEX, 0xa), &["f"]).lock(0xa, "g_m", held(3), &[3]);
     assert_eq!(process.titles(), ["self-deadlock: a waits for g_m, which it holds itself"]);
 }
 
@@ -256,8 +271,8 @@ fn a_thread_that_waits_for_its_own_lock_is_a_self_deadlock() {
 fn many_who_wait_for_one_are_told_with_what_that_one_does() {
     let process = Process::default()
         .thread(1, "main", on(CallKind::Read, Some("fd 7")), &["fetch", "main"])
-        .thread(2, "a", for_lock(LockKind::Mutex, 0xa), &["f"])
-        .thread(3, "b", for_lock(LockKind::Mutex, 0xa), &["f"])
+        .thread(2, "a", for_lock(kinds::MUTEX, 0xa), &["f"])
+        .thread(3, "b", for_lock(kinds::MUTEX, 0xa), &["f"])
         .lock(0xa, "g_pool_mu", held(1), &[2, 3]);
     assert_eq!(process.titles(), ["2 threads wait for g_pool_mu, held by main, which reads fd 7"]);
 }
@@ -266,8 +281,8 @@ fn many_who_wait_for_one_are_told_with_what_that_one_does() {
 fn readers_that_hold_one_lock_are_one_finding() {
     let process = Process::default()
         .thread(1, "main", on(CallKind::Read, Some("fd 7")), &["fetch", "main"])
-        .thread(2, "a", for_lock(LockKind::Rwlock, 0xa), &["f"])
-        .thread(3, "b", for_lock(LockKind::Rwlock, 0xa), &["f"])
+        .thread(2, "a", for_lock(kinds::RWLOCK, 0xa), &["f"])
+        .thread(3, "b", for_lock(kinds::RWLOCK, 0xa), &["f"])
         .thread(4, "c", on(CallKind::Read, Some("fd 7")), &["fetch"])
         .read(0xa, "g_prices", &[1, 4], &[2, 3]);
     assert_eq!(
@@ -358,7 +373,7 @@ fn a_signal_that_the_process_sent_itself_is_not_from_outside() {
 fn a_thread_that_runs_while_others_wait_for_it_may_spin() {
     let process = Process::default()
         .thread(1, "main", None, &["recalculate", "main"])
-        .thread(2, "a", for_lock(LockKind::Mutex, 0xa), &["f"])
+        .thread(2, "a", for_lock(kinds::MUTEX, 0xa), &["f"])
         .lock(0xa, "g_m", held(1), &[2]);
     assert_eq!(process.titles(), ["main runs in recalculate while another thread waits for what it holds?"]);
 }
@@ -368,7 +383,7 @@ fn a_process_whose_threads_all_wait_for_work_has_nothing_wrong() {
     let process = Process::default().thread(1, "main", on(CallKind::Epoll, Some("fd 4")), &["run"]).thread(
         2,
         "a",
-        for_lock(LockKind::Condvar, 0xc),
+        for_lock(kinds::CONDVAR, 0xc),
         &["take"],
     );
     assert_eq!(process.titles(), ["all 2 threads wait for work, input or time: nothing looks wrong here?"]);
@@ -381,7 +396,7 @@ fn who_waits_for_something_not_understood_is_never_calm() {
         process.thread(2, "a", waiting, &["take"]).titles()
     };
     assert_eq!(
-        process(for_lock(LockKind::Semaphore, 0xc)),
+        process(for_lock(kinds::SEMAPHORE, 0xc)),
         ["1 thread waits for something whose owner is not known: 0xc"]
     );
     assert_eq!(
@@ -399,19 +414,15 @@ fn who_waits_for_something_not_understood_is_never_calm() {
 
 #[test]
 fn waits_of_a_process_that_is_busy_are_not_told_as_unknown() {
-    let process = Process::default().thread(1, "main", None, &["run"]).thread(
-        2,
-        "a",
-        for_lock(LockKind::Semaphore, 0xc),
-        &["take"],
-    );
+    let process =
+        Process::default().thread(1, "main", None, &["run"]).thread(2, "a", for_lock(kinds::SEMAPHORE, 0xc), &["take"]);
     assert!(!process.titles().iter().any(|title| title.contains("not known")), "{:?}", process.titles());
 }
 
 #[test]
 fn who_joins_a_thread_is_as_calm_as_that_thread() {
     let process = |joined| {
-        let process = Process::default().thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"]);
+        let process = Process::default().thread(1, "main", for_lock(kinds::JOIN, 0xe), &["stop", "main"]);
         process.thread(2, "worker", joined, &["work"]).end(0xe, 2, &[1]).titles().remove(0)
     };
     assert_eq!(
@@ -458,14 +469,14 @@ fn a_thread_that_no_signal_wakes_is_told_and_not_once_more_as_unknown() {
 
 fn for_turn(address: u64) -> Option<WaitingOn> {
     let detail = Some("the GIL of Python; py-spy dump tells who runs".to_owned());
-    for_lock(LockKind::Condvar, address).map(|waiting| WaitingOn { detail, nature: Nature::Turn, ..waiting })
+    for_lock(kinds::CONDVAR, address).map(|waiting| WaitingOn { detail, nature: Nature::Turn, ..waiting })
 }
 
 #[test]
 fn the_only_thread_inside_of_the_interpreter_has_the_turn_that_others_wait_for() {
     let callback = ["take_gil", "PyGILState_Ensure", "refill"];
     let process = Process::default()
-        .thread(1, "main", for_lock(LockKind::Mutex, 0xa), &["cache_get", "_PyEval_EvalFrameDefault", "main"])
+        .thread(1, "main", for_lock(kinds::MUTEX, 0xa), &["cache_get", "_PyEval_EvalFrameDefault", "main"])
         .thread(2, "refill", for_turn(0xb), &callback)
         .thread(3, "poller", on(CallKind::Poll, Some("fd 3")), &["poll"])
         .lock(0xa, "g_cache_mu", held(2), &[1]);
@@ -490,19 +501,19 @@ fn the_only_thread_inside_of_the_interpreter_has_the_turn_that_others_wait_for()
 #[test]
 fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
     let cycle = Process::default()
-        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
-        .thread(2, "worker", for_lock(LockKind::Mutex, 0xa), &["work"])
+        .thread(1, "main", for_lock(kinds::JOIN, 0xe), &["stop", "main"])
+        .thread(2, "worker", for_lock(kinds::MUTEX, 0xa), &["work"])
         .lock(0xa, "g_m", held(1), &[2])
         .end(0xe, 2, &[1]);
     assert_eq!(cycle.titles(), ["deadlock: main waits for the end of worker, worker waits for g_m (held by main)"]);
     let chain = Process::default()
-        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
-        .thread(2, "other", for_lock(LockKind::Join, 0xe), &["stop"])
+        .thread(1, "main", for_lock(kinds::JOIN, 0xe), &["stop", "main"])
+        .thread(2, "other", for_lock(kinds::JOIN, 0xe), &["stop"])
         .thread(3, "worker", on(CallKind::Read, Some("fd 7")), &["work"])
         .end(0xe, 3, &[1, 2]);
     assert_eq!(chain.titles(), ["2 threads wait for the end of worker, which reads fd 7"]);
     let spins = Process::default()
-        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(1, "main", for_lock(kinds::JOIN, 0xe), &["stop", "main"])
         .thread(3, "worker", None, &["work"])
         .end(0xe, 3, &[1]);
     assert_eq!(spins.titles(), ["worker runs in work while another thread waits for its end?"]);
@@ -511,10 +522,10 @@ fn who_joins_a_thread_waits_for_its_end_and_not_for_what_it_holds() {
 #[test]
 fn a_lock_whose_holder_has_ended_is_never_given_back() {
     let mut process = Process::default()
-        .thread(1, "main", for_lock(LockKind::Mutex, 0xa), &["pay", "main"])
-        .thread(2, "a", for_lock(LockKind::Mutex, 0xa), &["pay"])
+        .thread(1, "main", for_lock(kinds::MUTEX, 0xa), &["pay", "main"])
+        .thread(2, "a", for_lock(kinds::MUTEX, 0xa), &["pay"])
         .lock(0xa, "g_till", Owner::Unknown(Gap::NotRecorded("the lock names thread 9".to_owned())), &[1, 2]);
-    process.locks[0].evidence = Evidence::OwnerGone;
+    process.locks[0].evidence = Evidence::OWNER_GONE;
     process.locks[0].absent = Some(absent(9, Absence::Ended, false, Some(false)));
     assert_eq!(
         process.titles(),
@@ -537,12 +548,12 @@ fn absent(tid: u32, why: Absence, certain: bool, shared: Option<bool>) -> Absent
 
 /// main waits for a lock whose holder is no thread of the process.
 fn waits_for_absent(absent: Absent, within: bool) -> Process {
-    let waiting = for_lock(LockKind::Mutex, 0xa).map(|waiting| WaitingOn { within, ..waiting });
+    let waiting = for_lock(kinds::MUTEX, 0xa).map(|waiting| WaitingOn { within, ..waiting });
     let mut process = Process::default()
         .thread(1, "main", waiting, &["pay", "main"])
         .thread(2, "clerk", on(CallKind::Read, Some("fd 4")), &["serve"])
         .lock(0xa, "g_till", Owner::Unknown(Gap::Absent("held by another".to_owned())), &[1]);
-    process.locks[0].evidence = Evidence::OwnerGone;
+    process.locks[0].evidence = Evidence::OWNER_GONE;
     process.locks[0].absent = Some(absent);
     process
 }
@@ -601,8 +612,8 @@ fn what_the_first_thread_held_when_it_ended_is_certain() {
 /// a and b each hold what the other wants.
 fn crossed(limits: [Option<Option<u64>>; 2]) -> Process {
     let mut process = Process::default()
-        .thread(3, "a", for_lock(LockKind::Mutex, 0xb), &["move"])
-        .thread(7, "b", for_lock(LockKind::Mutex, 0xa), &["move"])
+        .thread(3, "a", for_lock(kinds::MUTEX, 0xb), &["move"])
+        .thread(7, "b", for_lock(kinds::MUTEX, 0xa), &["move"])
         .lock(0xa, "g_a", held(3), &[7])
         .lock(0xb, "g_b", held(7), &[3]);
     let limit =
@@ -649,8 +660,7 @@ fn a_cycle_of_waits_with_time_limits_is_no_deadlock() {
 fn gates(function: &str, addresses: [u64; 3]) -> Process {
     let process = Process::default().thread(1, "main", on(CallKind::Epoll, Some("fd 5")), &["poll", "main"]);
     let mut process = addresses.into_iter().zip(2u32..).fold(process, |process, (address, tid)| {
-        let process =
-            process.thread(tid, &format!("io-{tid}"), for_lock(LockKind::Mutex, address), &[function, "worker"]);
+        let process = process.thread(tid, &format!("io-{tid}"), for_lock(kinds::MUTEX, address), &[function, "worker"]);
         process.lock(address, "g_gates", held(1), &[tid])
     });
     for thread in process.threads.iter_mut().skip(1) {
@@ -678,10 +688,10 @@ fn a_pool_whose_threads_each_wait_for_a_lock_of_their_own_is_parked() {
 #[test]
 fn who_destroys_a_condition_variable_waits_for_its_waiters() {
     let process = Process::default()
-        .thread(1, "main", for_lock(LockKind::Condvar, 0xc), &["__GI___pthread_cond_destroy", "stop", "main"])
-        .thread(2, "reader", for_lock(LockKind::Condvar, 0xc), &["__pthread_cond_wait", "await_news"]);
+        .thread(1, "main", for_lock(kinds::CONDVAR, 0xc), &["__GI___pthread_cond_destroy", "stop", "main"])
+        .thread(2, "reader", for_lock(kinds::CONDVAR, 0xc), &["__pthread_cond_wait", "await_news"]);
     let mut process = process.lock(0xc, "g_news", Owner::None, &[1, 2]);
-    process.locks[0].kind = LockKind::Condvar;
+    process.locks[0].kind = kinds::CONDVAR;
     let words = "main destroys g_news and waits for reader, which still waits on it".to_owned();
     assert_eq!(told(&process), [("destroyed-condvar", Severity::Critical, words)]);
 }
@@ -689,16 +699,16 @@ fn who_destroys_a_condition_variable_waits_for_its_waiters() {
 #[test]
 fn where_only_sleepers_are_left_nothing_is_called_right_and_nothing_wrong() {
     let mut process = Process::default()
-        .thread(1, "main", for_lock(LockKind::Condvar, 0xc), &["wait_ready", "main"])
+        .thread(1, "main", for_lock(kinds::CONDVAR, 0xc), &["wait_ready", "main"])
         .thread(2, "ticker", on(CallKind::Sleep, None), &["tick"])
         .lock(0xc, "g_ready", Owner::None, &[1]);
-    process.locks[0].kind = LockKind::Condvar;
+    process.locks[0].kind = kinds::CONDVAR;
     process.threads[1].state = ThreadState::Sleeping;
     let words =
         "main waits without a limit for condvar g_ready, and no thread is at work that could wake it: ticker sleeps?";
     assert_eq!(told(&process), [("stuck", Severity::Note, words.to_owned())]);
     let mut joins = Process::default()
-        .thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"])
+        .thread(1, "main", for_lock(kinds::JOIN, 0xe), &["stop", "main"])
         .thread(2, "ticker", on(CallKind::Sleep, None), &["tick"])
         .end(0xe, 2, &[1]);
     joins.threads[1].state = ThreadState::Sleeping;
@@ -707,14 +717,14 @@ fn where_only_sleepers_are_left_nothing_is_called_right_and_nothing_wrong() {
 
 #[test]
 fn where_every_thread_waits_for_another_none_is_left_to_wake_one() {
-    let condvar = |tid: u32| (tid, for_lock(LockKind::Condvar, 0xc));
+    let condvar = |tid: u32| (tid, for_lock(kinds::CONDVAR, 0xc));
     let process = |last: (u32, Option<WaitingOn>)| {
-        let first = Process::default().thread(1, "main", for_lock(LockKind::Join, 0xe), &["stop", "main"]);
+        let first = Process::default().thread(1, "main", for_lock(kinds::JOIN, 0xe), &["stop", "main"]);
         let process = [condvar(2), condvar(3), last]
             .into_iter()
             .fold(first, |process, (tid, waiting)| process.thread(tid, "worker", waiting, &["take"]));
         let mut process = process.lock(0xc, "g_work", Owner::None, &[2, 3, 4]).end(0xe, 2, &[1]);
-        process.locks[0].kind = LockKind::Condvar;
+        process.locks[0].kind = kinds::CONDVAR;
         process
     };
     let words =
@@ -732,13 +742,13 @@ fn where_every_thread_waits_for_another_none_is_left_to_wake_one() {
 
 #[test]
 fn a_thread_that_waits_for_a_mutex_alone_is_not_idle() {
-    let process = Process::default().thread(1, "main", for_lock(LockKind::Mutex, 0xc), &["run"]);
+    let process = Process::default().thread(1, "main", for_lock(kinds::MUTEX, 0xc), &["run"]);
     assert_eq!(process.titles(), ["its only thread waits for 0xc, and there is no other that could wake it?"]);
 }
 
 /// Two threads of which each waits for work as far as its native stack tells.
 fn waiting() -> Process {
-    let condvar = for_lock(LockKind::Condvar, 0xc);
+    let condvar = for_lock(kinds::CONDVAR, 0xc);
     Process::default().thread(1, "main", on(CallKind::Epoll, Some("fd 4")), &["run"]).thread(2, "a", condvar, &["take"])
 }
 
@@ -801,7 +811,7 @@ fn what_is_missing_comes_after_what_is_wrong() {
 #[test]
 fn nothing_is_certain_that_rests_on_a_file_which_may_be_another_build() {
     let process = Process::default()
-        .thread(3, "worker-3", for_lock(LockKind::Mutex, 0xb), &["reserve(Order&)", "dispatch()"])
+        .thread(3, "worker-3", for_lock(kinds::MUTEX, 0xb), &["reserve(Order&)", "dispatch()"])
         .lock(0xb, "g_stock", held(3), &[3]);
     let certain = |process: &Process| process.verdict().iter().map(|found| found.certain).collect::<Vec<_>>();
     assert_eq!(certain(&process), [true]);

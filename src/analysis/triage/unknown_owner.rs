@@ -1,7 +1,7 @@
 //! Threads whose wait was seen and not understood: nobody knows who ends it, so nothing says that all is well.
 
 use crate::model::thread::{Nature, WaitKind};
-use crate::model::{Absence, Absent, Addr, LockKind, Owner, Thread, ThreadState};
+use crate::model::{Absence, Absent, Addr, Owner, Thread, ThreadState};
 
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
@@ -83,7 +83,7 @@ pub(super) fn is_unknown(case: &Case<'_>, thread: &Thread) -> bool {
 
 fn owner_is_unknown(case: &Case<'_>, address: Addr) -> bool {
     case.locks.iter().find(|lock| lock.address == address).is_none_or(|lock| {
-        let alone = lock.waiters.len() < 2 || lock.kind == LockKind::Join;
+        let alone = lock.waiters.len() < 2 || lock.kind.is_join();
         let unknown = matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty();
         let known = |absent: &Absent| matches!(absent.why, Absence::OtherProcess | Absence::BeforeFork);
         let told = lock.absent.as_ref().is_some_and(known) || abandoned_lock::is_abandoned(case, lock);
@@ -100,10 +100,10 @@ fn what(case: &Case<'_>, thread: &Thread) -> Sentence {
         (Some(detail), _, _) => Sentence::of(detail.as_str()),
         (None, WaitKind::Lock(kind), Some(address)) => {
             let named = case.locks.iter().any(|lock| lock.address == address && matches!(lock.name, Ok(Some(_))));
-            let words = if named { Sentence::of(kind.words()).text(" ") } else { Sentence::default() };
+            let words = if named { Sentence::of(kind.words).text(" ") } else { Sentence::default() };
             words.part(case.lock(address))
         }
-        (None, WaitKind::Lock(kind), None) => Sentence::of(kind.words()),
+        (None, WaitKind::Lock(kind), None) => Sentence::of(kind.words),
         (None, WaitKind::Call(kind), _) => match waiting.name.as_deref() {
             Some(name) if kind == crate::model::thread::CallKind::Other => Sentence::of("the system call ").text(name),
             Some(name) => Sentence::of(name),

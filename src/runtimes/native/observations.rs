@@ -106,7 +106,7 @@ impl<'a> Observations<'a> {
             Some(tid) => (Owner::Thread(tid), recorded),
             None => {
                 let gap = Gap::NotRecorded(format!("the lock names thread {id}, which is not in the dump"));
-                (Owner::Unknown(gap), Evidence::OwnerGone)
+                (Owner::Unknown(gap), Evidence::OWNER_GONE)
             }
         }
     }

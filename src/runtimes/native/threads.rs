@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
-use crate::model::{LockKind, OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
+use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
 
 use super::beyond::{self, Known};
 use super::contracts::Contract;
@@ -104,7 +104,7 @@ fn on_lock(observations: &Observations<'_>, recognised: &Recognised, seen: &Obse
     let kind = WaitKind::Lock(seen.kind);
     // The kernel wakes who joins, for which a wait must not be private. Source: clone(2), CLONE_CHILD_CLEARTID. libstdc++ waits without
     // saying that the word is private.
-    let own = futex.private || seen.kind == LockKind::Join || observations.is_private(futex.word);
+    let own = futex.private || seen.kind.is_join() || observations.is_private(futex.word);
     WaitingOn {
         kind,
         address: Some(seen.address),
@@ -126,7 +126,7 @@ fn on_call(observations: &Observations<'_>, thread: &OsThread, call: &Blocking) 
 
 /// A wait with what the names of the functions say of it. A lock whose owner is known needs no such words.
 fn explained(waiting: WaitingOn, contract: &Contract) -> WaitingOn {
-    let is_lock = matches!(waiting.kind, WaitKind::Lock(kind) if kind.nature() == Nature::Lock);
+    let is_lock = matches!(waiting.kind, WaitKind::Lock(kind) if kind.is_owned());
     if is_lock || matches!(waiting.nature, Nature::Room | Nature::Mutual) {
         return waiting;
     }

@@ -4,7 +4,7 @@ use crate::analysis::deadlock::{self, Chain, Cycle, Doubt, Step};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::WaitKind;
-use crate::model::{Addr, Evidence, Gap, Lock, LockKind, Owner, Subject, Thread, ThreadState, Tid};
+use crate::model::{Addr, Evidence, Gap, Lock, Owner, Subject, Thread, ThreadState, Tid};
 use crate::report::section::{Body, Cell, Row, Tone};
 use crate::session::Session;
 use crate::views::drawing::{self, Names};
@@ -86,7 +86,7 @@ impl Explainer<'_> {
     /// `Deadlock: a waits for x (held by b); b waits for y (held by a)`.
     fn deadlock(&self, cycle: &Cycle) -> String {
         let by_file =
-            |step: &Step| self.lock(step.waits_for).is_some_and(|lock| lock.evidence == Evidence::UnverifiedFile);
+            |step: &Step| self.lock(step.waits_for).is_some_and(|lock| lock.evidence == Evidence::UNVERIFIED_FILE);
         let word = match cycle.doubt {
             None => "Deadlock",
             Some(Doubt::TimeLimit) => "Waits in a cycle, which a time limit ends",
@@ -120,7 +120,7 @@ impl Explainer<'_> {
 
     /// What can be said of a lock that is in no cycle itself.
     fn sentence(&self, lock: &Lock, chain: &Chain) -> (String, Tone) {
-        let joins = lock.kind == LockKind::Join;
+        let joins = lock.kind.is_join();
         let name = if joins { "the end of a thread".to_owned() } else { self.names.lock(lock.address) };
         let waiting = match lock.waiters.as_slice() {
             [] => None,
@@ -137,7 +137,7 @@ impl Explainer<'_> {
             return match &lock.owner {
                 Owner::Unknown(Gap::Absent(words)) => (format!("{waiting}, {words}"), Tone::Strong),
                 Owner::Unknown(gap) => (format!("{waiting}; who holds it cannot be told: {gap}"), Tone::Guess),
-                _ => (format!("{waiting}, a {} that no thread owns", lock.kind.words()), Tone::Plain),
+                _ => (format!("{waiting}, a {} that no thread owns", lock.kind.words), Tone::Plain),
             };
         };
         let holder = self.names.thread(owner);
@@ -164,8 +164,8 @@ impl Explainer<'_> {
                 (WaitKind::Call(kind), Some(name), _) => format!("{} {name}", kind.does()),
                 (WaitKind::Call(kind), None, _) => kind.does().to_owned(),
                 (WaitKind::Lock(_), Some(name), _) => format!("waits for {name}"),
-                (WaitKind::Lock(kind), None, Some(address)) => format!("waits for a {} at {address}", kind.words()),
-                (WaitKind::Lock(kind), None, None) => format!("waits for a {}", kind.words()),
+                (WaitKind::Lock(kind), None, Some(address)) => format!("waits for a {} at {address}", kind.words),
+                (WaitKind::Lock(kind), None, None) => format!("waits for a {}", kind.words),
             },
             (None, Some(top)) if thread.state == ThreadState::Running => {
                 format!("runs {}", crate::model::frame::path(top))

@@ -5,8 +5,9 @@
 
 use rustc_hash::FxHashSet;
 
+use super::kinds;
 use super::{glibc_mutex, glibc_rwlock, musl};
-use crate::model::{Absence, Absent, Addr, Evidence, Gap, Lock, LockKind, Owner, Tid};
+use crate::model::{Absence, Absent, Addr, Evidence, Gap, Lock, Owner, Tid};
 use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::Activity;
 
@@ -27,12 +28,12 @@ pub(super) fn explain(observations: &Observations<'_>, locks: &mut [Lock]) {
         })
         .map(|(_, thread)| thread.tid)
         .collect();
-    for lock in locks.iter_mut().filter(|lock| lock.evidence == Evidence::OwnerGone) {
+    for lock in locks.iter_mut().filter(|lock| lock.evidence == Evidence::OWNER_GONE) {
         // 0: the lock says itself that its holder has ended.
         let Some(id) = recorded(observations, lock).filter(|id| *id != 0) else { continue };
         if id >= PID_MAX_LIMIT {
             let words = format!("the owner field holds {id:#x}, which is no thread's id");
-            (lock.owner, lock.evidence) = (Owner::Unknown(Gap::Absent(words)), Evidence::Wait);
+            (lock.owner, lock.evidence) = (Owner::Unknown(Gap::Absent(words)), Evidence::WAIT);
             continue;
         }
         let shared = is_shared(observations, lock.address).or_else(|| {
@@ -62,7 +63,7 @@ pub(super) fn widen(observations: &Observations<'_>, locks: &mut [Lock]) {
 fn recorded(observations: &Observations<'_>, lock: &Lock) -> Option<u32> {
     match lock.kind {
         _ if observations.libc.is_musl() => musl::owner_id(observations, lock.address),
-        LockKind::Rwlock => glibc_rwlock::writer_id(observations, lock.address),
+        kinds::RWLOCK => glibc_rwlock::writer_id(observations, lock.address),
         _ => glibc_mutex::recorded_id(observations, lock.address),
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::model::{Addr, LockKind, Owner};
 
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -10,20 +11,20 @@ use crate::runtimes::native::observations::Observations;
 // Source: gcc 12 libstdc++ <bits/atomic_futex.h>, <future>, <latch>, <barrier>, <bits/semaphore_base.h>, <bits/atomic_wait.h>; LLVM 17
 // libc++ <latch>, <barrier>, <semaphore>, <__atomic/atomic_sync.h>.
 const NAMES: [(&str, LockKind); 14] = [
-    ("std::__atomic_futex_unsigned", LockKind::Future),
-    ("std::latch::", LockKind::Latch),
-    ("std::__1::latch::", LockKind::Latch),
-    ("std::__tree_barrier<", LockKind::Barrier),
-    ("std::barrier<", LockKind::Barrier),
-    ("std::__1::barrier<", LockKind::Barrier),
-    ("std::__1::__barrier", LockKind::Barrier),
-    ("std::__atomic_semaphore::", LockKind::Semaphore),
-    ("std::__1::__atomic_semaphore_base::", LockKind::Semaphore),
-    ("std::__1::counting_semaphore<", LockKind::Semaphore),
-    ("std::__atomic_wait_address", LockKind::Atomic),
-    ("std::__detail::__platform_wait", LockKind::Atomic),
-    ("std::__1::__atomic_wait", LockKind::Atomic),
-    ("std::__1::__libcpp_atomic_wait", LockKind::Atomic),
+    ("std::__atomic_futex_unsigned", kinds::FUTURE),
+    ("std::latch::", kinds::LATCH),
+    ("std::__1::latch::", kinds::LATCH),
+    ("std::__tree_barrier<", kinds::BARRIER),
+    ("std::barrier<", kinds::BARRIER),
+    ("std::__1::barrier<", kinds::BARRIER),
+    ("std::__1::__barrier", kinds::BARRIER),
+    ("std::__atomic_semaphore::", kinds::SEMAPHORE),
+    ("std::__1::__atomic_semaphore_base::", kinds::SEMAPHORE),
+    ("std::__1::counting_semaphore<", kinds::SEMAPHORE),
+    ("std::__atomic_wait_address", kinds::ATOMIC),
+    ("std::__detail::__platform_wait", kinds::ATOMIC),
+    ("std::__1::__atomic_wait", kinds::ATOMIC),
+    ("std::__1::__libcpp_atomic_wait", kinds::ATOMIC),
 ];
 
 /// Where the word lies in a future's state: behind the virtual functions and the result.
@@ -35,6 +36,6 @@ pub(super) fn waited(_: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observ
     let names = || waiter.calls.in_runtime().filter_map(|call| call.name.as_deref());
     let (_, kind) = NAMES.iter().find(|(part, _)| names().any(|name| name.contains(part)))?;
     let word = waiter.futex.word;
-    let address: Addr = if *kind == LockKind::Future { word.minus(STATUS)? } else { word };
+    let address: Addr = if *kind == kinds::FUTURE { word.minus(STATUS)? } else { word };
     Some(Observation::waited(*kind, address, Owner::None))
 }

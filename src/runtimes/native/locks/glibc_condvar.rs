@@ -2,9 +2,10 @@
 //!
 //! Two futex words alternate, and where they lie depends on the version: docs/layouts/glibc.md "condition variable".
 
-use crate::model::{Addr, LockKind, Owner};
+use crate::model::{Addr, Owner};
 
 use super::entry::Entry;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -33,5 +34,5 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
             .filter_map(|back| first.minus(back))
             .find(|address| waiter.points_to(observations, *address))?,
     };
-    Some(Observation::waited(LockKind::Condvar, address, Owner::None))
+    Some(Observation::waited(kinds::CONDVAR, address, Owner::None))
 }

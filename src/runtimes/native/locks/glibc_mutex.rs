@@ -6,6 +6,8 @@
 use crate::model::{Addr, Evidence, Gap, LockKind, OsThread, Owner};
 
 use super::entry::Entry;
+use super::evidence;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::FUTEX_WAIT;
@@ -60,17 +62,17 @@ impl Mutex {
 
     fn lock_kind(&self) -> LockKind {
         if self.kind & PRIO_INHERIT != 0 {
-            LockKind::MutexPriorityInherit
+            kinds::MUTEX_PRIORITY_INHERIT
         } else if self.kind & ROBUST != 0 {
-            LockKind::MutexRobust
+            kinds::MUTEX_ROBUST
         } else if self.kind & PRIO_PROTECT != 0 {
-            LockKind::MutexPriorityProtect
+            kinds::MUTEX_PRIORITY_PROTECT
         } else {
             match self.kind & TYPE {
-                RECURSIVE => LockKind::MutexRecursive,
-                ERRORCHECK => LockKind::MutexErrorcheck,
-                ADAPTIVE => LockKind::MutexAdaptive,
-                _ => LockKind::Mutex,
+                RECURSIVE => kinds::MUTEX_RECURSIVE,
+                ERRORCHECK => kinds::MUTEX_ERRORCHECK,
+                ADAPTIVE => kinds::MUTEX_ADAPTIVE,
+                _ => kinds::MUTEX,
             }
         }
     }
@@ -105,12 +107,12 @@ impl Mutex {
     }
 
     fn observation(&self, observations: &Observations<'_>, address: Addr) -> Observation {
-        let recorded = if self.has_owner_in_word() { Evidence::FutexWord } else { Evidence::OwnerField };
+        let recorded = if self.has_owner_in_word() { evidence::FUTEX_WORD } else { Evidence::OWNER_FIELD };
         let (owner, evidence) = match (self.is_locked(), self.owner_id()) {
             (false, _) => (Owner::None, recorded),
             // Taken, and the owner has not written itself down yet (or lock elision is on, which writes nothing).
             (true, 0) => {
-                (Owner::Unknown(Gap::NotRecorded("held, with an empty owner field".to_owned())), Evidence::Wait)
+                (Owner::Unknown(Gap::NotRecorded("held, with an empty owner field".to_owned())), Evidence::WAIT)
             }
             (true, id) => observations.owner(id, recorded),
         };

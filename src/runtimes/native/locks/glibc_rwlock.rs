@@ -2,9 +2,11 @@
 //!
 //! The writer is recorded, readers are only counted. Layout (since 2.25, 64-bit): docs/layouts/glibc.md "rwlock".
 
-use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
+use crate::model::{Addr, Evidence, Gap, Owner};
 
 use super::entry::Entry;
+use super::evidence;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -61,15 +63,15 @@ fn describe(observations: &Observations<'_>, at: Addr) -> Option<Observation> {
     let word = member(0)?;
     let reading = if word & WRITE_PHASE == 0 { word >> READER_SHIFT } else { 0 };
     let (owner, evidence) = match (member(CURRENT_WRITER)?, reading) {
-        (0, 0) => (Owner::None, Evidence::WriterField),
+        (0, 0) => (Owner::None, evidence::WRITER_FIELD),
         (0, readers) => {
             let gap = Gap::NotRecorded(super::readers::counted(readers));
-            (Owner::Unknown(gap), Evidence::ReaderCount)
+            (Owner::Unknown(gap), Evidence::READER_COUNT)
         }
-        (writer, _) => observations.owner(writer, Evidence::WriterField),
+        (writer, _) => observations.owner(writer, evidence::WRITER_FIELD),
     };
     let recursion = matches!(owner, Owner::Thread(_)).then_some(1);
-    Some(Observation { kind: LockKind::Rwlock, address: at, owner, recursion, readers: Some(reading), evidence })
+    Some(Observation { kind: kinds::RWLOCK, address: at, owner, recursion, readers: Some(reading), evidence })
 }
 
 /// A lock held for writing whose writer field is at `word`, judged by all its members.

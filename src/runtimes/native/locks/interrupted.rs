@@ -6,9 +6,12 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::model::{Evidence, FrameKind, Lock, LockKind, Owner, Stack, Tid};
+use crate::model::{Evidence, FrameKind, Lock, Owner, Stack, Tid};
 use crate::runtimes::native::calls::{Call, Namer};
 use crate::runtimes::native::observations::Observations;
+
+use super::evidence;
+use super::kinds;
 
 /// Parts of names of functions that take an arena's lock. Source: glibc 2.36 malloc/malloc.c, malloc/arena.c; musl 1.2.3
 /// src/malloc/mallocng.
@@ -30,13 +33,13 @@ pub(super) fn infer(observations: &Observations<'_>, locks: &mut [Lock]) {
             .map(|(thread, _)| thread.tid)
             .collect();
         if let [tid] = held.as_slice() {
-            (lock.owner, lock.evidence) = (Owner::Inferred(*tid), Evidence::InterruptedCode);
+            (lock.owner, lock.evidence) = (Owner::Inferred(*tid), evidence::INTERRUPTED_CODE);
         }
     }
 }
 
 fn is_wanted(lock: &Lock) -> bool {
-    lock.kind == LockKind::Libc && matches!(lock.owner, Owner::Unknown(_)) && lock.evidence == Evidence::Wait
+    lock.kind == kinds::LIBC && matches!(lock.owner, Owner::Unknown(_)) && lock.evidence == Evidence::WAIT
 }
 
 /// Whether the functions of the library right below a signal's frame are of the same kind as those in which the thread waits.

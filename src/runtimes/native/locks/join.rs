@@ -3,9 +3,11 @@
 //! glibc waits for the joined thread's id, in its control block, to be cleared by the kernel; musl for its
 //! `detach_state`. The word's address therefore is the joined thread. Layouts: docs/layouts/glibc.md, musl.md.
 
-use crate::model::{Addr, Evidence, LockKind, Owner, Tid};
+use crate::model::{Addr, Owner, Tid};
 
 use super::entry::Entry;
+use super::evidence;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::libc;
 use crate::runtimes::native::observations::Observations;
@@ -28,7 +30,7 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
 
 fn observation(pthread: Addr, joined: Tid) -> Observation {
     let owner = Owner::Thread(joined);
-    Observation { evidence: Evidence::JoinedThread, ..Observation::waited(LockKind::Join, pthread, owner) }
+    Observation { evidence: evidence::JOINED_THREAD, ..Observation::waited(kinds::JOIN, pthread, owner) }
 }
 
 /// The joined thread by its own structure, around the word: it begins with its own address and holds a live thread's id. So it

@@ -2,10 +2,12 @@
 //!
 //! A stream's lock names its owner; the others do not. Layouts: docs/layouts/glibc.md, docs/layouts/musl.md.
 
-use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
+use crate::model::{Addr, Evidence, Gap, Owner};
 
 use super::super::libc::family_of;
 use super::entry::Entry;
+use super::evidence;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::FUTEX_WAIT;
@@ -23,7 +25,7 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
     }
     let address = waiter.futex.word;
     let gap = Gap::NotRecorded("this lock of the C library does not store its owner".to_owned());
-    let unknown = Observation::waited(LockKind::Libc, address, Owner::Unknown(gap));
+    let unknown = Observation::waited(kinds::LIBC, address, Owner::Unknown(gap));
     let recorded = if observations.libc.is_musl() {
         musl_stream(observations, address)
     } else {
@@ -50,12 +52,12 @@ fn glibc_stream(observations: &Observations<'_>, address: Addr) -> Option<Observ
     let thread =
         observations.scene.threads.iter().find(|thread| observations.libc.pthread_of(thread) == Some(owner))?;
     let count = observations.memory().u32(address.plus(STREAM_COUNT)?).ok()?;
-    let seen = Observation::waited(LockKind::Libc, address, Owner::Thread(thread.tid));
-    Some(Observation { recursion: Some(count), evidence: Evidence::OwnerField, ..seen })
+    let seen = Observation::waited(kinds::LIBC, address, Owner::Thread(thread.tid));
+    Some(Observation { recursion: Some(count), evidence: Evidence::OWNER_FIELD, ..seen })
 }
 
 fn musl_stream(observations: &Observations<'_>, address: Addr) -> Option<Observation> {
     let tid = observations.tids.thread(observations.memory().u32(address).ok()? & MUSL_OWNER_MASK)?;
-    let seen = Observation::waited(LockKind::Libc, address, Owner::Thread(tid));
-    Some(Observation { evidence: Evidence::FutexWord, ..seen })
+    let seen = Observation::waited(kinds::LIBC, address, Owner::Thread(tid));
+    Some(Observation { evidence: evidence::FUTEX_WORD, ..seen })
 }

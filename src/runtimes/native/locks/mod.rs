@@ -8,6 +8,7 @@ mod absent;
 mod atomic;
 mod code;
 mod entry;
+mod evidence;
 mod futex;
 mod glibc_condvar;
 mod glibc_mutex;
@@ -16,6 +17,7 @@ mod glibc_rwlock;
 mod held;
 mod interrupted;
 mod join;
+mod kinds;
 mod libc_internal;
 mod limits;
 mod musl;
@@ -84,7 +86,7 @@ pub(super) struct Observation {
 impl Observation {
     /// A lock that nobody owns, or of which only the wait is known.
     fn waited(kind: LockKind, address: Addr, owner: Owner) -> Observation {
-        Observation { kind, address, owner, recursion: None, readers: None, evidence: Evidence::Wait }
+        Observation { kind, address, owner, recursion: None, readers: None, evidence: Evidence::WAIT }
     }
 }
 

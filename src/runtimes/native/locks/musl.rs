@@ -3,10 +3,12 @@
 //! A normal mutex stores no owner (its word is EBUSY); all other types store the owner's id and are on the owner's list.
 //! Layouts: docs/layouts/musl.md.
 
-use crate::model::{Addr, Evidence, Gap, LockKind, OsThread, Owner};
+use crate::model::{Addr, Evidence, Gap, OsThread, Owner};
 
 use super::entry::Entry;
+use super::evidence;
 use super::glibc_mutex::robust_list;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -70,23 +72,23 @@ fn describe(observations: &Observations<'_>, at: Addr) -> Option<Observation> {
         return None;
     }
     let lock_kind = match kind & KIND_MASK {
-        kind if kind & PRIO_INHERIT != 0 => LockKind::MutexPriorityInherit,
-        kind if kind & ROBUST != 0 => LockKind::MutexRobust,
-        1 => LockKind::MutexRecursive,
-        2 => LockKind::MutexErrorcheck,
-        _ => LockKind::Mutex,
+        kind if kind & PRIO_INHERIT != 0 => kinds::MUTEX_PRIORITY_INHERIT,
+        kind if kind & ROBUST != 0 => kinds::MUTEX_ROBUST,
+        1 => kinds::MUTEX_RECURSIVE,
+        2 => kinds::MUTEX_ERRORCHECK,
+        _ => kinds::MUTEX,
     };
     let (owner, evidence) = match (word & OWNER_MASK, kind & KIND_MASK) {
         (0, kind) if word & OWNER_DIED != 0 && kind & ROBUST == 0 => {
             let words = "its holder ended without giving it back, and musl lets nobody have it any more".to_owned();
-            (Owner::Unknown(Gap::Absent(words)), Evidence::OwnerGone)
+            (Owner::Unknown(Gap::Absent(words)), Evidence::OWNER_GONE)
         }
-        (0, _) => (Owner::None, Evidence::FutexWord),
+        (0, _) => (Owner::None, evidence::FUTEX_WORD),
         (_, 0) => {
             let gap = Gap::NotRecorded("musl does not store the owner of a normal mutex".to_owned());
-            (Owner::Unknown(gap), Evidence::Wait)
+            (Owner::Unknown(gap), Evidence::WAIT)
         }
-        (id, _) => observations.owner(id, Evidence::FutexWord),
+        (id, _) => observations.owner(id, evidence::FUTEX_WORD),
     };
     // The first locking counts 0.
     let held = matches!(owner, Owner::Thread(_));
@@ -116,15 +118,15 @@ pub(super) fn rwlock(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
     }
     let address = waiter.futex.word;
     let (owner, evidence, readers) = match observations.memory().u32(address).ok()? & WRITE_HELD {
-        0 => (Owner::None, Evidence::FutexWord, 0),
+        0 => (Owner::None, evidence::FUTEX_WORD, 0),
         WRITE_HELD => {
             let gap = Gap::NotRecorded("musl does not store the writer".to_owned());
-            (Owner::Unknown(gap), Evidence::Wait, 0)
+            (Owner::Unknown(gap), Evidence::WAIT, 0)
         }
         readers => {
             let gap = Gap::NotRecorded(super::readers::counted(readers));
-            (Owner::Unknown(gap), Evidence::ReaderCount, readers)
+            (Owner::Unknown(gap), Evidence::READER_COUNT, readers)
         }
     };
-    Some(Observation { kind: LockKind::Rwlock, address, owner, recursion: None, readers: Some(readers), evidence })
+    Some(Observation { kind: kinds::RWLOCK, address, owner, recursion: None, readers: Some(readers), evidence })
 }

@@ -2,8 +2,9 @@
 //!
 //! Layout: docs/layouts/musl.md "condition variable".
 
-use crate::model::{Addr, LockKind, Owner};
+use crate::model::{Addr, Owner};
 
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -26,7 +27,7 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
     }
     let node = word.minus(BARRIER)?;
     let address = waiter.pointers(observations).find(|condvar| lists(observations, *condvar, node))?;
-    Some(Observation::waited(LockKind::Condvar, address, Owner::None))
+    Some(Observation::waited(kinds::CONDVAR, address, Owner::None))
 }
 
 /// Whether `condvar` heads a list that holds `node` and ends at its tail. The tail tells a condition variable from another

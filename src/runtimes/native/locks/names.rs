@@ -3,6 +3,7 @@
 use crate::model::{Addr, Gap, Known, LockKind};
 use crate::target::Module;
 
+use super::kinds;
 use super::objects;
 use crate::runtimes::native::observations::Observations;
 
@@ -19,11 +20,11 @@ pub(super) fn name(
     address: Addr,
     users: &[usize],
 ) -> Known<Option<String>> {
-    if kind == LockKind::Join {
+    if kind == kinds::JOIN {
         return Ok(joined(observations, address));
     }
     // The state of a future is nobody's but the library's.
-    if kind == LockKind::Future {
+    if kind == kinds::FUTURE {
         return Ok(None);
     }
     if let Some(module) = observations.scene.target.module_at(address) {
@@ -74,23 +75,23 @@ fn is_a_pool(name: &str) -> bool {
 // Source of the sizes: sizeof in glibc's pthreadtypes-arch.h and semaphore.h for x86-64 and aarch64, musl's alltypes.h.in.
 fn is_the_lock(kind: LockKind, size: u64) -> bool {
     match kind {
-        LockKind::Mutex
-        | LockKind::MutexRecursive
-        | LockKind::MutexErrorcheck
-        | LockKind::MutexAdaptive
-        | LockKind::MutexRobust
-        | LockKind::MutexPriorityInherit
-        | LockKind::MutexPriorityProtect => matches!(size, 40 | 48),
-        LockKind::Rwlock => size == 56,
-        LockKind::Condvar => size == 48,
+        kinds::MUTEX
+        | kinds::MUTEX_RECURSIVE
+        | kinds::MUTEX_ERRORCHECK
+        | kinds::MUTEX_ADAPTIVE
+        | kinds::MUTEX_ROBUST
+        | kinds::MUTEX_PRIORITY_INHERIT
+        | kinds::MUTEX_PRIORITY_PROTECT => matches!(size, 40 | 48),
+        kinds::RWLOCK => size == 56,
+        kinds::CONDVAR => size == 48,
         // A `std::counting_semaphore` is its counter.
-        LockKind::Semaphore => matches!(size, 4 | 8 | 32),
-        LockKind::Barrier => size == 32,
+        kinds::SEMAPHORE => matches!(size, 4 | 8 | 32),
+        kinds::BARRIER => size == 32,
         // A std::latch is one counter. Source: libstdc++ 12 and 13 <latch>, libc++ 14 <latch>.
-        LockKind::Latch => matches!(size, 4 | 8),
-        LockKind::Atomic => matches!(size, 1 | 2 | 4 | 8 | 16),
-        LockKind::Once => matches!(size, 4 | 8),
-        LockKind::Libc | LockKind::Futex => matches!(size, 4 | 8 | 16),
+        kinds::LATCH => matches!(size, 4 | 8),
+        kinds::ATOMIC => matches!(size, 1 | 2 | 4 | 8 | 16),
+        kinds::ONCE => matches!(size, 4 | 8),
+        kinds::LIBC | kinds::FUTEX => matches!(size, 4 | 8 | 16),
         // A Rust lock holds its data; the path would end at it anyway.
         _ => true,
     }

@@ -1,8 +1,9 @@
 //! One-time initialisation: `pthread_once`, `std::call_once`, static local variables of C++. None records who runs it.
 
-use crate::model::{Gap, LockKind, Owner};
+use crate::model::{Gap, Owner};
 
 use super::entry::Entry;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -12,5 +13,5 @@ use crate::runtimes::native::observations::Observations;
 pub(super) fn waited(_: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
     let gap = Gap::NotRecorded("who runs the initialisation is not written down".to_owned());
     matches!(waiter.entry, Entry::Once | Entry::Guard)
-        .then(|| Observation::waited(LockKind::Once, waiter.futex.word, Owner::Unknown(gap)))
+        .then(|| Observation::waited(kinds::ONCE, waiter.futex.word, Owner::Unknown(gap)))
 }

@@ -11,6 +11,8 @@ use crate::job::Job;
 use crate::model::{Addr, Evidence, Gap, Lock, LockKind, OsThread, Owner, Problem, Registers, Stack, Subject, Tid};
 
 use super::code::{ByCode, Mode};
+use super::evidence;
+use super::kinds;
 use super::{Recognised, readers};
 use crate::runtimes::native::calls::{Call, Calls, Namer};
 use crate::runtimes::native::observations::Observations;
@@ -52,7 +54,7 @@ pub(super) fn infer(
             continue;
         }
         let found = match lock.kind {
-            LockKind::Once | LockKind::RustOnce => {
+            kinds::ONCE | kinds::RUST_ONCE => {
                 let found = initialisers(observations, lock, pointing);
                 // The function that has the variable may be inlined, here and there.
                 if found.is_empty() { acquisition.to_vec() } else { found }
@@ -74,7 +76,7 @@ pub(super) fn infer(
 }
 
 fn has_guard(kind: LockKind) -> bool {
-    let guarded = [LockKind::RustMutex, LockKind::RustRwlock, LockKind::ParkingLotMutex, LockKind::ParkingLotRwlock];
+    let guarded = [kinds::RUST_MUTEX, kinds::RUST_RWLOCK, kinds::PARKING_LOT_MUTEX, kinds::PARKING_LOT_RWLOCK];
     guarded.contains(&kind)
 }
 
@@ -132,7 +134,7 @@ fn acquisition(
             let mode =
                 locks.get(*index).filter(|lock| readers::are_wanted(lock)).map_or(Mode::Alone, |_| Mode::Reading);
             if hold.mode == mode {
-                candidates.entry(*index).or_default().push((thread.tid, Evidence::LockingCode));
+                candidates.entry(*index).or_default().push((thread.tid, evidence::LOCKING_CODE));
             }
         }
     }
@@ -145,8 +147,8 @@ fn acquisition(
 
 /// Whether a lock is held, waited for, and of a kind that never says by whom.
 fn is_ownerless(lock: &Lock) -> bool {
-    let one_holder = !matches!(lock.kind, LockKind::Futex | LockKind::Join | LockKind::Condvar | LockKind::Semaphore);
-    matches!(lock.owner, Owner::Unknown(_)) && lock.evidence == Evidence::Wait && one_holder && !lock.waiters.is_empty()
+    let one_holder = !matches!(lock.kind, kinds::FUTEX | kinds::JOIN | kinds::CONDVAR | kinds::SEMAPHORE);
+    matches!(lock.owner, Owner::Unknown(_)) && lock.evidence == Evidence::WAIT && one_holder && !lock.waiters.is_empty()
 }
 
 /// Which of the wanted locks a thread's registers or live stack point to, each once; registers are the better evidence.
@@ -167,11 +169,11 @@ fn pointed_to_by(
     let frames = observations.scene.stacks.get(index).map(|stack| stack.registers.as_slice()).unwrap_or_default();
     for (_, value) in frames.iter().flat_map(|registers| registers.iter()) {
         if let Some(value) = value {
-            note(Addr(value), Evidence::FrameRegister);
+            note(Addr(value), evidence::FRAME_REGISTER);
         }
     }
     for (_, word) in observations.live_words(thread) {
-        note(Addr(word), Evidence::StackScan);
+        note(Addr(word), Evidence::STACK_SCAN);
     }
     held
 }
@@ -191,15 +193,15 @@ fn initialisers(observations: &Observations<'_>, lock: &Lock, pointing: &[(Tid, 
             let stack = observations.scene.stacks.get(index)?;
             if waiting.contains(&tid) {
                 let again = asks_itself(&namer, &code, stack, lock.address, &guarded);
-                return again.then_some((tid, Evidence::InitialiserFrame));
+                return again.then_some((tid, evidence::INITIALISER_FRAME));
             }
             if code.arguments_to(stack, is_once_function).contains(&lock.address) {
-                return Some((tid, Evidence::InitialiserFrame));
+                return Some((tid, evidence::INITIALISER_FRAME));
             }
             let calls = Calls::whole(&namer, stack);
             let below_once = calls.iter().any(is_once_call) && pointing.iter().any(|(candidate, _)| *candidate == tid);
             let in_function = calls.iter().any(|call| call.start.is_some_and(|start| guarded.contains(&start)));
-            (below_once || in_function).then_some((tid, Evidence::InitialiserFrame))
+            (below_once || in_function).then_some((tid, evidence::INITIALISER_FRAME))
         })
         .collect()
 }

@@ -5,6 +5,8 @@
 
 use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
+use super::evidence;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -23,9 +25,9 @@ const RWLOCK_READER_SHIFT: u32 = 4;
 /// Parts of the names of the functions that park, by what they park for.
 // Source: parking_lot 0.12 src/raw_mutex.rs lock_slow, raw_rwlock.rs lock_*_slow and lock_common, condvar.rs wait_until_internal.
 const PARKERS: &[(&str, LockKind)] = &[
-    ("parking_lot::raw_mutex::RawMutex", LockKind::ParkingLotMutex),
-    ("parking_lot::raw_rwlock::RawRwLock", LockKind::ParkingLotRwlock),
-    ("parking_lot::condvar::Condvar", LockKind::ParkingLotCondvar),
+    ("parking_lot::raw_mutex::RawMutex", kinds::PARKING_LOT_MUTEX),
+    ("parking_lot::raw_rwlock::RawRwLock", kinds::PARKING_LOT_RWLOCK),
+    ("parking_lot::condvar::Condvar", kinds::PARKING_LOT_CONDVAR),
 ];
 
 /// Recognises a wait in parking_lot's parking of threads.
@@ -41,9 +43,9 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
         .map(|key| lock_of(kind, key))
         .find(fits)?;
     match kind {
-        LockKind::ParkingLotMutex if is_reentrant(waiter) => reentrant(observations, address),
-        LockKind::ParkingLotMutex => mutex(observations, address),
-        LockKind::ParkingLotRwlock => rwlock(observations, address),
+        kinds::PARKING_LOT_MUTEX if is_reentrant(waiter) => reentrant(observations, address),
+        kinds::PARKING_LOT_MUTEX => mutex(observations, address),
+        kinds::PARKING_LOT_RWLOCK => rwlock(observations, address),
         _ => Some(Observation::waited(kind, address, Owner::None)),
     }
 }
@@ -51,17 +53,17 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
 /// The lock of a parking key. A writer that waits for readers to leave parks on the address after the lock's.
 // Source: parking_lot 0.12 src/raw_rwlock.rs, wait_for_readers.
 fn lock_of(kind: LockKind, key: Addr) -> Addr {
-    if kind == LockKind::ParkingLotRwlock { Addr(key.0 & !1) } else { key }
+    if kind == kinds::PARKING_LOT_RWLOCK { Addr(key.0 & !1) } else { key }
 }
 
 /// Whether the lock says that a thread is parked on it.
 fn is_parked_on(observations: &Observations<'_>, kind: LockKind, lock: Addr) -> bool {
     match kind {
-        LockKind::ParkingLotMutex => {
+        kinds::PARKING_LOT_MUTEX => {
             let state = observations.memory().u8(lock);
             state.is_ok_and(|state| state & MUTEX_PARKED != 0 && state & !(MUTEX_LOCKED | MUTEX_PARKED) == 0)
         }
-        LockKind::ParkingLotRwlock => {
+        kinds::PARKING_LOT_RWLOCK => {
             lock.is_aligned(8) && observations.memory().u64(lock).is_ok_and(|state| state & RWLOCK_PARKED != 0)
         }
         // A condition variable points to the mutex that its waiters gave up.
@@ -76,7 +78,7 @@ fn mutex(observations: &Observations<'_>, address: Addr) -> Option<Observation> 
     let locked = observations.memory().u8(address).ok()? & MUTEX_LOCKED != 0;
     let gap = Gap::NotRecorded("a parking_lot Mutex does not store its owner".to_owned());
     let owner = if locked { Owner::Unknown(gap) } else { Owner::None };
-    Some(Observation::waited(LockKind::ParkingLotMutex, address, owner))
+    Some(Observation::waited(kinds::PARKING_LOT_MUTEX, address, owner))
 }
 
 fn rwlock(observations: &Observations<'_>, address: Addr) -> Option<Observation> {
@@ -85,13 +87,13 @@ fn rwlock(observations: &Observations<'_>, address: Addr) -> Option<Observation>
     let unknown = |what: String| Owner::Unknown(Gap::NotRecorded(what));
     // The writer's bit is set by a writer that still waits for readers, too.
     let (owner, evidence) = if readers > 0 {
-        (unknown(super::readers::counted(readers)), Evidence::ReaderCount)
+        (unknown(super::readers::counted(readers)), Evidence::READER_COUNT)
     } else if state & RWLOCK_WRITER != 0 {
-        (unknown("a parking_lot RwLock does not store its writer".to_owned()), Evidence::Wait)
+        (unknown("a parking_lot RwLock does not store its writer".to_owned()), Evidence::WAIT)
     } else {
-        (Owner::None, Evidence::FutexWord)
+        (Owner::None, evidence::FUTEX_WORD)
     };
-    let seen = Observation::waited(LockKind::ParkingLotRwlock, address, owner);
+    let seen = Observation::waited(kinds::PARKING_LOT_RWLOCK, address, owner);
     Some(Observation { readers: Some(readers), evidence, ..seen })
 }
 
@@ -112,8 +114,8 @@ fn reentrant(observations: &Observations<'_>, inner: Addr) -> Option<Observation
         observations.memory().u64(inner.minus(REENTRANT_COUNT)?).ok().and_then(|count| u32::try_from(count).ok());
     match (owner, count) {
         (Some(tid), Some(count)) if count > 0 => {
-            let seen = Observation::waited(LockKind::ParkingLotMutex, address, Owner::Thread(tid));
-            Some(Observation { recursion: Some(count), evidence: Evidence::OwnerField, ..seen })
+            let seen = Observation::waited(kinds::PARKING_LOT_MUTEX, address, Owner::Thread(tid));
+            Some(Observation { recursion: Some(count), evidence: Evidence::OWNER_FIELD, ..seen })
         }
         // Another order of members: the mutex inside is all that is known.
         _ => mutex(observations, inner),

@@ -11,7 +11,7 @@ use crate::model::{Evidence, Gap, Lock, Owner, Tid};
 
 /// Whether a lock is waited for and held by readers whom nothing records.
 pub(super) fn are_wanted(lock: &Lock) -> bool {
-    lock.evidence == Evidence::ReaderCount && !lock.waiters.is_empty()
+    lock.evidence == Evidence::READER_COUNT && !lock.waiters.is_empty()
 }
 
 /// Why the owner of a lock that is held for reading is unknown, as far as the lock itself tells.
@@ -37,7 +37,7 @@ pub(super) fn settle(lock: &mut Lock, acquisition: &[(Tid, Evidence)], pointing:
     let what = if is_whole { "as many as it counts" } else { "fewer than it counts" };
     let words = format!("{}; inferred: {} ({what})", counted(count), listed(&found));
     lock.owner = Owner::Unknown(Gap::NotRecorded(words));
-    lock.evidence = if is_whole { Evidence::AllReaders } else { Evidence::SomeReaders };
+    lock.evidence = if is_whole { Evidence::ALL_READERS } else { Evidence::SOME_READERS };
     lock.read_by = found;
 }
 
@@ -51,20 +51,21 @@ fn distinct<'a>(candidates: impl Iterator<Item = &'a (Tid, Evidence)>) -> Vec<Ti
 
 #[cfg(test)]
 mod tests {
+    use super::super::{evidence, kinds};
     use super::*;
-    use crate::model::{Addr, LockKind};
+    use crate::model::Addr;
 
     fn lock(readers: u32) -> Lock {
         Lock {
             address: Addr(0xa),
-            kind: LockKind::Rwlock,
+            kind: kinds::RWLOCK,
             name: Ok(None),
             owner: Owner::Unknown(Gap::NotRecorded(counted(readers))),
             recursion: None,
             readers: Some(readers),
             read_by: Vec::new(),
             waiters: vec![Tid(9)],
-            evidence: Evidence::ReaderCount,
+            evidence: Evidence::READER_COUNT,
             absent: None,
             limits: Vec::new(),
         }
@@ -73,29 +74,29 @@ mod tests {
     fn settled(readers: u32, acquisition: &[u32], pointing: &[u32]) -> (Vec<u32>, Evidence) {
         let by = |tids: &[u32], evidence| tids.iter().map(|tid| (Tid(*tid), evidence)).collect::<Vec<_>>();
         let mut lock = lock(readers);
-        settle(&mut lock, &by(acquisition, Evidence::LockingCode), &by(pointing, Evidence::StackScan));
+        settle(&mut lock, &by(acquisition, evidence::LOCKING_CODE), &by(pointing, Evidence::STACK_SCAN));
         (lock.read_by.into_iter().map(|tid| tid.0).collect(), lock.evidence)
     }
 
     #[test]
     fn as_many_as_the_lock_counts_are_all_and_fewer_are_some() {
-        assert_eq!(settled(2, &[7, 4, 7], &[]), (vec![4, 7], Evidence::AllReaders));
-        assert_eq!(settled(3, &[7, 4], &[]), (vec![4, 7], Evidence::SomeReaders));
-        assert_eq!(settled(1, &[], &[]), (vec![], Evidence::ReaderCount));
+        assert_eq!(settled(2, &[7, 4, 7], &[]), (vec![4, 7], Evidence::ALL_READERS));
+        assert_eq!(settled(3, &[7, 4], &[]), (vec![4, 7], Evidence::SOME_READERS));
+        assert_eq!(settled(1, &[], &[]), (vec![], Evidence::READER_COUNT));
     }
 
     #[test]
     fn threads_that_only_point_to_it_are_believed_while_the_count_allows_it() {
-        assert_eq!(settled(2, &[4], &[7, 4]), (vec![4, 7], Evidence::AllReaders));
-        assert_eq!(settled(1, &[4], &[7, 4]), (vec![4], Evidence::AllReaders), "the code decides");
-        assert_eq!(settled(1, &[], &[7, 8]), (vec![], Evidence::ReaderCount), "either may be it");
+        assert_eq!(settled(2, &[4], &[7, 4]), (vec![4, 7], Evidence::ALL_READERS));
+        assert_eq!(settled(1, &[4], &[7, 4]), (vec![4], Evidence::ALL_READERS), "the code decides");
+        assert_eq!(settled(1, &[], &[7, 8]), (vec![], Evidence::READER_COUNT), "either may be it");
     }
 
     #[test]
     fn more_than_the_lock_counts_are_none_and_are_named() {
-        assert_eq!(settled(1, &[4, 5], &[]), (vec![], Evidence::ReaderCount));
+        assert_eq!(settled(1, &[4, 5], &[]), (vec![], Evidence::READER_COUNT));
         let mut lock = lock(1);
-        settle(&mut lock, &[(Tid(4), Evidence::LockingCode), (Tid(5), Evidence::LockingCode)], &[]);
+        settle(&mut lock, &[(Tid(4), evidence::LOCKING_CODE), (Tid(5), evidence::LOCKING_CODE)], &[]);
         assert!(matches!(&lock.owner, Owner::Unknown(gap) if gap.to_string().ends_with("may have it than that: 4, 5")));
     }
 }

@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Known, LockKind};
+use crate::model::{Addr, Known, LockFamily, LockKind};
 use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::Activity;
 
@@ -59,8 +59,7 @@ impl Recognised {
     }
 
     pub(super) fn waits_on_condvar(&self, index: usize) -> bool {
-        let condvars = [LockKind::Condvar, LockKind::RustCondvar, LockKind::ParkingLotCondvar];
-        self.wait(index).is_some_and(|seen| condvars.contains(&seen.kind))
+        self.wait(index).is_some_and(|seen| seen.kind.family == LockFamily::Condvar)
     }
 }
 

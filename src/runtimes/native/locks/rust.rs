@@ -2,8 +2,10 @@
 //!
 //! Layouts and names: docs/layouts/rust.md.
 
-use crate::model::{Evidence, Gap, LockKind, Owner};
+use crate::model::{Evidence, Gap, Owner};
 
+use super::evidence;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -51,34 +53,32 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
         Wait::Mutex => {
             let free = value(word)? == MUTEX_FREE;
             let owner = if free { Owner::None } else { not_recorded("a Rust Mutex does not store its owner") };
-            Observation::waited(LockKind::RustMutex, word, owner)
+            Observation::waited(kinds::RUST_MUTEX, word, owner)
         }
         Wait::Read => rwlock(word, value(word)?),
         Wait::Write => {
             let address = word.minus(RWLOCK_WRITER_NOTIFY)?;
             rwlock(address, value(address)?)
         }
-        Wait::Condvar => Observation::waited(LockKind::RustCondvar, word, Owner::None),
-        Wait::Once => Observation::waited(
-            LockKind::RustOnce,
-            word,
-            not_recorded("who runs the initialisation is not written down"),
-        ),
-        Wait::Park => Observation::waited(LockKind::RustPark, word, Owner::None),
+        Wait::Condvar => Observation::waited(kinds::RUST_CONDVAR, word, Owner::None),
+        Wait::Once => {
+            Observation::waited(kinds::RUST_ONCE, word, not_recorded("who runs the initialisation is not written down"))
+        }
+        Wait::Park => Observation::waited(kinds::RUST_PARK, word, Owner::None),
     })
 }
 
 fn rwlock(address: crate::model::Addr, state: u32) -> Observation {
     let (owner, evidence, readers) = match state & RWLOCK_COUNT {
-        0 => (Owner::None, Evidence::FutexWord, 0),
+        0 => (Owner::None, evidence::FUTEX_WORD, 0),
         RWLOCK_COUNT => {
             let gap = Gap::NotRecorded("a Rust RwLock does not store its writer".to_owned());
-            (Owner::Unknown(gap), Evidence::Wait, 0)
+            (Owner::Unknown(gap), Evidence::WAIT, 0)
         }
         readers => {
             let gap = Gap::NotRecorded(super::readers::counted(readers));
-            (Owner::Unknown(gap), Evidence::ReaderCount, readers)
+            (Owner::Unknown(gap), Evidence::READER_COUNT, readers)
         }
     };
-    Observation { readers: Some(readers), evidence, ..Observation::waited(LockKind::RustRwlock, address, owner) }
+    Observation { readers: Some(readers), evidence, ..Observation::waited(kinds::RUST_RWLOCK, address, owner) }
 }

@@ -2,10 +2,11 @@
 //!
 //! Layouts: docs/layouts/glibc.md, docs/layouts/musl.md.
 
-use crate::model::{Addr, LockKind, Owner};
+use crate::model::{Addr, Owner};
 
 use super::code::ByCode;
 use super::entry::Entry;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -13,7 +14,7 @@ use crate::runtimes::native::observations::Observations;
 // Source: glibc 2.36 sysdeps/nptl/internaltypes.h struct new_sem (value in the low half of the first 8 bytes);
 // musl 1.2.3 src/thread/sem_timedwait.c (__val[0]).
 pub(super) fn semaphore(_: &Observations<'_>, waiter: &Waiter<'_>) -> Option<Observation> {
-    (waiter.entry == Entry::Semaphore).then(|| Observation::waited(LockKind::Semaphore, waiter.futex.word, Owner::None))
+    (waiter.entry == Entry::Semaphore).then(|| Observation::waited(kinds::SEMAPHORE, waiter.futex.word, Owner::None))
 }
 
 /// Recognises a wait for the other threads at a barrier.
@@ -22,7 +23,7 @@ pub(super) fn barrier(observations: &Observations<'_>, waiter: &Waiter<'_>) -> O
         return None;
     }
     let address = if observations.libc.is_musl() { musl(observations, waiter)? } else { glibc(waiter.futex.word)? };
-    Some(Observation::waited(LockKind::Barrier, address, Owner::None))
+    Some(Observation::waited(kinds::BARRIER, address, Owner::None))
 }
 
 // Source: glibc 2.36 sysdeps/nptl/internaltypes.h, struct pthread_barrier: in 0, current_round 4. The type is aligned

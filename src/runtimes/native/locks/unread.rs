@@ -1,9 +1,10 @@
 //! A futex wait on a word that the dump does not hold, as in a small dump of stacks alone: the function that waits tells what it
 //! waits for, and nothing tells who holds it.
 
-use crate::model::{Gap, LockKind, Owner};
+use crate::model::{Gap, Owner};
 
 use super::entry::Entry;
+use super::kinds;
 use super::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
@@ -15,14 +16,14 @@ pub(super) fn waited(observations: &Observations<'_>, waiter: &Waiter<'_>) -> Op
     let word = waiter.futex.word;
     let gap = Gap::from(observations.memory().u32(word).err()?);
     let (kind, address) = match waiter.entry {
-        Entry::Mutex if observations.libc.is_musl() => (LockKind::Mutex, word.minus(MUSL_LOCK)?),
-        Entry::Mutex => (LockKind::Mutex, word),
-        Entry::Semaphore => (LockKind::Semaphore, word),
-        Entry::Once => (LockKind::Once, word),
-        Entry::Join => (LockKind::Join, word),
+        Entry::Mutex if observations.libc.is_musl() => (kinds::MUTEX, word.minus(MUSL_LOCK)?),
+        Entry::Mutex => (kinds::MUTEX, word),
+        Entry::Semaphore => (kinds::SEMAPHORE, word),
+        Entry::Once => (kinds::ONCE, word),
+        Entry::Join => (kinds::JOIN, word),
         // Where in these structures the word lies depends on what is in them.
         Entry::Rwlock | Entry::Condvar | Entry::Barrier | Entry::Guard | Entry::Other | Entry::Unnamed => {
-            (LockKind::Futex, word)
+            (kinds::FUTEX, word)
         }
     };
     Some(Observation::waited(kind, address, Owner::Unknown(gap)))
