@@ -23,7 +23,8 @@ use crate::log::Log;
 use crate::report::sanitize::sanitize;
 use crate::report::text::Style;
 use crate::session::{Session, Source};
-use crate::target::Search;
+use crate::settings::{Glyphs, Settings, Theme};
+use crate::target::{Search, SourcePlace};
 use crate::views::VIEWS;
 
 /// Opens a core and says why: threads, merged stacks, lock owners, deadlocks, exceptions.
@@ -96,6 +97,18 @@ pub struct Reading {
     /// Colours
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     color: Color,
+    /// Colours for a light or a dark background [default: as the terminal says]
+    #[arg(long, value_enum, value_name = "BACKGROUND")]
+    theme: Option<Background>,
+    /// Draws with ASCII alone
+    #[arg(long, conflicts_with = "unicode")]
+    ascii: bool,
+    /// Draws with box characters, whatever the locale says
+    #[arg(long)]
+    unicode: bool,
+    /// Where source files are: a directory, or FROM=TO where what was compiled below FROM is below TO (repeatable)
+    #[arg(long, value_name = "DIR|FROM=TO")]
+    source: Vec<SourcePlace>,
     /// Writes what is done to a file, never to the screen
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -112,6 +125,12 @@ enum Color {
     Never,
 }
 
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum Background {
+    Dark,
+    Light,
+}
+
 /// Exit statuses, as INTERFACE promises.
 const FAILED: u8 = 1;
 const CANNOT_OPEN: u8 = 3;
@@ -122,16 +141,30 @@ impl Reading {
             sysroot: self.sysroot.clone(),
             exe: self.exe.clone(),
             directories: self.symbols.clone(),
+            sources: self.source.clone(),
             opened: Vec::new(),
         }
     }
 
-    /// The user's own choice of colours, where there is one.
-    fn color(&self) -> Option<bool> {
-        match self.color {
-            Color::Always => Some(true),
-            Color::Never => Some(false),
-            Color::Auto => None,
+    /// How things are shown.
+    fn settings(&self) -> Settings {
+        Settings {
+            theme: match self.theme {
+                Some(Background::Dark) => Theme::Dark,
+                Some(Background::Light) => Theme::Light,
+                None => Theme::Auto,
+            },
+            glyphs: match (self.ascii, self.unicode) {
+                (true, _) => Glyphs::Ascii,
+                (false, true) => Glyphs::Unicode,
+                (false, false) => Glyphs::Auto,
+            },
+            color: match self.color {
+                Color::Always => Some(true),
+                Color::Never => Some(false),
+                Color::Auto => None,
+            },
+            ..Settings::default()
         }
     }
 
@@ -217,7 +250,7 @@ fn complain(word: &str, message: &str) {
 
 fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare: bool) -> Result<ExitCode, Error> {
     if commands.is_empty() && is_interactive() {
-        crate::tui::open(dump, &reading.search(), reading.color(), reading.screen_log()?)?;
+        crate::tui::open(dump, &reading.search(), &reading.settings(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = reading.log()?;
@@ -237,7 +270,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
 fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
     let session = Arc::new(crate::demo::open(&reading.search(), &Job::default())?);
     if commands.is_empty() && is_interactive() {
-        crate::tui::browse(session, reading.color(), reading.screen_log()?)?;
+        crate::tui::browse(session, &reading.settings(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = reading.log()?;

@@ -19,6 +19,7 @@ mod ptrace;
 pub mod report;
 pub mod runtimes;
 pub mod session;
+pub mod settings;
 pub mod target;
 pub mod tui;
 pub mod unwind;

@@ -1,5 +1,6 @@
 //! A capture with the files of its modules: memory with read-only file pages beneath, names, symbol look-up.
 
+mod sources;
 mod verification;
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use rustc_hash::FxHashMap;
 use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
 
+pub use self::sources::SourcePlace;
 use crate::capture::exports::Exports;
 use crate::capture::facts::FileFacts;
 use crate::capture::held::Held;
@@ -28,6 +30,8 @@ pub struct Search {
     pub exe: Vec<PathBuf>,
     /// `--symbols`: directories.
     pub directories: Vec<PathBuf>,
+    /// `--source`: where source files are.
+    pub sources: Vec<SourcePlace>,
     /// Files that are open already; used where their build id is the module's.
     pub opened: Vec<Arc<Elf>>,
 }

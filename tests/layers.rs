@@ -40,6 +40,7 @@ const ROOMS: &[Room] = &[
     Room { name: "model", uses: &[], crates: &["symbols"] },
     Room { name: "job", uses: &["error"], crates: &[] },
     Room { name: "error", uses: &["model"], crates: &[] },
+    Room { name: "settings", uses: &[], crates: &[] },
     Room { name: "ptrace", uses: &[], crates: &[] },
     // By what a runtime is recognised in a file: a live process's or a dump's.
     Room { name: "marks", uses: &["model"], crates: &["symbols"] },
@@ -98,6 +99,7 @@ const ROOMS: &[Room] = &[
             "views",
             "report",
             "commands",
+            "settings",
             "target/Search",
             "capture/collect/Request",
         ],

@@ -46,7 +46,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     }
     let request = request(options.process.pid()?, options.heap, max_pause);
     if shows_screen {
-        crate::tui::live(&request, &search, reading.color(), reading.screen_log()?)?;
+        crate::tui::live(&request, &search, &reading.settings(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = reading.log()?;

@@ -35,7 +35,7 @@ pub(super) fn run(request: &Request, reading: &Reading) -> Result<ExitCode, Erro
             (format!("pid {}", process.pid), Box::new(opening))
         }),
     };
-    match pick(picker, reading.color(), reading.screen_log()?)? {
+    match pick(picker, &reading.settings(), reading.screen_log()?)? {
         None => Ok(ExitCode::SUCCESS),
         Some(process) => {
             process.check()?;

@@ -57,6 +57,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
 use crate::session::{Session, Source};
+use crate::settings::Settings;
 use crate::target::Search;
 
 /// How long a signal waits for the main loop to end.
@@ -68,27 +69,27 @@ const TICK: Duration = Duration::from_millis(100);
 /// Opens a dump, under a job.
 pub type Opening = Box<dyn FnOnce(&Job) -> Result<Arc<Session>, Error> + Send>;
 
-/// Opens a dump in the terminal. `color` is the user's choice: `Some(false)` never, `Some(true)` always. What is done is
+/// Opens a dump in the terminal. What is done is
 /// written to `log`.
-pub fn open(dump: &Path, search: &Search, color: Option<bool>, log: Log) -> Result<(), Error> {
+pub fn open(dump: &Path, search: &Search, settings: &Settings, log: Log) -> Result<(), Error> {
     let (path, search) = (dump.to_owned(), search.clone());
     let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
     let opening = move |job: &Job| Session::open(Source::File(path), &search, job).map(Arc::new);
-    run(Start::Open(name, Box::new(opening)), color, log)
+    run(Start::Open(name, Box::new(opening)), settings, log)
 }
 
 /// Captures a live process and opens what was captured.
-pub fn live(request: &Request, search: &Search, color: Option<bool>, log: Log) -> Result<(), Error> {
+pub fn live(request: &Request, search: &Search, settings: &Settings, log: Log) -> Result<(), Error> {
     let (request, search) = (request.clone(), search.clone());
     let name = format!("pid {}", request.pid);
     let opening = move |job: &Job| Session::live(&request, &search, job).map(Arc::new);
-    run(Start::Open(name, Box::new(opening)), color, log)
+    run(Start::Open(name, Box::new(opening)), settings, log)
 }
 
 /// Browses an opened dump in the terminal.
-pub fn browse(session: Arc<Session>, color: Option<bool>, log: Log) -> Result<(), Error> {
+pub fn browse(session: Arc<Session>, settings: &Settings, log: Log) -> Result<(), Error> {
     let name = session.target.capture.path.display().to_string();
-    run(Start::Open(name, Box::new(move |_| Ok(session))), color, log)
+    run(Start::Open(name, Box::new(move |_| Ok(session))), settings, log)
 }
 
 /// What the terminal shows first.
@@ -112,9 +113,9 @@ enum Outside {
     Gone,
 }
 
-fn run(start: Start, color: Option<bool>, log: Log) -> Result<(), Error> {
+fn run(start: Start, settings: &Settings, log: Log) -> Result<(), Error> {
     let var = |name: &str| std::env::var(name).ok();
-    if color == Some(true) {
+    if settings.color == Some(true) {
         crossterm::style::force_color_output(true);
     }
     let mut screen = terminal::take()?;
@@ -122,7 +123,7 @@ fn run(start: Start, color: Option<bool>, log: Log) -> Result<(), Error> {
     listen(&outside)?;
     let (answers, answered) = unbounded();
     let size = crossterm::terminal::size().unwrap_or((80, 24));
-    let look = Look::detect(color, var);
+    let look = Look::detect(settings, var);
     let mut workers = Workers::new(answers.clone(), log);
     let job = Job::default();
     let (app, opening, choosing) = match start {

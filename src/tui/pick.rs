@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
 use crate::report::section::Section;
+use crate::settings::Settings;
 
 /// What becomes of a chosen row.
 pub(super) enum Chosen {
@@ -53,7 +54,7 @@ pub struct Picker<T> {
 
 /// Lets the user choose, and browses what was chosen until the user leaves. The item with which the screen was left to be
 /// written to a dump; `None` in all other cases.
-pub fn pick<T: Clone + Send + 'static>(picker: Picker<T>, color: Option<bool>, log: Log) -> Result<Option<T>, Error> {
+pub fn pick<T: Clone + Send + 'static>(picker: Picker<T>, settings: &Settings, log: Log) -> Result<Option<T>, Error> {
     let items: Arc<Mutex<Vec<Result<T, String>>>> = Arc::default();
     let left: Arc<Mutex<Option<T>>> = Arc::default();
     let Picker { title, list, open } = picker;
@@ -79,6 +80,6 @@ pub fn pick<T: Clone + Send + 'static>(picker: Picker<T>, color: Option<bool>, l
             (None, _) => Chosen::Refused("the list has changed; r lists anew".to_owned()),
         }
     });
-    run(Start::Pick(title, list, choose), color, log)?;
+    run(Start::Pick(title, list, choose), settings, log)?;
     Ok(left.lock().unwrap_or_else(PoisonError::into_inner).take())
 }

@@ -6,6 +6,7 @@
 use ratatui::style::{Color, Modifier, Style};
 
 use crate::report::section::Tone;
+use crate::settings::{Glyphs, Settings};
 
 /// How many colours may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +32,8 @@ pub struct Look {
 
 impl Look {
     /// What the environment says: `NO_COLOR`, `COLORTERM`, `TERM`, and the character set of the locale.
-    /// `color` is the user's own choice (`--color`): `Some(false)` never, `Some(true)` always, `None` as detected.
-    pub fn detect(color: Option<bool>, var: impl Fn(&str) -> Option<String>) -> Look {
+    /// The user's own choice (`--color`, `--ascii`, `--unicode`) goes before it.
+    pub fn detect(settings: &Settings, var: impl Fn(&str) -> Option<String>) -> Look {
         let set = |name: &str| var(name).filter(|value| !value.is_empty());
         let term = set("TERM").unwrap_or_default();
         // Source: POSIX XBD 8.2: LC_ALL, then LC_CTYPE, then LANG decide the character set.
@@ -41,13 +42,19 @@ impl Look {
         let utf8 = locale.contains("utf-8") || locale.contains("utf8");
         // The Linux console's font lacks most symbols; `dumb` promises nothing.
         let plain = term == "linux" || term == "dumb" || term.starts_with("vt");
+        let color = settings.color;
         let depth = match color {
             Some(false) => Depth::Mono,
             // Source: https://no-color.org: present and not empty, whatever its value.
             None if set("NO_COLOR").is_some() => Depth::Mono,
             _ => colours(&term, &set("COLORTERM").unwrap_or_default(), color == Some(true)),
         };
-        Look { depth, ascii: plain || !utf8 }
+        let ascii = match settings.glyphs {
+            Glyphs::Auto => plain || !utf8,
+            Glyphs::Ascii => true,
+            Glyphs::Unicode => false,
+        };
+        Look { depth, ascii }
     }
 }
 
@@ -249,7 +256,9 @@ mod tests {
     use super::*;
 
     fn look(pairs: &[(&str, &str)]) -> Look {
-        Look::detect(None, |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        Look::detect(&Settings::default(), |name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]
