@@ -174,6 +174,46 @@ fn without_optimisation_every_value_is_the_one_of_the_source() {
 }
 
 #[test]
+fn a_value_tells_its_parts_where_they_lie_and_what_it_refers_to() {
+    let (_, core) = dumped("parts", &["-O0", "-g"]);
+    let frames = frames(&core);
+    let compute = frame(&frames, "compute");
+    let number = |text: &Value| {
+        let text = text.as_str().unwrap_or_else(|| panic!("{text} is no address"));
+        u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("hexadecimal")
+    };
+    let copy = variable(compute, "copy");
+    let field = |of: &Value, name: &str| -> Value {
+        let fields = of["fields"].as_array().unwrap_or_else(|| panic!("no fields in {of}"));
+        fields.iter().find(|field| field["name"] == name).unwrap_or_else(|| panic!("no {name} in {of}")).clone()
+    };
+    // The System V ABI lays `Order` out: int at 0, double at 8, pointer at 16, two shorts at 24, the bit fields at 28.
+    for (name, ty, value, offset) in [
+        ("id", "int", "4711", 0),
+        ("price", "double", "2.25", 8),
+        ("inner", "Inner", "{a = 3, b = -4}", 24),
+        ("flag", "unsigned int", "5", 28),
+        ("delta", "int", "-6", 28),
+    ] {
+        let field = field(copy, name);
+        assert_eq!((&field["type"], &field["value"], &field["offset"]), (&ty.into(), &value.into(), &offset.into()));
+        assert_eq!(number(&field["location"]), number(&copy["location"]) + offset, "{field}");
+        assert!(field["address"].is_null(), "{field}");
+    }
+    let inner = field(copy, "inner");
+    assert_eq!((&field(&inner, "b")["value"], &field(&inner, "b")["offset"]), (&"-4".into(), &2.into()));
+    // The pointer and the reference are to the same order, in the frame of `main`.
+    let (order, same) = (variable(compute, "order"), variable(compute, "same"));
+    assert_eq!(number(&order["address"]), number(&same["address"]));
+    assert_eq!(number(&order["address"]), number(&variable(frame(&frames, "main"), "order")["location"]));
+    assert_eq!(field(same, "id")["value"], "4711");
+    assert!(order["fields"].is_null() && variable(compute, "count")["address"].is_null());
+    let elements = variable(compute, "numbers")["elements"].as_array().expect("elements");
+    assert_eq!(elements.iter().map(|element| &element["value"]).collect::<Vec<_>>(), ["10", "-20", "30"]);
+    remove(&core);
+}
+
+#[test]
 fn with_optimisation_a_value_is_the_one_of_the_source_or_unknown() {
     for (name, options) in [("O1", ["-O1", "-g"]), ("O2", ["-O2", "-g"])] {
         let (_, core) = dumped(name, &options);

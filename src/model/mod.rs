@@ -19,6 +19,7 @@ pub mod subject;
 pub mod syscall;
 pub mod thread;
 pub mod value;
+pub mod variable;
 
 pub use address::Addr;
 pub use evidence::Evidence;
@@ -36,4 +37,5 @@ pub use signal::FatalSignal;
 pub use subject::{Subject, SubjectKind};
 pub use syscall::syscall_name;
 pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, Tid, WaitingOn};
-pub use value::{Variable, VariableKind};
+pub use value::{Field, Type, Value};
+pub use variable::{Variable, VariableKind};

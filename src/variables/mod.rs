@@ -6,14 +6,16 @@
 
 mod entry;
 mod place;
+mod read;
 mod scalar;
-mod show;
+
+use std::sync::Arc;
 
 pub use entry::AtEntry;
 pub use place::{Context, Held, Place};
 
-use self::show::Shower;
-use crate::model::{Gap, Known, Registers, Stack, Trust, Variable, VariableKind};
+use self::read::ValueReader;
+use crate::model::{Gap, Known, Registers, Stack, Trust, Type, Value, Variable, VariableKind};
 use crate::target::Target;
 
 /// The variables of each frame, parallel to [`Target::named`]; `None` where nothing tells them. At most the first `limit` named
@@ -91,27 +93,24 @@ fn of_frame(
     let entered = AtEntry::new(target, stack, index);
     let at_entry = |register| entered.value(register);
     let context = Context { frame, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
-    let shower = Shower { target, module };
-    let value = |variable: &symbols::Variable| -> Known<String> {
+    let value = |variable: &symbols::Variable| -> Known<Value> {
         if trusted == Trusted::None {
             return Err(Gap::NotRecorded("its frame was found by scanning the stack".to_owned()));
         }
         let held = context.held(&locals, &variable.location)?;
         let ty = variable.ty.ok_or_else(|| Gap::NoLayout("no type is stated".to_owned()))?;
-        shower.show(ty, &held)
+        Ok(ValueReader::new(target, module).value(ty, &held))
     };
-    let shown = |variable: &symbols::Variable| {
-        let (value, unknown) = match value(variable) {
-            Ok(value) => (Some(value), None),
-            Err(gap) => (None, Some(gap.to_string())),
-        };
+    let read = |variable: &symbols::Variable| {
+        let mut value = value(variable).unwrap_or_else(|gap| Value { ty: None, location: None, content: Err(gap) });
+        // Its name is known where its value and even its type's layout are not.
+        let size = value.ty.as_ref().and_then(|ty| ty.size);
+        value.ty = variable.type_name.as_deref().map(|name| Type { name: name.into(), size });
         Variable {
-            name: variable.name.clone(),
+            name: variable.name.as_deref().map(Arc::from),
             kind: if variable.is_parameter { VariableKind::Argument } else { VariableKind::Local },
-            type_name: variable.type_name.clone(),
             value,
-            unknown,
         }
     };
-    Some(locals.variables.iter().map(|variable| (variable.frame, shown(variable))).collect())
+    Some(locals.variables.iter().map(|variable| (variable.frame, read(variable))).collect())
 }

@@ -54,16 +54,17 @@ fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
         VariableKind::Argument => "     arg  ",
         VariableKind::Local => "     local",
     };
-    let value = match (&variable.value, &variable.unknown) {
-        (Some(value), _) => Cell::text(value.as_str()),
-        (None, reason) => Cell::unknown(reason.as_deref().unwrap_or("no reason")),
+    let Variable { value, .. } = variable;
+    let shown = match &value.content {
+        Ok(_) => Cell::text(value.to_string()),
+        Err(gap) => Cell::unknown(gap),
     };
     let cells = vec![
         Cell::text(kind).tone(Tone::Dim),
-        type_cell(variable.type_name.as_deref().unwrap_or("?")),
+        type_cell(value.ty.as_ref().map_or("?", |ty| &*ty.name)),
         Cell::text(variable.name.as_deref().unwrap_or("(unnamed)")),
         Cell::text("=").tone(Tone::Dim),
-        value,
+        shown,
     ];
     Row::about(Subject::Frame(tid, frame), cells)
 }

@@ -29,7 +29,7 @@ use self::calls::inlined_calls;
 use self::catalog::Catalog;
 use self::file::{File, Space};
 use self::lines::{Position, file_path};
-use self::names::{Name, name_of};
+use self::names::{Name, name_of, type_name};
 pub use self::paths::Part;
 use self::paths::{part_of_type, part_of_variable};
 use self::place::Place;
@@ -179,6 +179,11 @@ impl Dwarf {
             return self.with_type(definition, layout);
         }
         Ok(found)
+    }
+
+    /// What a type is called.
+    pub(crate) fn type_name(&self, id: TypeId) -> Result<Option<String>, Error> {
+        self.with_type(id, |place| type_name(Some(place)))
     }
 
     /// The part of a type at an offset.

@@ -184,6 +184,11 @@ impl ModuleSymbols {
         self.dwarf()?.layout(id).ok()?
     }
 
+    /// What a type is called, as `TypeLayout::name` has it; its parts are not read.
+    pub fn type_name(&self, id: TypeId) -> Option<String> {
+        self.dwarf()?.type_name(id).ok()?
+    }
+
     /// Which part of a structure is `offset` bytes from its start.
     pub fn part_of(&self, id: TypeId, offset: u64) -> Option<Part> {
         self.dwarf()?.part(id, offset).ok()?
