@@ -205,7 +205,7 @@ impl Shell {
             }
         }
         if !args.is_empty() {
-            self.session = Arc::new(self.session.reopen(&search, job)?);
+            self.session = Arc::new(self.session.reopen(&search, job));
         }
         let places: Vec<String> = search.directories.iter().map(|place| place.display().to_string()).collect();
         let said = if places.is_empty() { "no directories".to_owned() } else { places.join(", ") };

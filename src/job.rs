@@ -1,5 +1,6 @@
 //! Long work: progress that a printer polls, a flag that cancels it, and answers that several may wait for.
 
+mod meter;
 mod shared;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
 
+pub use self::meter::Meter;
 pub use self::shared::Shared;
 
 /// Handle on a piece of work; clones share one state. Loops call [`Job::advance`] or [`Job::check`] often, the screen polls
@@ -43,6 +45,11 @@ impl Job {
         *held(&self.0.phase) = phase;
         self.0.done.store(0, Ordering::Relaxed);
         self.0.total.store(total, Ordering::Relaxed);
+    }
+
+    /// A worker's own count of what is done of this phase, for loops of many items.
+    pub fn meter(&self) -> Meter<'_> {
+        Meter::new(self)
     }
 
     /// Counts `items` as done. Fails once the job is cancelled, so that `?` leaves the loop.

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod demo;
 pub mod error;
+pub mod heap;
 pub mod job;
 pub mod log;
 pub mod marks;

@@ -63,7 +63,15 @@ impl Log {
 
     /// What opening found: the format, sizes, and each place where a module's file was looked for.
     pub fn opened(&self, session: &Session) {
-        let capture = &session.target.capture;
+        let Ok(target) = session.target() else {
+            if let Some(dump) = session.heap_dump() {
+                let (path, types) = (session.source.path().display(), dump.source.types().len());
+                self.line(&format!("opened {path}: {}, {} bytes, {types} types", dump.format, dump.file_size));
+            }
+            self.problems(&session.problems());
+            return;
+        };
+        let capture = &target.capture;
         self.line(&format!(
             "opened {}: {}, {}, {} bytes, {} threads, {} modules",
             session.source.path().display(),
@@ -71,9 +79,9 @@ impl Log {
             capture.arch,
             capture.file_size,
             capture.threads.len(),
-            session.target.modules.len()
+            target.modules.len()
         ));
-        for module in &session.target.modules {
+        for module in &target.modules {
             for attempt in &module.code.attempts {
                 let name = module.file_name().unwrap_or("?");
                 self.line(&format!("{name}: {}: {}", attempt.path.display(), attempt.outcome));

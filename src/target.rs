@@ -95,7 +95,7 @@ struct InDump<'a> {
 /// A capture, its modules' files, and one address space over both.
 pub struct Target {
     /// The capture.
-    pub capture: Capture,
+    pub capture: Arc<Capture>,
     /// Modules, ascending by base.
     pub modules: Vec<Module>,
     /// Other places where instructions of modules are mapped, ascending; each has its module's index, files and names.
@@ -110,7 +110,7 @@ pub struct Target {
 impl Target {
     /// Finds and verifies the code file of each module and lays its read-only pages below the dump's memory. Reads
     /// headers only; symbols and debug files are opened when first asked for.
-    pub fn open(mut capture: Capture, search: &Search, job: &Job) -> Target {
+    pub fn open(mut capture: Arc<Capture>, search: &Search, job: &Job) -> Target {
         // The machine is the same, maybe: what is found there is held against the dump like anything else.
         let root = capture.facts.as_ref().and_then(|facts| facts.root.clone()).map(PathBuf::from);
         let locator = Arc::new(Locator {
@@ -125,7 +125,7 @@ impl Target {
             Arch::Aarch64 => Machine::Aarch64,
         };
         let mut memory = capture.memory.clone();
-        let mapped = std::mem::take(&mut capture.modules);
+        let mapped = capture.modules.clone();
         job.phase("finding modules", mapped.len() as u64);
         let mut modules = Vec::with_capacity(mapped.len());
         let mut pages = Vec::new();
@@ -134,11 +134,10 @@ impl Target {
         let mut copies = Vec::new();
         let bases: Vec<Addr> = mapped.iter().skip(1).map(|next| next.base).collect();
         let exports = OnceLock::new();
-        let kept = std::mem::take(&mut capture.kept);
         for (index, mapped) in mapped.into_iter().enumerate() {
             let rebuilt = |mapped: &MappedModule| image::from_memory(mapped, &capture.memory, &mut room);
             let facts = capture.facts.as_deref().and_then(|facts| facts.mapping_at(mapped.base.0)?.file);
-            let held = InDump { memory: &capture.memory, facts, kept: kept::file_of(&mapped, &kept) };
+            let held = InDump { memory: &capture.memory, facts, kept: kept::file_of(&mapped, &capture.kept) };
             let mut module = Module::locate(mapped, index, machine, held, rebuilt, &locator);
             if module.code.path.is_none() && module.mapped.role != Role::Vdso {
                 let exports = exports.get_or_init(|| Arc::new(Exports::of(&capture.memory)));
@@ -168,7 +167,9 @@ impl Target {
         }
         memory.add_below(pages);
         memory.add_regions(regions);
-        capture.complete(&memory);
+        if capture.arch == Arch::Aarch64 {
+            Arc::make_mut(&mut capture).complete(&memory);
+        }
         copies.sort_by_key(|copy| copy.mapped.base);
         Target { capture, modules, copies, memory, exe: search.exe.clone(), names: RwLock::default() }
     }
@@ -435,6 +436,14 @@ impl Module {
     /// The module's code file, where it was found.
     pub fn elf(&self) -> Option<&Arc<Elf>> {
         self.code.elf.as_ref()
+    }
+
+    /// Whether no names of it are at hand, as far as that is known without reading any: its file was not found or is another build's, and
+    /// nothing else that was read tells names.
+    pub fn lacks_symbols(&self) -> bool {
+        let is_lost = self.code.elf.is_none() && self.kept.is_none() && self.mapped.role != Role::Vdso;
+        let is_told = |symbols: &ModuleSymbols| symbols.sources().iter().any(|source| source.size > 0);
+        is_lost && !self.symbols.get().is_some_and(is_told)
     }
 
     /// The separate debug file; looked for on the first call.

@@ -538,6 +538,7 @@ fn a_process_of_another_pid_and_mount_namespace_is_dumped_from_outside() {
 #[test]
 fn a_dump_in_memory_is_opened_without_a_file() {
     use dumpscope::capture::collect::{Destination, Kind, Mode, Request, collect};
+    use dumpscope::capture::{FORMATS, Opened};
     let process = Running::start("alive", "glibc", &["rest"]);
     let request = Request {
         pid: process.pid(),
@@ -553,7 +554,9 @@ fn a_dump_in_memory_is_opened_without_a_file() {
     let collected = collect(&request, &job, &|_| {}).expect("a dump");
     assert!(collected.path.is_none() && collected.threads == 3, "{collected:?}");
     let bytes = collected.bytes.expect("the core");
-    let capture = dumpscope::capture::open_bytes(bytes, "live".as_ref(), &job).expect("it opens");
+    let capture = dumpscope::capture::open_bytes(bytes, "live".as_ref(), FORMATS, &job)
+        .and_then(Opened::process)
+        .expect("it opens");
     let named = |name: &str| {
         let tid = process.truth().tid(name);
         let threads = capture.threads.iter();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use dumpscope::capture::{self, Capture, Role, image};
+use dumpscope::capture::{self, Capture, FORMATS, Opened, Role, image};
 use dumpscope::job::Job;
 use dumpscope::model::Register;
 use support::{Dump, dump};
@@ -21,7 +21,7 @@ fn output(program: &str, package: &str, arguments: &[&str]) -> String {
 }
 
 fn open(core: &Path) -> Capture {
-    capture::open(core, &Job::default()).expect("the core opens")
+    capture::open(core, FORMATS, &Job::default()).and_then(Opened::process).expect("the core opens")
 }
 
 /// Registers of every thread by its id, as gdb reads them.

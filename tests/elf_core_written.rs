@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use dumpscope::capture::{self, Capture, Role};
+use dumpscope::capture::{self, Capture, FORMATS, Role};
 use dumpscope::error::Error;
 use dumpscope::job::Job;
 use dumpscope::model::{Addr, Arch, Known, Register, Tid, Why};
@@ -24,7 +24,7 @@ const READ_WRITE: u32 = 6;
 const READ_EXECUTE: u32 = 5;
 
 fn open(bytes: Vec<u8>) -> Result<Capture, Error> {
-    capture::open_bytes(FileBytes::from_vec(bytes), "core.4711".as_ref(), &Job::default())
+    capture::open_bytes(FileBytes::from_vec(bytes), "core.4711".as_ref(), FORMATS, &Job::default())?.process()
 }
 
 fn opened(bytes: Vec<u8>) -> Capture {

@@ -41,12 +41,13 @@ const ROOMS: &[Room] = &[
     Room { name: "job", uses: &["error"], crates: &[] },
     Room { name: "error", uses: &["model"], crates: &[] },
     Room { name: "settings", uses: &[], crates: &[] },
+    Room { name: "heap", uses: &["model", "job", "error"], crates: &[] },
     Room { name: "ptrace", uses: &[], crates: &[] },
     // By what a runtime is recognised in a file: a live process's or a dump's.
     Room { name: "marks", uses: &["model"], crates: &["symbols"] },
     Room {
         name: "capture",
-        uses: &["model", "job", "error", "ptrace"],
+        uses: &["model", "job", "error", "ptrace", "heap"],
         crates: &["symbols", "object", "flate2", "ruzstd", "tempfile"],
     },
     Room {
@@ -66,19 +67,19 @@ const ROOMS: &[Room] = &[
     Room { name: "variables", uses: &["model", "capture", "target"], crates: &["symbols", "gimli"] },
     Room {
         name: "runtimes",
-        uses: &["model", "job", "error", "marks", "capture", "target", "unwind", "variables"],
+        uses: &["model", "job", "error", "heap", "marks", "capture", "target", "unwind", "variables"],
         crates: &["symbols", "gimli", "object", "iced_x86"],
     },
-    Room { name: "analysis", uses: &["model", "job", "error"], crates: &[] },
+    Room { name: "analysis", uses: &["model", "job", "error", "heap"], crates: &[] },
     Room {
         name: "session",
-        uses: &["model", "job", "error", "capture", "target", "unwind", "variables", "runtimes", "analysis"],
+        uses: &["model", "job", "error", "heap", "capture", "target", "unwind", "variables", "runtimes", "analysis"],
         crates: &["symbols"],
     },
     Room {
         name: "views",
         // An answer serialises itself, which is what report/json is for; text and terminal are printers' work.
-        uses: &["session", "analysis", "processes", "model", "job", "error", "report/section", "report/json"],
+        uses: &["session", "analysis", "processes", "heap", "model", "job", "error", "report/section", "report/json"],
         crates: &[],
     },
     Room {

@@ -1,6 +1,6 @@
 //! Modules whose files are lost, rebuilt from a dump that holds all their pages.
 
-use dumpscope::capture::{self, Role, image};
+use dumpscope::capture::{self, FORMATS, Opened, Role, image};
 use dumpscope::job::Job;
 use support::dump;
 use symbols::{Elf, FileBytes, ModuleSymbols};
@@ -8,7 +8,7 @@ use symbols::{Elf, FileBytes, ModuleSymbols};
 #[test]
 fn a_library_rebuilt_from_its_pages_names_what_the_lost_file_exported() {
     let core = dump("deadlock", "glibc-filter-7f").core();
-    let capture = capture::open(&core, &Job::default()).expect("the core opens");
+    let capture = capture::open(&core, FORMATS, &Job::default()).and_then(Opened::process).expect("the core opens");
     let libc = |path: &str| path.contains("/libc.so.6") || path.contains("/libc-2.");
     let mapped =
         capture.modules.iter().find(|module| module.path.as_deref().is_some_and(libc)).expect("libc is mapped");

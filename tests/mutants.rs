@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dumpscope::capture;
+use dumpscope::capture::{self, FORMATS, Opened};
 use dumpscope::job::Job;
 use dumpscope::model::{Frame, Stack};
 use dumpscope::session::{Session, Source};
@@ -166,8 +166,10 @@ fn ask(bytes: Vec<u8>, thorough: bool) -> Vec<u64> {
         };
         return ask_everything(&session);
     }
-    let Ok(capture) = capture::open_bytes(bytes, &path, &Job::default()) else { return Vec::new() };
-    let target = Arc::new(Target::open(capture, &Search::default(), &Job::default()));
+    let Ok(capture) = capture::open_bytes(bytes, &path, FORMATS, &Job::default()).and_then(Opened::process) else {
+        return Vec::new();
+    };
+    let target = Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()));
     let unwinder = Unwinder::new(Arc::clone(&target));
     let thread = target.capture.threads.first();
     thread.map(|thread| addresses(&unwinder.walk(thread, &Job::default()))).unwrap_or_default()

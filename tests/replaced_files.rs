@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use dumpscope::capture::{self, held::Held};
+use dumpscope::capture::{self, FORMATS, Opened, held::Held};
 use dumpscope::job::Job;
 use dumpscope::target::{Search, Target};
 use serde_json::Value;
@@ -225,8 +226,9 @@ fn a_program_that_maps_itself_again_is_one_module_whose_copies_have_its_names() 
 #[test]
 fn contents_agree_wherever_the_build_id_does() {
     for variant in ["glibc", "glibc-gcore", "glibc-filter-7f", "glibc-static", "musl", "musl-gcore"] {
-        let capture = capture::open(&dump("deadlock", variant).core(), &Job::default()).expect("the core opens");
-        let target = Target::open(capture, &Search::default(), &Job::default());
+        let capture = capture::open(&dump("deadlock", variant).core(), FORMATS, &Job::default());
+        let capture = capture.and_then(Opened::process).expect("the core opens");
+        let target = Target::open(Arc::new(capture), &Search::default(), &Job::default());
         let files = target.modules.iter().filter_map(|module| Some((module, module.elf()?)));
         let files: Vec<_> = files.filter(|(module, _)| !module.rebuilt).collect();
         assert!(!files.is_empty(), "{variant}");

@@ -36,7 +36,7 @@ impl Walked {
 
     /// Names of logical frames.
     fn functions(&self, stack: &Stack) -> Vec<String> {
-        let named = self.session.named(stack).into_iter();
+        let named = self.session.process().expect("a process").named(stack).into_iter();
         named.map(|frame| frame.function.map_or_else(|| "?".to_owned(), |name| name.to_string())).collect()
     }
 
@@ -140,7 +140,7 @@ fn every_thread_of_a_deadlock_is_followed_to_its_start_on_musl() {
         // The program has tables, musl has none: its callers are scanned.
         for (tid, stack) in &walked.threads {
             for pair in stack.frames.windows(2) {
-                let name = walked.session.target.name(pair[0].lookup());
+                let name = walked.session.target().expect("a process").name(pair[0].lookup());
                 let has_lines = name.is_some_and(|name| name.parts.iter().any(|part| part.file.is_some()));
                 let trust = if has_lines { Trust::Cfi } else { Trust::Scan };
                 assert_eq!(pair[1].trust, trust, "{variant}, thread {tid}: {:x?} calls {:x?}", pair[1].pc, pair[0].pc);
@@ -174,7 +174,8 @@ fn what_a_signal_handler_interrupted_is_shown_below_it() {
         let expected = dump.expected().variant(variant).clone();
         let handler = find(&functions, &expected["functions"], 0);
         let interrupted = find(&functions, &expected["interrupted"], handler);
-        let kinds: Vec<FrameKind> = walked.session.named(stack).iter().map(|frame| frame.kind).collect();
+        let kinds: Vec<FrameKind> =
+            walked.session.process().expect("a process").named(stack).iter().map(|frame| frame.kind).collect();
         assert!(kinds[handler..interrupted].contains(&FrameKind::Signal), "{variant}: {functions:?}");
         walked.check_ends(variant);
     }
@@ -336,7 +337,7 @@ fn a_stub_of_the_linkage_table_is_a_frame_of_its_own() {
         let expected = dump.expected();
         let wanted = expected.variant(variant);
         let (_, stack) = walked.threads.first().expect("a thread");
-        let frames = walked.session.named(stack);
+        let frames = walked.session.process().expect("a process").named(stack);
         let stub = frames.first().expect("a frame");
         assert_eq!((stub.kind, stub.function.as_deref()), (FrameKind::Stub, wanted["stub"].as_str()), "{variant}");
         assert_eq!(find(&walked.functions(stack), &wanted["functions"], 0), 1, "{variant}");

@@ -1,7 +1,7 @@
 //! The note that `collect` adds, by itself and in an otherwise sound core.
 #![no_main]
 
-use dumpscope::capture::{self, facts};
+use dumpscope::capture::{self, FORMATS, Opened, facts};
 use dumpscope::job::Job;
 use libfuzzer_sys::fuzz_target;
 use support::core_writer::CoreWriter;
@@ -13,5 +13,5 @@ fuzz_target!(|data: &[u8]| {
     }
     let core = CoreWriter::x86_64().note(facts::OWNER, facts::NOTE, data).load(0x40_0000, 5, &[0x90; 64]);
     let bytes = FileBytes::from_vec(core.bytes());
-    capture::open_bytes(bytes, "core".as_ref(), &Job::default()).expect("the core opens");
+    capture::open_bytes(bytes, "core".as_ref(), FORMATS, &Job::default()).and_then(Opened::process).expect("the core opens");
 });

@@ -1,7 +1,7 @@
 //! The loader's list and the headers of modules, in memory that the auxiliary vector points into.
 #![no_main]
 
-use dumpscope::capture;
+use dumpscope::capture::{self, FORMATS, Opened};
 use dumpscope::job::Job;
 use libfuzzer_sys::fuzz_target;
 use support::core_writer::{CoreWriter, auxv, files, prstatus_x86_64};
@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
     );
     for core in [core, listed] {
         let bytes = FileBytes::from_vec(core.load(BASE, 7, data).bytes());
-        let capture = capture::open_bytes(bytes, "core".as_ref(), &Job::default()).expect("the core opens");
+        let capture = capture::open_bytes(bytes, "core".as_ref(), FORMATS, &Job::default()).and_then(Opened::process).expect("the core opens");
         assert!(capture.modules.windows(2).all(|pair| pair[0].base <= pair[1].base));
     }
 });

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use dumpscope::capture;
+use dumpscope::capture::{self, FORMATS, Opened};
 use dumpscope::job::Job;
 use dumpscope::target::{Search, Target};
 use dumpscope::unwind::Unwinder;
@@ -38,8 +38,8 @@ fuzz_target!(|data: &[u8]| {
             .load(STACK, 6, stack);
         let job = Job::default();
         let capture =
-            capture::open_bytes(FileBytes::from_vec(core.bytes()), "core".as_ref(), &job).expect("the core opens");
-        let target = Arc::new(Target::open(capture, &Search::default(), &job));
+            capture::open_bytes(FileBytes::from_vec(core.bytes()), "core".as_ref(), FORMATS, &job).and_then(Opened::process).expect("the core opens");
+        let target = Arc::new(Target::open(Arc::new(capture), &Search::default(), &job));
         let unwinder = Unwinder::new(Arc::clone(&target));
         for thread in &target.capture.threads {
             let walked = unwinder.walk(thread, &job);

@@ -6,6 +6,7 @@
 
 mod frames;
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -15,10 +16,8 @@ use flate2::read::MultiGzDecoder;
 use symbols::FileBytes;
 
 use self::frames::Frames;
-use super::{Capture, format};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Problem, Subject};
 
 /// Most bytes that are decompressed, one by one.
 const MAX_BYTES: u64 = 64 << 30;
@@ -35,15 +34,57 @@ const CHUNK: usize = 1 << 18;
 /// Granularity of zeros that are left out.
 const PAGE: usize = 4096;
 
-// Source: RFC 1952 section 2.3.1.
-pub(super) fn is_gzip(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x1f, 0x8b, 8])
+/// What a dump may be wrapped in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrapping {
+    Gzip,
+    Zstd,
 }
 
-// Source: RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame before it.
-pub(super) fn is_zstd(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
-        || (bytes.get(1..4) == Some(&[0x2a, 0x4d, 0x18]) && bytes.first().is_some_and(|byte| byte >> 4 == 5))
+impl Wrapping {
+    /// What the bytes are wrapped in, if they are.
+    pub(super) fn of(bytes: &[u8]) -> Option<Wrapping> {
+        // Source: RFC 1952 section 2.3.1.
+        if bytes.starts_with(&[0x1f, 0x8b, 8]) {
+            return Some(Wrapping::Gzip);
+        }
+        // Source: RFC 8878 sections 3.1.1 and 3.1.2: a frame, or a skippable frame before it.
+        let skippable =
+            bytes.get(1..4) == Some(&[0x2a, 0x4d, 0x18]) && bytes.first().is_some_and(|byte| byte >> 4 == 5);
+        (skippable || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])).then_some(Wrapping::Zstd)
+    }
+
+    /// Decompresses what is inside. `is_wanted` sees the beginning, and fails for what need not be decompressed. The path is for messages.
+    pub(super) fn unwrap(
+        self,
+        bytes: &FileBytes,
+        path: &Path,
+        is_wanted: &dyn Fn(&[u8]) -> Result<(), Error>,
+        job: &Job,
+    ) -> Result<Unwrapped, Error> {
+        bytes.advise_sequential();
+        match self {
+            Wrapping::Gzip => self.decompress(bytes, &mut MultiGzDecoder::new(&bytes[..]), path, is_wanted, job),
+            Wrapping::Zstd => self.decompress(bytes, &mut Frames::new(bytes), path, is_wanted, job),
+        }
+    }
+}
+
+impl fmt::Display for Wrapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Wrapping::Gzip => "gzip",
+            Wrapping::Zstd => "zstd",
+        })
+    }
+}
+
+/// What was inside.
+pub(super) struct Unwrapped {
+    /// The bytes, as far as they could be decompressed.
+    pub bytes: FileBytes,
+    /// Why these are not all.
+    pub problem: Option<String>,
 }
 
 /// What comes next of a stream.
@@ -73,78 +114,68 @@ impl Stream for MultiGzDecoder<&[u8]> {
     }
 }
 
-/// Opens a dump inside gzip.
-pub(super) fn open_gzip(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
-    open("gzip", &bytes, &mut MultiGzDecoder::new(&bytes[..]), path, job)
-}
-
-/// Opens a dump inside zstd.
-pub(super) fn open_zstd(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
-    open("zstd", &bytes, &mut Frames::new(&bytes), path, job)
-}
-
-fn open(name: &str, bytes: &FileBytes, stream: &mut impl Stream, path: &Path, job: &Job) -> Result<Capture, Error> {
-    bytes.advise_sequential();
-    let refuse = |reason: String| Error::Open { path: path.to_owned(), reason };
-    let temporary = |source| {
-        Error::Failed(format!(
-            "{}: cannot make a temporary file to decompress it ({source}); set TMPDIR to a folder with room",
-            path.display()
-        ))
-    };
-    let mut file = Sparse { file: tempfile::tempfile().map_err(temporary)?, length: 0, zeros: 0, written: 0 };
-    let limit = limit(bytes.len() as u64, &file.file);
-    job.phase("decompressing", bytes.len() as u64);
-    let mut chunk = vec![0; CHUNK];
-    let mut before = bytes.len();
-    let stopped = loop {
-        let (len, end) = fill(stream, &mut chunk);
-        let content = chunk.get(..len).unwrap_or_default();
-        if file.length == 0 && (len > 0 || matches!(end, End::Zeros(_))) {
-            // What is no dump is not decompressed to its end.
-            format::recognise(content).map_err(|reason| refuse(format!("inside {name}: {reason}")))?;
-        }
-        file.append(content).map_err(temporary)?;
-        let stopped = match end {
-            End::Full => None,
-            End::Zeros(zeros) => {
-                file.append_zeros(zeros);
-                None
-            }
-            End::Whole => Some(None),
-            End::Broken(why) => Some(Some(format!("the {name} stream breaks off: {why}"))),
+impl Wrapping {
+    fn decompress(
+        self,
+        bytes: &FileBytes,
+        stream: &mut impl Stream,
+        path: &Path,
+        is_wanted: &dyn Fn(&[u8]) -> Result<(), Error>,
+        job: &Job,
+    ) -> Result<Unwrapped, Error> {
+        let refuse = |reason: String| Error::Open { path: path.to_owned(), reason };
+        let temporary = |source| {
+            Error::Failed(format!(
+                "{}: cannot make a temporary file to decompress it ({source}); set TMPDIR to a folder with room",
+                path.display()
+            ))
         };
-        let decompressed = file.length.saturating_sub(file.zeros);
-        let over = file.written > limit || decompressed > MAX_BYTES || file.length > MAX_SIZE;
-        let stopped = stopped.or_else(|| {
-            let limits = format!("{limit} bytes written, {MAX_BYTES} with zeros, {MAX_SIZE} in all");
-            over.then(|| Some(format!("decompression stops at the limit of {limits}")))
-        });
-        let now = stream.left();
-        job.advance(before.saturating_sub(now) as u64)?;
-        before = now;
-        if let Some(reason) = stopped {
-            break reason;
+        let mut file = Sparse { file: tempfile::tempfile().map_err(temporary)?, length: 0, zeros: 0, written: 0 };
+        let limit = limit(bytes.len() as u64, &file.file);
+        job.phase("decompressing", bytes.len() as u64);
+        let mut chunk = vec![0; CHUNK];
+        let mut before = bytes.len();
+        let stopped = loop {
+            let (len, end) = fill(stream, &mut chunk);
+            let content = chunk.get(..len).unwrap_or_default();
+            if file.length == 0 && (len > 0 || matches!(end, End::Zeros(_))) {
+                is_wanted(content)?;
+            }
+            file.append(content).map_err(temporary)?;
+            let stopped = match end {
+                End::Full => None,
+                End::Zeros(zeros) => {
+                    file.append_zeros(zeros);
+                    None
+                }
+                End::Whole => Some(None),
+                End::Broken(why) => Some(Some(format!("the {self} stream breaks off: {why}"))),
+            };
+            let decompressed = file.length.saturating_sub(file.zeros);
+            let over = file.written > limit || decompressed > MAX_BYTES || file.length > MAX_SIZE;
+            let stopped = stopped.or_else(|| {
+                let limits = format!("{limit} bytes written, {MAX_BYTES} with zeros, {MAX_SIZE} in all");
+                over.then(|| Some(format!("decompression stops at the limit of {limits}")))
+            });
+            let now = stream.left();
+            job.advance(before.saturating_sub(now) as u64)?;
+            before = now;
+            if let Some(reason) = stopped {
+                break reason;
+            }
+        };
+        let at = bytes.len().saturating_sub(before);
+        if file.length == 0 {
+            let why = stopped.unwrap_or_else(|| format!("the {self} stream is empty"));
+            return Err(refuse(format!("at {at:#x}: {why}; copy the file again")));
         }
-    };
-    let at = bytes.len().saturating_sub(before);
-    if file.length == 0 {
-        let why = stopped.unwrap_or_else(|| format!("the {name} stream is empty"));
-        return Err(refuse(format!("at {at:#x}: {why}; copy the file again")));
+        let length = file.length;
+        let inner = FileBytes::from_file(&file.finish().map_err(temporary)?).map_err(temporary)?;
+        let problem = stopped.map(|why| {
+            format!("truncated: at {at:#x} of the compressed file {why}; {length:#x} bytes were decompressed")
+        });
+        Ok(Unwrapped { bytes: inner, problem })
     }
-    let length = file.length;
-    let inner = FileBytes::from_file(&file.finish().map_err(temporary)?).map_err(temporary)?;
-    let mut capture = format::open_plain(inner, path, job).map_err(|error| match error {
-        Error::Open { path, reason } => Error::Open { path, reason: format!("inside {name}: {reason}") },
-        other => other,
-    })?;
-    if let Some(why) = stopped {
-        let message =
-            format!("truncated: at {at:#x} of the compressed file {why}; {length:#x} bytes were decompressed");
-        let remedy = "copy the file again; if the limit was reached, decompress it by hand";
-        capture.problems.insert(0, Problem::new("truncated", Subject::Capture, message).with_remedy(remedy));
-    }
-    Ok(capture)
 }
 
 /// Why a buffer is filled no further.

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use symbols::FileBytes;
 
-use super::{Capture, compressed, elf_core};
+use super::compressed::{self, Unwrapped};
+use super::{Opened, elf_core};
 use crate::error::Error;
 use crate::job::Job;
+use crate::model::{Problem, Subject};
 
 /// A kind of dump: how it is recognised and how it is opened.
 pub struct Format {
@@ -16,51 +18,58 @@ pub struct Format {
     /// Whether the bytes are one. Looks at the first few only.
     pub probe: fn(&[u8]) -> bool,
     /// Opens it. The path is for messages.
-    pub open: fn(FileBytes, &Path, &Job) -> Result<Capture, Error>,
+    pub open: fn(FileBytes, &Path, &Job) -> Result<Opened, Error>,
 }
 
 /// Every format, in the order in which they are asked.
 pub static FORMATS: &[Format] = &[Format { name: "ELF core", probe: elf_core::probe, open: elf_core::open }];
 
-/// What a dump of any format may be wrapped in, once.
-static WRAPPINGS: &[Format] = &[
-    Format { name: "gzip", probe: compressed::is_gzip, open: compressed::open_gzip },
-    Format { name: "zstd", probe: compressed::is_zstd, open: compressed::open_zstd },
-];
-
-/// Opens a dump. It is recognised by its bytes, never by its name. Reads headers only.
-pub fn open(path: &Path, job: &Job) -> Result<Capture, Error> {
+/// Opens a dump of one of `formats` ([`FORMATS`]). It is recognised by its bytes, never by its name. Reads headers only.
+pub fn open(path: &Path, formats: &[Format], job: &Job) -> Result<Opened, Error> {
     let bytes = FileBytes::open_scattered(path).map_err(|source| {
         let expected = if source.kind() == io::ErrorKind::InvalidInput { "; a core file was expected" } else { "" };
         Error::Open { path: path.to_owned(), reason: format!("{source}{expected}") }
     })?;
-    open_bytes(bytes, path, job)
+    open_bytes(bytes, path, formats, job)
 }
 
-/// Opens a dump whose bytes are at hand. The path is for messages.
-pub fn open_bytes(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
-    match WRAPPINGS.iter().find(|wrapping| (wrapping.probe)(&bytes)) {
-        Some(wrapping) => (wrapping.open)(bytes, path, job),
-        None => open_plain(bytes, path, job),
+/// Opens a dump whose bytes are at hand, be they compressed (once) or not. The path is for messages.
+pub fn open_bytes(bytes: FileBytes, path: &Path, formats: &[Format], job: &Job) -> Result<Opened, Error> {
+    let Some(wrapping) = compressed::Wrapping::of(&bytes) else {
+        return open_plain(bytes, path, formats, job);
+    };
+    let inside = |reason: String| Error::Open { path: path.to_owned(), reason: format!("inside {wrapping}: {reason}") };
+    // What is no dump is not decompressed to its end.
+    let is_wanted = |content: &[u8]| recognise(content, formats).map(|_| ()).map_err(inside);
+    let Unwrapped { bytes, problem } = wrapping.unwrap(&bytes, path, &is_wanted, job)?;
+    let mut opened = open_plain(bytes, path, formats, job).map_err(|error| match error {
+        Error::Open { reason, .. } => inside(reason),
+        other => other,
+    })?;
+    if let Some(why) = problem {
+        let remedy = "copy the file again; if the limit was reached, decompress it by hand";
+        let problem = Problem::new("truncated", Subject::Capture, why).with_remedy(remedy);
+        opened.problems_mut().insert(0, problem);
     }
+    Ok(opened)
 }
 
-/// Opens a dump that is not wrapped (again).
-pub(super) fn open_plain(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
-    let format = recognise(&bytes).map_err(|reason| Error::Open { path: path.to_owned(), reason })?;
+/// Opens a dump that is not wrapped.
+fn open_plain(bytes: FileBytes, path: &Path, formats: &[Format], job: &Job) -> Result<Opened, Error> {
+    let format = recognise(&bytes, formats).map_err(|reason| Error::Open { path: path.to_owned(), reason })?;
     (format.open)(bytes, path, job)
 }
 
 /// The format of a dump that begins with these bytes; the error says what they are instead.
-pub(super) fn recognise(bytes: &[u8]) -> Result<&'static Format, String> {
-    FORMATS.iter().find(|format| (format.probe)(bytes)).ok_or_else(|| unknown(bytes))
+fn recognise<'a>(bytes: &[u8], formats: &'a [Format]) -> Result<&'a Format, String> {
+    formats.iter().find(|format| (format.probe)(bytes)).ok_or_else(|| unknown(bytes, formats))
 }
 
 /// What an unknown file looks like, what was expected, what to try.
-fn unknown(bytes: &[u8]) -> String {
+fn unknown(bytes: &[u8], formats: &[Format]) -> String {
     let head = bytes.get(..bytes.len().min(64)).unwrap_or_default();
-    let names = |formats: &[Format]| formats.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
-    let expected = format!("expected the start of one of: {} (or {} around it)", names(FORMATS), names(WRAPPINGS));
+    let names = formats.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+    let expected = format!("expected the start of one of: {names} (or gzip, zstd around it)");
     if bytes.is_empty() {
         return "the file is empty; was the disk full, or the core size limited (ulimit -c)?".to_owned();
     }

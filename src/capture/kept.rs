@@ -14,7 +14,7 @@ use crate::model::Addr;
 pub const NOTE: u32 = 0x4453_0002;
 
 /// A file in the dump.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kept {
     /// An address of the module.
     pub at: Addr,

@@ -10,6 +10,7 @@ pub mod held;
 pub mod image;
 pub mod kept;
 pub mod memory;
+mod opened;
 pub mod symbol_file;
 
 use std::ops::Range;
@@ -19,12 +20,13 @@ pub use facts::Facts;
 pub use format::{FORMATS, Format, open, open_bytes};
 pub use kept::Kept;
 pub use memory::{Access, Memory, Origin, Region, Segment};
+pub use opened::{HeapDump, Opened};
 use symbols::BuildId;
 
 use crate::model::{Addr, Arch, FatalSignal, Known, OsThread, Problem};
 
 /// A process as its dump records it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Capture {
     /// The dump's file.
     pub path: PathBuf,
@@ -54,6 +56,8 @@ pub struct Capture {
     pub problems: Vec<Problem>,
     /// Bytes of the dump's file.
     pub file_size: u64,
+    /// Bytes that it would have, were all there that its headers announce; never less than `file_size`.
+    pub announced: u64,
 }
 
 /// The process as a whole.
@@ -126,6 +130,12 @@ pub enum Role {
 }
 
 impl Capture {
+    /// How much of the dump's file is there, in percent, rounded down; `None` where all is.
+    pub fn present_percent(&self) -> Option<u8> {
+        let percent = u128::from(self.file_size).saturating_mul(100).checked_div(u128::from(self.announced))?;
+        (self.file_size < self.announced).then(|| u8::try_from(percent).unwrap_or(100))
+    }
+
     /// Completes what a dump without code cannot tell, once `memory` has the modules' files beneath: the system calls of aarch64 threads.
     pub fn complete(&mut self, memory: &Memory) {
         if self.arch != Arch::Aarch64 {

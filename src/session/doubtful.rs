@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Session;
+use super::Process;
 use crate::model::{Evidence, Lock, Owner, Stack, Tid};
 
 /// Innermost frames of a waiting thread among which its own code is looked for.
 const FRAMES: usize = 64;
 
-impl Session {
+impl Process {
     /// File names of the modules whose files are used and may be other builds'.
     pub(super) fn doubtful_modules(&self) -> Vec<Arc<str>> {
         let doubtful = self.target.modules.iter().filter(|module| module.is_doubtful());

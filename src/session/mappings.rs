@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::Session;
+use super::Process;
 use crate::capture::facts::MappingFacts;
 use crate::capture::{Access, Region};
 use crate::model::{Addr, MappingRow, Tid};
 
-impl Session {
+impl Process {
     /// Every mapping that the dump lists, with what is known of its pages; ascending by address.
     pub fn mappings(&self) -> Vec<MappingRow> {
         let capture = &self.target.capture;

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use symbols::{Attempt, Outcome, SourceKind, SymbolSource};
 
-use super::Session;
+use super::Process;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{ModuleRow, SymbolState};
 
-impl Session {
+impl Process {
     /// Every module with where its symbols came from. Opens every module's symbols.
     pub fn modules(&self, job: &Job) -> Result<Vec<ModuleRow>, Error> {
         job.phase("looking for symbols", self.target.modules.len() as u64);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Session;
+use super::Process;
 use super::named_once::NamedOnce;
 use crate::analysis::deadlock::Holder;
 use crate::analysis::triage::{self, Case, Finding};
@@ -18,7 +18,7 @@ const VERDICT_FRAMES: usize = 64;
 /// Holders in event loops whose code is looked at: a process has few.
 const MAX_LOOPS: usize = 16;
 
-impl Session {
+impl Process {
     /// What triage concludes, the most severe first. Names the inner frames of every stack.
     pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
         self.verdict.get(job, |job| {

@@ -1,6 +1,7 @@
 //! What goes into the screen's state and what comes out of it. `update` starts nothing: it returns effects.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
@@ -97,6 +98,8 @@ impl Failure {
 pub struct Opened {
     /// Name of the program; `None` where the dump does not tell.
     pub program: Option<String>,
+    /// What it is, where it is no process: `hprof 1.0.2`. Then there are no threads, and the processor is not known.
+    pub kind: Option<&'static str>,
     /// Name of the dump's file.
     pub file: String,
     /// The processor.
@@ -111,6 +114,13 @@ pub struct Opened {
     pub thread: Option<Tid>,
     /// Whether it is a live process, which can be captured again.
     pub live: bool,
+    /// When that process was captured.
+    pub captured: Option<Instant>,
+    /// How much of the dump's file is there, in percent, rounded down; `None` where all is.
+    pub present_percent: Option<u8>,
+    /// Modules of which no names are at hand: their files were not found, or are other builds, and nothing
+    /// that was read so far tells names.
+    pub modules_without_symbols: u64,
 }
 
 /// What happens to the screen.

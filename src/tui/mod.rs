@@ -88,7 +88,7 @@ pub fn live(request: &Request, search: &Search, settings: &Settings, log: Log) -
 
 /// Browses an opened dump in the terminal.
 pub fn browse(session: Arc<Session>, settings: &Settings, log: Log) -> Result<(), Error> {
-    let name = session.target.capture.path.display().to_string();
+    let name = session.source.path().display().to_string();
     run(Start::Open(name, Box::new(move |_| Ok(session))), settings, log)
 }
 

@@ -1,7 +1,7 @@
 //! Answers questions on threads of their own; a panic there becomes an answer.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -156,7 +156,7 @@ pub fn answer(
         Outcome::Changed(said, _) => (Section::default(), Some(said)),
         Outcome::Exit => (Section::default(), None),
     };
-    let stale = !Arc::ptr_eq(&session, &shell.session);
+    let stale = shell.session.epoch() != session.epoch();
     if stale {
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shell.session));
     }
@@ -180,11 +180,21 @@ fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {
 
 /// What the first line says of a dump.
 pub fn describe(session: &Session) -> Opened {
-    let capture = &session.target.capture;
-    let name = |path: &PathBuf| {
+    let name = |path: &Path| {
         path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
     };
+    let Ok(target) = session.target() else {
+        let heap = session.heap_dump();
+        return Opened {
+            file: name(session.source.path()),
+            kind: heap.map(|dump| dump.format),
+            bytes: heap.map_or(0, |dump| dump.file_size),
+            ..Opened::default()
+        };
+    };
+    let capture = &target.capture;
     Opened {
+        kind: None,
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),
         arch: capture.arch.to_string(),
@@ -193,5 +203,8 @@ pub fn describe(session: &Session) -> Opened {
         bytes: capture.file_size,
         thread: session.os_threads().first().map(|thread| thread.tid),
         live: session.pause().is_some(),
+        captured: session.captured(),
+        present_percent: capture.present_percent(),
+        modules_without_symbols: target.modules.iter().filter(|module| module.lacks_symbols()).count() as u64,
     }
 }

@@ -51,8 +51,9 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         kept: Vec::new(),
         problems: Vec::new(),
         file_size: 0,
+        announced: 0,
     };
-    Arc::new(Target::open(capture, &Search::default(), &Job::default()))
+    Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()))
 }
 
 /// Frames (address, stack pointer, trust) and end of the stack from these registers.

@@ -74,7 +74,7 @@ pub struct Total {
 
 fn build(session: &Session, query: &Query, _: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&[])?;
-    let mappings = session.mappings();
+    let mappings = session.process()?.mappings();
     let sum = |of: fn(&MappingRow) -> u64| mappings.iter().map(of).fold(0, u64::saturating_add);
     let total = Total {
         bytes: sum(|mapping| mapping.bytes),

@@ -42,7 +42,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     query.only(&[])?;
     let stacks = session.stacks(job)?;
     let groups = stacks::equal(stacks.iter().map(AsRef::as_ref));
-    let name = |group: &Group| stacks.get(group.first()).map(|stack| session.named(stack)).unwrap_or_default();
+    let process = session.process()?;
+    let name = |group: &Group| stacks.get(group.first()).map(|stack| process.named(stack)).unwrap_or_default();
     let named: Vec<Vec<NamedFrame>> = groups.par_iter().map(name).collect();
     let tids: Vec<Tid> = session.os_threads().iter().map(|thread| thread.tid).collect();
     let roots = stacks::merge(&tids, groups.iter().zip(named.iter().map(Vec::as_slice)));

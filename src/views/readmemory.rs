@@ -77,7 +77,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
                 .ok_or_else(|| Error::Usage("readmemory takes an address".to_owned()))?
         }
     };
-    let memory = &session.target.memory;
+    let memory = &session.target()?.memory;
     let first = memory.slice(address, 1).err();
     let mut rows = Vec::new();
     let mut at = address;

@@ -59,10 +59,11 @@ fn build(session: &Session, query: &Query, _job: &Job) -> Result<Box<dyn Answer>
 
 /// What an address is, where it is in a module: `reserve(Order&)+0x14`, `g_orders`.
 pub fn points_to(session: &Session, addr: Addr) -> Option<String> {
-    if let Some(symbol) = session.symbol_at(addr) {
+    let process = session.process().ok()?;
+    if let Some(symbol) = process.symbol_at(addr) {
         return Some(symbol);
     }
-    let name = session.target.name(addr)?;
+    let name = process.target.name(addr)?;
     let part = name.parts.last()?;
     let function = part.function.as_ref()?;
     let offset = part.start.and_then(|start| addr.since(start)).filter(|offset| *offset > 0);

@@ -76,7 +76,8 @@ pub enum Frames {
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["all", "n", "a", "t"])?;
     let limit = query.number("n")?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let threads = session.os_threads();
+    let process = session.process()?;
+    let threads = process.os_threads();
     let wanted: Vec<usize> =
         if query.flag("all") { (0..threads.len()).collect() } else { vec![query.thread_index(session)?] };
     if wanted.len() > 1 {
@@ -84,14 +85,14 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     }
     let shown = session.threads_if_known();
     let stacks = wanted.into_par_iter().filter_map(|index| {
-        let (thread, stack) = (threads.get(index)?, session.stack(index, job)?);
+        let (thread, stack) = (threads.get(index)?, process.stack(index, job)?);
         if let Err(cancelled) = job.check() {
             return Some(Err(cancelled));
         }
-        let mut frames = session.named(&stack);
+        let mut frames = process.named(&stack);
         frames.truncate(limit);
         let frames = if query.flag("a") {
-            let variables = session.variables(&stack, limit).into_iter().chain(std::iter::repeat(None));
+            let variables = process.variables(&stack, limit).into_iter().chain(std::iter::repeat(None));
             let both = frames.into_iter().zip(variables);
             Frames::WithVariables(both.map(|(frame, variables)| FrameVariables { frame, variables }).collect())
         } else {

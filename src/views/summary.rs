@@ -177,12 +177,13 @@ const INCOMPLETE: [&str; 6] =
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["heap"])?;
-    let capture = &session.target.capture;
+    let target = session.target()?;
+    let capture = &target.capture;
     let findings = session.verdict(job)?;
     let threads = session.threads(job)?;
     let locks = session.locks(job)?;
     let problems = session.problems();
-    let modules = session.target.modules.iter().filter(|module| !module.mapped.is_vdso());
+    let modules = target.modules.iter().filter(|module| !module.mapped.is_vdso());
     let modules: Vec<VerificationState> = modules.map(|module| module.verification().state).collect();
     let modules_that = |state| modules.iter().filter(|module| **module == state).count();
     let names = Names { locks: &locks.locks, threads: &threads.value };

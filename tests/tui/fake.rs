@@ -51,7 +51,7 @@ pub(crate) fn opened() -> Opened {
         threads: 6,
         bytes: 412_000_000,
         thread: Some(Tid(4711)),
-        live: false,
+        ..Opened::default()
     }
 }
 

@@ -27,10 +27,10 @@ use std::path::Path;
 use symbols::FileBytes;
 
 use self::files::Files;
-use self::header::FileHeader;
+use self::header::{FileHeader, ProgramHeader};
 use self::notes::{NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, Note};
 use self::siginfo::Writer;
-use super::Capture;
+use super::{Capture, Opened};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{OsThread, Problem, Subject};
@@ -46,7 +46,11 @@ pub(super) fn probe(bytes: &[u8]) -> bool {
 }
 
 /// Opens a core.
-pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
+pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Opened, Error> {
+    read(bytes, path, job).map(|capture| Opened::Process(Box::new(capture)))
+}
+
+fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
     job.phase("reading headers", 0);
     let refuse = |reason: String| Error::Open { path: path.to_owned(), reason };
     let mut problems = Vec::new();
@@ -60,8 +64,9 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         )));
     }
     salvage::contents(&mut table.headers, table.offset, bytes.len() as u64, &mut problems);
+    let announced = table.headers.iter().filter_map(ProgramHeader::file_end).max().unwrap_or(0);
     let notes = notes::read(&bytes, &table.headers, table.offset, &mut problems);
-    job.advance(1)?;
+    job.check()?;
     // From here on reads jump: to the first pages of modules, later to stacks.
     bytes.advise_random();
     let writer = writer(&file, &notes);
@@ -76,7 +81,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
     let links = link_map::entries(&memory, &auxv, &mut problems);
     let (mut modules, mappings) = modules::modules(files.as_ref(), &links, &auxv, &memory, file.arch);
     memory.add_regions(mappings);
-    job.advance(1)?;
+    job.check()?;
 
     let grouped = threads::group(&notes, file.arch, &mut problems);
     let crashed = siginfo::crashed(&grouped, writer);
@@ -133,6 +138,7 @@ pub(super) fn open(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, 
         kept,
         problems: fold(problems),
         file_size: bytes.len() as u64,
+        announced: announced.max(bytes.len() as u64),
     })
 }
 

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Acquisition, Addr, NamedFrame, Subject, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone, Value};
-use crate::session::Session;
+use crate::session::{Process, Session};
 use crate::views::drawing::Deed;
 
 /// Physical frames of a stack that are named to find a place in it, unless the place is further out.
@@ -51,18 +51,19 @@ pub(super) fn find(
     job: &Job,
 ) -> Result<Vec<Place>, Error> {
     let indices: Vec<usize> = threads.iter().map(|(thread, ..)| thread.index).collect();
-    let acquisitions = session.acquisitions(&indices, job)?;
+    let process = session.process()?;
+    let acquisitions = process.acquisitions(&indices, job)?;
     let mut places = Vec::new();
     for ((thread, held, wanted), acquisitions) in threads.iter().zip(acquisitions) {
         let furthest = acquisitions.iter().map(|acquisition| acquisition.frame.saturating_add(1)).max().unwrap_or(0);
-        let Some(stack) = session.stack(thread.index, job) else { continue };
+        let Some(stack) = process.stack(thread.index, job) else { continue };
         let few = furthest.max(NAMED_FRAMES).min(stack.frames.len());
         let physical = stack.frames.get(..few).unwrap_or_default();
         let named: Vec<Vec<NamedFrame>> =
-            physical.iter().map(|frame| session.target.named(std::slice::from_ref(frame))).collect();
+            physical.iter().map(|frame| process.target.named(std::slice::from_ref(frame))).collect();
         for lock in held {
             let acquisition = acquisitions.iter().find(|acquisition| acquisition.lock == *lock);
-            let place = acquisition.and_then(|acquisition| took(session, &named, acquisition));
+            let place = acquisition.and_then(|acquisition| took(process, &named, acquisition));
             places.push(Place { tid: thread.tid, does: Does::Took, lock: Some(*lock), ..place.unwrap_or_default() });
         }
         places.push(Place { tid: thread.tid, does: Does::Waits, lock: *wanted, ..waits(thread, &named) });
@@ -91,8 +92,8 @@ fn logical<'a>(
 
 /// The line that took the lock: of the innermost function of the program's own there. Where it may have been taken at
 /// different lines, on different ways through the function, none is told.
-fn took(session: &Session, named: &[Vec<NamedFrame>], acquisition: &Acquisition) -> Option<Place> {
-    let mut lines = acquisition.at.iter().map(|at| line(session, *at));
+fn took(process: &Process, named: &[Vec<NamedFrame>], acquisition: &Acquisition) -> Option<Place> {
+    let mut lines = acquisition.at.iter().map(|at| line(process, *at));
     let first = lines.next().unwrap_or_default();
     let told = if lines.all(|line| line == first) { first } else { Place::default() };
     let (frame, outermost) = logical(named, acquisition.frame, told.function.as_ref())?;
@@ -101,8 +102,8 @@ fn took(session: &Session, named: &[Vec<NamedFrame>], acquisition: &Acquisition)
 }
 
 /// The innermost function of the program's own, else the outermost, at the instruction before an address; no frame.
-fn line(session: &Session, behind: Addr) -> Place {
-    let name = session.target.name(Addr(behind.0.saturating_sub(1)));
+fn line(process: &Process, behind: Addr) -> Place {
+    let name = process.target.name(Addr(behind.0.saturating_sub(1)));
     let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
     let part = parts.iter().find(|part| part.own).or(parts.last());
     part.map_or_else(Place::default, |part| Place {

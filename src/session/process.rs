@@ -1,0 +1,232 @@
+//! What is known of a process that was dumped: its threads, their stacks, locks and exceptions, each computed when first asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rayon::prelude::*;
+
+use super::Locks;
+use super::walked::Walked;
+use crate::analysis::deadlock;
+use crate::analysis::motion::History;
+use crate::analysis::triage::Finding;
+use crate::capture::Capture;
+use crate::error::Error;
+use crate::job::{Job, Shared};
+use crate::model::{
+    Acquisition, Addr, Exception, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Thread, Tid,
+    Variable,
+};
+use crate::runtimes::{self, Runtime, Scene};
+use crate::target::{Search, Target};
+use crate::unwind::Unwinder;
+use crate::variables;
+
+/// All that needs memory, modules or threads.
+pub struct Process {
+    /// The capture with its modules' files.
+    pub target: Arc<Target>,
+    unwinder: Unwinder,
+    runtimes: Shared<Vec<Box<dyn Runtime>>>,
+    recognised: Shared<Vec<RecognisedRuntime>>,
+    stacks: Walked,
+    reading_names: AtomicBool,
+    threads: Shared<Partial<Vec<Thread>>>,
+    locks: Shared<Locks>,
+    all_locks: Shared<Locks>,
+    exceptions: Shared<Partial<Vec<Exception>>>,
+    pub(super) verdict: Shared<Vec<Finding>>,
+    /// Of a live process: what the captures so far say of its threads.
+    pub(super) history: Option<History>,
+}
+
+impl Process {
+    /// Finds the files of a capture's modules. Walks and names nothing yet.
+    pub(super) fn open(capture: Arc<Capture>, search: &Search, job: &Job) -> Process {
+        let target = Arc::new(Target::open(capture, search, job));
+        Process {
+            unwinder: Unwinder::new(Arc::clone(&target)),
+            stacks: Walked::of(target.capture.threads.len()),
+            target,
+            runtimes: Shared::default(),
+            recognised: Shared::default(),
+            reading_names: AtomicBool::new(false),
+            threads: Shared::default(),
+            locks: Shared::default(),
+            all_locks: Shared::default(),
+            exceptions: Shared::default(),
+            verdict: Shared::default(),
+            history: None,
+        }
+    }
+
+    /// The same process with files looked for elsewhere.
+    pub(super) fn reopen(&self, search: &Search, job: &Job) -> Process {
+        let process = Process::open(Arc::clone(&self.target.capture), search, job);
+        Process { history: self.history.clone(), ..process }
+    }
+
+    /// Its threads have moved since `before`, which was so long ago.
+    pub(super) fn after(mut self, before: &History, passed: Duration, job: &Job) -> Result<Process, Error> {
+        let stacks = self.stacks(job)?;
+        let threads = self.os_threads().iter().map(|thread| thread.tid).zip(stacks.iter().map(AsRef::as_ref));
+        let passed_ms = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        self.history = Some(before.after(passed_ms, threads));
+        Ok(self)
+    }
+
+    /// The runtimes in the target; looked for on the first call.
+    fn runtimes(&self, job: &Job) -> Result<Arc<Vec<Box<dyn Runtime>>>, Error> {
+        self.runtimes.get(job, |_| Ok(runtimes::detect(&self.target)))
+    }
+
+    /// The runtimes in the target, understood or not; looked for on the first call.
+    pub fn recognised(&self, job: &Job) -> Result<Arc<Vec<RecognisedRuntime>>, Error> {
+        self.recognised.get(job, |_| Ok(runtimes::recognise(&self.target)))
+    }
+
+    /// The threads as the dump records them, in the one order.
+    pub fn os_threads(&self) -> &[OsThread] {
+        &self.target.capture.threads
+    }
+
+    /// Position of a thread in the one order.
+    pub fn index_of(&self, tid: Tid) -> Option<usize> {
+        self.os_threads().iter().position(|thread| thread.tid == tid)
+    }
+
+    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread. A cancelled walk is
+    /// returned as far as it came and not kept.
+    pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
+        let thread = self.os_threads().get(index)?;
+        if let Some(known) = self.stacks.get(index) {
+            return Some(known);
+        }
+        let walked = Arc::new(self.unwinder.walk(thread, job));
+        if job.is_cancelled() { Some(walked) } else { self.stacks.keep(index, walked) }
+    }
+
+    /// The stacks of all threads, parallel to [`Process::os_threads`]; walked in parallel. Who asks for all will name them: the
+    /// first call begins to read the names meanwhile.
+    pub fn stacks(&self, job: &Job) -> Result<Vec<Arc<Stack>>, Error> {
+        if !self.reading_names.swap(true, Ordering::Relaxed) {
+            self.target.read_names_ahead();
+        }
+        job.phase("walking stacks", self.stacks.len() as u64);
+        (0..self.stacks.len())
+            .into_par_iter()
+            .map(|index| {
+                job.advance(1)?;
+                self.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))
+            })
+            .collect()
+    }
+
+    /// A stack with names: inlined calls expanded, innermost first.
+    pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
+        self.target.named(&stack.frames)
+    }
+
+    /// The arguments and local variables of the first `limit` named frames, parallel to [`Process::named`] and maybe shorter;
+    /// `None` for a frame that no debug information describes.
+    pub fn variables(&self, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
+        variables::of_stack(&self.target, stack, limit)
+    }
+
+    /// The unwinder over this target.
+    pub fn unwinder(&self) -> &Unwinder {
+        &self.unwinder
+    }
+
+    /// Every thread as shown.
+    pub fn threads(&self, job: &Job) -> Result<Arc<Partial<Vec<Thread>>>, Error> {
+        self.threads.get(job, |job| self.union(job, |runtime, scene| runtime.threads(scene, job)))
+    }
+
+    /// The threads as shown, where they were asked for before: for labels that are not worth computing them.
+    pub fn threads_if_known(&self) -> Option<Arc<Partial<Vec<Thread>>>> {
+        self.threads.known()
+    }
+
+    /// Every lock that someone waits for, and the deadlocks.
+    pub fn locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
+        self.locks.get(job, |job| {
+            let Partial { value: mut locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
+            self.doubt_locks(&mut locks, &self.stacks(job)?);
+            let cycles = deadlock::cycles(&locks);
+            let holders = deadlock::holders(&locks);
+            Ok(Locks { locks, cycles, holders, problems })
+        })
+    }
+
+    /// Where the threads at these positions have taken the locks that they hold, as far as their code tells; parallel to
+    /// `threads`.
+    pub fn acquisitions(&self, threads: &[usize], job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
+        let stacks = self.stacks(job)?;
+        let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
+        let mut all = vec![Vec::new(); threads.len()];
+        for runtime in self.runtimes(job)?.iter() {
+            for (all, more) in all.iter_mut().zip(runtime.acquisitions(&scene, threads, job)?) {
+                all.extend(more);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Every lock that someone holds or waits for, and the deadlocks. Searches memory for the former.
+    pub fn all_locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
+        self.all_locks.get(job, |job| {
+            let waited = self.locks(job)?;
+            let mut held = self.union(job, |runtime, scene| runtime.held_locks(scene, job))?;
+            self.doubt_locks(&mut held.value, &self.stacks(job)?);
+            Ok(Locks {
+                locks: waited.locks.iter().cloned().chain(held.value).collect(),
+                cycles: waited.cycles.clone(),
+                holders: waited.holders.clone(),
+                problems: waited.problems.iter().cloned().chain(held.problems).collect(),
+            })
+        })
+    }
+
+    /// Exceptions in flight and the fatal signal, the fatal one first.
+    pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
+        self.exceptions.get(job, |job| {
+            let mut all = self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job))?;
+            // One thing ended the process: the first runtime that tells it is right.
+            let mut told = false;
+            all.value.retain(|exception| !exception.fatal || !std::mem::replace(&mut told, true));
+            Ok(all)
+        })
+    }
+
+    fn union<T>(
+        &self,
+        job: &Job,
+        ask: impl Fn(&dyn Runtime, &Scene<'_>) -> Result<Partial<Vec<T>>, Error>,
+    ) -> Result<Partial<Vec<T>>, Error> {
+        let stacks = self.stacks(job)?;
+        let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
+        let mut all = Partial { value: Vec::new(), problems: Vec::new() };
+        for runtime in self.runtimes(job)?.iter() {
+            let Partial { value, problems } = ask(runtime.as_ref(), &scene)?;
+            all.value.extend(value);
+            all.problems.extend(problems);
+        }
+        Ok(all)
+    }
+
+    /// What is damaged or missing in the dump and its modules' files.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.target.capture.problems.clone();
+        problems.extend(self.target.problems());
+        problems
+    }
+
+    /// `g_orders`, `g_cache+0x8`: the data symbol that holds an address.
+    pub fn symbol_at(&self, addr: Addr) -> Option<String> {
+        let (_, symbol, offset) = self.target.object(addr)?;
+        let name = symbols::demangle(&symbol.name);
+        Some(if offset == 0 { name.into_owned() } else { format!("{name}+{offset:#x}") })
+    }
+}
