@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{Format, Outcome, Printed, Shell};
+use crate::commands::{Format, Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
@@ -258,8 +258,7 @@ fn analyze(dump: &std::path::Path, commands: &[String], reading: &Reading, bare:
         Ok(session) => Arc::new(session),
         Err(error) => {
             if reading.json {
-                let envelope = crate::report::json::Envelope::new("open", Err(&error), &[]);
-                print(&format!("{}\n", envelope.line()?))?;
+                printed(|out, job| crate::report::json::Envelope::new(out, job).error("open", &error, &[]))?;
             }
             return Err(error);
         }
@@ -321,8 +320,7 @@ impl Runner {
         let result = shell.run(line, &Job::default());
         let failure = result.as_ref().err().map(ToString::to_string);
         self.log.ran(line, begun.elapsed(), failure.as_deref());
-        let Printed { out, warnings } = shell.print(line, &result, self.format);
-        print(&out)?;
+        let warnings = printed(|out, job| shell.print(line, &result, self.format, out, job))?;
         self.log.problems(&warnings);
         for problem in warnings {
             complain("warning", &problem.to_string());
@@ -336,9 +334,22 @@ impl Runner {
 }
 
 fn print(text: &str) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    written.map_err(|source| Error::Io { path: "standard output".into(), source })
+    printed(|out, _| out.write_all(text.as_bytes()).map_err(lost))
+}
+
+/// Bytes that are held before they go to standard output.
+const HELD: usize = 64 * 1024;
+
+/// Lets something print to standard output, as it is made.
+fn printed<T>(write: impl FnOnce(&mut dyn Write, &Job) -> Result<T, Error>) -> Result<T, Error> {
+    let mut out = io::BufWriter::with_capacity(HELD, io::stdout().lock());
+    let value = write(&mut out, &Job::default())?;
+    out.flush().map_err(lost)?;
+    Ok(value)
+}
+
+fn lost(source: io::Error) -> Error {
+    Error::Io { path: "standard output".into(), source }
 }
 
 fn schema() -> Result<ExitCode, Error> {

@@ -1,5 +1,6 @@
 //! The commands of `-c`, of standard input and of the `:` prompt: one table, one way to run them.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -234,42 +235,50 @@ impl Shell {
         ))
     }
 
-    /// What a command prints: text for a person, or one line of JSON.
-    pub fn print(&self, line: &str, result: &Result<Outcome, Error>, format: Format) -> Printed {
-        match format {
-            Format::Json => Printed { out: self.json(line, result), warnings: Vec::new() },
-            Format::Text(style) => match result {
-                Ok(Outcome::Answer(answer)) => {
-                    let out = text::print_parts(answer.parts(), |index| answer.part(index), style);
-                    Printed { out, warnings: answer.problems().to_vec() }
-                }
-                Ok(Outcome::Text(section, _)) => Printed { out: text::print(section, style), warnings: Vec::new() },
-                Ok(Outcome::Changed(said, _)) => Printed { out: format!("{said}\n"), warnings: Vec::new() },
-                Ok(Outcome::Exit) | Err(_) => Printed::default(),
-            },
+    /// Prints what came of a command: text for a person, or one line of JSON. Returns what belongs on standard error as warnings.
+    pub fn print(
+        &self,
+        line: &str,
+        result: &Result<Outcome, Error>,
+        format: Format,
+        out: &mut dyn Write,
+        job: &Job,
+    ) -> Result<Vec<Problem>, Error> {
+        match (format, result) {
+            (Format::Json, _) => self.json(line, result, out, job).map(|()| Vec::new()),
+            (Format::Text(style), Ok(Outcome::Answer(answer))) => {
+                text::print_parts(answer.parts(), |index| answer.part(index), style, out, job)?;
+                Ok(answer.problems().to_vec())
+            }
+            (Format::Text(style), Ok(Outcome::Text(section, _))) => {
+                text::print(section, style, out, job).map(|()| Vec::new())
+            }
+            (Format::Text(style), Ok(Outcome::Changed(said, _))) => {
+                let said = Section { bodies: vec![Body::Lines(vec![Row::text(said.as_str())])], ..Section::default() };
+                text::print(&said, style, out, job).map(|()| Vec::new())
+            }
+            (Format::Text(_), Ok(Outcome::Exit) | Err(_)) => Ok(Vec::new()),
         }
     }
 }
 
 impl Shell {
     /// One line; nothing for a command that ends the session.
-    fn json(&self, line: &str, result: &Result<Outcome, Error>) -> String {
+    fn json(&self, line: &str, result: &Result<Outcome, Error>, out: &mut dyn Write, job: &Job) -> Result<(), Error> {
         let mut problems = self.session.problems();
-        let data = match result {
+        let command = canonical(line);
+        let envelope = Envelope::new(out, job);
+        match result {
             Ok(Outcome::Answer(answer)) => {
                 problems.extend_from_slice(answer.problems());
-                answer.json()
+                envelope.data(&command, &|out, job| answer.write_json(out, job), &problems)
             }
-            Ok(Outcome::Text(_, data) | Outcome::Changed(_, data)) => json::to_string(data),
-            Ok(Outcome::Exit) => return String::new(),
-            Err(_) => Ok(String::new()),
-        };
-        let command = canonical(line);
-        let result = match (result, &data) {
-            (Err(error), _) | (Ok(_), Err(error)) => Err(error),
-            (Ok(_), Ok(data)) => Ok(data.as_str()),
-        };
-        Envelope::new(&command, result, &problems).line().map_or_else(|error| format!("{error}\n"), |line| line + "\n")
+            Ok(Outcome::Text(_, data) | Outcome::Changed(_, data)) => {
+                envelope.data(&command, &|out, _| json::write(out, data), &problems)
+            }
+            Ok(Outcome::Exit) => Ok(()),
+            Err(error) => envelope.error(&command, error, &problems),
+        }
     }
 }
 
@@ -280,15 +289,6 @@ pub enum Format {
     Text(Style),
     /// One line of JSON a command.
     Json,
-}
-
-/// What goes where.
-#[derive(Default)]
-pub struct Printed {
-    /// For standard output.
-    pub out: String,
-    /// For standard error, as warnings.
-    pub warnings: Vec<Problem>,
 }
 
 /// The command's own name for what was typed (`bt` is `stack`); what was typed where there is no such command.
@@ -349,7 +349,7 @@ fn help(name: Option<&str>) -> Result<Outcome, Error> {
             Row::new(vec![Cell::text(names.join(", ")).tone(Tone::Strong), Cell::text(command.doc)])
         })
         .collect();
-    let table = Table { columns: vec![Column::left("Command"), Column::wide("Prints", 1)], rows: Arc::new(rows) };
+    let table = Table::new(vec![Column::left("Command"), Column::wide("Prints", 1)], rows);
     let list: Vec<HelpRow> = commands().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc }).collect();
     let data = serde_json::json!({ "commands": list });
     Ok(Outcome::Text(Section { bodies: vec![Body::Table(table)], ..Section::default() }, data))

@@ -86,7 +86,7 @@ const ROOMS: &[Room] = &[
         name: "report",
         uses: &["model", "job", "error", "session", "views", "commands"],
         // Names are shortened for display alone, by the crate that knows their grammar.
-        crates: &["symbols/short_name"],
+        crates: &["symbols/short_name", "nucleo"],
     },
     Room {
         name: "tui",

@@ -1,7 +1,7 @@
 //! `dumpscope collect`: which process, what of it, where to, and what is said meanwhile.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -215,14 +215,18 @@ fn crash_report(dump: &Path, job: &Job) -> Result<PathBuf, Error> {
     let path = PathBuf::from(name);
     let io = |source| Error::Io { path: path.clone(), source };
     // Never an existing file, never through a link.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(io)?;
+    let mut file = BufWriter::new(file);
     let written = CRASH_REPORT.iter().try_for_each(|command| {
         let result = shell.run(command, job);
-        file.write_all(shell.print(command, &result, Format::Json).out.as_bytes())
+        shell.print(command, &result, Format::Json, &mut file, job).map(drop)
     });
-    if let Err(source) = written {
+    if let Err(error) = written.and_then(|()| file.flush().map_err(io)) {
         let _ = fs::remove_file(&path);
-        return Err(io(source));
+        return Err(match error {
+            Error::Io { source, .. } => io(source),
+            other => other,
+        });
     }
     Ok(path)
 }

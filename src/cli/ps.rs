@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::{Color, complain, print};
+use super::{Color, complain, printed};
 use crate::error::Error;
 use crate::job::Job;
 use crate::processes;
@@ -65,17 +65,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         Ok(found) => found,
         Err(error) => {
             if arguments.json {
-                print(&format!("{}\n", Envelope::new(NAME, Err(&error), &[]).line()?))?;
+                printed(|out, job| Envelope::new(out, job).error(NAME, &error, &[]))?;
             }
             return Err(error);
         }
     };
     let answer = answer(found, arguments.all, arguments.sort.order());
     if arguments.json {
-        let data = answer.json()?;
-        print(&format!("{}\n", Envelope::new(NAME, Ok(&data), answer.problems()).line()?))?;
+        let data = |out: &mut dyn std::io::Write, job: &Job| answer.write_json(out, job);
+        printed(|out, job| Envelope::new(out, job).data(NAME, &data, answer.problems()))?;
     } else {
-        print(&text::print(&answer.section(), arguments.color.style()))?;
+        printed(|out, job| text::print(&answer.section(), arguments.color.style(), out, job))?;
         for problem in answer.problems() {
             complain("warning", &problem.to_string());
         }

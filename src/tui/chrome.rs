@@ -3,12 +3,11 @@
 use ratatui::layout::Rect;
 
 use super::app::{App, Dump, Overlay};
-use super::cells;
 use super::ink::{Pen, width_of};
 use super::keymap::{self, Action, Binding};
 use super::layout::Layout;
 use crate::report::section::Tone;
-use crate::report::text::thousands;
+use crate::report::words::{size, thousands};
 
 /// Something on the first or last lines that can be clicked.
 #[derive(Clone, Debug)]
@@ -34,7 +33,7 @@ impl App {
                 let threads = if opened.threads == 1 { "thread" } else { "threads" };
                 facts.push((format!("{} {threads}", thousands(opened.threads)), Tone::Dim));
                 spare.insert(0, facts.len());
-                facts.push((cells::size(opened.bytes), Tone::Dim));
+                facts.push((size(opened.bytes), Tone::Dim));
             }
             Dump::Choosing | Dump::Opening(_) | Dump::Failed(_) => facts.push((self.file.clone(), Tone::Strong)),
         }

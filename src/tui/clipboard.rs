@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crossterm::clipboard::CopyToClipboard;
 
-use super::cells::size;
+use crate::report::words::size;
 
 /// Longest text that is copied, in bytes.
 // xterm reads at most 100,000 bytes of a sequence, in base64: three quarters of that, less the frame.

@@ -5,14 +5,15 @@
 mod paint;
 mod spot;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::filter::{Filter, Sort};
 use super::widgets::text::{self, TextLine};
 use super::widgets::tree::{Folds, Shape, TreeLine};
 use super::widgets::{GUTTER, table};
 use crate::model::Subject;
-use crate::report::section::{Body, Row, Section, Table};
+use crate::report::pattern::Pattern;
+use crate::report::section::{Body, Row, Section, Sort, Table};
 
 pub use spot::{Spot, find, row_of, subject_of};
 
@@ -63,7 +64,7 @@ pub struct Document {
     section: Arc<Section>,
     placed: Vec<Placed>,
     len: usize,
-    filter: Option<Filter>,
+    filter: Option<Pattern>,
     sort: Option<(usize, Sort)>,
     folds: Vec<Folds>,
 }
@@ -73,7 +74,7 @@ pub struct Arrangement<'a> {
     /// Columns of screen.
     pub width: u16,
     /// The filter, parsed.
-    pub filter: Option<Filter>,
+    pub filter: Option<Pattern>,
     /// The table that is sorted, and how.
     pub sort: Option<(usize, Sort)>,
     /// Folds of each body.
@@ -214,7 +215,7 @@ impl Document {
     }
 
     /// The row of a spot, and what it opens.
-    pub fn row(&self, spot: Spot) -> Option<&Row> {
+    pub fn row(&self, spot: Spot) -> Option<Cow<'_, Row>> {
         row_of(&self.section, spot)
     }
 

@@ -11,7 +11,7 @@ use super::layout::{LEAST, Layout};
 use super::pane::{Content, Pane};
 use crate::job::Job;
 use crate::report::section::Tone;
-use crate::report::text::thousands;
+use crate::report::words::thousands;
 
 /// Suggestions of the palette and columns of the sort menu shown at once.
 const CHOICES: usize = 10;

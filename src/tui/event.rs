@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
-use super::filter::Sort;
 use super::keymap::Action;
+use crate::error::Error;
 use crate::job::Job;
 use crate::model::Tid;
-use crate::report::section::{Row, Section};
+use crate::report::pattern::Pattern;
+use crate::report::rows::{self, Order};
+use crate::report::section::{self, Section, Sort};
 use crate::views::Focus;
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
@@ -180,11 +182,20 @@ pub enum Effect {
 #[derive(Clone, Debug)]
 pub struct Rows {
     /// The rows.
-    pub rows: Arc<Vec<Row>>,
+    pub rows: Arc<dyn section::Rows>,
     /// The filter as typed.
     pub typed: String,
     /// The sort.
     pub sort: Option<Sort>,
     /// Whether the best match comes first where no sort is chosen.
     pub ranked: bool,
+}
+
+impl Rows {
+    /// Does the work: the rows that are left, in their order.
+    pub fn arrange(&self, job: &Job) -> Result<Order, Error> {
+        let pattern = Pattern::parse(&self.typed);
+        let order = rows::arrange(&*self.rows, pattern.as_ref(), self.sort, self.ranked, job)?;
+        Ok(order.unwrap_or_default())
+    }
 }

@@ -1,9 +1,9 @@
 //! What is said of one row: its cells in full, and the question that tells more.
 
-use super::cells::{self, Room};
 use super::event::Question;
 use crate::model::Subject;
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
+use crate::report::words::{self, Room};
 use crate::views::Focus;
 
 /// A row's detail.
@@ -59,7 +59,7 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
         Some(Subject::Lock(_)) => format!("lock {}", first(row)),
         Some(Subject::Module(addr)) => match row.cells.iter().find(|cell| matches!(cell.value, Value::Path(_))) {
             Some(path) => {
-                let path = cells::words(&path.value, Room::Column);
+                let path = words::words(&path.value, Room::Column);
                 format!("module {}", path.rsplit('/').next().unwrap_or(&path))
             }
             None => format!("module {addr}"),
@@ -67,7 +67,7 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
         Some(Subject::Memory(addr)) => format!("memory {addr}"),
         Some(Subject::Exception(index)) => {
             match row.cells.iter().rfind(|cell| matches!(cell.value, Value::Function(_))) {
-                Some(of_type) => cells::words(&of_type.value, Room::Column),
+                Some(of_type) => words::words(&of_type.value, Room::Column).into_owned(),
                 None => format!("exception {index}"),
             }
         }
@@ -78,8 +78,8 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
 
 /// A row's first words.
 fn first(row: &Row) -> String {
-    let words = row.cells.iter().map(|cell| cells::words(&cell.value, Room::Column));
-    words.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+    let words = row.cells.iter().map(|cell| words::words(&cell.value, Room::Column));
+    words.into_iter().find(|text| !text.is_empty()).unwrap_or_default().into_owned()
 }
 
 fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {

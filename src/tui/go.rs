@@ -173,7 +173,7 @@ impl App {
             Value::Tid(tid) => Some(u64::from(tid.0)),
             _ => None,
         };
-        self.pane.seek = self.pane.row().and_then(number).map(Seek::Number);
+        self.pane.seek = self.pane.row().and_then(|row| number(&row)).map(Seek::Number);
         let question = self.pane.question.clone();
         self.kept.retain(|(known, _)| Some(known) != question.as_ref());
         self.pane.content = Content::Blank;
@@ -223,7 +223,7 @@ impl App {
             Some(Body::Table(table)) => table.columns.as_slice(),
             _ => &[],
         };
-        Some(facts::of(row, columns, self.pane.subject()))
+        Some(facts::of(&row, columns, self.pane.subject()))
     }
 
     /// The first address of the memory that is shown, where the page shows memory.
@@ -233,7 +233,7 @@ impl App {
             return None;
         }
         match self.pane.section().bodies.first() {
-            Some(Body::Table(table)) => match table.rows.first()?.subject {
+            Some(Body::Table(table)) => match table.rows.get(0)?.subject {
                 Some(Subject::Memory(addr)) => Some(addr),
                 _ => None,
             },

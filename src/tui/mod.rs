@@ -6,7 +6,6 @@
 pub mod app;
 mod ask;
 mod beside;
-pub mod cells;
 mod chrome;
 
 pub mod clipboard;
@@ -14,11 +13,11 @@ pub mod document;
 mod draw;
 pub mod event;
 mod facts;
-pub mod filter;
 mod go;
 pub mod ink;
 pub mod keymap;
 pub mod layout;
+pub mod marked;
 mod mouse;
 pub mod palette;
 pub mod pane;
@@ -30,7 +29,7 @@ pub mod stage;
 mod terminal;
 pub mod theme;
 pub mod widgets;
-pub mod words;
+
 pub mod worker;
 pub mod wrap;
 

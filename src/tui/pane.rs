@@ -3,16 +3,18 @@
 mod moving;
 mod seek;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::document::{Arranged, Arrangement, Document, Spot, find, subject_of};
 use super::event::{Failure, Question, Rows, Ticket};
-use super::filter::{self, Filter, Sort};
 use super::widgets::tree::Folds;
 use super::widgets::{GUTTER, table};
 use crate::job::Job;
 use crate::model::Subject;
-use crate::report::section::{Body, Row, Section};
+use crate::report::pattern::Pattern;
+use crate::report::rows;
+use crate::report::section::{Body, Row, Section, Sort};
 
 pub use seek::Seek;
 
@@ -172,7 +174,7 @@ impl Pane {
 
     /// Filters and sorts anew. Returns the work where it is too much for now, under a ticket.
     pub fn arrange(&mut self, ticket: Ticket) -> Option<Rows> {
-        let filter = Filter::parse(&self.typed);
+        let filter = Pattern::parse(&self.typed);
         let mut work = None;
         self.arranging = None;
         for (index, body) in self.section.bodies.iter().enumerate() {
@@ -182,7 +184,9 @@ impl Pane {
             if filter.is_none() && sort.is_none() {
                 *order = None;
             } else if table.rows.len() <= AT_ONCE {
-                *order = Some(Arc::new(filter::arrange(&table.rows, filter.as_ref(), sort, self.ranked)));
+                let job = Job::default();
+                let arranged = rows::arrange(&*table.rows, filter.as_ref(), sort, self.ranked, &job);
+                *order = arranged.ok().flatten().map(Arc::new);
             } else if work.is_none() {
                 self.arranging = Some((ticket, index));
                 work =
@@ -213,7 +217,7 @@ impl Pane {
     fn lay_out(&mut self) {
         let arrangement = Arrangement {
             width: self.size.0,
-            filter: Filter::parse(&self.typed),
+            filter: Pattern::parse(&self.typed),
             sort: self.sort,
             folds: &self.folds,
             bodies: &self.arranged,
@@ -237,7 +241,7 @@ impl Pane {
     }
 
     /// The selected row.
-    pub fn row(&self) -> Option<&Row> {
+    pub fn row(&self) -> Option<Cow<'_, Row>> {
         self.document.row(self.spot()?)
     }
 

@@ -1,13 +1,12 @@
 //! What lies over the page: the filter, the palette, the menus, the keys.
 
 use super::app::{App, Overlay};
-use super::cells::{self, Room};
 use super::event::Effect;
-use super::filter::Sort;
 use super::keymap::{Action, KEYMAP, MOUSE, Scope};
 use super::palette;
 use crate::model::{Addr, Subject};
-use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
+use crate::report::section::{Body, Cell, Row, Section, Sort, Tone, Value};
+use crate::report::words::{self, Room};
 
 /// Longest filter or command that is typed, in bytes.
 const MAX_TYPED: usize = 4096;
@@ -123,7 +122,7 @@ impl App {
     pub(super) fn copy(&mut self, action: Action) {
         let copied = match action {
             Action::CopyAddress => self.address().map(|addr| (addr.to_string(), addr.to_string())),
-            Action::CopyName => self.pane.row().and_then(name_of).map(|name| (name, "the name".to_owned())),
+            Action::CopyName => self.pane.row().and_then(|row| name_of(&row)).map(|name| (name, "the name".to_owned())),
             Action::CopyRow => self.pane.line().map(|line| (self.pane.document().copied(line), "the row".to_owned())),
             Action::CopyPane => {
                 let document = self.pane.document();
@@ -186,5 +185,5 @@ fn name_of(row: &Row) -> Option<String> {
     let named = |cell: &&Cell| matches!(cell.value, Value::Function(_) | Value::Path(_));
     let worded = |cell: &&Cell| matches!(cell.value, Value::Text(_));
     let cell = row.cells.iter().find(named).or_else(|| row.cells.iter().find(worded))?;
-    Some(cells::words(&cell.value, Room::Copy))
+    Some(words::words(&cell.value, Room::Copy).into_owned())
 }

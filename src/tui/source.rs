@@ -1,12 +1,10 @@
 //! Lines of a source file, where the machine has it.
 
+use crate::error::Error;
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use crate::error::Error;
-use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 
 /// Largest source file that is read, in bytes.
 const MAX_SOURCE: u64 = 16 << 20;
@@ -32,7 +30,7 @@ pub(super) fn excerpt(file: &str, line: u32, around: u32, sysroot: Option<&Path>
         return Err(Error::Failed(format!("{file} has fewer than {first} lines: not the version that was compiled")));
     }
     let columns = vec![Column::right("Line"), Column::wide("Source", 1)];
-    Ok(Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], problems: Vec::new() })
+    Ok(Section { bodies: vec![Body::Table(Table::new(columns, rows))], problems: Vec::new() })
 }
 
 /// The file under the sysroot, else where the compiler had it. Only an absolute path is looked for.

@@ -9,7 +9,6 @@ use ratatui::buffer::Buffer;
 
 use super::app::App;
 use super::event::{Answered, Effect, Event, Failure, Opened, Question};
-use super::filter::{self, Filter};
 use super::keymap::Action;
 use super::theme::Look;
 use crate::job::Job;
@@ -79,8 +78,7 @@ impl<'a> Stage<'a> {
                         pending.push(Event::Answered(ticket, answer));
                     }
                     Effect::Arrange(ticket, rows) => {
-                        let order =
-                            filter::arrange(&rows.rows, Filter::parse(&rows.typed).as_ref(), rows.sort, rows.ranked);
+                        let order = rows.arrange(&Job::default()).unwrap_or_default();
                         pending.push(Event::Arranged(ticket, order));
                     }
                     Effect::Copy { text, what } => {

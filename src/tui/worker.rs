@@ -9,7 +9,6 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::event::{Answered, Changed, Event, Failure, Opened, Question, Rows, Ticket};
-use super::filter::{self, Filter};
 use super::source;
 use crate::commands::{Outcome, Shell};
 use crate::error::Error;
@@ -170,8 +169,8 @@ fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {
         while let Ok(later) = requests.try_recv() {
             request = later;
         }
-        let (ticket, Rows { rows, typed, sort, ranked }) = request;
-        let order = filter::arrange(&rows, Filter::parse(&typed).as_ref(), sort, ranked);
+        let (ticket, rows) = request;
+        let order = rows.arrange(&Job::default()).unwrap_or_default();
         if out.send(Event::Arranged(ticket, order)).is_err() {
             return;
         }

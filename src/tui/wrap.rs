@@ -2,9 +2,9 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::cells::{self, Room};
 use super::ink::width_of;
 use crate::report::section::{Row, Tone};
+use crate::report::words::{self, Room};
 
 /// Text with the meaning of its colour.
 pub type Piece = (String, Tone);
@@ -13,7 +13,7 @@ pub type Piece = (String, Tone);
 pub fn pieces(row: &Row, room: Room) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(row.cells.len());
     for cell in &row.cells {
-        let text = cells::words(&cell.value, room);
+        let text = words::words(&cell.value, room).into_owned();
         if text.is_empty() {
             continue;
         }

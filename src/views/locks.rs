@@ -290,7 +290,7 @@ impl Locks {
         let cycle = |lock: &LockRow| self.cycles.get(&lock.address).map_or(usize::MAX, |(cycle, _)| *cycle);
         locks.sort_by_key(|lock| (cycle(lock), Reverse(lock.waiters.len())));
         let row = |lock: &LockRow| Row::about(Subject::Lock(lock.address), self.cells(lock).to_vec());
-        Body::Table(Table { columns, rows: Arc::new(locks.into_iter().map(row).collect()) })
+        Body::Table(Table::new(columns, locks.into_iter().map(row).collect()))
     }
 
     /// Why owners are not known: each reason once, with the locks of which it is true.

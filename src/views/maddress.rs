@@ -1,7 +1,5 @@
 //! `maddress`, `heap -regions`: the mappings of the process, what they hold, and how much of them was in memory.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -106,13 +104,13 @@ impl Draw for Mappings {
         let total = vec![
             Cell::text("in all:").tone(Tone::Dim),
             Cell::new(Value::Bytes(self.total.bytes)),
-            Cell::text("bytes mapped,").tone(Tone::Dim),
+            Cell::text("mapped,").tone(Tone::Dim),
             known(self.total.resident),
             Cell::text("in memory,").tone(Tone::Dim),
             Cell::new(Value::Bytes(self.total.dumped)),
             Cell::text("in the dump").tone(Tone::Dim),
         ];
-        let bodies = vec![Body::Table(Table { columns, rows: Arc::new(rows) }), Body::Lines(vec![Row::new(total)])];
+        let bodies = vec![Body::Table(Table::new(columns, rows)), Body::Lines(vec![Row::new(total)])];
         Section { bodies, ..Section::default() }
     }
 }

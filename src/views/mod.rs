@@ -16,6 +16,8 @@ pub mod summary;
 pub mod threads;
 pub mod variables;
 
+use std::io::Write;
+
 use serde::Serialize;
 
 use crate::error::Error;
@@ -121,8 +123,8 @@ pub trait Answer: Send + Sync {
     fn parts(&self) -> usize;
     /// The part at `index`, below [`Answer::parts`].
     fn part(&self, index: usize) -> Section;
-    /// For `--json`: raw units, full names.
-    fn json(&self) -> Result<String, Error>;
+    /// Writes it for `--json`: raw units, full names; piece by piece, until the job is cancelled.
+    fn write_json(&self, out: &mut dyn Write, job: &Job) -> Result<(), Error>;
     /// What is missing from the answer.
     fn problems(&self) -> &[Problem];
 }
@@ -164,8 +166,8 @@ impl<T: Draw> Answer for Answered<T> {
         self.data.draw_part(index)
     }
 
-    fn json(&self) -> Result<String, Error> {
-        json::to_string(&self.data)
+    fn write_json(&self, out: &mut dyn Write, _: &Job) -> Result<(), Error> {
+        json::write(out, &self.data)
     }
 
     fn problems(&self) -> &[Problem] {

@@ -1,7 +1,5 @@
 //! `modules`: what was loaded where, and where its symbols came from, or why there are none.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -90,7 +88,7 @@ impl Draw for Modules {
             Column::wide("Path", 1),
         ];
         let rows = self.modules.iter().map(row).collect();
-        let mut bodies = vec![Body::Table(Table { columns, rows: Arc::new(rows) })];
+        let mut bodies = vec![Body::Table(Table::new(columns, rows))];
         if let Told::All = self.told {
             let missing = self.modules.iter().filter(|module| !module.symbols.tried.is_empty());
             bodies.extend(missing.map(|module| looked_for(module, true)));

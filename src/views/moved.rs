@@ -1,7 +1,5 @@
 //! `moved`: over the captures of a live process, which threads moved and how long the others have been where they are.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -24,8 +22,8 @@ pub const VIEW: View = View {
     doc: "Of a live process: which threads moved since the capture before, and how long the others are where they are",
     help: "moved\n\n'refresh' (r) captures the process again. A thread stayed when its whole stack is the same, address for address: \
            for one that waits for work that is as it should be, for one in a loop or behind a lock it tells since when it is \
-           stuck.\n\n  #   Tid  Thread  Since           Waits for      In\n  0  4711  main    moved           read fd 7      \
-           main\n  1  4719  worker  12.4 s, 3 times  mutex g_stock  reserve",
+           stuck.\n\n  #   Tid  Thread  Since   Captures  Waits for      In\n  0  4711  main    moved             read fd 7      \
+           main\n  1  4719  worker  12.4 s         3  mutex g_stock  reserve",
     build,
     schema: || schemars::schema_for!(Captures),
 };
@@ -89,11 +87,12 @@ impl Draw for Captures {
             Column::right("Tid"),
             Column::wide("Thread", 2),
             Column::left("Since"),
+            Column::right("Captures"),
             Column::wide("Waits for", 3),
             Column::wide("In", 3),
         ];
         let rows: Vec<Row> = self.threads.iter().map(row).collect();
-        bodies.push(Body::Table(Table { columns, rows: Arc::new(rows) }));
+        bodies.push(Body::Table(Table::new(columns, rows)));
         if !self.ended.is_empty() {
             let cells =
                 vec![Cell::text("ended:").tone(Tone::Dim), Cell::new(Value::Tids(self.ended.as_slice().into()))];
@@ -108,24 +107,16 @@ fn row(moved: &MovedThread) -> Row {
     let since = match motion.moved {
         Moved::New => Cell::text("new").tone(Tone::Dim),
         Moved::Moved => Cell::text("moved"),
-        Moved::Stayed => {
-            let seconds = Value::Text(format!("{}, {} times", seconds(motion.still_ms), motion.captures).into());
-            Cell::new(seconds).tone(Tone::Strong)
-        }
+        Moved::Stayed => Cell::new(Value::Millis(motion.still_ms)).tone(Tone::Strong),
     };
     let cells = match &moved.thread {
         Some(thread) => threads::row(thread).cells,
         None => vec![Cell::NONE; 6],
     };
     // `threads` has the state where the time stands here: a live thread that stays is known by what it waits for.
-    let cells = cells.into_iter().enumerate().map(|(at, cell)| if at == 3 { since.clone() } else { cell });
-    Row::about(Subject::Thread(motion.tid), cells.collect())
-}
-
-/// `0.3 s`, `12.4 s`, `3 min 20 s`.
-fn seconds(ms: u64) -> String {
-    match ms / 1000 {
-        0..60 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        seconds => format!("{} min {} s", seconds / 60, seconds % 60),
-    }
+    let mut cells: Vec<Cell> =
+        cells.into_iter().enumerate().map(|(at, cell)| if at == 3 { since.clone() } else { cell }).collect();
+    let captures = matches!(motion.moved, Moved::Stayed).then(|| Cell::new(Value::Count(motion.captures as u64)));
+    cells.insert(4, captures.unwrap_or(Cell::NONE));
+    Row::about(Subject::Thread(motion.tid), cells)
 }

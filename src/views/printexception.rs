@@ -1,7 +1,5 @@
 //! `printexception`: exceptions in flight and the fatal signal, with message and stack.
 
-use std::sync::Arc;
-
 use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -127,7 +125,7 @@ impl ExceptionRow {
         if let (ExceptionKind::GoPanic | ExceptionKind::GoFatal, Some(name)) = (self.kind, &self.type_name) {
             return Cell::text(name.as_str());
         }
-        Cell::new(Value::Function(self.type_name.as_deref().unwrap_or("exception of unknown type").into()))
+        Cell::new(Value::Type(self.type_name.as_deref().unwrap_or("exception of unknown type").into()))
     }
 
     /// How far it has come, where it comes from, what it ended in.
@@ -195,7 +193,7 @@ impl Draw for Exceptions {
                 Column::wide("State", 2),
             ];
             let rows = self.exceptions.iter().enumerate().map(|(index, exception)| exception.row(index, threads));
-            bodies.push(Body::Table(Table { columns, rows: Arc::new(rows.collect()) }));
+            bodies.push(Body::Table(Table::new(columns, rows.collect())));
             return Section { bodies, ..Section::default() };
         }
         for exception in &self.exceptions {

@@ -2,7 +2,6 @@
 //! draw it from [`crate::processes::list`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -74,7 +73,7 @@ impl Draw for Processes {
         columns.extend(refused.then(|| Column::left("Why not")));
         columns.push(Column::wide("Command line", 1));
         let rows = self.processes.iter().map(|process| row(process, contained, refused)).collect();
-        let mut bodies = vec![Body::Table(Table { columns, rows: Arc::new(rows) })];
+        let mut bodies = vec![Body::Table(Table::new(columns, rows))];
         let legend = self.legend();
         if !legend.is_empty() {
             bodies.push(Body::Heading("May not be dumped".to_owned()));

@@ -1,7 +1,5 @@
 //! `readmemory`: bytes of the target, in hexadecimal and as text, with what the words point to.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -110,21 +108,11 @@ impl Draw for MemoryAt {
         let columns =
             vec![Column::rigid("Address"), Column::rigid("Bytes"), Column::rigid("Text"), Column::wide("Points to", 1)];
         let rows = self.rows.iter().map(row).collect();
-        Section { bodies: vec![Body::Table(Table { columns, rows: Arc::new(rows) })], ..Section::default() }
+        Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
     }
 }
 
 fn row(row: &MemoryRow) -> Row {
-    let mut hex = String::new();
-    for (index, byte) in row.bytes.iter().enumerate() {
-        if index > 0 {
-            hex.push_str(if index == 8 { "  " } else { " " });
-        }
-        match byte {
-            Some(byte) => hex.push_str(&format!("{byte:02x}")),
-            None => hex.push_str("??"),
-        }
-    }
     let text: String = row
         .bytes
         .iter()
@@ -139,7 +127,7 @@ fn row(row: &MemoryRow) -> Row {
         Subject::Memory(row.address),
         vec![
             Cell::new(Value::Addr(row.address)).tone(Tone::Dim),
-            Cell::text(hex),
+            Cell::new(Value::Hex(row.bytes.as_slice().into())),
             Cell::text(text),
             if targets.is_empty() { Cell::NONE } else { Cell::text(targets.join(", ")).tone(Tone::Link) },
         ],

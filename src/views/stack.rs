@@ -173,7 +173,7 @@ pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
             ]));
         }
     }
-    Table { columns, rows: Arc::new(rows) }
+    Table::new(columns, rows)
 }
 
 /// A number for each frame's function, the same for the same name: names of templates are long, and alike for most of it.

@@ -51,7 +51,7 @@ impl Draw for Threads {
             Column::wide("Waits for", 3),
             Column::wide("In", 3),
         ];
-        Section { bodies: vec![Body::Table(Table { columns, rows: std::sync::Arc::new(rows) })], ..Section::default() }
+        Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
     }
 }
 

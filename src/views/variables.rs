@@ -61,18 +61,10 @@ fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
     };
     let cells = vec![
         Cell::text(kind).tone(Tone::Dim),
-        type_cell(value.ty.as_ref().map_or("?", |ty| &*ty.name)),
+        Cell::new(Value::Type(value.ty.as_ref().map_or("?", |ty| &*ty.name).into())).tone(Tone::Dim),
         Cell::text(variable.name.as_deref().unwrap_or("(unnamed)")),
         Cell::text("=").tone(Tone::Dim),
         shown,
     ];
     Row::about(Subject::Frame(tid, frame), cells)
-}
-
-/// A type's name. The arguments of a template are left to the printer, which shortens names of functions: where words stand
-/// outside the brackets (`unsigned char`, `T const*`) it would take the first for what a function returns.
-fn type_cell(name: &str) -> Cell {
-    let outside = name.split_once('<').zip(name.rsplit_once('>')).map(|((head, _), (_, tail))| [head, tail]);
-    let shortens = outside.is_some_and(|parts| parts.iter().all(|part| !part.contains([' ', '('])));
-    Cell::new(if shortens { Value::Function(name.into()) } else { Value::Text(name.into()) }).tone(Tone::Dim)
 }

@@ -157,7 +157,7 @@ pub(crate) fn threads() -> Section {
         Row::about(Subject::Thread(Tid(*tid)), cells)
     };
     let rows = (0u64..).zip(&THREADS).map(row).collect();
-    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+    section(vec![Body::Table(Table::new(columns, rows))])
 }
 
 fn stacks() -> Section {
@@ -217,7 +217,7 @@ fn locks() -> Section {
         row(0x4e_1500, "g_pool_mu", "mutex", known(4711, "main"), 1_019, "", "owner-field"),
         row(0x7f12_00a0, "0x7f1200a0", "Rust Mutex", unknown, 2, "", "wait"),
     ];
-    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+    section(vec![Body::Table(Table::new(columns, rows))])
 }
 
 /// What one lock is part of: a cycle of two, or a convoy.
@@ -277,7 +277,7 @@ fn exceptions() -> Section {
         row(0, Cell::text("✗").tone(Tone::Bad), (4711, "main"), "SIGSEGV", "reading 0x10", ""),
         row(1, Cell::text("•"), (4725, "worker-9"), "shop::OutOfStock", "out of stock: item 5", "being handled"),
     ];
-    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+    section(vec![Body::Table(Table::new(columns, rows))])
 }
 
 /// One exception with its stack.
@@ -304,7 +304,7 @@ fn modules() -> Section {
         row(0x40_0000, "dwarf", "/srv/orders-api"),
         row(0x7f12_0000, "none", "/opt/shop/releases/2026-11-20T08:00:00/lib/x86_64-linux-gnu/libstock.so.3.14"),
     ];
-    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+    section(vec![Body::Table(Table::new(columns, rows))])
 }
 
 /// One module, whole.
@@ -347,7 +347,7 @@ fn frames(tid: Tid) -> Table {
         ];
         Row::about(Subject::Frame(tid, index), cells)
     };
-    Table { columns, rows: Arc::new(stack.iter().enumerate().map(row).collect()) }
+    Table::new(columns, stack.iter().enumerate().map(row).collect())
 }
 
 fn stack(tid: Tid) -> Section {
@@ -387,7 +387,7 @@ fn memory(words: &[&str]) -> Result<Section, Failure> {
         ];
         Row::about(Subject::Memory(Addr(at)), cells)
     };
-    Ok(section(vec![Body::Table(Table { columns, rows: Arc::new((0..rows.max(1)).map(row).collect()) })]))
+    Ok(section(vec![Body::Table(Table::new(columns, (0..rows.max(1)).map(row).collect()))]))
 }
 
 fn source(line: u32) -> Section {
@@ -397,5 +397,5 @@ fn source(line: u32) -> Section {
     };
     let columns = vec![Column::right("Line"), Column::wide("Source", 1)];
     let rows = (line.saturating_sub(3).max(1)..=line + 3).map(row).collect();
-    section(vec![Body::Table(Table { columns, rows: Arc::new(rows) })])
+    section(vec![Body::Table(Table::new(columns, rows))])
 }

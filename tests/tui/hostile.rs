@@ -1,7 +1,5 @@
 //! Text from the dump reaches no cell raw.
 
-use std::sync::Arc;
-
 use dumpscope::model::{Problem, Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Node, Row, Section, Table, Value};
 use dumpscope::tui::event::{Failure, Opened};
@@ -40,7 +38,7 @@ fn section(text: &str) -> Section {
             Body::Heading(text.to_owned()),
             Body::Lines(vec![row()]),
             Body::Fields(vec![(text.to_owned(), row())]),
-            Body::Table(Table { columns, rows: Arc::new(vec![row()]) }),
+            Body::Table(Table::new(columns, vec![row()])),
             Body::Tree(vec![Node { depth: 0, row: row(), folded: vec![row(), row()] }]),
         ],
         problems: vec![Problem::new("evil", Subject::Capture, text).with_remedy(text)],

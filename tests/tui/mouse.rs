@@ -1,7 +1,5 @@
 //! What the mouse does, once it was asked for.
 
-use std::sync::Arc;
-
 use dumpscope::job::Job;
 use dumpscope::model::{Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Row, Section, Table, Value};
@@ -126,9 +124,9 @@ fn many() -> Stage<'static> {
         Row::about(Subject::Thread(Tid(index)), cells)
     };
     let columns = vec![Column::right("#"), Column::wide("Thread", 1)];
-    let rows: Arc<Vec<Row>> = Arc::new((0..100).map(row).collect());
+    let rows: Vec<Row> = (0..100).map(row).collect();
     let answer = move |_: &_, _: &_| {
-        let table = Table { columns: columns.clone(), rows: Arc::clone(&rows) };
+        let table = Table::new(columns.clone(), rows.clone());
         Ok(fake::shown(Section { bodies: vec![Body::Table(table)], problems: Vec::new() }))
     };
     let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));

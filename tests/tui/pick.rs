@@ -2,7 +2,6 @@
 
 use std::cell::Cell as Counter;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use dumpscope::job::Job;
 use dumpscope::model::Tid;
@@ -45,7 +44,7 @@ fn listed(processes: &[Process]) -> Section {
             Cell::text(*line),
         ])
     };
-    fake::section(vec![Body::Table(Table { columns, rows: Arc::new(processes.iter().map(row).collect()) })])
+    fake::section(vec![Body::Table(Table::new(columns, processes.iter().map(row).collect()))])
 }
 
 fn stage(width: u16, height: u16) -> Stage<'static> {

@@ -135,8 +135,7 @@ fn million() -> Section {
         Row::about(Subject::Thread(Tid(index)), vec![Cell::new(Value::Count(u64::from(index))), Cell::new(name)])
     };
     let columns = vec![Column::right("Count"), Column::wide("Type", 1)];
-    let rows = Arc::new((0..1_000_000).map(row).collect());
-    fake::section(vec![Body::Table(Table { columns, rows })])
+    fake::section(vec![Body::Table(Table::new(columns, (0..1_000_000).map(row).collect()))])
 }
 
 #[test]

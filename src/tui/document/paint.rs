@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 
 use super::{Document, Lines, nth};
 use crate::report::section::Body;
-use crate::tui::cells::{self, Room};
+use crate::report::words::{self, Room};
 use crate::tui::ink::Pen;
 use crate::tui::widgets::tree::{self, Folds};
 use crate::tui::widgets::{Strip, table, text};
@@ -45,7 +45,7 @@ impl Document {
                 }
                 Some(row) => {
                     let item = nth(order.as_deref(), row)?;
-                    table::row(pen, strip, &table.columns, widths, table.rows.get(item as usize)?, filter);
+                    table::row(pen, strip, &table.columns, widths, &*table.rows.get(item as usize)?, filter);
                 }
             },
             (Lines::Tree { shape, lines }, Some(Body::Tree(nodes))) => {
@@ -71,7 +71,7 @@ impl Document {
                 None => table.columns.iter().map(|column| column.title).collect::<Vec<_>>().join("  "),
                 Some(row) => {
                     let row = nth(order.as_deref(), row).and_then(|item| table.rows.get(item as usize));
-                    row.map(|row| cells::line(row, Room::Copy)).unwrap_or_default()
+                    row.map(|row| words::line(&row, Room::Copy)).unwrap_or_default()
                 }
             },
             (Lines::Tree { lines, .. }, Some(Body::Tree(nodes))) => {

@@ -1,5 +1,7 @@
 //! A place in an answer, and what stands there.
 
+use std::borrow::Cow;
+
 use crate::model::Subject;
 use crate::report::section::{Body, Node, Row, Section};
 
@@ -15,18 +17,18 @@ pub struct Spot {
 }
 
 /// The row of a spot.
-pub fn row_of(section: &Section, spot: Spot) -> Option<&Row> {
+pub fn row_of(section: &Section, spot: Spot) -> Option<Cow<'_, Row>> {
     let item = spot.item as usize;
     match section.bodies.get(spot.body)? {
         Body::Heading(_) => None,
-        Body::Lines(rows) => rows.get(item),
-        Body::Fields(fields) => fields.get(item).map(|(_, row)| row),
+        Body::Lines(rows) => rows.get(item).map(Cow::Borrowed),
+        Body::Fields(fields) => fields.get(item).map(|(_, row)| Cow::Borrowed(row)),
         Body::Table(table) => table.rows.get(item),
         Body::Tree(nodes) => {
             let node = nodes.get(item)?;
             match spot.frame.checked_sub(1) {
-                Some(frame) => node.folded.get(frame as usize),
-                None => Some(&node.row),
+                Some(frame) => node.folded.get(frame as usize).map(Cow::Borrowed),
+                None => Some(Cow::Borrowed(&node.row)),
             }
         }
     }
@@ -47,7 +49,7 @@ pub fn find(section: &Section, lists: bool, wanted: impl Fn(&Row) -> bool) -> Op
             Body::Lines(_) | Body::Fields(_) if lists => None,
             Body::Lines(rows) => rows.iter().position(&wanted),
             Body::Fields(fields) => fields.iter().position(|(_, row)| wanted(row)),
-            Body::Table(table) => table.rows.iter().position(&wanted),
+            Body::Table(table) => table.rows.iter().position(|row| wanted(&row)),
             Body::Tree(nodes) => {
                 // Where threads end their ids stand behind the folded frames; else the first node about it.
                 let ends = |node: &Node| node.folded.last().is_some_and(&wanted);

@@ -20,7 +20,7 @@ impl Pane {
     pub fn thread(&self) -> Option<Tid> {
         match self.subject()? {
             Subject::Thread(tid) | Subject::Frame(tid, _) => Some(tid),
-            Subject::Exception(_) => self.row().and_then(thread_of),
+            Subject::Exception(_) => self.row().and_then(|row| thread_of(&row)),
             _ => None,
         }
     }
@@ -58,7 +58,7 @@ impl Pane {
             _ => false,
         };
         for (body, table) in tables {
-            if let Some(item) = table.rows.iter().position(numbered) {
+            if let Some(item) = table.rows.iter().position(|row| numbered(&row)) {
                 self.spot = u32::try_from(item).ok().map(|item| Spot { body, item, frame: 0 });
                 self.top = item.saturating_sub(self.height() / 2);
             }

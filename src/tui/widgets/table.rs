@@ -1,11 +1,13 @@
 //! Rows under columns: natural widths, what becomes of them in a narrow place, one line drawn at a time.
 
+use std::borrow::Cow;
+
 use super::Strip;
-use crate::report::section::{Align, Column, Row, Table};
-use crate::tui::cells::{self, Room};
-use crate::tui::filter::{Filter, Sort};
+use crate::report::pattern::Pattern;
+use crate::report::section::{Align, Column, Row, Sort, Table};
+use crate::report::words::{Room, words};
 use crate::tui::ink::{Pen, width_of};
-use crate::tui::words;
+use crate::tui::marked::marked;
 
 /// Rows measured for the columns' widths.
 const SAMPLE: usize = 2_000;
@@ -22,9 +24,10 @@ const MOST: u16 = 160;
 
 /// Each column's width as its heading and content ask for it, from the first rows.
 pub fn natural(table: &Table) -> Vec<u16> {
+    let first: Vec<Cow<'_, Row>> = table.rows.iter().take(SAMPLE).collect();
     let of_column = |(index, column): (usize, &Column)| {
-        let cells = table.rows.iter().take(SAMPLE).filter_map(|row| row.cells.get(index));
-        let widest = cells.map(|cell| width_of(&cells::words(&cell.value, Room::Column))).max().unwrap_or(0);
+        let width = |row: &Row| row.cells.get(index).map_or(0, |cell| width_of(&words(&cell.value, Room::Column)));
+        let widest = first.iter().map(|row| width(row)).max().unwrap_or(0);
         // Two columns beside the heading stay free for the mark of a sort.
         let heading = width_of(column.title);
         u16::try_from(widest.max(heading)).unwrap_or(MOST).min(MOST)
@@ -124,9 +127,9 @@ pub fn heading(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u1
 }
 
 /// Draws a row.
-pub fn row(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u16], row: &Row, filter: Option<&Filter>) {
+pub fn row(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u16], row: &Row, filter: Option<&Pattern>) {
     let strip = strip.gutter(pen);
-    let words = words::words(std::iter::once(row), filter);
+    let words = marked(std::iter::once(row), filter);
     let mut x = strip.x;
     for ((column, width), word) in
         columns.iter().zip(widths).zip(words.iter().flatten()).filter(|((_, width), _)| **width > 0)

@@ -1,10 +1,10 @@
 //! Sentences, fields, headings and warnings: lines that wrap.
 
 use super::Strip;
+use crate::report::pattern::Pattern;
 use crate::report::sanitize::sanitize;
 use crate::report::section::{Row, Tone};
-use crate::tui::cells::Room;
-use crate::tui::filter::Filter;
+use crate::report::words::Room;
 use crate::tui::ink::{Pen, width_of};
 use crate::tui::wrap::{self, Piece};
 
@@ -28,13 +28,13 @@ pub fn heading(title: &str) -> Vec<TextLine> {
 }
 
 /// Lines of cells.
-pub fn lines(rows: &[Row], width: u16, filter: Option<&Filter>) -> Vec<TextLine> {
+pub fn lines(rows: &[Row], width: u16, filter: Option<&Pattern>) -> Vec<TextLine> {
     let kept = (0u32..).zip(rows).filter(|(_, row)| keeps(filter, row));
     kept.flat_map(|(item, row)| wrapped(item, row, &wrap::pieces(row, Room::Sentence), width)).collect()
 }
 
 /// Labels and values: the labels in a column of their own.
-pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Filter>) -> Vec<TextLine> {
+pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Pattern>) -> Vec<TextLine> {
     let labels = fields.iter().map(|(label, _)| width_of(label)).max().unwrap_or(0).min(MOST_LABEL);
     let indent = labels.saturating_add(2);
     let room = width.saturating_sub(u16::try_from(indent).unwrap_or(u16::MAX)).max(8);
@@ -61,9 +61,9 @@ pub fn problem(item: u32, message: &str, remedy: Option<&str>, width: u16) -> Ve
     lines.map(|pieces| TextLine { item, pieces, opens: false }).collect()
 }
 
-fn keeps(filter: Option<&Filter>, row: &Row) -> bool {
+fn keeps(filter: Option<&Pattern>, row: &Row) -> bool {
     filter.is_none_or(|filter| {
-        let text = crate::tui::words::joined(std::iter::once(row));
+        let text = crate::tui::marked::joined(std::iter::once(row));
         filter.score(&text).is_some()
     })
 }

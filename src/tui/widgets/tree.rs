@@ -11,11 +11,11 @@ use ratatui::style::Style;
 use self::chain::chain;
 use super::Strip;
 use crate::model::Tid;
+use crate::report::pattern::Pattern;
 use crate::report::section::{Cell, Node, Row, Tone, Value};
-use crate::tui::cells::{self, Room};
-use crate::tui::filter::Filter;
+use crate::report::words::{Room, line as words_of};
 use crate::tui::ink::{Pen, width_of};
-use crate::tui::words::{self, Word};
+use crate::tui::marked::{Word, marked};
 
 pub use shape::{Folds, Shape, TreeLine};
 
@@ -27,11 +27,11 @@ pub fn draw(
     folds: &Folds,
     node: &Node,
     line: TreeLine,
-    filter: Option<&Filter>,
+    filter: Option<&Pattern>,
 ) {
     let strip = strip.gutter(pen);
     let rows = || std::iter::once(&node.row).chain(&node.folded);
-    let mut parts = words::words(rows(), filter);
+    let mut parts = marked(rows(), filter);
     let mut x = strip.x;
     if shape.counts > 0 {
         let has_count = matches!(node.row.cells.first().map(|cell| &cell.value), Some(Value::Count(_)));
@@ -124,7 +124,7 @@ pub fn copied(node: &Node, line: TreeLine, folds: &Folds) -> String {
         (None, true) => vec![&node.row],
         (None, false) => std::iter::once(&node.row).chain(&node.folded).collect(),
     };
-    let texts: Vec<String> = rows.into_iter().map(|row| cells::line(row, Room::Copy)).collect();
+    let texts: Vec<String> = rows.into_iter().map(|row| words_of(row, Room::Copy)).collect();
     format!("{}{}", "  ".repeat(usize::try_from(node.depth).unwrap_or(0).min(64)), texts.join("  "))
 }
 

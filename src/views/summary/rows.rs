@@ -90,10 +90,10 @@ impl Summary {
             true => Cell::text(", complete"),
             false => Cell::text(", incomplete").tone(Tone::Guess),
         });
-        quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text("bytes;")]);
+        quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text(";")]);
         quality.push(files(dump));
         let heap = match &self.heap {
-            Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("bytes in use")],
+            Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("in use")],
             None => vec![Cell::text("not looked at").tone(Tone::Dim)],
         };
         let runtimes: Vec<String> = self

@@ -4,8 +4,8 @@ use ratatui::style::Style;
 
 use crate::report::section::Tone;
 use crate::tui::ink::{Pen, width_of};
+use crate::tui::marked::Word;
 use crate::tui::widgets::Strip;
-use crate::tui::words::Word;
 
 fn width_of_part(part: &[Word]) -> usize {
     let texts = part.iter().filter(|word| !word.text.is_empty());

@@ -3,11 +3,11 @@
 use rustc_hash::FxHashSet;
 
 use super::frames_of;
+use crate::report::pattern::Pattern;
 use crate::report::section::{Node, Value};
-use crate::tui::cells::{self, Room};
-use crate::tui::filter::Filter;
+use crate::report::words::{Room, words};
 use crate::tui::ink::{Pen, width_of};
-use crate::tui::words;
+use crate::tui::marked::joined;
 
 /// How the nodes hang together; made once per tree.
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ impl Shape {
             shape.parents.push(path.last().copied());
             path.push(u32::try_from(index).unwrap_or(u32::MAX));
             if let Some(Value::Count(count)) = node.row.cells.first().map(|cell| &cell.value) {
-                let width = width_of(&cells::words(&Value::Count(*count), Room::Column));
+                let width = width_of(&words(&Value::Count(*count), Room::Column));
                 shape.counts = shape.counts.max(u16::try_from(width).unwrap_or(u16::MAX));
             }
         }
@@ -85,7 +85,7 @@ impl Shape {
     }
 
     /// The lines that folds and a filter leave. A filter keeps what matches and what it hangs under, and ignores folds.
-    pub fn visible(&self, nodes: &[Node], folds: &Folds, filter: Option<&Filter>) -> Vec<TreeLine> {
+    pub fn visible(&self, nodes: &[Node], folds: &Folds, filter: Option<&Pattern>) -> Vec<TreeLine> {
         let kept = filter.map(|filter| self.kept(nodes, filter));
         let mut lines = Vec::new();
         let mut skip = 0u32;
@@ -109,10 +109,10 @@ impl Shape {
         lines
     }
 
-    fn kept(&self, nodes: &[Node], filter: &Filter) -> Vec<bool> {
+    fn kept(&self, nodes: &[Node], filter: &Pattern) -> Vec<bool> {
         let mut kept = vec![false; nodes.len()];
         for (index, node) in (0u32..).zip(nodes) {
-            let text = words::joined(std::iter::once(&node.row).chain(&node.folded));
+            let text = joined(std::iter::once(&node.row).chain(&node.folded));
             if filter.score(&text).is_none() {
                 continue;
             }
@@ -170,7 +170,7 @@ mod tests {
 
     fn shown(folds: &Folds, filter: &str) -> Vec<(u32, u32)> {
         let nodes = nodes();
-        let lines = Shape::new(&nodes).visible(&nodes, folds, Filter::parse(filter).as_ref());
+        let lines = Shape::new(&nodes).visible(&nodes, folds, Pattern::parse(filter).as_ref());
         lines.iter().map(|line| (line.node, line.frame)).collect()
     }
 

@@ -2,12 +2,9 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::cells::{self, Room};
-use super::filter::Filter;
+use crate::report::pattern::Pattern;
 use crate::report::section::{Row, Tone};
-
-/// Between two words of the text that is filtered.
-const GAP: &str = "  ";
+use crate::report::words::{GAP, Room, join, words};
 
 /// A cell as drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +19,11 @@ pub struct Word {
 
 /// The words of each row, parallel to its cells (empty cells are empty words). A filter is matched against all of them
 /// joined, as [`joined`] gives it.
-pub fn words<'a>(rows: impl Iterator<Item = &'a Row>, filter: Option<&Filter>) -> Vec<Vec<Word>> {
+pub fn marked<'a>(rows: impl Iterator<Item = &'a Row>, filter: Option<&Pattern>) -> Vec<Vec<Word>> {
     let mut all: Vec<Vec<Word>> = rows
         .map(|row| {
             let word = |cell: &crate::report::section::Cell| Word {
-                text: cells::words(&cell.value, Room::Column),
+                text: words(&cell.value, Room::Column).into_owned(),
                 tone: cell.tone,
                 hits: Vec::new(),
             };
@@ -50,13 +47,7 @@ pub fn words<'a>(rows: impl Iterator<Item = &'a Row>, filter: Option<&Filter>) -
 /// The text that a filter is matched against: the words of all rows.
 pub fn joined<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     let mut text = String::new();
-    for cell in rows.flat_map(|row| &row.cells) {
-        let word = cells::words(&cell.value, Room::Column);
-        if !word.is_empty() && !text.is_empty() {
-            text.push_str(GAP);
-        }
-        text.push_str(&word);
-    }
+    rows.for_each(|row| join(row, &mut text));
     text
 }
 
@@ -68,8 +59,8 @@ mod tests {
     #[test]
     fn hits_fall_on_the_word_they_were_found_in() {
         let row = Row::new(vec![Cell::new(Value::Count(19)), Cell::NONE, Cell::text("pool"), Cell::text("blocked")]);
-        let filter = Filter::parse("pb").expect("two letters filter");
-        let words = words([&row].into_iter(), Some(&filter));
+        let filter = Pattern::parse("pb").expect("two letters filter");
+        let words = marked([&row].into_iter(), Some(&filter));
         let hits: Vec<&[u32]> = words[0].iter().map(|word| word.hits.as_slice()).collect();
         assert_eq!(hits, [&[][..], &[], &[0], &[0]]);
         assert_eq!(joined([&row].into_iter()), "19  pool  blocked");

@@ -1,0 +1,95 @@
+//! Rows under columns as text.
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+use unicode_width::UnicodeWidthStr;
+
+use super::{Out, Style, Text, end_line, push, width};
+use crate::error::Error;
+use crate::report::cell::{Cell, Row, Tone};
+use crate::report::names::ShortNames;
+use crate::report::section::{Align, Column, Table};
+
+/// Widest column of a table; longer values run over and push what follows.
+const MAX_COLUMN: usize = 72;
+/// Rows that the widths of columns are measured by.
+const MEASURED: usize = 10_000;
+/// Rows that are made at the same time.
+const PIECE: usize = 1_024;
+
+/// Prints the heading and the rows; nothing for a table without rows.
+pub(super) fn print(out: &mut Out<'_>, table: &Table, names: &ShortNames) -> Result<(), Error> {
+    let rows = table.rows.as_ref();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let first: Vec<Cow<'_, Row>> = rows.iter().take(MEASURED).collect();
+    let texts: Vec<Vec<Shown<'_>>> = first.iter().map(|row| shown(row, names)).collect();
+    let of_column = |(at, column): (usize, &Column)| {
+        let cells = texts.iter().filter_map(|row| row.get(at)).map(|cell| cell.width.min(MAX_COLUMN));
+        cells.max().unwrap_or(0).max(column.title.width())
+    };
+    let widths: Vec<usize> = table.columns.iter().enumerate().map(of_column).collect();
+    let style = out.style;
+    let start = out.text.len();
+    for (column, wide) in table.columns.iter().zip(&widths) {
+        pad(&mut out.text, (column.title, column.title.width()), *wide, column, Tone::Dim, style);
+    }
+    end_line(&mut out.text, start);
+    for (row, texts) in first.iter().zip(&texts) {
+        line(&mut out.text, &table.columns, &widths, &row.cells, texts, style);
+        out.spill()?;
+    }
+    let mut at = first.len();
+    while at < rows.len() {
+        let last = at.saturating_add(PIECE).min(rows.len());
+        let made: Vec<String> = (at..last)
+            .into_par_iter()
+            .filter_map(|index| {
+                let row = rows.get(index)?;
+                let mut text = String::new();
+                line(&mut text, &table.columns, &widths, &row.cells, &shown(&row, names), style);
+                Some(text)
+            })
+            .collect();
+        for text in made {
+            out.text.push_str(&text);
+            out.spill()?;
+        }
+        at = last;
+    }
+    Ok(())
+}
+
+/// A cell's text and the columns that it takes.
+struct Shown<'a> {
+    text: Text<'a>,
+    width: usize,
+}
+
+fn shown<'a>(row: &'a Row, names: &ShortNames) -> Vec<Shown<'a>> {
+    let texts = row.cells.iter().map(|cell| Text::of(cell, names));
+    texts.map(|text| Shown { width: width(&text), text }).collect()
+}
+
+fn line(out: &mut String, columns: &[Column], widths: &[usize], cells: &[Cell], texts: &[Shown<'_>], style: Style) {
+    let start = out.len();
+    for (((column, wide), cell), shown) in columns.iter().zip(widths).zip(cells).zip(texts) {
+        pad(out, (&shown.text, shown.width), *wide, column, cell.tone, style);
+    }
+    end_line(out, start);
+}
+
+/// Appends a text of known display width, filled up to `width`.
+fn pad(out: &mut String, (text, shown): (&str, usize), width: usize, column: &Column, tone: Tone, style: Style) {
+    let blanks = width.saturating_sub(shown);
+    if column.align == Align::Right {
+        out.extend(std::iter::repeat_n(' ', blanks));
+    }
+    push(out, text, tone, style);
+    if column.align == Align::Left {
+        out.extend(std::iter::repeat_n(' ', blanks));
+    }
+    out.push_str("  ");
+}
