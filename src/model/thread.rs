@@ -235,6 +235,16 @@ impl Thread {
         self.kernel.as_ref().is_some_and(|held| held.state != HeldState::Uninterruptible)
     }
 
+    /// Whether it sleeps where no signal wakes it: state D of proc(5).
+    pub fn is_uninterruptible(&self) -> bool {
+        self.kernel.as_ref().is_some_and(|held| held.state == HeldState::Uninterruptible)
+    }
+
+    /// Whether nothing but another thread of the process can end what it waits for.
+    pub fn waits_within(&self) -> bool {
+        self.state == ThreadState::Blocked && self.waiting_on.as_ref().is_some_and(|waiting| waiting.within)
+    }
+
     /// What text calls the thread: `worker-3 4719`, or `4719 pool::run` where it has no name.
     pub fn label(&self) -> String {
         match (&self.name, &self.start) {

@@ -1,42 +1,16 @@
 //! A lock whose holder has ended: who waits for it waits forever.
 
-use crate::model::{Absence, Evidence, Lock, Owner, Subject, Tid};
+use crate::model::{Absence, Lock, Owner, Subject};
 
 use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::gone::{is_abandoned, who_waits};
 
-pub(super) const RULE: Rule = Rule { name: "abandoned-lock", apply };
+pub(super) const RULE: Rule = Rule::new("abandoned-lock", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.locks.iter().filter(|lock| is_abandoned(case, lock)).map(|lock| conclude(case, lock)).collect()
-}
-
-/// Whether a lock names a holder that is no thread of any process as far as is known, and a thread waits for it that nobody can wake.
-pub(super) fn is_abandoned(case: &Case<'_>, lock: &Lock) -> bool {
-    let why = lock.absent.as_ref().map(|absent| absent.why);
-    let ended = !matches!(why, Some(Absence::OtherProcess | Absence::BeforeFork));
-    lock.evidence == Evidence::OWNER_GONE && case.has_all_threads() && ended && has_hopeless_waiter(case, lock)
-}
-
-/// Whether a thread waits for the lock without a time limit, and what it waits on is the process's own; or the kernel said that the
-/// other process's thread is gone.
-pub(super) fn has_hopeless_waiter(case: &Case<'_>, lock: &Lock) -> bool {
-    let is_gone = lock.absent.as_ref().is_some_and(|absent| absent.alive == Some(false));
-    lock.waiters.iter().any(|tid: &Tid| {
-        let within =
-            case.thread(*tid).and_then(|thread| thread.waiting_on.as_ref()).is_some_and(|waiting| waiting.within);
-        within || (is_gone && !lock.limits.iter().any(|limit| limit.tid == *tid))
-    })
-}
-
-/// `2 threads wait for g_till`.
-pub(super) fn who_waits(case: &Case<'_>, lock: &Lock) -> Sentence {
-    let who = match lock.waiters.as_slice() {
-        [one] => Sentence::default().part(case.call(*one)).text(" waits for "),
-        several => Sentence::of(format!("{} threads wait for ", several.len())),
-    };
-    who.part(case.lock(lock.address))
 }
 
 fn conclude(case: &Case<'_>, lock: &Lock) -> Finding {

@@ -6,7 +6,7 @@ use super::Rule;
 use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "abort", apply };
+pub(super) const RULE: Rule = Rule::new("abort", apply);
 
 /// What a text means: how it begins, or a part of it.
 // Source: glibc 2.36 malloc/malloc.c (malloc_printerr), debug/stack_chk_fail.c, debug/fortify_fail.c.

@@ -8,7 +8,7 @@ use super::Rule;
 use super::case::{Case, file_name};
 use super::finding::{Finding, Next, Part, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "assertion", apply };
+pub(super) const RULE: Rule = Rule::new("assertion", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()

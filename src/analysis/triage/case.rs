@@ -6,7 +6,8 @@ use crate::analysis::deadlock::{Cycle, Holder};
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, RecognisedRuntime, Subject, Thread, Tid,
+    Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, RecognisedRuntime, Subject, Thread,
+    ThreadState, Tid,
 };
 
 use super::finding::{Fact, Part, Sentence};
@@ -108,6 +109,17 @@ impl<'a> Case<'a> {
             None => Arc::from(address.to_string()),
         };
         Part::Lock(address, label)
+    }
+
+    /// The threads that have not ended.
+    pub fn living(&self) -> Vec<&'a Thread> {
+        self.threads.iter().filter(|thread| thread.state != ThreadState::Exited).collect()
+    }
+
+    /// Whether every thread waits for another.
+    pub fn all_wait_within(&self) -> bool {
+        let threads = self.living();
+        !threads.is_empty() && threads.iter().all(|thread| thread.waits_within())
     }
 
     /// Whether the kernel has stopped a thread.

@@ -7,7 +7,7 @@ use super::case::Case;
 use super::crash::Crash;
 use super::finding::{Finding, Part, Sentence};
 
-pub(super) const RULE: Rule = Rule { name: "data-execution", apply };
+pub(super) const RULE: Rule = Rule::new("data-execution", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()

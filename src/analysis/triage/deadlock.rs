@@ -7,7 +7,7 @@ use super::Rule;
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Part, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "deadlock", apply };
+pub(super) const RULE: Rule = Rule::new("deadlock", apply);
 
 /// Threads of a cycle that the title and the evidence name.
 const NAMED: usize = 6;

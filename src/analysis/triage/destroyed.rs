@@ -4,22 +4,17 @@ use crate::model::frame::path;
 use crate::model::thread::WaitKind;
 use crate::model::{Addr, LockFamily, Subject, Thread, Tid};
 
+use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, stuck};
 
-pub(super) const RULE: Rule = Rule { name: "destroyed-condvar", apply };
+pub(super) const RULE: Rule = Rule::new("destroyed-condvar", apply);
 
 /// Innermost frames among which the call is looked for.
 const FRAMES: usize = 8;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.threads.iter().filter_map(|thread| conclude(case, thread)).collect()
-}
-
-/// Whether the rule speaks.
-pub(super) fn speaks(case: &Case<'_>) -> bool {
-    case.threads.iter().any(|thread| destroys(case, thread).is_some())
 }
 
 /// The condition variable that a thread destroys, and the threads that wait on it.
@@ -51,7 +46,7 @@ fn conclude(case: &Case<'_>, thread: &Thread) -> Option<Finding> {
         .push(Sentence::of("pthread_cond_destroy returns when every waiter has been woken and has left").about(None));
     Some(Finding {
         rule: RULE.name,
-        severity: if stuck::all_wait_within(case) { Severity::Critical } else { Severity::Warning },
+        severity: if case.all_wait_within() { Severity::Critical } else { Severity::Warning },
         certain: true,
         title,
         about: Some(Subject::Lock(condvar)),

@@ -7,16 +7,17 @@ use crate::model::{Evidence, Subject, Tid};
 
 use super::case::Case;
 use super::finding::{Fact, Finding, Part, Sentence, Severity};
-use super::killed;
+use super::{Rule, Tells};
 
 /// Makes every such conclusion likely, and says why.
-pub(super) fn weaken(case: &Case<'_>, findings: &mut [Finding]) {
+pub(super) fn weaken(case: &Case<'_>, findings: &mut [(&Rule, Finding)]) {
     if case.doubtful.is_empty() {
         return;
     }
-    // The kernel records who sent a signal; no name has a part in it.
-    let told = |finding: &&mut Finding| finding.severity != Severity::Note && finding.rule != killed::RULE.name;
-    for finding in findings.iter_mut().filter(told) {
+    for (rule, finding) in findings {
+        if finding.severity == Severity::Note || rule.tells == Tells::Sender {
+            continue;
+        }
         let Some(module) = rests_on(case, finding) else { continue };
         finding.certain = false;
         finding.evidence.push(because(&module));

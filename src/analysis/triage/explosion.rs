@@ -8,7 +8,7 @@ use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "thread-explosion", apply };
+pub(super) const RULE: Rule = Rule::new("thread-explosion", apply);
 
 /// Fewest equal stacks that are a finding.
 const MANY: usize = 100;

@@ -7,23 +7,17 @@ use super::crash::{self, Crash};
 use super::finding::{Finding, Next, Sentence, Severity};
 use super::{Rule, data_execution, freed_memory, null_access, smashed_heap, stack_overflow, wild_jump};
 
-pub(super) const RULE: Rule = Rule { name: "fatal-signal", apply };
-
-/// Rules that know more.
-const BETTER: [&Rule; 6] = [
+pub(super) const RULE: Rule = Rule::new("fatal-signal", apply).yields_to(&[
     &null_access::RULE,
     &stack_overflow::RULE,
     &freed_memory::RULE,
     &smashed_heap::RULE,
     &wild_jump::RULE,
     &data_execution::RULE,
-];
+]);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    if case.was_killed() || BETTER.iter().any(|rule| !(rule.apply)(case).is_empty()) {
-        return Vec::new();
-    }
-    conclude(case).into_iter().collect()
+    if case.was_killed() { Vec::new() } else { conclude(case).into_iter().collect() }
 }
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {

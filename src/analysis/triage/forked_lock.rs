@@ -1,21 +1,16 @@
 //! A lock that another thread held when fork copied the process: in the copy nobody can give it back.
 
-use crate::model::{Absence, Absent, Lock, Owner, Subject};
+use crate::model::{Absent, Lock, Owner, Subject};
 
 use super::Rule;
-use super::abandoned_lock::{has_hopeless_waiter, who_waits};
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::gone::{is_copied, who_waits};
 
-pub(super) const RULE: Rule = Rule { name: "forked-lock", apply };
+pub(super) const RULE: Rule = Rule::new("forked-lock", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.locks.iter().filter(|lock| is_copied(case, lock)).filter_map(|lock| conclude(case, lock)).collect()
-}
-
-/// Whether the rule speaks of a lock.
-pub(super) fn is_copied(case: &Case<'_>, lock: &Lock) -> bool {
-    lock.absent.as_ref().is_some_and(|absent| absent.why == Absence::BeforeFork) && has_hopeless_waiter(case, lock)
 }
 
 fn conclude(case: &Case<'_>, lock: &Lock) -> Option<Finding> {

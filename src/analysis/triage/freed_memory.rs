@@ -7,7 +7,7 @@ use super::case::Case;
 use super::crash::Crash;
 use super::finding::{Finding, Next, Part, Sentence};
 
-pub(super) const RULE: Rule = Rule { name: "freed-memory", apply };
+pub(super) const RULE: Rule = Rule::new("freed-memory", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()

@@ -3,11 +3,11 @@
 use crate::model::{Absence, Absent, Lock, Owner, Subject};
 
 use super::Rule;
-use super::abandoned_lock::who_waits;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::gone::who_waits;
 
-pub(super) const RULE: Rule = Rule { name: "held-elsewhere", apply };
+pub(super) const RULE: Rule = Rule::new("held-elsewhere", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.locks.iter().filter(|lock| !lock.waiters.is_empty()).filter_map(|lock| conclude(case, lock)).collect()

@@ -6,9 +6,9 @@ use crate::model::{RecognisedRuntime, Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, stopped, stuck, uninterruptible};
+use super::{Rule, destroyed, stopped, stuck};
 
-pub(super) const RULE: Rule = Rule { name: "idle", apply };
+pub(super) const RULE: Rule = Rule::new("idle", apply).yields_to(&[&stuck::RULE, &destroyed::RULE, &stopped::RULE]);
 
 /// Joins that are followed from one thread to the next.
 const MAX_JOINS: usize = 64;
@@ -22,8 +22,6 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
         && held
         // Code of these may wait for what no thread's wait shows.
         && !case.runtimes.iter().any(RecognisedRuntime::hides_waits)
-        && !stuck::speaks(case)
-        && !stopped::speaks(case)
         && case.threads.iter().all(|thread| waits_for_work(case, thread));
     if quiet { vec![conclude(case)] } else { Vec::new() }
 }
@@ -53,7 +51,7 @@ fn conclude(case: &Case<'_>) -> Finding {
 fn waits_for_work(case: &Case<'_>, thread: &Thread) -> bool {
     let mut thread = thread;
     for _ in 0..MAX_JOINS {
-        if uninterruptible::is_held(thread) {
+        if thread.is_uninterruptible() {
             return false;
         }
         match (thread.state, thread.waiting_on.as_ref()) {

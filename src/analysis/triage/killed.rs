@@ -2,11 +2,11 @@
 
 use crate::model::Subject;
 
-use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::{Rule, Tells};
 
-pub(super) const RULE: Rule = Rule { name: "killed", apply };
+pub(super) const RULE: Rule = Rule::new("killed", apply).tells(Tells::Sender);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()

@@ -2,7 +2,7 @@
 //!
 //! Input: a [`Case`], all that is known about the process. Output: findings, the most severe first, certain ones before
 //! likely ones of the same severity. A rule is a file here and a line in [`RULES`]; it sees the case only, so it is
-//! tested without a dump.
+//! tested without a dump. Where one rule says more of a thing than another, that one yields to it, and says so itself.
 
 pub mod finding;
 
@@ -19,6 +19,7 @@ mod explosion;
 mod fatal_signal;
 mod forked_lock;
 mod freed_memory;
+mod gone;
 mod held_elsewhere;
 mod idle;
 mod killed;
@@ -28,6 +29,7 @@ mod one_holder;
 mod outside;
 mod panic;
 mod parked;
+mod rule;
 mod self_deadlock;
 mod smashed_heap;
 mod spinning;
@@ -46,14 +48,7 @@ mod wild_jump;
 
 pub use self::case::Case;
 pub use self::finding::{Fact, Finding, Next, Part, Sentence, Severity};
-
-/// A rule: what it concludes from a case. Several findings where it holds several times, none where it does not hold.
-pub struct Rule {
-    /// Its name: the word in `rule` of the JSON.
-    pub name: &'static str,
-    /// Concludes.
-    pub apply: fn(&Case<'_>) -> Vec<Finding>,
-}
+pub use self::rule::{Rule, Tells};
 
 /// Every rule. Among equal findings the order here decides.
 pub static RULES: &[Rule] = &[
@@ -90,18 +85,13 @@ pub static RULES: &[Rule] = &[
     idle::RULE,
 ];
 
-/// Applies every rule.
+/// Applies every rule, each once, and settles which of them speak.
 pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| (rule.apply)(case)).collect();
+    let said = RULES.iter().map(|rule| (rule, (rule.apply)(case))).collect();
+    let mut findings = rule::settle(said);
     doubtful::weaken(case, &mut findings);
-    // What was found comes first, then what was not looked at, then who asked for the dump.
-    let place = |finding: &Finding| match finding.rule {
-        rule if rule == killed::RULE.name => 2,
-        rule if rule == unread_runtime::RULE.name => 1,
-        _ => 0,
-    };
-    findings.sort_by_key(|finding| (finding.severity, place(finding), !finding.certain));
-    findings
+    findings.sort_by_key(|(rule, finding)| (finding.severity, rule.tells, !finding.certain));
+    findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::case::Case;
 use super::crash::Crash;
 use super::finding::{Finding, Sentence};
 
-pub(super) const RULE: Rule = Rule { name: "null-access", apply };
+pub(super) const RULE: Rule = Rule::new("null-access", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()

@@ -6,9 +6,9 @@ use crate::model::{Absence, Addr, Evidence, Lock, Owner, Subject, TimeLimit};
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
 use super::limits::at_most;
-use super::{Rule, abandoned_lock, forked_lock, parked};
+use super::{Rule, gone, parked};
 
-pub(super) const RULE: Rule = Rule { name: "one-holder", apply };
+pub(super) const RULE: Rule = Rule::new("one-holder", apply);
 
 /// Fewest waiters that are a finding.
 const MANY: usize = 2;
@@ -76,7 +76,7 @@ fn limited(case: &Case<'_>, holder: &Holder) -> Option<Fact> {
 /// Whether somebody should hold it, and it cannot be told who.
 fn owner_is_unknown(case: &Case<'_>, lock: &Lock) -> bool {
     let elsewhere = lock.absent.as_ref().is_some_and(|absent| absent.why == Absence::OtherProcess);
-    let gone = elsewhere || abandoned_lock::is_abandoned(case, lock) || forked_lock::is_copied(case, lock);
+    let gone = elsewhere || gone::is_abandoned(case, lock) || gone::is_copied(case, lock);
     lock.kind.is_owned() && matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty() && !gone
 }
 

@@ -6,9 +6,9 @@ use crate::model::{Subject, Thread, ThreadState, WaitingOn};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, turn, uninterruptible};
+use super::{Rule, turn};
 
-pub(super) const RULE: Rule = Rule { name: "waits-outside", apply };
+pub(super) const RULE: Rule = Rule::new("waits-outside", apply);
 
 /// Waits that are told one by one.
 const TOLD: usize = 32;
@@ -33,7 +33,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 
 /// What a thread waits for, if this rule tells of it.
 pub(super) fn told(thread: &Thread) -> Option<&WaitingOn> {
-    let waiting = thread.waiting_on.as_ref().filter(|_| !uninterruptible::is_held(thread))?;
+    let waiting = thread.waiting_on.as_ref().filter(|_| !thread.is_uninterruptible())?;
     let blocked = thread.state == ThreadState::Blocked;
     let told = match waiting.nature {
         Nature::Child | Nature::Room | Nature::Answer | Nature::Mutual | Nature::Turn => true,

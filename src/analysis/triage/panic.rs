@@ -8,7 +8,7 @@ use super::Rule;
 use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Part, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "panic", apply };
+pub(super) const RULE: Rule = Rule::new("panic", apply);
 
 /// Earlier panics that are told.
 const UNWINDING: usize = 4;

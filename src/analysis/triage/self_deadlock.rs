@@ -8,7 +8,7 @@ use super::case::Case;
 use super::deadlock::victims;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "self-deadlock", apply };
+pub(super) const RULE: Rule = Rule::new("self-deadlock", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.cycles.iter().filter_map(|cycle| conclude(case, cycle)).collect()

@@ -8,7 +8,7 @@ use super::case::Case;
 use super::crash::Crash;
 use super::finding::{Finding, Next, Sentence};
 
-pub(super) const RULE: Rule = Rule { name: "smashed-heap", apply };
+pub(super) const RULE: Rule = Rule::new("smashed-heap", apply);
 
 /// Functions of allocators that follow their own lists. Sources: glibc 2.36 malloc/malloc.c and malloc/arena.c; musl
 /// 1.2.3 src/malloc/mallocng.

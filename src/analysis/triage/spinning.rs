@@ -6,7 +6,7 @@ use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Part, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "spinning", apply };
+pub(super) const RULE: Rule = Rule::new("spinning", apply);
 
 /// More running threads than this are a busy program, not a spinning thread.
 const MAX_RUNNING: usize = 4;

@@ -10,7 +10,7 @@ use super::case::Case;
 use super::crash::Crash;
 use super::finding::{Finding, Part, Sentence};
 
-pub(super) const RULE: Rule = Rule { name: "stack-overflow", apply };
+pub(super) const RULE: Rule = Rule::new("stack-overflow", apply);
 
 /// Functions of a cycle that the title names.
 const NAMED: usize = 4;

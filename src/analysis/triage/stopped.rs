@@ -8,7 +8,7 @@ use super::Rule;
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "stopped", apply };
+pub(super) const RULE: Rule = Rule::new("stopped", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     [HeldState::Stopped, HeldState::Traced, HeldState::Frozen]
@@ -67,9 +67,4 @@ fn conclude(case: &Case<'_>, state: HeldState) -> Option<Finding> {
 
 fn count(threads: usize) -> String {
     if threads == 1 { "1 thread".to_owned() } else { format!("{threads} threads") }
-}
-
-/// Whether the rule speaks.
-pub(super) fn speaks(case: &Case<'_>) -> bool {
-    case.threads.iter().any(|thread| case.stops(thread.tid))
 }

@@ -7,9 +7,16 @@ use crate::model::{Addr, Lock, LockFamily, LockKind, Owner, Subject, Thread, Thr
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, abandoned_lock, destroyed, forked_lock};
+use super::{Rule, abandoned_lock, deadlock, destroyed, forked_lock, self_deadlock, timed_cycle};
 
-pub(super) const RULE: Rule = Rule { name: "stuck", apply };
+pub(super) const RULE: Rule = Rule::new("stuck", apply).yields_to(&[
+    &deadlock::RULE,
+    &self_deadlock::RULE,
+    &timed_cycle::RULE,
+    &abandoned_lock::RULE,
+    &forked_lock::RULE,
+    &destroyed::RULE,
+]);
 
 /// Things waited for that the evidence names.
 const NAMED: usize = 4;
@@ -20,7 +27,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
     let (threads, sleeping): (Vec<&Thread>, Vec<&Thread>) =
-        threads(case)?.into_iter().partition(|thread| waits_within(thread));
+        threads(case)?.into_iter().partition(|thread| thread.waits_within());
     if !sleeping.is_empty() {
         return sleepers_left(case, &threads, &sleeping);
     }
@@ -117,13 +124,11 @@ fn sleepers_left(case: &Case<'_>, threads: &[&Thread], sleeping: &[&Thread]) -> 
 
 /// The threads, if the rule speaks.
 fn threads<'a>(case: &Case<'a>) -> Option<Vec<&'a Thread>> {
-    let is_told = |lock: &Lock| abandoned_lock::is_abandoned(case, lock) || forked_lock::is_copied(case, lock);
-    let told = !case.cycles.is_empty() || case.locks.iter().any(is_told) || destroyed::speaks(case);
-    if told || case.crashed() || !case.has_all_threads() {
+    if case.crashed() || !case.has_all_threads() {
         return None;
     }
-    let threads = living(case);
-    let (waiting, others): (Vec<&Thread>, Vec<&Thread>) = threads.iter().partition(|thread| waits_within(thread));
+    let threads = case.living();
+    let (waiting, others): (Vec<&Thread>, Vec<&Thread>) = threads.iter().partition(|thread| thread.waits_within());
     let speaks = !waiting.is_empty() && (others.is_empty() || are_left_to_sleepers(case, &waiting, &others));
     speaks.then_some(threads)
 }
@@ -136,21 +141,6 @@ fn are_left_to_sleepers(case: &Case<'_>, waiting: &[&Thread], others: &[&Thread]
     others.iter().all(|thread| thread.state == ThreadState::Sleeping)
         && !case.locks.iter().any(holds)
         && (waiting.len() == 1 || waiting.iter().any(is_first))
-}
-
-fn living<'a>(case: &Case<'a>) -> Vec<&'a Thread> {
-    case.threads.iter().filter(|thread| thread.state != ThreadState::Exited).collect()
-}
-
-/// Whether every thread waits for another.
-pub(super) fn all_wait_within(case: &Case<'_>) -> bool {
-    let threads = living(case);
-    !threads.is_empty() && threads.iter().all(|thread| waits_within(thread))
-}
-
-/// Whether nothing but another thread of the process can end what the thread waits for.
-fn waits_within(thread: &Thread) -> bool {
-    thread.state == ThreadState::Blocked && thread.waiting_on.as_ref().is_some_and(|waiting| waiting.within)
 }
 
 /// Whether a thread waits for a lock that somebody holds, and nothing tells who.
@@ -183,9 +173,4 @@ fn for_what(case: &Case<'_>, kind: LockKind, address: Addr) -> Sentence {
     let named = case.locks.iter().any(|lock| lock.address == address && matches!(lock.name, Ok(Some(_))));
     let words = if named && !kind.is_join() { Sentence::of(kind.words).text(" ") } else { Sentence::default() };
     words.part(case.lock(address))
-}
-
-/// Whether the rule speaks, or leaves it to one that says more of the same threads.
-pub(super) fn speaks(case: &Case<'_>) -> bool {
-    threads(case).is_some() || destroyed::speaks(case)
 }

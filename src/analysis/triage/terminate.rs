@@ -6,7 +6,7 @@ use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "terminate", apply };
+pub(super) const RULE: Rule = Rule::new("terminate", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()

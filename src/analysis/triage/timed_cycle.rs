@@ -9,7 +9,7 @@ use super::deadlock::{owner_fact, steps, victims};
 use super::finding::{Finding, Next, Sentence, Severity};
 use super::limits::{at_most, first_ms, span};
 
-pub(super) const RULE: Rule = Rule { name: "timed-cycle", apply };
+pub(super) const RULE: Rule = Rule::new("timed-cycle", apply);
 
 /// A limit beyond this is hardly meant to end a cycle: ten minutes.
 const LONG_MS: u64 = 10 * 60 * 1000;

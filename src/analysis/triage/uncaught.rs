@@ -6,7 +6,7 @@ use super::Rule;
 use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "uncaught-exception", apply };
+pub(super) const RULE: Rule = Rule::new("uncaught-exception", apply);
 
 /// Nested exceptions that are told.
 const NESTED: usize = 8;

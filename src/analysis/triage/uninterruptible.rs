@@ -1,13 +1,12 @@
 //! A thread that no signal wakes: state D of proc(5), in a file system, a driver or a vfork.
 
-use crate::model::thread::HeldState;
 use crate::model::{Subject, Thread};
 
 use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "uninterruptible", apply };
+pub(super) const RULE: Rule = Rule::new("uninterruptible", apply);
 
 /// Threads that are told one by one.
 const TOLD: usize = 4;
@@ -15,12 +14,12 @@ const TOLD: usize = 4;
 const FUNCTIONS: usize = 6;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    case.threads.iter().filter(|thread| is_held(thread)).take(TOLD).map(|thread| conclude(case, thread)).collect()
-}
-
-/// Whether a thread sleeps so.
-pub(super) fn is_held(thread: &Thread) -> bool {
-    thread.kernel.as_ref().is_some_and(|held| held.state == HeldState::Uninterruptible)
+    case.threads
+        .iter()
+        .filter(|thread| thread.is_uninterruptible())
+        .take(TOLD)
+        .map(|thread| conclude(case, thread))
+        .collect()
 }
 
 fn conclude(case: &Case<'_>, thread: &Thread) -> Finding {

@@ -5,9 +5,9 @@ use crate::model::{Absence, Absent, Addr, Owner, Thread, ThreadState};
 
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
-use super::{Rule, abandoned_lock, stuck, uninterruptible};
+use super::{Rule, destroyed, gone, stuck};
 
-pub(super) const RULE: Rule = Rule { name: "owner-unknown", apply };
+pub(super) const RULE: Rule = Rule::new("owner-unknown", apply).yields_to(&[&stuck::RULE, &destroyed::RULE]);
 
 /// Things waited for that the title names, and threads that the evidence shows.
 const NAMED: usize = 3;
@@ -20,7 +20,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 fn conclude(case: &Case<'_>) -> Option<Finding> {
     // A busy process is in the middle of something: waits like these end all the time.
     let busy = case.threads.iter().any(|thread| thread.state == ThreadState::Running);
-    if case.crashed() || busy || stuck::speaks(case) {
+    if case.crashed() || busy {
         return None;
     }
     let threads: Vec<&Thread> = case.threads.iter().filter(|thread| is_unknown(case, thread)).collect();
@@ -62,7 +62,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
 
 /// Whether it is not known who ends a thread's wait, and no other rule says so.
 pub(super) fn is_unknown(case: &Case<'_>, thread: &Thread) -> bool {
-    if uninterruptible::is_held(thread) || (thread.is_stopped() && thread.waiting_on.is_none()) {
+    if thread.is_uninterruptible() || (thread.is_stopped() && thread.waiting_on.is_none()) {
         return false;
     }
     let Some(waiting) = thread.waiting_on.as_ref() else {
@@ -86,7 +86,7 @@ fn owner_is_unknown(case: &Case<'_>, address: Addr) -> bool {
         let alone = lock.waiters.len() < 2 || lock.kind.is_join();
         let unknown = matches!(lock.owner, Owner::Unknown(_)) && lock.read_by.is_empty();
         let known = |absent: &Absent| matches!(absent.why, Absence::OtherProcess | Absence::BeforeFork);
-        let told = lock.absent.as_ref().is_some_and(known) || abandoned_lock::is_abandoned(case, lock);
+        let told = lock.absent.as_ref().is_some_and(known) || gone::is_abandoned(case, lock);
         alone && unknown && !told
     })
 }

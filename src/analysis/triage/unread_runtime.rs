@@ -2,11 +2,11 @@
 
 use crate::model::{RecognisedRuntime, RuntimeKind, Subject};
 
-use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::{Rule, Tells};
 
-pub(super) const RULE: Rule = Rule { name: "unread-runtime", apply };
+pub(super) const RULE: Rule = Rule::new("unread-runtime", apply).tells(Tells::Unread);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     case.runtimes.iter().filter_map(|runtime| conclude(case, runtime)).collect()

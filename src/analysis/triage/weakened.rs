@@ -9,7 +9,7 @@ use super::case::Case;
 use super::crash::Crash;
 use super::finding::{Finding, Next, Sentence, Severity};
 
-pub(super) const RULE: Rule = Rule { name: "weakened", apply };
+pub(super) const RULE: Rule = Rule::new("weakened", apply);
 
 /// Findings of one kind that are told one by one.
 const TOLD: usize = 3;

@@ -8,7 +8,7 @@ use super::case::Case;
 use super::crash::{self, Crash};
 use super::finding::{Finding, Part, Sentence};
 
-pub(super) const RULE: Rule = Rule { name: "wild-jump", apply };
+pub(super) const RULE: Rule = Rule::new("wild-jump", apply);
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     conclude(case).into_iter().collect()
