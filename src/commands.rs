@@ -115,6 +115,18 @@ impl Command {
     }
 }
 
+/// The command of a line, and what it asks.
+pub fn parse(line: &str, focus: Focus) -> Result<(Command, Query), Error> {
+    let mut words = split(line)?.into_iter();
+    let name = words.next().ok_or_else(|| Error::Usage("empty command".to_owned()))?;
+    let Some(command) = find(&name) else {
+        return Err(Error::Failed(format!("unknown command '{name}'; 'help' lists the commands")));
+    };
+    let preset = command.alias(&name).map(|alias| alias.preset).unwrap_or_default();
+    let args = preset.iter().map(|word| (*word).to_owned()).chain(words).collect();
+    Ok((command, Query { args, focus }))
+}
+
 /// What came of a command line.
 pub enum Outcome {
     /// An answer to print.
@@ -143,21 +155,13 @@ impl Shell {
 
     /// Runs one command line. Words are separated by blanks; `"…"` keeps blanks together.
     pub fn run(&mut self, line: &str, job: &Job) -> Result<Outcome, Error> {
-        let mut words = split(line)?.into_iter();
-        let name = words.next().ok_or_else(|| Error::Usage("empty command".to_owned()))?;
-        let Some(command) = find(&name) else {
-            return Err(Error::Failed(format!("unknown command '{name}'; 'help' lists the commands")));
-        };
-        let preset = command.alias(&name).map(|alias| alias.preset).unwrap_or_default();
-        let args: Vec<String> = preset.iter().map(|word| (*word).to_owned()).chain(words).collect();
+        let (command, query) = parse(line, self.focus)?;
+        let args = &query.args;
         match command.action {
-            Action::View(view) => {
-                let query = Query { args, focus: self.focus };
-                (view.build)(&self.session, &query, job).map(Outcome::Answer)
-            }
-            Action::SetThread => self.set_thread(&args),
-            Action::SetSymbolServer => self.set_symbols(&args, job),
-            Action::Refresh => self.refresh(&args, job),
+            Action::View(view) => (view.build)(&self.session, &query, job).map(Outcome::Answer),
+            Action::SetThread => self.set_thread(args),
+            Action::SetSymbolServer => self.set_symbols(args, job),
+            Action::Refresh => self.refresh(args, job),
             Action::Help => help(args.first().map(String::as_str)),
             Action::Exit => Ok(Outcome::Exit),
         }

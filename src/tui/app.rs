@@ -13,15 +13,12 @@ use super::theme::{Look, Theme};
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Section, Tone};
-use crate::views::{Focus, VIEWS};
+use crate::views::{Focus, VIEWS, View};
 
 /// Answers kept, so that going back and looking along a list cost nothing.
 pub(super) const KEPT: usize = 64;
 /// Pages kept to go back to.
 const STEPS: usize = 256;
-
-/// Name of the pane of things to open, which no view answers.
-pub(super) const CHOICES: &str = "";
 
 /// What lies over the page.
 #[derive(Clone, Debug)]
@@ -58,8 +55,8 @@ pub enum Dump {
 pub struct Tab {
     /// Its title.
     pub title: &'static str,
-    /// Its view's name.
-    pub view: &'static str,
+    /// Its view; `None` for things to open, which no view answers.
+    pub view: Option<&'static View>,
     /// As it was left.
     pub(super) kept: Option<Pane>,
 }
@@ -78,6 +75,8 @@ pub(super) enum Errand {
     Change,
     /// It says whether memory can be read there; then it is shown.
     Memory(Addr),
+    /// It says where memory points to; then that is shown.
+    Follow,
 }
 
 /// A question under way.
@@ -119,7 +118,7 @@ pub struct App {
 impl App {
     /// A screen over a dump that is being opened under `job`. `file` is what the first line calls it until then.
     pub fn new(look: Look, size: (u16, u16), file: impl Into<String>, job: Job) -> App {
-        let tab = |view: &'static crate::views::View| view.pane.map(|title| Tab { title, view: view.name, kept: None });
+        let tab = |view: &'static View| view.pane.map(|title| Tab { title, view: Some(view), kept: None });
         let tabs: Vec<Tab> = VIEWS.iter().filter_map(tab).collect();
         let mut app = App {
             theme: Theme::new(look),
@@ -154,7 +153,7 @@ impl App {
     pub fn choosing(look: Look, size: (u16, u16), title: &'static str) -> App {
         let mut app = App::new(look, size, title, Job::default());
         app.dump = Dump::Choosing;
-        app.tabs = vec![Tab { title, view: CHOICES, kept: None }];
+        app.tabs = vec![Tab { title, view: None, kept: None }];
         app.pane = app.root(0);
         app.pane.ranked = true;
         app

@@ -78,7 +78,8 @@ impl App {
             match (result, errand) {
                 (Ok(Answered { changed: Some(changed), .. }), _) => self.change(changed),
                 (Ok(_), Errand::Memory(addr)) => self.show_memory(addr),
-                (Ok(_), Errand::Change) => {}
+                (Ok(Answered { points_to: Some(addr), .. }), Errand::Follow) => self.memory(addr),
+                (Ok(_), Errand::Change | Errand::Follow) => {}
                 (Err(Failure::Error(why) | Failure::Bug(why)), _) => self.say(why, Tone::Bad),
                 (Err(Failure::Cancelled), _) => self.say("stopped", Tone::Guess),
             }

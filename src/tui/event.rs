@@ -8,11 +8,11 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use super::keymap::Action;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::Tid;
+use crate::model::{Addr, Tid};
 use crate::report::pattern::Pattern;
 use crate::report::rows::{self, Order};
 use crate::report::section::{self, Section, Sort};
-use crate::views::Focus;
+use crate::views::{Focus, Query, View, readmemory};
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,8 +21,14 @@ pub struct Ticket(pub u64);
 /// A question to the dump.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// A command line, as at the `:` prompt, and what is selected.
-    Command {
+    /// What a view answers.
+    View(&'static View, Query),
+    /// Bytes of memory, as rows.
+    Memory(Window),
+    /// The address that memory holds at an address: where it points to.
+    Pointer(Addr),
+    /// What a line of the `:` prompt selects, changes or explains.
+    Line {
         /// The line.
         line: String,
         /// What it speaks of.
@@ -41,14 +47,76 @@ pub enum Question {
     },
 }
 
+/// A part of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Its first address; `None` is the stack pointer of `thread`.
+    pub at: Option<Addr>,
+    /// The thread that is selected.
+    pub thread: Option<Tid>,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// Bytes in a row: 8 or 16.
+    pub per_row: u64,
+}
+
+impl Window {
+    /// The same as the view's question.
+    pub fn query(&self) -> Query {
+        let number = |option: &str, value: u64| [option.to_owned(), value.to_string()];
+        let at = self.at.map(|at| at.to_string());
+        let args = at.into_iter().chain(number("-n", self.bytes)).chain(number("-w", self.per_row)).collect();
+        let focus = Focus { thread: self.thread, ..Focus::default() };
+        Query { args, focus }
+    }
+}
+
 impl Question {
-    /// The question as it stands in a log: the command, and the thread that it speaks of.
-    pub fn words(&self) -> String {
+    /// What a view answers with these arguments.
+    pub fn view(view: &'static View, args: &[&str], focus: Focus) -> Question {
+        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+        Question::View(view, Query { args, focus })
+    }
+
+    /// Whether the answer is rows of memory.
+    pub fn is_memory(&self) -> bool {
         match self {
-            Question::Command { line, focus: Focus { thread: Some(tid), .. } } => format!("{line} (thread {tid})"),
-            Question::Command { line, .. } => line.clone(),
+            Question::Memory(_) => true,
+            Question::View(view, _) => **view == readmemory::VIEW,
+            _ => false,
+        }
+    }
+
+    /// The command line that asks the same, as far as there is one.
+    pub fn line(&self) -> String {
+        let of_query = |name: &str, query: &Query| {
+            std::iter::once(name).chain(query.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+        };
+        match self {
+            Question::View(view, query) => of_query(view.name, query),
+            Question::Memory(window) => of_query(readmemory::VIEW.name, &window.query()),
+            Question::Pointer(addr) => format!("pointer {addr}"),
+            Question::Line { line, .. } => line.clone(),
             Question::Choices => "list".to_owned(),
             Question::Source { file, line, .. } => format!("source {file}:{line}"),
+        }
+    }
+
+    /// What it speaks of.
+    pub fn focus(&self) -> Focus {
+        match self {
+            Question::View(_, query) => query.focus,
+            Question::Memory(window) => Focus { thread: window.thread, ..Focus::default() },
+            Question::Line { focus, .. } => *focus,
+            Question::Pointer(_) | Question::Choices | Question::Source { .. } => Focus::default(),
+        }
+    }
+
+    /// The question as it stands in a log: the command, and the thread that it speaks of.
+    pub fn words(&self) -> String {
+        match self.focus().thread {
+            Some(tid) => format!("{} (thread {tid})", self.line()),
+            None => self.line(),
         }
     }
 }
@@ -60,6 +128,15 @@ pub struct Answered {
     pub section: Arc<Section>,
     /// What the command selected or changed, where it did.
     pub changed: Option<Changed>,
+    /// Where the memory that was asked about points to.
+    pub points_to: Option<Addr>,
+}
+
+impl Answered {
+    /// Something to show.
+    pub fn shown(section: Section) -> Answered {
+        Answered { section: Arc::new(section), changed: None, points_to: None }
+    }
 }
 
 /// What a command changed.

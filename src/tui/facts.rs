@@ -4,7 +4,7 @@ use super::event::Question;
 use crate::model::Subject;
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::report::words::{self, Room};
-use crate::views::Focus;
+use crate::views::{Focus, locks, modules, printexception, stack};
 
 /// A row's detail.
 #[derive(Default)]
@@ -83,9 +83,10 @@ fn first(row: &Row) -> String {
 }
 
 fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
+    let about = |view, argument: String| Some(Question::view(view, &[&argument], Focus::default()));
     match subject? {
         Subject::Thread(tid) => {
-            Some(Question::Command { line: "stack".to_owned(), focus: Focus { thread: Some(tid), ..Focus::default() } })
+            Some(Question::view(&stack::VIEW, &[], Focus { thread: Some(tid), ..Focus::default() }))
         }
         Subject::Frame(..) => row.cells.iter().find_map(|cell| match &cell.value {
             Value::Source(file, Some(line)) => {
@@ -93,18 +94,11 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
             }
             _ => None,
         }),
-        Subject::Lock(addr) => command(format!("locks {addr}")),
-        Subject::Module(addr) => command(format!("modules {addr}")),
-        Subject::Exception(index) => command(format!("printexception -n {index}")),
+        Subject::Lock(addr) => about(&locks::VIEW, addr.to_string()),
+        Subject::Module(addr) => about(&modules::VIEW, addr.to_string()),
+        Subject::Exception(index) => {
+            Some(Question::view(&printexception::VIEW, &["-n", &index.to_string()], Focus::default()))
+        }
         Subject::Capture | Subject::Memory(_) => None,
     }
-}
-
-fn command(line: String) -> Option<Question> {
-    Some(Question::Command { line, focus: Focus::default() })
-}
-
-/// The question for memory at an address.
-pub(super) fn memory(addr: crate::model::Addr, bytes: u64) -> Question {
-    Question::Command { line: format!("readmemory {addr} -n {bytes} -w 8"), focus: Focus::default() }
 }

@@ -1,8 +1,7 @@
 //! Going places: panes, what a row opens, back and forward, memory.
 
-use super::app::{App, CHOICES, Dump, Errand, Step};
-use super::event::Effect;
-use super::event::Question;
+use super::app::{App, Dump, Errand, Step};
+use super::event::{Effect, Question, Window};
 use super::facts;
 use super::keymap::Action;
 use super::palette::Run;
@@ -10,7 +9,7 @@ use super::pane::{Content, Pane, Seek};
 use crate::commands::{self, Action as Does};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Row, Tone, Value};
-use crate::views::Focus;
+use crate::views::{Focus, View, locks, modules, printexception, readmemory};
 
 /// Bytes that the memory pane holds at once.
 const WINDOW: u64 = 1024;
@@ -24,29 +23,26 @@ impl App {
     pub(super) fn root(&self, tab: usize) -> Pane {
         let Some(tab) = self.tabs.get(tab) else { return Pane::new("", None, Vec::new(), self.size) };
         let question = match tab.view {
-            "readmemory" => self.memory_question(self.focus.address),
+            None => Question::Choices,
+            Some(view) if *view == readmemory::VIEW => self.memory_question(self.focus.address),
             // What more there is to say of each row is its detail.
-            "locks" | "printexception" | "modules" => {
-                Question::Command { line: format!("{} -list", tab.view), focus: Focus::default() }
+            Some(view) if [locks::VIEW, printexception::VIEW, modules::VIEW].contains(view) => {
+                Question::view(view, &["-list"], Focus::default())
             }
-            CHOICES => Question::Choices,
-            view => Question::Command { line: view.to_owned(), focus: Focus::default() },
+            Some(view) => Question::view(view, &[], Focus::default()),
         };
         Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())
     }
 
-    fn memory_question(&self, address: Option<Addr>) -> Question {
-        let bytes = if self.size.0 >= WIDE_MEMORY { 16 } else { 8 };
-        let options = format!("-n {WINDOW} -w {bytes}");
-        match address {
-            Some(address) => {
-                Question::Command { line: format!("readmemory {address} {options}"), focus: Focus::default() }
-            }
-            None => Question::Command {
-                line: format!("readmemory {options}"),
-                focus: Focus { thread: self.focus.thread, ..Focus::default() },
-            },
-        }
+    /// The question for memory at an address, else at the stack pointer of the selected thread, in rows that fit the width.
+    fn memory_question(&self, at: Option<Addr>) -> Question {
+        let thread = self.focus.thread.filter(|_| at.is_none());
+        Question::Memory(Window { at, thread, bytes: WINDOW, per_row: self.memory_row() })
+    }
+
+    /// Bytes in a row of memory.
+    fn memory_row(&self) -> u64 {
+        if self.size.0 >= WIDE_MEMORY { 16 } else { 8 }
     }
 
     /// Whether the page is a pane and not one opened from it.
@@ -92,8 +88,8 @@ impl App {
         self.follow_focus();
     }
 
-    fn tab_of(&self, view: &str) -> Option<usize> {
-        self.tabs.iter().position(|tab| tab.view == view)
+    fn tab_of(&self, view: &View) -> Option<usize> {
+        self.tabs.iter().position(|tab| tab.view == Some(view))
     }
 
     /// Opens a page of its own.
@@ -152,9 +148,9 @@ impl App {
             Subject::Memory(_) if self.memory_at().is_some() => self.follow(),
             Subject::Memory(addr) => self.memory(addr),
             Subject::Thread(_) | Subject::Frame(..) => self.open_row(subject),
-            Subject::Lock(_) => self.open_at("locks", subject),
-            Subject::Module(_) => self.open_at("modules", subject),
-            Subject::Exception(_) => self.open_at("printexception", subject),
+            Subject::Lock(_) => self.open_at(&locks::VIEW, subject),
+            Subject::Module(_) => self.open_at(&modules::VIEW, subject),
+            Subject::Exception(_) => self.open_at(&printexception::VIEW, subject),
         }
     }
 
@@ -181,7 +177,7 @@ impl App {
     }
 
     /// In the pane where a subject is at home: its page; elsewhere: that pane, the subject selected.
-    fn open_at(&mut self, view: &str, subject: Subject) {
+    fn open_at(&mut self, view: &View, subject: Subject) {
         match self.tab_of(view) {
             Some(tab) if tab != self.tab => {
                 self.visit(tab);
@@ -228,8 +224,7 @@ impl App {
 
     /// The first address of the memory that is shown, where the page shows memory.
     pub(super) fn memory_at(&self) -> Option<Addr> {
-        let Some(Question::Command { line, .. }) = &self.pane.question else { return None };
-        if !line.starts_with("readmemory") || self.pane.has_facts() {
+        if self.pane.has_facts() || !self.pane.question.as_ref().is_some_and(Question::is_memory) {
             return None;
         }
         match self.pane.section().bodies.first() {
@@ -243,12 +238,13 @@ impl App {
 
     /// Shows memory at an address, if it can be read.
     pub(super) fn memory(&mut self, addr: Addr) {
-        let (ticket, _) = self.send(facts::memory(addr, 1));
+        let one = Window { at: Some(addr), thread: None, bytes: 1, per_row: 8 };
+        let (ticket, _) = self.send(Question::Memory(one));
         self.errand = Some((ticket, Errand::Memory(addr)));
     }
 
     pub(super) fn show_memory(&mut self, addr: Addr) {
-        let Some(tab) = self.tab_of("readmemory") else { return };
+        let Some(tab) = self.tab_of(&readmemory::VIEW) else { return };
         self.keep();
         self.remember();
         self.tab = tab;
@@ -260,13 +256,12 @@ impl App {
 
     /// Shows the memory that the selected row's first word points to.
     pub(super) fn follow(&mut self) {
-        let word = self.pane.row().and_then(|row| match &row.cells.get(1)?.value {
-            Value::Text(bytes) => word_of(bytes),
-            _ => None,
-        });
-        match word {
-            Some(word) => self.memory(Addr(word)),
-            None => self.say("this word is not in the dump", Tone::Guess),
+        match self.pane.subject() {
+            Some(Subject::Memory(addr)) => {
+                let (ticket, _) = self.send(Question::Pointer(addr));
+                self.errand = Some((ticket, Errand::Follow));
+            }
+            _ => self.say("nothing to follow here", Tone::Plain),
         }
     }
 
@@ -301,11 +296,8 @@ impl App {
 
     /// Asks for rows of memory that fit the width, where the width changed.
     pub(super) fn refit_memory(&mut self) {
-        let (Some(first), Some(Question::Command { line, .. })) = (self.memory_at(), &self.pane.question) else {
-            return;
-        };
-        let fits = if self.size.0 >= WIDE_MEMORY { "-w 16" } else { "-w 8" };
-        if line.ends_with(fits) || !line.contains(" -w ") || !matches!(self.pane.content, Content::Ready) {
+        let (Some(first), Some(Question::Memory(window))) = (self.memory_at(), &self.pane.question) else { return };
+        if window.per_row == self.memory_row() || !matches!(self.pane.content, Content::Ready) {
             return;
         }
         self.pane.seek = self.pane.subject().map(Seek::Subject);
@@ -320,48 +312,24 @@ impl App {
             Run::Key(action) => return self.act(action),
             Run::Line(line) => line,
         };
-        let name = line.split_whitespace().next().unwrap_or_default();
-        let bare = name.len() == line.len();
-        let Some(command) = commands::find(name) else { return };
+        let (command, query) = match commands::parse(&line, self.focus) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.say(error.to_string(), Tone::Bad),
+        };
         match command.action {
-            Does::Exit => self.effects.push(super::event::Effect::Quit),
-            Does::View(view) if bare && view.name == name && self.tab_of(view.name).is_some() => {
-                if let Some(tab) = self.tab_of(view.name) {
-                    self.visit(tab);
-                }
-            }
-            Does::View(_) | Does::Help => {
-                let question = Question::Command { line: line.clone(), focus: self.focus };
+            Does::Exit => self.effects.push(Effect::Quit),
+            Does::View(view) => match self.tab_of(view).filter(|_| query.args.is_empty() && line == view.name) {
+                Some(tab) => self.visit(tab),
+                None => self.page_to(Pane::new(line, Some(Question::View(view, query)), Vec::new(), self.pane.size())),
+            },
+            Does::Help => {
+                let question = Question::Line { line: line.clone(), focus: self.focus };
                 self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
             }
             Does::SetThread | Does::SetSymbolServer | Does::Refresh => {
-                let (ticket, _) = self.send(Question::Command { line, focus: self.focus });
+                let (ticket, _) = self.send(Question::Line { line, focus: self.focus });
                 self.errand = Some((ticket, Errand::Change));
             }
         }
-    }
-}
-
-/// The first word of eight bytes in hexadecimal, lowest byte first; `None` when a byte is missing.
-fn word_of(bytes: &str) -> Option<u64> {
-    let mut word = 0u64;
-    let mut count = 0;
-    for (index, byte) in bytes.split_whitespace().take(8).enumerate() {
-        let value = u64::from(u8::from_str_radix(byte, 16).ok()?);
-        word |= value.checked_shl(u32::try_from(index).ok()?.saturating_mul(8))?;
-        count = index.saturating_add(1);
-    }
-    (count == 8).then_some(word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_read_lowest_byte_first() {
-        assert_eq!(word_of("10 20 00 00 00 00 00 80  ff"), Some(0x8000_0000_0000_2010));
-        assert_eq!(word_of("10 20 ?? 00 00 00 00 00"), None);
-        assert_eq!(word_of("10 20"), None);
     }
 }

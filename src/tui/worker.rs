@@ -16,7 +16,7 @@ use crate::job::Job;
 use crate::log::Log;
 use crate::report::section::Section;
 use crate::session::Session;
-use crate::views::Focus;
+use crate::views::{Focus, Query, View, readmemory};
 
 /// Name of every worker thread: a panic there is shown and does not end the program.
 pub const THREAD_NAME: &str = "worker";
@@ -86,7 +86,7 @@ impl Workers {
             let session = slot.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let answer = caught(|| {
                 if let (Question::Choices, Some(list)) = (&question, list) {
-                    return Ok(Answered { section: Arc::new(list(&job)?), changed: None });
+                    return list(&job).map(Answered::shown);
                 }
                 let session = session.ok_or_else(|| Error::Failed("no dump is open".to_owned()))?;
                 answer(session, question, &job, &slot)
@@ -137,13 +137,23 @@ pub fn answer(
     job: &Job,
     slot: &Mutex<Option<Arc<Session>>>,
 ) -> Result<Answered, Error> {
+    let of_view = |view: &View, query: &Query| {
+        let answer = (view.build)(&session, query, job)?;
+        job.check()?;
+        Ok(Answered::shown(answer.section()))
+    };
     let (line, focus) = match question {
+        Question::View(view, query) => return of_view(view, &query),
+        Question::Memory(window) => return of_view(&readmemory::VIEW, &window.query()),
+        Question::Pointer(addr) => {
+            let points_to = session.target.memory.ptr(addr).map_err(|gap| Error::Failed(gap.to_string()))?;
+            return Ok(Answered { points_to: Some(points_to), ..Answered::shown(Section::default()) });
+        }
         Question::Source { file, line, around } => {
-            let section = Arc::new(source::excerpt(&file, line, around, session.search.sysroot.as_deref())?);
-            return Ok(Answered { section, changed: None });
+            return source::excerpt(&file, line, around, session.search.sysroot.as_deref()).map(Answered::shown);
         }
         Question::Choices => return Err(Error::Failed("there is nothing to choose from".to_owned())),
-        Question::Command { line, focus } => (line, focus),
+        Question::Line { line, focus } => (line, focus),
     };
     let mut shell = Shell::new(Arc::clone(&session));
     shell.focus = focus;
@@ -161,7 +171,7 @@ pub fn answer(
     }
     let focus = Focus { thread: shell.focus.thread, ..focus };
     let changed = said.map(|said| Changed { focus, said, opened: stale.then(|| describe(&shell.session)) });
-    Ok(Answered { section: Arc::new(section), changed })
+    Ok(Answered { changed, ..Answered::shown(section) })
 }
 
 fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {

@@ -16,6 +16,7 @@ pub mod summary;
 pub mod threads;
 pub mod variables;
 
+use std::fmt;
 use std::io::Write;
 
 use serde::Serialize;
@@ -41,7 +42,7 @@ pub struct Focus {
 }
 
 /// A question: the view's arguments and the focus.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// Arguments, those that an alias stands for first.
     pub args: Vec<String>,
@@ -200,6 +201,21 @@ pub struct View {
     pub build: fn(&Session, &Query, &Job) -> Answers,
     /// The JSON Schema of its data.
     pub schema: fn() -> schemars::Schema,
+}
+
+/// Views are told apart by their names.
+impl PartialEq for View {
+    fn eq(&self, other: &View) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for View {}
+
+impl fmt::Debug for View {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 /// Every view, in the order of panes and of `help`.

@@ -57,11 +57,16 @@ pub(crate) fn opened() -> Opened {
 
 /// Answers as the views would.
 pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> {
-    let (line, focus) = match question {
+    match question {
         Question::Source { line, .. } => return Ok(shown(source(*line))),
         Question::Choices => return Err(Failure::Error("a dump is open".to_owned())),
-        Question::Command { line, focus } => (line.as_str(), *focus),
-    };
+        // Each word of this memory holds its own address and 0x40.
+        Question::Pointer(Addr(at)) => {
+            return Ok(Answered { points_to: Some(Addr(at + 0x40)), ..shown(Section::default()) });
+        }
+        _ => {}
+    }
+    let (line, focus) = (question.line(), question.focus());
     let mut words = line.split_whitespace();
     let section = match words.next().unwrap_or_default() {
         "summary" => summary(),
@@ -80,7 +85,7 @@ pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> 
             let focus = Focus { thread: Some(tid), ..Focus::default() };
             let said = format!("Thread {tid} is selected.");
             let changed = Some(Changed { focus, said, opened: None });
-            return Ok(Answered { section: Arc::default(), changed });
+            return Ok(Answered { changed, ..shown(Section::default()) });
         }
         other => return Err(Failure::Error(format!("no answer to {other}"))),
     };
@@ -89,7 +94,7 @@ pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> 
 
 /// An answer without a change.
 pub(crate) fn shown(section: Section) -> Answered {
-    Answered { section: Arc::new(section), changed: None }
+    Answered::shown(section)
 }
 
 /// A section of these parts.

@@ -9,7 +9,7 @@ use dumpscope::job::Job;
 use dumpscope::model::{Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Row, Section, Table, Value};
 use dumpscope::tui::app::App;
-use dumpscope::tui::event::{Effect, Event, Failure, Question, Ticket};
+use dumpscope::tui::event::{Answered, Effect, Event, Failure, Question, Ticket};
 use dumpscope::tui::keymap::{KEYMAP, Key};
 use dumpscope::tui::stage::Stage;
 use ratatui::Terminal;
@@ -62,7 +62,7 @@ fn the_first_frame_is_there_before_the_dump_is_open() {
 fn progress_shows_after_a_tick_and_escape_cancels() {
     let (mut app, first) = open();
     let [(_, question, job)] = first.as_slice() else { panic!("one question: {first:?}") };
-    assert!(matches!(question, Question::Command { line, .. } if line == "summary"));
+    assert_eq!(question.line(), "summary");
     job.phase("walking stacks", 1_000);
     job.advance(340).expect("the job is not cancelled");
     assert!(!seen(&app).contains("walking stacks"), "an answer within a tick does not flicker");
@@ -84,8 +84,8 @@ fn an_answer_that_nobody_waits_for_is_dropped() {
     let (mut app, first) = open();
     let ticket = first.first().expect("a question").0;
     app.update(key(KeyCode::Esc));
-    let late =
-        fake::answer(&Question::Command { line: "summary".to_owned(), focus: Default::default() }, &Job::default());
+    let (_, question, job) = first.first().expect("a question");
+    let late = fake::answer(question, job);
     app.update(Event::Answered(ticket, late.clone()));
     assert!(!seen(&app).contains("deadlock"));
     app.update(Event::Answered(Ticket(9_999), late));
@@ -106,7 +106,7 @@ fn an_answer_for_a_pane_that_was_left_is_there_when_one_comes_back() {
 #[test]
 fn a_panic_of_a_worker_is_shown_as_a_bug_and_the_rest_goes_on() {
     let answer = |question: &Question, job: &Job| match question {
-        Question::Command { line, .. } if line == "locks -list" => {
+        question if question.line() == "locks -list" => {
             Err(Failure::Bug("index out of bounds at src/a.rs:1".to_owned()))
         }
         question => fake::answer(question, job),
@@ -143,7 +143,7 @@ fn a_million_rows_cost_a_frame_no_more_than_those_it_shows() {
     let section = Arc::new(million());
     let answer = {
         let section = Arc::clone(&section);
-        move |_: &_, _: &_| Ok(dumpscope::tui::event::Answered { section: Arc::clone(&section), changed: None })
+        move |_: &_, _: &_| Ok(Answered { section: Arc::clone(&section), ..Answered::shown(Section::default()) })
     };
     let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
     stage.press("2").text();
@@ -163,7 +163,7 @@ fn many_rows_are_filtered_on_a_worker_and_the_keys_go_on() {
     let section = Arc::new(million());
     let mut app = App::new(fake::LOOK, (80, 24), "core", Job::default());
     let (ticket, ..) = asked(app.update(Event::Opened(Ok(fake::opened())))).remove(0);
-    app.update(Event::Answered(ticket, Ok(dumpscope::tui::event::Answered { section, changed: None })));
+    app.update(Event::Answered(ticket, Ok(Answered { section, ..Answered::shown(Section::default()) })));
     press(&mut app, '/');
     let effects = press(&mut app, '7');
     let [Effect::Arrange(first, _)] = effects.as_slice() else { panic!("{effects:?}") };
