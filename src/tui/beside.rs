@@ -3,8 +3,8 @@
 use super::app::{App, Dump};
 use super::event::{Failure, Question};
 use super::pane::{Content, Pane};
+use crate::model::SubjectKind;
 use crate::report::section::Body;
-use crate::views::{locks, printexception};
 
 impl App {
     /// Makes the detail that of the selected row. One question is under way at most; moving on asks the next once it is
@@ -35,7 +35,8 @@ impl App {
     /// selected.
     pub(super) fn has_detail(&self) -> bool {
         let view = self.tabs.get(self.tab).and_then(|tab| tab.view);
-        let told_below = self.is_root() && view.is_some_and(|view| [locks::VIEW, printexception::VIEW].contains(view));
+        let is_told = |kind: &SubjectKind| matches!(kind, SubjectKind::Lock | SubjectKind::Exception);
+        let told_below = self.is_root() && view.is_some_and(|view| view.home_of.iter().any(is_told));
         let is_choice = matches!(self.dump, Dump::Choosing);
         (self.is_wide() || told_below) && !is_choice && self.memory_at().is_none() && self.pane.has_lists()
     }

@@ -8,7 +8,7 @@ use crossterm::event::{KeyEvent, MouseEvent};
 use super::keymap::Action;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Tid};
+use crate::model::{Addr, SubjectKind, Tid};
 use crate::report::pattern::Pattern;
 use crate::report::rows::{self, Order};
 use crate::report::section::{self, Section, Sort};
@@ -82,7 +82,7 @@ impl Question {
     pub fn is_memory(&self) -> bool {
         match self {
             Question::Memory(_) => true,
-            Question::View(view, _) => **view == readmemory::VIEW,
+            Question::View(view, _) => view.home_of.contains(&SubjectKind::Memory),
             _ => false,
         }
     }

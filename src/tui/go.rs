@@ -9,12 +9,14 @@ use super::pane::{Content, Pane, Seek};
 use crate::commands::{self, Action as Does};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Row, Tone, Value};
-use crate::views::{Focus, View, locks, modules, printexception, readmemory};
+use crate::views::{Focus, View, readmemory};
 
 /// Bytes that the memory pane holds at once.
 const WINDOW: u64 = 1024;
 /// From this width on a row of memory holds 16 bytes, below 8.
 const WIDE_MEMORY: u16 = 100;
+/// The option of views that can leave out what more there is to say of each row.
+const LIST_ONLY: &str = "list";
 /// Lines of source before and after the one that a page is about.
 const SOURCE_LINES: u32 = 400;
 
@@ -26,8 +28,8 @@ impl App {
             None => Question::Choices,
             Some(view) if *view == readmemory::VIEW => self.memory_question(self.focus.address),
             // What more there is to say of each row is its detail.
-            Some(view) if [locks::VIEW, printexception::VIEW, modules::VIEW].contains(view) => {
-                Question::view(view, &["-list"], Focus::default())
+            Some(view) if view.args.iter().any(|arg| arg.name() == LIST_ONLY) => {
+                Question::view(view, &[&format!("-{LIST_ONLY}")], Focus::default())
             }
             Some(view) => Question::view(view, &[], Focus::default()),
         };
@@ -143,15 +145,20 @@ impl App {
         }
         self.notice();
         let Some(subject) = self.pane.subject() else { return self.say("nothing to open here", Tone::Plain) };
-        match subject {
-            Subject::Capture => self.visit(0),
-            Subject::Memory(_) if self.memory_at().is_some() => self.follow(),
-            Subject::Memory(addr) => self.memory(addr),
-            Subject::Thread(_) | Subject::Frame(..) => self.open_row(subject),
-            Subject::Lock(_) => self.open_at(&locks::VIEW, subject),
-            Subject::Module(_) => self.open_at(&modules::VIEW, subject),
-            Subject::Exception(_) => self.open_at(&printexception::VIEW, subject),
+        match (subject, self.home_of(subject)) {
+            (Subject::Memory(_), _) if self.memory_at().is_some() => self.follow(),
+            (Subject::Memory(addr), _) => self.memory(addr),
+            (Subject::Thread(_) | Subject::Frame(..), _) => self.open_row(subject),
+            (Subject::Capture, Some(tab)) => self.visit(tab),
+            (_, Some(tab)) if tab != self.tab => self.show_in(tab, subject),
+            _ => self.open_row(subject),
         }
+    }
+
+    /// The pane where a subject is at home.
+    pub(super) fn home_of(&self, subject: Subject) -> Option<usize> {
+        let is_home = |view: &&'static View| view.home_of.contains(&subject.kind());
+        self.tabs.iter().position(|tab| tab.view.as_ref().is_some_and(is_home))
     }
 
     /// Does something with the selected one of the things to open.
@@ -176,18 +183,13 @@ impl App {
         self.ask();
     }
 
-    /// In the pane where a subject is at home: its page; elsewhere: that pane, the subject selected.
-    fn open_at(&mut self, view: &View, subject: Subject) {
-        match self.tab_of(view) {
-            Some(tab) if tab != self.tab => {
-                self.visit(tab);
-                if matches!(self.pane.content, Content::Ready) {
-                    self.pane.select(subject);
-                } else {
-                    self.pane.seek = Some(Seek::Subject(subject));
-                }
-            }
-            _ => self.open_row(subject),
+    /// To a pane, this subject selected.
+    fn show_in(&mut self, tab: usize, subject: Subject) {
+        self.visit(tab);
+        if matches!(self.pane.content, Content::Ready) {
+            self.pane.select(subject);
+        } else {
+            self.pane.seek = Some(Seek::Subject(subject));
         }
     }
 
@@ -244,7 +246,7 @@ impl App {
     }
 
     pub(super) fn show_memory(&mut self, addr: Addr) {
-        let Some(tab) = self.tab_of(&readmemory::VIEW) else { return };
+        let Some(tab) = self.home_of(Subject::Memory(addr)) else { return };
         self.keep();
         self.remember();
         self.tab = tab;
