@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use dumpscope::job::Job;
 use dumpscope::target::Search;
 use dumpscope::tui::event::Question;
+use dumpscope::tui::look::{Background, Depth, Look};
 use dumpscope::tui::stage::Stage;
-use dumpscope::tui::theme::{Depth, Look};
 use dumpscope::tui::worker;
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::style::{Color, Modifier};
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let answer = |question: &Question, job: &Job| {
             worker::caught(|| worker::answer(Arc::clone(&session), question.clone(), job, &slot))
         };
-        let look = Look { depth: Depth::True, ascii: false };
+        let look = Look { depth: Depth::True, ascii: false, background: Background::Dark };
         let mut stage = Stage::new(look, SIZE, worker::describe(&session), Box::new(answer));
         std::fs::write(folder.join(format!("{name}.svg")), picture(stage.press(keys).buffer())?)?;
     }

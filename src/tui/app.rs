@@ -7,9 +7,10 @@ use crossterm::event::KeyEventKind;
 use super::event::{Effect, Event, Failure, Opened, Question, Ticket};
 use super::keymap::{Key, Scope};
 use super::layout::{Detail, Layout};
+use super::look::Look;
 use super::palette::Palette;
 use super::pane::{Content, Pane};
-use super::theme::{Look, Theme};
+use super::theme::Theme;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Section, Tone};
@@ -157,6 +158,11 @@ impl App {
         app.pane = app.root(0);
         app.pane.ranked = true;
         app
+    }
+
+    /// Draws for a terminal of another kind from now on.
+    pub fn look(&mut self, look: Look) {
+        self.theme = Theme::new(look);
     }
 
     /// Takes an event.

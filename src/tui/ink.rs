@@ -216,10 +216,10 @@ fn last_component(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tui::theme::{Depth, Look};
+    use crate::tui::look::{Background, Depth, Look};
 
     fn drawn(text: &str, width: u16, ascii: bool) -> String {
-        let theme = Theme::new(Look { depth: Depth::Mono, ascii });
+        let theme = Theme::new(Look { depth: Depth::Mono, ascii, background: Background::Dark });
         let mut buffer = Buffer::empty(Rect::new(0, 0, width, 1));
         Pen { buffer: &mut buffer, theme: &theme }.cut(0, 0, width, text, Style::default(), &[]);
         let mut shown = String::new();
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn a_pile_of_marks_stays_one_bounded_cell() {
         let zalgo = format!("a{}b", "\u{301}".repeat(5000));
-        let theme = Theme::new(Look { depth: Depth::Mono, ascii: false });
+        let theme = Theme::new(Look { depth: Depth::Mono, ascii: false, background: Background::Dark });
         let mut buffer = Buffer::empty(Rect::new(0, 0, 4, 1));
         Pen { buffer: &mut buffer, theme: &theme }.text(0, 0, 4, &zalgo, Style::default());
         assert!(buffer.content().iter().all(|cell| cell.symbol().len() <= MAX_GRAPHEME));

@@ -17,12 +17,14 @@ mod go;
 pub mod ink;
 pub mod keymap;
 pub mod layout;
+pub mod look;
 pub mod marked;
 mod mouse;
 pub mod palette;
 pub mod pane;
 pub mod pick;
 mod press;
+mod probe;
 mod prompts;
 mod source;
 pub mod stage;
@@ -47,9 +49,9 @@ use signal_hook::iterator::Signals;
 use self::app::App;
 use self::clipboard::{Copying, Inside};
 use self::event::{Effect, Event};
+use self::look::{Look, Open, Said};
 use self::pick::{Choose, Chosen};
 use self::terminal::Screen;
-use self::theme::Look;
 use self::worker::{List, Workers};
 use crate::capture::collect::Request;
 use crate::error::Error;
@@ -68,8 +70,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// Opens a dump, under a job.
 pub type Opening = Box<dyn FnOnce(&Job) -> Result<Arc<Session>, Error> + Send>;
 
-/// Opens a dump in the terminal. What is done is
-/// written to `log`.
+/// Opens a dump in the terminal, shown as the settings say. What is done is written to `log`.
 pub fn open(dump: &Path, search: &Search, settings: &Settings, log: Log) -> Result<(), Error> {
     let (path, search) = (dump.to_owned(), search.clone());
     let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
@@ -100,12 +101,15 @@ enum Start {
 }
 
 /// What reaches the main loop from outside the screen's state.
+#[expect(clippy::large_enum_variant, reason = "few are under way at a time, nearly all of them events")]
 enum Outside {
     Event(Event),
     /// A signal that ends the program.
     Ended(i32),
     /// SIGTSTP from outside: what Ctrl-Z does.
     Stop,
+    /// What the terminal says of itself.
+    Said(Said),
     /// tmux did not take what was copied: it may pass it on.
     NotByTmux(Copying),
     /// The terminal is gone.
@@ -117,12 +121,13 @@ fn run(start: Start, settings: &Settings, log: Log) -> Result<(), Error> {
     if settings.color == Some(true) {
         crossterm::style::force_color_output(true);
     }
+    let (look, open) = Look::detect(settings, Said::default(), var);
     let mut screen = terminal::take()?;
+    probe::ask(open, &mut io::stdout()).map_err(lost)?;
     let (outside, events) = unbounded();
-    listen(&outside)?;
+    listen(&outside, open)?;
     let (answers, answered) = unbounded();
     let size = crossterm::terminal::size().unwrap_or((80, 24));
-    let look = Look::detect(settings, var);
     let mut workers = Workers::new(answers.clone(), log);
     let job = Job::default();
     let (app, opening, choosing) = match start {
@@ -132,7 +137,17 @@ fn run(start: Start, settings: &Settings, log: Log) -> Result<(), Error> {
             (App::choosing(look, size, title), None, Some((title, choose)))
         }
     };
-    let mut main = Main { app, look, workers, answers, outside, inside: Inside::detect(var), choosing, quit: None };
+    let mut main = Main {
+        app,
+        settings: *settings,
+        look,
+        workers,
+        answers,
+        outside,
+        inside: Inside::detect(var),
+        choosing,
+        quit: None,
+    };
     main.draw(&mut screen)?;
     if let Some(opening) = opening {
         main.workers.open(job, opening);
@@ -158,6 +173,7 @@ enum Quit {
 
 struct Main {
     app: App,
+    settings: Settings,
     look: Look,
     workers: Workers,
     answers: Sender<Event>,
@@ -217,6 +233,10 @@ impl Main {
             }
             Outside::Stop => self.effect(Effect::Suspend, screen)?,
             Outside::Ended(signal) => self.quit = Some(Quit::Signal(signal)),
+            Outside::Said(said) => {
+                self.look = Look::detect(&self.settings, said, |name| std::env::var(name).ok()).0;
+                self.app.look(self.look);
+            }
             Outside::NotByTmux(copying) => self.copied(&copying, Inside::Tmux),
             Outside::Gone => self.quit = Some(Quit::Asked),
         }
@@ -308,26 +328,39 @@ fn lost(source: io::Error) -> Error {
     Error::Io { path: "the terminal".into(), source }
 }
 
-/// Starts the threads that wait for keys and for signals.
-fn listen(out: &Sender<Outside>) -> Result<(), Error> {
+/// Passes on what the terminal sent. Says whether the main loop is still there.
+fn send(keys: &Sender<Outside>, event: crossterm::event::Event) -> bool {
+    use crossterm::event::Event as Sent;
+    let event = match event {
+        Sent::Key(key) => Event::Key(key),
+        Sent::Mouse(mouse) => Event::Mouse(mouse),
+        Sent::Paste(text) => Event::Paste(text),
+        Sent::Resize(width, height) => Event::Resize(width, height),
+        Sent::FocusGained | Sent::FocusLost => return true,
+    };
+    keys.send(Outside::Event(event)).is_ok()
+}
+
+/// Starts the threads that wait for keys, after what the terminal says of itself, and for signals.
+fn listen(out: &Sender<Outside>, open: Open) -> Result<(), Error> {
     let keys = out.clone();
     let failed = |source| Error::Io { path: "a thread".into(), source };
     thread::Builder::new()
         .name("keys".to_owned())
         .spawn(move || {
+            // Should the main loop be gone, the next send ends this thread.
+            if !open.is_empty() {
+                let said = probe::listen(io::stdin(), |event| {
+                    send(&keys, event);
+                });
+                let _ = keys.send(Outside::Said(said));
+            }
             loop {
-                let event = match crossterm::event::read() {
-                    Ok(crossterm::event::Event::Key(key)) => Event::Key(key),
-                    Ok(crossterm::event::Event::Mouse(mouse)) => Event::Mouse(mouse),
-                    Ok(crossterm::event::Event::Paste(text)) => Event::Paste(text),
-                    Ok(crossterm::event::Event::Resize(width, height)) => Event::Resize(width, height),
-                    Ok(crossterm::event::Event::FocusGained | crossterm::event::Event::FocusLost) => continue,
-                    Err(_) => {
-                        let _ = keys.send(Outside::Gone);
-                        return;
-                    }
+                let Ok(event) = crossterm::event::read() else {
+                    let _ = keys.send(Outside::Gone);
+                    return;
                 };
-                if keys.send(Outside::Event(event)).is_err() {
+                if !send(&keys, event) {
                     return;
                 }
             }

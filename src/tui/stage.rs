@@ -10,7 +10,7 @@ use ratatui::buffer::Buffer;
 use super::app::App;
 use super::event::{Answered, Effect, Event, Failure, Opened, Question};
 use super::keymap::Action;
-use super::theme::Look;
+use super::look::Look;
 use crate::job::Job;
 
 /// Answers the screen's questions at once.

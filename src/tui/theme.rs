@@ -1,73 +1,12 @@
-//! What the terminal can show: colours by depth, symbols or their ASCII stand-ins.
+//! Colours by depth and background, symbols or their ASCII stand-ins.
 //!
-//! Colour carries meaning and never carries it alone: every tone also differs by word, mark or weight. Input: the
-//! environment ([`Look::detect`]); output: [`Theme`], which turns a [`Tone`] into a style.
+//! Colour carries meaning and never carries it alone: every tone also differs by word, mark or weight. A [`Theme`] is made for
+//! a [`Look`] and turns a [`Tone`] into a style.
 
 use ratatui::style::{Color, Modifier, Style};
 
+use super::look::{Background, Depth, Look};
 use crate::report::section::Tone;
-use crate::settings::{Glyphs, Settings};
-
-/// How many colours may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// None: bold, dim and reverse only.
-    Mono,
-    /// The terminal's own sixteen.
-    Ansi,
-    /// The 256-colour palette.
-    Indexed,
-    /// 24 bits.
-    True,
-}
-
-/// What a terminal can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// Colours.
-    pub depth: Depth,
-    /// Whether only ASCII may be drawn.
-    pub ascii: bool,
-}
-
-impl Look {
-    /// What the environment says: `NO_COLOR`, `COLORTERM`, `TERM`, and the character set of the locale.
-    /// The user's own choice (`--color`, `--ascii`, `--unicode`) goes before it.
-    pub fn detect(settings: &Settings, var: impl Fn(&str) -> Option<String>) -> Look {
-        let set = |name: &str| var(name).filter(|value| !value.is_empty());
-        let term = set("TERM").unwrap_or_default();
-        // Source: POSIX XBD 8.2: LC_ALL, then LC_CTYPE, then LANG decide the character set.
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
-        let locale = locale.to_ascii_lowercase();
-        let utf8 = locale.contains("utf-8") || locale.contains("utf8");
-        // The Linux console's font lacks most symbols; `dumb` promises nothing.
-        let plain = term == "linux" || term == "dumb" || term.starts_with("vt");
-        let color = settings.color;
-        let depth = match color {
-            Some(false) => Depth::Mono,
-            // Source: https://no-color.org: present and not empty, whatever its value.
-            None if set("NO_COLOR").is_some() => Depth::Mono,
-            _ => colours(&term, &set("COLORTERM").unwrap_or_default(), color == Some(true)),
-        };
-        let ascii = match settings.glyphs {
-            Glyphs::Auto => plain || !utf8,
-            Glyphs::Ascii => true,
-            Glyphs::Unicode => false,
-        };
-        Look { depth, ascii }
-    }
-}
-
-fn colours(term: &str, colorterm: &str, forced: bool) -> Depth {
-    let none = term.is_empty() || term == "dumb" || term.starts_with("vt1") || term.starts_with("vt2");
-    match (colorterm, term) {
-        ("truecolor" | "24bit", _) => Depth::True,
-        (_, term) if term.contains("direct") => Depth::True,
-        (_, term) if term.contains("256") => Depth::Indexed,
-        _ if none && !forced => Depth::Mono,
-        _ => Depth::Ansi,
-    }
-}
 
 /// Symbols that stand for something; each has an ASCII stand-in.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +79,7 @@ pub struct Theme {
     pub symbols: Symbols,
 }
 
-/// Red, yellow, cyan and grey at one depth; mid-tones, so that they read on a dark and on a light background.
+/// Red, yellow, cyan and grey at one depth, for one background.
 struct Palette {
     bad: Color,
     guess: Color,
@@ -149,18 +88,56 @@ struct Palette {
 }
 
 const TRUE: Palette = Palette {
-    bad: Color::Rgb(0xe5, 0x53, 0x4b),
-    guess: Color::Rgb(0xc6, 0x90, 0x26),
-    link: Color::Rgb(0x39, 0xa5, 0xb8),
-    dim: Color::Rgb(0x7d, 0x85, 0x90),
+    bad: Color::Rgb(0xf0, 0x65, 0x5d),
+    guess: Color::Rgb(0xd2, 0x99, 0x22),
+    link: Color::Rgb(0x39, 0xb5, 0xc8),
+    dim: Color::Rgb(0x8b, 0x94, 0x9e),
+};
+const TRUE_LIGHT: Palette = Palette {
+    bad: Color::Rgb(0xb3, 0x26, 0x1e),
+    guess: Color::Rgb(0x7a, 0x4f, 0x00),
+    link: Color::Rgb(0x0b, 0x63, 0x75),
+    dim: Color::Rgb(0x57, 0x60, 0x6a),
 };
 const INDEXED: Palette = Palette {
-    bad: Color::Indexed(167),
-    guess: Color::Indexed(172),
-    link: Color::Indexed(37),
-    dim: Color::Indexed(245),
+    bad: Color::Indexed(203),
+    guess: Color::Indexed(214),
+    link: Color::Indexed(44),
+    dim: Color::Indexed(246),
 };
+const INDEXED_LIGHT: Palette =
+    Palette { bad: Color::Indexed(124), guess: Color::Indexed(94), link: Color::Indexed(24), dim: Color::Indexed(241) };
 const ANSI: Palette = Palette { bad: Color::Red, guess: Color::Yellow, link: Color::Cyan, dim: Color::Reset };
+// Yellow and cyan are hard to read on white in every terminal's own sixteen.
+const ANSI_LIGHT: Palette = Palette { bad: Color::Red, guess: Color::Magenta, link: Color::Blue, dim: Color::Reset };
+
+/// The selected row where there are 256 colours and more: its ground, plain text on it, and the tones.
+struct Selection {
+    ground: Color,
+    plain: Color,
+    tones: Palette,
+}
+
+const SELECTED: Selection = Selection {
+    ground: Color::Indexed(24),
+    plain: Color::Indexed(255),
+    tones: Palette {
+        bad: Color::Indexed(224),
+        guess: Color::Indexed(222),
+        link: Color::Indexed(159),
+        dim: Color::Indexed(253),
+    },
+};
+const SELECTED_LIGHT: Selection = Selection {
+    ground: Color::Indexed(189),
+    plain: Color::Indexed(16),
+    tones: Palette {
+        bad: Color::Indexed(88),
+        guess: Color::Indexed(58),
+        link: Color::Indexed(18),
+        dim: Color::Indexed(238),
+    },
+};
 
 impl Theme {
     /// The theme for a terminal.
@@ -174,11 +151,21 @@ impl Theme {
     }
 
     fn palette(&self) -> Option<Palette> {
-        match self.look.depth {
-            Depth::Mono => None,
-            Depth::Ansi => Some(ANSI),
-            Depth::Indexed => Some(INDEXED),
-            Depth::True => Some(TRUE),
+        match (self.look.depth, self.look.background) {
+            (Depth::Mono, _) => None,
+            (Depth::Ansi, Background::Dark) => Some(ANSI),
+            (Depth::Ansi, Background::Light) => Some(ANSI_LIGHT),
+            (Depth::Indexed, Background::Dark) => Some(INDEXED),
+            (Depth::Indexed, Background::Light) => Some(INDEXED_LIGHT),
+            (Depth::True, Background::Dark) => Some(TRUE),
+            (Depth::True, Background::Light) => Some(TRUE_LIGHT),
+        }
+    }
+
+    fn selection(&self) -> &'static Selection {
+        match self.look.background {
+            Background::Dark => &SELECTED,
+            Background::Light => &SELECTED_LIGHT,
         }
     }
 
@@ -208,14 +195,17 @@ impl Theme {
                 Tone::Strong | Tone::Bad => base.add_modifier(Modifier::BOLD),
                 _ => base,
             },
-            Depth::Indexed | Depth::True => match tone {
-                Tone::Plain => base,
-                Tone::Strong => base.add_modifier(Modifier::BOLD),
-                Tone::Bad => base.fg(Color::Indexed(217)).add_modifier(Modifier::BOLD),
-                Tone::Guess => base.fg(Color::Indexed(222)),
-                Tone::Link => base.fg(Color::Indexed(159)),
-                Tone::Dim => base.fg(Color::Indexed(250)),
-            },
+            Depth::Indexed | Depth::True => {
+                let tones = &self.selection().tones;
+                match tone {
+                    Tone::Plain => base,
+                    Tone::Strong => base.add_modifier(Modifier::BOLD),
+                    Tone::Bad => base.fg(tones.bad).add_modifier(Modifier::BOLD),
+                    Tone::Guess => base.fg(tones.guess),
+                    Tone::Link => base.fg(tones.link),
+                    Tone::Dim => base.fg(tones.dim),
+                }
+            }
         }
     }
 
@@ -223,7 +213,7 @@ impl Theme {
     pub fn selected(&self) -> Style {
         match self.look.depth {
             Depth::Mono | Depth::Ansi => Style::default().add_modifier(Modifier::REVERSED),
-            Depth::Indexed | Depth::True => Style::default().fg(Color::Indexed(255)).bg(Color::Indexed(24)),
+            Depth::Indexed | Depth::True => Style::default().fg(self.selection().plain).bg(self.selection().ground),
         }
     }
 
@@ -255,46 +245,74 @@ impl Theme {
 mod tests {
     use super::*;
 
-    fn look(pairs: &[(&str, &str)]) -> Look {
-        Look::detect(&Settings::default(), |name| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
+    const TONES: [Tone; 6] = [Tone::Plain, Tone::Bad, Tone::Guess, Tone::Link, Tone::Dim, Tone::Strong];
 
-    #[test]
-    fn no_color_means_no_colour_whatever_its_value() {
-        let seen = look(&[("NO_COLOR", "0"), ("TERM", "xterm-256color"), ("LANG", "en_US.UTF-8")]);
-        assert_eq!(seen, Look { depth: Depth::Mono, ascii: false });
-    }
-
-    #[test]
-    fn an_empty_no_color_is_none() {
-        assert_eq!(look(&[("NO_COLOR", ""), ("TERM", "xterm-256color")]).depth, Depth::Indexed);
-    }
-
-    #[test]
-    fn depth_follows_colorterm_then_term() {
-        assert_eq!(look(&[("COLORTERM", "truecolor"), ("TERM", "xterm")]).depth, Depth::True);
-        assert_eq!(look(&[("TERM", "xterm")]).depth, Depth::Ansi);
-        assert_eq!(look(&[("TERM", "vt100")]).depth, Depth::Mono);
-        assert_eq!(look(&[("TERM", "dumb")]).depth, Depth::Mono);
-    }
-
-    #[test]
-    fn a_locale_without_utf8_and_the_linux_console_get_ascii() {
-        assert!(look(&[("LANG", "C"), ("TERM", "xterm-256color")]).ascii);
-        assert!(look(&[("LANG", "en_US.UTF-8"), ("TERM", "linux")]).ascii);
-        assert!(look(&[("LANG", "en_US.UTF-8"), ("LC_ALL", "C"), ("TERM", "xterm")]).ascii);
-        assert!(!look(&[("LANG", "C"), ("LC_CTYPE", "C.utf8"), ("TERM", "xterm")]).ascii);
+    fn theme(depth: Depth, background: Background) -> Theme {
+        Theme::new(Look { depth, ascii: false, background })
     }
 
     #[test]
     fn without_colour_no_style_has_one() {
-        let theme = Theme::new(Look { depth: Depth::Mono, ascii: false });
-        for tone in [Tone::Plain, Tone::Bad, Tone::Guess, Tone::Link, Tone::Dim, Tone::Strong] {
+        let theme = theme(Depth::Mono, Background::Light);
+        for tone in TONES {
             for style in [theme.tone(tone), theme.selected_tone(tone), theme.matched(theme.tone(tone)), theme.accent()]
             {
                 assert_eq!((style.fg, style.bg), (None, None), "{tone:?}");
+            }
+        }
+    }
+
+    /// Red, green and blue of a colour of 24 bits or of the palette's cube and greys.
+    // Source: xterm 256colres.pl: 16 + 36 r + 6 g + b with the levels 0, 95, 135, 175, 215, 255; 232.. are 8 + 10 n.
+    fn parts(color: Color) -> [u8; 3] {
+        let level = |step: u8| if step == 0 { 0 } else { 55 + 40 * step };
+        match color {
+            Color::Rgb(red, green, blue) => [red, green, blue],
+            Color::Indexed(grey @ 232..) => [8 + 10 * (grey - 232); 3],
+            Color::Indexed(cube @ 16..) => [(cube - 16) / 36, (cube - 16) / 6 % 6, (cube - 16) % 6].map(level),
+            other => panic!("{other:?} is the terminal's own"),
+        }
+    }
+
+    /// Source: WCAG 2.2, "relative luminance" and "contrast ratio".
+    fn contrast(one: [u8; 3], other: [u8; 3]) -> f64 {
+        let luminance = |parts: [u8; 3]| {
+            let [red, green, blue] = parts.map(|part| {
+                let part = f64::from(part) / 255.0;
+                if part <= 0.04045 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+            });
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn contrast_is_that_of_the_standard() {
+        assert!((contrast([0; 3], [255; 3]) - 21.0).abs() < 0.001);
+        // The grey that the standard's own explanations give as just enough on white.
+        assert!((contrast([0x76; 3], [255; 3]) - 4.54).abs() < 0.01);
+    }
+
+    /// Source: WCAG 2.2, success criterion 1.4.3: 4.5 for text.
+    #[test]
+    fn every_tone_can_be_read_on_its_background_and_in_the_selected_row() {
+        let dark = [[0; 3], [0x1e; 3]];
+        let light = [[255; 3], [0xfd, 0xf6, 0xe3]];
+        for (background, grounds) in [(Background::Dark, dark), (Background::Light, light)] {
+            for depth in [Depth::Indexed, Depth::True] {
+                let theme = theme(depth, background);
+                for tone in TONES {
+                    let own = theme.tone(tone).fg.map(parts);
+                    for ground in grounds {
+                        let ratio = own.map_or(21.0, |own| contrast(own, ground));
+                        assert!(ratio >= 4.5, "{tone:?} {depth:?} {background:?} on {ground:?}: {ratio:.2}");
+                    }
+                    let row = theme.selected_tone(tone);
+                    let (text, ground) = (row.fg.expect("both are set"), row.bg.expect("both are set"));
+                    let ratio = contrast(parts(text), parts(ground));
+                    assert!(ratio >= 4.5, "{tone:?} selected {depth:?} {background:?}: {ratio:.2}");
+                }
             }
         }
     }

@@ -146,7 +146,7 @@ pub fn answer(
         Question::View(view, query) => return of_view(view, &query),
         Question::Memory(window) => return of_view(&readmemory::VIEW, &window.query()),
         Question::Pointer(addr) => {
-            let points_to = session.target.memory.ptr(addr).map_err(|gap| Error::Failed(gap.to_string()))?;
+            let points_to = session.target()?.memory.ptr(addr).map_err(|gap| Error::Failed(gap.to_string()))?;
             return Ok(Answered { points_to: Some(points_to), ..Answered::shown(Section::default()) });
         }
         Question::Source { file, line, around } => {

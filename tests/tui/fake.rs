@@ -1,18 +1,17 @@
 //! A dump that never was: hand-written answers, so that a screen can be checked by eye against what it shows.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use dumpscope::job::Job;
 use dumpscope::model::{Addr, Problem, Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Node, Row, Section, Table, Tone, Value};
 use dumpscope::tui::event::{Answered, Changed, Failure, Opened, Question};
+use dumpscope::tui::look::{Background, Depth, Look};
 use dumpscope::tui::stage::Stage;
-use dumpscope::tui::theme::{Depth, Look};
 use dumpscope::views::Focus;
 
 /// A terminal with every symbol and 256 colours.
-pub(crate) const LOOK: Look = Look { depth: Depth::Indexed, ascii: false };
+pub(crate) const LOOK: Look = Look { depth: Depth::Indexed, ascii: false, background: Background::Dark };
 
 /// The names of the threads, by tid.
 pub(crate) const THREADS: [(u32, &str, &str, &str, &str); 6] = [

@@ -194,3 +194,30 @@ fn inside_tmux_what_is_copied_is_in_its_buffer() {
     tmux.wait(&screen, "copied 0x400000");
     assert_eq!(tmux.wait(&["show-buffer"], "0x"), "0x400000");
 }
+
+/// Answers of a terminal to where its cursor is, to its background and to what it is.
+const UTF8_AND_LIGHT: &str = "\x1b[1;2R\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?62c";
+
+#[test]
+fn without_a_locale_the_terminal_is_asked_for_its_letters_and_its_background() {
+    for (answers, marker) in [(UTF8_AND_LIGHT, "▸"), ("\x1b[1;3R\x1b[?62c", ">")] {
+        let mut terminal = Terminal::start(&["demo"], (80, 24), &[("LANG", "")]);
+        terminal.wait("the question where the cursor is", |seen| has(&seen.raw, b"\x1b[6n"));
+        terminal.wait("the question for the background", |seen| has(&seen.raw, b"\x1b]11;?"));
+        // What is typed around the answers is not lost.
+        terminal.press(&format!("3{answers}2"));
+        terminal.wait("the first thread selected", |seen| {
+            let contents = seen.screen.screen().contents();
+            contents.lines().any(|line| line.starts_with(marker) && line.contains("check_progress"))
+        });
+        terminal.press("q");
+        assert_eq!(terminal.ended(&fresh()).code(), Some(0));
+    }
+}
+
+#[test]
+fn where_a_locale_and_a_background_are_set_nothing_is_asked() {
+    let terminal = Terminal::demo((80, 24), &[("COLORFGBG", "15;0")]);
+    let raw = terminal.raw();
+    assert!(!has(&raw, b"\x1b[6n") && !has(&raw, b"\x1b]11;?") && !has(&raw, b"\x1b[c"));
+}
