@@ -6,12 +6,16 @@
 mod call_sites;
 mod calls;
 mod catalog;
+mod declared;
 mod file;
+mod ids;
 mod lines;
 mod names;
+mod parser;
 mod paths;
 mod place;
 mod sections;
+mod shape;
 mod spell;
 mod split;
 mod types;
@@ -27,16 +31,20 @@ use self::call_sites::call_site;
 pub use self::call_sites::{CallSite, Callee};
 use self::calls::inlined_calls;
 use self::catalog::Catalog;
-use self::file::{File, Space};
+use self::declared::Name;
+use self::file::File;
+use self::ids::Space;
+pub use self::ids::TypeId;
 use self::lines::{Position, file_path};
-use self::names::{Name, name_of, type_name};
+use self::names::{name_of, type_name};
 pub use self::paths::Part;
 use self::paths::{part_of_type, part_of_variable};
 use self::place::Place;
 use self::sections::Sections;
 pub(crate) use self::split::SplitFiles;
+use self::split::SplitUnit;
 use self::types::layout;
-pub use self::types::{Encoding, Member, TypeId, TypeKind, TypeLayout, Variants};
+pub use self::types::{Encoding, Member, TypeKind, TypeLayout, Variants};
 use self::unit::Unit;
 use self::variables::locals;
 pub use self::variables::{Expression, Locals, Location, Variable};
@@ -83,6 +91,8 @@ self_cell!(
 pub(crate) struct Dwarf {
     held: Held,
     split: SplitFiles,
+    /// The split units of skeletons, each opened once; parallel to the units of the main file.
+    opened: Vec<OnceLock<Option<Box<SplitUnit>>>>,
     catalog: OnceLock<Catalog>,
 }
 
@@ -100,7 +110,9 @@ impl Dwarf {
         let supplementary = supplementary.map(Sections::of_module).transpose()?;
         let files = Files { main: Sections::of_module(file)?, supplementary };
         let held = Held::try_new(files, |files| File::new(Space::Main, &files.main, files.supplementary.as_ref()))?;
-        Ok(Some(Dwarf { held, split, catalog: OnceLock::new() }))
+        let units = held.with_dependent(|_, file| file.units.len());
+        let opened = std::iter::repeat_with(OnceLock::new).take(units).collect();
+        Ok(Some(Dwarf { held, split, opened, catalog: OnceLock::new() }))
     }
 
     /// What the source has at `at`, innermost first; empty where the DWARF says nothing.
@@ -122,7 +134,7 @@ impl Dwarf {
     /// The variables in scope at `at`; `None` where no function is known there.
     pub(crate) fn locals(&self, at: Svma) -> Result<Option<Locals>, Error> {
         self.each_unit_at(at, |file, unit, _| {
-            let function = unit.index(file)?.functions.containing(at.0).next();
+            let function = unit.index(&file.parser)?.functions.containing(at.0).next();
             function.map(|function| locals(file, unit, function.function, at)).transpose()
         })
     }
@@ -132,7 +144,7 @@ impl Dwarf {
         // A call that never returns may be the last instruction of its function.
         let at = Svma(returns_to.0.saturating_sub(1));
         self.each_unit_at(at, |file, unit, _| {
-            let Some(function) = unit.index(file)?.functions.containing(at.0).next() else { return Ok(None) };
+            let Some(function) = unit.index(&file.parser)?.functions.containing(at.0).next() else { return Ok(None) };
             call_site(file, unit, function.function, returns_to)
         })
     }
@@ -205,7 +217,7 @@ impl Dwarf {
         self.held.with_dependent(|files, file| {
             for unit in file.units_at(at.0) {
                 let lines = LineTable { file, unit };
-                let found = match unit.split(file, &files.main, &self.split) {
+                let found = match self.split_of(files, file, unit) {
                     Some(split) => split.with_dependent(|_, split| match split.unit() {
                         Some(unit) => each(&split.file, unit, lines),
                         None => Ok(None),
@@ -220,6 +232,15 @@ impl Dwarf {
         })
     }
 
+    /// The unit with the functions, where this one is only a skeleton.
+    fn split_of<'a>(&self, files: &Files, file: &File<'a>, unit: &Unit<'a>) -> Option<&SplitUnit> {
+        let split = self.opened.get(file.index_of(unit)?)?.get_or_init(|| {
+            let skeleton = unit.parsed(&file.parser).ok()?;
+            self.split.open(&files.main, skeleton).map(Box::new)
+        });
+        split.as_deref()
+    }
+
     /// Calls `each` for the split units until it has an answer.
     fn each_split_unit<T>(
         &self,
@@ -228,7 +249,7 @@ impl Dwarf {
         mut each: impl FnMut(&File<'_>, &Catalog) -> Result<Option<T>, Error>,
     ) -> Result<Option<T>, Error> {
         for unit in &file.units {
-            let Some(split) = unit.split(file, &files.main, &self.split) else { continue };
+            let Some(split) = self.split_of(files, file, unit) else { continue };
             let found = split.with_dependent(|_, split| each(&split.file, split.catalog()))?;
             if found.is_some() {
                 return Ok(found);
@@ -244,15 +265,15 @@ impl Dwarf {
     ) -> Result<Option<T>, Error> {
         let at = gimli::DebugInfoOffset(id.at);
         self.held.with_dependent(|files, file| match id.space {
-            Space::Main => file.place(at).map(read).transpose(),
+            Space::Main => Place::of(file, at).map(read).transpose(),
             Space::Supplementary => match &file.supplementary {
-                Some(file) => file.place(at).map(read).transpose(),
+                Some(file) => Place::of(file, at).map(read).transpose(),
                 None => Ok(None),
             },
             Space::Split(skeleton) => {
                 let skeleton = file.unit_starting_at(skeleton);
-                match skeleton.and_then(|unit| unit.split(file, &files.main, &self.split)) {
-                    Some(split) => split.with_dependent(|_, split| split.file.place(at).map(read).transpose()),
+                match skeleton.and_then(|unit| self.split_of(files, file, unit)) {
+                    Some(split) => split.with_dependent(|_, split| Place::of(&split.file, at).map(read).transpose()),
                     None => Ok(None),
                 }
             }
@@ -269,11 +290,11 @@ struct LineTable<'f, 'a> {
 
 impl LineTable<'_, '_> {
     fn position(self, at: Svma) -> Result<Option<Position>, Error> {
-        Ok(self.unit.lines(self.file)?.and_then(|lines| lines.position(at.0)))
+        Ok(self.unit.lines(&self.file.parser)?.and_then(|lines| lines.position(at.0)))
     }
 
     fn frame(self, position: Option<Position>) -> Result<SourceFrame, Error> {
-        let parsed = self.unit.parsed(self.file)?;
+        let parsed = self.unit.parsed(&self.file.parser)?;
         let path = position.and_then(|position| file_path(parsed, position.file?));
         Ok(SourceFrame {
             function: None,
@@ -293,13 +314,13 @@ fn frames_in<'a>(
     at: Svma,
 ) -> Result<Vec<Described>, Error> {
     let mut position = lines.position(at)?;
-    let Some(function) = unit.index(file)?.functions.containing(at.0).next() else {
+    let Some(function) = unit.index(&file.parser)?.functions.containing(at.0).next() else {
         return match position {
             Some(_) => Ok(vec![Described { frame: lines.frame(position)?, base: None }]),
             None => Ok(Vec::new()),
         };
     };
-    let calls = inlined_calls(unit.parsed(file)?, function.function, at.0)?;
+    let calls = inlined_calls(unit.parsed(&file.parser)?, function.function, at.0)?;
     let describe = |entry: UnitOffset, position| {
         let name = name_of(Place { file, unit, at: entry })?;
         let frame = SourceFrame {

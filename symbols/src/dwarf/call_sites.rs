@@ -4,8 +4,8 @@
 
 use gimli::{AttributeValue, UnitOffset};
 
+use super::declared::Declared;
 use super::file::File;
-use super::names::Declared;
 use super::place::Place;
 use super::sections::Reader;
 use super::unit::Unit;
@@ -46,7 +46,7 @@ pub(super) fn call_site<'a>(
     function: UnitOffset,
     returns_to: Svma,
 ) -> Result<Option<CallSite>, Error> {
-    let parsed = unit.parsed(file)?;
+    let parsed = unit.parsed(&file.parser)?;
     let mut entries = parsed.entries_raw(Some(function))?;
     let top = entries.next_depth();
     for _ in 0..MAX_ENTRIES {

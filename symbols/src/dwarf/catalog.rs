@@ -7,7 +7,7 @@ use gimli::{DebuggingInformationEntry, UnitType};
 use super::file::File;
 use super::names::{declared_name, last_part};
 use super::place::Place;
-use super::types::{is_aggregate, is_declaration};
+use super::shape::{is_aggregate, is_declaration};
 use super::unit::Unit;
 use super::variables::fixed_address;
 use crate::Error;
@@ -69,7 +69,7 @@ impl Catalog {
     }
 
     fn add<'a>(&mut self, file: &File<'a>, unit: &Unit<'a>, index: u32) -> Result<(), Error> {
-        let parsed = unit.parsed(file)?;
+        let parsed = unit.parsed(&file.parser)?;
         let mut entries = parsed.entries_raw(None)?;
         let mut entry = DebuggingInformationEntry::null();
         while !entries.is_empty() {

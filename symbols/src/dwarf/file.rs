@@ -1,13 +1,11 @@
 //! One file of DWARF: its units, and which of them covers an address.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use gimli::{
-    Abbreviations, AttributeValue, DebugAbbrevOffset, DebugInfoOffset, LocListIter, UnitHeader, UnitRef, UnitType,
-};
-use rustc_hash::FxHashMap;
+use gimli::{AttributeValue, DebugInfoOffset, LocListIter, UnitRef, UnitType};
 
-use super::place::Place;
+use super::ids::Space;
+use super::parser::Parser;
 use super::sections::{Reader, Sections};
 use super::unit::Unit;
 use crate::Error;
@@ -18,22 +16,10 @@ const MAX_UNITS: usize = 1 << 20;
 /// Address ranges of units beyond this many are not read.
 const MAX_UNIT_RANGES: usize = 8 << 20;
 
-/// Tables of abbreviations beyond this many are read again for each unit.
-const MAX_TABLES: usize = 1 << 14;
-
-/// Which of a module's files of debug information.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Space {
-    Main,
-    Supplementary,
-    /// The one with the split unit of the skeleton at this offset.
-    Split(usize),
-}
-
 /// The units of one file, in file order.
 pub(super) struct File<'a> {
     pub(super) space: Space,
-    pub(super) dwarf: gimli::Dwarf<Reader<'a>>,
+    pub(super) parser: Parser<'a>,
     pub(super) units: Vec<Unit<'a>>,
     /// What `.debug_aranges` lists. Some compilers write none, or not for all units.
     listed: Intervals<UnitRange>,
@@ -41,9 +27,7 @@ pub(super) struct File<'a> {
     stated: OnceLock<Intervals<UnitRange>>,
     /// The file with the entries that `dwz` moved out of several files.
     pub(super) supplementary: Option<Box<File<'a>>>,
-    /// Tables of abbreviations by their offset: dwz lets hundreds of units share one.
-    abbreviations: Mutex<FxHashMap<DebugAbbrevOffset, Arc<Abbreviations>>>,
-    /// Where its location lists are, if not in `dwarf`.
+    /// Where its location lists are, if not where `parser` reads.
     lists: Option<&'a Sections>,
 }
 
@@ -86,34 +70,15 @@ impl<'a> File<'a> {
         }
         let mut file = File {
             space,
-            dwarf,
+            parser: Parser::new(dwarf),
             units,
             listed: Intervals::default(),
             stated: OnceLock::new(),
             supplementary,
-            abbreviations: Mutex::default(),
             lists: None,
         };
         file.listed = Intervals::new(file.listed_ranges());
         file
-    }
-
-    /// Parses a unit's own entry, with its abbreviations.
-    pub(super) fn parse(&self, header: UnitHeader<Reader<'a>>) -> Result<gimli::Unit<Reader<'a>>, Error> {
-        let offset = header.debug_abbrev_offset();
-        let known = self.abbreviations.lock().unwrap_or_else(PoisonError::into_inner).get(&offset).cloned();
-        let abbreviations = match known {
-            Some(known) => known,
-            None => {
-                let read = Arc::new(self.dwarf.debug_abbrev.abbreviations(offset)?);
-                let mut tables = self.abbreviations.lock().unwrap_or_else(PoisonError::into_inner);
-                if tables.len() < MAX_TABLES {
-                    tables.insert(offset, Arc::clone(&read));
-                }
-                read
-            }
-        };
-        Ok(gimli::Unit::new_with_abbreviations(&self.dwarf, header, abbreviations)?)
     }
 
     /// The units that may hold `at`, each once.
@@ -142,17 +107,20 @@ impl<'a> File<'a> {
         lists.locations(offset, unit.encoding(), unit.low_pc, &unit.dwarf.debug_addr, unit.addr_base).ok()
     }
 
-    /// The entry at an offset of `.debug_info`.
-    pub(super) fn place(&self, at: DebugInfoOffset) -> Option<Place<'_, 'a>> {
+    /// The unit in which an offset of `.debug_info` lies.
+    pub(super) fn unit_around(&self, at: DebugInfoOffset) -> Option<&Unit<'a>> {
         let before = self.units.partition_point(|unit| unit.start() <= at.0);
-        let unit = self.units.get(before.checked_sub(1)?)?;
-        Some(Place { file: self, unit, at: at.to_unit_offset(&unit.header)? })
+        self.units.get(before.checked_sub(1)?)
     }
 
     /// The unit whose header is at that offset.
     pub(super) fn unit_starting_at(&self, offset: usize) -> Option<&Unit<'a>> {
-        let index = self.units.binary_search_by_key(&offset, Unit::start).ok()?;
-        self.units.get(index)
+        self.units.get(self.units.binary_search_by_key(&offset, Unit::start).ok()?)
+    }
+
+    /// Which of the file's units this is.
+    pub(super) fn index_of(&self, unit: &Unit<'_>) -> Option<usize> {
+        self.units.binary_search_by_key(&unit.start(), Unit::start).ok()
     }
 
     fn units_in(&self, ranges: &Intervals<UnitRange>, at: u64) -> Vec<&Unit<'a>> {
@@ -164,7 +132,7 @@ impl<'a> File<'a> {
 
     fn listed_ranges(&self) -> Vec<UnitRange> {
         let mut ranges = Vec::new();
-        let mut headers = self.dwarf.debug_aranges.headers();
+        let mut headers = self.parser.dwarf.debug_aranges.headers();
         while let Ok(Some(header)) = headers.next() {
             let offset = header.debug_info_offset().0;
             let Ok(index) = self.units.binary_search_by_key(&offset, Unit::start) else { continue };
@@ -195,7 +163,7 @@ impl<'a> File<'a> {
             }
             let add = |start, end| ranges.push(UnitRange { start, end, unit: index });
             // A unit that cannot be read has no ranges; the others' stay.
-            let _ = unit.stated_ranges(self, &mut budget, add);
+            let _ = unit.stated_ranges(&self.parser, &mut budget, add);
         }
         ranges
     }

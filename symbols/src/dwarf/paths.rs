@@ -1,8 +1,11 @@
 //! Which part of a variable an address is: `g_cache.shards[3].mutex_`.
 
-use super::names::{Name, name_of, type_name};
+use super::declared::Name;
+use super::ids::TypeId;
+use super::names::{name_of, type_name};
 use super::place::Place;
-use super::types::{MAX_DEPTH, Member, TypeId, TypeKind, is_aggregate, layout, size, unaliased};
+use super::shape::{MAX_DEPTH, is_aggregate, size, unaliased};
+use super::types::{Member, TypeKind, layout};
 use crate::Error;
 
 /// A part of a variable or of a structure.

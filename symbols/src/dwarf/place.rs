@@ -3,8 +3,8 @@
 use gimli::{AttributeValue, DebugInfoOffset, DebuggingInformationEntry, DwAt, UnitOffset, UnitSectionOffset};
 
 use super::file::File;
+use super::ids::TypeId;
 use super::sections::Reader;
-use super::types::TypeId;
 use super::unit::Unit;
 use crate::Error;
 
@@ -22,9 +22,15 @@ pub(super) struct Place<'f, 'a> {
 }
 
 impl<'f, 'a> Place<'f, 'a> {
+    /// The entry at an offset of the file's `.debug_info`.
+    pub(super) fn of(file: &'f File<'a>, at: DebugInfoOffset) -> Option<Place<'f, 'a>> {
+        let unit = file.unit_around(at)?;
+        Some(Place { file, unit, at: at.to_unit_offset(&unit.header)? })
+    }
+
     /// The unit, parsed.
     pub(super) fn parsed(&self) -> Result<gimli::UnitRef<'f, Reader<'a>>, Error> {
-        self.unit.parsed(self.file)
+        self.unit.parsed(&self.file.parser)
     }
 
     /// Another entry of the same unit.
@@ -35,15 +41,15 @@ impl<'f, 'a> Place<'f, 'a> {
     /// A type of the same file, or of the supplementary one.
     pub(super) fn of_type(&self, id: TypeId) -> Option<Place<'f, 'a>> {
         let file = if id.space == self.file.space { self.file } else { self.file.supplementary.as_deref()? };
-        file.place(DebugInfoOffset(id.at))
+        Place::of(file, DebugInfoOffset(id.at))
     }
 
     /// The entry that an attribute of this one refers to, in this unit, another one, or the supplementary file.
     pub(super) fn follow(&self, reference: gimli::AttributeValue<Reader<'a>>) -> Option<Place<'f, 'a>> {
         match reference {
             gimli::AttributeValue::UnitRef(at) => Some(self.with(at)),
-            gimli::AttributeValue::DebugInfoRef(at) => self.file.place(at),
-            gimli::AttributeValue::DebugInfoRefSup(at) => self.file.supplementary.as_deref()?.place(at),
+            gimli::AttributeValue::DebugInfoRef(at) => Place::of(self.file, at),
+            gimli::AttributeValue::DebugInfoRefSup(at) => Place::of(self.file.supplementary.as_deref()?, at),
             _ => None,
         }
     }

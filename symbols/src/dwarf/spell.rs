@@ -5,9 +5,9 @@
 
 use gimli::AttributeValue;
 
-use super::names::{Declared, Name};
+use super::declared::{Declared, Name};
 use super::place::Place;
-use super::types::element_count;
+use super::shape::element_count;
 use crate::Error;
 
 /// Names inside names.
@@ -127,7 +127,7 @@ impl Speller {
 
     /// The scopes around the entry `name`, each followed by `::`.
     fn scope(&mut self, place: Place<'_, '_>, name: &str) -> Result<String, Error> {
-        let index = place.unit.index(place.file)?;
+        let index = place.unit.index(&place.file.parser)?;
         if index.language.is_some_and(is_c) {
             return Ok(String::new());
         }
@@ -184,7 +184,7 @@ fn is_c(language: gimli::DwLang) -> bool {
 
 /// Languages that tell functions of one name apart by their parameters.
 fn is_cpp(place: Place<'_, '_>) -> Result<bool, Error> {
-    let language = place.unit.index(place.file)?.language;
+    let language = place.unit.index(&place.file.parser)?.language;
     Ok(matches!(
         language,
         Some(

@@ -12,7 +12,8 @@ use gimli::{DebugInfoOffset, DwoId, UnitRef};
 use self_cell::self_cell;
 
 use super::catalog::Catalog;
-use super::file::{File, Space};
+use super::file::File;
+use super::ids::Space;
 use super::sections::{Reader, Sections};
 use super::unit::Unit;
 use crate::{Elf, Error, FileBytes, Locator};
@@ -115,7 +116,7 @@ impl<'a> SplitFile<'a> {
         let skeleton = parent.unit(parent.unit_header(skeleton)?)?;
         let file = File::of(space, dwarf, None);
         for (index, unit) in file.units.iter().enumerate() {
-            let Ok(mut parsed) = file.parse(unit.header) else { continue };
+            let Ok(mut parsed) = file.parser.parse(unit.header) else { continue };
             if parsed.dwo_id == Some(id) {
                 parsed.copy_relocated_attributes(&skeleton);
                 unit.set_parsed(parsed);

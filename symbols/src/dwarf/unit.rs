@@ -4,10 +4,9 @@ use std::sync::OnceLock;
 
 use gimli::{AttributeValue, DwLang, UnitHeader, UnitOffset, UnitRef};
 
-use super::file::File;
 use super::lines::Lines;
-use super::sections::{Reader, Sections};
-use super::split::{SplitFiles, SplitUnit};
+use super::parser::Parser;
+use super::sections::Reader;
 use crate::Error;
 use crate::intervals::{Intervals, Span};
 
@@ -21,7 +20,6 @@ pub(super) struct Unit<'a> {
     parsed: OnceLock<Result<Box<gimli::Unit<Reader<'a>>>, Error>>,
     index: OnceLock<Result<Box<Index>, Error>>,
     lines: OnceLock<Result<Option<Box<Lines>>, Error>>,
-    split: OnceLock<Option<Box<SplitUnit>>>,
 }
 
 /// What one pass over a unit's entries finds.
@@ -60,7 +58,7 @@ pub(super) struct PcRanges<'a> {
 
 impl<'a> Unit<'a> {
     pub(super) fn new(header: UnitHeader<Reader<'a>>) -> Unit<'a> {
-        Unit { header, parsed: OnceLock::new(), index: OnceLock::new(), lines: OnceLock::new(), split: OnceLock::new() }
+        Unit { header, parsed: OnceLock::new(), index: OnceLock::new(), lines: OnceLock::new() }
     }
 
     /// Where the unit starts in `.debug_info`.
@@ -69,10 +67,10 @@ impl<'a> Unit<'a> {
     }
 
     /// The unit with its abbreviations and bases.
-    pub(super) fn parsed<'f>(&'f self, file: &'f File<'a>) -> Result<UnitRef<'f, Reader<'a>>, Error> {
-        let parsed = self.parsed.get_or_init(|| Ok(Box::new(file.parse(self.header)?)));
+    pub(super) fn parsed<'f>(&'f self, parser: &'f Parser<'a>) -> Result<UnitRef<'f, Reader<'a>>, Error> {
+        let parsed = self.parsed.get_or_init(|| Ok(Box::new(parser.parse(self.header)?)));
         let unit = parsed.as_ref().map_err(Clone::clone)?;
-        Ok(UnitRef::new(&file.dwarf, unit))
+        Ok(UnitRef::new(&parser.dwarf, unit))
     }
 
     /// Puts the unit in place where parsing alone does not give all of it. Too late once it was parsed.
@@ -81,35 +79,26 @@ impl<'a> Unit<'a> {
         let _ = self.parsed.set(Ok(Box::new(unit)));
     }
 
-    /// The unit with the functions, where this one is only a skeleton.
-    pub(super) fn split(&self, file: &File<'a>, sections: &Sections, places: &SplitFiles) -> Option<&SplitUnit> {
-        let split = self.split.get_or_init(|| {
-            let skeleton = self.parsed(file).ok()?;
-            places.open(sections, skeleton).map(Box::new)
-        });
-        split.as_deref()
-    }
-
     /// The functions and scopes.
-    pub(super) fn index(&self, file: &File<'a>) -> Result<&Index, Error> {
-        let index = self.index.get_or_init(|| Ok(Box::new(Index::new(self.parsed(file)?)?)));
+    pub(super) fn index(&self, parser: &Parser<'a>) -> Result<&Index, Error> {
+        let index = self.index.get_or_init(|| Ok(Box::new(Index::new(self.parsed(parser)?)?)));
         index.as_deref().map_err(Clone::clone)
     }
 
     /// The line table; `None` where the unit has none.
-    pub(super) fn lines(&self, file: &File<'a>) -> Result<Option<&Lines>, Error> {
-        let lines = self.lines.get_or_init(|| Ok(Lines::new(self.parsed(file)?)?.map(Box::new)));
+    pub(super) fn lines(&self, parser: &Parser<'a>) -> Result<Option<&Lines>, Error> {
+        let lines = self.lines.get_or_init(|| Ok(Lines::new(self.parsed(parser)?)?.map(Box::new)));
         lines.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The ranges that the unit's own entry states; where it states none, those of its line table.
     pub(super) fn stated_ranges(
         &self,
-        file: &File<'a>,
+        parser: &Parser<'a>,
         budget: &mut usize,
         mut add: impl FnMut(u64, u64),
     ) -> Result<(), Error> {
-        let unit = self.parsed(file)?;
+        let unit = self.parsed(parser)?;
         let mut entries = unit.entries_raw(None)?;
         let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(()) };
         let mut pcs = PcRanges::default();
@@ -117,7 +106,7 @@ impl<'a> Unit<'a> {
             pcs.take(unit, &entries.read_attribute(*specification)?)?;
         }
         if pcs.for_each(unit, budget, &mut add)? == 0
-            && let Some(lines) = self.lines(file)?
+            && let Some(lines) = self.lines(parser)?
         {
             lines.ranges().take(*budget).for_each(|(start, end)| add(start, end));
         }

@@ -3,10 +3,10 @@
 use gimli::{AttributeValue, DebuggingInformationEntry, Reader as _, UnitOffset};
 
 use super::file::File;
+use super::ids::TypeId;
 use super::names::type_name;
 use super::place::Place;
 use super::sections::Reader;
-use super::types::TypeId;
 use super::unit::{MAX_RANGES, PcRanges, Unit};
 use crate::{Error, Svma};
 
