@@ -14,8 +14,8 @@ use std::time::Duration;
 use procfs::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::copied::Copied;
 use super::freeze::Frozen;
-use super::guard::Copied;
 use super::inject;
 use super::live::{Live, read};
 use super::maps::{self, Mapping};

@@ -6,6 +6,7 @@
 //! target is changed, save in [`Mode::Fork`].
 
 mod beyond;
+mod copied;
 mod copy;
 mod deleted;
 mod file_facts;
