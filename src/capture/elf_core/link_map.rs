@@ -4,9 +4,9 @@
 
 use std::collections::HashSet;
 
-use super::header::{PT_DYNAMIC, PT_PHDR};
 use super::mapped::ModuleHeader;
 use super::process::{AT_PHDR, AT_PHNUM, value};
+use super::program_header::{PT_DYNAMIC, PT_PHDR};
 use crate::capture::Memory;
 use crate::model::{Addr, Problem, Subject};
 

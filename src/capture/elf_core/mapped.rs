@@ -2,7 +2,8 @@
 
 use symbols::BuildId;
 
-use super::header::{FILE_HEADER_SIZE, PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, ProgramHeader, Table};
+use super::header::{FILE_HEADER_SIZE, Table};
+use super::program_header::{PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, ProgramHeader};
 use super::words::Words;
 use crate::capture::Memory;
 use crate::model::{Addr, Gap, Known, Unreadable};

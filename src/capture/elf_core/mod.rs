@@ -5,6 +5,7 @@
 //! fs/binfmt_elf.c for the notes.
 
 mod facts;
+mod fatal;
 mod files;
 mod header;
 mod layout;
@@ -13,6 +14,7 @@ mod mapped;
 mod modules;
 mod notes;
 mod process;
+mod program_header;
 mod salvage;
 mod segments;
 mod siginfo;
@@ -26,10 +28,11 @@ use std::path::Path;
 
 use symbols::FileBytes;
 
+use self::fatal::Writer;
 use self::files::Files;
-use self::header::{FileHeader, ProgramHeader};
+use self::header::FileHeader;
 use self::notes::{NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, Note};
-use self::siginfo::Writer;
+use self::program_header::ProgramHeader;
 use super::{Capture, Opened};
 use crate::error::Error;
 use crate::job::Job;
@@ -84,7 +87,7 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
     job.check()?;
 
     let grouped = threads::group(&notes, file.arch, &mut problems);
-    let crashed = siginfo::crashed(&grouped, writer);
+    let crashed = fatal::crashed(&grouped, writer);
     let mut threads: Vec<OsThread> = Vec::with_capacity(grouped.threads.len());
     let mut first = None;
     for (index, thread) in grouped.threads.iter().enumerate() {
@@ -96,7 +99,7 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
             threads.push(thread);
         }
     }
-    let signal = siginfo::fatal(
+    let signal = fatal::fatal(
         &grouped,
         crashed,
         first.and_then(|index| threads.get(index)).map(|thread| thread.tid),

@@ -3,8 +3,8 @@
 //! Layout: gABI "Note Section"; three 4-byte words (name size, content size, type), then name and content, each padded to 4 bytes.
 //! Names and types: Linux include/uapi/linux/elf.h.
 
-use super::header::{PT_LOAD, PT_NOTE, ProgramHeader};
 use super::layout;
+use super::program_header::{PT_LOAD, PT_NOTE, ProgramHeader};
 use super::words::{Words, clipped};
 use crate::model::{Arch, Problem, Subject};
 

@@ -5,8 +5,8 @@
 //! changed in a core whose headers do not follow each other like that.
 
 use super::files::FileMapping;
-use super::header::{PT_LOAD, PT_NOTE, ProgramHeader};
 use super::process::{AT_EXECFN, value};
+use super::program_header::{PT_LOAD, PT_NOTE, ProgramHeader};
 use super::words::clipped;
 use crate::model::{Problem, Subject};
 

@@ -2,7 +2,7 @@
 
 use symbols::FileBytes;
 
-use super::header::{PT_LOAD, ProgramHeader};
+use super::program_header::{PT_LOAD, ProgramHeader};
 use crate::capture::{Access, Memory, Origin, Region, Segment};
 use crate::model::{Addr, Problem, Subject, Why};
 

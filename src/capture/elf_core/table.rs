@@ -3,7 +3,8 @@
 //! Every writer of cores (Linux, gdb, createdump, qemu, lldb) puts the table right behind the file header and the contents
 //! behind the table, and starts it with one `PT_NOTE`. That order is what a damaged count, offset or entry size is mended by.
 
-use super::header::{FILE_HEADER_SIZE, PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, ProgramHeader, Table};
+use super::header::{FILE_HEADER_SIZE, Table};
+use super::program_header::{PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, ProgramHeader};
 use super::words::clipped;
 use crate::model::{Problem, Subject};
 
