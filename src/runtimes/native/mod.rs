@@ -48,7 +48,7 @@ impl Native {
     fn of(target: &Target) -> Native {
         let libc = libc::Libc::detect(target);
         let facts = target.capture.facts.as_deref();
-        let tids = tids::Tids::read(&libc, &target.capture.threads, &target.memory, facts);
+        let tids = tids::Tids::read(libc.tid, &target.capture.threads, &target.memory, facts);
         Native { libc, tids, facts: Shared::default(), recognised: Shared::default() }
     }
 

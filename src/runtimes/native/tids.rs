@@ -9,8 +9,6 @@ use crate::capture::{Facts, Memory};
 use crate::model::{OsThread, Tid};
 use crate::runtimes::layout::Offset;
 
-use super::libc::Libc;
-
 // Source: Linux include/linux/threads.h, PID_MAX_LIMIT on 64-bit machines (4 Mi).
 const PID_MAX_LIMIT: u32 = 0x40_0000;
 
@@ -23,19 +21,19 @@ pub(super) struct Tids {
 }
 
 impl Tids {
-    /// Reads each thread's own copy of its id, or what the kernel told of it. Where neither is there, ids are taken to be the dump's.
-    pub(super) fn read(libc: &Libc, threads: &[OsThread], memory: &Memory, facts: Option<&Facts>) -> Tids {
+    /// Reads each thread's own copy of its id, at that offset from its thread pointer, or what the kernel told of it. Where neither is there, ids are taken to be the dump's.
+    pub(super) fn read(own: Option<Offset>, threads: &[OsThread], memory: &Memory, facts: Option<&Facts>) -> Tids {
         let told = facts.map(|facts| facts.threads.as_slice()).unwrap_or_default();
         let told: FxHashMap<u32, u32> =
             told.iter().filter_map(|thread| Some((thread.tid, thread.inner_tid?))).collect();
-        let own: Vec<(Tid, Option<u32>)> = threads
+        let ids: Vec<(Tid, Option<u32>)> = threads
             .iter()
             .map(|thread| {
                 let told = told.get(&thread.tid.0).copied();
-                (thread.tid, told.or_else(|| libc.tid.and_then(|offset| own_id(thread, memory, offset))))
+                (thread.tid, told.or_else(|| own.and_then(|offset| own_id(thread, memory, offset))))
             })
             .collect();
-        Tids::of(&own)
+        Tids::of(&ids)
     }
 
     /// `own`: each thread's id in the dump, and the one that it keeps itself.
