@@ -4,7 +4,7 @@
 use crate::model::{Addr, LockKind, Owner};
 
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 /// Parts of the names of functions that wait, the more telling first.

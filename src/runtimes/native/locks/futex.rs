@@ -3,7 +3,7 @@
 use crate::model::{Gap, Owner};
 
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 /// Accepts any wait.

@@ -6,7 +6,7 @@ use crate::model::{Addr, Owner};
 
 use super::entry::Entry;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 // g_signals[0]; g_signals[1] is 4 further. Source: glibc 2.36 and 2.41 sysdeps/nptl/bits/thread-shared-types.h,

@@ -9,7 +9,7 @@ use crate::model::Addr;
 use super::code::ByCode;
 use super::entry::Entry;
 use super::glibc_mutex;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 // `__kind`, to which glibc 2.36 keeps a pointer in the frame. Source: docs/layouts/glibc.md, "mutex".

@@ -7,7 +7,7 @@ use crate::model::{Addr, Evidence, Gap, Owner};
 use super::entry::Entry;
 use super::evidence;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 // Source: glibc 2.36 sysdeps/x86/nptl/bits/struct_rwlock.h and sysdeps/nptl/bits/struct_rwlock.h: readers 0, writers 4,

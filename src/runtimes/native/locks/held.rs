@@ -17,7 +17,9 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Problem, Subject};
 
-use super::{Found, Held, Observation, PROBES};
+use super::found::Found;
+use super::observation::Observation;
+use super::probes::{Held, PROBES};
 use crate::runtimes::native::observations::Observations;
 
 /// Memory that is searched: 1 GiB, read within a quarter of a second from the page cache, within seconds from a disk.

@@ -8,7 +8,7 @@ use crate::model::{Addr, Owner, Tid};
 use super::entry::Entry;
 use super::evidence;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::libc;
 use crate::runtimes::native::observations::Observations;
 

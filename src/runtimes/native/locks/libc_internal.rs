@@ -8,7 +8,7 @@ use super::super::libc::family_of;
 use super::entry::Entry;
 use super::evidence;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::FUTEX_WAIT;
 

@@ -9,6 +9,7 @@ mod atomic;
 mod code;
 mod entry;
 mod evidence;
+mod found;
 mod futex;
 mod glibc_condvar;
 mod glibc_mutex;
@@ -24,143 +25,27 @@ mod musl;
 mod musl_condvar;
 mod names;
 mod objects;
+mod observation;
 mod once;
 mod owners;
 mod parking_lot;
+mod probes;
 mod readers;
 mod recognised;
 mod rust;
 mod semaphore;
 mod unread;
 
-use rustc_hash::FxHashMap;
-
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Acquisition, Addr, Evidence, Lock, LockKind, OsThread, Owner, Partial, Stack, Tid};
+use crate::model::{Acquisition, Lock, Partial};
 
-use super::calls::Calls;
 use super::observations::Observations;
-use super::waits::Futex;
 
 use self::code::ByCode;
-use self::entry::Entry;
+use self::found::Found;
+pub(super) use self::observation::Observation;
 pub(super) use self::recognised::Recognised;
-
-/// A thread in a futex wait.
-struct Waiter<'a> {
-    thread: &'a OsThread,
-    stack: &'a Stack,
-    calls: &'a Calls,
-    /// The function of the C library that it is in.
-    entry: Entry,
-    futex: Futex,
-}
-
-impl Waiter<'_> {
-    /// Every word that its frames' registers and its stack hold, innermost first, as addresses.
-    fn pointers(&self, observations: &Observations<'_>) -> impl Iterator<Item = Addr> {
-        let registers = self.stack.registers.iter().flat_map(|frame| frame.iter().filter_map(|(_, value)| value));
-        registers.chain(observations.live_words(self.thread).map(|(_, word)| word)).map(Addr)
-    }
-
-    /// Whether its frames hold this very address.
-    fn points_to(&self, observations: &Observations<'_>, address: Addr) -> bool {
-        self.pointers(observations).any(|pointer| pointer == address)
-    }
-}
-
-/// A lock as one probe saw it; its name and other waiters come later.
-#[derive(Clone, Debug)]
-pub(super) struct Observation {
-    /// What it is.
-    pub(super) kind: LockKind,
-    /// The object itself.
-    pub(super) address: Addr,
-    owner: Owner,
-    recursion: Option<u32>,
-    readers: Option<u32>,
-    evidence: Evidence,
-}
-
-impl Observation {
-    /// A lock that nobody owns, or of which only the wait is known.
-    fn waited(kind: LockKind, address: Addr, owner: Owner) -> Observation {
-        Observation { kind, address, owner, recursion: None, readers: None, evidence: Evidence::WAIT }
-    }
-}
-
-/// A family of locks.
-struct Probe {
-    /// What a thread in a futex wait waits for, if it is of this family.
-    waited: fn(&Observations<'_>, &Waiter<'_>) -> Option<Observation>,
-    /// How held ones are found that nobody waits for.
-    held: Held,
-}
-
-enum Held {
-    /// Nothing in memory names the holder.
-    Unrecorded,
-    /// By a word of memory that holds a live thread's id.
-    ByWord(fn(&Observations<'_>, Addr) -> Option<Observation>),
-    /// From a list that each thread keeps.
-    ByThread(fn(&Observations<'_>, &OsThread) -> Vec<Observation>),
-    /// From both.
-    Both(fn(&Observations<'_>, Addr) -> Option<Observation>, fn(&Observations<'_>, &OsThread) -> Vec<Observation>),
-}
-
-/// Every family, the most certain recognition first; the last accepts any wait.
-static PROBES: &[Probe] = &[
-    Probe { waited: join::waited, held: Held::Unrecorded },
-    Probe { waited: rust::waited, held: Held::Unrecorded },
-    Probe { waited: parking_lot::waited, held: Held::Unrecorded },
-    Probe { waited: glibc_parked::waited, held: Held::Unrecorded },
-    Probe { waited: glibc_mutex::waited, held: Held::Both(glibc_mutex::held_at, glibc_mutex::held_by) },
-    Probe { waited: glibc_rwlock::waited, held: Held::ByWord(glibc_rwlock::held_at) },
-    Probe { waited: glibc_condvar::waited, held: Held::Unrecorded },
-    Probe { waited: musl::mutex, held: Held::ByThread(musl::held_by) },
-    Probe { waited: musl::rwlock, held: Held::Unrecorded },
-    Probe { waited: musl_condvar::waited, held: Held::Unrecorded },
-    Probe { waited: semaphore::semaphore, held: Held::Unrecorded },
-    Probe { waited: semaphore::barrier, held: Held::Unrecorded },
-    Probe { waited: once::waited, held: Held::Unrecorded },
-    Probe { waited: atomic::waited, held: Held::Unrecorded },
-    Probe { waited: unread::waited, held: Held::Unrecorded },
-    Probe { waited: libc_internal::waited, held: Held::Unrecorded },
-    Probe { waited: futex::waited, held: Held::Unrecorded },
-];
-
-/// Locks by address, in the order of their first observation.
-#[derive(Default)]
-struct Found {
-    locks: Vec<Lock>,
-    at: FxHashMap<Addr, usize>,
-}
-
-impl Found {
-    fn add(&mut self, seen: Observation, waiter: Option<Tid>) {
-        let Found { locks, at } = self;
-        let index = *at.entry(seen.address).or_insert(locks.len());
-        if index == locks.len() {
-            locks.push(Lock {
-                address: seen.address,
-                kind: seen.kind,
-                name: Ok(None),
-                owner: seen.owner,
-                recursion: seen.recursion,
-                readers: seen.readers,
-                read_by: Vec::new(),
-                waiters: Vec::new(),
-                evidence: seen.evidence,
-                absent: None,
-                limits: Vec::new(),
-            });
-        }
-        if let (Some(lock), Some(tid)) = (locks.get_mut(index), waiter) {
-            lock.waiters.push(tid);
-        }
-    }
-}
 
 /// Where the threads at these places of the scene have taken the locks that they hold, parallel to `threads`.
 pub(super) fn acquisitions(

@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::evidence;
 use super::glibc_mutex::robust_list;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 // Source: musl 1.2.3 src/internal/pthread_impl.h: _m_type __i[0], _m_lock __vi[1], _m_waiters __vi[2], _m_count __i[5].

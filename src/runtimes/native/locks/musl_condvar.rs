@@ -5,7 +5,7 @@
 use crate::model::{Addr, Owner};
 
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 // Source: musl 1.2.3 src/thread/pthread_cond_timedwait.c, struct waiter: prev 0, next 8, state 16, barrier 20.

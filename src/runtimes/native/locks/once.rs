@@ -4,7 +4,7 @@ use crate::model::{Gap, Owner};
 
 use super::entry::Entry;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 /// Recognises a wait for another thread's initialisation. The word is the control variable's first member in glibc, musl

@@ -19,8 +19,6 @@ use crate::runtimes::native::observations::Observations;
 
 /// Frames of a stack that are looked at for a second initialisation.
 const MAX_FRAMES: usize = 256;
-/// Candidates that a gap names; the rest are counted.
-const NAMED_CANDIDATES: usize = 4;
 
 /// Fills in owners that can be inferred. Locks without waiters, and those whose owner field names a thread that is gone, stay
 /// as they are.
@@ -254,15 +252,5 @@ fn guarded(observations: &Observations<'_>, index: usize) -> Option<Addr> {
 
 fn ambiguous(candidates: &[(Tid, Evidence)]) -> String {
     let tids: Vec<Tid> = candidates.iter().map(|(tid, _)| *tid).collect();
-    format!("the lock does not store its owner, and several threads may have it: {}", listed(&tids))
-}
-
-/// `4711, 4712, 3 more`.
-pub(super) fn listed(tids: &[Tid]) -> String {
-    let mut named: Vec<String> = tids.iter().take(NAMED_CANDIDATES).map(Tid::to_string).collect();
-    let more = tids.len().saturating_sub(NAMED_CANDIDATES);
-    if more > 0 {
-        named.push(format!("{more} more"));
-    }
-    named.join(", ")
+    format!("the lock does not store its owner, and several threads may have it: {}", readers::listed(&tids))
 }

@@ -7,7 +7,7 @@ use crate::model::{Addr, Evidence, Gap, LockKind, Owner};
 
 use super::evidence;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 // ThreadData.key, from the futex word: measured with parking_lot_core 0.9.12 and rustc 1.95, then the other places that the

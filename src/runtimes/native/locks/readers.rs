@@ -6,8 +6,10 @@
 
 use rustc_hash::FxHashSet;
 
-use super::owners::listed;
 use crate::model::{Evidence, Gap, Lock, Owner, Tid};
+
+/// Candidates that a gap names; the rest are counted.
+const NAMED_CANDIDATES: usize = 4;
 
 /// Whether a lock is waited for and held by readers whom nothing records.
 pub(super) fn are_wanted(lock: &Lock) -> bool {
@@ -17,6 +19,16 @@ pub(super) fn are_wanted(lock: &Lock) -> bool {
 /// Why the owner of a lock that is held for reading is unknown, as far as the lock itself tells.
 pub(super) fn counted(readers: u32) -> String {
     format!("held by readers ({readers}), whom the lock counts and does not name")
+}
+
+/// `4711, 4712, 3 more`.
+pub(super) fn listed(tids: &[Tid]) -> String {
+    let mut named: Vec<String> = tids.iter().take(NAMED_CANDIDATES).map(Tid::to_string).collect();
+    let more = tids.len().saturating_sub(NAMED_CANDIDATES);
+    if more > 0 {
+        named.push(format!("{more} more"));
+    }
+    named.join(", ")
 }
 
 /// Fills in the readers of a lock that [`are_wanted`]. `acquisition`: threads whose code has taken it; `pointing`: threads that

@@ -10,7 +10,9 @@ use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::Activity;
 
 use super::entry::Entry;
-use super::{Observation, PROBES, Waiter, names};
+use super::names;
+use super::observation::{Observation, Waiter};
+use super::probes::PROBES;
 
 /// What each thread waits for, and what those locks are called.
 pub(in crate::runtimes::native) struct Recognised {

@@ -6,7 +6,7 @@ use crate::model::{Evidence, Gap, Owner};
 
 use super::evidence;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 /// What a waiting function waits for.

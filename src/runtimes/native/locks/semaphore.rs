@@ -7,7 +7,7 @@ use crate::model::{Addr, Owner};
 use super::code::ByCode;
 use super::entry::Entry;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 /// Recognises a wait for a semaphore. The word is the structure's first member in both libraries.

@@ -5,7 +5,7 @@ use crate::model::{Gap, Owner};
 
 use super::entry::Entry;
 use super::kinds;
-use super::{Observation, Waiter};
+use super::observation::{Observation, Waiter};
 use crate::runtimes::native::observations::Observations;
 
 /// musl's mutex has its lock word second. Source: docs/layouts/musl.md "mutex".
