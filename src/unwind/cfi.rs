@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use gimli::{BaseAddresses, CfaRule, EndianSlice, LittleEndian, RegisterRule, UnwindExpression, UnwindSection};
 use symbols::FileBytes;
 
-use super::row::{Bytecode, Cfa, Row, Rule};
+use super::rules::{Bytecode, Cfa, Kind, Row, Rule};
 use crate::model::{Arch, Register};
 
 /// Entries of one section that are indexed at most; Chromium, the largest program at hand, has about a million.
@@ -32,15 +32,6 @@ pub struct Section {
     pub address: u64,
     /// The bytes.
     pub bytes: FileBytes,
-}
-
-/// Which section a row came from; its expressions are looked up there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `.eh_frame`.
-    EhFrame,
-    /// `.debug_frame` of the code file.
-    DebugFrame,
 }
 
 /// The call frame information of one file. Reading it is lazy: nothing is parsed until the first look-up.

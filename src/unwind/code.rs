@@ -13,7 +13,7 @@ use super::epilogue;
 use super::flow::{self, Flow};
 use super::go;
 use super::image::{self, Image, Place};
-use super::row::Row;
+use super::rules::Row;
 use super::signal;
 use super::start;
 use crate::capture::Memory;

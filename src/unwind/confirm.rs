@@ -12,7 +12,8 @@ use super::chain;
 use super::code::{Before, CodeMap, Kind, Site};
 use super::flow::Flow;
 use super::frame_pointer;
-use super::row::{Caller, Row, without_signature};
+use super::row::{Caller, without_signature};
+use super::rules::Row;
 use super::words::Words;
 use crate::model::{Addr, Arch, Register, Registers};
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use rustc_hash::FxHashSet;
 
 use super::ops::{Base, Effect, MAX_PRESERVED, Ops, Way, frame_pointer, link_register, preserved};
-use super::row::{Cfa, Row, Rule};
+use super::rules::{Cfa, Row, Rule};
 use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 

@@ -3,7 +3,7 @@
 
 use symbols::GoFrame;
 
-use super::row::{Cfa, Row, Rule};
+use super::rules::{Cfa, Row, Rule};
 use crate::model::{Addr, Arch, Register};
 use crate::target::Module;
 

@@ -6,7 +6,7 @@ use object::elf;
 use symbols::{Elf, FileBytes, Svma};
 
 use super::cfi::{Scratch, Section, Tables, eh_frame_address};
-use super::row::Row;
+use super::rules::Row;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch};
 use crate::target::Module;

@@ -20,6 +20,7 @@ mod go;
 mod image;
 mod ops;
 pub mod row;
+mod rules;
 mod scan;
 #[cfg(test)]
 mod scene;
