@@ -143,6 +143,7 @@ impl Reading {
             directories: self.symbols.clone(),
             sources: self.source.clone(),
             opened: Vec::new(),
+            alone: false,
         }
     }
 

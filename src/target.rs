@@ -34,6 +34,8 @@ pub struct Search {
     pub sources: Vec<SourcePlace>,
     /// Files that are open already; used where their build id is the module's.
     pub opened: Vec<Arc<Elf>>,
+    /// Whether nothing of this machine is looked at but what is named here: the same dump has the same answers everywhere.
+    pub alone: bool,
 }
 
 /// A module with its files.
@@ -118,7 +120,7 @@ impl Target {
             exe: search.exe.clone(),
             opened: search.opened.clone(),
             directories: search.directories.clone(),
-            ..Locator::default()
+            ..if search.alone { Locator::nowhere() } else { Locator::default() }
         });
         let machine = match capture.arch {
             Arch::X86_64 => Machine::X86_64,

@@ -34,6 +34,8 @@ pub struct Locator {
     pub debug_directories: Vec<PathBuf>,
     /// Caches of debuginfod clients: `<build id>/executable` and `<build id>/debuginfo`.
     pub caches: Vec<PathBuf>,
+    /// Whether this machine's own files may be the dumped machine's: at the recorded paths, in the usual folders.
+    pub host: bool,
 }
 
 /// The module whose file is wanted.
@@ -116,11 +118,17 @@ impl Default for Locator {
             directories: Vec::new(),
             debug_directories: vec![PathBuf::from("/usr/lib/debug")],
             caches: layouts::debuginfod_caches(),
+            host: true,
         }
     }
 }
 
 impl Locator {
+    /// No place of this machine: what finds files are the places that are added.
+    pub fn nowhere() -> Locator {
+        Locator { debug_directories: Vec::new(), caches: Vec::new(), host: false, ..Locator::default() }
+    }
+
     /// The file with the module's code and unwind tables. Looked for in `opened`, in `exe`, below the sysroot, at the recorded path (by
     /// name in the usual folders, where only the name is recorded), in the directories, in the debug directories' build id trees, in the caches.
     pub fn code(&self, wanted: &Wanted<'_>) -> Located {
@@ -145,7 +153,7 @@ impl Locator {
             // The path of another machine's file, or of one that is gone, is no evidence that this is the same file.
             search.strict = self.sysroot.is_some() || Some(path) != wanted.path;
             let can_tell = self.sysroot.is_none() || wanted.build_id.is_some() || wanted.contents.is_some();
-            if can_tell && path.is_absolute() && search.at(path) {
+            if self.host && can_tell && path.is_absolute() && search.at(path) {
                 return search.found;
             }
             search.strict = false;
@@ -272,7 +280,7 @@ impl Locator {
         {
             return true;
         }
-        search.wanted.build_id.is_some() && search.any(libraries::places(Path::new("/"), name))
+        self.host && search.wanted.build_id.is_some() && search.any(libraries::places(Path::new("/"), name))
     }
 
     /// The debug directories below the sysroot, then this machine's.

@@ -9,6 +9,5 @@ mod looks;
 mod mouse;
 mod pick;
 mod pty;
-mod screens;
 mod terminal;
 mod work;

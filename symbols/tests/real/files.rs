@@ -15,6 +15,7 @@ fn nowhere() -> Locator {
         debug_directories: vec![],
         caches: vec![],
         opened: vec![],
+        host: true,
     }
 }
 
