@@ -9,8 +9,8 @@ use dumpscope::job::Job;
 use dumpscope::session::{Session, Source};
 use dumpscope::target::Search;
 use dumpscope::tui::event::Question;
+use dumpscope::tui::look::{Background, Depth, Look};
 use dumpscope::tui::stage::{Answer, Stage};
-use dumpscope::tui::theme::{Depth, Look};
 use dumpscope::tui::worker;
 use symbols::{Elf, FileBytes};
 
@@ -19,7 +19,7 @@ use symbols::{Elf, FileBytes};
 pub(crate) const DUMPS: [&str; 6] = ["demo", "deadlock", "waits", "exception", "panic", "recursion"];
 
 /// A terminal with every symbol and 256 colours.
-pub(crate) const LOOK: Look = Look { depth: Depth::Indexed, ascii: false };
+pub(crate) const LOOK: Look = Look { depth: Depth::Indexed, ascii: false, background: Background::Dark };
 
 /// Set to write what was seen over what stands.
 const BLESS: &str = "BLESS";
