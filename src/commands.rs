@@ -158,7 +158,7 @@ impl Shell {
         let (command, query) = parse(line, self.focus)?;
         let args = &query.args;
         match command.action {
-            Action::View(view) => (view.build)(&self.session, &query, job).map(Outcome::Answer),
+            Action::View(view) => view.answer(&self.session, &query, job).map(Outcome::Answer),
             Action::SetThread => self.set_thread(args),
             Action::SetSymbolServer => self.set_symbols(args, job),
             Action::Refresh => self.refresh(args, job),
@@ -168,7 +168,7 @@ impl Shell {
     }
 
     fn set_thread(&mut self, args: &[String]) -> Result<Outcome, Error> {
-        let threads = self.session.os_threads();
+        let threads = self.session.process()?.os_threads();
         let number = |text: &String| {
             text.parse::<u32>().map_err(|_| Error::Usage(format!("'{text}' is no number; see 'help setthread'")))
         };

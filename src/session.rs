@@ -4,6 +4,7 @@
 
 mod answers;
 mod doubtful;
+mod heap;
 mod mappings;
 mod modules;
 mod named_once;
@@ -21,12 +22,15 @@ use symbols::FileBytes;
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::analysis::motion::History;
 use crate::capture::collect::{Identity, Request};
-use crate::capture::{self, FORMATS, Format, HeapDump, Opened};
+use crate::capture::{self, FORMATS, Format, Opened};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Lock, Problem};
 use crate::target::{Search, Target};
 
+pub use crate::capture::HeapDump;
+
+pub use self::heap::Heap;
 pub use self::process::Process;
 pub use self::snapshot::Snapshot;
 
@@ -77,7 +81,7 @@ pub struct Session {
 /// What was dumped.
 enum What {
     Process(Box<Process>),
-    Heap(HeapDump),
+    Heap(HeapDump, Arc<Heap>),
 }
 
 impl Session {
@@ -109,7 +113,7 @@ impl Session {
     fn after(self, before: &History, passed: Duration, job: &Job) -> Result<Session, Error> {
         let what = match self.what {
             What::Process(process) => What::Process(Box::new(process.after(before, passed, job)?)),
-            heap @ What::Heap(_) => heap,
+            heap @ What::Heap(..) => heap,
         };
         Ok(Session { what, ..self })
     }
@@ -135,7 +139,10 @@ impl Session {
         }
         let what = match opened {
             Opened::Process(capture) => What::Process(Box::new(Process::open(Arc::from(capture), search, job))),
-            Opened::Heap(dump) => What::Heap(dump),
+            Opened::Heap(dump) => {
+                let heap = Heap::new(Arc::clone(&dump.source));
+                What::Heap(dump, Arc::new(heap))
+            }
         };
         Ok(Session { source, search: search.clone(), what, epoch: 0 })
     }
@@ -145,7 +152,7 @@ impl Session {
     pub fn reopen(&self, search: &Search, job: &Job) -> Session {
         let what = match &self.what {
             What::Process(process) => What::Process(Box::new(process.reopen(search, job))),
-            What::Heap(dump) => What::Heap(dump.clone()),
+            What::Heap(dump, heap) => What::Heap(dump.clone(), Arc::clone(heap)),
         };
         let (source, search) = (self.source.clone(), search.clone());
         Session { source, search, what, epoch: self.epoch.saturating_add(1) }
@@ -160,8 +167,8 @@ impl Session {
     pub fn process(&self) -> Result<&Process, Error> {
         match &self.what {
             What::Process(process) => Ok(process),
-            What::Heap(dump) => Err(Error::Failed(format!(
-                "this is a heap dump ({}): it holds objects, and no threads, modules or memory",
+            What::Heap(dump, _) => Err(Error::Failed(format!(
+                "a heap dump has no threads, modules or memory: this one ({}) holds objects alone; 'dumpheap' lists them",
                 dump.format
             ))),
         }
@@ -171,7 +178,7 @@ impl Session {
     pub fn heap_dump(&self) -> Option<&HeapDump> {
         match &self.what {
             What::Process(_) => None,
-            What::Heap(dump) => Some(dump),
+            What::Heap(dump, _) => Some(dump),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Pure functions over the model: no dump, no file, no printer.
 
 pub mod deadlock;
+pub mod histogram;
 pub mod motion;
 pub mod recursion;
 pub mod stacks;

@@ -19,6 +19,8 @@ pub enum Subject {
     Memory(Addr),
     /// An exception: its place in the list of exceptions.
     Exception(usize),
+    /// A type of objects of a heap, by its identity in the dump.
+    Type(Addr),
 }
 
 /// The kind of a [`Subject`].
@@ -38,6 +40,8 @@ pub enum SubjectKind {
     Memory,
     /// An exception.
     Exception,
+    /// A type of objects.
+    Type,
 }
 
 impl Subject {
@@ -51,6 +55,7 @@ impl Subject {
             Subject::Module(_) => SubjectKind::Module,
             Subject::Memory(_) => SubjectKind::Memory,
             Subject::Exception(_) => SubjectKind::Exception,
+            Subject::Type(_) => SubjectKind::Type,
         }
     }
 }

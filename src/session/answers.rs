@@ -86,7 +86,7 @@ impl Session {
     pub fn problems(&self) -> Vec<Problem> {
         match &self.what {
             What::Process(process) => process.problems(),
-            What::Heap(dump) => dump.problems.iter().cloned().chain(dump.source.problems()).collect(),
+            What::Heap(dump, _) => dump.problems.iter().cloned().chain(dump.source.problems()).collect(),
         }
     }
 }

@@ -119,15 +119,13 @@ pub struct App {
 impl App {
     /// A screen over a dump that is being opened under `job`. `file` is what the first line calls it until then.
     pub fn new(look: Look, size: (u16, u16), file: impl Into<String>, job: Job) -> App {
-        let tab = |view: &'static View| view.pane.map(|title| Tab { title, view: Some(view), kept: None });
-        let tabs: Vec<Tab> = VIEWS.iter().filter_map(tab).collect();
         let mut app = App {
             theme: Theme::new(look),
             size,
             file: file.into(),
             dump: Dump::Opening(job),
             pane: Pane::new("", None, Vec::new(), size),
-            tabs,
+            tabs: tabs(&Opened::default()),
             tab: 0,
             back: Vec::new(),
             forward: Vec::new(),
@@ -179,6 +177,7 @@ impl App {
             Event::Opened(Ok(opened)) => {
                 self.focus.thread = opened.thread;
                 self.file.clone_from(&opened.file);
+                self.choose_tabs(&opened);
                 self.dump = Dump::Open(opened);
                 self.ask();
             }
@@ -199,6 +198,15 @@ impl App {
         }
         self.settle();
         std::mem::take(&mut self.effects)
+    }
+
+    /// The panes of what was opened; until then they are those of a process.
+    fn choose_tabs(&mut self, opened: &Opened) {
+        let tabs = tabs(opened);
+        if !tabs.iter().map(|tab| tab.view).eq(self.tabs.iter().map(|tab| tab.view)) {
+            (self.tabs, self.tab) = (tabs, 0);
+            self.pane = self.root(0);
+        }
     }
 
     /// Whether work is running whose progress should be shown.
@@ -302,4 +310,10 @@ impl App {
         self.back.push(step);
         self.forward.clear();
     }
+}
+
+/// The panes whose views have something to answer from.
+fn tabs(opened: &Opened) -> Vec<Tab> {
+    let tab = |view: &'static View| view.pane.map(|title| Tab { title, view: Some(view), kept: None });
+    VIEWS.iter().filter(|view| opened.meets(view.needs)).filter_map(tab).collect()
 }

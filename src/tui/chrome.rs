@@ -28,10 +28,13 @@ impl App {
                 facts.extend(opened.program.clone().map(|program| (program, Tone::Strong)));
                 facts.push((opened.file.clone(), Tone::Plain));
                 spare.push(facts.len());
-                facts.push((opened.arch.clone(), Tone::Dim));
+                facts.extend(Some((opened.arch.clone(), Tone::Dim)).filter(|(arch, _)| !arch.is_empty()));
                 facts.extend(opened.signal.clone().map(|signal| (signal, Tone::Bad)));
                 let threads = if opened.threads == 1 { "thread" } else { "threads" };
-                facts.push((format!("{} {threads}", thousands(opened.threads)), Tone::Dim));
+                match opened.kind {
+                    Some(kind) => facts.push((kind.to_owned(), Tone::Dim)),
+                    None => facts.push((format!("{} {threads}", thousands(opened.threads)), Tone::Dim)),
+                }
                 spare.insert(0, facts.len());
                 facts.push((size(opened.bytes), Tone::Dim));
             }

@@ -12,7 +12,7 @@ use crate::model::{Addr, SubjectKind, Tid};
 use crate::report::pattern::Pattern;
 use crate::report::rows::{self, Order};
 use crate::report::section::{self, Section, Sort};
-use crate::views::{Focus, Query, View, readmemory};
+use crate::views::{Focus, Needs, Query, View, readmemory};
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,6 +179,8 @@ pub struct Opened {
     pub program: Option<String>,
     /// What it is, where it is no process: `hprof 1.0.2`. Then there are no threads, and the processor is not known.
     pub kind: Option<&'static str>,
+    /// Whether objects of a heap can be listed.
+    pub has_heap: bool,
     /// Name of the dump's file.
     pub file: String,
     /// The processor.
@@ -200,6 +202,17 @@ pub struct Opened {
     /// Modules of which no names are at hand: their files were not found, or are other builds, and nothing
     /// that was read so far tells names.
     pub modules_without_symbols: u64,
+}
+
+impl Opened {
+    /// Whether it has what a view needs.
+    pub fn meets(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Nothing => true,
+            Needs::Process => self.kind.is_none(),
+            Needs::Heap => self.has_heap,
+        }
+    }
 }
 
 /// What happens to the screen.

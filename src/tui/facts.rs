@@ -4,7 +4,7 @@ use super::event::Question;
 use crate::model::Subject;
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::report::words::{self, Room};
-use crate::views::{Focus, locks, modules, printexception, stack};
+use crate::views::{Focus, dumpheap, locks, modules, printexception, stack};
 
 /// A row's detail.
 #[derive(Default)]
@@ -71,6 +71,10 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
                 None => format!("exception {index}"),
             }
         }
+        Some(Subject::Type(id)) => {
+            let name = row.cells.iter().find(|cell| matches!(cell.value, Value::Text(_)));
+            name.map_or_else(|| format!("type {id}"), |name| words::words(&name.value, Room::Column).into_owned())
+        }
         Some(Subject::Capture) => "dump".to_owned(),
         None => first(row),
     }
@@ -99,6 +103,7 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
         Subject::Exception(index) => {
             Some(Question::view(&printexception::VIEW, &["-n", &index.to_string()], Focus::default()))
         }
+        Subject::Type(id) => Some(Question::view(&dumpheap::VIEW, &["-mt", &id.to_string()], Focus::default())),
         Subject::Capture | Subject::Memory(_) => None,
     }
 }

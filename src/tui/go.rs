@@ -9,7 +9,7 @@ use super::pane::{Content, Pane, Seek};
 use crate::commands::{self, Action as Does};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Row, Tone, Value};
-use crate::views::{Focus, View, readmemory};
+use crate::views::{Focus, View, dumpheap, readmemory};
 
 /// Bytes that the memory pane holds at once.
 const WINDOW: u64 = 1024;
@@ -31,6 +31,7 @@ impl App {
             Some(view) if view.args.iter().any(|arg| arg.name() == LIST_ONLY) => {
                 Question::view(view, &[&format!("-{LIST_ONLY}")], Focus::default())
             }
+            Some(view) if *view == dumpheap::VIEW => Question::view(view, &["-stat"], Focus::default()),
             Some(view) => Question::view(view, &[], Focus::default()),
         };
         Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())

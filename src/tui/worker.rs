@@ -138,7 +138,7 @@ pub fn answer(
     slot: &Mutex<Option<Arc<Session>>>,
 ) -> Result<Answered, Error> {
     let of_view = |view: &View, query: &Query| {
-        let answer = (view.build)(&session, query, job)?;
+        let answer = view.answer(&session, query, job)?;
         job.check()?;
         Ok(Answered::shown(answer.section()))
     };
@@ -197,6 +197,7 @@ pub fn describe(session: &Session) -> Opened {
         return Opened {
             file: name(session.source.path()),
             kind: heap.map(|dump| dump.format),
+            has_heap: session.heap().is_ok(),
             bytes: heap.map_or(0, |dump| dump.file_size),
             ..Opened::default()
         };
@@ -204,6 +205,7 @@ pub fn describe(session: &Session) -> Opened {
     let capture = &target.capture;
     Opened {
         kind: None,
+        has_heap: session.heap().is_ok(),
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),
         arch: capture.arch.to_string(),

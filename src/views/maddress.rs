@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Alias, Answer, Answered, Arg, Draw, Needs, Query, View};
+use super::{Alias, Answer, Answered, Draw, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{MappingRow, Subject};
@@ -28,28 +28,6 @@ pub const VIEW: View = View {
     schema: || schemars::schema_for!(Mappings),
 };
 
-/// The objects of the heap, of which this program lists the mappings so far.
-pub const HEAP: View = View {
-    name: "dumpheap",
-    aliases: &[Alias::of("heap")],
-    needs: Needs::Process,
-    home_of: &[],
-    args: &[Arg::Flag("regions", "the mappings that hold the heap")],
-    pane: None,
-    doc: "-regions: the mappings that hold the heap, and how much of them was in memory; objects are not listed yet",
-    help: "dumpheap -regions\n\nThe same as 'maddress'. Objects, allocations and their histogram are not listed yet.",
-    build: |session, query, job| {
-        query.only(&["regions"])?;
-        if query.flag("regions") {
-            return build(session, &Query { args: Vec::new(), ..query.clone() }, job);
-        }
-        Err(Error::Failed(
-            "objects of the heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
-        ))
-    },
-    schema: || schemars::schema_for!(Mappings),
-};
-
 /// Every mapping.
 #[derive(Serialize, JsonSchema)]
 pub struct Mappings {
@@ -70,7 +48,8 @@ pub struct Total {
     pub dumped: u64,
 }
 
-fn build(session: &Session, query: &Query, _: &Job) -> Result<Box<dyn Answer>, Error> {
+/// Answers it.
+pub(super) fn build(session: &Session, query: &Query, _: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&[])?;
     let mappings = session.process()?.mappings();
     let sum = |of: fn(&MappingRow) -> u64| mappings.iter().map(of).fold(0, u64::saturating_add);

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 mod drawing;
+pub mod dumpheap;
 pub mod locks;
 pub mod maddress;
 pub mod modules;
@@ -218,6 +219,16 @@ impl fmt::Debug for View {
     }
 }
 
+impl View {
+    /// Answers it, or says what this dump lacks.
+    pub fn answer(&self, session: &Session, query: &Query, job: &Job) -> Answers {
+        if self.needs == Needs::Process {
+            session.process()?;
+        }
+        (self.build)(session, query, job)
+    }
+}
+
 /// Every view, in the order of panes and of `help`.
 pub static VIEWS: &[View] = &[
     summary::VIEW,
@@ -231,7 +242,7 @@ pub static VIEWS: &[View] = &[
     readmemory::VIEW,
     moved::VIEW,
     maddress::VIEW,
-    maddress::HEAP,
+    dumpheap::VIEW,
 ];
 
 /// The view of a name or alias.

@@ -1,5 +1,6 @@
 //! `summary`: one screen that says why: what triage concludes, then the process, its heap, the dump's quality.
 
+mod heap;
 mod rows;
 
 use schemars::JsonSchema;
@@ -30,8 +31,17 @@ pub const VIEW: View = View {
            worker-3)\n! 19 threads wait for g_pool_mu, held by main, which reads fd 7\n\nConclusions marked `likely` rest \
            on a guess; the evidence says which.",
     build,
-    schema: || schemars::schema_for!(Summary),
+    schema: || schemars::schema_for!(Told),
 };
+
+/// What is told: of a process, or of a heap dump.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "the shape of each answer, for the schema alone")]
+enum Told {
+    Process(Box<Summary>),
+    Heap(heap::HeapSummary),
+}
 
 /// What happened, to what, and how well the dump tells it.
 #[derive(Serialize, JsonSchema)]
@@ -177,6 +187,9 @@ const INCOMPLETE: [&str; 6] =
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     query.only(&["heap"])?;
+    if let Some(dump) = session.heap_dump() {
+        return heap::build(session, dump, job);
+    }
     let target = session.target()?;
     let capture = &target.capture;
     let findings = session.verdict(job)?;
@@ -277,6 +290,6 @@ fn subject(about: Option<Subject>) -> (Option<Tid>, Option<usize>, Option<Addr>)
         Some(Subject::Lock(address) | Subject::Module(address) | Subject::Memory(address)) => {
             (None, None, Some(address))
         }
-        Some(Subject::Capture | Subject::Exception(_)) | None => (None, None, None),
+        Some(Subject::Capture | Subject::Exception(_) | Subject::Type(_)) | None => (None, None, None),
     }
 }

@@ -79,7 +79,18 @@ const ROOMS: &[Room] = &[
     Room {
         name: "views",
         // An answer serialises itself, which is what report/json is for; text and terminal are printers' work.
-        uses: &["session", "analysis", "processes", "heap", "model", "job", "error", "report/section", "report/json"],
+        uses: &[
+            "session",
+            "analysis",
+            "processes",
+            "heap",
+            "model",
+            "job",
+            "error",
+            "report/section",
+            "report/rows",
+            "report/json",
+        ],
         crates: &[],
     },
     Room {

@@ -1,0 +1,143 @@
+//! The objects of a heap by type: how many there are, and how many bytes they take.
+
+use rayon::prelude::*;
+
+use crate::error::Error;
+use crate::heap::{HeapObject, HeapSource};
+use crate::job::Job;
+
+/// Which objects count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// For each type of the source whether its objects count; `None`: those of all types.
+    pub types: Option<Vec<bool>>,
+    /// Smallest object that counts, in bytes.
+    pub min: Option<u64>,
+    /// Largest object that counts, in bytes.
+    pub max: Option<u64>,
+}
+
+impl Selection {
+    /// Whether an object counts.
+    pub fn has(&self, object: &HeapObject) -> bool {
+        self.types.as_ref().is_none_or(|types| types.get(object.of_type).copied().unwrap_or(false))
+            && self.min.is_none_or(|min| object.bytes >= min)
+            && self.max.is_none_or(|max| object.bytes <= max)
+    }
+}
+
+/// Objects together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many.
+    pub count: u64,
+    /// Their own bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, other: Amount) {
+        self.count = self.count.saturating_add(other.count);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
+/// The types that have objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Position in [`HeapSource::types`] and its objects; those with the most bytes first, then in the source's order.
+    pub types: Vec<(usize, Amount)>,
+    /// All of them.
+    pub total: Amount,
+}
+
+/// Counts the objects of a heap, its parts in parallel. An object whose type is none of the source's counts in the total alone.
+pub fn histogram(source: &dyn HeapSource, selection: &Selection, job: &Job) -> Result<Histogram, Error> {
+    job.phase("counting objects", 0);
+    let width = source.types().len();
+    let empty = || (vec![Amount::default(); width], Amount::default());
+    let count = |part: usize| {
+        let (mut types, mut total) = empty();
+        source.objects(part, &mut job.meter(), &mut |object| {
+            if selection.has(&object) {
+                let amount = Amount { count: 1, bytes: object.bytes };
+                total.add(amount);
+                if let Some(of_type) = types.get_mut(object.of_type) {
+                    of_type.add(amount);
+                }
+            }
+            Ok(())
+        })?;
+        Ok((types, total))
+    };
+    let merge = |mut one: (Vec<Amount>, Amount), other: (Vec<Amount>, Amount)| {
+        one.0.iter_mut().zip(other.0).for_each(|(one, other)| one.add(other));
+        one.1.add(other.1);
+        Ok(one)
+    };
+    let (types, total) = (0..source.parts()).into_par_iter().map(count).try_reduce(empty, merge)?;
+    let mut types: Vec<(usize, Amount)> = types.into_iter().enumerate().filter(|(_, of)| of.count > 0).collect();
+    types.sort_by_key(|(_, amount)| std::cmp::Reverse(amount.bytes));
+    Ok(Histogram { types, total })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap::{HeapType, Visit};
+    use crate::job::Meter;
+    use crate::model::{Addr, Problem};
+
+    /// Parts of (type, bytes).
+    struct Parts(Vec<HeapType>, Vec<Vec<(usize, u64)>>);
+
+    impl HeapSource for Parts {
+        fn name(&self) -> &str {
+            "literals"
+        }
+        fn types(&self) -> &[HeapType] {
+            &self.0
+        }
+        fn parts(&self) -> usize {
+            self.1.len()
+        }
+        fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+            self.1[part].iter().try_for_each(|(of_type, bytes)| {
+                meter.add(1)?;
+                visit(HeapObject { address: Addr(0), of_type: *of_type, bytes: *bytes })
+            })
+        }
+        fn problems(&self) -> Vec<Problem> {
+            Vec::new()
+        }
+    }
+
+    fn heap() -> Parts {
+        let of_type = |id, name: &str| HeapType { id: Addr(id), name: name.to_owned() };
+        let types = vec![of_type(1, "Order"), of_type(2, "byte[]"), of_type(3, "Never")];
+        Parts(types, vec![vec![(0, 24), (1, 100)], vec![(0, 24), (7, 8)], vec![]])
+    }
+
+    #[test]
+    fn types_of_all_parts_are_added_the_largest_first() {
+        let found = histogram(&heap(), &Selection::default(), &Job::default()).expect("counted");
+        let order = (0, Amount { count: 2, bytes: 48 });
+        assert_eq!(found.types, [(1, Amount { count: 1, bytes: 100 }), order]);
+        assert_eq!(found.total, Amount { count: 4, bytes: 156 }, "with the object of an unknown type");
+    }
+
+    #[test]
+    fn only_selected_objects_count() {
+        let selection = Selection { types: Some(vec![true, true, true]), min: Some(25), max: None };
+        let found = histogram(&heap(), &selection, &Job::default()).expect("counted");
+        assert_eq!(found.types, [(1, Amount { count: 1, bytes: 100 })]);
+        assert_eq!(found.total, Amount { count: 1, bytes: 100 });
+    }
+
+    #[test]
+    fn a_cancelled_job_stops_it() {
+        let job = Job::default();
+        job.cancel();
+        assert!(matches!(histogram(&heap(), &Selection::default(), &job), Err(Error::Cancelled)));
+    }
+}

@@ -1,0 +1,48 @@
+//! The heap whose objects can be listed: a heap dump's.
+
+use std::sync::Arc;
+
+use super::{Session, What};
+use crate::analysis::histogram::{self, Histogram, Selection};
+use crate::error::Error;
+use crate::heap::HeapSource;
+use crate::job::{Job, Shared};
+
+/// A heap with what was counted of it.
+pub struct Heap {
+    /// Its objects.
+    pub source: Arc<dyn HeapSource>,
+    all: Shared<Histogram>,
+}
+
+impl Heap {
+    /// Counts nothing yet.
+    pub(super) fn new(source: Arc<dyn HeapSource>) -> Heap {
+        Heap { source, all: Shared::default() }
+    }
+
+    /// All objects by type; counted on the first call.
+    pub fn histogram(&self, job: &Job) -> Result<Arc<Histogram>, Error> {
+        self.all.get(job, |job| histogram::histogram(self.source.as_ref(), &Selection::default(), job))
+    }
+
+    /// Selected objects by type.
+    pub fn histogram_of(&self, selection: &Selection, job: &Job) -> Result<Arc<Histogram>, Error> {
+        match selection == &Selection::default() {
+            true => self.histogram(job),
+            false => histogram::histogram(self.source.as_ref(), selection, job).map(Arc::new),
+        }
+    }
+}
+
+impl Session {
+    /// The heap whose objects can be listed; fails where nothing reads one.
+    pub fn heap(&self) -> Result<&Heap, Error> {
+        match &self.what {
+            What::Heap(_, heap) => Ok(heap),
+            What::Process(_) => Err(Error::Failed(
+                "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
+            )),
+        }
+    }
+}
