@@ -6,29 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::fault::{Fault, or_null};
-use super::{Addr, FatalSignal, Known, NamedFrame, Tid};
-
-/// What kind of thing was thrown or happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ExceptionKind {
-    /// A signal of the kernel's: SIGSEGV, SIGFPE …
-    Signal,
-    /// A C++ exception object.
-    Cxx,
-    /// `abort`, with the text that the C library left.
-    Abort,
-    /// A failed `assert`.
-    Assertion,
-    /// A Rust panic.
-    RustPanic,
-    /// A Go panic that nobody recovered.
-    GoPanic,
-    /// A fatal error of Go's runtime: a deadlock, concurrent writes to a map …
-    GoFatal,
-    /// `std::terminate` without an exception.
-    Terminate,
-}
+use super::{Addr, ExceptionKind, FatalSignal, Known, NamedFrame, Tid};
 
 /// One exception (or the fatal signal).
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod evidence;
 pub mod exception;
+pub mod exception_kind;
 pub mod fault;
 pub mod frame;
 pub mod gap;
@@ -23,7 +24,8 @@ pub mod variable;
 
 pub use address::Addr;
 pub use evidence::Evidence;
-pub use exception::{Detail, Exception, ExceptionKind, Phase, SourcePlace, Termination};
+pub use exception::{Detail, Exception, Phase, SourcePlace, Termination};
+pub use exception_kind::{ExceptionFamily, ExceptionKind};
 pub use fault::{AccessKind, Fault, FreeList, Freed, Operand, Place, Term};
 pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
 pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};

@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr, threads};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, Phase, Subject, SubjectKind, Tid};
+use crate::model::{
+    Addr, Detail, Exception, ExceptionFamily, ExceptionKind, NamedFrame, Phase, Subject, SubjectKind, Tid,
+};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
@@ -47,8 +49,10 @@ pub struct Exceptions {
 pub struct ExceptionRow {
     /// The thread that has it in flight; null when none has.
     pub tid: Option<Tid>,
-    /// What it is.
+    /// What it is, in the word of the runtime that tells it.
     pub kind: ExceptionKind,
+    /// What it is among those of all runtimes.
+    pub family: ExceptionFamily,
     /// Its type; null when it could not be read.
     #[serde(rename = "type")]
     pub type_name: Option<String>,
@@ -109,6 +113,7 @@ impl ExceptionRow {
         ExceptionRow {
             tid: exception.tid,
             kind: exception.kind,
+            family: exception.kind.family,
             type_name: exception.type_name.clone().ok(),
             message: exception.message.clone().ok().flatten(),
             message_unknown: exception.message.as_ref().err().map(ToString::to_string),
@@ -122,7 +127,7 @@ impl ExceptionRow {
 
     fn type_cell(&self) -> Cell {
         // `fatal error` is no function's name, of which the last word would be kept.
-        if let (ExceptionKind::GoPanic | ExceptionKind::GoFatal, Some(name)) = (self.kind, &self.type_name) {
+        if let (ExceptionFamily::Panic, Some(name)) = (self.family, &self.type_name) {
             return Cell::text(name.as_str());
         }
         Cell::new(Value::Type(self.type_name.as_deref().unwrap_or("exception of unknown type").into()))

@@ -1,6 +1,6 @@
 //! `abort`, with the text that the C library left, and what that text means.
 
-use crate::model::{ExceptionKind, NamedFrame, Subject};
+use crate::model::{ExceptionFamily, NamedFrame, Subject};
 
 use super::Rule;
 use super::case::{Case, one_line};
@@ -28,7 +28,7 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
-    let exception = case.fatal().filter(|exception| exception.kind == ExceptionKind::Abort)?;
+    let exception = case.fatal().filter(|exception| exception.kind.family == ExceptionFamily::Abort)?;
     let tid = exception.tid?;
     let mut evidence = vec![case.chain(tid)];
     let mut next = Next::new("stack", "who called abort");

@@ -1,7 +1,7 @@
 //! What the rules about a fatal signal share: the fault, its title, its evidence.
 
 use crate::model::{
-    AccessKind, Addr, Detail, Exception, ExceptionKind, FatalSignal, Fault, NamedFrame, Operand, Place, Subject, Tid,
+    AccessKind, Addr, Detail, Exception, ExceptionFamily, FatalSignal, Fault, NamedFrame, Operand, Place, Subject, Tid,
 };
 
 use super::case::Case;
@@ -117,7 +117,7 @@ impl<'a> Crash<'a> {
 
 /// The fatal signal where it is what happened, and not an abort or an exception.
 pub(super) fn signal_of<'a>(case: &Case<'a>) -> Option<&'a Exception> {
-    case.fatal().filter(|exception| exception.kind == ExceptionKind::Signal)
+    case.fatal().filter(|exception| exception.kind.family == ExceptionFamily::Signal)
 }
 
 /// `the instruction reads 4 bytes at [rdi + 0x10], rdi = 0x0`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Detail, ExceptionKind, Subject};
+use crate::model::{Detail, Subject};
 
 use super::Rule;
 use super::case::{Case, one_line};
@@ -21,7 +21,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let exception = case.fatal()?;
     let Detail::Panic { place } = &exception.detail else { return None };
     let tid = exception.tid?;
-    let mut title = Sentence::of(if exception.kind == ExceptionKind::GoFatal { "fatal error" } else { "panic" });
+    let mut title = Sentence::of(exception.kind.title);
     if let Ok(place) = place {
         let file: Arc<str> = place.file.as_str().into();
         title = title.text(" at ").part(Part::Source(file, Some(place.line)));
@@ -33,13 +33,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         Err(gap) => evidence.push(Sentence::of("the message is not known: ").text(gap.to_string()).about(None)),
     }
     let unwinding = std::iter::successors(exception.inner.as_deref(), |inner| inner.inner.as_deref()).take(UNWINDING);
-    // A deferred function of Go's that panics may have recovered the first one.
-    let of_go = matches!(exception.kind, ExceptionKind::GoPanic | ExceptionKind::GoFatal);
-    let before = match exception.kind {
-        ExceptionKind::GoPanic => "it followed an earlier panic",
-        ExceptionKind::GoFatal => "the first goroutine waits",
-        _ => "the stack was being unwound for an earlier panic",
-    };
+    let before = exception.kind.inner;
     evidence.extend(unwinding.map(|inner| {
         let words = match &inner.message {
             Ok(Some(message)) => Sentence::of(before).text(": ").text(one_line(message)),
@@ -48,7 +42,8 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         words.about(inner.address.map(Subject::Memory))
     }));
     // What gave the program up says nothing of where.
-    let is_own = |index: &usize| !of_go || case.frames(tid).get(*index).is_some_and(|frame| frame.own);
+    let is_own =
+        |index: &usize| exception.kind.apart.is_none() || case.frames(tid).get(*index).is_some_and(|frame| frame.own);
     let own = case.own_frame(tid).filter(is_own);
     Some(Finding {
         rule: RULE.name,
@@ -57,10 +52,9 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         title: title.then(case.behind(", in ", tid, own)),
         about: Some(Subject::Thread(tid)),
         evidence,
-        next: Some(match of_go {
-            // Its goroutine's frames may lie on another stack than the thread's.
-            true => Next::new("printexception", "the goroutine's stack"),
-            false => Next::new("stack", "the stack of the panic"),
+        next: Some(match exception.kind.apart {
+            Some(whose) => Next::new("printexception", whose),
+            None => Next::new("stack", "the stack of the panic"),
         }),
     })
 }

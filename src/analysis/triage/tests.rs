@@ -12,14 +12,14 @@ use super::*;
 use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{
-    Absence, Absent, AccessKind, Addr, Detail, Evidence, Exception, ExceptionKind, FatalSignal, Fault, FrameKind,
-    FreeList, Freed, Gap, Lock, LockFamily, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem,
+    Absence, Absent, AccessKind, Addr, Detail, Evidence, Exception, ExceptionFamily, ExceptionKind, FatalSignal, Fault,
+    FrameKind, FreeList, Freed, Gap, Lock, LockFamily, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem,
     RecognisedRuntime, RuntimeKind, Subject, Term, Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
 };
 
-/// Kinds of locks as a runtime may define them.
+/// Kinds of locks and exceptions as a runtime may define them.
 mod kinds {
-    use super::{LockFamily, LockKind, Nature};
+    use super::{ExceptionFamily, ExceptionKind, LockFamily, LockKind, Nature};
 
     const fn kind(word: &'static str, family: LockFamily, nature: Nature) -> LockKind {
         LockKind { word, words: word, family, nature }
@@ -30,6 +30,9 @@ mod kinds {
     pub(super) const CONDVAR: LockKind = kind("condvar", LockFamily::Condvar, Nature::Idle);
     pub(super) const SEMAPHORE: LockKind = kind("semaphore", LockFamily::Semaphore, Nature::Unknown);
     pub(super) const JOIN: LockKind = kind("join", LockFamily::Join, Nature::End);
+    pub(super) const SIGNAL: ExceptionKind = ExceptionKind::new("signal", ExceptionFamily::Signal, "signal");
+    pub(super) const CXX: ExceptionKind = ExceptionKind::new("cxx", ExceptionFamily::Exception, "uncaught");
+    pub(super) const ABORT: ExceptionKind = ExceptionKind::new("abort", ExceptionFamily::Abort, "abort");
 }
 
 /// A process made of literals.
@@ -168,7 +171,7 @@ impl Process {
         };
         let segv = FatalSignal { address: Some(Addr(address)), ..signal(11, 1, None) };
         let detail = Detail::Signal { signal: segv.clone(), handler: None, fault: Some(Box::new(fault)) };
-        Process { signal: Some(segv), ..self }.fatal(ExceptionKind::Signal, None, detail)
+        Process { signal: Some(segv), ..self }.fatal(kinds::SIGNAL, None, detail)
     }
 
     fn runtime(mut self, kind: RuntimeKind, version: &str, idle: Option<&str>) -> Process {

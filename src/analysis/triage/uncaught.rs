@@ -1,6 +1,6 @@
-//! A C++ exception that nobody caught, or that was not allowed to leave.
+//! An exception that nobody caught, or that was not allowed to leave.
 
-use crate::model::{Detail, Exception, ExceptionKind, Subject, Termination};
+use crate::model::{Detail, Exception, ExceptionFamily, Subject, Termination};
 
 use super::Rule;
 use super::case::{Case, one_line};
@@ -17,18 +17,18 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
-    let exception = case.fatal().filter(|exception| exception.kind == ExceptionKind::Cxx)?;
+    let exception = case.fatal().filter(|exception| exception.kind.family == ExceptionFamily::Exception)?;
     let tid = exception.tid?;
     let ended = match exception.detail {
         Detail::Cxx { ended, .. } => ended,
         _ => None,
     };
     let title = Sentence::of(match ended {
-        Some(Termination::Noexcept) => "exception out of a noexcept function: ",
-        Some(Termination::Called) => "std::terminate called while handling ",
-        _ => "uncaught ",
+        Some(Termination::Noexcept) => "exception out of a noexcept function:",
+        Some(Termination::Called) => "std::terminate called while handling",
+        _ => exception.kind.title,
     });
-    let title = title.text(told(exception));
+    let title = title.text(" ").text(told(exception));
     let called = ended == Some(Termination::Called);
     // Who handles an exception is no longer below what threw it.
     let from = if called { case.own_frame(tid) } else { case.thrower(tid) };
@@ -45,7 +45,9 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let mut inner = exception.inner.as_deref();
     for _ in 0..NESTED {
         let Some(nested) = inner else { break };
-        evidence.push(Sentence::of("caused by ").text(told(nested)).about(nested.address.map(Subject::Memory)));
+        evidence.push(
+            Sentence::of(exception.kind.inner).text(" ").text(told(nested)).about(nested.address.map(Subject::Memory)),
+        );
         inner = nested.inner.as_deref();
     }
     Some(Finding {

@@ -7,6 +7,7 @@ use crate::unwind::Unwinder;
 
 use super::goroutine::Goroutine;
 use super::image::Image;
+use super::kinds;
 use super::panic::{self, Panic};
 use super::signal::{self, Handled};
 use super::stack::{Joined, plain};
@@ -72,7 +73,7 @@ fn of_runtime(scene: &Scene<'_>, image: &Image, joined: &Joined, unwinder: &Unwi
         let lost = || Gap::NotRecorded("the goroutine of the panic was not found".to_owned());
         let first = chain.next();
         let message = first.as_ref().map_or_else(|| Err(lost()), |panic| panic.text.clone());
-        let told = told(joined, ExceptionKind::GoPanic, "panic", message.map(Some));
+        let told = told(joined, kinds::PANIC, "panic", message.map(Some));
         let earlier: Vec<Panic> = chain.collect();
         let inner = earlier.into_iter().rev().fold(None, |inner, panic| Some(Box::new(before(tid, panic, inner))));
         return Some(Exception { address: first.map(|panic| panic.at), inner, ..told });
@@ -84,7 +85,7 @@ fn of_runtime(scene: &Scene<'_>, image: &Image, joined: &Joined, unwinder: &Unwi
         return Some(exception);
     }
     let message = throw_text(scene, joined, at);
-    let told = told(joined, ExceptionKind::GoFatal, "fatal error", message.map(Some));
+    let told = told(joined, kinds::FATAL, "fatal error", message.map(Some));
     // Where no goroutine runs, the first one tells what the program waits in.
     let first = told.detail.eq(&nowhere()).then(|| first_goroutine(scene, unwinder, tid, job)).flatten();
     Some(Exception { inner: first.map(Box::new), ..told })
@@ -159,7 +160,7 @@ fn first_goroutine(scene: &Scene<'_>, unwinder: &Unwinder, tid: Tid, job: &Job) 
     };
     Some(Exception {
         tid: Some(tid),
-        kind: ExceptionKind::GoFatal,
+        kind: kinds::FATAL,
         type_name: Ok("goroutine 1".to_owned()),
         message: Ok(Some(message)),
         address: Some(first.at),
@@ -179,7 +180,7 @@ fn is_program(function: &str) -> bool {
 fn before(tid: Tid, panic: Panic, inner: Option<Box<Exception>>) -> Exception {
     Exception {
         tid: Some(tid),
-        kind: ExceptionKind::GoPanic,
+        kind: kinds::PANIC,
         type_name: Ok("panic".to_owned()),
         message: panic.text.map(Some),
         address: Some(panic.at),

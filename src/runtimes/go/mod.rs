@@ -7,6 +7,7 @@
 mod end;
 mod goroutine;
 mod image;
+mod kinds;
 mod panic;
 mod signal;
 mod stack;

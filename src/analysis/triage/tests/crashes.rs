@@ -47,13 +47,13 @@ fn jumps_into_data_and_to_nowhere_are_told_apart() {
 #[test]
 fn an_uncaught_exception_is_told_with_its_type_and_message() {
     let detail = Detail::Cxx { phase: Phase::Uncaught, ended: Some(Termination::Uncaught) };
-    let process = crashed(&["read_request()"]).fatal(ExceptionKind::Cxx, Some("bad request"), detail);
+    let process = crashed(&["read_request()"]).fatal(kinds::CXX, Some("bad request"), detail);
     assert_eq!(process.titles(), ["uncaught std::runtime_error: bad request, thrown in read_request"]);
 }
 
 #[test]
 fn an_abort_is_told_with_its_text_and_what_it_means() {
-    let process = crashed(&["f"]).fatal(ExceptionKind::Abort, Some("malloc(): corrupted top size"), Detail::Nothing);
+    let process = crashed(&["f"]).fatal(kinds::ABORT, Some("malloc(): corrupted top size"), Detail::Nothing);
     assert_eq!(process.titles(), ["abort: malloc(): corrupted top size, in f"]);
     assert!(process.verdict()[0].evidence[0].text.to_string().contains("the heap was smashed earlier"));
 }
@@ -76,6 +76,6 @@ fn a_signal_that_the_process_sent_itself_is_not_from_outside() {
     let mut process = crashed(&["main"]);
     process.signal = Some(signal(11, -6, Some(PID)));
     let detail = Detail::Signal { signal: signal(11, -6, Some(PID)), handler: None, fault: None };
-    let process = process.fatal(ExceptionKind::Signal, Some("sent by tkill"), detail);
+    let process = process.fatal(kinds::SIGNAL, Some("sent by tkill"), detail);
     assert_eq!(process.titles(), ["SIGSEGV raised by the process itself in main"]);
 }

@@ -8,6 +8,7 @@ use crate::model::{Addr, Detail, ExceptionKind, Gap, Known, NamedFrame, SourcePl
 use crate::target::{Module, Target};
 
 use super::arguments;
+use super::kinds;
 
 /// `struct abort_msg_s { unsigned int size; char msg[]; }`, a page or more.
 /// Source: glibc 2.36 include/stdlib.h.
@@ -92,7 +93,7 @@ impl Assertion {
             Some(function) => format!("`{expression}` failed at {place}, in {function}"),
             None => format!("`{expression}` failed at {place}"),
         };
-        (ExceptionKind::Assertion, message, Detail::Assertion { expression, place })
+        (kinds::ASSERTION, message, Detail::Assertion { expression, place })
     }
 }
 

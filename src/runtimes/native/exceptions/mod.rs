@@ -12,6 +12,7 @@ mod cxx;
 mod freed;
 mod handled;
 mod instruction;
+mod kinds;
 mod place;
 mod rust_panic;
 mod signal;
@@ -88,7 +89,7 @@ pub fn abort_exception(target: &Target, thread: &OsThread, stack: &Stack, frames
     };
     match assertion.map(abort::Assertion::parts) {
         Some((kind, message, detail)) => abort(thread, frames, kind, Ok(Some(message)), detail),
-        None => abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing),
+        None => abort(thread, frames, kinds::ABORT, text, Detail::Nothing),
     }
 }
 
@@ -132,13 +133,7 @@ fn fatal(
         if reason == Termination::Called && !found.is_empty() {
             return cxx::exception(target, &found.remove(0), thread, frames.to_vec(), Some(reason));
         }
-        return abort(
-            thread,
-            frames,
-            ExceptionKind::Terminate,
-            Ok(Some(reason.to_string())),
-            Detail::Terminate { reason },
-        );
+        return abort(thread, frames, kinds::TERMINATE, Ok(Some(reason.to_string())), Detail::Terminate { reason });
     }
     let text = abort::text(target);
     let assertion = match &text {
@@ -153,7 +148,7 @@ fn fatal(
         && let Some(panic) = rust_panic::find(&target.memory, stack, frames)
     {
         let detail = Detail::Panic { place: panic.place };
-        let told = abort(thread, frames, ExceptionKind::RustPanic, panic.message, detail);
+        let told = abort(thread, frames, kinds::RUST_PANIC, panic.message, detail);
         return Exception { inner: unwinding(thread, panic.unwinding), ..told };
     }
     let aborted = matches!(text, Ok(Some(_))) || frames.iter().any(|frame| frame.function.as_deref() == Some("abort"));
@@ -166,13 +161,13 @@ fn fatal(
         Ok(Some(text)) => Ok(Some(text)),
         none => abort::reason(frames).map_or(none, |reason| Ok(Some(reason.to_owned()))),
     };
-    abort(thread, frames, ExceptionKind::Abort, text, Detail::Nothing)
+    abort(thread, frames, kinds::ABORT, text, Detail::Nothing)
 }
 
 /// Panics that were unwinding the stack when another came, the newest first, as a chain.
 fn unwinding(thread: &OsThread, panics: Vec<(Addr, Known<Option<String>>)>) -> Option<Box<Exception>> {
     panics.into_iter().rev().fold(None, |inner, (object, message)| {
-        let panic = abort(thread, &[], ExceptionKind::RustPanic, message, Detail::Nothing);
+        let panic = abort(thread, &[], kinds::RUST_PANIC, message, Detail::Nothing);
         Some(Box::new(Exception { address: Some(object), fatal: false, inner, ..panic }))
     })
 }
@@ -195,9 +190,9 @@ fn abort(
     detail: Detail,
 ) -> Exception {
     let type_name = match kind {
-        ExceptionKind::Assertion => "assertion",
-        ExceptionKind::Terminate => "std::terminate",
-        ExceptionKind::RustPanic => "panic",
+        kinds::ASSERTION => "assertion",
+        kinds::TERMINATE => "std::terminate",
+        kinds::RUST_PANIC => "panic",
         _ => "abort",
     };
     Exception {

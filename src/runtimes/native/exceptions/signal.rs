@@ -2,13 +2,14 @@
 
 use crate::capture::Memory;
 use crate::model::{
-    AccessKind, Addr, Arch, Detail, Exception, ExceptionKind, FatalSignal, Fault, Gap, Known, NamedFrame, Operand,
-    OsThread, Place, Stack, syscall_name,
+    AccessKind, Addr, Arch, Detail, Exception, FatalSignal, Fault, Gap, Known, NamedFrame, Operand, OsThread, Place,
+    Stack, syscall_name,
 };
 use crate::target::Target;
 
 use super::freed;
 use super::instruction::{self, Access, Decoded, Special};
+use super::kinds;
 use super::place::{self, Question, SI_KERNEL};
 
 // Source: Linux include/uapi/asm-generic/signal.h.
@@ -57,7 +58,7 @@ pub(super) fn exception(
     let message = message(signal, fault.as_ref(), special, &frames).map(|words| words + &refused + &sent);
     Exception {
         tid: Some(signal.tid),
-        kind: ExceptionKind::Signal,
+        kind: kinds::SIGNAL,
         type_name: Ok(signal.name()),
         message: Ok(message),
         address: fault.as_ref().and_then(|fault| fault.address.as_ref().ok().copied()).or(signal.address),

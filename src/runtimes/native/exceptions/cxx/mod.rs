@@ -14,8 +14,10 @@ use std::sync::{PoisonError, RwLock};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::model::{Addr, Detail, Exception, ExceptionKind, NamedFrame, OsThread, Phase, Stack, Termination};
+use crate::model::{Addr, Detail, Exception, NamedFrame, OsThread, Phase, Stack, Termination};
 use crate::target::Target;
+
+use super::kinds;
 
 use self::header::Header;
 
@@ -135,7 +137,7 @@ fn of_header(target: &Target, header: &Header, depth: usize) -> Exception {
         .map(|(nested, depth)| Box::new(of_header(target, &nested, depth)));
     Exception {
         tid: None,
-        kind: ExceptionKind::Cxx,
+        kind: kinds::CXX,
         type_name: types::name(&target.memory, header.type_info),
         message: what::message(target, header.object, header.type_info),
         address: Some(header.object),
