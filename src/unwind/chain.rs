@@ -68,6 +68,7 @@ pub(super) fn chain(code: &CodeMap, words: &Words<'_>, first: &Caller) -> Option
             }
             Kind::Trampoline => return Some(Chain::Open),
             Kind::Outermost => return Some(Chain::Bottom),
+            Kind::Own(_) => return Some(Chain::Open),
             Kind::Wild => return broken(step),
         };
         match up {
@@ -116,7 +117,7 @@ pub(super) fn comes_by(code: &CodeMap, words: &Words<'_>, first: &Caller, slot: 
                 let Some((row, up)) = confirm::derived_row(code, words, &callee) else { return true };
                 Ok((row.return_slot(&registers), up))
             }
-            Kind::Tabled(..) | Kind::Counted(_) | Kind::Trampoline | Kind::Outermost => return true,
+            Kind::Own(_) | Kind::Tabled(..) | Kind::Counted(_) | Kind::Trampoline | Kind::Outermost => return true,
             Kind::Wild => return false,
         };
         match next {

@@ -13,6 +13,7 @@ use super::epilogue;
 use super::flow::{self, Flow};
 use super::go;
 use super::image::{self, Image, Place};
+use super::own::Unwind;
 use super::rules::Row;
 use super::signal;
 use super::start;
@@ -44,6 +45,8 @@ pub(super) struct Site {
 
 /// What a place in the code is.
 pub(super) enum Kind {
+    /// A runtime unwinds it itself: the one at this place.
+    Own(usize),
     /// Call frame information of the module with this index covers it.
     Tabled(Row, usize, Place),
     /// Go's own table of frame sizes covers it.
@@ -80,11 +83,13 @@ pub(super) struct CodeMap {
     work: AtomicUsize,
     /// Executable mappings, ascending, disjoint: first address, one past the last.
     executable: Vec<(u64, u64)>,
+    /// Runtimes that unwind code of their own.
+    own: Vec<Arc<dyn Unwind>>,
 }
 
 impl CodeMap {
     /// Lists the executable mappings; everything else is found when asked for.
-    pub(super) fn new(target: Arc<Target>) -> CodeMap {
+    pub(super) fn new(target: Arc<Target>, own: Vec<Arc<dyn Unwind>>) -> CodeMap {
         let images = target.modules.iter().map(|_| Image::default()).collect();
         let executable = executable(&target);
         CodeMap {
@@ -96,6 +101,7 @@ impl CodeMap {
             deep_frames: AtomicUsize::new(0),
             work: AtomicUsize::new(0),
             executable,
+            own,
         }
     }
 
@@ -127,6 +133,11 @@ impl CodeMap {
             plausible: OnceLock::new(),
             chained: OnceLock::new(),
         })
+    }
+
+    /// The runtime that unwinds a place of kind [`Kind::Own`].
+    pub(super) fn owner(&self, index: usize) -> Option<&dyn Unwind> {
+        self.own.get(index).map(AsRef::as_ref)
     }
 
     /// The tables that a row's expressions are in.
@@ -228,10 +239,13 @@ impl CodeMap {
     }
 
     fn kind(&self, pc: Addr, returns: bool) -> Kind {
+        let lookup = if returns { Addr(pc.0.saturating_sub(1)) } else { pc };
+        if let Some(owner) = self.own.iter().position(|own| own.owns(lookup)) {
+            return Kind::Own(owner);
+        }
         if self.is_code(pc) && self.is_trampoline(pc) {
             return Kind::Trampoline;
         }
-        let lookup = if returns { Addr(pc.0.saturating_sub(1)) } else { pc };
         if !self.is_code(lookup) {
             return Kind::Wild;
         }

@@ -59,7 +59,7 @@ pub(super) fn caller(code: &CodeMap, words: &Words<'_>, callee: &Registers, stac
         return record.caller(code, words, callee);
     }
     let least = match (landing, &code.site(record.return_address, true).kind) {
-        (Landing::Called, Kind::Tabled(..)) => Chain::Open,
+        (Landing::Called, Kind::Tabled(..) | Kind::Own(_)) => Chain::Open,
         // Of such code nothing is known but what its instructions show.
         (Landing::Called, Kind::Bare) if code.is_generated(record.return_address) => Chain::Long,
         _ => return None,
@@ -115,7 +115,7 @@ impl Record {
             Before::NoCall => match kind()?.kind {
                 Kind::Trampoline => Some(Landing::Called),
                 Kind::Bare => Some(Landing::Pushed),
-                Kind::Tabled(..) | Kind::Counted(_) | Kind::Outermost | Kind::Wild => None,
+                Kind::Own(_) | Kind::Tabled(..) | Kind::Counted(_) | Kind::Outermost | Kind::Wild => None,
             },
         }
     }

@@ -1,6 +1,7 @@
 //! From a thread's registers up its stack.
 //!
-//! For every frame the strongest method that works is taken, and the frame says which ([`Trust`]): call frame information ([`cfi`],
+//! For every frame the strongest method that works is taken, and the frame says which ([`Trust`]): the rule of the runtime whose code it is
+//! ([`Unwind`]), call frame information ([`cfi`],
 //! [`row`]), the kernel's signal frame ([`signal`]), Go's own table of frames ([`go`]), the instructions themselves ([`confirm`], by [`flow`] and
 //! [`epilogue`]), the chain of frame pointers ([`frame_pointer`]), and words of the stack that follow a call ([`scan`]). What is known of a place in the
 //! code is kept ([`cache`]), so that a thousand threads that stand at the same places cost as much as their words.
@@ -19,6 +20,7 @@ mod frame_pointer;
 mod go;
 mod image;
 mod ops;
+mod own;
 pub mod row;
 mod rules;
 mod scan;
@@ -31,6 +33,8 @@ pub mod words;
 mod x86_64;
 
 use std::sync::Arc;
+
+pub use self::own::{OwnFrame, Step, Unwind};
 
 use self::code::CodeMap;
 use self::walk::Walk;
@@ -60,7 +64,12 @@ pub struct Unwinder {
 impl Unwinder {
     /// Prepares the unwinding of a target's threads. Reads nothing yet.
     pub fn new(target: Arc<Target>) -> Unwinder {
-        Unwinder { code: CodeMap::new(target) }
+        Unwinder::with(target, Vec::new())
+    }
+
+    /// The same, where runtimes unwind code of their own. Of two that own the same code the first one is asked.
+    pub fn with(target: Arc<Target>, own: Vec<Arc<dyn Unwind>>) -> Unwinder {
+        Unwinder { code: CodeMap::new(target, own) }
     }
 
     /// The stack of a thread. Its frames are empty where the dump does not hold the thread's registers. A cancelled job ends the stack

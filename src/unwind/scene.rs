@@ -62,7 +62,7 @@ pub(super) fn walk(target: &Arc<Target>, registers: &[(u16, u64)]) -> (Vec<(u64,
     for (number, value) in registers {
         start.set(Register(*number), *value);
     }
-    let code = CodeMap::new(Arc::clone(target));
+    let code = CodeMap::new(Arc::clone(target), Vec::new());
     let stack = Walk::new(&code).run(&start, &Job::default());
     (stack.frames.iter().map(|frame| (frame.pc.0, frame.sp.0, frame.trust)).collect(), stack.end)
 }

@@ -8,6 +8,7 @@ use super::code::Before;
 use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee};
 use super::frame_pointer;
+use super::own::{OwnFrame, Step};
 use super::row::{Caller, preserved, without_signature};
 use super::scan;
 use super::signal;
@@ -63,7 +64,11 @@ impl<'t> Walk<'t> {
             };
             let site = self.code.site(pc, returns);
             let trampoline = matches!(site.kind, Kind::Trampoline);
-            let kind = if trampoline { FrameKind::Signal } else { FrameKind::Native };
+            let kind = match site.kind {
+                Kind::Trampoline => FrameKind::Signal,
+                Kind::Own(_) => FrameKind::Managed,
+                _ => FrameKind::Native,
+            };
             if kept.len() < Stack::KEPT_REGISTERS {
                 kept.push(registers.clone());
             }
@@ -96,6 +101,7 @@ impl<'t> Walk<'t> {
             return Err(End::Bottom);
         }
         match &callee.site.kind {
+            Kind::Own(owner) => self.own(*owner, callee),
             Kind::Tabled(row, module, place) => {
                 let tables = self.code.tables(*module, *place).ok_or(End::NoUnwindInfo)?;
                 match row.caller(tables, callee.registers, &self.words) {
@@ -139,6 +145,21 @@ impl<'t> Walk<'t> {
                 let called = if callee.returns { None } else { self.called_wild(callee) };
                 called.or_else(|| self.guess(callee)).ok_or_else(|| self.why(callee))
             }
+        }
+    }
+
+    /// The caller by the rule of the runtime whose code the frame is in.
+    fn own(&mut self, owner: usize, callee: &Callee<'_>) -> Result<Up, End> {
+        let owner = self.code.owner(owner).ok_or(End::NoUnwindInfo)?;
+        let frame = OwnFrame { registers: callee.registers, sp: callee.stack, returns: callee.returns };
+        match owner.step(&frame) {
+            Step::Caller { caller, returns, switches } => {
+                let up = Up { caller, trust: Trust::Runtime, returns, switch: switches };
+                self.check(callee, &up)?;
+                Ok(up)
+            }
+            Step::End(end) => Err(end),
+            Step::Unknown => self.guess(callee).ok_or_else(|| self.why(callee)),
         }
     }
 
@@ -273,7 +294,7 @@ mod tests {
             [(0, &[0x53, 0x48, 0x83, 0xec, 0x08, 0x0f, 0x05]), (0x20, &call(0x20)), (0x30, &call(0x30))];
         // sp → | an earlier call's return address | rbx | return address |
         let target = target(Arch::X86_64, Some(&code(64, &parts)), &[0x1025, 0xb, 0x1035]);
-        let code_map = CodeMap::new(Arc::clone(&target));
+        let code_map = CodeMap::new(Arc::clone(&target), Vec::new());
         let mut start = Registers::unknown(Arch::X86_64);
         for (number, value) in [(7, STACK), (16, 0x1007)] {
             start.set(Register(number), value);
