@@ -26,6 +26,7 @@ use crate::capture::{self, FORMATS, Format, Opened};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Lock, Problem};
+use crate::runtimes::{RUNTIMES, RuntimeKind};
 use crate::target::{Search, Target};
 
 pub use crate::capture::HeapDump;
@@ -120,11 +121,17 @@ impl Session {
 
     /// Opens a dump of one of the product's formats: headers, notes, the modules' files. Walks and names nothing yet.
     pub fn open(source: Source, search: &Search, job: &Job) -> Result<Session, Error> {
-        Session::open_with(FORMATS, source, search, job)
+        Session::open_with(FORMATS, RUNTIMES, source, search, job)
     }
 
-    /// Opens a dump of one of these formats.
-    pub fn open_with(formats: &[Format], source: Source, search: &Search, job: &Job) -> Result<Session, Error> {
+    /// Opens a dump of one of these formats, and understands these runtimes in it.
+    pub fn open_with(
+        formats: &[Format],
+        runtimes: &'static [RuntimeKind],
+        source: Source,
+        search: &Search,
+        job: &Job,
+    ) -> Result<Session, Error> {
         let mut opened = match &source {
             Source::File(path) => capture::open(path, formats, job)?,
             Source::Bytes(path, bytes) => capture::open_bytes(bytes.clone(), path, formats, job)?,
@@ -138,7 +145,9 @@ impl Session {
             told.extend(fresh);
         }
         let what = match opened {
-            Opened::Process(capture) => What::Process(Box::new(Process::open(Arc::from(capture), search, job))),
+            Opened::Process(capture) => {
+                What::Process(Box::new(Process::open(Arc::from(capture), runtimes, search, job)))
+            }
             Opened::Heap(dump) => {
                 let heap = Heap::new(Arc::clone(&dump.source));
                 What::Heap(dump, Arc::new(heap))

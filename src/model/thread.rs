@@ -230,6 +230,22 @@ pub enum HeldState {
 }
 
 impl Thread {
+    /// A thread at a place in the one order, of which no more is known than the dump records.
+    pub fn of(index: usize, thread: &OsThread) -> Thread {
+        Thread {
+            index,
+            tid: thread.tid,
+            name: thread.name.clone(),
+            runtime_id: None,
+            state: ThreadState::Unknown,
+            crashed: thread.crashed,
+            waiting_on: None,
+            top: None,
+            start: None,
+            kernel: None,
+        }
+    }
+
     /// Whether the kernel has stopped it, by a signal, for a debugger or with its control group.
     pub fn is_stopped(&self) -> bool {
         self.kernel.as_ref().is_some_and(|held| held.state != HeldState::Uninterruptible)

@@ -6,6 +6,9 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::model::{Addr, Frame, FrameKind, NamedFrame, Trust};
 
+/// What a frame's names depend on.
+type Key = (Addr, bool, FrameKind, Trust, Addr);
+
 /// The named frames of each distinct stack. Equal stacks share them: their stack pointers are those of one of the threads.
 pub(super) struct NamedOnce {
     named: Vec<Vec<NamedFrame>>,
@@ -20,9 +23,12 @@ impl NamedOnce {
         name: impl Fn(&[Frame]) -> Result<Vec<NamedFrame>, Error> + Sync,
     ) -> Result<NamedOnce, Error> {
         let mut distinct: Vec<&[Frame]> = Vec::new();
-        let mut known: FxHashMap<Vec<(Addr, bool, FrameKind, Trust)>, usize> = FxHashMap::default();
+        let mut known: FxHashMap<Vec<Key>, usize> = FxHashMap::default();
         let of = stacks.iter().map(|frames| {
-            let key = frames.iter().map(|frame| (frame.pc, frame.returns, frame.kind, frame.trust)).collect();
+            // An interpreter runs many functions at one place: which one it is may stand in the frame.
+            let own = |frame: &Frame| if frame.kind == FrameKind::Managed { frame.sp } else { Addr(0) };
+            let key =
+                frames.iter().map(|frame| (frame.pc, frame.returns, frame.kind, frame.trust, own(frame))).collect();
             *known.entry(key).or_insert_with(|| {
                 distinct.push(frames);
                 distinct.len().saturating_sub(1)

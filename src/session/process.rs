@@ -13,22 +13,29 @@ use crate::analysis::motion::History;
 use crate::analysis::triage::Finding;
 use crate::capture::Capture;
 use crate::error::Error;
+use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Acquisition, Addr, Exception, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Thread, Tid,
-    Variable,
+    Acquisition, Addr, Exception, Frame, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Subject,
+    Thread, Tid, Variable,
 };
-use crate::runtimes::{self, Runtime, Scene};
+use crate::runtimes::{self, RuntimeKind, Runtimes, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
 use crate::variables;
+
+/// The runtimes in the target, and the unwinder, which asks them for the callers of their own code.
+struct Understood {
+    runtimes: Arc<Runtimes>,
+    unwinder: Unwinder,
+}
 
 /// All that needs memory, modules or threads.
 pub struct Process {
     /// The capture with its modules' files.
     pub target: Arc<Target>,
-    unwinder: Unwinder,
-    runtimes: Shared<Vec<Box<dyn Runtime>>>,
+    kinds: &'static [RuntimeKind],
+    understood: Shared<Understood>,
     recognised: Shared<Vec<RecognisedRuntime>>,
     stacks: Walked,
     reading_names: AtomicBool,
@@ -42,14 +49,14 @@ pub struct Process {
 }
 
 impl Process {
-    /// Finds the files of a capture's modules. Walks and names nothing yet.
-    pub(super) fn open(capture: Arc<Capture>, search: &Search, job: &Job) -> Process {
+    /// Finds the files of a capture's modules. Walks and names nothing yet, and looks for no runtime.
+    pub(super) fn open(capture: Arc<Capture>, kinds: &'static [RuntimeKind], search: &Search, job: &Job) -> Process {
         let target = Arc::new(Target::open(capture, search, job));
         Process {
-            unwinder: Unwinder::new(Arc::clone(&target)),
+            kinds,
             stacks: Walked::of(target.capture.threads.len()),
             target,
-            runtimes: Shared::default(),
+            understood: Shared::default(),
             recognised: Shared::default(),
             reading_names: AtomicBool::new(false),
             threads: Shared::default(),
@@ -63,7 +70,7 @@ impl Process {
 
     /// The same process with files looked for elsewhere.
     pub(super) fn reopen(&self, search: &Search, job: &Job) -> Process {
-        let process = Process::open(Arc::clone(&self.target.capture), search, job);
+        let process = Process::open(Arc::clone(&self.target.capture), self.kinds, search, job);
         Process { history: self.history.clone(), ..process }
     }
 
@@ -76,9 +83,18 @@ impl Process {
         Ok(self)
     }
 
-    /// The runtimes in the target; looked for on the first call.
-    fn runtimes(&self, job: &Job) -> Result<Arc<Vec<Box<dyn Runtime>>>, Error> {
-        self.runtimes.get(job, |_| Ok(runtimes::detect(&self.target)))
+    /// Looks for runtimes on the first call, by marks.
+    fn understood(&self, job: &Job) -> Result<Arc<Understood>, Error> {
+        self.understood.get(job, |_| {
+            let runtimes = Runtimes::detect(self.kinds, &self.target);
+            let unwinder = Unwinder::with(Arc::clone(&self.target), runtimes.unwinders());
+            Ok(Understood { runtimes: Arc::new(runtimes), unwinder })
+        })
+    }
+
+    /// The runtimes in the target that are understood, for questions to one of them ([`Runtimes::get`]).
+    pub fn runtimes(&self, job: &Job) -> Result<Arc<Runtimes>, Error> {
+        Ok(Arc::clone(&self.understood(job)?.runtimes))
     }
 
     /// The runtimes in the target, understood or not; looked for on the first call.
@@ -96,14 +112,15 @@ impl Process {
         self.os_threads().iter().position(|thread| thread.tid == tid)
     }
 
-    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread. A cancelled walk is
+    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread, or where the job was cancelled before
+    /// runtimes were looked for. A cancelled walk is
     /// returned as far as it came and not kept.
     pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
         let thread = self.os_threads().get(index)?;
         if let Some(known) = self.stacks.get(index) {
             return Some(known);
         }
-        let walked = Arc::new(self.unwinder.walk(thread, job));
+        let walked = Arc::new(self.understood(job).ok()?.unwinder.walk(thread, job));
         if job.is_cancelled() { Some(walked) } else { self.stacks.keep(index, walked) }
     }
 
@@ -113,6 +130,8 @@ impl Process {
         if !self.reading_names.swap(true, Ordering::Relaxed) {
             self.target.read_names_ahead();
         }
+        // Before the loop: nobody waits inside of it for another's search.
+        self.understood(job)?;
         job.phase("walking stacks", self.stacks.len() as u64);
         (0..self.stacks.len())
             .into_par_iter()
@@ -125,7 +144,15 @@ impl Process {
 
     /// A stack with names: inlined calls expanded, innermost first.
     pub fn named(&self, stack: &Stack) -> Vec<NamedFrame> {
-        self.target.named(&stack.frames)
+        self.named_frames(&stack.frames)
+    }
+
+    /// The same of any walked frames. Who walked them has looked for runtimes before.
+    pub fn named_frames(&self, frames: &[Frame]) -> Vec<NamedFrame> {
+        match self.understood.known() {
+            Some(understood) => understood.runtimes.named(&self.target, frames),
+            None => self.target.named(frames),
+        }
     }
 
     /// The arguments and local variables of the first `limit` named frames, parallel to [`Process::named`] and maybe shorter;
@@ -134,14 +161,9 @@ impl Process {
         variables::of_stack(&self.target, stack, limit)
     }
 
-    /// The unwinder over this target.
-    pub fn unwinder(&self) -> &Unwinder {
-        &self.unwinder
-    }
-
     /// Every thread as shown.
     pub fn threads(&self, job: &Job) -> Result<Arc<Partial<Vec<Thread>>>, Error> {
-        self.threads.get(job, |job| self.union(job, |runtime, scene| runtime.threads(scene, job)))
+        self.threads.get(job, |job| self.ask(job, |runtimes, scene, _| runtimes.threads(scene, job)))
     }
 
     /// The threads as shown, where they were asked for before: for labels that are not worth computing them.
@@ -152,7 +174,8 @@ impl Process {
     /// Every lock that someone waits for, and the deadlocks.
     pub fn locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
         self.locks.get(job, |job| {
-            let Partial { value: mut locks, problems } = self.union(job, |runtime, scene| runtime.locks(scene, job))?;
+            let Partial { value: mut locks, problems } =
+                self.ask(job, |runtimes, scene, _| runtimes.locks(scene, job))?;
             self.doubt_locks(&mut locks, &self.stacks(job)?);
             let cycles = deadlock::cycles(&locks);
             let holders = deadlock::holders(&locks);
@@ -163,22 +186,14 @@ impl Process {
     /// Where the threads at these positions have taken the locks that they hold, as far as their code tells; parallel to
     /// `threads`.
     pub fn acquisitions(&self, threads: &[usize], job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
-        let stacks = self.stacks(job)?;
-        let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
-        let mut all = vec![Vec::new(); threads.len()];
-        for runtime in self.runtimes(job)?.iter() {
-            for (all, more) in all.iter_mut().zip(runtime.acquisitions(&scene, threads, job)?) {
-                all.extend(more);
-            }
-        }
-        Ok(all)
+        self.ask(job, |runtimes, scene, _| runtimes.acquisitions(scene, threads, job))
     }
 
     /// Every lock that someone holds or waits for, and the deadlocks. Searches memory for the former.
     pub fn all_locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
         self.all_locks.get(job, |job| {
             let waited = self.locks(job)?;
-            let mut held = self.union(job, |runtime, scene| runtime.held_locks(scene, job))?;
+            let mut held = self.ask(job, |runtimes, scene, _| runtimes.held_locks(scene, job))?;
             self.doubt_locks(&mut held.value, &self.stacks(job)?);
             Ok(Locks {
                 locks: waited.locks.iter().cloned().chain(held.value).collect(),
@@ -191,35 +206,41 @@ impl Process {
 
     /// Exceptions in flight and the fatal signal, the fatal one first.
     pub fn exceptions(&self, job: &Job) -> Result<Arc<Partial<Vec<Exception>>>, Error> {
-        self.exceptions.get(job, |job| {
-            let mut all = self.union(job, |runtime, scene| runtime.exceptions(scene, &self.unwinder, job))?;
-            // One thing ended the process: the first runtime that tells it is right.
-            let mut told = false;
-            all.value.retain(|exception| !exception.fatal || !std::mem::replace(&mut told, true));
-            Ok(all)
+        self.exceptions
+            .get(job, |job| self.ask(job, |runtimes, scene, unwinder| runtimes.exceptions(scene, unwinder, job)))
+    }
+
+    /// The heap of a runtime whose objects can be listed; `Ok(None)` where no runtime has one, or it cannot be read and the problem says so.
+    pub fn heap(&self, job: &Job) -> Result<Partial<Option<Arc<dyn HeapSource>>>, Error> {
+        Ok(match self.runtimes(job)?.heap() {
+            Ok(heap) => Partial::whole(heap),
+            Err(gap) => {
+                let problem = Problem::new("heap-unread", Subject::Capture, format!("the heap cannot be read: {gap}"));
+                Partial { value: None, problems: vec![problem] }
+            }
         })
     }
 
-    fn union<T>(
+    fn ask<T>(
         &self,
         job: &Job,
-        ask: impl Fn(&dyn Runtime, &Scene<'_>) -> Result<Partial<Vec<T>>, Error>,
-    ) -> Result<Partial<Vec<T>>, Error> {
+        ask: impl Fn(&Runtimes, &Scene<'_>, &Unwinder) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let stacks = self.stacks(job)?;
-        let scene = Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks };
-        let mut all = Partial { value: Vec::new(), problems: Vec::new() };
-        for runtime in self.runtimes(job)?.iter() {
-            let Partial { value, problems } = ask(runtime.as_ref(), &scene)?;
-            all.value.extend(value);
-            all.problems.extend(problems);
-        }
-        Ok(all)
+        let understood = self.understood(job)?;
+        let runtimes = &understood.runtimes;
+        ask(
+            runtimes,
+            &Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks, runtimes },
+            &understood.unwinder,
+        )
     }
 
     /// What is damaged or missing in the dump and its modules' files.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.target.capture.problems.clone();
         problems.extend(self.target.problems());
+        problems.extend(self.understood.known().iter().flat_map(|understood| understood.runtimes.problems.clone()));
         problems
     }
 

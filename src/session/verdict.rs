@@ -37,7 +37,7 @@ impl Process {
                 .collect();
             let named = NamedOnce::new(&inner, |frames| {
                 job.advance(1)?;
-                Ok(self.target.named(frames))
+                Ok(self.named_frames(frames))
             })?;
             let stacks: Vec<&[NamedFrame]> = (self.os_threads().iter().enumerate())
                 .map(|(index, thread)| match fatal.filter(|_| is_fatal(thread)) {
@@ -88,7 +88,7 @@ impl Process {
             // What main, or where else the thread began, took before its loop it keeps for as long as it runs.
             let is_start = |acquisition: &Acquisition| {
                 let frame = stacks.get(*index).and_then(|stack| stack.frames.get(acquisition.frame));
-                let named = frame.map(|frame| self.target.named(std::slice::from_ref(frame))).unwrap_or_default();
+                let named = frame.map(|frame| self.named_frames(std::slice::from_ref(frame))).unwrap_or_default();
                 start.is_some() && named.iter().any(|frame| frame.function.as_deref().map(path) == start)
             };
             taken.extend(

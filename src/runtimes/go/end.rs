@@ -53,7 +53,7 @@ pub(super) fn end(scene: &Scene<'_>, image: &Image, unwinder: &Unwinder, job: &J
 /// A signal that the handler did not survive.
 fn of_signal(scene: &Scene<'_>, handled: &Handled, joined: &Joined) -> Option<Exception> {
     let rest = joined.stack.frames.get(handled.interrupted..)?;
-    let frames = scene.target.named(rest);
+    let frames = scene.named(rest);
     let (thread, stack) = interrupted(joined, handled.interrupted)?;
     let aborts = |frame: &NamedFrame| frame.function.as_deref().is_some_and(|name| ABORT.contains(&name));
     if handled.signal.number == SIGABRT && frames.iter().any(aborts) {
@@ -96,7 +96,7 @@ fn of_fault(scene: &Scene<'_>, joined: &Joined, faulted: usize) -> Option<Except
     let (thread, stack) = interrupted(joined, faulted)?;
     let pc = stack.frames.first()?.pc;
     let signal = signal::noted(scene.target, joined, pc)?;
-    let frames = scene.target.named(&stack.frames);
+    let frames = scene.named(&stack.frames);
     let handler = Some("runtime.sigpanic".to_owned());
     Some(signal_exception(scene.target, &signal, Some((&thread, &stack)), frames, handler))
 }
@@ -152,7 +152,7 @@ fn first_goroutine(scene: &Scene<'_>, unwinder: &Unwinder, tid: Tid, job: &Job) 
     let all = memory.ptr(scene.target.lookup("runtime.allgs", None)?).ok()?;
     let first = Goroutine::of_main(memory, memory.ptr(all).ok()?)?;
     let stack = unwinder.walk_from(&first.saved(memory, scene.target.arch())?, job);
-    let frames = scene.target.named(&stack.frames);
+    let frames = scene.named(&stack.frames);
     let place = place(&frames)?;
     let message = match &place.function {
         Some(function) => format!("in {function} at {place}"),

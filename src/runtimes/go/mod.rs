@@ -15,7 +15,7 @@ mod text;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Acquisition, Exception, Lock, Partial, Thread};
+use crate::model::{Exception, Partial};
 use crate::target::{Module, Target};
 use crate::unwind::Unwinder;
 
@@ -41,23 +41,6 @@ impl Go {
 impl Runtime for Go {
     fn name(&self) -> &'static str {
         KIND.name
-    }
-
-    /// None: threads are the system's, and native code describes them.
-    fn threads(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
-        Ok(Partial::default())
-    }
-
-    fn locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        Ok(Partial::default())
-    }
-
-    fn acquisitions(&self, _scene: &Scene<'_>, _threads: &[usize], _job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn held_locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        Ok(Partial::default())
     }
 
     fn exceptions(&self, scene: &Scene<'_>, unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

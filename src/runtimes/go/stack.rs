@@ -37,7 +37,7 @@ impl Joined {
         if let Some(user) = user.filter(|_| !on_its_stack)
             && let Some(registers) = user.saved(memory, target.arch())
         {
-            let frames = target.named(&stack.frames);
+            let frames = scene.named(&stack.frames);
             let switch = frames.iter().position(|frame| {
                 frame.function.as_deref().is_some_and(|function| SWITCHES.contains(&plain(function)))
             });
@@ -56,7 +56,7 @@ impl Joined {
                 joined.end = rest.end;
             }
         }
-        let frames = target.named(&joined.frames);
+        let frames = scene.named(&joined.frames);
         Joined { thread: thread.clone(), stack: joined, frames, goroutines }
     }
 

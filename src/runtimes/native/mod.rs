@@ -24,7 +24,7 @@ pub use self::exceptions::{abort_exception, signal_exception};
 
 use crate::error::Error;
 use crate::job::{Job, Shared};
-use crate::model::{Acquisition, Exception, Lock, Partial, Thread};
+use crate::model::{Acquisition, Exception, Lock, Partial, Problem, Thread};
 use crate::target::Target;
 use crate::unwind::Unwinder;
 
@@ -71,8 +71,8 @@ impl Runtime for Native {
         KIND.name
     }
 
-    fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
-        self.answer(scene, job, |observations, recognised| threads::threads(observations, recognised, job))
+    fn annotate(&self, threads: &mut [Thread], scene: &Scene<'_>, job: &Job) -> Result<Vec<Problem>, Error> {
+        self.answer(scene, job, |observations, recognised| threads::annotate(threads, observations, recognised, job))
     }
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
-use crate::model::{OsThread, Partial, Problem, Subject, Thread, ThreadState, WaitingOn};
+use crate::model::{OsThread, Problem, Subject, Thread, ThreadState, WaitingOn};
 
 use super::beyond::{self, Known};
 use super::contracts::Contract;
@@ -20,31 +20,27 @@ use super::waits::{Activity, Futex};
 /// Threads without registers that are told one by one.
 const TOLD: usize = 4;
 
-/// Every thread of the scene, in its order.
-pub(super) fn threads(
+/// Describes every thread, parallel to the scene's; what is missing.
+pub(super) fn annotate(
+    threads: &mut [Thread],
     observations: &Observations<'_>,
     recognised: &Recognised,
     job: &Job,
-) -> Result<Partial<Vec<Thread>>, Error> {
+) -> Result<Vec<Problem>, Error> {
     job.phase("describing threads", observations.scene.threads.len() as u64);
     let local = static_tls::size(observations.scene.target);
-    let value = observations
-        .scene
-        .threads
-        .par_iter()
-        .enumerate()
-        .map(|(index, thread)| {
-            job.advance(1)?;
-            Ok(row(observations, recognised, index, thread, local))
-        })
-        .collect::<Result<Vec<Thread>, Error>>()?;
+    threads.par_iter_mut().zip(observations.scene.threads).enumerate().try_for_each(|(index, (thread, os))| {
+        job.advance(1)?;
+        describe(thread, observations, recognised, index, os, local);
+        Ok::<(), Error>(())
+    })?;
     let mut problems = Vec::new();
     if observations.tids.translated {
         let message = "thread ids are those of the machine that took the dump; the process had others, of its own PID \
                        namespace, and lock owners were translated";
         problems.push(Problem::new("pid-namespace", Subject::Capture, message));
     }
-    let lost = value.iter().filter(|thread| thread.kernel.as_ref().is_some_and(|held| held.lost.is_some()));
+    let lost = threads.iter().filter(|thread| thread.kernel.as_ref().is_some_and(|held| held.lost.is_some()));
     problems.extend(lost.take(TOLD).map(|thread| {
         let message = format!(
             "of thread {}, which did not stop, only the registers are known that the kernel tells: the rest of its stack is searched for",
@@ -52,17 +48,18 @@ pub(super) fn threads(
         );
         Problem::new("thread-lost", Subject::Thread(thread.tid), message)
     }));
-    Ok(Partial { value, problems })
+    Ok(problems)
 }
 
 /// `local`: bytes of static thread-local storage.
-fn row(
+fn describe(
+    described: &mut Thread,
     observations: &Observations<'_>,
     recognised: &Recognised,
     index: usize,
     thread: &OsThread,
     local: u64,
-) -> Thread {
+) {
     let situation = observations.situation(index);
     let kernel = held(observations, thread);
     let (state, waiting_on) = match situation.map(|situation| &situation.activity) {
@@ -84,20 +81,15 @@ fn row(
         None => waiting_on,
     };
     let top = situation.and_then(|situation| situation.calls.top()).and_then(|call| call.name.as_deref());
-    Thread {
-        index,
-        tid: thread.tid,
-        name: thread.name.clone().or_else(|| {
-            rust_names::name(observations.scene.target.arch(), thread, &observations.scene.target.memory, local)
-        }),
-        runtime_id: None,
-        state,
-        crashed: thread.crashed,
-        waiting_on,
-        top: top.map(str::to_owned),
-        start: start::start(observations, index),
-        kernel,
+    if described.name.is_none() {
+        let target = observations.scene.target;
+        described.name = rust_names::name(target.arch(), thread, &target.memory, local);
     }
+    described.state = state;
+    described.waiting_on = waiting_on;
+    described.top = top.map(str::to_owned);
+    described.start = start::start(observations, index);
+    described.kernel = kernel;
 }
 
 fn on_lock(observations: &Observations<'_>, recognised: &Recognised, seen: &Observation, futex: Futex) -> WaitingOn {

@@ -60,7 +60,7 @@ pub(super) fn find(
         let few = furthest.max(NAMED_FRAMES).min(stack.frames.len());
         let physical = stack.frames.get(..few).unwrap_or_default();
         let named: Vec<Vec<NamedFrame>> =
-            physical.iter().map(|frame| process.target.named(std::slice::from_ref(frame))).collect();
+            physical.iter().map(|frame| process.named_frames(std::slice::from_ref(frame))).collect();
         for lock in held {
             let acquisition = acquisitions.iter().find(|acquisition| acquisition.lock == *lock);
             let place = acquisition.and_then(|acquisition| took(process, &named, acquisition));

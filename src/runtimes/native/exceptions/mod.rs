@@ -52,7 +52,7 @@ pub(super) fn exceptions(scene: &Scene<'_>, libc: &Libc, job: &Job) -> Result<Pa
     let mut exceptions = Vec::new();
     for ((thread, stack), mut found) in scene.threads.iter().zip(scene.stacks).zip(of_threads) {
         let taken = signal.filter(|signal| signal.tid == thread.tid);
-        let frames = if taken.is_some() || !found.is_empty() { scene.target.named(&stack.frames) } else { Vec::new() };
+        let frames = if taken.is_some() || !found.is_empty() { scene.named(&stack.frames) } else { Vec::new() };
         if let Some(signal) = taken {
             exceptions.insert(0, fatal(scene, signal, thread, stack, &frames, &mut found));
         }
@@ -107,7 +107,7 @@ fn fatal(
         && !sent_from_outside(scene, signal)
         && let Some(handled) = handled::find(target, thread, stack)
     {
-        let frames = target.named(&handled.stack.frames);
+        let frames = scene.named(&handled.stack.frames);
         let name = target.name(handled.handler).and_then(|name| name.parts.last()?.function.clone());
         let handler = name.map_or_else(|| handled.handler.to_string(), |name| path(&name).to_owned());
         return signal::exception(

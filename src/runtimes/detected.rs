@@ -1,0 +1,166 @@
+//! The runtimes of one target, asked together.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use super::{Runtime, RuntimeKind, Scene};
+use crate::error::Error;
+use crate::heap::HeapSource;
+use crate::job::Job;
+use crate::model::{Acquisition, Exception, Frame, Known, Lock, NamedFrame, Partial, Problem, Subject, Thread, Tid};
+use crate::target::Target;
+use crate::unwind::{Unwind, Unwinder};
+
+/// The runtimes that were detected in a target; more than one is normal. Those that know more come first.
+pub struct Runtimes {
+    all: Vec<Box<dyn Runtime>>,
+    /// Runtimes of which it cannot be told whether the target has them.
+    pub problems: Vec<Problem>,
+}
+
+impl Runtimes {
+    /// Looks for runtimes of these kinds.
+    pub fn detect(kinds: &[RuntimeKind], target: &Arc<Target>) -> Runtimes {
+        let mut runtimes = Runtimes { all: Vec::new(), problems: Vec::new() };
+        for kind in kinds {
+            match (kind.detect)(target) {
+                Ok(found) => runtimes.all.extend(found),
+                Err(gap) => {
+                    let message = format!("whether {} is in the process cannot be told: {gap}", kind.name);
+                    runtimes.problems.push(Problem::new("runtime-unknown", Subject::Capture, message));
+                }
+            }
+        }
+        runtimes
+    }
+
+    /// One runtime in particular; `None` where the target does not have it.
+    pub fn get<R: Runtime>(&self) -> Option<&R> {
+        self.all.iter().find_map(|runtime| (runtime.as_ref() as &dyn Any).downcast_ref::<R>())
+    }
+
+    /// What they are called, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.all.iter().map(|runtime| runtime.name())
+    }
+
+    /// Those that unwind code of their own.
+    pub fn unwinders(&self) -> Vec<Arc<dyn Unwind>> {
+        self.all.iter().filter_map(|runtime| runtime.unwinder()).collect()
+    }
+
+    /// Names walked frames, each by the runtime whose code it is, else by its module's symbols.
+    pub fn named(&self, target: &Target, frames: &[Frame]) -> Vec<NamedFrame> {
+        let mut named = Vec::with_capacity(frames.len());
+        let mut rest = frames;
+        while let Some((first, others)) = rest.split_first() {
+            if let Some(own) = self.all.iter().find_map(|runtime| runtime.expand(first)) {
+                named.extend(own);
+                rest = others;
+                continue;
+            }
+            let foreign = |frame: &Frame| self.all.iter().all(|runtime| runtime.expand(frame).is_none());
+            let run = others.iter().take_while(|frame| foreign(frame)).count().saturating_add(1);
+            named.extend(target.named(rest.get(..run).unwrap_or_default()));
+            rest = rest.get(run..).unwrap_or_default();
+        }
+        for (index, frame) in named.iter_mut().enumerate() {
+            frame.index = index;
+            if let Some(own) = self.all.iter().find_map(|runtime| runtime.is_own(frame)) {
+                frame.own = own;
+            }
+        }
+        named
+    }
+
+    /// Every thread as shown: one list, to which each runtime adds what it knows, the one that knows most last.
+    pub fn threads(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Thread>>, Error> {
+        let mut value: Vec<Thread> =
+            scene.threads.iter().enumerate().map(|(index, os)| Thread::of(index, os)).collect();
+        let mut problems = Vec::new();
+        for runtime in self.all.iter().rev() {
+            problems.extend(runtime.annotate(&mut value, scene, job)?);
+        }
+        Ok(Partial { value, problems })
+    }
+
+    /// Every lock that a thread waits for. A thread waits for one thing: the first runtime that says for which is right.
+    pub fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        let mut all = Partial::<Vec<Lock>>::default();
+        let mut told: FxHashSet<Tid> = FxHashSet::default();
+        for runtime in &self.all {
+            let Partial { value: mut locks, problems } = runtime.locks(scene, job)?;
+            if !told.is_empty() {
+                locks.retain_mut(|lock| {
+                    lock.waiters.retain(|waiter| !told.contains(waiter));
+                    !lock.waiters.is_empty()
+                });
+            }
+            told.extend(locks.iter().flat_map(|lock| &lock.waiters));
+            all.value.extend(locks);
+            all.problems.extend(problems);
+        }
+        Ok(all)
+    }
+
+    /// Every lock that somebody holds and nobody waits for.
+    pub fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        let mut all = Partial::<Vec<Lock>>::default();
+        for runtime in &self.all {
+            let Partial { value, problems } = runtime.held_locks(scene, job)?;
+            all.value.extend(value);
+            all.problems.extend(problems);
+        }
+        Ok(all)
+    }
+
+    /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`.
+    pub fn acquisitions(
+        &self,
+        scene: &Scene<'_>,
+        threads: &[usize],
+        job: &Job,
+    ) -> Result<Vec<Vec<Acquisition>>, Error> {
+        let mut all = vec![Vec::new(); threads.len()];
+        for runtime in &self.all {
+            for (all, more) in all.iter_mut().zip(runtime.acquisitions(scene, threads, job)?) {
+                all.extend(more);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Exceptions in flight and what ended the process, which comes first. One thing did: the first runtime that tells it is right.
+    pub fn exceptions(
+        &self,
+        scene: &Scene<'_>,
+        unwinder: &Unwinder,
+        job: &Job,
+    ) -> Result<Partial<Vec<Exception>>, Error> {
+        let mut all = Partial::<Vec<Exception>>::default();
+        let mut told = false;
+        for runtime in &self.all {
+            let Partial { value, problems } = runtime.exceptions(scene, unwinder, job)?;
+            all.value.extend(value);
+            all.problems.extend(problems);
+        }
+        all.value.retain(|exception| !exception.fatal || !std::mem::replace(&mut told, true));
+        all.value.sort_by_key(|exception| !exception.fatal);
+        Ok(all)
+    }
+
+    /// The heap of the first runtime that has one; a gap where one may be there and cannot be read.
+    pub fn heap(&self) -> Known<Option<Arc<dyn HeapSource>>> {
+        let mut missing = None;
+        for runtime in &self.all {
+            match runtime.heap() {
+                Ok(Some(heap)) => return Ok(Some(heap)),
+                Ok(None) => {}
+                Err(gap) => missing = missing.or(Some(gap)),
+            }
+        }
+        missing.map_or(Ok(None), Err)
+    }
+}
