@@ -16,6 +16,7 @@ use dumpscope::heap::{HeapObject, HeapSource, HeapType, Visit};
 use dumpscope::job::{Job, Meter};
 use dumpscope::model::{Addr, Problem};
 use dumpscope::report::text::Style;
+use dumpscope::runtimes::RUNTIMES;
 use dumpscope::session::{Session, Source};
 use dumpscope::target::Search;
 use dumpscope::tui::event::Failure;
@@ -96,7 +97,7 @@ impl HeapSource for Toy {
 fn session(bytes: Vec<u8>) -> Result<Session, Error> {
     let formats: Vec<Format> = FORMATS.iter().chain([&TOY]).map(|f| Format { ..*f }).collect();
     let source = Source::Bytes("toy.heap".into(), FileBytes::from_vec(bytes));
-    Session::open_with(&formats, source, &Search::default(), &Job::default())
+    Session::open_with(&formats, RUNTIMES, source, &Search::default(), &Job::default())
 }
 
 fn shell() -> Shell {

@@ -1,4 +1,4 @@
-//! The heap whose objects can be listed: a heap dump's.
+//! The heap whose objects can be listed: a heap dump's, or that of a runtime in a process.
 
 use std::sync::Arc;
 
@@ -36,13 +36,11 @@ impl Heap {
 }
 
 impl Session {
-    /// The heap whose objects can be listed; fails where nothing reads one.
-    pub fn heap(&self) -> Result<&Heap, Error> {
+    /// The heap whose objects can be listed: a heap dump's, or that of a runtime in the process. Fails where nothing reads one.
+    pub fn heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
         match &self.what {
-            What::Heap(_, heap) => Ok(heap),
-            What::Process(_) => Err(Error::Failed(
-                "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
-            )),
+            What::Heap(_, heap) => Ok(Arc::clone(heap)),
+            What::Process(process) => process.heap(job),
         }
     }
 }

@@ -6,18 +6,17 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::Locks;
 use super::walked::Walked;
+use super::{Heap, Locks};
 use crate::analysis::deadlock;
 use crate::analysis::motion::History;
 use crate::analysis::triage::Finding;
 use crate::capture::Capture;
 use crate::error::Error;
-use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Acquisition, Addr, Exception, Frame, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Subject,
-    Thread, Tid, Variable,
+    Acquisition, Addr, Exception, Frame, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Thread, Tid,
+    Variable,
 };
 use crate::runtimes::{self, RuntimeKind, Runtimes, Scene};
 use crate::target::{Search, Target};
@@ -43,6 +42,7 @@ pub struct Process {
     locks: Shared<Locks>,
     all_locks: Shared<Locks>,
     exceptions: Shared<Partial<Vec<Exception>>>,
+    heap: Shared<Heap>,
     pub(super) verdict: Shared<Vec<Finding>>,
     /// Of a live process: what the captures so far say of its threads.
     pub(super) history: Option<History>,
@@ -63,6 +63,7 @@ impl Process {
             locks: Shared::default(),
             all_locks: Shared::default(),
             exceptions: Shared::default(),
+            heap: Shared::default(),
             verdict: Shared::default(),
             history: None,
         }
@@ -210,14 +211,14 @@ impl Process {
             .get(job, |job| self.ask(job, |runtimes, scene, unwinder| runtimes.exceptions(scene, unwinder, job)))
     }
 
-    /// The heap of a runtime whose objects can be listed; `Ok(None)` where no runtime has one, or it cannot be read and the problem says so.
-    pub fn heap(&self, job: &Job) -> Result<Partial<Option<Arc<dyn HeapSource>>>, Error> {
-        Ok(match self.runtimes(job)?.heap() {
-            Ok(heap) => Partial::whole(heap),
-            Err(gap) => {
-                let problem = Problem::new("heap-unread", Subject::Capture, format!("the heap cannot be read: {gap}"));
-                Partial { value: None, problems: vec![problem] }
-            }
+    /// The heap of a runtime; fails where no runtime has one whose objects can be listed, or it cannot be read.
+    pub fn heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
+        self.heap.get(job, |job| match self.runtimes(job)?.heap() {
+            Ok(Some(source)) => Ok(Heap::new(source)),
+            Ok(None) => Err(Error::Failed(
+                "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
+            )),
+            Err(gap) => Err(Error::Failed(format!("the heap cannot be read: {gap}"))),
         })
     }
 

@@ -197,7 +197,7 @@ pub fn describe(session: &Session) -> Opened {
         return Opened {
             file: name(session.source.path()),
             kind: heap.map(|dump| dump.format),
-            has_heap: session.heap().is_ok(),
+            has_heap: session.heap(&Job::default()).is_ok(),
             bytes: heap.map_or(0, |dump| dump.file_size),
             ..Opened::default()
         };
@@ -205,7 +205,7 @@ pub fn describe(session: &Session) -> Opened {
     let capture = &target.capture;
     Opened {
         kind: None,
-        has_heap: session.heap().is_ok(),
+        has_heap: session.heap(&Job::default()).is_ok(),
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),
         arch: capture.arch.to_string(),

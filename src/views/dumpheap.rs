@@ -115,13 +115,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     if query.flag("regions") {
         return maddress::build(session, &Query { args: Vec::new(), ..query.clone() }, job);
     }
-    let heap = session.heap()?;
+    let heap = session.heap(job)?;
     let selection = selection(heap.source.types(), query)?;
     if query.flag("stat") {
         let data = Types::of(heap.source.as_ref(), &*heap.histogram_of(&selection, job)?);
         return Ok(Box::new(Answered { data, problems: heap.source.problems() }));
     }
-    let data = objects(heap, &selection, job)?;
+    let data = objects(&heap, &selection, job)?;
     Ok(Box::new(Answered { data, problems: heap.source.problems() }))
 }
 

@@ -42,7 +42,7 @@ pub(super) struct HeapDumpRow {
 }
 
 pub(super) fn build(session: &Session, dump: &HeapDump, job: &Job) -> Answers {
-    let heap = session.heap()?;
+    let heap = session.heap(job)?;
     let histogram = heap.histogram(job)?;
     let mut largest = Types::of(heap.source.as_ref(), &histogram);
     let types = largest.types.len();
