@@ -174,3 +174,174 @@ fn the_log_is_created_and_never_overwritten() {
     dumpscope!("analyze", dump.core(), "-c", "threads", "--log", &log).expect_status(1);
     std::fs::remove_file(&log).expect("the log is ours");
 }
+
+/// What is printed of the core that is built into the program.
+fn demo(arguments: &[&str], status: i32) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("demo").args(arguments).stdin(Stdio::null());
+    support::run(command).expect_status(status)
+}
+
+#[test]
+fn what_no_command_reads_is_refused_with_what_there_is() {
+    for (line, word) in [
+        ("threads nonsense", "no arguments"),
+        ("stack 99999", "-t TID"),
+        ("stack -n 3 -n 4", "twice"),
+        ("stack --al --lines", "no option '--lines'"),
+        ("stack -all -t 4711", "-t TID"),
+        ("parallelstacks -x", "no option '-x'"),
+        ("modules -n 4", "no option '-n'"),
+        ("registers rip", "-t TID"),
+        ("readmemory zzz", "no symbol"),
+        ("refresh now", "no arguments"),
+        ("exit now", "no arguments"),
+        ("setthread 3 -t 4711", "not both"),
+        ("setthread 99", "there are 34"),
+        ("setsymbolserver -ms", "not asked yet"),
+        ("setsymbolserver -directory /nonexistent", "no such directory"),
+        ("thraeds", "'threads'"),
+        ("frame 99", "no frame 99"),
+    ] {
+        let output = demo(&["-c", line], 1);
+        assert!(output.stderr.contains(word), "{line}: {}", output.stderr);
+        assert_eq!(output.stdout, "", "{line}");
+    }
+}
+
+#[test]
+fn options_are_spelled_as_sos_and_as_gdb_spell_them() {
+    let all = demo(&["-c", "stack --all"], 0).stdout;
+    for line in
+        ["stack -all", "stack -ALL", "EEStack", "sos eestack", "thread apply all bt", "bt all", "~*k", "!eestack"]
+    {
+        assert!(demo(&["-c", line], 0).stdout == all, "{line}");
+    }
+    let five = demo(&["-c", "stack -n 2"], 0).stdout;
+    assert_eq!(five.lines().count(), 2 + 2, "a thread, titles, two frames: {five}");
+    for line in ["bt 2", "backtrace 2", "k 2", "stack --n=2"] {
+        assert!(demo(&["-c", line], 0).stdout == five, "{line}");
+    }
+}
+
+#[test]
+fn a_selected_frame_is_what_locals_and_steps_speak_of() {
+    let output = demo(&["--json", "-c", "up", "-c", "up 2", "-c", "down", "-c", "info locals", "-c", "frame"], 0);
+    let documents = output.documents();
+    let frame = |at: usize| documents[at]["data"]["frame"].as_u64();
+    assert_eq!([frame(0), frame(1), frame(2), frame(4)], [Some(1), Some(3), Some(2), Some(2)]);
+    let frames = documents[3]["data"]["threads"][0]["frames"].as_array().expect("frames");
+    assert_eq!(frames.len(), 1);
+    assert_eq!(frames[0]["index"], 2);
+    assert!(frames[0].get("variables").is_some(), "with -a");
+}
+
+#[test]
+fn a_symbol_a_register_and_a_module_stand_for_their_addresses() {
+    let output = demo(&["--json", "-c", "registers", "-c", "x/2gx $rsp", "-c", "modules orders-api"], 0);
+    let documents = output.documents();
+    assert_eq!(documents[0]["data"]["registers"]["rsp"], documents[1]["data"]["address"]);
+    assert_eq!(documents[1]["data"]["bytes"], 16);
+    assert_eq!(documents[2]["data"]["modules"].as_array().map(Vec::len), Some(1));
+    let at = demo(&["--json", "-c", "readmemory g_orders -n 8", "-c", "readmemory g_orders+8 -n 8"], 0).documents();
+    let address = |at: &serde_json::Value| {
+        let text =
+            at["data"]["address"].as_str().and_then(|text| text.strip_prefix("0x")).expect("hexadecimal").to_owned();
+        u64::from_str_radix(&text, 16).expect("hexadecimal")
+    };
+    assert_eq!(address(&at[1]), address(&at[0]) + 8);
+}
+
+#[test]
+fn commands_of_other_tools_that_are_not_run_say_what_to_use_and_are_status_1() {
+    for (line, word) in [
+        ("clrstack", "'stack'"),
+        ("eeheap", "'maddress'"),
+        ("gcroot 7f00", "not listed yet"),
+        ("dumpasync", ".NET"),
+        ("p g_orders", "'stack -a'"),
+        ("disassemble", "'readmemory ADDR'"),
+        ("continue", "one moment"),
+        ("break main", "one moment"),
+        ("dt Order", "'stack -a'"),
+        ("bt -5", "-n N"),
+    ] {
+        let output = demo(&["-c", line], 1);
+        assert!(output.stderr.contains(word) && !output.stderr.contains("unknown"), "{line}: {}", output.stderr);
+    }
+    let help = demo(&["-c", "help gcroot", "-c", "help info threads"], 0).stdout;
+    assert!(help.contains("gcroot: ") && help.contains("'info threads' is 'threads' here"), "{help}");
+}
+
+#[test]
+fn options_stand_before_and_behind_the_subcommand_and_commands_behind_the_dump() {
+    let dump = dump("deadlock", "glibc");
+    let core = dump.core();
+    let behind = dumpscope!("analyze", &core, "-c", "threads", "--json").expect_status(0).stdout;
+    assert_eq!(dumpscope!("--json", "analyze", &core, "-c", "threads").expect_status(0).stdout, behind);
+    assert_eq!(dumpscope!("--json", "-c", "threads", "analyze", &core).expect_status(0).stdout, behind);
+    assert_eq!(dumpscope!(&core, "-c", "threads", "--json").expect_status(0).stdout, behind);
+    dumpscope!("--color", "never", "demo").expect_status(0);
+    dumpscope!("--exe", "/bin/true", "completions", "bash").expect_status(2);
+    dumpscope!(&core, "analyze", &core).expect_status(2);
+}
+
+#[test]
+fn what_is_not_there_is_refused_before_the_dump_is_opened() {
+    for option in ["--sysroot", "--symbols", "--exe", "--source"] {
+        let output = dumpscope!(option, "/nonexistent", "demo").expect_status(2);
+        assert!(output.stderr.contains("/nonexistent: there is no such"), "{}", output.stderr);
+    }
+    let output = dumpscope!("analyse", "core").expect_status(2);
+    assert!(output.stderr.contains("did you mean 'analyze'?"), "{}", output.stderr);
+    let unused = dumpscope!("demo", "--exe", "/bin/true", "-c", "threads").expect_status(0);
+    assert!(unused.stderr.contains("/bin/true is the file of no module"), "{}", unused.stderr);
+}
+
+#[test]
+fn empty_standard_input_gives_the_summary() {
+    let dump = dump("deadlock", "glibc");
+    let asked = dumpscope!("analyze", dump.core(), "-c", "summary").expect_status(0).stdout;
+    for input in ["", "\n  \n"] {
+        assert_eq!(with_input(&dump.core(), input, &["--offline"]).expect_status(0).stdout, asked);
+    }
+}
+
+#[test]
+fn manual_pages_and_completions_know_subcommands_and_commands() {
+    let page = dumpscope!("man", "analyze").expect_status(0).stdout;
+    assert!(page.contains(".TH dumpscope-analyze") && page.contains("sysroot"), "{page}");
+    assert!(dumpscope!("man", "nonsense").expect_status(2).stderr.contains("analyze, collect"));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(dumpscope!("completions", shell).expect_status(0).stdout.contains("parallelstacks"), "{shell}");
+    }
+}
+
+#[test]
+fn the_configuration_file_is_read_and_what_is_wrong_in_it_is_told_with_its_line() {
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{}", std::process::id()));
+    let folder = home.join("dumpscope");
+    std::fs::create_dir_all(&folder).expect("the scratch folder can be made");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.args(arguments).env("XDG_CONFIG_HOME", &home).stdin(Stdio::null());
+        support::run(command)
+    };
+    let write = |text: &str| std::fs::write(folder.join("config.toml"), text).expect("it can be written");
+    assert!(run(&["config"]).expect_status(0).stdout.contains("(there is none)"));
+    write("theme = \"light\"\nsource = [\"/build=/tmp\"]\n");
+    let said = run(&["config", "--theme", "dark", "--json"]).expect_status(0).documents();
+    let setting = |key: &str| {
+        let settings = said[0]["data"]["settings"].as_array().expect("settings");
+        settings.iter().find(|setting| setting["key"] == key).expect("it is listed").clone()
+    };
+    assert_eq!((&setting("theme")["value"], &setting("theme")["from"]), (&"dark".into(), &"command line".into()));
+    assert_eq!((&setting("source")["value"][0], &setting("source")["from"]), (&"/build=/tmp".into(), &"file".into()));
+    assert_eq!((&setting("pc")["value"], &setting("pc")["from"]), (&false.into(), &"default".into()));
+    write("theme = \"light\"\nthem = 1\n");
+    for arguments in [&["config"][..], &["demo", "-c", "threads"]] {
+        let output = run(arguments).expect_status(2);
+        assert!(output.stderr.contains("config.toml: line 2: unknown field `them`"), "{}", output.stderr);
+    }
+    std::fs::remove_dir_all(&home).expect("the scratch folder is ours");
+}

@@ -14,9 +14,9 @@ fn the_command_reference_is_what_help_says() {
     for command in dumpscope::commands::commands() {
         write!(text, "\n## {}\n\n", command.name).expect("writing to a string");
         if !command.aliases.is_empty() {
-            write!(text, "Also: `{}`\n\n", command.also().join("`, `")).expect("writing to a string");
+            write!(text, "Also: `{}`\n\n", command.also_words().join("`, `")).expect("writing to a string");
         }
-        write!(text, "{}.\n\n```text\n{}\n```\n", command.doc, command.help.trim_end()).expect("writing to a string");
+        write!(text, "{}.\n\n```text\n{}\n```\n", command.doc, command.help_text()).expect("writing to a string");
     }
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/commands.md");
     if std::env::var_os(UPDATE).is_some() {

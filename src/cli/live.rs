@@ -1,13 +1,14 @@
 //! `dumpscope live`: a running process, captured into memory and opened as a dump is.
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Reading, collect, complain, is_interactive, pick, run as run_commands};
+use super::reading::Reading;
+use super::run::{From, run as run_commands};
+use super::{collect, complain, is_interactive, pick};
 use crate::capture::collect::{Destination, Kind, Mode, Request};
 use crate::error::Error;
 use crate::job::Job;
@@ -29,9 +30,9 @@ pub(super) struct Options {
     max_pause: f64,
     /// A command to run instead of the terminal UI (repeatable); 'refresh' captures again, 'moved' compares
     #[arg(short = 'c', long = "command", value_name = "COMMAND")]
-    commands: Vec<String>,
+    pub(super) commands: Vec<String>,
     #[command(flatten)]
-    reading: Reading,
+    pub(super) reading: Reading,
 }
 
 /// Runs it.
@@ -55,7 +56,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         let pause_ms = session.pause().unwrap_or_default().as_secs_f64() * 1000.0;
         complain("note", &format!("process {} was stopped for {pause_ms:.1} ms", request.pid));
     }
-    run_commands(session, &options.commands, reading, options.commands.is_empty() && io::stdin().is_terminal(), log)
+    run_commands(session, &options.commands, reading, From::Input.unless_a_person_types(), log)
 }
 
 /// What is captured of a process.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::{Cli, Reading, dispatch};
+use super::reading::Reading;
+use super::{Cli, dispatch};
 use crate::capture::collect::{Identity, Request};
 use crate::error::Error;
 use crate::processes::{self, Process};

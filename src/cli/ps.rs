@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::{Color, complain, printed};
+use super::reading::{Color, Reading};
+use super::{complain, printed};
 use crate::error::Error;
 use crate::job::Job;
 use crate::processes;
@@ -25,12 +26,15 @@ pub(super) struct Arguments {
     /// What the list is sorted by
     #[arg(long, value_enum, default_value_t = Sort::Rss, value_name = "COLUMN")]
     sort: Sort,
+    /// Whole lines, wider than the terminal
+    #[arg(short = 'w', long)]
+    wide: bool,
     /// One JSON object
     #[arg(long)]
     json: bool,
-    /// Colours
-    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
-    color: Color,
+    /// Colours [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    color: Option<Color>,
 }
 
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,23 +63,25 @@ pub(super) fn schema() -> schemars::Schema {
     schemars::schema_for!(Processes)
 }
 
-/// Lists the processes.
-pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
+/// Lists the processes. `before`: options that stood before the subcommand.
+pub(super) fn run(arguments: &Arguments, before: Reading) -> Result<ExitCode, Error> {
+    let json = arguments.json || before.json;
     let found = match processes::list(&Job::default()) {
         Ok(found) => found,
         Err(error) => {
-            if arguments.json {
+            if json {
                 printed(|out, job| Envelope::new(out, job).error(NAME, &error, &[]))?;
             }
             return Err(error);
         }
     };
     let answer = answer(found, arguments.all, arguments.sort.order());
-    if arguments.json {
+    if json {
         let data = |out: &mut dyn std::io::Write, job: &Job| answer.write_json(out, job);
         printed(|out, job| Envelope::new(out, job).data(NAME, &data, answer.problems()))?;
     } else {
-        printed(|out, job| text::print(&answer.section(), arguments.color.style(), out, job))?;
+        let style = before.colored(arguments.color).style();
+        printed(|out, job| text::print(&answer.section(), style, out, job))?;
         for problem in answer.problems() {
             complain("warning", &problem.to_string());
         }

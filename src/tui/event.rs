@@ -12,7 +12,7 @@ use crate::model::{Addr, SubjectKind, Tid};
 use crate::report::pattern::Pattern;
 use crate::report::rows::{self, Order};
 use crate::report::section::{self, Section, Sort};
-use crate::views::{Focus, Needs, Query, View, readmemory};
+use crate::views::{Focus, Given, Needs, Query, View, readmemory};
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,21 +63,16 @@ pub struct Window {
 impl Window {
     /// The same as the view's question.
     pub fn query(&self) -> Query {
-        let number = |option: &str, value: u64| [option.to_owned(), value.to_string()];
-        let at = self.at.map(|at| at.to_string());
-        let args = at.into_iter().chain(number("-n", self.bytes)).chain(number("-w", self.per_row)).collect();
-        let focus = Focus { thread: self.thread, ..Focus::default() };
-        Query { args, focus }
+        let query = Query::at(Focus { thread: self.thread, ..Focus::default() });
+        let query = query.with("n", Given::Number(self.bytes)).with("w", Given::Number(self.per_row));
+        match self.at {
+            Some(at) => query.with("address", Given::Address(at)),
+            None => query,
+        }
     }
 }
 
 impl Question {
-    /// What a view answers with these arguments.
-    pub fn view(view: &'static View, args: &[&str], focus: Focus) -> Question {
-        let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Question::View(view, Query { args, focus })
-    }
-
     /// Whether the answer is rows of memory.
     pub fn is_memory(&self) -> bool {
         match self {
@@ -89,12 +84,13 @@ impl Question {
 
     /// The command line that asks the same, as far as there is one.
     pub fn line(&self) -> String {
-        let of_query = |name: &str, query: &Query| {
-            std::iter::once(name).chain(query.args.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+        let of_query = |view: &View, query: &Query| {
+            let words = std::iter::once(view.name.to_owned()).chain(query.args.words(view.args));
+            words.collect::<Vec<_>>().join(" ")
         };
         match self {
-            Question::View(view, query) => of_query(view.name, query),
-            Question::Memory(window) => of_query(readmemory::VIEW.name, &window.query()),
+            Question::View(view, query) => of_query(view, query),
+            Question::Memory(window) => of_query(&readmemory::VIEW, &window.query()),
             Question::Pointer(addr) => format!("pointer {addr}"),
             Question::Line { line, .. } => line.clone(),
             Question::Choices => "list".to_owned(),

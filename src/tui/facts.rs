@@ -1,10 +1,10 @@
 //! What is said of one row: its cells in full, and the question that tells more.
 
 use super::event::Question;
-use crate::model::Subject;
+use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::report::words::{self, Room};
-use crate::views::{Focus, dumpheap, locks, modules, printexception, stack};
+use crate::views::{Focus, Given, Query, dumpheap, locks, modules, printexception, stack};
 
 /// A row's detail.
 #[derive(Default)]
@@ -87,10 +87,10 @@ fn first(row: &Row) -> String {
 }
 
 fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
-    let about = |view, argument: String| Some(Question::view(view, &[&argument], Focus::default()));
+    let about = |view, addr: Addr| Some(Question::View(view, Query::default().with("address", Given::Address(addr))));
     match subject? {
         Subject::Thread(tid) => {
-            Some(Question::view(&stack::VIEW, &[], Focus { thread: Some(tid), ..Focus::default() }))
+            Some(Question::View(&stack::VIEW, Query::at(Focus { thread: Some(tid), ..Focus::default() })))
         }
         Subject::Frame(..) => row.cells.iter().find_map(|cell| match &cell.value {
             Value::Source(file, Some(line)) => {
@@ -98,12 +98,12 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
             }
             _ => None,
         }),
-        Subject::Lock(addr) => about(&locks::VIEW, addr.to_string()),
-        Subject::Module(addr) => about(&modules::VIEW, addr.to_string()),
+        Subject::Lock(addr) => about(&locks::VIEW, addr),
+        Subject::Module(addr) => about(&modules::VIEW, addr),
         Subject::Exception(index) => {
-            Some(Question::view(&printexception::VIEW, &["-n", &index.to_string()], Focus::default()))
+            Some(Question::View(&printexception::VIEW, Query::default().with("n", Given::Number(index as u64))))
         }
-        Subject::Type(id) => Some(Question::view(&dumpheap::VIEW, &["-mt", &id.to_string()], Focus::default())),
+        Subject::Type(id) => Some(Question::View(&dumpheap::VIEW, Query::default().with("mt", Given::Address(id)))),
         Subject::Capture | Subject::Memory(_) => None,
     }
 }

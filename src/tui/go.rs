@@ -6,10 +6,10 @@ use super::facts;
 use super::keymap::Action;
 use super::palette::Run;
 use super::pane::{Content, Pane, Seek};
-use crate::commands::{self, Action as Does};
+use crate::commands::{self, Action as Does, Resolved};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Row, Tone, Value};
-use crate::views::{Focus, View, dumpheap, readmemory};
+use crate::views::{Query, View, dumpheap, readmemory};
 
 /// Bytes that the memory pane holds at once.
 const WINDOW: u64 = 1024;
@@ -29,10 +29,10 @@ impl App {
             Some(view) if *view == readmemory::VIEW => self.memory_question(self.focus.address),
             // What more there is to say of each row is its detail.
             Some(view) if view.args.iter().any(|arg| arg.name() == LIST_ONLY) => {
-                Question::view(view, &[&format!("-{LIST_ONLY}")], Focus::default())
+                Question::View(view, Query::default().flagged(LIST_ONLY))
             }
-            Some(view) if *view == dumpheap::VIEW => Question::view(view, &["-stat"], Focus::default()),
-            Some(view) => Question::view(view, &[], Focus::default()),
+            Some(view) if *view == dumpheap::VIEW => Question::View(view, Query::default().flagged("stat")),
+            Some(view) => Question::View(view, Query::default()),
         };
         Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())
     }
@@ -315,21 +315,30 @@ impl App {
             Run::Key(action) => return self.act(action),
             Run::Line(line) => line,
         };
-        let (command, query) = match commands::parse(&line, self.focus) {
-            Ok(parsed) => parsed,
-            Err(error) => return self.say(error.to_string(), Tone::Bad),
+        let (action, bare) = match commands::resolve(&line) {
+            Ok(Resolved::Ours { command, preset, words }) => (command.action, preset.is_empty() && words.is_empty()),
+            // Its sentence comes as the reason why nothing was changed.
+            Ok(Resolved::Foreign(_)) => (Does::SetThread, false),
+            Err(why) => return self.say(why.to_string(), Tone::Guess),
         };
-        match command.action {
+        match action {
             Does::Exit => self.effects.push(Effect::Quit),
-            Does::View(view) => match self.tab_of(view).filter(|_| query.args.is_empty() && line == view.name) {
+            Does::View(view) => match self.tab_of(view).filter(|_| bare) {
                 Some(tab) => self.visit(tab),
-                None => self.page_to(Pane::new(line, Some(Question::View(view, query)), Vec::new(), self.pane.size())),
+                None => {
+                    // Names of symbols and registers mean something in the dump alone.
+                    let question = match commands::parse(&line, self.focus) {
+                        Ok((_, query)) => Question::View(view, query),
+                        Err(_) => Question::Line { line: line.clone(), focus: self.focus },
+                    };
+                    self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
+                }
             },
             Does::Help => {
                 let question = Question::Line { line: line.clone(), focus: self.focus };
                 self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
             }
-            Does::SetThread | Does::SetSymbolServer | Does::Refresh => {
+            Does::SetThread | Does::Frame(_) | Does::SetSymbolServer | Does::Refresh => {
                 let (ticket, _) = self.send(Question::Line { line, focus: self.focus });
                 self.errand = Some((ticket, Errand::Change));
             }

@@ -169,7 +169,7 @@ pub fn answer(
     if stale {
         *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shell.session));
     }
-    let focus = Focus { thread: shell.focus.thread, ..focus };
+    let focus = Focus { thread: shell.focus.thread, frame: shell.focus.frame, ..focus };
     let changed = said.map(|said| Changed { focus, said, opened: stale.then(|| describe(&shell.session)) });
     Ok(Answered { changed, ..Answered::shown(section) })
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Alias, Answered, Answers, Arg, Draw, Kind, Needs, Query, View, maddress, parse_addr};
+use super::{Alias, Answered, Answers, Arg, Draw, Kind, Needs, Query, View, maddress};
 use crate::analysis::histogram::{Amount, Histogram, Selection};
 use crate::error::Error;
 use crate::heap::{HeapSource, HeapType};
@@ -15,6 +15,8 @@ use crate::model::{Addr, Subject};
 use crate::report::rows::Rows;
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::{Heap, Session};
+
+const NOT_YET: &str = "this is not told of heaps yet";
 
 /// The view.
 pub const VIEW: View = View {
@@ -29,13 +31,15 @@ pub const VIEW: View = View {
         Arg::Value("min", Kind::Bytes, "only objects of at least so many bytes"),
         Arg::Value("max", Kind::Bytes, "only objects of at most so many bytes"),
         Arg::Flag("regions", "the mappings that hold the heap, as 'maddress' lists them"),
+        Arg::Refused("gen", NOT_YET),
+        Arg::Refused("live", NOT_YET),
+        Arg::Refused("dead", NOT_YET),
+        Arg::Refused("heap", NOT_YET),
+        Arg::Refused("retained", NOT_YET),
     ],
     pane: Some("Heap"),
     doc: "Objects of the heap, or with -stat how many of each type; -regions: the mappings that hold it",
-    help: "dumpheap [-stat] [-type T] [-mt ID] [-min N] [-max N]\ndumpheap -regions\n\n  -stat    how many objects of each type, and how \
-           many bytes they take\n  -type T  only types whose name contains T\n  -mt ID   only the type of this id\n  -min N   only \
-           objects of at least N bytes\n  -max N   only objects of at most N bytes\n  -regions the mappings that hold the heap, as \
-           'maddress' lists them\n\nObjects are listed of heap dumps; of a process the mappings are, so far.\n\n Objects      Bytes  \
+    help: "Objects are listed of heap dumps; of a process the mappings are, so far.\n\n Objects      Bytes  \
            Type\n   1,204     28,896  shop.Order\n       3        240  shop.Customer[]",
     build,
     schema: || schemars::schema_for!(Told),
@@ -111,9 +115,8 @@ pub struct ObjectRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
-    query.only(&["stat", "type", "mt", "min", "max", "regions"])?;
     if query.flag("regions") {
-        return maddress::build(session, &Query { args: Vec::new(), ..query.clone() }, job);
+        return maddress::build(session, query, job);
     }
     let heap = session.heap(job)?;
     let selection = selection(heap.source.types(), query)?;
@@ -126,7 +129,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
 }
 
 fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
-    let (part, id) = (value(query, "type")?, value(query, "mt")?.map(parse_addr).transpose()?);
+    let (part, id) = (query.text("type"), query.address("mt"));
     let is_wanted = |of_type: &HeapType| {
         part.is_none_or(|part| of_type.name.contains(part)) && id.is_none_or(|id| of_type.id == id)
     };
@@ -134,15 +137,7 @@ fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
         return Err(Error::Failed(format!("no type has the id {id}; 'dumpheap -stat' lists them")));
     }
     let types = (part.is_some() || id.is_some()).then(|| types.iter().map(is_wanted).collect());
-    Ok(Selection { types, min: query.number("min")?, max: query.number("max")? })
-}
-
-/// The word after an option.
-fn value<'a>(query: &'a Query, name: &str) -> Result<Option<&'a str>, Error> {
-    let is_named = |arg: &String| arg.starts_with('-') && arg.trim_start_matches('-') == name;
-    let Some(at) = query.args.iter().position(is_named) else { return Ok(None) };
-    let word = query.args.get(at.saturating_add(1)).map(String::as_str);
-    word.map(Some).ok_or_else(|| Error::Usage(format!("-{name} takes a value; see 'help dumpheap'")))
+    Ok(Selection { types, min: query.number("min"), max: query.number("max") })
 }
 
 impl Types {

@@ -14,7 +14,7 @@ use serde::Serialize;
 use self::explanation::{Explainer, Explanation};
 use self::places::Place;
 use super::drawing::Names;
-use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr, threads};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, threads};
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::error::Error;
 use crate::job::Job;
@@ -41,8 +41,7 @@ pub const VIEW: View = View {
     ],
     pane: Some("Locks"),
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
-    help: "locks [ADDR | -list]\n\n  ADDR   one lock: what it is part of, where it was taken, where its waiters are\n  -list  the table alone\n\n\
-           An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\
+    help: "An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\
            No lock records its readers: where it is held for reading, those are named that could be inferred.\n\
            A cycle in which a wait has a time limit is no deadlock: it is numbered as a cycle, and says so.\n\n\
            Lock      Kind   Owner  Thread    Waiters  In          Evidence\n\
@@ -137,8 +136,7 @@ pub struct OwnerRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["list"])?;
-    let address = query.positional().next().map(parse_addr).transpose()?;
+    let address = query.address("address");
     let locks = session.all_locks(job)?;
     let threads = session.threads(job)?;
     let names = Names { locks: &locks.locks, threads: &threads.value };

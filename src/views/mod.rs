@@ -29,7 +29,7 @@ use crate::report::json;
 use crate::report::section::Section;
 use crate::session::Session;
 
-pub use self::arguments::{Alias, Arg, Arity, Kind, Needs};
+pub use self::arguments::{Alias, Arg, Arguments, Arity, Given, Kind, Needs};
 
 /// What the next question is about; shared by commands, standard input and the terminal's panes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,24 +40,44 @@ pub struct Focus {
     pub frame: usize,
     /// The address that memory is shown at.
     pub address: Option<Addr>,
+    /// The selected object of a heap.
+    pub object: Option<Addr>,
 }
 
 /// A question: the view's arguments and the focus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {
-    /// Arguments, those that an alias stands for first.
-    pub args: Vec<String>,
+    /// What was given of the view's arguments.
+    pub args: Arguments,
     /// What is selected.
     pub focus: Focus,
 }
 
 impl Query {
+    /// A question without arguments.
+    pub fn at(focus: Focus) -> Query {
+        Query { args: Arguments::default(), focus }
+    }
+
+    /// The same question with a flag.
+    pub fn flagged(self, name: &'static str) -> Query {
+        self.with(name, Given::Set)
+    }
+
+    /// The same question with an argument.
+    pub fn with(mut self, name: &'static str, given: Given) -> Query {
+        self.args.set(name, given);
+        self
+    }
+
     /// Position in the one order of the thread that `-t TID` names, else of the selected one, else 0.
     pub fn thread_index(&self, session: &Session) -> Result<usize, Error> {
-        let named = self.number("t")?.map(|tid| u32::try_from(tid).map(Tid));
+        let named = self.number("t").map(|tid| u32::try_from(tid).map(Tid));
         let named = named.transpose().map_err(|_| Error::Usage("-t takes a thread id".to_owned()))?;
         match named.or(self.focus.thread) {
-            Some(tid) => session.index_of(tid).ok_or_else(|| Error::Failed(format!("no thread {tid} in this dump"))),
+            Some(tid) => session
+                .index_of(tid)
+                .ok_or_else(|| Error::Failed(format!("no thread {tid} in this dump; 'threads' lists them"))),
             None if session.os_threads().is_empty() => {
                 Err(Error::Failed("the dump holds no threads: its notes are missing or damaged".to_owned()))
             }
@@ -65,56 +85,25 @@ impl Query {
         }
     }
 
-    /// The arguments that are no options.
-    pub fn positional(&self) -> impl Iterator<Item = &str> {
-        self.args.iter().map(String::as_str).filter(|arg| !arg.starts_with('-'))
-    }
-
-    /// The arguments that are neither options nor the values of those in `valued` (without dashes).
-    pub fn operands<'a>(&'a self, valued: &'a [&str]) -> impl Iterator<Item = &'a str> {
-        let mut is_value = false;
-        self.args.iter().map(String::as_str).filter(move |arg| {
-            let operand = !is_value && !arg.starts_with('-');
-            is_value = arg.starts_with('-') && valued.contains(&arg.trim_start_matches('-'));
-            operand
-        })
-    }
-
-    /// Whether a flag is among the arguments, under any of its spellings (`-all`, `--all`).
+    /// Whether a flag is on.
     pub fn flag(&self, name: &str) -> bool {
-        self.args.iter().any(|arg| arg.trim_start_matches('-') == name && arg.starts_with('-'))
+        self.args.has(name)
     }
 
-    /// The number after an option, `-n 20`.
-    pub fn number(&self, name: &str) -> Result<Option<u64>, Error> {
-        let Some(at) = self.args.iter().position(|arg| arg.starts_with('-') && arg.trim_start_matches('-') == name)
-        else {
-            return Ok(None);
-        };
-        let text =
-            self.args.get(at.saturating_add(1)).ok_or_else(|| Error::Usage(format!("-{name} takes a number")))?;
-        text.parse().map(Some).map_err(|_| Error::Usage(format!("-{name} takes a number, not '{text}'")))
+    /// The number given for an argument.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.args.number(name)
     }
 
-    /// Refuses any argument starting with `-` that is not in `known` (without dashes).
-    pub fn only(&self, known: &[&str]) -> Result<(), Error> {
-        match self
-            .args
-            .iter()
-            .find(|arg| arg.len() > 1 && arg.starts_with('-') && !known.contains(&arg.trim_start_matches('-')))
-        {
-            Some(arg) => Err(Error::Usage(format!("unknown option '{arg}'; see 'help'"))),
-            None => Ok(()),
-        }
+    /// The address given for an argument.
+    pub fn address(&self, name: &str) -> Option<Addr> {
+        self.args.address(name)
     }
-}
 
-/// An address as typed: hexadecimal, with or without `0x`.
-pub fn parse_addr(text: &str) -> Result<Addr, Error> {
-    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text).replace('`', "");
-    u64::from_str_radix(&digits, 16)
-        .map(Addr)
-        .map_err(|_| Error::Usage(format!("'{text}' is no address (hexadecimal, with or without 0x)")))
+    /// The word given for an argument.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.args.text(name)
+    }
 }
 
 /// What a view gives: data that serialises itself, and a section for the printers.
@@ -196,7 +185,7 @@ pub struct View {
     pub pane: Option<&'static str>,
     /// One sentence for `help`.
     pub doc: &'static str,
-    /// Arguments, options and an example of the output, for `help NAME`.
+    /// What else there is to know, and an example of the output, for `help NAME`.
     pub help: &'static str,
     /// Answers it.
     pub build: fn(&Session, &Query, &Job) -> Answers,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{ModuleRow, Subject, SubjectKind, VerificationState, VerifiedBy};
@@ -19,7 +19,7 @@ pub const VIEW: View = View {
     args: &[
         Arg::Operand(
             "address",
-            Kind::Address,
+            Kind::Module,
             Arity::Optional,
             "the module that holds this address: its files, and where they were looked for",
         ),
@@ -28,8 +28,7 @@ pub const VIEW: View = View {
     ],
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
-    help: "modules [ADDR | -list]\n\n  ADDR   the module that holds this address: its files, and where they were looked for\n  -list  the table \
-           alone\n\nA file is verified by its build id; where the dump has none, by what the dump holds of the module. One that \
+    help: "A file is verified by its build id; where the dump has none, by what the dump holds of the module. One that \
            cannot be\nverified is used, and what rests on it is likely at best.\n\n\
            Range                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
            3f2a91c0…  /srv/orders-api\n0x7f1200000000-0x7f12001d0000  dynsym   51657f81…  /lib/libc.so.6",
@@ -52,21 +51,21 @@ enum Told {
     All,
     /// The table alone.
     List,
-    /// One module, whole.
-    One,
+    /// Each module whole.
+    Each,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["v", "list"])?;
     let mut modules = session.modules(job)?;
-    let told = match query.positional().next().map(parse_addr).transpose()? {
+    let told = match query.address("address") {
         Some(address) => {
             modules.retain(|module| (module.base..module.end).contains(&address));
             if modules.is_empty() {
                 return Err(Error::Failed(format!("no module holds {address}; 'modules' lists their ranges")));
             }
-            Told::One
+            Told::Each
         }
+        None if query.flag("v") => Told::Each,
         None if query.flag("list") => Told::List,
         None => Told::All,
     };
@@ -75,7 +74,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 
 impl Draw for Modules {
     fn draw(&self) -> Section {
-        if let Told::One = self.told {
+        if let Told::Each = self.told {
             let bodies =
                 self.modules.iter().flat_map(|module| [Body::Fields(fields(module)), looked_for(module, false)]);
             return Section { bodies: bodies.collect(), ..Section::default() };

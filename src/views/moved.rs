@@ -20,7 +20,7 @@ pub const VIEW: View = View {
     args: &[],
     pane: None,
     doc: "Of a live process: which threads moved since the capture before, and how long the others are where they are",
-    help: "moved\n\n'refresh' (r) captures the process again. A thread stayed when its whole stack is the same, address for address: \
+    help: "'refresh' (r) captures the process again. A thread stayed when its whole stack is the same, address for address: \
            for one that waits for work that is as it should be, for one in a loop or behind a lock it tells since when it is \
            stuck.\n\n  #   Tid  Thread  Since   Captures  Waits for      In\n  0  4711  main    moved             read fd 7      \
            main\n  1  4719  worker  12.4 s         3  mutex g_stock  reserve",
@@ -53,8 +53,7 @@ pub struct MovedThread {
     thread: Option<Thread>,
 }
 
-fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&[])?;
+fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let history = session.history().ok_or_else(|| {
         Error::Failed(
             "a dump holds one moment; captures of a live process are compared: dumpscope live -p PID".to_owned(),

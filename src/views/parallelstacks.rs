@@ -23,7 +23,7 @@ pub const VIEW: View = View {
     args: &[],
     pane: Some("Stacks"),
     doc: "The stacks of all threads merged into a tree, with counts and thread ids",
-    help: "parallelstacks\n\nOutermost function first; the number is how many threads are in it by this way; frames that one \
+    help: "Outermost function first; the number is how many threads are in it by this way; frames that one \
            path shares are on one line, the outer first.\n\n 21 start_thread ▸ worker(void*)\n 19 ├ pool::run() ▸ \
            std::mutex::lock()   4712 4713 4714 …\n  1 ├ dispatch() ▸ reserve()            4719\n  1 └ dispatch() ▸ commit()   \
            4723",
@@ -38,8 +38,7 @@ pub struct ParallelStacks {
     pub roots: Vec<StackNode>,
 }
 
-fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&[])?;
+fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let stacks = session.stacks(job)?;
     let groups = stacks::equal(stacks.iter().map(AsRef::as_ref));
     let process = session.process()?;

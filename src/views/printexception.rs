@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr, threads};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, threads};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
@@ -20,15 +20,14 @@ pub const VIEW: View = View {
     needs: Needs::Process,
     home_of: &[SubjectKind::Exception],
     args: &[
-        Arg::Flag("lines", "with source lines"),
+        Arg::Implied("lines", "source lines stand in every stack, with and without it"),
         Arg::Operand("address", Kind::Address, Arity::Optional, "only the exception object at this address"),
         Arg::Value("n", Kind::Count, "only this one, counted from 0"),
         Arg::Flag("list", "a table, without their stacks"),
     ],
     pane: Some("Exceptions"),
     doc: "Exceptions: type, message, inner exceptions, stack; the fatal signal where that is what happened",
-    help: "printexception [-lines] [ADDR | -n INDEX | -list]\n\n  -lines    with source lines\n  ADDR      only the exception object \
-           at this address\n  -n INDEX  only this one, counted from 0\n  -list     a table, without their stacks\n\nSIGABRT in 4711 main (fatal)\n  std::runtime_error: bad request\n    at parse_header(Request&)  \
+    help: "SIGABRT in 4711 main (fatal)\n  std::runtime_error: bad request\n    at parse_header(Request&)  \
            parse.cpp:77",
     build,
     schema: || schemars::schema_for!(Exceptions),
@@ -73,9 +72,8 @@ pub struct ExceptionRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["lines", "list", "n"])?;
-    let wanted = query.operands(&["n"]).next().map(parse_addr).transpose()?;
-    let nth = query.number("n")?;
+    let wanted = query.address("address");
+    let nth = query.number("n");
     let known = session.exceptions(job)?;
     let is_chosen = |index: u64, exception: &Exception| {
         nth.is_none_or(|nth| nth == index) && (wanted.is_none() || exception.address == wanted)

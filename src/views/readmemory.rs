@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, parse_addr};
+use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Problem, Subject, SubjectKind};
@@ -28,8 +28,7 @@ pub const VIEW: View = View {
     ],
     pane: Some("Memory"),
     doc: "Memory at an address, in hexadecimal and as text",
-    help: "readmemory ADDR [-n BYTES] [-w BYTES]\n\n  -n BYTES  how many (256 when not given, 1048576 at most)\n  -w BYTES  how many a row: 16 (when not given) or 8\n\nWithout ADDR: at the \
-           selected thread's stack pointer.\n\n0x7ffd1000  10 20 00 00 00 00 00 00  41 42 43 00 00 00 00 00  . ......ABC.....",
+    help: "0x7ffd1000  10 20 00 00 00 00 00 00  41 42 43 00 00 00 00 00  . ......ABC.....",
     build,
     schema: || schemars::schema_for!(MemoryAt),
 };
@@ -62,10 +61,9 @@ pub struct MemoryRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["n", "w"])?;
-    let count = query.number("n")?.unwrap_or(DEFAULT_BYTES).clamp(1, MAX_BYTES);
-    let per_row = if query.number("w")?.is_some_and(|width| width <= 8) { 8 } else { WIDEST };
-    let given = query.operands(&["n", "w"]).next().map(parse_addr).transpose()?.or(query.focus.address);
+    let count = query.number("n").unwrap_or(DEFAULT_BYTES).clamp(1, MAX_BYTES);
+    let per_row = if query.number("w").is_some_and(|width| width <= 8) { 8 } else { WIDEST };
+    let given = query.address("address").or(query.focus.address);
     let address = match given {
         Some(address) => address,
         None => {

@@ -21,7 +21,7 @@ pub const VIEW: View = View {
     args: &[Arg::Value("t", Kind::Thread, "this thread, not the selected one")],
     pane: None,
     doc: "The selected thread's registers",
-    help: "registers [-t TID]\n\nThe registers as the dump recorded them.\n\nrip  0x55d0a0001234  reserve(Order&)+0x14\nrax  0x0",
+    help: "The registers as the dump recorded them.\n\nrip  0x55d0a0001234  reserve(Order&)+0x14\nrax  0x0",
     build,
     schema: || schemars::schema_for!(RegistersOf),
 };
@@ -38,7 +38,6 @@ pub struct RegistersOf {
 }
 
 fn build(session: &Session, query: &Query, _job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["t"])?;
     let index = query.thread_index(session)?;
     let thread = session.os_threads().get(index).ok_or_else(|| Error::Failed(format!("no thread {index}")))?;
     let registers = thread

@@ -19,7 +19,13 @@ use crate::session::Session;
 /// The view.
 pub const VIEW: View = View {
     name: "stack",
-    aliases: &[Alias::of("bt"), Alias::of("k"), Alias::with("eestack", &["--all"])],
+    aliases: &[
+        Alias::of("bt"),
+        Alias::of("backtrace"),
+        Alias::of("where"),
+        Alias::of("k"),
+        Alias::with("eestack", &["--all"]),
+    ],
     needs: Needs::Process,
     home_of: &[],
     args: &[
@@ -27,11 +33,11 @@ pub const VIEW: View = View {
         Arg::Value("t", Kind::Thread, "this thread, not the selected one"),
         Arg::Flag("a", "arguments and local variables, of the innermost frames"),
         Arg::Value("n", Kind::Count, "the innermost N frames"),
+        Arg::Flag("frame", "the selected frame alone"),
     ],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
-    help: "stack [--all | -t TID] [-a] [-n N]\n\n  --all   every thread (the same as eestack)\n  -t TID  this thread\n  -a      \
-           arguments and local variables, of the innermost frames\n  -n N    the innermost N frames\n\nA mark \
+    help: "A mark \
            tells how a frame was found, where it was not by unwind information: s scanned, f frame pointer, i inlined \
            call.\n\n4719 worker-3\n   0   __futex_abstimed_wait_common              libc.so.6\n   1   reserve(Order&)     \
            stock.cpp:88          orders-api\n   2 i dispatch(int)       stock.cpp:40          orders-api",
@@ -74,8 +80,14 @@ pub enum Frames {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["all", "n", "a", "t"])?;
-    let limit = query.number("n")?.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    if query.flag("all") && (query.number("t").is_some() || query.flag("frame")) {
+        return Err(Error::Usage("-all shows every thread: it goes with neither -t TID nor -frame".to_owned()));
+    }
+    let most = query.number("n").map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let (first, limit) = match query.flag("frame") {
+        true => (query.focus.frame, query.focus.frame.saturating_add(1)),
+        false => (0, most),
+    };
     let process = session.process()?;
     let threads = process.os_threads();
     let wanted: Vec<usize> =
@@ -91,8 +103,9 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         }
         let mut frames = process.named(&stack);
         frames.truncate(limit);
+        frames.drain(..first.min(frames.len()));
         let frames = if query.flag("a") {
-            let variables = process.variables(&stack, limit).into_iter().chain(std::iter::repeat(None));
+            let variables = process.variables(&stack, limit).into_iter().skip(first).chain(std::iter::repeat(None));
             let both = frames.into_iter().zip(variables);
             Frames::WithVariables(both.map(|(frame, variables)| FrameVariables { frame, variables }).collect())
         } else {

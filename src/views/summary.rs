@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drawing::{self, Names};
-use super::{Alias, Answer, Answered, Needs, Query, View};
+use super::{Alias, Answer, Answered, Arg, Needs, Query, View};
 use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
@@ -24,10 +24,10 @@ pub const VIEW: View = View {
     aliases: &[Alias::of("triage")],
     needs: Needs::Nothing,
     home_of: &[SubjectKind::Capture],
-    args: &[],
+    args: &[Arg::Refused("heap", "the heap is not looked at yet; 'heap -regions' lists the mappings that hold it")],
     pane: Some("Summary"),
     doc: "One screen: what the process was, why it stopped, deadlocks, exceptions, what is missing",
-    help: "summary\n\n✗ deadlock: worker-3 waits for g_stock (held by worker-7), worker-7 waits for g_orders (held by \
+    help: "✗ deadlock: worker-3 waits for g_stock (held by worker-7), worker-7 waits for g_orders (held by \
            worker-3)\n! 19 threads wait for g_pool_mu, held by main, which reads fd 7\n\nConclusions marked `likely` rest \
            on a guess; the evidence says which.",
     build,
@@ -185,8 +185,7 @@ pub struct EvidenceRow {
 const INCOMPLETE: [&str; 6] =
     ["truncated", "segment-damaged", "notes-damaged", "no-threads", "thread-lost", "file-shrank"];
 
-fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&["heap"])?;
+fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     if let Some(dump) = session.heap_dump() {
         return heap::build(session, dump, job);
     }

@@ -20,7 +20,7 @@ pub const VIEW: View = View {
     args: &[],
     pane: Some("Threads"),
     doc: "Every thread: index, OS id, name, state, what it waits for, top frame of the program's own code",
-    help: "threads\n\nThe thread that took the fatal signal comes first. A thread without a name goes by the function it was \
+    help: "The thread that took the fatal signal comes first. A thread without a name goes by the function it was \
            started with.\n\n  #   Tid  Thread  State    Waits for      In\n  0  4711  main    blocked  read fd 7      main\n  \
            1  4719  worker  blocked  mutex g_stock  reserve",
     build,
@@ -34,8 +34,7 @@ pub struct Threads {
     pub threads: Vec<Thread>,
 }
 
-fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    query.only(&[])?;
+fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let threads = session.threads(job)?;
     Ok(Box::new(Answered { data: Threads { threads: threads.value.clone() }, problems: threads.problems.clone() }))
 }

@@ -1,0 +1,268 @@
+//! What fingers type that know another tool: run where it means the same here, else answered with a sentence that says what to
+//! use instead, or why it has no meaning for this dump.
+
+mod gdb;
+mod jvm;
+mod lines;
+mod lldb;
+mod sos;
+mod windbg;
+
+use crate::job::Job;
+use crate::model::RuntimeKind;
+use crate::session::Session;
+
+/// What another tool's command is here.
+#[derive(Clone, Copy, Debug)]
+pub enum Reply {
+    /// The same as this line; what stands behind is passed on.
+    Same(&'static str),
+    /// The line that a function makes of the words behind; where it makes none, the sentence.
+    Line(fn(&[&str]) -> Option<String>, &'static str),
+    /// Nothing to run: a sentence.
+    Says(&'static str),
+    /// Nothing to run, for a reason that depends on what is open; then a sentence.
+    Of(Reason, &'static str),
+}
+
+/// Why a command has no answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Reason {
+    /// It lets a process run, stops it or changes it.
+    Running,
+    /// It reads structures of .NET, called so.
+    DotNet(&'static str),
+    /// It reads structures of the JVM, called so.
+    Jvm(&'static str),
+    /// It lists or follows objects of a heap.
+    Heap,
+}
+
+/// A command of another tool: its words, and what it is here.
+pub(super) type Entry = (&'static str, Reply);
+
+/// Every table; of two that know the same words the first counts.
+const TABLES: [&[Entry]; 6] =
+    [sos::COMMANDS, gdb::COMMANDS, gdb::WHOLE, lldb::COMMANDS, windbg::COMMANDS, jvm::COMMANDS];
+
+/// A command of another tool, found in what was typed.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Its words as the table has them.
+    pub words: &'static str,
+    /// How many words of the line they are.
+    pub taken: usize,
+    /// What it is here.
+    pub reply: Reply,
+}
+
+/// Longest command of the tables, in words.
+const MOST_WORDS: usize = 4;
+
+/// The command that most words at the start of a line are; the first word has to be whole, later ones may be shortened.
+pub(super) fn find(words: &[&str]) -> Option<Found> {
+    let first = words.first()?.to_ascii_lowercase();
+    let first = match first.as_str() {
+        "i" | "inf" => "info",
+        "thr" => "thread",
+        other => other,
+    };
+    let typed: Vec<String> = words.iter().skip(1).take(MOST_WORDS).map(|word| word.to_ascii_lowercase()).collect();
+    let entries = TABLES.iter().flat_map(|table| table.iter());
+    let matching = entries.filter_map(|(entry, reply)| {
+        let mut parts = entry.split(' ');
+        if parts.next() != Some(first) {
+            return None;
+        }
+        let mut exact = 0usize;
+        let mut taken = 1usize;
+        for (part, typed) in parts.clone().zip(&typed) {
+            if !part.starts_with(typed.as_str()) {
+                return None;
+            }
+            exact = exact.saturating_add(usize::from(part == typed));
+            taken = taken.saturating_add(1);
+        }
+        let found = Found { words: entry, taken, reply: *reply };
+        (parts.count().saturating_add(1) == taken).then_some((taken, exact, found))
+    });
+    // Of equals the first stands in the earlier table.
+    let better = |best: Option<(usize, usize, Found)>, next: (usize, usize, Found)| match best {
+        Some(best) if (best.0, best.1) >= (next.0, next.1) => Some(best),
+        _ => Some(next),
+    };
+    matching.fold(None, better).map(|(.., found)| found)
+}
+
+impl Found {
+    /// The line of ours that it is, with the words that stand behind it.
+    pub fn line(&self, behind: &[&str]) -> Option<String> {
+        match self.reply {
+            Reply::Same(line) => {
+                let words = std::iter::once(line.to_owned()).chain(behind.iter().map(|word| quoted(word)));
+                Some(words.collect::<Vec<_>>().join(" "))
+            }
+            Reply::Line(make, _) => make(behind),
+            Reply::Says(_) | Reply::Of(..) => None,
+        }
+    }
+
+    /// The sentence where there is no such line. `session`: what is open.
+    pub fn sentence(&self, session: Option<&Session>, job: &Job) -> String {
+        match self.reply {
+            Reply::Same(line) => format!("the same as '{line}'"),
+            Reply::Line(_, sentence) | Reply::Says(sentence) => sentence.to_owned(),
+            Reply::Of(reason, then) => {
+                let why = reason.words(session, job);
+                if then.is_empty() { why } else { format!("{why}; {then}") }
+            }
+        }
+    }
+}
+
+fn quoted(word: &str) -> String {
+    if word.is_empty() || word.contains(char::is_whitespace) { format!("\"{word}\"") } else { word.to_owned() }
+}
+
+impl Reason {
+    fn words(self, session: Option<&Session>, job: &Job) -> String {
+        match self {
+            Reason::Running => match session.and_then(Session::pause) {
+                Some(_) => {
+                    "a live process runs on here, and is stopped only while it is copied: 'refresh' copies it again"
+                }
+                None => "a dump holds one moment: nothing in it runs on, stops or is changed",
+            }
+            .to_owned(),
+            Reason::DotNet(what) => {
+                let kinds = [RuntimeKind::Dotnet, RuntimeKind::DotnetNativeaot, RuntimeKind::Mono];
+                of_runtime(session, job, &kinds, ".NET", what)
+            }
+            Reason::Jvm(what) => of_runtime(session, job, &[RuntimeKind::Jvm], "JVM", what),
+            Reason::Heap => match session.and_then(Session::heap_dump) {
+                Some(_) => "of a heap its objects and types are told so far: 'dumpheap', 'dumpheap -stat'",
+                None => "objects of a process's heap are not listed yet",
+            }
+            .to_owned(),
+        }
+    }
+}
+
+/// Whether the runtime is not there at all, or there and not read.
+fn of_runtime(session: Option<&Session>, job: &Job, kinds: &[RuntimeKind], name: &str, what: &str) -> String {
+    let recognised = session.and_then(|session| session.recognised(job).ok());
+    let found = recognised.as_ref().and_then(|all| all.iter().find(|runtime| kinds.contains(&runtime.kind)));
+    match (found, recognised.is_some()) {
+        (Some(runtime), _) => format!("{what} of {} are not read yet", runtime.name()),
+        (None, true) => format!("no {name} is in this process, so it has no {what}"),
+        (None, false) => format!("{what} of {name} are not read yet"),
+    }
+}
+
+/// Every command of other tools that is known, as the tables have them.
+pub fn all() -> impl Iterator<Item = &'static Entry> {
+    TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// A line in the spelling of WinDbg, lldb or gdb, as words that the tables know: `!clrstack`, `sos clrstack`, `x/16gx`, `~3s`.
+pub(super) fn plain(line: &str) -> String {
+    let line = line.trim();
+    let line = line.strip_prefix('!').filter(|rest| !rest.is_empty()).unwrap_or(line).trim_start();
+    let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    if matches!(first, "sos" | "ext") && !rest.trim().is_empty() {
+        return plain(rest);
+    }
+    if let Some(threads) = first.strip_prefix('~') {
+        return lines::tilde(threads, rest);
+    }
+    match first.split_once('/') {
+        Some((command, format)) if !command.is_empty() => format!("{command} /{format} {rest}").trim_end().to_owned(),
+        _ => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(typed: &str) -> Option<String> {
+        let line = plain(typed);
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match find(&words) {
+            Some(found) => found
+                .line(&words[found.taken..])
+                .or_else(|| crate::commands::find(words[0]).filter(|_| found.taken == 1).map(|_| line.clone())),
+            None => Some(line.clone()),
+        }
+    }
+
+    #[test]
+    fn what_means_the_same_is_run() {
+        for (typed, ours) in [
+            ("info threads", "threads"),
+            ("i th", "threads"),
+            ("info sharedlibrary", "modules"),
+            ("info registers", "registers"),
+            ("thread apply all bt", "stack -all"),
+            ("thr app all bt full", "stack -all -a"),
+            ("thread apply all -s bt 3", "stack -all -n 3"),
+            ("taas bt", "stack -all"),
+            ("bt 5", "stack -n 5"),
+            ("bt full", "stack -a"),
+            ("backtrace full 2", "stack -a -n 2"),
+            ("bt all", "stack -all"),
+            ("thread list", "threads"),
+            ("thread backtrace all", "stack -all"),
+            ("image list", "modules"),
+            ("register read", "registers"),
+            ("memory read 0x1000", "readmemory 0x1000"),
+            ("memory read -c 32 0x1000", "readmemory 0x1000 -n 32"),
+            ("x/16gx 0x1000", "readmemory 0x1000 -n 128"),
+            ("x/32xb $rsp", "readmemory $rsp -n 32"),
+            ("x 0x1000", "readmemory 0x1000 -n 4"),
+            ("~*k", "stack -all"),
+            ("~", "threads"),
+            ("~3s", "setthread 3"),
+            ("!analyze -v", "summary"),
+            ("frame select 3", "frame 3"),
+            ("frame variable", "stack -a -frame"),
+            ("info locals", "stack -a -frame"),
+            ("kb 5", "stack -n 5"),
+            ("!uniqstack", "parallelstacks"),
+            ("jstack", "stack -all"),
+            ("threads 3", "setthread 3"),
+            ("lmvm libc.so.6", "modules libc.so.6"),
+            ("dq 1000 L4", "readmemory 1000 -n 32"),
+        ] {
+            assert_eq!(meaning(typed).as_deref(), Some(ours), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_means_something_else_is_not_run() {
+        for typed in
+            ["p g_orders", "continue", "x/16i 0x1000", "thread apply 3 bt", "disassemble", "gcroot 1000", "~3k"]
+        {
+            assert_eq!(meaning(typed), None, "{typed}");
+            let line = plain(typed);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert!(find(&words).is_some_and(|found| !found.sentence(None, &Job::default()).is_empty()), "{typed}");
+        }
+    }
+
+    #[test]
+    fn more_words_go_before_fewer_and_unknown_words_are_not_found() {
+        let found = |line: &str| find(&line.split(' ').collect::<Vec<_>>()).map(|found| (found.words, found.taken));
+        assert_eq!(found("info frame"), Some(("info frame", 2)));
+        assert_eq!(found("info nothing-like-it"), Some(("info", 1)));
+        assert_eq!(found("nonsense"), None);
+    }
+
+    #[test]
+    fn a_prefix_of_windbg_or_lldb_falls_off() {
+        assert_eq!(plain("!clrstack -a"), "clrstack -a");
+        assert_eq!(plain("sos DumpHeap -stat"), "DumpHeap -stat");
+        assert_eq!(plain("x/4gx 10"), "x /4gx 10");
+        assert_eq!(plain("!"), "!");
+    }
+}

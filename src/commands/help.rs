@@ -1,0 +1,109 @@
+//! `help`: the list of commands, and what one takes.
+
+use serde::Serialize;
+
+use super::foreign;
+use super::shell::Outcome;
+use super::{Command, Resolved, commands, resolve};
+use crate::error::Error;
+use crate::job::Job;
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
+use crate::session::Session;
+use crate::views::Arg;
+
+impl Command {
+    /// What it is called with: `stack [-all] [-t TID]`.
+    pub fn usage(&self) -> String {
+        let words: Vec<String> =
+            std::iter::once(self.name.to_owned()).chain(self.args.iter().filter_map(Arg::usage)).collect();
+        words.join(" ")
+    }
+
+    /// Usage, arguments, then what else there is to know.
+    pub fn help_text(&self) -> String {
+        let mut parts = vec![self.usage()];
+        let shown: Vec<(String, String)> =
+            self.args.iter().map(|argument| (argument.label(), said(argument))).collect();
+        if !shown.is_empty() {
+            let wide = shown.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+            let lines: Vec<String> = shown.iter().map(|(label, doc)| format!("  {label:wide$}  {doc}")).collect();
+            parts.push(lines.join("\n"));
+        }
+        if !self.help.is_empty() {
+            parts.push(self.help.trim_end().to_owned());
+        }
+        parts.join("\n\n")
+    }
+
+    /// Its other names, with what they stand for where that is more: `eestack (-all)`.
+    pub fn also_words(&self) -> Vec<String> {
+        let words = |alias: &crate::views::Alias| match alias.preset {
+            [] => alias.name.to_owned(),
+            preset => format!("{} ({})", alias.name, preset.join(" ")),
+        };
+        self.aliases.iter().map(words).collect()
+    }
+}
+
+fn said(argument: &Arg) -> String {
+    match argument {
+        Arg::Refused(_, why) => format!("not taken: {why}"),
+        other => other.doc().to_owned(),
+    }
+}
+
+#[derive(Serialize)]
+struct HelpRow {
+    name: &'static str,
+    aliases: Vec<&'static str>,
+    doc: &'static str,
+    usage: String,
+}
+
+/// The list of commands, or what `name` takes; of another tool's command, what it is here.
+pub(super) fn help(name: Option<&str>, session: &Session, job: &Job) -> Result<Outcome, Error> {
+    let Some(name) = name else { return Ok(list()) };
+    match resolve(name)? {
+        Resolved::Ours { command, .. } => Ok(explained(&command, name)),
+        Resolved::Foreign(found) => Ok(foreign_explained(&found, session, job)),
+    }
+}
+
+fn explained(command: &Command, typed: &str) -> Outcome {
+    let mut lines = vec![Row::new(vec![Cell::text(format!("{}.", command.doc)).tone(Tone::Strong)]), Row::default()];
+    lines.extend(command.help_text().lines().map(Row::text));
+    if !command.aliases.is_empty() {
+        lines.extend([Row::default(), Row::text(format!("Also: {}", command.also_words().join(", ")))]);
+    }
+    let first = typed.split_whitespace().next().unwrap_or_default();
+    if !command.names().any(|name| name.eq_ignore_ascii_case(first)) {
+        lines.insert(0, Row::text(format!("'{typed}' is '{}' here.", command.name)));
+    }
+    let data = serde_json::json!({
+        "name": command.name, "aliases": command.also(), "doc": command.doc, "help": command.help_text(),
+    });
+    Outcome::Text(Section { bodies: vec![Body::Lines(lines)], ..Section::default() }, data)
+}
+
+fn foreign_explained(found: &foreign::Found, session: &Session, job: &Job) -> Outcome {
+    let sentence = found.sentence(Some(session), job);
+    let data = serde_json::json!({ "name": found.words, "doc": sentence });
+    let lines = vec![Row::text(format!("{}: {sentence}", found.words))];
+    Outcome::Text(Section { bodies: vec![Body::Lines(lines)], ..Section::default() }, data)
+}
+
+fn list() -> Outcome {
+    let rows: Vec<Row> = commands()
+        .map(|command| {
+            let names = command.names().collect::<Vec<_>>().join(", ");
+            Row::new(vec![Cell::text(names).tone(Tone::Strong), Cell::text(command.doc)])
+        })
+        .collect();
+    let table = Table::new(vec![Column::left("Command"), Column::wide("Prints", 1)], rows);
+    let list: Vec<HelpRow> =
+        commands().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc, usage: c.usage() }).collect();
+    let data = serde_json::json!({ "commands": list });
+    let more =
+        Row::text("help NAME explains one; commands of SOS, gdb, lldb and WinDbg are explained too: help gcroot");
+    Outcome::Text(Section { bodies: vec![Body::Table(table), Body::Lines(vec![more])], ..Section::default() }, data)
+}
