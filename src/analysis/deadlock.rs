@@ -11,19 +11,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use self::graph::Graph;
+pub use self::graph::Step;
 use crate::model::{Addr, Lock, Tid, TimeLimit};
 
 /// Cycles that are told apart of threads that all wait for each other; the other threads are among their victims.
 const MAX_CYCLES: usize = 8;
-
-/// A thread of a cycle with the lock that it waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Step {
-    /// The thread.
-    pub tid: Tid,
-    /// The lock that it waits for; the next step's thread (after the last: the first's) holds it.
-    pub waits_for: Addr,
-}
 
 /// Threads that wait for each other in a cycle and can never go on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

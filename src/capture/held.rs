@@ -7,14 +7,16 @@
 //! does not export are nowhere in memory: another build of which every mapped byte is the same passes for this one.
 
 mod headers;
+mod module;
 mod pages;
 mod relocated;
 
 use symbols::{Comparison, Contents, Elf};
 
+pub use self::module::Held;
+use self::module::Same;
 use super::facts::FileFacts;
 use super::image;
-use super::{MappedModule, Memory};
 use crate::model::Addr;
 
 /// Mappings of a module that are held against its segments; real ones have about 6.
@@ -27,36 +29,6 @@ const ENOUGH_WORDS: u64 = 16;
 /// The same where the file header is there and states other section headers: a stripped file, and the file before it
 /// was stripped.
 const ENOUGH_BESIDE_HEADERS: u64 = 1024;
-
-/// A module as the dump holds it.
-#[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
-    /// The module.
-    pub mapped: &'a MappedModule,
-    /// The dump's own memory, without pages of files.
-    pub memory: &'a Memory,
-    /// The mapped file, as the dump's note tells of it; `None` where it does not.
-    pub recorded: Option<FileFacts>,
-}
-
-/// What was the same, so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Same {
-    /// Whether the file header and the program headers are.
-    headers: bool,
-    /// Whether the file header states the same section headers, too.
-    sections: bool,
-    /// Bytes of pages that nobody can have written.
-    bytes: u64,
-    /// Of those, bytes of the table of exported symbols and their names.
-    names: u64,
-    /// Bytes of instructions that differ, a few in a page: patched in memory, or another build.
-    patched: u64,
-    /// Entries of the dynamic section.
-    entries: u64,
-    /// Relocated words.
-    words: u64,
-}
 
 impl Contents for Held<'_> {
     fn compare(&self, file: &Elf) -> Comparison {

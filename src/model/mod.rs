@@ -19,6 +19,7 @@ pub mod signal;
 pub mod subject;
 pub mod syscall;
 pub mod thread;
+pub mod tid;
 pub mod value;
 pub mod variable;
 
@@ -38,6 +39,7 @@ pub use runtime::{RecognisedRuntime, RuntimeKind};
 pub use signal::FatalSignal;
 pub use subject::{Subject, SubjectKind};
 pub use syscall::syscall_name;
-pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, Tid, WaitingOn};
+pub use thread::{OsThread, SavedSyscall, Thread, ThreadState, WaitingOn};
+pub use tid::Tid;
 pub use value::{Field, Type, Value};
 pub use variable::{Variable, VariableKind};

@@ -1,23 +1,10 @@
 //! Threads: as the dump records them, and as shown.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use super::nature::Nature;
-use super::{Addr, Known, LockKind, Registers};
-
-/// An OS thread id in the dump's own numbering (for a core taken from outside a container, the host's).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Tid(pub u32);
-
-impl fmt::Display for Tid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use super::{Addr, Known, LockKind, Registers, Tid};
 
 /// A thread as the dump records it.
 #[derive(Clone, Debug)]

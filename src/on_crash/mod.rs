@@ -5,6 +5,7 @@
 //! else: /proc/PID is never opened, since a pid may have a new holder by then. Its name is another program's text, and made harmless
 //! before it becomes a part of a file's name.
 
+mod limits;
 mod place;
 mod stream;
 
@@ -12,10 +13,11 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::fs::{Gid, Mode, Uid};
+use rustix::fs::{Gid, Uid};
 
+pub use self::limits::Limits;
 use crate::error::Error;
 pub use place::Place;
 pub use stream::{Source, Stop, Written};
@@ -39,33 +41,6 @@ pub struct Crash {
     pub mode: u32,
     /// `%e`: its name, at most 15 bytes, chosen by the process itself.
     pub name: String,
-}
-
-/// What a stored core may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Largest file, bytes; what exceeds it is left out at the end, where a reader finds the rest complete.
-    pub max_bytes: u64,
-    /// Share of the file system that stays free, percent.
-    pub keep_free: u8,
-    /// Most cores stored within [`Limits::window`].
-    pub max_rate: u32,
-    /// See [`Limits::max_rate`].
-    pub window: Duration,
-    /// Longest time that the dying process is kept.
-    pub max_time: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            max_bytes: 32 << 30,
-            keep_free: 15,
-            max_rate: 5,
-            window: Duration::from_secs(60),
-            max_time: Duration::from_secs(300),
-        }
-    }
 }
 
 /// Where a core lies.
@@ -181,9 +156,6 @@ pub fn install_line(program: &Path, options: &str) -> Result<String, Error> {
 pub fn check_program(program: &Path) -> Result<(), Error> {
     place::check_program(program)
 }
-
-/// Mode of every file: the owner's alone.
-const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
 #[cfg(test)]
 mod tests {

@@ -10,8 +10,11 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Limits, OWNER_ONLY};
+use super::limits::Limits;
 use crate::error::Error;
+
+/// Mode of every file: the owner's alone.
+const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Names of finished and of unfinished files begin so.
 const PREFIX: &str = "core.";

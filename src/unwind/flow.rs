@@ -7,7 +7,8 @@
 
 use rustc_hash::FxHashSet;
 
-use super::ops::{Base, Effect, MAX_PRESERVED, Ops, Way, frame_pointer, link_register, preserved};
+use super::instructions::Ops;
+use super::ops::{Base, Effect, MAX_PRESERVED, Way, frame_pointer, link_register, preserved};
 use super::rules::{Cfa, Row, Rule};
 use crate::capture::Memory;
 use crate::model::{Addr, Arch};

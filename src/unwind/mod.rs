@@ -19,6 +19,7 @@ mod flow;
 mod frame_pointer;
 mod go;
 mod image;
+mod instructions;
 mod ops;
 mod own;
 pub mod row;

@@ -7,7 +7,8 @@ use std::cell::Cell;
 
 use symbols::{Callee, Svma};
 
-use super::{Context, Trusted};
+use super::place::Context;
+use super::trusted::Trusted;
 use crate::model::{Addr, FrameKind, Gap, Known, Register, Stack};
 use crate::target::{Module, Target};
 

@@ -8,6 +8,7 @@ mod entry;
 mod place;
 mod read;
 mod scalar;
+mod trusted;
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ pub use entry::AtEntry;
 pub use place::{Context, Held, Place};
 
 use self::read::ValueReader;
-use crate::model::{Gap, Known, Registers, Stack, Trust, Type, Value, Variable, VariableKind};
+use self::trusted::Trusted;
+use crate::model::{Gap, Known, Registers, Stack, Type, Value, Variable, VariableKind};
 use crate::target::Target;
 
 /// The variables of each frame, parallel to [`Target::named`]; `None` where nothing tells them. At most the first `limit` named
@@ -41,40 +43,6 @@ pub fn of_stack(target: &Target, stack: &Stack, limit: usize) -> Vec<Option<Vec<
         all.extend(parts);
     }
     all
-}
-
-/// Which of a frame's registers were recovered by rules and not taken over from what was called.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trusted {
-    All,
-    /// Stack pointer, frame pointer and instruction pointer.
-    FramePointer,
-    /// None: a function between may have changed and not restored them.
-    None,
-}
-
-impl Trusted {
-    fn after(self, trust: Trust) -> Trusted {
-        match (self, trust) {
-            (Trusted::None, _) | (_, Trust::Scan) => Trusted::None,
-            (Trusted::FramePointer, _) | (_, Trust::FramePointer) => Trusted::FramePointer,
-            (Trusted::All, Trust::Context | Trust::Cfi | Trust::Runtime) => Trusted::All,
-        }
-    }
-
-    fn registers(self, found: &Registers) -> Registers {
-        let arch = found.arch();
-        let mut registers = found.clone();
-        let bit = |register: crate::model::Register| 1u64.checked_shl(register.0.into()).unwrap_or(0);
-        match self {
-            Trusted::All => {}
-            Trusted::FramePointer => {
-                registers.keep(bit(arch.stack_pointer()) | bit(arch.frame_pointer()) | bit(arch.instruction_pointer()))
-            }
-            Trusted::None => registers.keep(0),
-        }
-        registers
-    }
 }
 
 /// The variables at a physical frame, each with the position of its part among the frame's names.

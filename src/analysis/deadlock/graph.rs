@@ -7,9 +7,19 @@
 use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::Step;
 use crate::model::{Addr, Lock, Tid};
+
+/// A thread of a cycle with the lock that it waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Step {
+    /// The thread.
+    pub tid: Tid,
+    /// The lock that it waits for; the next step's thread (after the last: the first's) holds it.
+    pub waits_for: Addr,
+}
 
 /// A lock with holders.
 pub(super) struct Node {

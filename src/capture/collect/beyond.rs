@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use procfs::process::{Stat, Syscall as Called};
 use rustc_hash::FxHashMap;
 
+use super::file_facts;
 use super::gather::{Gathered, called, text};
 use super::live::{Live, read};
 use crate::capture::facts::{Child, FileLock, OtherEnd};
@@ -191,7 +191,7 @@ fn other_ends(own: u32, pipes: &[String]) -> FxHashMap<String, Vec<OtherEnd>> {
             let Ok(target) = fs::read_link(&path) else { continue };
             let Some(pipe) = pipes.iter().find(|pipe| target.as_os_str() == pipe.as_str()) else { continue };
             let others = found.entry(pipe.clone()).or_default();
-            let Some(access) = access(&path) else { continue };
+            let Some(access) = file_facts::access(&path) else { continue };
             let same = |other: &OtherEnd| other.pid == pid && other.access == access;
             if others.len() < MAX_OTHERS && !others.iter().any(same) {
                 others.push(OtherEnd { pid, name: short_name(pid), access });
@@ -199,14 +199,6 @@ fn other_ends(own: u32, pipes: &[String]) -> FxHashMap<String, Vec<OtherEnd>> {
         }
     }
     found
-}
-
-/// What a descriptor was opened for, as the permissions of its link in /proc tell.
-// Source: Linux fs/proc/fd.c, tid_fd_update_inode: S_IRUSR for FMODE_READ, S_IWUSR for FMODE_WRITE.
-pub(super) fn access(link: &Path) -> Option<String> {
-    let mode = fs::symlink_metadata(link).ok()?.mode();
-    let letters = [(0o400, 'r'), (0o200, 'w')];
-    Some(letters.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, letter)| letter).collect())
 }
 
 #[cfg(test)]

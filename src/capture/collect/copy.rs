@@ -201,7 +201,7 @@ impl Reading {
         let read = thread::scope(|scope| {
             let readers: Vec<_> =
                 (0..share.min(readers())).map(|_| scope.spawn(|| self.read(source, &work, stop, job))).collect();
-            let parts = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(super::transfer::bug())));
+            let parts = readers.into_iter().map(|reader| reader.join().unwrap_or_else(|_| Err(super::faults::bug())));
             // All of them are waited for, whatever becomes of one.
             parts.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, Error>>()
         });

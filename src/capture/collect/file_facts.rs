@@ -1,5 +1,9 @@
 //! What the files are that a process has mapped as modules: inode, size and time of change, by which a reader knows one
-//! again where nothing of it is in the dump.
+//! again where nothing of it is in the dump. And what a descriptor was opened for.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use rustc_hash::FxHashMap;
 
@@ -27,4 +31,12 @@ pub(super) fn read(live: &Live) -> FileTable {
         }
     }
     table
+}
+
+/// What a descriptor was opened for, as the permissions of its link in /proc tell.
+// Source: Linux fs/proc/fd.c, tid_fd_update_inode: S_IRUSR for FMODE_READ, S_IWUSR for FMODE_WRITE.
+pub(super) fn access(link: &Path) -> Option<String> {
+    let mode = fs::symlink_metadata(link).ok()?.mode();
+    let letters = [(0o400, 'r'), (0o200, 'w')];
+    Some(letters.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, letter)| letter).collect())
 }

@@ -8,7 +8,6 @@ use std::fs;
 
 use procfs::process::{Limit, LimitValue, Limits, Stat, Status, Syscall as Called};
 
-use super::beyond;
 use super::deleted::Deleted;
 use super::file_facts::{self, FileTable};
 use super::live::{Live, read};
@@ -158,7 +157,7 @@ fn descriptors(live: &Live) -> Vec<Descriptor> {
         .filter_map(|entry| {
             let fd = entry.file_name().to_str()?.parse().ok()?;
             let target = text(fs::read_link(entry.path()).ok()?.as_os_str().as_encoded_bytes());
-            let access = beyond::access(&entry.path());
+            let access = file_facts::access(&entry.path());
             Some(Descriptor { fd, target, socket: None, access, others: Vec::new() })
         })
         .collect();

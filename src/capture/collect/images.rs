@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use super::maps::{Mapping, Span};
 use super::peek::Peek;
 use super::source::PAGE;
-use super::text;
+use super::unwind_table;
 
 /// Most program headers of a module, entries of its dynamic section.
 const MAX_HEADERS: u16 = 256;
@@ -219,7 +219,7 @@ impl Image {
         // A table of another form is taken to cover it, as all but a few do.
         let tabled = match (self.segment(PT_GNU_EH_FRAME), entries) {
             (None, _) => false,
-            (Some(_), Some(entries)) => text::covers(entries.into(), size),
+            (Some(_), Some(entries)) => unwind_table::covers(entries.into(), size),
             (Some(_), None) => true,
         };
         spans.into_iter().map(|span| (span, tabled)).collect()

@@ -82,6 +82,11 @@ impl Mapping {
         self.inode != 0 || self.path.starts_with(b"/")
     }
 
+    /// Whether it is a file that the process maps for itself alone: a module, mostly.
+    pub(super) fn is_image(&self) -> bool {
+        self.has_file() && !self.shared
+    }
+
     /// Whether it is a file that others see too: a database, not memory that happens to have a name.
     pub(super) fn is_data_file(&self) -> bool {
         let memory: [&[u8]; 5] = [b"/memfd:", b"/dev/shm/", b"/dev/zero", b"/SYSV", b"/["];

@@ -11,7 +11,7 @@ use super::images::{Files, Image, images};
 use super::maps::{Mapping, Span};
 use super::pages::Pages;
 use super::peek::Peek;
-use super::select::{is_image, own_pages};
+use super::select::own_pages;
 use super::source::PAGE;
 use super::text::Text;
 use super::threads::Thread;
@@ -346,7 +346,7 @@ impl<'a> Chooser<'a> {
             .mappings
             .iter()
             .filter(|mapping| mapping.access.write && mapping.access.read && mapping.excluded().is_none())
-            .filter(|mapping| mapping.is_anonymous() || is_image(mapping))
+            .filter(|mapping| mapping.is_anonymous() || mapping.is_image())
             .map(|mapping| mapping.span)
             .collect();
         for run in searched.into_iter().flat_map(|span| self.peek.source().present(span)) {

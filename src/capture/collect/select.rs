@@ -60,7 +60,7 @@ impl Selection {
         let files = Files::of(mappings, peek);
         let mut selection = Selection::default();
         for mapping in mappings {
-            let held = if is_image(mapping) || mapping.is_data_file() {
+            let held = if mapping.is_image() || mapping.is_data_file() {
                 let mut pages = Pages::default();
                 pages.extend(own_pages(mapping, &files, peek));
                 // A file that is no module is data that the program works with: a class archive, a table.
@@ -83,7 +83,7 @@ impl Selection {
         for mapping in mappings {
             // Instructions without their constants would be others.
             let code = mapping.access.execute && !mapping.access.write;
-            let own = (!is_image(mapping) && !code) || mapping.access.write;
+            let own = (!mapping.is_image() && !code) || mapping.access.write;
             selection.add(live, mapping, &pages.within(mapping.span), scrub && own && !mapping.is_kernels());
         }
         selection
@@ -144,11 +144,6 @@ impl Selection {
     pub(super) fn bytes(&self) -> u64 {
         self.parts.iter().filter(|part| part.held).map(|part| part.span.len()).fold(0, u64::saturating_add)
     }
-}
-
-/// Whether it is a file that the process maps for itself alone: a module, mostly.
-pub(super) fn is_image(mapping: &Mapping) -> bool {
-    mapping.has_file() && !mapping.shared
 }
 
 /// The pages of a mapped file that are kept though a file has it: those that were written, all that may be written privately, and of

@@ -11,7 +11,6 @@ use super::images::Image;
 use super::maps::{Mapping, Span};
 use super::pages::Pages;
 use super::peek::Peek;
-use super::select::is_image;
 use super::source::PAGE;
 
 /// A module without tables whose code is kept whole. musl 1.2.3 has 400 KiB, a static busybox 1.2 MiB.
@@ -20,9 +19,6 @@ const WHOLE: u64 = 2 << 20;
 const MAX_CODE: u64 = 16 << 20;
 /// Words of stacks that are looked at.
 const MAX_WORDS: usize = 1 << 16;
-/// A table that has fewer entries for its code covers a few functions of it: those of musl that are written in assembly. Compilers'
-/// functions are shorter on average.
-const BYTES_PER_ENTRY: u64 = 4 << 10;
 /// Bytes before a return address that a call can have, and those from an address on by which a system call, a signal's trampoline or
 /// the end of a thread is recognised.
 const BEFORE: u64 = 16;
@@ -63,7 +59,7 @@ impl Text {
         let is_code = |mapping: &&Mapping| {
             let executable = mapping.access.execute && mapping.access.read && mapping.excluded().is_none();
             // What is written and executed at once is taken as data, as far as pointers lead there.
-            executable && !mapping.access.write && (is_image(mapping) || mapping.is_anonymous())
+            executable && !mapping.access.write && (mapping.is_image() || mapping.is_anonymous())
         };
         Text(mappings.iter().filter(is_code).map(part).collect())
     }
@@ -203,24 +199,10 @@ fn jump_at(address: u64, peek: &Peek<'_>) -> Option<u64> {
     (word >> 26 == 0b00_0101).then(|| address.wrapping_add(offset))
 }
 
-/// Whether a table of this many entries covers code of this size.
-pub(super) fn covers(entries: u64, code: u64) -> bool {
-    entries.saturating_mul(BYTES_PER_ENTRY) >= code
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::capture::collect::source::Source;
-
-    #[test]
-    fn a_table_of_a_few_entries_covers_no_library() {
-        // musl 1.2.3 and glibc 2.36 of Debian 12.
-        assert!(!covers(4, 403_460));
-        assert!(covers(3_713, 1_396_988));
-        assert!(covers(1, 0x300));
-        assert!(!covers(0, 1));
-    }
 
     #[cfg(target_arch = "x86_64")]
     #[test]

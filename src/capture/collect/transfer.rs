@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::copy::{Belt, Progress, Reading};
+use super::faults::{bug, write_error};
 use super::fork::Child;
 use super::freeze::Frozen;
 use super::layout::Layout;
@@ -233,18 +234,4 @@ impl Shown<'_> {
         // Whether the job was cancelled is looked at elsewhere.
         let _ = self.job.advance(written);
     }
-}
-
-pub(super) fn bug() -> Error {
-    Error::Failed("a bug in dumpscope; the process goes on".to_owned())
-}
-
-pub(super) fn write_error(why: &io::Error) -> Error {
-    let remedy = match why.raw_os_error() {
-        Some(libc::ENOSPC) => "; the disk is full: name another place with -o, or dump less (--type heap, --type mini)",
-        Some(libc::EFBIG) => "; files may not be larger (ulimit -f)",
-        Some(libc::EDQUOT) => "; the quota of this user is used up",
-        _ => "",
-    };
-    Error::Failed(format!("the dump cannot be written: {why}{remedy}; nothing was kept"))
 }

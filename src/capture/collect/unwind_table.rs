@@ -14,6 +14,9 @@ use super::source::PAGE;
 const COMPARED: usize = 64;
 /// Largest table that is kept.
 const MAX_TABLE: u64 = 64 << 20;
+/// A table that has fewer entries for its code covers a few functions of it: those of musl that are written in assembly. Compilers'
+/// functions are shorter on average.
+const BYTES_PER_ENTRY: u64 = 4 << 10;
 
 /// What the program's file says of its `.eh_frame`.
 #[derive(Debug)]
@@ -57,5 +60,24 @@ impl Stated {
             let span = Span::new(at, at.checked_add(self.size)?);
             (is_there(base, &self.header) && is_there(at, &self.first)).then_some(span)
         })
+    }
+}
+
+/// Whether a table of this many entries covers code of this size.
+pub(super) fn covers(entries: u64, code: u64) -> bool {
+    entries.saturating_mul(BYTES_PER_ENTRY) >= code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_a_few_entries_covers_no_library() {
+        // musl 1.2.3 and glibc 2.36 of Debian 12.
+        assert!(!covers(4, 403_460));
+        assert!(covers(3_713, 1_396_988));
+        assert!(covers(1, 0x300));
+        assert!(!covers(0, 1));
     }
 }

@@ -3,7 +3,7 @@
 
 use symbols::Elf;
 
-use super::{Held, Same};
+use super::module::{Held, Same};
 use crate::model::Addr;
 
 /// Bytes of an `Elf64_Ehdr`, an `Elf64_Phdr`; most program headers, of which real modules have about 14. Source: gABI

@@ -6,7 +6,7 @@ use std::ops::Range;
 use symbols::{Elf, LoadSegment, Machine, Svma};
 
 use super::headers::{FILE_HEADER, without_sections};
-use super::{Held, Same};
+use super::module::{Held, Same};
 use crate::model::Addr;
 
 /// Granularity of the comparison; mappings have the same, or a multiple.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use symbols::{Elf, Svma};
 
-use super::{Held, Same};
+use super::module::{Held, Same};
 use crate::model::Addr;
 
 /// Relocations that are looked at, and words that are compared, of each kind.

@@ -6,7 +6,7 @@
 use crate::model::fault::{AccessKind, Operand, Term};
 use crate::model::{Gap, Known, Register, Registers};
 
-use super::instruction::Access;
+use super::access::Access;
 
 /// Decodes one instruction word.
 pub(super) fn decode(word: u32, registers: &Registers) -> Known<Access> {

@@ -7,7 +7,8 @@
 use crate::model::{Addr, Arch, FatalSignal, FrameKind, OsThread, Registers, Stack, Tid};
 use crate::target::Target;
 
-use super::instruction::{self, Special};
+use super::access::{Access, Special};
+use super::instruction;
 use super::place::{self, SI_KERNEL};
 
 /// Size of the kernel's `struct ucontext` on x86-64, behind which the siginfo lies: flags 8, link 8, stack 24,
@@ -106,7 +107,7 @@ fn by_exception(target: &Target, context: Addr, thread: &OsThread, registers: &R
             agrees.then(|| fault(SIGSEGV, SI_KERNEL, None))?
         }
         PAGE_FAULT => {
-            let covers = |access: &instruction::Access| {
+            let covers = |access: &Access| {
                 let offset = access.operand.address().and_then(|start| faulting.since(start));
                 offset.is_some_and(|offset| offset < u64::from(access.bytes.unwrap_or(1)))
             };

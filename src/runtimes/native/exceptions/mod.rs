@@ -7,6 +7,7 @@
 
 mod aarch64;
 mod abort;
+mod access;
 mod arguments;
 mod cxx;
 mod freed;

@@ -7,8 +7,9 @@ use crate::model::{
 };
 use crate::target::Target;
 
+use super::access::{Access, Decoded, Special};
 use super::freed;
-use super::instruction::{self, Access, Decoded, Special};
+use super::instruction;
 use super::kinds;
 use super::place::{self, Question, SI_KERNEL};
 

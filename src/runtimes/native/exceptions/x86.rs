@@ -12,7 +12,7 @@ use crate::capture::Memory;
 use crate::model::fault::{AccessKind, Operand, Term};
 use crate::model::{Addr, Gap, Known, Register, Registers};
 
-use super::instruction::{Access, Decoded, Special};
+use super::access::{Access, Decoded, Special};
 
 /// The longest instruction. Source: Intel SDM volume 2, section 2.3.11.
 const MAX_INSTRUCTION: u64 = 15;
