@@ -3,6 +3,8 @@
 //! Reads tokens, not text: comments and strings do not count, macro bodies do. Unit tests (`#[cfg(test)]`) may
 //! import what they like.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 

@@ -8,49 +8,16 @@ mod condition;
 mod sampler;
 mod signals;
 mod state;
-
-use std::os::fd::BorrowedFd;
-use std::time::Duration;
+mod watched;
 
 pub use condition::{Condition, Threads, bytes};
-use rustix::time::Timespec;
 use sampler::Sampler;
-pub use signals::Held;
 pub use state::{Pace, Progress, Sample, State, Trigger};
+pub use watched::{Dump, Ended, Held, Watched};
+use watched::{INTERVAL, PATIENCE};
 
 use crate::error::Error;
 use crate::job::Job;
-
-/// Time between two samples.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// Time between two looks at whether the user cancelled.
-const PATIENCE: Duration = Duration::from_millis(100);
-
-/// Why a watch ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// All dumps were taken.
-    Done,
-    /// The process is gone.
-    Exited,
-}
-
-/// The process that is watched, when a dump is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Watched<'a> {
-    /// Its id, which may have a new holder once it has ended.
-    pub pid: u32,
-    /// Its start time, clock ticks since boot: with `pid` it names the process for ever.
-    pub start_ticks: u64,
-    /// Its descriptor, which never means another process; readable once it has ended.
-    pub pidfd: BorrowedFd<'a>,
-    /// Where all its threads are stopped: traced by the thread that calls, so that they must not be seized again; they are let go when the
-    /// call returns. `None` where it runs, traced by nobody of ours.
-    pub held: Option<&'a Held>,
-}
-
-/// Takes a dump.
-pub type Dump<'a> = dyn FnMut(&Trigger, &Watched<'_>) -> Result<(), Error> + Send + 'a;
 
 /// Watches `pid` until all dumps of `pace` are taken or it ends. Fails where it cannot be watched, where a dump fails, and when cancelled.
 pub fn watch(pid: u32, conditions: Vec<Condition>, pace: Pace, job: &Job, dump: &mut Dump<'_>) -> Result<Ended, Error> {
@@ -83,8 +50,4 @@ fn look(sampler: &Sampler, mut state: State, job: &Job, dump: &mut Dump<'_>) -> 
             }
         }
     }
-}
-
-fn timespec(time: Duration) -> Timespec {
-    Timespec::try_from(time).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 })
 }

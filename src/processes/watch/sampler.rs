@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::condition::{Condition, Threads};
 use super::state::{Progress, Sample};
-use super::{Held, Watched, timespec};
+use super::watched::{Held, Watched, timespec};
 use crate::error::Error;
 use crate::processes::read;
 

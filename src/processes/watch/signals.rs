@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::sampler::Sampler;
 use super::state::{State, Trigger};
-use super::{Dump, Ended, INTERVAL, PATIENCE, timespec};
+use super::watched::{Dump, Ended, Held, INTERVAL, PATIENCE, timespec};
 use crate::error::Error;
 use crate::job::Job;
 use crate::ptrace::{self, Change, EVENT_EXEC, EVENT_STOP, Seizing};
@@ -22,16 +22,6 @@ const STOP_PATIENCE: Duration = Duration::from_millis(20);
 const MAX_ROUNDS: usize = 64;
 /// Most stops handled before other conditions are looked at.
 const MAX_STOPS: usize = 4096;
-/// A process whose threads are stopped for a dump.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// The process.
-    pub pid: u32,
-    /// Its stopped threads, each with the signal that it is about to take, 0 for none.
-    pub stopped: Vec<(u32, i32)>,
-    /// Threads that did not stop in time.
-    pub unstopped: Vec<u32>,
-}
 
 /// How a traced thread is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
