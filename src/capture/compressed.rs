@@ -149,7 +149,7 @@ impl Wrapping {
                     None
                 }
                 End::Whole => Some(None),
-                End::Broken(why) => Some(Some(format!("the {self} stream breaks off: {why}"))),
+                End::Broken(why) => Some(Some(format!("the {self} stream {}", breakage(&why, stream.left())))),
             };
             let decompressed = file.length.saturating_sub(file.zeros);
             let over = file.written > limit || decompressed > MAX_BYTES || file.length > MAX_SIZE;
@@ -186,6 +186,15 @@ enum End {
     /// The stream has ended.
     Whole,
     Broken(io::Error),
+}
+
+/// What went wrong; decoders tell the end of the file in the words of their own parts.
+fn breakage(why: &io::Error, left: usize) -> String {
+    if why.kind() == io::ErrorKind::UnexpectedEof || left == 0 {
+        "breaks off in its middle: the file is cut".to_owned()
+    } else {
+        format!("is damaged: {why}")
+    }
 }
 
 /// Reads until the buffer is full, or zeros or the end come: the number of bytes, and what ended them.

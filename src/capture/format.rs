@@ -6,7 +6,7 @@ use std::path::Path;
 use symbols::FileBytes;
 
 use super::compressed::{self, Unwrapped};
-use super::{Opened, elf_core};
+use super::{Opened, elf_core, foreign};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Problem, Subject};
@@ -27,8 +27,12 @@ pub static FORMATS: &[Format] = &[Format { name: "ELF core", probe: elf_core::pr
 /// Opens a dump of one of `formats` ([`FORMATS`]). It is recognised by its bytes, never by its name. Reads headers only.
 pub fn open(path: &Path, formats: &[Format], job: &Job) -> Result<Opened, Error> {
     let bytes = FileBytes::open_scattered(path).map_err(|source| {
-        let expected = if source.kind() == io::ErrorKind::InvalidInput { "; a core file was expected" } else { "" };
-        Error::Open { path: path.to_owned(), reason: format!("{source}{expected}") }
+        let reason = match source.kind() {
+            io::ErrorKind::InvalidInput if path.is_dir() => "a directory; name the core file in it".to_owned(),
+            io::ErrorKind::InvalidInput => format!("{source}; a core file was expected"),
+            _ => source.to_string(),
+        };
+        Error::Open { path: path.to_owned(), reason }
     })?;
     open_bytes(bytes, path, formats, job)
 }
@@ -62,23 +66,6 @@ fn open_plain(bytes: FileBytes, path: &Path, formats: &[Format], job: &Job) -> R
 
 /// The format of a dump that begins with these bytes; the error says what they are instead.
 fn recognise<'a>(bytes: &[u8], formats: &'a [Format]) -> Result<&'a Format, String> {
-    formats.iter().find(|format| (format.probe)(bytes)).ok_or_else(|| unknown(bytes, formats))
-}
-
-/// What an unknown file looks like, what was expected, what to try.
-fn unknown(bytes: &[u8], formats: &[Format]) -> String {
-    let head = bytes.get(..bytes.len().min(64)).unwrap_or_default();
-    let names = formats.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
-    let expected = format!("expected the start of one of: {names} (or gzip, zstd around it)");
-    if bytes.is_empty() {
-        return "the file is empty; was the disk full, or the core size limited (ulimit -c)?".to_owned();
-    }
-    if head.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
-        return format!("at 0x0: a text file; {expected}");
-    }
-    if head.iter().all(|byte| *byte == 0) {
-        return format!("at 0x0: zeros; {expected}; the core was not written (disk full?)");
-    }
-    let start: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("at 0x0: {}; {expected}", start.join(" "))
+    let names = || formats.iter().map(|format| format.name).collect::<Vec<_>>().join(", ");
+    formats.iter().find(|format| (format.probe)(bytes)).ok_or_else(|| foreign::explain(bytes, &names()))
 }

@@ -6,6 +6,7 @@ mod contents;
 mod elf_core;
 pub mod exports;
 pub mod facts;
+mod foreign;
 pub mod format;
 pub mod held;
 pub mod image;

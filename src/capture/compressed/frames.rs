@@ -28,6 +28,8 @@ pub(super) struct Frames<'a> {
     decoder: FrameDecoder,
     /// The frame that is begun.
     frame: Option<Frame>,
+    /// Why nothing more can be unpacked; told once what was unpacked before is handed out.
+    broken: Option<io::Error>,
 }
 
 /// A frame that is begun.
@@ -65,7 +67,7 @@ impl<'a> Frames<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Frames<'a> {
         let mut decoder = FrameDecoder::new();
         decoder.set_max_window_size(MAX_WINDOW);
-        Frames { rest: bytes, decoder, frame: None }
+        Frames { rest: bytes, decoder, frame: None, broken: None }
     }
 
     /// Begins the next frame; `None` at the end of the file.
@@ -160,6 +162,9 @@ impl Stream for Frames<'_> {
                 self.frame = Some(frame);
                 return Ok(Next::Bytes(len));
             }
+            if let Some(why) = self.broken.take() {
+                return Err(why);
+            }
             if self.decoder.is_finished() {
                 let zeros = std::mem::take(&mut frame.end);
                 if zeros > 0 {
@@ -170,7 +175,16 @@ impl Stream for Frames<'_> {
                 frame.check(self.decoder.get_checksum_from_data())?;
                 continue;
             }
-            let passed = self.advance(&mut frame)?;
+            let passed = match self.advance(&mut frame) {
+                Ok(passed) => passed,
+                Err(why) => {
+                    // The decoder holds back as much as later blocks may refer to, up to its window: an end makes it give that.
+                    let end = [EMPTY_LAST_BLOCK.as_slice(), &[0; 4]].concat();
+                    self.decoder.decode_blocks(end.as_slice(), UptoBlocks(1)).map_err(io::Error::other)?;
+                    self.broken = Some(why);
+                    None
+                }
+            };
             if let Some(zeros) = passed {
                 frame.add_zeros(zeros);
             }
@@ -310,6 +324,19 @@ mod tests {
         packed[last - 2] ^= 1;
         let (_, passed, why) = unpack(&packed);
         assert!(why.is_some_and(|why| why.contains("checksum")) && passed > 0, "fewer zeros are repeated");
+    }
+
+    #[test]
+    fn what_was_unpacked_before_a_cut_is_handed_out_whatever_the_window_is() {
+        // All of it is within the window of level 3, which the decoder holds back.
+        let content = content(1000);
+        for has_checksum in [true, false] {
+            let packed = pack(&content, 3, false, has_checksum);
+            let (found, _, why) = unpack(&packed[..packed.len() * 3 / 4]);
+            assert!(why.is_some(), "it is cut");
+            assert!(found.len() as u64 >= MAX_BLOCK, "at least a block: {} of {} bytes", found.len(), content.len());
+            assert!(content.starts_with(&found), "it begins as the content does");
+        }
     }
 
     #[test]
