@@ -218,6 +218,22 @@ impl Reading {
     /// How text is printed on standard output.
     pub(super) fn style(&self) -> Style {
         let wanted = || std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stdout().is_terminal();
-        Style { color: self.settings().color.unwrap_or_else(wanted) }
+        let settings = self.settings();
+        // What goes into a pipe or a file is as wide as it is, and UTF-8 unless ASCII is asked for.
+        let width = rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| size.ws_col).filter(|width| *width > 0);
+        let ascii = match settings.glyphs {
+            Glyphs::Ascii => true,
+            Glyphs::Unicode => false,
+            Glyphs::Auto => width.is_some() && has_other_locale(),
+        };
+        Style { color: settings.color.unwrap_or_else(wanted), width, ascii }
     }
+}
+
+/// Whether the environment names a character set that is not UTF-8.
+// Source: POSIX XBD 8.2: LC_ALL, then LC_CTYPE, then LANG decide the character set.
+fn has_other_locale() -> bool {
+    let set = |name: &&str| std::env::var(name).ok().filter(|locale| !locale.is_empty());
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(set);
+    locale.is_some_and(|locale| !["utf-8", "utf8"].iter().any(|utf8| locale.to_ascii_lowercase().contains(utf8)))
 }

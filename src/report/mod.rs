@@ -1,6 +1,10 @@
 //! What an answer looks like: typed cells in fields, tables and trees ([`section`]), and the printers over them.
 
+pub mod ascii;
 pub mod cell;
+pub mod chain;
+pub mod columns;
+pub mod cut;
 pub mod json;
 mod names;
 pub mod pattern;
@@ -9,3 +13,4 @@ pub mod sanitize;
 pub mod section;
 pub mod text;
 pub mod words;
+pub mod wrap;

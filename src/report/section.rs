@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::model::Problem;
 
 pub use super::cell::{Cell, Row, Tone, Value};
+pub use super::chain::{Chain, Link};
 use super::rows::Listed;
 pub use super::rows::{Order, Rows, Sort};
 
@@ -25,8 +26,10 @@ pub struct Section {
 pub enum Body {
     /// A heading between parts.
     Heading(String),
-    /// Free lines of cells: sentences, drawings.
+    /// Free lines of cells: sentences.
     Lines(Vec<Row>),
+    /// Who waits for whom: printers draw it.
+    Chain(Chain),
     /// Label and value, one a line.
     Fields(Vec<(String, Row)>),
     /// Rows under columns.
@@ -51,31 +54,53 @@ pub struct Column {
     pub title: &'static str,
     /// Alignment of cells and heading.
     pub align: Align,
-    /// Share of spare width; 0 keeps to its content.
+    /// Share of what its rank has to give where room is short; 0 counts as 1.
     pub weight: u16,
-    /// Whether its cells mean nothing when cut (bytes in hexadecimal): it is left out rather.
+    /// Whether its cells mean nothing when cut (numbers, bytes in hexadecimal): it is left out rather.
     pub rigid: bool,
+    /// Who gives way first where room is short: 1 carries the meaning and is cut last, 2 tells which row it is, 3 and 4 help and are
+    /// left out before any of these is cut.
+    pub rank: u8,
+    /// Columns of screen below which it is not cut while another can give.
+    pub min: u16,
 }
 
+/// A column of words is not cut below this, unless its content is narrower.
+const LEAST: u16 = 10;
+
 impl Column {
+    const fn new(title: &'static str, align: Align, weight: u16, rigid: bool) -> Column {
+        Column { title, align, weight, rigid, rank: 2, min: LEAST }
+    }
+
     /// A column of words, as wide as its content.
     pub const fn left(title: &'static str) -> Column {
-        Column { title, align: Align::Left, weight: 0, rigid: false }
+        Column::new(title, Align::Left, 0, false)
     }
 
     /// A column of words that are shown whole or not at all.
     pub const fn rigid(title: &'static str) -> Column {
-        Column { title, align: Align::Left, weight: 0, rigid: true }
+        Column::new(title, Align::Left, 0, true)
     }
 
-    /// A column of words that takes a share of the spare width and is cut in the middle first.
+    /// A column of words that is cut in the middle, and gives more the wider it is for its weight.
     pub const fn wide(title: &'static str, weight: u16) -> Column {
-        Column { title, align: Align::Left, weight, rigid: false }
+        Column::new(title, Align::Left, weight, false)
     }
 
     /// A column of numbers.
     pub const fn right(title: &'static str) -> Column {
-        Column { title, align: Align::Right, weight: 0, rigid: true }
+        Column::new(title, Align::Right, 0, true)
+    }
+
+    /// The same with another rank.
+    pub const fn rank(self, rank: u8) -> Column {
+        Column { rank, ..self }
+    }
+
+    /// The same with another least width.
+    pub const fn min(self, min: u16) -> Column {
+        Column { min, ..self }
     }
 }
 

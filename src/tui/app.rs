@@ -183,8 +183,12 @@ impl App {
             }
             Event::Opened(Err(failure)) => self.dump = Dump::Failed(failure),
             Event::Answered(ticket, result) => self.answered(ticket, result),
-            Event::Arranged(ticket, order) => {
-                self.pane.arranged(ticket, order);
+            Event::Arranged(ticket, kept) => {
+                let steps = self.back.iter_mut().chain(&mut self.forward).map(|step| &mut step.pane);
+                let left = self.tabs.iter_mut().filter_map(|tab| tab.kept.as_mut());
+                // A page that was left waits for it, too, and is found as it should be when one comes back.
+                let panes = std::iter::once(&mut self.pane).chain(steps).chain(left);
+                panes.for_each(|pane| pane.arranged(ticket, &kept));
                 self.select_best();
             }
             Event::Refused(why) => self.say(why, Tone::Guess),

@@ -6,12 +6,16 @@ mod paint;
 mod spot;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use super::arrange::Kept;
 use super::widgets::text::{self, TextLine};
 use super::widgets::tree::{Folds, Shape, TreeLine};
 use super::widgets::{GUTTER, table};
 use crate::model::Subject;
+use crate::report::columns::fit;
 use crate::report::pattern::Pattern;
 use crate::report::section::{Body, Row, Section, Sort, Table};
 
@@ -20,34 +24,65 @@ pub use spot::{Spot, find, row_of, subject_of};
 /// How one body is arranged; kept between layouts of different widths.
 #[derive(Clone, Debug)]
 pub enum Arranged {
-    /// Wrapped text has nothing to keep.
-    Text,
-    /// A table: natural widths, and the rows shown.
+    /// Wrapped text: the lines that are left.
+    Text(Kept),
+    /// A table.
     Table {
-        /// Each column's natural width.
-        natural: Arc<Vec<u16>>,
-        /// Rows by index; `None`: all, in the answer's order.
-        order: Option<Arc<Vec<u32>>>,
+        /// Each column's natural width, measured when the table is first seen.
+        natural: Natural,
+        /// The rows that are left.
+        kept: Kept,
     },
-    /// A tree: its shape.
-    Tree(Arc<Shape>),
+    /// A tree: its shape, and the nodes that are left.
+    Tree(Arc<Shape>, Kept),
 }
+
+/// The natural widths of a table's columns, measured when they are first asked for.
+pub type Natural = Rc<OnceCell<Vec<u16>>>;
 
 impl Arranged {
     /// The arrangement of a body that nothing filters or sorts.
     pub fn new(body: &Body) -> Arranged {
         match body {
-            Body::Table(rows) => Arranged::Table { natural: Arc::new(table::natural(rows)), order: None },
-            Body::Tree(nodes) => Arranged::Tree(Arc::new(Shape::new(nodes))),
-            Body::Heading(_) | Body::Lines(_) | Body::Fields(_) => Arranged::Text,
+            Body::Table(_) => Arranged::Table { natural: Natural::default(), kept: None },
+            Body::Tree(nodes) => Arranged::Tree(Arc::new(Shape::new(nodes)), None),
+            Body::Heading(_) | Body::Lines(_) | Body::Fields(_) | Body::Chain(_) => Arranged::Text(None),
+        }
+    }
+
+    /// The same with what is left of the body.
+    pub fn keep(&mut self, left: Kept) {
+        match self {
+            Arranged::Text(kept) | Arranged::Tree(_, kept) | Arranged::Table { kept, .. } => *kept = left,
         }
     }
 }
 
 enum Lines {
     Text(Vec<TextLine>),
-    Table { widths: Vec<u16>, order: Option<Arc<Vec<u32>>>, rows: usize },
+    Table { room: u16, natural: Natural, widths: OnceCell<Vec<u16>>, order: Kept, rows: usize },
     Tree { shape: Arc<Shape>, lines: Vec<TreeLine> },
+}
+
+impl Lines {
+    fn len(&self) -> usize {
+        match self {
+            Lines::Text(lines) => lines.len(),
+            Lines::Table { rows, .. } => rows.saturating_add(1),
+            Lines::Tree { lines, .. } => lines.len(),
+        }
+    }
+
+    /// The widths of a table's columns in its place.
+    fn widths(&self, table: &Table) -> &[u16] {
+        match self {
+            Lines::Table { room, natural, widths, .. } => widths.get_or_init(|| {
+                let natural = natural.get_or_init(|| table::natural(table));
+                fit(&table.columns, natural, *room)
+            }),
+            Lines::Text(_) | Lines::Tree { .. } => &[],
+        }
+    }
 }
 
 struct Placed {
@@ -98,25 +133,37 @@ impl Document {
         let mut document = Document { section, placed: Vec::new(), len: 0, filter, sort, folds: folds.to_vec() };
         let section = Arc::clone(&document.section);
         let none = Folds::default();
+        let filters = document.filter.is_some();
         for (index, (body, arranged)) in section.bodies.iter().zip(bodies).enumerate() {
-            let filter = document.filter.as_ref();
             let lines = match (body, arranged) {
-                (Body::Heading(title), _) => Lines::Text(text::heading(title)),
-                (Body::Lines(rows), _) => Lines::Text(text::lines(rows, room, filter)),
-                (Body::Fields(fields), _) => Lines::Text(text::fields(fields, room, filter)),
-                (Body::Table(rows), Arranged::Table { natural, order }) => {
-                    let widths = table::fit(&rows.columns, natural, room);
-                    let count = order.as_ref().map_or(rows.rows.len(), |order| order.len());
-                    Lines::Table { widths, order: order.clone(), rows: count }
+                (Body::Heading(title), Arranged::Text(None)) => Lines::Text(text::heading(title)),
+                (Body::Lines(rows), Arranged::Text(kept)) => Lines::Text(text::lines(rows, room, kept)),
+                (Body::Fields(fields), Arranged::Text(kept)) => Lines::Text(text::fields(fields, room, kept)),
+                (Body::Chain(chain), Arranged::Text(kept)) => Lines::Text(text::chain(chain, room, kept)),
+                (Body::Table(rows), Arranged::Table { natural, kept }) => {
+                    let count = kept.as_ref().map_or(rows.rows.len(), |kept| kept.len());
+                    if count == 0 {
+                        continue;
+                    }
+                    let (natural, order) = (Rc::clone(natural), kept.clone());
+                    Lines::Table { room, natural, widths: OnceCell::new(), order, rows: count }
                 }
-                (Body::Tree(nodes), Arranged::Tree(shape)) => {
+                (Body::Tree(nodes), Arranged::Tree(shape, kept)) => {
                     let folds = document.folds.get(index).unwrap_or(&none);
-                    Lines::Tree { shape: Arc::clone(shape), lines: shape.visible(nodes, folds, filter) }
+                    let kept = kept.as_deref().map(Vec::as_slice);
+                    Lines::Tree { shape: Arc::clone(shape), lines: shape.visible(nodes, folds, kept) }
                 }
+                (Body::Heading(_) | Body::Lines(_) | Body::Fields(_) | Body::Chain(_), _) => Lines::Text(Vec::new()),
                 // An arrangement of another section: shown empty rather than wrong.
                 (Body::Table(_) | Body::Tree(_), _) => Lines::Text(Vec::new()),
             };
-            document.place(index, body, lines);
+            // What a filter takes away leaves no blank line.
+            if !filters || lines.len() > 0 {
+                document.place(index, body, lines);
+            }
+        }
+        if filters {
+            return document;
         }
         for (index, problem) in (0u32..).zip(&section.problems) {
             if index == 0 && document.len > 0 {
@@ -137,6 +184,7 @@ impl Document {
             (_, Body::Heading(_)) => true,
             (Some(Body::Table(_) | Body::Tree(_) | Body::Fields(_)), _) => !empty_first,
             (Some(_), Body::Fields(_)) => !empty_first,
+            (Some(Body::Chain(_)), Body::Lines(_)) => false,
             _ => false,
         };
         if apart && self.len > 0 {
@@ -146,11 +194,7 @@ impl Document {
     }
 
     fn push(&mut self, body: usize, lines: Lines) {
-        let len = match &lines {
-            Lines::Text(lines) => lines.len(),
-            Lines::Table { rows, .. } => rows.saturating_add(1),
-            Lines::Tree { lines, .. } => lines.len(),
-        };
+        let len = lines.len();
         self.placed.push(Placed { first: self.len, len, body, lines });
         self.len = self.len.saturating_add(len);
     }
@@ -178,7 +222,7 @@ impl Document {
         let (placed, inside) = self.at(line)?;
         let (item, frame) = match &placed.lines {
             Lines::Text(lines) => lines.get(inside).filter(|line| line.opens).map(|line| (line.item, 0))?,
-            Lines::Table { order, .. } => (nth(order.as_deref(), inside.checked_sub(1)?)?, 0),
+            Lines::Table { order, .. } => (nth(order.as_deref().map(Vec::as_slice), inside.checked_sub(1)?)?, 0),
             Lines::Tree { lines, .. } => lines.get(inside).map(|line| (line.node, line.frame))?,
         };
         Some(Spot { body: placed.body, item, frame })
@@ -268,8 +312,10 @@ impl Document {
     /// The column of the table at a line that stands at a column of the screen (counted from the document's first).
     pub fn column_at(&self, line: usize, x: u16) -> Option<(usize, usize)> {
         let (placed, inside) = self.at(line)?;
-        match &placed.lines {
-            Lines::Table { widths, .. } if inside == 0 => Some((placed.body, table::column_at(widths, x)?)),
+        match (&placed.lines, self.section.bodies.get(placed.body)) {
+            (lines @ Lines::Table { .. }, Some(Body::Table(table))) if inside == 0 => {
+                Some((placed.body, table::column_at(lines.widths(table), x)?))
+            }
             _ => None,
         }
     }
@@ -305,7 +351,7 @@ impl Document {
     }
 }
 
-fn nth(order: Option<&Vec<u32>>, index: usize) -> Option<u32> {
+fn nth(order: Option<&[u32]>, index: usize) -> Option<u32> {
     match order {
         Some(order) => order.get(index).copied(),
         None => u32::try_from(index).ok(),

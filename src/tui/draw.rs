@@ -12,6 +12,7 @@ use super::pane::{Content, Pane};
 use crate::job::Job;
 use crate::report::section::Tone;
 use crate::report::words::thousands;
+use crate::report::wrap::wrap;
 
 /// Suggestions of the palette and columns of the sort menu shown at once.
 const CHOICES: usize = 10;
@@ -261,7 +262,7 @@ fn failed(pen: &mut Pen<'_>, area: Rect, failure: &Failure, again: bool) {
     if again {
         pieces.push(("   Enter tries again".to_owned(), Tone::Dim));
     }
-    for (y, line) in (area.top()..area.bottom()).zip(super::wrap::wrap(&pieces, area.width)) {
+    for (y, line) in (area.top()..area.bottom()).zip(wrap(&pieces, area.width)) {
         let mut x = area.x;
         for (text, tone) in line {
             x = pen.text(x, y, area.right().saturating_sub(x), &text, pen.theme.tone(tone));
@@ -271,7 +272,7 @@ fn failed(pen: &mut Pen<'_>, area: Rect, failure: &Failure, again: bool) {
 
 fn too_small(pen: &mut Pen<'_>, area: Rect) {
     let said = format!("{} x {} is too small: {} x {} at least", area.width, area.height, LEAST.0, LEAST.1);
-    for (y, line) in (area.top()..area.bottom()).zip(super::wrap::wrap(&[(said, Tone::Plain)], area.width)) {
+    for (y, line) in (area.top()..area.bottom()).zip(wrap(&[(said, Tone::Plain)], area.width)) {
         let mut x = area.x;
         for (text, _) in line {
             x = pen.text(x, y, area.right().saturating_sub(x), &text, pen.theme.key());

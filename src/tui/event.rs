@@ -5,13 +5,11 @@ use std::time::Instant;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 
+use super::arrange::{Arranging, Kept};
 use super::keymap::Action;
-use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, SubjectKind, Tid};
-use crate::report::pattern::Pattern;
-use crate::report::rows::{self, Order};
-use crate::report::section::{self, Section, Sort};
+use crate::report::section::Section;
 use crate::views::{Focus, Given, Needs, Query, View, readmemory};
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
@@ -228,8 +226,8 @@ pub enum Event {
     Opened(Result<Opened, Failure>),
     /// A question was answered.
     Answered(Ticket, Result<Answered, Failure>),
-    /// Rows were arranged.
-    Arranged(Ticket, Vec<u32>),
+    /// An answer was arranged: what is left of each body.
+    Arranged(Ticket, Vec<Kept>),
     /// Text was handed to the clipboard, or not.
     Copied(Result<String, String>),
     /// What was chosen cannot be opened, for this reason.
@@ -243,8 +241,8 @@ pub enum Event {
 pub enum Effect {
     /// Ask a question on a worker; answer with [`Event::Answered`].
     Ask(Ticket, Question, Job),
-    /// Arrange the rows of a table on a worker; answer with [`Event::Arranged`].
-    Arrange(Ticket, Rows),
+    /// Arrange an answer on a worker; answer with [`Event::Arranged`], or not at all where it was cancelled.
+    Arrange(Ticket, Arranging),
     /// Put text into the clipboard; answer with [`Event::Copied`].
     Copy {
         /// The text.
@@ -262,26 +260,4 @@ pub enum Effect {
     Suspend,
     /// Leave.
     Quit,
-}
-
-/// Rows of a table to be filtered and sorted.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    /// The rows.
-    pub rows: Arc<dyn section::Rows>,
-    /// The filter as typed.
-    pub typed: String,
-    /// The sort.
-    pub sort: Option<Sort>,
-    /// Whether the best match comes first where no sort is chosen.
-    pub ranked: bool,
-}
-
-impl Rows {
-    /// Does the work: the rows that are left, in their order.
-    pub fn arrange(&self, job: &Job) -> Result<Order, Error> {
-        let pattern = Pattern::parse(&self.typed);
-        let order = rows::arrange(&*self.rows, pattern.as_ref(), self.sort, self.ranked, job)?;
-        Ok(order.unwrap_or_default())
-    }
 }

@@ -4,16 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use unicode_segmentation::UnicodeSegmentation;
-use unicode_width::UnicodeWidthStr;
 
 use super::theme::Theme;
+use crate::report::ascii::to_ascii;
+use crate::report::cut::{Cut, cut};
 use crate::report::sanitize::sanitize;
+
+pub use crate::report::cut::width_of;
 
 /// Longest grapheme drawn, in bytes: a letter with a few marks. A longer pile of marks is cut.
 const MAX_GRAPHEME: usize = 32;
-
-/// Columns that the beginning of a cut text keeps at least.
-const LEAST_HEAD: usize = 2;
 
 /// Draws text into a buffer.
 pub struct Pen<'a> {
@@ -131,86 +131,8 @@ fn background_of(style: Style) -> Style {
     Style { fg: None, add_modifier: style.add_modifier & ratatui::style::Modifier::REVERSED, ..style }
 }
 
-/// Columns that a text takes.
-pub fn width_of(text: &str) -> usize {
-    // Sequences whose parts are wider than the whole hold joiners and selectors, which the sanitiser does not let through.
-    if text.is_ascii() { text.len() } else { text.width() }
-}
-
 fn bounded(grapheme: &str) -> &str {
     grapheme.get(..grapheme.floor_char_boundary(MAX_GRAPHEME)).unwrap_or(grapheme)
-}
-
-/// A stand-in for a symbol that our own screens use; `?` for anything else.
-fn to_ascii(grapheme: &str) -> &str {
-    if grapheme.is_ascii() {
-        return grapheme;
-    }
-    match grapheme {
-        "─" | "━" | "–" | "—" | "┄" | "┈" | "−" => "-",
-        "│" | "┃" | "┆" | "┊" => "|",
-        "├" | "┬" | "┼" | "┤" | "┴" | "╭" | "╮" | "┌" | "┐" => "+",
-        "└" | "╰" | "╯" | "┘" => "`",
-        "▸" | "▶" | "›" | "→" | "⏵" => ">",
-        "◂" | "◀" | "‹" | "←" | "⏴" => "<",
-        "▾" | "▼" | "↓" => "v",
-        "▴" | "▲" | "↑" => "^",
-        "…" => "~",
-        "·" | "•" | "∙" => "-",
-        "×" | "✗" | "✘" => "x",
-        "✓" | "✔" => "+",
-        "’" | "‘" => "'",
-        "“" | "”" => "\"",
-        "⏎" => "Enter",
-        "≥" => ">=",
-        "≤" => "<=",
-        "▌" | "█" | "▍" => "#",
-        _ => "?",
-    }
-}
-
-/// Graphemes that stay: those before `head` and from `tail` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cut {
-    head: usize,
-    tail: usize,
-}
-
-/// Cuts the middle out of a text so that it fits `width` columns with an ellipsis of `ellipsis` columns. The last
-/// component of a name or path (`::_M_insert`, `/libc.so.6`), the last word of a phrase, stays whole where it can.
-fn cut(text: &str, width: usize, ellipsis: usize) -> Cut {
-    let widths: Vec<usize> = text.graphemes(true).map(width_of).collect();
-    let whole: usize = widths.iter().sum();
-    if whole <= width {
-        return Cut { head: widths.len(), tail: widths.len() };
-    }
-    let room = width.saturating_sub(ellipsis);
-    let tail_room =
-        last_component(text).map(width_of).filter(|tail| *tail <= room.saturating_sub(LEAST_HEAD)).unwrap_or(room / 2);
-    let mut tail = widths.len();
-    let mut used = 0usize;
-    while let Some(width) = tail.checked_sub(1).and_then(|before| widths.get(before)) {
-        if used.saturating_add(*width) > tail_room {
-            break;
-        }
-        used = used.saturating_add(*width);
-        tail = tail.saturating_sub(1);
-    }
-    let mut head = 0;
-    while let Some(width) = widths.get(head).filter(|_| head < tail) {
-        if used.saturating_add(*width) > room {
-            break;
-        }
-        used = used.saturating_add(*width);
-        head = head.saturating_add(1);
-    }
-    Cut { head, tail }
-}
-
-/// From the last `::`, `/` or space on, where there is one.
-fn last_component(text: &str) -> Option<&str> {
-    let at = text.rfind("::").into_iter().chain(text.rfind(['/', ' '])).max()?;
-    text.get(at..)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! open.
 
 pub mod app;
+pub mod arrange;
 mod ask;
 mod beside;
 mod chrome;
@@ -33,7 +34,6 @@ pub mod theme;
 pub mod widgets;
 
 pub mod worker;
-pub mod wrap;
 
 use std::io;
 use std::path::Path;
@@ -246,7 +246,7 @@ impl Main {
     fn effect(&mut self, effect: Effect, screen: &mut Screen) -> Result<(), Error> {
         match effect {
             Effect::Ask(ticket, question, job) => self.workers.ask(ticket, question, job),
-            Effect::Arrange(ticket, rows) => self.workers.arrange(ticket, rows),
+            Effect::Arrange(ticket, arranging) => self.workers.arrange(ticket, arranging),
             Effect::Copy { text, what } => {
                 let copying = Copying::new(&text, &what);
                 match self.inside {

@@ -4,22 +4,26 @@ mod moving;
 mod seek;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::document::{Arranged, Arrangement, Document, Spot, find, subject_of};
-use super::event::{Failure, Question, Rows, Ticket};
+use super::arrange::{Arranging, Kept};
+use super::document::{Arranged, Arrangement, Document, Natural, Spot, find, subject_of};
+use super::event::{Failure, Question, Ticket};
 use super::widgets::tree::Folds;
 use super::widgets::{GUTTER, table};
 use crate::job::Job;
 use crate::model::Subject;
+use crate::report::columns::total;
 use crate::report::pattern::Pattern;
-use crate::report::rows;
-use crate::report::section::{Body, Row, Section, Sort};
+use crate::report::section::{Body, Row, Section, Sort, Table};
 
 pub use seek::Seek;
 
-/// Up to this many rows are arranged at once, more on a worker.
-const AT_ONCE: usize = 5_000;
+/// Up to this many rows are arranged at once, more on a worker: the echo of a key comes first.
+const AT_ONCE: usize = 2_000;
+/// Tables by which the width is measured that an answer asks for.
+const MEASURED: usize = 8;
 
 /// What there is to show.
 #[derive(Clone, Debug)]
@@ -58,10 +62,10 @@ pub struct Pane {
     top: usize,
     section: Arc<Section>,
     arranged: Vec<Arranged>,
-    arranging: Option<(Ticket, usize)>,
+    arranging: Option<(Ticket, Job)>,
     folds: Vec<Folds>,
     size: (u16, u16),
-    document: Arc<Document>,
+    document: Rc<Document>,
 }
 
 impl Pane {
@@ -83,7 +87,7 @@ impl Pane {
             arranging: None,
             folds: Vec::new(),
             size,
-            document: Arc::new(Document::new(Arc::new(Section::default()), Arrangement::none())),
+            document: Rc::new(Document::new(Arc::new(Section::default()), Arrangement::none())),
             section: Arc::clone(&section),
         };
         pane.put(section);
@@ -138,11 +142,14 @@ impl Pane {
 
     /// Columns of screen in which no cell of its tables is cut; `None` without a table.
     pub fn natural_width(&self) -> Option<u16> {
-        let widths = self.arranged.iter().filter_map(|arranged| match arranged {
-            Arranged::Table { natural, .. } => Some(table::total(natural).saturating_add(GUTTER)),
+        let tables = self.section.bodies.iter().zip(&self.arranged).filter_map(|both| match both {
+            (Body::Table(table), Arranged::Table { natural, .. }) => Some((table, natural)),
             _ => None,
         });
-        widths.max()
+        let width = |(table, natural): (&Table, &Natural)| {
+            total(natural.get_or_init(|| table::natural(table))).saturating_add(GUTTER)
+        };
+        tables.take(MEASURED).map(width).max()
     }
 
     /// Lines of screen that its tables and warnings take, whatever a filter hides.
@@ -172,38 +179,41 @@ impl Pane {
         }
     }
 
-    /// Filters and sorts anew. Returns the work where it is too much for now, under a ticket.
-    pub fn arrange(&mut self, ticket: Ticket) -> Option<Rows> {
-        let filter = Pattern::parse(&self.typed);
-        let mut work = None;
-        self.arranging = None;
-        for (index, body) in self.section.bodies.iter().enumerate() {
-            let Body::Table(table) = body else { continue };
-            let sort = self.sort.filter(|(body, _)| *body == index).map(|(_, sort)| sort);
-            let Some(Arranged::Table { order, .. }) = self.arranged.get_mut(index) else { continue };
-            if filter.is_none() && sort.is_none() {
-                *order = None;
-            } else if table.rows.len() <= AT_ONCE {
-                let job = Job::default();
-                let arranged = rows::arrange(&*table.rows, filter.as_ref(), sort, self.ranked, &job);
-                *order = arranged.ok().flatten().map(Arc::new);
-            } else if work.is_none() {
-                self.arranging = Some((ticket, index));
-                work =
-                    Some(Rows { rows: Arc::clone(&table.rows), typed: self.typed.clone(), sort, ranked: self.ranked });
-            }
+    /// Filters and sorts anew. Returns the work where it is too much for now, under a ticket; what it replaces is left.
+    pub fn arrange(&mut self, ticket: Ticket) -> Option<Arranging> {
+        if let Some((_, job)) = self.arranging.take() {
+            job.cancel();
         }
-        self.lay_out();
-        self.reveal();
-        work
+        let job = Job::default();
+        let arranging = Arranging {
+            section: Arc::clone(&self.section),
+            typed: self.typed.clone(),
+            sort: self.sort,
+            ranked: self.ranked,
+            job: job.clone(),
+        };
+        if arranging.work() > AT_ONCE {
+            self.arranging = Some((ticket, job));
+            return Some(arranging);
+        }
+        // Nobody cancels what is done at once.
+        if let Ok(kept) = arranging.run() {
+            self.keep(&kept);
+        }
+        None
     }
 
-    /// Takes an order that a worker made, if it is the one waited for.
-    pub fn arranged(&mut self, ticket: Ticket, made: Vec<u32>) {
-        let Some((_, body)) = self.arranging.filter(|(waited, _)| *waited == ticket) else { return };
-        self.arranging = None;
-        if let Some(Arranged::Table { order, .. }) = self.arranged.get_mut(body) {
-            *order = Some(Arc::new(made));
+    /// Takes what a worker left, if it is what is waited for.
+    pub fn arranged(&mut self, ticket: Ticket, kept: &[Kept]) {
+        if self.arranging.as_ref().is_some_and(|(waited, _)| *waited == ticket) {
+            self.arranging = None;
+            self.keep(kept);
+        }
+    }
+
+    fn keep(&mut self, kept: &[Kept]) {
+        for (arranged, kept) in self.arranged.iter_mut().zip(kept) {
+            arranged.keep(kept.clone());
         }
         self.lay_out();
         self.reveal();
@@ -222,7 +232,7 @@ impl Pane {
             folds: &self.folds,
             bodies: &self.arranged,
         };
-        self.document = Arc::new(Document::new(Arc::clone(&self.section), arrangement));
+        self.document = Rc::new(Document::new(Arc::clone(&self.section), arrangement));
     }
 
     fn height(&self) -> usize {

@@ -29,7 +29,7 @@ pub(super) fn excerpt(file: &str, line: u32, around: u32, sysroot: Option<&Path>
     if rows.is_empty() {
         return Err(Error::Failed(format!("{file} has fewer than {first} lines: not the version that was compiled")));
     }
-    let columns = vec![Column::right("Line"), Column::wide("Source", 1)];
+    let columns = vec![Column::right("Line"), Column::wide("Source", 1).rank(1)];
     Ok(Section { bodies: vec![Body::Table(Table::new(columns, rows))], problems: Vec::new() })
 }
 

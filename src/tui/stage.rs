@@ -78,8 +78,7 @@ impl<'a> Stage<'a> {
                         pending.push(Event::Answered(ticket, answer));
                     }
                     Effect::Arrange(ticket, rows) => {
-                        let order = rows.arrange(&Job::default()).unwrap_or_default();
-                        pending.push(Event::Arranged(ticket, order));
+                        pending.extend(rows.run().ok().map(|kept| Event::Arranged(ticket, kept)));
                     }
                     Effect::Copy { text, what } => {
                         self.copied.push(text);

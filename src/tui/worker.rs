@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::event::{Answered, Changed, Event, Failure, Opened, Question, Rows, Ticket};
+use super::arrange::Arranging;
+use super::event::{Answered, Changed, Event, Failure, Opened, Question, Ticket};
 use super::source;
 use crate::commands::{Outcome, Shell};
 use crate::error::Error;
@@ -26,7 +27,7 @@ pub struct Workers {
     session: Arc<Mutex<Option<Arc<Session>>>>,
     refused: Arc<Mutex<Option<Error>>>,
     out: Sender<Event>,
-    arranging: Sender<(Ticket, Rows)>,
+    arranging: Sender<(Ticket, Arranging)>,
     log: Arc<Log>,
     list: Option<List>,
 }
@@ -98,9 +99,9 @@ impl Workers {
         });
     }
 
-    /// Filters and sorts rows; a later request replaces one that has not begun.
-    pub fn arrange(&self, ticket: Ticket, rows: Rows) {
-        let _ = self.arranging.send((ticket, rows));
+    /// Filters and sorts an answer; a later request replaces one that has not begun.
+    pub fn arrange(&self, ticket: Ticket, arranging: Arranging) {
+        let _ = self.arranging.send((ticket, arranging));
     }
 }
 
@@ -174,14 +175,15 @@ pub fn answer(
     Ok(Answered { changed, ..Answered::shown(section) })
 }
 
-fn arrange(requests: &Receiver<(Ticket, Rows)>, out: &Sender<Event>) {
+fn arrange(requests: &Receiver<(Ticket, Arranging)>, out: &Sender<Event>) {
     while let Ok(mut request) = requests.recv() {
         while let Ok(later) = requests.try_recv() {
             request = later;
         }
-        let (ticket, rows) = request;
-        let order = rows.arrange(&Job::default()).unwrap_or_default();
-        if out.send(Event::Arranged(ticket, order)).is_err() {
+        let (ticket, arranging) = request;
+        // Work that was cancelled has no answer: the next one was asked for already.
+        let Ok(kept) = caught(|| arranging.run()) else { continue };
+        if out.send(Event::Arranged(ticket, kept)).is_err() {
             return;
         }
     }

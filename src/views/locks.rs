@@ -275,13 +275,13 @@ impl Locks {
 
     fn table(&self) -> Body {
         let columns = vec![
-            Column::wide("Lock", 2),
-            Column::left("Kind"),
+            Column::wide("Lock", 2).rank(1).min(16),
+            Column::left("Kind").min(8),
             Column::right("Owner"),
             Column::wide("Thread", 1),
             Column::right("Waiters"),
-            Column::left("In"),
-            Column::left("Evidence"),
+            Column::left("In").rank(1),
+            Column::left("Evidence").rank(4),
         ];
         let mut locks: Vec<&LockRow> = self.locks.iter().collect();
         // What cannot go on comes first, then what holds up most.

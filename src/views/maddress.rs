@@ -67,14 +67,14 @@ impl Draw for Mappings {
     fn draw(&self) -> Section {
         let columns = vec![
             Column::rigid("Start"),
-            Column::rigid("End"),
-            Column::left("Access"),
+            Column::rigid("End").rank(4),
+            Column::left("Access").rank(3),
             Column::right("Size"),
-            Column::right("Resident"),
-            Column::right("Own"),
-            Column::right("Swapped"),
-            Column::right("In dump"),
-            Column::wide("Holds", 1),
+            Column::right("Resident").rank(3),
+            Column::right("Own").rank(4),
+            Column::right("Swapped").rank(4),
+            Column::right("In dump").rank(3),
+            Column::wide("Holds", 1).rank(1).min(20),
         ];
         let rows: Vec<Row> = self.mappings.iter().map(row).collect();
         let known =

@@ -81,10 +81,10 @@ impl Draw for Modules {
         }
         let columns = vec![
             Column::rigid("Base"),
-            Column::rigid("End"),
-            Column::left("Symbols"),
-            Column::left("Build id"),
-            Column::wide("Path", 1),
+            Column::rigid("End").rank(4),
+            Column::left("Symbols").min(6),
+            Column::left("Build id").rank(3),
+            Column::wide("Path", 1).rank(1).min(24),
         ];
         let rows = self.modules.iter().map(row).collect();
         let mut bodies = vec![Body::Table(Table::new(columns, rows))];

@@ -85,10 +85,10 @@ impl Draw for Captures {
             Column::right("#"),
             Column::right("Tid"),
             Column::wide("Thread", 2),
-            Column::left("Since"),
-            Column::right("Captures"),
-            Column::wide("Waits for", 3),
-            Column::wide("In", 3),
+            Column::left("Since").rank(1),
+            Column::right("Captures").rank(3),
+            Column::wide("Waits for", 3).min(24),
+            Column::wide("In", 3).min(14),
         ];
         let rows: Vec<Row> = self.threads.iter().map(row).collect();
         bodies.push(Body::Table(Table::new(columns, rows)));

@@ -189,11 +189,11 @@ impl Draw for Exceptions {
         if let Some(threads) = self.list.as_ref().filter(|_| !self.exceptions.is_empty()) {
             let columns = vec![
                 Column::left(""),
-                Column::right("Tid"),
-                Column::wide("Thread", 1),
-                Column::wide("Type", 2),
-                Column::wide("Message", 3),
-                Column::wide("State", 2),
+                Column::right("Tid").rank(3),
+                Column::wide("Thread", 1).rank(3),
+                Column::wide("Type", 2).min(16),
+                Column::wide("Message", 3).rank(1).min(32),
+                Column::wide("State", 2).rank(4),
             ];
             let rows = self.exceptions.iter().enumerate().map(|(index, exception)| exception.row(index, threads));
             bodies.push(Body::Table(Table::new(columns, rows.collect())));

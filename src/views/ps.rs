@@ -63,15 +63,15 @@ impl Draw for Processes {
         let mut columns = vec![
             Column::right("Pid"),
             Column::left("Name"),
-            Column::left("Runtime"),
-            Column::right("Threads"),
-            Column::right("RSS"),
-            Column::right("Age"),
-            Column::left("User"),
+            Column::left("Runtime").rank(3),
+            Column::right("Threads").rank(4),
+            Column::right("RSS").rank(3),
+            Column::right("Age").rank(4),
+            Column::left("User").rank(4),
         ];
-        columns.extend(contained.then(|| Column::left("Container")));
+        columns.extend(contained.then(|| Column::left("Container").rank(3)));
         columns.extend(refused.then(|| Column::left("Why not")));
-        columns.push(Column::wide("Command line", 1));
+        columns.push(Column::wide("Command line", 1).rank(1).min(24));
         let rows = self.processes.iter().map(|process| row(process, contained, refused)).collect();
         let mut bodies = vec![Body::Table(Table::new(columns, rows))];
         let legend = self.legend();

@@ -103,8 +103,12 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 
 impl Draw for MemoryAt {
     fn draw(&self) -> Section {
-        let columns =
-            vec![Column::rigid("Address"), Column::rigid("Bytes"), Column::rigid("Text"), Column::wide("Points to", 1)];
+        let columns = vec![
+            Column::rigid("Address"),
+            Column::rigid("Bytes"),
+            Column::rigid("Text").rank(3),
+            Column::wide("Points to", 1),
+        ];
         let rows = self.rows.iter().map(row).collect();
         Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
     }

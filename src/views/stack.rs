@@ -161,9 +161,9 @@ pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
     let columns = vec![
         Column::right("#"),
         Column::left(""),
-        Column::wide("Function", 3),
-        Column::wide("Source", 1),
-        Column::left("Module"),
+        Column::wide("Function", 3).rank(1).min(24),
+        Column::wide("Source", 1).min(12),
+        Column::left("Module").rank(4),
     ];
     let functions = functions(frames);
     let mut rows = Vec::new();

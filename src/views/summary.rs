@@ -15,7 +15,7 @@ use crate::job::Job;
 use crate::model::{
     Addr, RecognisedRuntime, RuntimeKind, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState,
 };
-use crate::report::section::Row;
+use crate::report::section;
 use crate::session::Session;
 
 /// The view.
@@ -60,7 +60,7 @@ pub struct Summary {
     drawn: Vec<Finding>,
     /// Each deadlock drawn, with the first lock that is waited for in it.
     #[serde(skip)]
-    cycles: Vec<(Addr, Vec<Row>)>,
+    cycles: Vec<(Addr, section::Chain)>,
 }
 
 /// The process.
@@ -230,8 +230,8 @@ fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Err
     Ok(Box::new(Answered { data, problems: Vec::new() }))
 }
 
-fn drawn(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, Vec<Row>)> {
-    Some((cycle.cycle.first()?.waits_for, drawing::cycle(&Chain::of_cycle(cycle), names)))
+fn drawn(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, section::Chain)> {
+    Some((cycle.cycle.first()?.waits_for, drawing::cycle(&Chain::of_cycle(cycle), names)?))
 }
 
 fn count(threads: &[Thread]) -> ThreadCounts {

@@ -46,9 +46,9 @@ impl Draw for Threads {
             Column::right("#"),
             Column::right("Tid"),
             Column::wide("Thread", 2),
-            Column::left("State"),
-            Column::wide("Waits for", 3),
-            Column::wide("In", 3),
+            Column::left("State").rank(3),
+            Column::wide("Waits for", 3).rank(1).min(24),
+            Column::wide("In", 3).min(14),
         ];
         Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
     }

@@ -171,9 +171,9 @@ fn many_rows_are_filtered_on_a_worker_and_the_keys_go_on() {
     let [Effect::Arrange(second, rows)] = effects.as_slice() else { panic!("{effects:?}") };
     assert_eq!(rows.typed, "77");
     assert!(seen(&app).contains("filtering"));
-    app.update(Event::Arranged(*first, vec![7]));
+    app.update(Event::Arranged(*first, vec![Some(Arc::new(vec![7]))]));
     assert!(seen(&app).contains("filtering"), "an answer to an older filter is dropped");
-    app.update(Event::Arranged(*second, vec![77, 770]));
+    app.update(Event::Arranged(*second, vec![Some(Arc::new(vec![77, 770]))]));
     assert!(seen(&app).contains("2 of 1,000,000"), "{}", seen(&app));
 }
 

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use unicode_width::UnicodeWidthStr;
 
+use super::ascii::ascii;
 use super::cell::{Cell, Row, Tone, Value};
 use super::json::lost;
 use super::names::ShortNames;
 use super::sanitize::sanitize;
 use super::section::{Body, Section};
 use super::words::{Room, words};
+use super::wrap;
 use crate::error::Error;
 use crate::job::Job;
 
@@ -27,6 +29,10 @@ use crate::job::Job;
 pub struct Style {
     /// With ANSI colours.
     pub color: bool,
+    /// Columns of the terminal that it is printed on: tables are fitted into them, sentences wrapped. `None`: as wide as it is.
+    pub width: Option<u16>,
+    /// Drawn with ASCII characters alone.
+    pub ascii: bool,
 }
 
 /// Bytes of text that are held before they go out.
@@ -131,14 +137,21 @@ fn print_with(names: &ShortNames, section: &Section, style: Style, to: &mut dyn 
             }
             Body::Lines(rows) => {
                 for row in rows {
-                    line(&mut out.text, "", row, style);
+                    line(&mut out.text, ("", None), row, style);
                     out.spill()?;
+                }
+            }
+            Body::Chain(chain) => {
+                for drawn in chain.drawn(style.ascii) {
+                    let style = if drawn.whole { Style { width: None, ..style } } else { style };
+                    line(&mut out.text, (drawn.margin, Some(drawn.further)), &drawn.row, style);
                 }
             }
             Body::Fields(fields) => {
                 let widest = fields.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
+                let further = " ".repeat(widest);
                 for (label, row) in fields {
-                    line(&mut out.text, &format!("{label:widest$}  "), row, style);
+                    line(&mut out.text, (&format!("{label:widest$}  "), Some(&further)), row, style);
                 }
             }
             Body::Table(rows) => table::print(&mut out, rows, names)?,
@@ -149,22 +162,20 @@ fn print_with(names: &ShortNames, section: &Section, style: Style, to: &mut dyn 
     out.flush()
 }
 
-fn line(out: &mut String, before: &str, row: &Row, style: Style) {
-    let start = out.len();
-    out.push_str(before);
-    let mut first = true;
-    for cell in &row.cells {
-        let text = words(&cell.value, Room::Line);
-        if text.is_empty() {
-            continue;
-        }
-        if !first && !text.starts_with([':', ',', ';']) {
-            out.push(' ');
-        }
-        first = false;
-        push(out, &text, cell.tone, style);
+/// Appends a line of cells behind a margin; where it is wider than the style's width it goes on in further lines, behind the other.
+fn line(out: &mut String, (before, further): (&str, Option<&str>), row: &Row, style: Style) {
+    let mut pieces = vec![(before.to_owned(), Tone::Plain)];
+    pieces.extend(wrap::pieces(row, Room::Line));
+    pieces.retain(|(text, _)| !text.is_empty());
+    let lines = match style.width {
+        Some(width) => wrap::behind(&pieces, width, further),
+        None => vec![pieces],
+    };
+    for pieces in lines {
+        let start = out.len();
+        pieces.iter().for_each(|(text, tone)| push(out, text, *tone, style));
+        end_line(out, start);
     }
-    end_line(out, start);
 }
 
 /// Columns that a sanitised text takes.
@@ -191,13 +202,14 @@ fn push(out: &mut String, text: &str, tone: Tone, style: Style) {
         Tone::Strong => "1",
         Tone::Plain => "",
     };
+    let text = if style.ascii { ascii(text) } else { Cow::Borrowed(text) };
     if !style.color || text.is_empty() || code.is_empty() {
-        return out.push_str(text);
+        return out.push_str(&text);
     }
     out.push_str("\x1b[");
     out.push_str(code);
     out.push('m');
-    out.push_str(text);
+    out.push_str(&text);
     out.push_str("\x1b[0m");
 }
 
@@ -226,7 +238,24 @@ mod tests {
     #[test]
     fn an_escape_in_a_name_is_printed_as_text() {
         let lines = Body::Lines(vec![Row::text("\x1b[31mred")]);
-        assert_eq!(text(lines, Style { color: true }), "\\x1b[31mred\n");
+        assert_eq!(text(lines, Style { color: true, ..Style::default() }), "\\x1b[31mred\n");
+    }
+
+    #[test]
+    fn on_a_terminal_a_table_and_a_sentence_keep_to_its_width() {
+        let cells = |at: u64| vec![Cell::new(Value::Count(at)), Cell::text("a_name_that_is_long"), Cell::text("less")];
+        let columns = vec![Column::right("#"), Column::left("Name").rank(1), Column::left("Note").rank(4)];
+        let table = || Body::Table(Table::new(columns.clone(), vec![Row::new(cells(1)), Row::new(cells(2))]));
+        let narrow = |width| Style { width: Some(width), ..Style::default() };
+        assert_eq!(
+            text(table(), narrow(40)),
+            "#  Name                 Note\n1  a_name_that_is_long  less\n2  a_name_that_is_long  less\n"
+        );
+        assert_eq!(text(table(), narrow(16)), "#  Name\n1  a_name…s_long\n2  a_name…s_long\n");
+        let ascii = Style { ascii: true, ..narrow(16) };
+        assert_eq!(text(table(), ascii), "#  Name\n1  a_name~s_long\n2  a_name~s_long\n");
+        let sentence = Body::Lines(vec![Row::text("! worker-3 waits for g_stock")]);
+        assert_eq!(text(sentence, narrow(16)), "! worker-3 waits\n  for g_stock\n");
     }
 
     #[test]

@@ -8,6 +8,8 @@ use unicode_width::UnicodeWidthStr;
 use super::{Out, Style, Text, end_line, push, width};
 use crate::error::Error;
 use crate::report::cell::{Cell, Row, Tone};
+use crate::report::columns::fit;
+use crate::report::cut::shortened;
 use crate::report::names::ShortNames;
 use crate::report::section::{Align, Column, Table};
 
@@ -28,12 +30,15 @@ pub(super) fn print(out: &mut Out<'_>, table: &Table, names: &ShortNames) -> Res
     let texts: Vec<Vec<Shown<'_>>> = first.iter().map(|row| shown(row, names)).collect();
     let of_column = |(at, column): (usize, &Column)| {
         let cells = texts.iter().filter_map(|row| row.get(at)).map(|cell| cell.width.min(MAX_COLUMN));
-        cells.max().unwrap_or(0).max(column.title.width())
+        let asked = cells.max().unwrap_or(0).max(column.title.width());
+        u16::try_from(asked).unwrap_or(u16::MAX)
     };
-    let widths: Vec<usize> = table.columns.iter().enumerate().map(of_column).collect();
+    let natural: Vec<u16> = table.columns.iter().enumerate().map(of_column).collect();
+    let fitted = out.style.width.map(|width| fit(&table.columns, &natural, width));
+    let widths: Vec<usize> = fitted.unwrap_or(natural).into_iter().map(usize::from).collect();
     let style = out.style;
     let start = out.text.len();
-    for (column, wide) in table.columns.iter().zip(&widths) {
+    for (column, wide) in table.columns.iter().zip(&widths).filter(|(_, wide)| **wide > 0) {
         pad(&mut out.text, (column.title, column.title.width()), *wide, column, Tone::Dim, style);
     }
     end_line(&mut out.text, start);
@@ -75,8 +80,16 @@ fn shown<'a>(row: &'a Row, names: &ShortNames) -> Vec<Shown<'a>> {
 
 fn line(out: &mut String, columns: &[Column], widths: &[usize], cells: &[Cell], texts: &[Shown<'_>], style: Style) {
     let start = out.len();
-    for (((column, wide), cell), shown) in columns.iter().zip(widths).zip(cells).zip(texts) {
-        pad(out, (&shown.text, shown.width), *wide, column, cell.tone, style);
+    let ellipsis = if style.ascii { "~" } else { "…" };
+    let shown = columns.iter().zip(widths).zip(cells).zip(texts).filter(|(((_, wide), _), _)| **wide > 0);
+    for (((column, wide), cell), shown) in shown {
+        // In a pipe what is longer than a column runs over.
+        if style.width.is_some() && shown.width > *wide {
+            let text = shortened(&shown.text, *wide, ellipsis);
+            pad(out, (&text, width(&text)), *wide, column, cell.tone, style);
+        } else {
+            pad(out, (&shown.text, shown.width), *wide, column, cell.tone, style);
+        }
     }
     end_line(out, start);
 }

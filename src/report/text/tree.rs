@@ -9,7 +9,7 @@ use crate::report::names::ShortNames;
 use crate::report::section::Node;
 use crate::report::words::{Room, words};
 
-/// Width at which a path of the tree goes on on the next line.
+/// Width at which a path of the tree goes on on the next line, in a pipe.
 const WRAP: usize = 110;
 
 /// What stands before the second line of a node: the bars of its ancestors and its own.
@@ -44,16 +44,17 @@ pub(super) fn print(out: &mut Out<'_>, nodes: &[Node], names: &ShortNames) -> Re
 
 fn print_node(out: &mut Out<'_>, node: &Node, bars: &[bool], follow: bool, names: &ShortNames) {
     let (style, depth) = (out.style, bars.len());
+    let wrap = style.width.map_or(WRAP, usize::from);
     let out = &mut out.text;
     let mut cells = node.row.cells.iter();
     let count = cells.next().map(|cell| words(&cell.value, Room::Printed)).unwrap_or_default();
     let mut start = out.len();
     push(out, &format!("{count:>5} "), Tone::Strong, style);
     for bar in bars.iter().skip(1) {
-        out.push_str(if *bar { "│ " } else { "  " });
+        push(out, if *bar { "│ " } else { "  " }, Tone::Plain, style);
     }
     if depth > 0 {
-        out.push_str(if follow { "├ " } else { "└ " });
+        push(out, if follow { "├ " } else { "└ " }, Tone::Plain, style);
     }
     let rest = Row::new(cells.cloned().collect());
     let margin = margin(bars, follow, depth);
@@ -63,7 +64,7 @@ fn print_node(out: &mut Out<'_>, node: &Node, bars: &[bool], follow: bool, names
         let width = texts.iter().map(|text| text.width().saturating_add(1)).sum::<usize>();
         if at > 0 {
             let is_tids = matches!(part.cells.as_slice(), [Cell { value: Value::Tids(_), .. }]);
-            let fits = column.saturating_add(width).saturating_add(2) <= WRAP;
+            let fits = column.saturating_add(width).saturating_add(2) <= wrap;
             let joint = match (fits, is_tids) {
                 (true, true) => "  ",
                 (true, false) => " ▸ ",
@@ -73,10 +74,10 @@ fn print_node(out: &mut Out<'_>, node: &Node, bars: &[bool], follow: bool, names
             if !fits {
                 end_line(out, start);
                 start = out.len();
-                out.push_str(&margin);
+                push(out, &margin, Tone::Plain, style);
                 column = margin.width();
             }
-            out.push_str(joint);
+            push(out, joint, Tone::Plain, style);
             column = column.saturating_add(3);
         }
         column = column.saturating_add(width);

@@ -38,14 +38,21 @@ impl Document {
         let filter = self.filter.as_ref();
         match (&placed.lines, self.section.bodies.get(placed.body)) {
             (Lines::Text(lines), _) => text::draw(pen, strip, lines.get(inside)?),
-            (Lines::Table { widths, order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
+            (lines @ Lines::Table { order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
                 None => {
                     let sort = self.sort.filter(|(body, _)| *body == placed.body).map(|(_, sort)| sort);
-                    table::heading(pen, strip, &table.columns, widths, sort);
+                    table::heading(pen, strip, &table.columns, lines.widths(table), sort);
                 }
                 Some(row) => {
-                    let item = nth(order.as_deref(), row)?;
-                    table::row(pen, strip, &table.columns, widths, &*table.rows.get(item as usize)?, filter);
+                    let item = nth(order.as_deref().map(Vec::as_slice), row)?;
+                    table::row(
+                        pen,
+                        strip,
+                        &table.columns,
+                        lines.widths(table),
+                        &*table.rows.get(item as usize)?,
+                        filter,
+                    );
                 }
             },
             (Lines::Tree { shape, lines }, Some(Body::Tree(nodes))) => {
@@ -70,7 +77,8 @@ impl Document {
             (Lines::Table { order, .. }, Some(Body::Table(table))) => match inside.checked_sub(1) {
                 None => table.columns.iter().map(|column| column.title).collect::<Vec<_>>().join("  "),
                 Some(row) => {
-                    let row = nth(order.as_deref(), row).and_then(|item| table.rows.get(item as usize));
+                    let row =
+                        nth(order.as_deref().map(Vec::as_slice), row).and_then(|item| table.rows.get(item as usize));
                     row.map(|row| words::line(&row, Room::Copy)).unwrap_or_default()
                 }
             },

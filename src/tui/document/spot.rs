@@ -22,6 +22,7 @@ pub fn row_of(section: &Section, spot: Spot) -> Option<Cow<'_, Row>> {
     match section.bodies.get(spot.body)? {
         Body::Heading(_) => None,
         Body::Lines(rows) => rows.get(item).map(Cow::Borrowed),
+        Body::Chain(chain) => chain.drawn(false).into_iter().nth(item).map(|line| Cow::Owned(line.row)),
         Body::Fields(fields) => fields.get(item).map(|(_, row)| Cow::Borrowed(row)),
         Body::Table(table) => table.rows.get(item),
         Body::Tree(nodes) => {
@@ -46,8 +47,9 @@ pub fn find(section: &Section, lists: bool, wanted: impl Fn(&Row) -> bool) -> Op
     section.bodies.iter().enumerate().find_map(|(body, content)| {
         let item = match content {
             Body::Heading(_) => None,
-            Body::Lines(_) | Body::Fields(_) if lists => None,
+            Body::Lines(_) | Body::Fields(_) | Body::Chain(_) if lists => None,
             Body::Lines(rows) => rows.iter().position(&wanted),
+            Body::Chain(chain) => chain.drawn(false).iter().position(|line| wanted(&line.row)),
             Body::Fields(fields) => fields.iter().position(|(_, row)| wanted(row)),
             Body::Table(table) => table.rows.iter().position(|row| wanted(&row)),
             Body::Tree(nodes) => {

@@ -1,12 +1,12 @@
 //! Sentences, fields, headings and warnings: lines that wrap.
 
 use super::Strip;
-use crate::report::pattern::Pattern;
 use crate::report::sanitize::sanitize;
-use crate::report::section::{Row, Tone};
+use crate::report::section::{Chain, Row, Tone};
 use crate::report::words::Room;
+use crate::report::wrap::{self, Piece};
+use crate::tui::arrange::Kept;
 use crate::tui::ink::{Pen, width_of};
-use crate::tui::wrap::{self, Piece};
 
 /// A line as wrapped.
 #[derive(Clone, Debug)]
@@ -27,19 +27,19 @@ pub fn heading(title: &str) -> Vec<TextLine> {
     vec![TextLine { item: 0, pieces: vec![(sanitize(title).into_owned(), Tone::Strong)], opens: false }]
 }
 
-/// Lines of cells.
-pub fn lines(rows: &[Row], width: u16, filter: Option<&Pattern>) -> Vec<TextLine> {
-    let kept = (0u32..).zip(rows).filter(|(_, row)| keeps(filter, row));
-    kept.flat_map(|(item, row)| wrapped(item, row, &wrap::pieces(row, Room::Sentence), width)).collect()
+/// Lines of cells, those that are kept.
+pub fn lines(rows: &[Row], width: u16, kept: &Kept) -> Vec<TextLine> {
+    let lines = (0u32..).zip(rows).filter(|(item, _)| is_kept(kept, *item));
+    lines.flat_map(|(item, row)| wrapped(item, row, &wrap::pieces(row, Room::Sentence), width)).collect()
 }
 
-/// Labels and values: the labels in a column of their own.
-pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Pattern>) -> Vec<TextLine> {
+/// Labels and values, those that are kept: the labels in a column of their own.
+pub fn fields(fields: &[(String, Row)], width: u16, kept: &Kept) -> Vec<TextLine> {
     let labels = fields.iter().map(|(label, _)| width_of(label)).max().unwrap_or(0).min(MOST_LABEL);
     let indent = labels.saturating_add(2);
     let room = width.saturating_sub(u16::try_from(indent).unwrap_or(u16::MAX)).max(8);
     let mut all = Vec::new();
-    for (item, (label, row)) in (0u32..).zip(fields).filter(|(_, (_, row))| keeps(filter, row)) {
+    for (item, (label, row)) in (0u32..).zip(fields).filter(|(item, _)| is_kept(kept, *item)) {
         let label = sanitize(label);
         let blanks = labels.saturating_sub(width_of(&label)).saturating_add(2);
         let mut before = format!("{label}{}", " ".repeat(blanks));
@@ -47,6 +47,25 @@ pub fn fields(fields: &[(String, Row)], width: u16, filter: Option<&Pattern>) ->
             line.pieces.insert(0, (std::mem::replace(&mut before, " ".repeat(indent)), Tone::Dim));
             all.push(line);
         }
+    }
+    all
+}
+
+/// A drawing of who waits for whom.
+pub fn chain(chain: &Chain, width: u16, kept: &Kept) -> Vec<TextLine> {
+    let drawn = chain.drawn(false);
+    let mut all = Vec::new();
+    for (item, line) in (0u32..).zip(&drawn).filter(|(item, _)| is_kept(kept, *item)) {
+        let mut pieces = vec![(line.margin.to_owned(), Tone::Dim)];
+        pieces.extend(wrap::pieces(&line.row, Room::Sentence));
+        let opens = line.row.subject.is_some();
+        // A drawing means nothing once its lines are broken: what does not fit is cut off.
+        if line.whole {
+            all.push(TextLine { item, pieces, opens });
+            continue;
+        }
+        let lines = wrap::behind(&pieces, width, Some(line.further)).into_iter().enumerate();
+        all.extend(lines.map(|(at, pieces)| TextLine { item, pieces, opens: at == 0 && opens }));
     }
     all
 }
@@ -61,18 +80,11 @@ pub fn problem(item: u32, message: &str, remedy: Option<&str>, width: u16) -> Ve
     lines.map(|pieces| TextLine { item, pieces, opens: false }).collect()
 }
 
-fn keeps(filter: Option<&Pattern>, row: &Row) -> bool {
-    filter.is_none_or(|filter| {
-        let text = crate::tui::marked::joined(std::iter::once(row));
-        filter.score(&text).is_some()
-    })
+fn is_kept(kept: &Kept, item: u32) -> bool {
+    kept.as_ref().is_none_or(|kept| kept.binary_search(&item).is_ok())
 }
 
 fn wrapped(item: u32, row: &Row, pieces: &[Piece], width: u16) -> Vec<TextLine> {
-    // A drawing means nothing once its lines are broken: what does not fit is cut off.
-    if pieces.iter().any(|(text, _)| text.contains('─')) {
-        return vec![TextLine { item, pieces: pieces.to_vec(), opens: row.subject.is_some() }];
-    }
     let lines = wrap::wrap(pieces, width).into_iter().enumerate();
     lines.map(|(index, pieces)| TextLine { item, pieces, opens: index == 0 && row.subject.is_some() }).collect()
 }

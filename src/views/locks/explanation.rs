@@ -1,11 +1,11 @@
 //! What a lock is part of, told and drawn: a deadlock, a convoy, or just a holder and those who wait for it.
 
-use crate::analysis::deadlock::{self, Chain, Cycle, Doubt, Step};
+use crate::analysis::deadlock::{self, Chain as Waits, Cycle, Doubt, Step};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::WaitKind;
 use crate::model::{Addr, Evidence, Gap, Lock, Owner, Subject, Thread, ThreadState, Tid};
-use crate::report::section::{Body, Cell, Row, Tone};
+use crate::report::section::{Body, Cell, Chain, Row, Tone};
 use crate::session::Session;
 use crate::views::drawing::{self, Names};
 
@@ -19,7 +19,7 @@ pub(super) struct Explanation {
     sentence: String,
     tone: Tone,
     about: Subject,
-    drawing: Vec<Row>,
+    drawing: Chain,
     pub(super) places: Vec<Place>,
 }
 
@@ -35,7 +35,7 @@ impl Explainer<'_> {
     /// The explanation of a deadlock.
     pub(super) fn of_cycle(&self, cycle: &Cycle) -> Result<Explanation, Error> {
         let tone = if cycle.ends() { Tone::Guess } else { Tone::Bad };
-        self.explanation(self.deadlock(cycle), tone, &Chain::of_cycle(cycle), &[])
+        self.explanation(self.deadlock(cycle), tone, &Waits::of_cycle(cycle), &[])
     }
 
     /// The explanation of a lock; `None` where no lock is at that address.
@@ -58,7 +58,7 @@ impl Explainer<'_> {
         self.names.threads.iter().find(|thread| thread.tid == tid)
     }
 
-    fn explanation(&self, sentence: String, tone: Tone, chain: &Chain, waiters: &[Tid]) -> Result<Explanation, Error> {
+    fn explanation(&self, sentence: String, tone: Tone, chain: &Waits, waiters: &[Tid]) -> Result<Explanation, Error> {
         let last = chain.links.last().and_then(|link| link.owner);
         let end = last.filter(|_| chain.cycle.is_none()).map(|tid| self.doing(tid)).unwrap_or_default();
         let places = self.places(chain, waiters)?;
@@ -69,7 +69,7 @@ impl Explainer<'_> {
     }
 
     /// Where each holder took what it holds and where it waits, and where the first of those who wait for it does.
-    fn places(&self, chain: &Chain, waiters: &[Tid]) -> Result<Vec<Place>, Error> {
+    fn places(&self, chain: &Waits, waiters: &[Tid]) -> Result<Vec<Place>, Error> {
         let mut wanted = Vec::new();
         let first = waiters.first().filter(|_| chain.cycle != Some(0)).and_then(|tid| self.thread(*tid));
         wanted.extend(first.map(|thread| (thread, Vec::new(), chain.links.first().map(|link| link.lock))));
@@ -119,7 +119,7 @@ impl Explainer<'_> {
     }
 
     /// What can be said of a lock that is in no cycle itself.
-    fn sentence(&self, lock: &Lock, chain: &Chain) -> (String, Tone) {
+    fn sentence(&self, lock: &Lock, chain: &Waits) -> (String, Tone) {
         let joins = lock.kind.is_join();
         let name = if joins { "the end of a thread".to_owned() } else { self.names.lock(lock.address) };
         let waiting = match lock.waiters.as_slice() {
@@ -190,7 +190,6 @@ impl Explanation {
     pub(super) fn bodies(&self) -> Vec<Body> {
         let mut lines = vec![Row::about(self.about, vec![Cell::text(self.sentence.as_str()).tone(self.tone)])];
         lines.push(Row::text(""));
-        lines.extend(self.drawing.iter().cloned());
-        vec![Body::Lines(lines)]
+        vec![Body::Lines(lines), Body::Chain(self.drawing.clone())]
     }
 }

@@ -40,14 +40,17 @@ impl Draw for Summary {
             }
             // A finding that says more than a line stands apart.
             let told = finding.severity != Severity::Note && !finding.evidence.is_empty();
-            if !lines.is_empty() && (told || apart) {
+            if !(lines.is_empty() && bodies.is_empty()) && (told || apart) {
                 lines.push(Row::text(""));
             }
             apart = told;
             lines.push(title(finding));
             if finding.severity != Severity::Note {
                 let of_cycle = |(first, _): &&(_, _)| finding.about == Some(Subject::Lock(*first));
-                lines.extend(self.cycles.iter().filter(of_cycle).flat_map(|(_, rows)| rows.iter().cloned()));
+                for (_, chain) in self.cycles.iter().filter(of_cycle) {
+                    bodies.push(Body::Lines(std::mem::take(&mut lines)));
+                    bodies.push(Body::Chain(chain.clone()));
+                }
                 lines.extend(finding.evidence.iter().take(FACTS).map(fact));
             }
             lines.extend(next(finding));

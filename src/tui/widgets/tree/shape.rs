@@ -84,24 +84,28 @@ impl Shape {
         self.ends.get(node as usize).map_or(0, |end| end.saturating_sub(node).saturating_sub(1))
     }
 
-    /// The lines that folds and a filter leave. A filter keeps what matches and what it hangs under, and ignores folds.
-    pub fn visible(&self, nodes: &[Node], folds: &Folds, filter: Option<&Pattern>) -> Vec<TreeLine> {
-        let kept = filter.map(|filter| self.kept(nodes, filter));
+    /// The lines that folds leave; of a filtered tree those of the nodes that are `kept`, whatever is folded.
+    pub fn visible(&self, nodes: &[Node], folds: &Folds, kept: Option<&[u32]>) -> Vec<TreeLine> {
         let mut lines = Vec::new();
-        let mut skip = 0u32;
-        for (index, node) in (0u32..).zip(nodes) {
-            if let Some(kept) = &kept {
-                if !kept.get(index as usize).copied().unwrap_or(false) {
-                    continue;
-                }
-            } else if index < skip {
-                continue;
-            }
+        let mut push = |index: u32, node: &Node| {
             lines.push(TreeLine { node: index, frame: 0 });
             if folds.chains.contains(&index) {
                 let frames = u32::try_from(frames_of(node)).unwrap_or(u32::MAX);
                 lines.extend((1..=frames).map(|frame| TreeLine { node: index, frame }));
             }
+        };
+        if let Some(kept) = kept {
+            for index in kept {
+                nodes.get(*index as usize).into_iter().for_each(|node| push(*index, node));
+            }
+            return lines;
+        }
+        let mut skip = 0u32;
+        for (index, node) in (0u32..).zip(nodes) {
+            if index < skip {
+                continue;
+            }
+            push(index, node);
             if folds.closed.contains(&index) {
                 skip = skip.max(self.ends.get(index as usize).copied().unwrap_or(0));
             }
@@ -109,11 +113,12 @@ impl Shape {
         lines
     }
 
-    fn kept(&self, nodes: &[Node], filter: &Pattern) -> Vec<bool> {
+    /// The nodes that match, and those that they hang under.
+    pub fn kept(&self, nodes: &[Node], pattern: &Pattern) -> Vec<u32> {
         let mut kept = vec![false; nodes.len()];
         for (index, node) in (0u32..).zip(nodes) {
             let text = joined(std::iter::once(&node.row).chain(&node.folded));
-            if filter.score(&text).is_none() {
+            if pattern.score(&text).is_none() {
                 continue;
             }
             let mut at = Some(index);
@@ -125,7 +130,7 @@ impl Shape {
                 at = self.parent(node);
             }
         }
-        kept
+        (0u32..).zip(kept).filter(|(_, kept)| *kept).map(|(index, _)| index).collect()
     }
 
     /// The branches left of a node, outermost first, at most `most` of them: the outermost are left out.
@@ -170,7 +175,9 @@ mod tests {
 
     fn shown(folds: &Folds, filter: &str) -> Vec<(u32, u32)> {
         let nodes = nodes();
-        let lines = Shape::new(&nodes).visible(&nodes, folds, Pattern::parse(filter).as_ref());
+        let shape = Shape::new(&nodes);
+        let kept = Pattern::parse(filter).map(|pattern| shape.kept(&nodes, &pattern));
+        let lines = shape.visible(&nodes, folds, kept.as_deref());
         lines.iter().map(|line| (line.node, line.frame)).collect()
     }
 

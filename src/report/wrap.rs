@@ -2,8 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::ink::width_of;
-use crate::report::section::{Row, Tone};
+use super::cell::{Row, Tone};
+use super::cut::width_of;
 use crate::report::words::{self, Room};
 
 /// Text with the meaning of its colour.
@@ -28,6 +28,11 @@ pub fn pieces(row: &Row, room: Room) -> Vec<Piece> {
 /// Breaks at spaces so that no line is wider than `width` (at least 1); a longer word is broken where it must. Lines after
 /// the first are indented as the first is, and two columns more.
 pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
+    behind(pieces, width, None)
+}
+
+/// The same, with what stands before each line but the first, where that is not blanks: the bar of a drawing.
+pub fn behind(pieces: &[Piece], width: u16, margin: Option<&str>) -> Vec<Vec<Piece>> {
     let width = usize::from(width.max(1));
     let whole: usize = pieces.iter().map(|(text, _)| width_of(text)).sum();
     if whole <= width {
@@ -35,7 +40,10 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
     }
     let lead = pieces.first().map_or(0, |(text, _)| text.len().saturating_sub(text.trim_start().len()));
     let hang = lead.saturating_add(2).min(width.saturating_sub(2)).min(width / 2);
-    let margin = margin(pieces, hang, width / 2);
+    let margin = match margin.filter(|margin| width_of(margin) <= width / 2) {
+        Some(margin) => (format!("{margin}  "), Tone::Dim),
+        None => (" ".repeat(hang), Tone::Plain),
+    };
     let hang = width_of(&margin.0);
     let mut lines: Vec<Vec<Piece>> = vec![Vec::new()];
     let mut used = 0usize;
@@ -69,19 +77,6 @@ pub fn wrap(pieces: &[Piece], width: u16) -> Vec<Vec<Piece>> {
         }
     }
     lines
-}
-
-/// What stands before each line but the first: blanks; the bar of a drawing whose line goes on, and blanks.
-fn margin(pieces: &[Piece], hang: usize, most: usize) -> Piece {
-    let (first, tone) = pieces.first().map_or(("", Tone::Plain), |(text, tone)| (text.as_str(), *tone));
-    let blanks = first.len().saturating_sub(first.trim_start().len());
-    match first.find('│').filter(|at| *at == blanks) {
-        Some(at) => {
-            let rest = width_of(first).saturating_sub(at.saturating_add(1)).saturating_add(3);
-            (format!("{}│{}", " ".repeat(at), " ".repeat(rest.min(most))), tone)
-        }
-        None => (" ".repeat(hang), Tone::Plain),
-    }
 }
 
 fn push(lines: &mut [Vec<Piece>], more: &str, tone: Tone) {
@@ -122,9 +117,11 @@ mod tests {
 
     #[test]
     fn a_line_of_a_drawing_goes_on_behind_its_bar() {
-        let pieces = [("  │     ".to_owned(), Tone::Dim), (" taken in place orders.cpp:77".to_owned(), Tone::Plain)];
-        let lines: Vec<String> =
-            wrap(&pieces, 26).iter().map(|line| line.iter().map(|(text, _)| text.as_str()).collect()).collect();
+        let pieces = [("  │      ".to_owned(), Tone::Dim), ("taken in place orders.cpp:77".to_owned(), Tone::Plain)];
+        let lines: Vec<String> = behind(&pieces, 26, Some("  │      "))
+            .iter()
+            .map(|line| line.iter().map(|(text, _)| text.as_str()).collect())
+            .collect();
         assert_eq!(lines, ["  │      taken in place ", "  │        orders.cpp:77"]);
     }
 
