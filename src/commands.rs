@@ -13,7 +13,7 @@ use crate::views::{Alias, Arg, VIEWS, View};
 
 pub use self::foreign::{Found, all as foreign_commands};
 pub use self::parse::nearest;
-pub use self::resolve::{Resolved, parse, resolve};
+pub use self::resolve::{Resolved, parse, resolve, resolve_with};
 pub use self::shell::{Format, Outcome, Shell};
 
 /// What a command does.
@@ -65,15 +65,7 @@ pub struct Command {
 
 /// Every command: the views in their order, then the others.
 pub fn commands() -> impl Iterator<Item = Command> {
-    let of_view = |view: &'static View| Command {
-        name: view.name,
-        aliases: view.aliases,
-        doc: view.doc,
-        args: view.args,
-        help: view.help,
-        action: Action::View(view),
-    };
-    VIEWS.iter().map(of_view).chain(others::OTHERS.iter().copied())
+    VIEWS.iter().map(Command::of).chain(others::OTHERS.iter().copied())
 }
 
 /// The command of a name or alias, in any case.
@@ -82,6 +74,18 @@ pub fn find(name: &str) -> Option<Command> {
 }
 
 impl Command {
+    /// The command that asks a view.
+    fn of(view: &'static View) -> Command {
+        Command {
+            name: view.name,
+            aliases: view.aliases,
+            doc: view.doc,
+            args: view.args,
+            help: view.help,
+            action: Action::View(view),
+        }
+    }
+
     /// Its alias of a name, in any case.
     pub fn alias(&self, name: &str) -> Option<&'static Alias> {
         self.aliases.iter().find(|alias| alias.name.eq_ignore_ascii_case(name))

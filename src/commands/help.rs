@@ -4,12 +4,12 @@ use serde::Serialize;
 
 use super::foreign;
 use super::shell::Outcome;
-use super::{Command, Resolved, commands, resolve};
+use super::{Command, Resolved, commands, resolve_with};
 use crate::error::Error;
 use crate::job::Job;
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
 use crate::session::Session;
-use crate::views::Arg;
+use crate::views::{self, Arg, View};
 
 impl Command {
     /// What it is called with: `stack [-all] [-t TID]`.
@@ -62,8 +62,9 @@ struct HelpRow {
 
 /// The list of commands, or what `name` takes; of another tool's command, what it is here.
 pub(super) fn help(name: Option<&str>, session: &Session, job: &Job) -> Result<Outcome, Error> {
-    let Some(name) = name else { return Ok(list()) };
-    match resolve(name)? {
+    let brought = || views::brought(session, job);
+    let Some(name) = name else { return Ok(list(&brought())) };
+    match resolve_with(name, brought)? {
         Resolved::Ours { command, .. } => Ok(explained(&command, name)),
         Resolved::Foreign(found) => Ok(foreign_explained(&found, session, job)),
     }
@@ -92,8 +93,10 @@ fn foreign_explained(found: &foreign::Found, session: &Session, job: &Job) -> Ou
     Outcome::Text(Section { bodies: vec![Body::Lines(lines)], ..Section::default() }, data)
 }
 
-fn list() -> Outcome {
-    let rows: Vec<Row> = commands()
+/// `brought`: views of the runtimes in the dump.
+fn list(brought: &[&'static View]) -> Outcome {
+    let all = || commands().chain(brought.iter().copied().map(Command::of));
+    let rows: Vec<Row> = all()
         .map(|command| {
             let names = command.names().collect::<Vec<_>>().join(", ");
             Row::new(vec![Cell::text(names).tone(Tone::Strong), Cell::text(command.doc)])
@@ -101,7 +104,7 @@ fn list() -> Outcome {
         .collect();
     let table = Table::new(vec![Column::left("Command"), Column::wide("Prints", 1)], rows);
     let list: Vec<HelpRow> =
-        commands().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc, usage: c.usage() }).collect();
+        all().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc, usage: c.usage() }).collect();
     let data = serde_json::json!({ "commands": list });
     let more =
         Row::text("help NAME explains one; commands of SOS, gdb, lldb and WinDbg are explained too: help gcroot");

@@ -6,7 +6,7 @@ use super::words::split;
 use super::{Command, commands, find};
 use crate::error::Error;
 use crate::model::Addr;
-use crate::views::{Focus, Kind, Query};
+use crate::views::{Focus, Kind, Query, View};
 
 /// What a line means.
 pub enum Resolved {
@@ -49,6 +49,25 @@ pub fn resolve(line: &str) -> Result<Resolved, Error> {
         }
     }
     ours(words)
+}
+
+/// The same where the runtimes of an opened dump bring views of their own ([`crate::views::brought`]), which are called by a whole name. They
+/// go before what is said of another tool's command of that name.
+pub fn resolve_with(line: &str, brought: impl FnOnce() -> Vec<&'static View>) -> Result<Resolved, Error> {
+    let known = resolve(line);
+    if matches!(known, Ok(Resolved::Ours { .. })) {
+        return known;
+    }
+    let mut words = split(line)?.into_iter();
+    let name = words.next().unwrap_or_default();
+    let is_called_so = |command: &Command| command.names().any(|own| own.eq_ignore_ascii_case(&name));
+    match brought().into_iter().map(Command::of).find(is_called_so) {
+        Some(command) => {
+            let preset = command.alias(&name).map(|alias| alias.preset).unwrap_or_default();
+            Ok(Resolved::Ours { command, preset, words: words.collect() })
+        }
+        None => known,
+    }
 }
 
 /// The command of a line, and what it asks, where that is told without the dump: names of symbols and registers are not.

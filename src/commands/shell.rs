@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::help::help;
 use super::parse::parse;
 use super::places::InDump;
-use super::{Action, Frame, Resolved, resolve};
+use super::{Action, Frame, Resolved, resolve_with};
 use crate::analysis::motion::History;
 use crate::error::Error;
 use crate::job::Job;
@@ -46,7 +46,7 @@ impl Shell {
 
     /// Runs one command line. Words are separated by blanks; `"…"` keeps blanks together.
     pub fn run(&mut self, line: &str, job: &Job) -> Result<Outcome, Error> {
-        let (command, preset, words) = match resolve(line)? {
+        let (command, preset, words) = match resolve_with(line, || views::brought(&self.session, job))? {
             Resolved::Ours { command, preset, words } => (command, preset, words),
             Resolved::Foreign(found) => return Err(Error::Failed(found.sentence(Some(&self.session), job))),
         };
@@ -210,7 +210,7 @@ impl Shell {
     /// One line; nothing for a command that ends the session.
     fn json(&self, line: &str, result: &Result<Outcome, Error>, out: &mut dyn Write, job: &Job) -> Result<(), Error> {
         let mut problems = self.session.problems();
-        let command = canonical(line);
+        let command = canonical(line, &self.session, job);
         let envelope = Envelope::new(out, job);
         match result {
             Ok(Outcome::Answer(answer)) => {
@@ -236,7 +236,7 @@ pub enum Format {
 }
 
 /// The command's own name for what was typed (`bt` is `stack`); what was typed where there is no such command.
-fn canonical(line: &str) -> String {
+fn canonical(line: &str, session: &Session, job: &Job) -> String {
     let typed = || line.split_whitespace().next().unwrap_or_default().to_owned();
-    resolve(line).map_or_else(|_| typed(), |resolved| resolved.name().to_owned())
+    resolve_with(line, || views::brought(session, job)).map_or_else(|_| typed(), |resolved| resolved.name().to_owned())
 }

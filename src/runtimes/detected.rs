@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
-use super::{Runtime, RuntimeKind, Scene};
+use super::runtime::{Runtime, RuntimeKind, Scene, named};
 use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
-use crate::model::{Acquisition, Exception, Frame, Known, Lock, NamedFrame, Partial, Problem, Subject, Thread, Tid};
+use crate::model::{
+    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Subject, Thread, Tid,
+};
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
 
@@ -46,6 +48,11 @@ impl Runtimes {
         self.all.iter().map(|runtime| runtime.name())
     }
 
+    /// What they bring for the rooms above ([`Runtime::brings`]).
+    pub fn brought(&self) -> impl Iterator<Item = &'static (dyn Any + Send + Sync)> {
+        self.all.iter().filter_map(|runtime| runtime.brings())
+    }
+
     /// Those that unwind code of their own.
     pub fn unwinders(&self) -> Vec<Arc<dyn Unwind>> {
         self.all.iter().filter_map(|runtime| runtime.unwinder()).collect()
@@ -53,26 +60,12 @@ impl Runtimes {
 
     /// Names walked frames, each by the runtime whose code it is, else by its module's symbols.
     pub fn named(&self, target: &Target, frames: &[Frame]) -> Vec<NamedFrame> {
-        let mut named = Vec::with_capacity(frames.len());
-        let mut rest = frames;
-        while let Some((first, others)) = rest.split_first() {
-            if let Some(own) = self.all.iter().find_map(|runtime| runtime.expand(first)) {
-                named.extend(own);
-                rest = others;
-                continue;
-            }
-            let foreign = |frame: &Frame| self.all.iter().all(|runtime| runtime.expand(frame).is_none());
-            let run = others.iter().take_while(|frame| foreign(frame)).count().saturating_add(1);
-            named.extend(target.named(rest.get(..run).unwrap_or_default()));
-            rest = rest.get(run..).unwrap_or_default();
-        }
-        for (index, frame) in named.iter_mut().enumerate() {
-            frame.index = index;
-            if let Some(own) = self.all.iter().find_map(|runtime| runtime.is_own(frame)) {
-                frame.own = own;
-            }
-        }
-        named
+        named(&self.all, target, frames)
+    }
+
+    /// What they are given of a target, its threads and their stacks, which are parallel.
+    pub fn scene<'a>(&'a self, target: &'a Target, threads: &'a [OsThread], stacks: &'a [Arc<Stack>]) -> Scene<'a> {
+        Scene { target, threads, stacks, runtimes: &self.all }
     }
 
     /// Every thread as shown: one list, to which each runtime adds what it knows, the one that knows most last.

@@ -9,115 +9,12 @@ pub mod go;
 pub mod layout;
 pub mod native;
 mod recognised;
+mod runtime;
 
 pub use detected::Runtimes;
 pub use native::{abort_exception, signal_exception};
 pub use recognised::recognise;
-
-use std::any::Any;
-use std::sync::Arc;
-
-use crate::error::Error;
-use crate::heap::HeapSource;
-use crate::job::Job;
-use crate::model::{Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Thread};
-use crate::target::Target;
-use crate::unwind::{Unwind, Unwinder};
-
-/// What a runtime is given.
-pub struct Scene<'a> {
-    /// The target.
-    pub target: &'a Target,
-    /// Its threads, in the one order.
-    pub threads: &'a [OsThread],
-    /// Their walked stacks, parallel to `threads`.
-    pub stacks: &'a [Arc<Stack>],
-    /// The runtimes in the target, which name code of their own.
-    pub runtimes: &'a Runtimes,
-}
-
-impl<'a> Scene<'a> {
-    /// Threads with their stacks.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a OsThread, &'a Arc<Stack>)> {
-        self.threads.iter().zip(self.stacks)
-    }
-
-    /// Walked frames with names: inlined calls expanded, innermost first.
-    pub fn named(&self, frames: &[Frame]) -> Vec<NamedFrame> {
-        self.runtimes.named(self.target, frames)
-    }
-}
-
-/// A runtime that was recognised in the target. What it does not know of it leaves to the others.
-pub trait Runtime: Any + Send + Sync {
-    /// `native`, `coreclr` …
-    fn name(&self) -> &'static str;
-
-    /// Its own rule for the callers of its own code; `None` where tables and instructions suffice.
-    fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
-        None
-    }
-
-    /// The names of a frame in its own code: calls that its compiler inlined, innermost first, then the function itself. `None` for other
-    /// frames. Indices are counted by the caller.
-    fn expand(&self, _frame: &Frame) -> Option<Vec<NamedFrame>> {
-        None
-    }
-
-    /// Whether a named frame is the program's own code, and not a runtime's or a library's; `None` where this runtime does not know.
-    fn is_own(&self, _frame: &NamedFrame) -> Option<bool> {
-        None
-    }
-
-    /// Adds what it knows of the threads, which are parallel to the scene's: id, name, state, what each waits for. Those that native
-    /// code describes are described already.
-    fn annotate(&self, _threads: &mut [Thread], _scene: &Scene<'_>, _job: &Job) -> Result<Vec<Problem>, Error> {
-        Ok(Vec::new())
-    }
-
-    /// Every lock of this runtime that a thread waits for, by address.
-    fn locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        Ok(Partial::default())
-    }
-
-    /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`, or empty. Judged from
-    /// code: a lock that is not among them may be held all the same.
-    fn acquisitions(&self, _scene: &Scene<'_>, _threads: &[usize], _job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
-        Ok(Vec::new())
-    }
-
-    /// Every lock of this runtime that a recorded owner holds and nobody waits for, by address. May read much memory, within
-    /// a limit; no deadlock needs it.
-    fn held_locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        Ok(Partial::default())
-    }
-
-    /// Exceptions in flight, the fatal one (or the fatal signal) first.
-    fn exceptions(
-        &self,
-        _scene: &Scene<'_>,
-        _unwinder: &Unwinder,
-        _job: &Job,
-    ) -> Result<Partial<Vec<Exception>>, Error> {
-        Ok(Partial::default())
-    }
-
-    /// Its heap; `Ok(None)` where it has none whose objects can be listed.
-    fn heap(&self) -> Known<Option<Arc<dyn HeapSource>>> {
-        Ok(None)
-    }
-}
-
-/// `Ok(None)`: the target does not have the runtime. `Err`: it may, and this is why that cannot be told.
-pub type Detected = Known<Option<Box<dyn Runtime>>>;
-
-/// A kind of runtime: how it is recognised.
-pub struct RuntimeKind {
-    /// `native`, `coreclr` …
-    pub name: &'static str,
-    /// Looks for it, by marks: every opened process is asked before its stacks are walked.
-    pub detect: fn(&Arc<Target>) -> Detected,
-}
+pub use runtime::{Detected, Runtime, RuntimeKind, Scene};
 
 /// Every runtime that is understood, the one that knows more before what it is built on: native code, which every process has, is the last.
 /// Of two that tell of one thing (what ended the process, what a thread waits for) the first is right, since what the other sees is then a

@@ -230,11 +230,7 @@ impl Process {
         let stacks = self.stacks(job)?;
         let understood = self.understood(job)?;
         let runtimes = &understood.runtimes;
-        ask(
-            runtimes,
-            &Scene { target: &self.target, threads: self.os_threads(), stacks: &stacks, runtimes },
-            &understood.unwinder,
-        )
+        ask(runtimes, &runtimes.scene(&self.target, self.os_threads(), &stacks), &understood.unwinder)
     }
 
     /// What is damaged or missing in the dump and its modules' files.

@@ -319,5 +319,6 @@ impl App {
 /// The panes whose views have something to answer from.
 fn tabs(opened: &Opened) -> Vec<Tab> {
     let tab = |view: &'static View| view.pane.map(|title| Tab { title, view: Some(view), kept: None });
-    VIEWS.iter().filter(|view| opened.meets(view.needs)).filter_map(tab).collect()
+    let all = VIEWS.iter().chain(opened.brought.iter().copied());
+    all.filter(|view| opened.meets(view.needs)).filter_map(tab).collect()
 }

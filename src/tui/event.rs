@@ -175,6 +175,8 @@ pub struct Opened {
     pub kind: Option<&'static str>,
     /// Whether objects of a heap can be listed.
     pub has_heap: bool,
+    /// Views that the runtimes in it bring.
+    pub brought: Vec<&'static View>,
     /// Name of the dump's file.
     pub file: String,
     /// The processor.

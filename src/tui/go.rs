@@ -91,6 +91,14 @@ impl App {
         self.follow_focus();
     }
 
+    /// Views that the runtimes of the opened dump bring.
+    fn brought(&self) -> Vec<&'static View> {
+        match &self.dump {
+            Dump::Open(opened) => opened.brought.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     fn tab_of(&self, view: &View) -> Option<usize> {
         self.tabs.iter().position(|tab| tab.view == Some(view))
     }
@@ -315,7 +323,7 @@ impl App {
             Run::Key(action) => return self.act(action),
             Run::Line(line) => line,
         };
-        let (action, bare) = match commands::resolve(&line) {
+        let (action, bare) = match commands::resolve_with(&line, || self.brought()) {
             Ok(Resolved::Ours { command, preset, words }) => (command.action, preset.is_empty() && words.is_empty()),
             // Its sentence comes as the reason why nothing was changed.
             Ok(Resolved::Foreign(_)) => (Does::SetThread, false),

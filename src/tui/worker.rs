@@ -207,6 +207,7 @@ pub fn describe(session: &Session) -> Opened {
     let capture = &target.capture;
     Opened {
         kind: None,
+        brought: crate::views::brought(session, &Job::default()),
         has_heap: session.heap(&Job::default()).is_ok(),
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),

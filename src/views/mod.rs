@@ -27,7 +27,7 @@ use crate::job::Job;
 use crate::model::{Addr, Problem, SubjectKind, Tid};
 use crate::report::json;
 use crate::report::section::Section;
-use crate::session::Session;
+use crate::session::{Runtimes, Session};
 
 pub use self::arguments::{Alias, Arg, Arguments, Arity, Given, Kind, Needs};
 
@@ -233,6 +233,18 @@ pub static VIEWS: &[View] = &[
     maddress::VIEW,
     dumpheap::VIEW,
 ];
+
+/// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.
+pub struct Brought(pub &'static [View]);
+
+/// The views that the runtimes of an opened dump bring. Looks for runtimes on the first call.
+pub fn brought(session: &Session, job: &Job) -> Vec<&'static View> {
+    let runtimes = session.process().and_then(|process| process.runtimes(job));
+    let brought = |runtimes: &Runtimes| -> Vec<&'static View> {
+        runtimes.brought().filter_map(|any| any.downcast_ref::<Brought>()).flat_map(|Brought(views)| *views).collect()
+    };
+    runtimes.map(|runtimes| brought(&runtimes)).unwrap_or_default()
+}
 
 /// The view of a name or alias.
 pub fn find(name: &str) -> Option<&'static View> {

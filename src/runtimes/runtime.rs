@@ -1,0 +1,135 @@
+//! What a runtime is: its questions, and what it is given to answer them.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::heap::HeapSource;
+use crate::job::Job;
+use crate::model::{Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Thread};
+use crate::target::Target;
+use crate::unwind::{Unwind, Unwinder};
+
+/// What a runtime is given.
+pub struct Scene<'a> {
+    /// The target.
+    pub target: &'a Target,
+    /// Its threads, in the one order.
+    pub threads: &'a [OsThread],
+    /// Their walked stacks, parallel to `threads`.
+    pub stacks: &'a [Arc<Stack>],
+    /// The runtimes in the target, which name code of their own.
+    pub runtimes: &'a [Box<dyn Runtime>],
+}
+
+impl<'a> Scene<'a> {
+    /// Threads with their stacks.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a OsThread, &'a Arc<Stack>)> {
+        self.threads.iter().zip(self.stacks)
+    }
+
+    /// Walked frames with names: inlined calls expanded, innermost first.
+    pub fn named(&self, frames: &[Frame]) -> Vec<NamedFrame> {
+        named(self.runtimes, self.target, frames)
+    }
+}
+
+/// A runtime that was recognised in the target. What it does not know of it leaves to the others.
+pub trait Runtime: Any + Send + Sync {
+    /// `native`, `coreclr` …
+    fn name(&self) -> &'static str;
+
+    /// Its own rule for the callers of its own code; `None` where tables and instructions suffice.
+    fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
+        None
+    }
+
+    /// The names of a frame in its own code: calls that its compiler inlined, innermost first, then the function itself. `None` for other
+    /// frames. Indices are counted by the caller.
+    fn expand(&self, _frame: &Frame) -> Option<Vec<NamedFrame>> {
+        None
+    }
+
+    /// Whether a named frame is the program's own code, and not a runtime's or a library's; `None` where this runtime does not know.
+    fn is_own(&self, _frame: &NamedFrame) -> Option<bool> {
+        None
+    }
+
+    /// Adds what it knows of the threads, which are parallel to the scene's: id, name, state, what each waits for. Those that native
+    /// code describes are described already.
+    fn annotate(&self, _threads: &mut [Thread], _scene: &Scene<'_>, _job: &Job) -> Result<Vec<Problem>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Every lock of this runtime that a thread waits for, by address.
+    fn locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        Ok(Partial::default())
+    }
+
+    /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`, or empty. Judged from
+    /// code: a lock that is not among them may be held all the same.
+    fn acquisitions(&self, _scene: &Scene<'_>, _threads: &[usize], _job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Every lock of this runtime that a recorded owner holds and nobody waits for, by address. May read much memory, within
+    /// a limit; no deadlock needs it.
+    fn held_locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        Ok(Partial::default())
+    }
+
+    /// Exceptions in flight, the fatal one (or the fatal signal) first.
+    fn exceptions(
+        &self,
+        _scene: &Scene<'_>,
+        _unwinder: &Unwinder,
+        _job: &Job,
+    ) -> Result<Partial<Vec<Exception>>, Error> {
+        Ok(Partial::default())
+    }
+
+    /// Questions that make sense of it alone: a `views::Brought`. That is told without its type, since views are built upon this room.
+    fn brings(&self) -> Option<&'static (dyn Any + Send + Sync)> {
+        None
+    }
+
+    /// Its heap; `Ok(None)` where it has none whose objects can be listed.
+    fn heap(&self) -> Known<Option<Arc<dyn HeapSource>>> {
+        Ok(None)
+    }
+}
+
+/// `Ok(None)`: the target does not have the runtime. `Err`: it may, and this is why that cannot be told.
+pub type Detected = Known<Option<Box<dyn Runtime>>>;
+
+/// A kind of runtime: how it is recognised.
+pub struct RuntimeKind {
+    /// `native`, `coreclr` …
+    pub name: &'static str,
+    /// Looks for it, by marks: every opened process is asked before its stacks are walked.
+    pub detect: fn(&Arc<Target>) -> Detected,
+}
+
+/// Names walked frames, each by the runtime whose code it is, else by its module's symbols.
+pub(super) fn named(runtimes: &[Box<dyn Runtime>], target: &Target, frames: &[Frame]) -> Vec<NamedFrame> {
+    let mut named = Vec::with_capacity(frames.len());
+    let mut rest = frames;
+    while let Some((first, others)) = rest.split_first() {
+        if let Some(own) = runtimes.iter().find_map(|runtime| runtime.expand(first)) {
+            named.extend(own);
+            rest = others;
+            continue;
+        }
+        let foreign = |frame: &Frame| runtimes.iter().all(|runtime| runtime.expand(frame).is_none());
+        let run = others.iter().take_while(|frame| foreign(frame)).count().saturating_add(1);
+        named.extend(target.named(rest.get(..run).unwrap_or_default()));
+        rest = rest.get(run..).unwrap_or_default();
+    }
+    for (index, frame) in named.iter_mut().enumerate() {
+        frame.index = index;
+        if let Some(own) = runtimes.iter().find_map(|runtime| runtime.is_own(frame)) {
+            frame.own = own;
+        }
+    }
+    named
+}
