@@ -348,3 +348,37 @@ fn what_is_in_no_place_any_more_is_what_the_caller_passed() {
         remove(&core);
     }
 }
+
+#[test]
+fn registers_of_outer_frames_are_those_that_gdb_unwinds() {
+    let (exe, core) = dumped_of(PASSED, "registers", &["-O2", "-g"]);
+    let names = ["rip", "rsp", "rbx", "rbp", "r12", "r13", "r14", "r15"];
+    let frames = frames(&core);
+    let mut compared = 0;
+    for function in ["inner", "middle", "outer"] {
+        let is =
+            |frame: &Value| frame["function"].as_str().is_some_and(|name| name.starts_with(&format!("{function}(")));
+        let index = frames.iter().position(is).unwrap_or_else(|| panic!("no {function}"));
+        let asked = format!("registers -f {index}");
+        let ours = dumpscope!("analyze", &core, "--json", "-c", &asked).expect_status(0).data("registers");
+        assert_eq!(ours["frame"], index);
+        // What a call does not preserve nobody has saved.
+        assert!(ours["registers"]["rcx"].is_null(), "{ours}");
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-batch", "-nx", "-iex", "set debuginfod enabled off", "-ex", &format!("frame function {function}")]);
+        gdb.args(names.map(|name| format!("-ex=info registers {name}"))).arg(&exe).arg(&core);
+        let said = gdb.output().expect("needs gdb: apt-get install gdb").stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        for name in names {
+            let line = said.lines().find(|line| line.split_whitespace().next() == Some(name));
+            let theirs =
+                line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or_else(|| panic!("{name}: {said}"));
+            assert_eq!(ours["registers"][name], theirs, "{name} in {function}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 24);
+    let beyond = dumpscope!("analyze", &core, "-c", "registers -f 999").expect_status(1).stderr;
+    assert!(beyond.contains("there is no frame 999"), "{beyond}");
+    remove(&core);
+}

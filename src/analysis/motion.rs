@@ -113,7 +113,7 @@ mod tests {
             kind: FrameKind::Native,
             trust: Trust::Cfi,
         };
-        Stack { frames: frames.iter().map(frame).collect(), registers: Vec::new(), end: End::Bottom }
+        Stack::without_registers(frames.iter().map(frame).collect(), End::Bottom)
     }
 
     fn seen(history: &History) -> Vec<(u32, Moved, u64, usize, usize)> {

@@ -193,20 +193,21 @@ mod tests {
 
     #[test]
     fn threads_with_the_same_addresses_are_one_group() {
-        let walked = |addresses: &[u64]| Stack {
-            frames: addresses
-                .iter()
-                .map(|pc| Frame {
-                    pc: Addr(*pc),
-                    sp: Addr(0x7000),
-                    returns: false,
-                    cfa: None,
-                    kind: FrameKind::Native,
-                    trust: Trust::Cfi,
-                })
-                .collect(),
-            registers: Vec::new(),
-            end: End::Bottom,
+        let walked = |addresses: &[u64]| {
+            Stack::without_registers(
+                addresses
+                    .iter()
+                    .map(|pc| Frame {
+                        pc: Addr(*pc),
+                        sp: Addr(0x7000),
+                        returns: false,
+                        cfa: None,
+                        kind: FrameKind::Native,
+                        trust: Trust::Cfi,
+                    })
+                    .collect(),
+                End::Bottom,
+            )
         };
         let stacks = [walked(&[1, 2, 3]), walked(&[1, 3]), walked(&[1, 2, 3]), walked(&[])];
         let groups: Vec<Vec<usize>> = equal(&stacks).into_iter().map(|group| group.threads).collect();

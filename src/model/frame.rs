@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Addr, Registers};
+use super::{Addr, Recorder, Recovered, Registers};
 
 /// How a frame was found; the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
@@ -85,19 +85,46 @@ pub enum End {
 pub struct Stack {
     /// Innermost first. Empty only when `end` explains why.
     pub frames: Vec<Frame>,
-    /// Registers of the innermost frames, as many as [`Stack::KEPT_REGISTERS`], parallel to `frames`.
-    pub registers: Vec<Registers>,
+    /// The registers in each frame: [`Stack::registers_at`].
+    pub registers: Recovered,
     /// Why there are no more.
     pub end: End,
 }
 
 impl Stack {
-    /// How many innermost frames keep their full registers (lock arguments are looked for there).
-    pub const KEPT_REGISTERS: usize = 48;
+    /// A stack of which nothing but the frames is known.
+    pub fn without_registers(frames: Vec<Frame>, end: End) -> Stack {
+        Stack { frames, registers: Recovered::default(), end }
+    }
 
-    /// The registers in frame `index`, where they were kept.
-    pub fn registers_at(&self, index: usize) -> Option<&Registers> {
-        self.registers.get(index)
+    /// The registers in frame `index`, those that were not recovered unknown. `None` where none are known, and past the last frame.
+    pub fn registers_at(&self, index: usize) -> Option<Registers> {
+        let frame = self.frames.get(index)?;
+        self.registers.at(index, frame.sp, frame.pc)
+    }
+
+    /// The registers in one frame after the other, innermost first; ends where [`Stack::registers_at`] has none.
+    pub fn each_registers(&self) -> impl Iterator<Item = Registers> {
+        self.registers.iter(self.frames.iter().map(|frame| (frame.sp, frame.pc)))
+    }
+
+    /// The stack from the frame at `index` on; without frames past the last one.
+    pub fn from_frame(&self, index: usize) -> Stack {
+        let frames = self.frames.get(index..).unwrap_or_default().to_vec();
+        let mut recorder = Recorder::default();
+        self.each_registers().skip(index).for_each(|registers| recorder.add(&registers));
+        Stack { frames, registers: recorder.finish(), end: self.end }
+    }
+
+    /// The first `kept` frames, and above them those of another stack.
+    pub fn joined(&self, kept: usize, outer: &Stack) -> Stack {
+        let frames = self.frames.iter().take(kept).chain(&outer.frames).cloned().collect();
+        let mut recorder = Recorder::default();
+        let inner = self.each_registers().take(kept);
+        // Without those of a frame between, those above would be taken for its.
+        let has_all = self.registers.len() >= kept.min(self.frames.len());
+        inner.chain(outer.each_registers().filter(|_| has_all)).for_each(|registers| recorder.add(&registers));
+        Stack { frames, registers: recorder.finish(), end: outer.end }
     }
 }
 

@@ -128,6 +128,11 @@ impl Registers {
         self.values.get(slot).or_else(beyond).copied()
     }
 
+    /// Which are known, by bits of their DWARF numbers.
+    pub fn known_bits(&self) -> u64 {
+        self.known
+    }
+
     /// Sets a value; numbers beyond the architecture's registers are ignored.
     pub fn set(&mut self, register: Register, value: u64) {
         if register.0 >= self.arch.register_count() {

@@ -82,7 +82,7 @@ impl Unwinder {
                 self.forget_pages(&stack);
                 stack
             }
-            Err(_) => Stack { frames: Vec::new(), registers: Vec::new(), end: End::NoMemory },
+            Err(_) => Stack::without_registers(Vec::new(), End::NoMemory),
         }
     }
 

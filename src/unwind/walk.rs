@@ -15,7 +15,7 @@ use super::signal;
 use super::start;
 use super::words::Words;
 use crate::job::Job;
-use crate::model::{Addr, Arch, End, Frame, FrameKind, Register, Registers, Stack, Trust};
+use crate::model::{Addr, Arch, End, Frame, FrameKind, Recorder, Register, Registers, Stack, Trust};
 
 /// Frames of one stack at most: as many as the usual limit of 8 MiB holds of the smallest that compilers make (return address and saved
 /// frame pointer: 16 bytes), so that an overflow is shown down to what began it.
@@ -52,8 +52,8 @@ impl<'t> Walk<'t> {
 
     /// All frames above (and with) the one that `start` describes.
     pub(super) fn run(mut self, start: &Registers, job: &Job) -> Stack {
-        let mut stack = Stack { frames: Vec::new(), registers: Vec::new(), end: End::Limit };
-        let mut kept = Vec::with_capacity(Stack::KEPT_REGISTERS);
+        let mut stack = Stack::without_registers(Vec::new(), End::Limit);
+        let mut recorder = Recorder::default();
         let mut registers = start.clone();
         let (mut returns, mut trust) = (false, Trust::Context);
         let mut known_stack = None;
@@ -69,9 +69,7 @@ impl<'t> Walk<'t> {
                 Kind::Own(_) => FrameKind::Managed,
                 _ => FrameKind::Native,
             };
-            if kept.len() < Stack::KEPT_REGISTERS {
-                kept.push(registers.clone());
-            }
+            recorder.add(&registers);
             let up = self.step(&Callee { registers: &registers, stack: sp, returns, site: &site, chained: None });
             // Else a lower bound.
             let cfa = up.as_ref().ok().and_then(|up| up.caller.registers.sp().and(Some(up.caller.cfa)));
@@ -92,7 +90,7 @@ impl<'t> Walk<'t> {
         }
         // A thousand stacks are kept: none with room to grow.
         stack.frames.shrink_to_fit();
-        stack.registers = kept.as_slice().to_vec();
+        stack.registers = recorder.finish();
         stack
     }
 
@@ -301,7 +299,11 @@ mod tests {
         }
         let stack = Walk::new(&code_map).run(&start, &Job::default());
         assert_eq!(stack.frames[1].pc, Addr(0x1035));
-        assert_eq!(stack.registers[1].get(Register(3)), Some(0xb), "what the callee pushed comes back");
+        assert_eq!(
+            stack.registers_at(1).and_then(|registers| registers.get(Register(3))),
+            Some(0xb),
+            "what the callee pushed comes back"
+        );
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn passed(asked: &AtEntry<'_>, index: usize, register: Register, callers: usize)
     let AtEntry { target, stack, left, .. } = asked;
     let above = index.saturating_add(1);
     let (Some(callee), Some(caller), Some(found)) =
-        (stack.frames.get(index), stack.frames.get(above), stack.registers.get(above))
+        (stack.frames.get(index), stack.frames.get(above), stack.registers_at(above))
     else {
         return Err(unknown("its caller is not known"));
     };
@@ -61,7 +61,7 @@ fn passed(asked: &AtEntry<'_>, index: usize, register: Register, callers: usize)
     let bias = module.mapped.bias.ok_or_else(not_described)?;
     let site = module.svma(caller.pc).and_then(|svma| module.symbols().call_site(svma)).ok_or_else(not_described)?;
     let locals = module.svma(caller.lookup()).and_then(|svma| module.symbols().locals(svma)).unwrap_or_default();
-    let registers = trusted.registers(found);
+    let registers = trusted.registers(&found);
     let at_entry = |register| passed(asked, above, register, callers.saturating_sub(1));
     let context = Context { frame: caller, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
     let leads_here = match &site.callee {

@@ -25,14 +25,14 @@ use crate::target::Target;
 pub fn of_stack(target: &Target, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
     let mut all = Vec::new();
     let mut trusted = Trusted::All;
-    for (index, (frame, registers)) in stack.frames.iter().zip(&stack.registers).enumerate() {
+    for (index, (frame, registers)) in stack.frames.iter().zip(stack.each_registers()).enumerate() {
         if all.len() >= limit {
             break;
         }
         trusted = trusted.after(frame.trust);
         let count = target.name(frame.lookup()).map_or(1, |name| name.parts.len().max(1));
         let mut parts: Vec<Option<Vec<Variable>>> = vec![None; count];
-        if let Some(found) = of_frame(target, stack, index, registers, trusted) {
+        if let Some(found) = of_frame(target, stack, index, &registers, trusted) {
             parts.fill(Some(Vec::new()));
             for (part, variable) in found {
                 if let Some(Some(list)) = parts.get_mut(part) {

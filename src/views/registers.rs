@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Subject, Tid};
+use crate::model::{Addr, FrameKind, Gap, Known, Registers, Subject, Tid};
 use crate::report::section::{Body, Cell, Row, Section, Value};
 use crate::session::Session;
 
@@ -18,10 +18,13 @@ pub const VIEW: View = View {
     aliases: &[Alias::of("r")],
     needs: Needs::Process,
     home_of: &[],
-    args: &[Arg::Value("t", Kind::Thread, "this thread, not the selected one")],
+    args: &[
+        Arg::Value("t", Kind::Thread, "this thread, not the selected one"),
+        Arg::Value("f", Kind::Count, "this frame, as numbered in the stack, not the selected one"),
+    ],
     pane: None,
-    doc: "The selected thread's registers",
-    help: "The registers as the dump recorded them.\n\nrip  0x55d0a0001234  reserve(Order&)+0x14\nrax  0x0",
+    doc: "The selected thread's registers in the selected frame",
+    help: "The registers as the dump recorded them, in an outer frame those that unwinding recovered.\n\nrip  0x55d0a0001234  reserve(Order&)+0x14\nrax  0x0",
     build,
     schema: || schemars::schema_for!(RegistersOf),
 };
@@ -31,29 +34,54 @@ pub const VIEW: View = View {
 pub struct RegistersOf {
     /// OS id.
     pub tid: Tid,
-    /// Values by name; null for a register that the dump does not hold.
+    /// The frame, as numbered in the stack; 0 is the innermost.
+    pub frame: usize,
+    /// Values by name; null for a register that the dump does not hold, or that was not recovered in that frame.
     pub registers: BTreeMap<&'static str, Option<Addr>>,
     #[serde(skip)]
     in_order: Vec<(&'static str, Option<Addr>, Option<String>)>,
 }
 
-fn build(session: &Session, query: &Query, _job: &Job) -> Result<Box<dyn Answer>, Error> {
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let index = query.thread_index(session)?;
     let thread = session.os_threads().get(index).ok_or_else(|| Error::Failed(format!("no thread {index}")))?;
-    let registers = thread
-        .registers
-        .as_ref()
-        .map_err(|gap| Error::Failed(format!("the registers of thread {} are missing: {gap}", thread.tid)))?;
+    let asked = query.number("f").map(|frame| usize::try_from(frame).unwrap_or(usize::MAX));
+    // Another thread's frames are numbered anew.
+    let selected = if query.focus.thread.is_none_or(|tid| tid == thread.tid) { query.focus.frame } else { 0 };
+    let frame = asked.unwrap_or(selected);
+    let registers = match frame {
+        0 => thread.registers.clone(),
+        frame => in_frame(session, index, frame, job)?,
+    };
+    let registers =
+        registers.map_err(|gap| Error::Failed(format!("the registers of thread {} are missing: {gap}", thread.tid)))?;
     let in_order: Vec<_> = registers
         .iter()
         .map(|(name, value)| (name, value.map(Addr), value.and_then(|value| points_to(session, Addr(value)))))
         .collect();
     let data = RegistersOf {
         tid: thread.tid,
+        frame,
         registers: in_order.iter().map(|(name, value, _)| (*name, *value)).collect(),
         in_order,
     };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
+}
+
+/// The registers in a frame of the named stack of the thread at `index`. An inlined call has those of the frame that holds it.
+fn in_frame(session: &Session, index: usize, frame: usize, job: &Job) -> Result<Known<Registers>, Error> {
+    let process = session.process()?;
+    let stack = process.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))?;
+    let named = process.named(&stack);
+    if frame >= named.len() {
+        return Err(Error::Failed(format!(
+            "the stack has {} frames, from 0 on; there is no frame {frame}",
+            named.len()
+        )));
+    }
+    let physical = named.iter().take(frame).filter(|frame| frame.kind != FrameKind::Inline).count();
+    let missing = || Gap::NotRecorded(format!("those of frame {frame}"));
+    Ok(stack.registers_at(physical).ok_or_else(missing))
 }
 
 /// What an address is, where it is in a module: `reserve(Order&)+0x14`, `g_orders`.
@@ -71,8 +99,9 @@ pub fn points_to(session: &Session, addr: Addr) -> Option<String> {
 
 impl Draw for RegistersOf {
     fn draw(&self) -> Section {
+        let why = if self.frame == 0 { "not recorded" } else { "not recovered" };
         let field = |(name, value, what): &(&'static str, Option<Addr>, Option<String>)| {
-            let cell = value.map_or_else(|| Cell::unknown("not recorded"), |value| Cell::new(Value::Addr(value)));
+            let cell = value.map_or_else(|| Cell::unknown(why), |value| Cell::new(Value::Addr(value)));
             let row =
                 Row { cells: vec![cell, Cell::text_or_none(what.as_deref())], subject: value.map(Subject::Memory) };
             ((*name).to_owned(), row)

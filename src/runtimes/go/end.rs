@@ -103,15 +103,12 @@ fn of_fault(scene: &Scene<'_>, joined: &Joined, faulted: usize) -> Option<Except
 
 /// The thread as it was at a walked frame, with its stack from there on. What was interrupted is at its instruction, not behind a call.
 fn interrupted(joined: &Joined, frame: usize) -> Option<(OsThread, Stack)> {
-    let registers = joined.stack.registers_at(frame).cloned();
-    let mut frames = joined.stack.frames.get(frame..)?.to_vec();
-    if let Some(first) = frames.first_mut() {
-        first.returns = false;
-    }
+    let registers = joined.stack.registers_at(frame);
+    let mut stack = joined.stack.from_frame(frame);
+    stack.frames.first_mut()?.returns = false;
     let missing = || Gap::NotRecorded("the registers of the interrupted frame".to_owned());
     let thread = OsThread { registers: registers.ok_or_else(missing), syscall: None, ..joined.thread.clone() };
-    let registers = joined.stack.registers.get(frame..).unwrap_or_default().to_vec();
-    Some((thread, Stack { frames, registers, end: joined.stack.end }))
+    Some((thread, stack))
 }
 
 /// The frames of the program and of what it called, without those in which the runtime gave it up.

@@ -3,6 +3,9 @@
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, OsThread, Register, Registers, Stack};
 
+/// Frames whose registers are looked at for a goroutine: the switch to the system's stack is near.
+const MAX_FRAMES: usize = 48;
+
 // Source: Go src/runtime/runtime2.go, type g, the same from Go 1.4 to 1.26: stack (lo, hi) 0, stackguard0 16, stackguard1 24, _panic 32,
 // _defer 40, m 48, sched 56; cmd/internal/obj knows the first ones.
 const STACK_LOW: u64 = 0;
@@ -49,7 +52,8 @@ impl OfThread {
             Arch::Aarch64 => G_AARCH64,
         };
         let local = thread.thread_pointer.as_ref().ok().and_then(|pointer| memory.ptr(pointer.minus(TLS_G)?).ok());
-        let in_frames = stack.registers.iter().filter_map(|registers| registers.get(register).map(Addr));
+        let in_frames =
+            stack.each_registers().take(MAX_FRAMES).filter_map(|registers| registers.get(register).map(Addr));
         let any = local.into_iter().chain(in_frames).find_map(|at| Goroutine::at(memory, at))?;
         let system = Goroutine::at(memory, memory.ptr(any.m.plus(G0)?).ok()?)?;
         Some(OfThread { system, user: user(memory, system) })

@@ -48,12 +48,7 @@ impl Joined {
             });
             if let Some(kept) = kept {
                 let rest = unwinder.walk_from(&registers, job);
-                joined.frames.truncate(kept);
-                joined.registers.truncate(kept);
-                let known = joined.registers.len() == joined.frames.len();
-                joined.frames.extend(rest.frames);
-                joined.registers.extend(rest.registers.into_iter().filter(|_| known));
-                joined.end = rest.end;
+                joined = joined.joined(kept, &rest);
             }
         }
         let frames = scene.named(&joined.frames);

@@ -63,7 +63,7 @@ pub(super) fn find(target: &Target, thread: &OsThread, stack: &Stack) -> Option<
     let trampoline = stack.frames.iter().position(|frame| frame.kind == FrameKind::Signal)?;
     let context = stack.frames.get(trampoline)?.sp;
     let interrupted = trampoline.checked_add(1)?;
-    let registers = stack.registers_at(interrupted)?.clone();
+    let registers = stack.registers_at(interrupted)?;
     let signal = match target.arch() {
         Arch::X86_64 => signal(target, context.plus(X86_64_UCONTEXT)?, thread.tid)
             .or_else(|| by_exception(target, context, thread, &registers))?,
@@ -74,11 +74,7 @@ pub(super) fn find(target: &Target, thread: &OsThread, stack: &Stack) -> Option<
         signal,
         handler,
         thread: OsThread { registers: Ok(registers), syscall: None, ..thread.clone() },
-        stack: Stack {
-            frames: stack.frames.get(interrupted..)?.to_vec(),
-            registers: stack.registers.get(interrupted..)?.to_vec(),
-            end: stack.end,
-        },
+        stack: stack.from_frame(interrupted),
     })
 }
 

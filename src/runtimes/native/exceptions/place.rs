@@ -187,7 +187,7 @@ mod tests {
             operand,
             bytes: Some(16),
             sp: Some(Addr(sp)),
-            stack: &Stack { frames: vec![frame(sp), frame(0x10_1100)], registers: Vec::new(), end: End::Limit },
+            stack: &Stack::without_registers(vec![frame(sp), frame(0x10_1100)], End::Limit),
         })
     }
 

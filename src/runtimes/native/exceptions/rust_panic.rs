@@ -240,7 +240,7 @@ mod tests {
             kind: FrameKind::Native,
             trust: Trust::Context,
         };
-        let stack = Stack { frames: vec![frame], registers: Vec::new(), end: End::Bottom };
+        let stack = Stack::without_registers(vec![frame], End::Bottom);
         find(memory, &stack, &[]).map(|panic| (panic.message, panic.place.unwrap().to_string()))
     }
 

@@ -23,13 +23,14 @@ const MAX_OBJECT: u64 = 1 << 20;
 pub(super) fn named_by(observations: &Observations<'_>, index: usize, address: Addr) -> Option<String> {
     let thread = observations.scene.threads.get(index)?;
     let stack = observations.scene.stacks.get(index)?;
-    for (place, (frame, registers)) in stack.frames.iter().zip(&stack.registers).take(MAX_FRAMES).enumerate() {
+    for (place, (frame, registers)) in stack.frames.iter().zip(stack.each_registers()).take(MAX_FRAMES).enumerate() {
         let Some(module) = observations.scene.target.module_at(frame.pc) else { continue };
         let Some(bias) = module.mapped.bias else { continue };
         let Some(locals) = module.svma(frame.lookup()).and_then(|svma| module.symbols().locals(svma)) else { continue };
         let entered = AtEntry::new(observations.scene.target, stack, place);
         let at_entry = |register| entered.value(register);
-        let context = Context { frame, registers, memory: observations.memory(), bias, at_entry: &at_entry };
+        let context =
+            Context { frame, registers: &registers, memory: observations.memory(), bias, at_entry: &at_entry };
         let found = locals.variables.iter().find_map(|variable| {
             let place = context.place(&locals, &variable.location)?;
             local(module, variable, place, address)

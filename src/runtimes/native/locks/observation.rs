@@ -7,6 +7,9 @@ use crate::runtimes::native::waits::Futex;
 
 use super::entry::Entry;
 
+/// Frames whose registers may point to the lock: what waits is in the innermost ones.
+const MAX_FRAMES: usize = 48;
+
 /// A thread in a futex wait.
 pub(super) struct Waiter<'a> {
     pub(super) thread: &'a OsThread,
@@ -20,7 +23,11 @@ pub(super) struct Waiter<'a> {
 impl Waiter<'_> {
     /// Every word that its frames' registers and its stack hold, innermost first, as addresses.
     pub(super) fn pointers(&self, observations: &Observations<'_>) -> impl Iterator<Item = Addr> {
-        let registers = self.stack.registers.iter().flat_map(|frame| frame.iter().filter_map(|(_, value)| value));
+        let registers = self
+            .stack
+            .each_registers()
+            .take(MAX_FRAMES)
+            .flat_map(|frame| frame.iter().filter_map(|(_, value)| value).collect::<Vec<u64>>());
         registers.chain(observations.live_words(self.thread).map(|(_, word)| word)).map(Addr)
     }
 

@@ -17,6 +17,8 @@ use super::{Recognised, readers};
 use crate::runtimes::native::calls::{Call, Calls, Namer};
 use crate::runtimes::native::observations::Observations;
 
+/// Frames of a stack whose registers may point to a lock.
+const NEAR_FRAMES: usize = 48;
 /// Frames of a stack that are looked at for a second initialisation.
 const MAX_FRAMES: usize = 256;
 
@@ -164,9 +166,10 @@ fn pointed_to_by(
             held.push((*lock, evidence));
         }
     };
-    let frames = observations.scene.stacks.get(index).map(|stack| stack.registers.as_slice()).unwrap_or_default();
-    for (_, value) in frames.iter().flat_map(|registers| registers.iter()) {
-        if let Some(value) = value {
+    for registers in
+        observations.scene.stacks.get(index).into_iter().flat_map(|stack| stack.each_registers()).take(NEAR_FRAMES)
+    {
+        for value in registers.iter().filter_map(|(_, value)| value) {
             note(Addr(value), evidence::FRAME_REGISTER);
         }
     }
@@ -218,7 +221,7 @@ fn asks_itself(namer: &Namer<'_>, code: &ByCode<'_>, stack: &Stack, address: Add
     for (index, frame) in stack.frames.iter().take(MAX_FRAMES).enumerate() {
         let named = namer.calls(frame);
         let once = named.iter().any(is_once_call);
-        let holds = |registers: &Registers| registers.iter().any(|(_, value)| value == Some(address.0));
+        let holds = |registers: Registers| registers.iter().any(|(_, value)| value == Some(address.0));
         if once && outer && stack.registers_at(index).is_some_and(holds) {
             return true;
         }

@@ -29,5 +29,5 @@ pub(super) fn of(target: &Target, stack: &Stack, index: usize) -> Option<Addr> {
         *start >= module.mapped.base && frame.lookup().since(*start).is_some_and(|distance| distance < MAX_FUNCTION)
     };
     let mut candidates = candidates.filter(is_near).take(MAX_TRIED);
-    candidates.find(|start| unwind::leads_to(&target.memory, *start, frame, registers))
+    candidates.find(|start| unwind::leads_to(&target.memory, *start, frame, &registers))
 }

@@ -20,6 +20,9 @@ use crate::runtimes::native::calls::Namer;
 use crate::runtimes::native::function_start;
 use crate::runtimes::native::observations::Observations;
 
+/// Frames of one stack whose code is followed.
+const MAX_FRAMES: usize = 48;
+
 /// Functions that return with the lock that their first argument points to, by their symbols without leading underscores.
 // Source: POSIX pthread.h, ISO C threads.h; Itanium C++ ABI 3.3.3, "One-time Construction API": who gets past the first call of
 // the guard's constructs, the fast way around it does not lead there.
@@ -145,10 +148,11 @@ impl<'a> ByCode<'a> {
     }
 
     /// The frames with code of the program's own that wait for a call to return, innermost first: place in the stack, frame,
-    /// the function's first instruction. What was inlined into a function of a library counts. As far as registers were kept.
+    /// the function's first instruction. What was inlined into a function of a library counts. At most
+    /// [`MAX_FRAMES`] are looked at.
     fn own_frames<'s>(&'s self, stack: &'s Stack) -> impl Iterator<Item = (usize, &'s Frame, Addr)> {
         let understood = self.observations.scene.target.arch() == Arch::X86_64;
-        let frames = stack.frames.iter().enumerate().take(if understood { stack.registers.len() } else { 0 });
+        let frames = stack.frames.iter().enumerate().take(if understood { MAX_FRAMES } else { 0 });
         frames.filter_map(|(index, frame)| {
             let own = self.namer.calls(frame).iter().any(|call| !call.runtime);
             own.then(|| Some((index, frame, self.start(stack, index)?)))?
@@ -214,7 +218,7 @@ impl<'a> ByCode<'a> {
         let registers = |index: usize, into: &mut [Option<u64>; 16]| {
             let known = stack.registers_at(index);
             for (dwarf, number) in PRESERVED {
-                if let (Some(slot), Some(known)) = (into.get_mut(number), known) {
+                if let (Some(slot), Some(known)) = (into.get_mut(number), &known) {
                     *slot = known.get(Register(dwarf));
                 }
             }
