@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dumpscope::job::Job;
 use dumpscope::processes::watch::{Condition, Ended, Pace, Trigger, Watched, watch};
-use support::{Started, signal};
+use support::{Started, signal, wait_for};
 
 const ONCE: Pace = Pace { max: 1, every: Duration::ZERO };
 
@@ -251,8 +251,7 @@ fn a_stopped_process_stays_stopped_and_can_be_continued() {
     let pid = process.pid();
     traced(pid, &["signal:SIGUSR1"], &mut |_, _| {}, || {
         signal(pid, "STOP");
-        std::thread::sleep(Duration::from_millis(300));
-        assert!(states(pid).iter().all(|state| matches!(state, 't' | 'T')), "{:?}", states(pid));
+        wait_for("the process to stop", || states(pid).iter().all(|state| matches!(state, 't' | 'T')));
         signal(pid, "CONT");
         signal(pid, "40");
         assert_eq!(process.line(), "got 40 1", "it runs again");

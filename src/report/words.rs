@@ -213,22 +213,22 @@ pub fn join(row: &Row, text: &mut String) {
 
 /// `412 MB`: at least two digits, powers of a thousand.
 pub fn size(bytes: u64) -> String {
-    let (number, unit) = scaled(bytes);
+    let (number, unit) = scaled(bytes, 1000.0);
     if unit.is_empty() { format!("{number} B") } else { format!("{number} {unit}B") }
 }
 
-/// `412M`: the same for a column.
+/// `412M`: for a column, in powers of 1024, as `top` and `ls -h` have it.
 fn short_size(bytes: u64) -> String {
-    let (number, unit) = scaled(bytes);
-    format!("{number}{unit}")
+    let (number, unit) = scaled(bytes, 1024.0);
+    format!("{number}{}", unit.to_ascii_uppercase())
 }
 
-fn scaled(bytes: u64) -> (String, &'static str) {
+fn scaled(bytes: u64, power: f64) -> (String, &'static str) {
     const UNITS: [&str; 6] = ["", "k", "M", "G", "T", "P"];
     let mut scaled = bytes as f64;
     let mut unit = 0usize;
     while scaled >= 999.5 && unit < UNITS.len().saturating_sub(1) {
-        scaled /= 1000.0;
+        scaled /= power;
         unit = unit.saturating_add(1);
     }
     let number = if unit > 0 && scaled < 9.95 { format!("{scaled:.1}") } else { format!("{scaled:.0}") };
@@ -323,8 +323,8 @@ mod tests {
     fn sizes_are_short_in_a_column_and_exact_in_a_detail() {
         let texts = [Room::Column, Room::Printed, Room::Sentence, Room::Full, Room::Copy];
         let texts = texts.map(|room| words(&Value::Bytes(730_123_456), room));
-        assert_eq!(texts, ["730M", "730M", "730 MB", "730,123,456", "730,123,456"]);
-        assert_eq!([0, 999, 1_000, 9_949_999].map(short_size), ["0", "999", "1.0k", "9.9M"]);
+        assert_eq!(texts, ["696M", "696M", "730 MB", "730,123,456", "730,123,456"]);
+        assert_eq!([0, 999, 1_024, 4_096, 765_460_480].map(short_size), ["0", "999", "1.0K", "4.0K", "730M"]);
     }
 
     #[test]

@@ -295,17 +295,17 @@ impl Document {
 
     /// Rows and nodes that are shown, of how many; sentences where there are no rows.
     pub fn counts(&self) -> (usize, usize) {
-        let (mut shown, mut all) = (0usize, 0usize);
-        for placed in &self.placed {
-            let (here, of) = match (&placed.lines, self.section.bodies.get(placed.body)) {
-                (Lines::Table { rows, .. }, Some(Body::Table(table))) => (*rows, table.rows.len()),
-                (Lines::Tree { lines, .. }, Some(Body::Tree(nodes))) => {
-                    (lines.iter().filter(|line| line.frame == 0).count(), nodes.len())
-                }
-                _ => (0, 0),
-            };
-            (shown, all) = (shown.saturating_add(here), all.saturating_add(of));
-        }
+        let shown = self.placed.iter().map(|placed| match &placed.lines {
+            Lines::Table { rows, .. } => *rows,
+            Lines::Tree { lines, .. } => lines.iter().filter(|line| line.frame == 0).count(),
+            Lines::Text(_) => 0,
+        });
+        let all = self.section.bodies.iter().map(|body| match body {
+            Body::Table(table) => table.rows.len(),
+            Body::Tree(nodes) => nodes.len(),
+            Body::Heading(_) | Body::Lines(_) | Body::Fields(_) | Body::Chain(_) => 0,
+        });
+        let (shown, all) = (shown.fold(0, usize::saturating_add), all.fold(0, usize::saturating_add));
         (shown, all)
     }
 

@@ -108,6 +108,7 @@ impl App {
         }
         let document = pane.document();
         let selected = pane.line().filter(|line| focused && document.spot(*line).is_some());
+        let selected = pane.found().filter(|_| focused).or(selected);
         document.draw(pen, area, pane.top(), selected);
         let below = u16::try_from(document.len()).unwrap_or(u16::MAX);
         let free = Rect {

@@ -6,7 +6,7 @@ mod table;
 
 pub use document::markdown;
 pub use key::Key;
-pub use table::{KEYMAP, MOUSE};
+pub use table::{GRAMMAR, KEYMAP, MOUSE};
 
 /// What a key or a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +41,10 @@ pub enum Action {
     PreviousPane,
     /// Type a filter.
     Filter,
+    /// To the next line that matches the filter that was typed last.
+    NextMatch,
+    /// To the previous one.
+    PreviousMatch,
     /// Type a command.
     Palette,
     /// Show the keys.

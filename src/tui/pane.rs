@@ -1,6 +1,7 @@
 //! One page: an answer and where the user stands in it. Cloned into the history, so going back restores everything.
 
 mod moving;
+mod search;
 mod seek;
 
 use std::borrow::Cow;
@@ -18,6 +19,7 @@ use crate::report::columns::total;
 use crate::report::pattern::Pattern;
 use crate::report::section::{Body, Row, Section, Sort, Table};
 
+pub use search::Found;
 pub use seek::Seek;
 
 /// Up to this many rows are arranged at once, more on a worker: the echo of a key comes first.
@@ -63,6 +65,10 @@ pub struct Pane {
     section: Arc<Section>,
     arranged: Vec<Arranged>,
     arranging: Option<(Ticket, Job)>,
+    /// The filter that was typed last: what is searched for.
+    sought: String,
+    /// The line where it was found last.
+    found: Option<usize>,
     folds: Vec<Folds>,
     size: (u16, u16),
     document: Rc<Document>,
@@ -85,6 +91,8 @@ impl Pane {
             top: 0,
             arranged: Vec::new(),
             arranging: None,
+            sought: String::new(),
+            found: None,
             folds: Vec::new(),
             size,
             document: Rc::new(Document::new(Arc::new(Section::default()), Arrangement::none())),
@@ -184,6 +192,9 @@ impl Pane {
         if let Some((_, job)) = self.arranging.take() {
             job.cancel();
         }
+        if !self.typed.is_empty() {
+            self.sought.clone_from(&self.typed);
+        }
         let job = Job::default();
         let arranging = Arranging {
             section: Arc::clone(&self.section),
@@ -225,6 +236,7 @@ impl Pane {
     }
 
     fn lay_out(&mut self) {
+        self.found = None;
         let arrangement = Arrangement {
             width: self.size.0,
             filter: Pattern::parse(&self.typed),

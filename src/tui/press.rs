@@ -4,6 +4,7 @@ use super::app::{App, Dump, Overlay};
 use super::event::Effect;
 use super::keymap::{self, Action, Key};
 use super::palette::{Palette, Run};
+use super::pane::Found;
 use crate::report::section::Tone;
 
 impl App {
@@ -61,6 +62,8 @@ impl App {
             Action::Collect => self.choose(action),
             Action::Relist => self.relist(),
             Action::Filter => self.overlay = Overlay::Filter,
+            Action::NextMatch => self.match_from_here(true),
+            Action::PreviousMatch => self.match_from_here(false),
             Action::Palette => {
                 self.overlay = {
                     let keys_only = matches!(self.dump, Dump::Choosing);
@@ -92,6 +95,16 @@ impl App {
             | Action::EraseWord
             | Action::EraseAll
             | Action::Close => {}
+        }
+    }
+
+    /// To the next or the previous line that matches what was typed last.
+    fn match_from_here(&mut self, down: bool) {
+        match self.pane.go_to_match(down) {
+            Found::Nothing => self.say("nothing was searched for: / types it", Tone::Plain),
+            Found::None => self.say(format!("no more lines match {}", self.pane.sought()), Tone::Plain),
+            Found::Far => self.say("no match so far; again goes on", Tone::Plain),
+            Found::Here => self.notice(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::app::{App, Overlay};
 use super::event::Effect;
-use super::keymap::{Action, KEYMAP, MOUSE, Scope};
+use super::keymap::{Action, GRAMMAR, KEYMAP, MOUSE, Scope};
 use super::palette;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Sort, Tone, Value};
@@ -164,6 +164,9 @@ impl App {
             bodies.push(Body::Heading(scope.title().to_owned()));
             bodies.push(Body::Fields(fields.collect()));
         }
+        let grammar = GRAMMAR.iter().map(|(typed, doc)| ((*typed).to_owned(), Row::text(*doc)));
+        bodies.push(Body::Heading("What a filter means".to_owned()));
+        bodies.push(Body::Fields(grammar.collect()));
         let gestures = MOUSE.iter().map(|(gesture, doc)| ((*gesture).to_owned(), Row::text(*doc)));
         bodies.push(Body::Heading(format!("Mouse ({}; m changes that)", if self.mouse { "on" } else { "off" })));
         bodies.push(Body::Fields(gestures.collect()));

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use self::explanation::{Explainer, Explanation};
 use self::places::Place;
+use super::counted::counted;
 use super::drawing::Names;
 use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View, threads};
 use crate::analysis::deadlock::{Cycle, Holder};
@@ -304,7 +305,7 @@ impl Locks {
         let more = reasons.len().saturating_sub(REASONS);
         let mut rows: Vec<Row> = reasons.iter().take(REASONS).map(|(reason, locks)| unknown(reason, locks)).collect();
         if more > 0 {
-            rows.push(Row::text(format!("… and {more} more reasons; locks ADDR tells of each")));
+            rows.push(Row::text(format!("… and {}; locks ADDR tells of each", counted(more, "more reason"))));
         }
         rows
     }
@@ -382,6 +383,15 @@ impl Draw for Locks {
             bodies.extend(self.locks.iter().map(|lock| Body::Fields(self.fields(lock))));
             return Section { bodies, ..Section::default() };
         }
+        if self.locks.is_empty() {
+            let each = if self.threads.len() == 1 {
+                "it holds none and waits for none"
+            } else {
+                "none holds or waits for one"
+            };
+            let said = format!("No locks: {}, {each}.", counted(self.threads.len(), "thread"));
+            return Section { bodies: vec![Body::Lines(vec![Row::text(said)])], ..Section::default() };
+        }
         bodies.push(self.table());
         let unknown = self.unknown();
         if !unknown.is_empty() {
@@ -392,7 +402,7 @@ impl Draw for Locks {
             bodies.extend(explanation.bodies());
         }
         if self.untold > 0 {
-            let said = format!("… and {} more deadlocks and holders; locks ADDR tells of each", self.untold);
+            let said = format!("… and {}; locks ADDR tells of each", counted(self.untold, "more deadlock or holder"));
             bodies.push(Body::Lines(vec![Row::text(""), Row::text(said)]));
         }
         Section { bodies, ..Section::default() }

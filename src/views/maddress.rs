@@ -76,6 +76,10 @@ impl Draw for Mappings {
             Column::right("In dump").rank(3),
             Column::wide("Holds", 1).rank(1).min(20),
         ];
+        if self.mappings.is_empty() {
+            let said = Row::text("No mappings: the dump has none.");
+            return Section { bodies: vec![Body::Lines(vec![said])], ..Section::default() };
+        }
         let rows: Vec<Row> = self.mappings.iter().map(row).collect();
         let known =
             |bytes: Option<u64>| bytes.map_or(Cell::text("?").tone(Tone::Dim), |bytes| Cell::new(Value::Bytes(bytes)));

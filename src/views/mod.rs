@@ -1,8 +1,10 @@
 //! One file per question. A view is at once a command, a JSON document, a report chapter and a pane.
 
 pub mod arguments;
+mod counted;
 mod drawing;
 pub mod dumpheap;
+mod frame_rows;
 pub mod locks;
 pub mod maddress;
 pub mod modules;

@@ -86,6 +86,10 @@ impl Draw for Modules {
             Column::left("Build id").rank(3),
             Column::wide("Path", 1).rank(1).min(24),
         ];
+        if self.modules.is_empty() {
+            let said = Row::text("No modules: the dump records none, and none was found in its memory.");
+            return Section { bodies: vec![Body::Lines(vec![said])], ..Section::default() };
+        }
         let rows = self.modules.iter().map(row).collect();
         let mut bodies = vec![Body::Table(Table::new(columns, rows))];
         if let Told::All = self.told {

@@ -51,6 +51,10 @@ fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Err
 
 impl Draw for ParallelStacks {
     fn draw(&self) -> Section {
+        if self.roots.is_empty() {
+            let said = Row::text("No stacks: the dump holds no threads, or none of their registers.");
+            return Section { bodies: vec![Body::Lines(vec![said])], ..Section::default() };
+        }
         let mut nodes = Vec::new();
         let mut pending: Vec<(u32, &StackNode)> = self.roots.iter().rev().map(|root| (0, root)).collect();
         while let Some((depth, node)) = pending.pop() {

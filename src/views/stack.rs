@@ -1,19 +1,20 @@
 //! `stack`: the selected thread's frames, or those of all threads.
 
-use std::sync::Arc;
-
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::counted::counted;
+use super::frame_rows::frame_row;
 use super::variables::{self, FrameVariables};
 use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::analysis::recursion;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{End, FrameKind, NamedFrame, Subject, Tid, Trust};
-use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::model::frame::path;
+use crate::model::{End, NamedFrame, Subject, Tid};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
 use crate::session::Session;
 
 /// The view.
@@ -34,6 +35,7 @@ pub const VIEW: View = View {
         Arg::Flag("a", "arguments and local variables, of the innermost frames"),
         Arg::Value("n", Kind::Count, "the innermost N frames"),
         Arg::Flag("frame", "the selected frame alone"),
+        Arg::Flag("full", "every frame of a recursion, which is folded otherwise"),
     ],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
@@ -67,6 +69,9 @@ pub struct ThreadStack {
     pub frames: Frames,
     /// Why there are no more.
     pub end: End,
+    /// Whether text shows every frame of a recursion.
+    #[serde(skip)]
+    full: bool,
 }
 
 /// Frames as asked for.
@@ -118,6 +123,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             label: known.map_or_else(|| thread.tid.to_string(), |known| known.label()),
             frames,
             end: stack.end,
+            full: query.flag("full"),
         }))
     });
     let threads = stacks.collect::<Result<Vec<ThreadStack>, Error>>()?;
@@ -146,8 +152,9 @@ impl ThreadStack {
                 vec![Cell::text("Thread").tone(Tone::Dim), Cell::text(self.label.as_str()).tone(Tone::Strong)],
             )]),
             match &self.frames {
+                Frames::Named(frames) if self.full => Body::Table(whole(self.tid, frames)),
                 Frames::Named(frames) => Body::Table(table(self.tid, frames)),
-                Frames::WithVariables(frames) => Body::Lines(variables::lines(self.tid, frames)),
+                Frames::WithVariables(frames) => Body::Table(variables::table(self.tid, frames)),
             },
         ];
         let end = end_words(self.end).map(|words| Cell::text(format!("    {words}")).tone(Tone::Guess));
@@ -158,13 +165,6 @@ impl ThreadStack {
 
 /// Frames under columns; a recursion is one period and a line that says how often it repeats.
 pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
-    let columns = vec![
-        Column::right("#"),
-        Column::left(""),
-        Column::wide("Function", 3).rank(1).min(24),
-        Column::wide("Source", 1).min(12),
-        Column::left("Module").rank(4),
-    ];
     let functions = functions(frames);
     let mut rows = Vec::new();
     for run in recursion::fold(&functions, |a, b| a.is_some() && a == b) {
@@ -173,20 +173,37 @@ pub fn table(tid: Tid, frames: &[NamedFrame]) -> Table {
         }
         if run.times > 1 {
             let more = run.frames().len().saturating_sub(run.period);
-            let text = match run.period {
-                1 => format!("… {more} more of the same"),
-                period => format!("… {more} more, repeating these {period}"),
-            };
-            rows.push(Row::new(vec![
-                Cell::NONE,
-                Cell::NONE,
-                Cell::text(text).tone(Tone::Guess),
-                Cell::NONE,
-                Cell::NONE,
-            ]));
+            let period = run.first_period().filter_map(|(index, _)| frames.get(index)?.function.as_deref()).collect();
+            let folded = Cell::text(folded(more, period)).tone(Tone::Guess);
+            rows.push(Row::new(vec![Cell::NONE, Cell::NONE, folded, Cell::NONE, Cell::NONE]));
         }
     }
-    Table::new(columns, rows)
+    Table::new(columns().to_vec(), rows)
+}
+
+/// Every frame, nothing folded.
+fn whole(tid: Tid, frames: &[NamedFrame]) -> Table {
+    Table::new(columns().to_vec(), frames.iter().map(|frame| frame_row(tid, frame)).collect())
+}
+
+const fn columns() -> [Column; 5] {
+    [
+        Column::right("#"),
+        Column::left(""),
+        Column::wide("Function", 3).rank(1).min(24),
+        Column::wide("Source", 1).min(12),
+        Column::left("Module").rank(4),
+    ]
+}
+
+/// Functions of a recursion that are named where it is folded.
+const NAMED: usize = 4;
+
+/// `… 2,041 more frames of recursion: a ▸ b`, the caller first; `period` has the innermost first.
+fn folded(more: usize, period: Vec<&str>) -> String {
+    let names: Vec<&str> = period.iter().rev().take(NAMED).map(|name| path(name)).collect();
+    let rest = if period.len() > NAMED { " ▸ …" } else { "" };
+    format!("… {} of recursion: {}{rest}", counted(more, "more frame"), names.join(" ▸ "))
 }
 
 /// A number for each frame's function, the same for the same name: names of templates are long, and alike for most of it.
@@ -199,36 +216,6 @@ fn functions(frames: &[NamedFrame]) -> Vec<Option<usize>> {
             name.map(|name| *numbers.entry(name).or_insert(next))
         })
         .collect()
-}
-
-fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
-    let mark = match (frame.kind, frame.trust) {
-        (FrameKind::Inline, _) => Cell::text("i").tone(Tone::Dim),
-        (FrameKind::Signal, _) => Cell::text("!").tone(Tone::Bad),
-        (_, Trust::Scan) => Cell::text("s").tone(Tone::Guess),
-        (_, Trust::FramePointer) => Cell::text("f").tone(Tone::Guess),
-        _ => Cell::NONE,
-    };
-    let function = match (&frame.function, frame.kind) {
-        (Some(function), _) => {
-            Cell::new(Value::Function(Arc::clone(function))).tone(if frame.own { Tone::Plain } else { Tone::Dim })
-        }
-        (None, FrameKind::Signal) => Cell::text("<signal handler called>").tone(Tone::Bad),
-        (None, FrameKind::Stub) => Cell::text("<call of another module>").tone(Tone::Dim),
-        (None, _) => Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim),
-    };
-    let source = match &frame.file {
-        Some(file) => Cell::new(Value::Source(Arc::clone(file), frame.line)),
-        None => Cell::NONE,
-    };
-    let module = match &frame.module {
-        Some(module) => Cell::text(Arc::clone(module)).tone(Tone::Dim),
-        None => Cell::text("no module").tone(Tone::Guess),
-    };
-    Row::about(
-        Subject::Frame(tid, frame.index),
-        vec![Cell::new(Value::Count(frame.index as u64)).tone(Tone::Dim), mark, function, source, module],
-    )
 }
 
 /// Why a stack may be incomplete; `None` when it reached its bottom.

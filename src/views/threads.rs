@@ -41,6 +41,10 @@ fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Err
 
 impl Draw for Threads {
     fn draw(&self) -> Section {
+        if self.threads.is_empty() {
+            let said = Row::text("No threads: the dump's notes are missing or damaged.");
+            return Section { bodies: vec![Body::Lines(vec![said])], ..Section::default() };
+        }
         let rows = self.threads.iter().map(row).collect();
         let columns = vec![
             Column::right("#"),

@@ -1,12 +1,11 @@
 //! Frames with their arguments and local variables, for `stack -a`.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::{FrameKind, NamedFrame, Subject, Tid, Variable, VariableKind};
-use crate::report::section::{Cell, Row, Tone, Value};
+use super::frame_rows::frame_row;
+use crate::model::{NamedFrame, Subject, Tid, Variable, VariableKind};
+use crate::report::section::{Cell, Column, Row, Table, Tone, Value};
 
 /// A frame and what its function was given and keeps.
 #[derive(Serialize, JsonSchema)]
@@ -19,40 +18,27 @@ pub struct FrameVariables {
     pub variables: Option<Vec<Variable>>,
 }
 
-/// Frames, each with its variables below it.
-pub fn lines(tid: Tid, frames: &[FrameVariables]) -> Vec<Row> {
+/// Frames, each with its variables below it: their name stands below the function's, their value below the source line.
+pub fn table(tid: Tid, frames: &[FrameVariables]) -> Table {
     let mut rows = Vec::new();
     for FrameVariables { frame, variables } in frames {
         rows.push(frame_row(tid, frame));
-        for variable in variables.iter().flatten() {
-            rows.push(variable_row(tid, frame.index, variable));
-        }
+        rows.extend(variables.iter().flatten().map(|variable| variable_row(tid, frame.index, variable)));
     }
-    rows
-}
-
-fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
-    let function = match (&frame.function, frame.kind) {
-        (Some(function), _) => Value::Function(Arc::clone(function)),
-        (None, FrameKind::Signal) => Value::Text("<signal handler called>".into()),
-        (None, _) => Value::Addr(frame.pc),
-    };
-    let mut cells = vec![
-        Cell::new(Value::Count(frame.index as u64)).tone(Tone::Dim),
-        Cell::text(if frame.kind == FrameKind::Inline { "i" } else { " " }).tone(Tone::Dim),
-        Cell::new(function),
+    let columns = vec![
+        Column::right("#"),
+        Column::left(""),
+        Column::wide("Function, variable", 2).rank(1).min(20),
+        Column::wide("Source, value", 3).rank(1).min(20),
+        Column::wide("Module, type", 1).rank(4),
     ];
-    if let Some(file) = &frame.file {
-        cells.push(Cell::new(Value::Source(Arc::clone(file), frame.line)));
-    }
-    cells.extend(frame.module.as_ref().map(|module| Cell::text(Arc::clone(module)).tone(Tone::Dim)));
-    Row::about(Subject::Frame(tid, frame.index), cells)
+    Table::new(columns, rows)
 }
 
 fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
     let kind = match variable.kind {
-        VariableKind::Argument => "     arg  ",
-        VariableKind::Local => "     local",
+        VariableKind::Argument => "arg",
+        VariableKind::Local => "local",
     };
     let Variable { value, .. } = variable;
     let shown = match &value.content {
@@ -60,11 +46,11 @@ fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
         Err(gap) => Cell::unknown(gap),
     };
     let cells = vec![
+        Cell::NONE,
         Cell::text(kind).tone(Tone::Dim),
-        Cell::new(Value::Type(value.ty.as_ref().map_or("?", |ty| &*ty.name).into())).tone(Tone::Dim),
-        Cell::text(variable.name.as_deref().unwrap_or("(unnamed)")),
-        Cell::text("=").tone(Tone::Dim),
+        Cell::text(format!("  {}", variable.name.as_deref().unwrap_or("(unnamed)"))),
         shown,
+        Cell::new(Value::Type(value.ty.as_ref().map_or("?", |ty| &*ty.name).into())).tone(Tone::Dim),
     ];
     Row::about(Subject::Frame(tid, frame), cells)
 }

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use super::dumps::{DUMPS, check, open};
 
 /// What is asked of every dump, beside each view without arguments.
-const MORE: [&str; 5] = ["stack --all", "stack -a", "locks -list", "printexception -list", "modules -list"];
+const MORE: [&str; 6] =
+    ["stack --all", "stack -a", "stack -full", "locks -list", "printexception -list", "modules -list"];
 
 /// Answers that are long and say in JSON what their text says.
-const TEXT_ONLY: [&str; 4] = ["stack --all", "locks -list", "printexception -list", "modules -list"];
+const TEXT_ONLY: [&str; 5] = ["stack --all", "stack -full", "locks -list", "printexception -list", "modules -list"];
 
 fn run(session: &Arc<Session>, line: &str, format: Format) -> String {
     let mut shell = Shell::new(Arc::clone(session));

@@ -71,6 +71,8 @@ fn what_lies_over_a_page() {
     let over = [
         ("filter", "2/worker block"),
         ("filter-nothing", "2/nosuchthread<Enter>"),
+        ("filter-stacks", ":stack --all<Enter>/'reserve"),
+        ("search-stacks", ":stack --all<Enter>/'reserve<Esc>n"),
         ("palette", "2:"),
         ("keys-tree", "3?"),
         ("keys-table", "2?"),

@@ -90,6 +90,8 @@ const ROOMS: &[Room] = &[
             "job",
             "error",
             "report/section",
+            // A number within a sentence.
+            "report/words/thousands",
             "report/rows",
             "report/json",
         ],

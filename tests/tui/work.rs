@@ -177,6 +177,54 @@ fn many_rows_are_filtered_on_a_worker_and_the_keys_go_on() {
     assert!(seen(&app).contains("2 of 1,000,000"), "{}", seen(&app));
 }
 
+/// The stacks of a thousand threads, each a title and a table.
+fn thousand_stacks() -> Section {
+    let stack = |tid: u32| {
+        let row = |frame: usize| {
+            let name = Value::Function(format!("shop::Type{frame}::method(int)").into());
+            Row::about(Subject::Frame(Tid(tid), frame), vec![Cell::new(Value::Count(frame as u64)), Cell::new(name)])
+        };
+        let columns = vec![Column::right("#"), Column::wide("Function", 1)];
+        let title = Row::about(Subject::Thread(Tid(tid)), vec![Cell::text(format!("Thread {tid} worker"))]);
+        [Body::Lines(vec![title]), Body::Table(Table::new(columns, (0..37).map(row).collect()))]
+    };
+    fake::section((0..1_000).flat_map(stack).collect())
+}
+
+#[test]
+fn over_a_thousand_tables_the_echo_comes_first_and_each_letter_begins_anew() {
+    let mut app = App::new(fake::LOOK, (80, 24), "core", Job::default());
+    let (ticket, ..) = asked(app.update(Event::Opened(Ok(fake::opened())))).remove(0);
+    app.update(Event::Answered(ticket, Ok(dumpscope::tui::event::Answered::shown(thousand_stacks()))));
+    seen(&app);
+    press(&mut app, '/');
+    let start = fake::cpu_time();
+    let effects = press(&mut app, '\'');
+    assert!(effects.is_empty(), "a sign without a word filters nothing: {effects:?}");
+    let mut jobs = Vec::new();
+    let mut last = None;
+    for letter in "type36".chars() {
+        let effects = press(&mut app, letter);
+        let Some(Effect::Arrange(ticket, arranging)) = effects.into_iter().next() else {
+            panic!("no work for {letter}")
+        };
+        jobs.push(arranging.job.clone());
+        last = Some((ticket, arranging));
+    }
+    let text = seen(&app);
+    // 16 ms a key is the promise for a release build; this bound holds without optimisation and refuses a look at every row.
+    let spent = fake::cpu_time() - start;
+    assert!(spent < 7 * Duration::from_millis(100), "{spent:?}");
+    assert!(text.contains("/ 'type36") && text.contains("filtering"), "{text}");
+    let (current, older) = jobs.split_last().expect("six letters");
+    assert!(older.iter().all(Job::is_cancelled) && !current.is_cancelled());
+    let (ticket, arranging) = last.expect("six letters");
+    app.update(Event::Arranged(ticket, arranging.run().expect("nobody cancels it")));
+    let text = seen(&app);
+    assert!(text.contains("1,000 of 37,000"), "{text}");
+    assert!(text.contains("Thread 0 worker") && text.contains("Thread 1 worker"), "{text}");
+}
+
 /// What waits for a disk, a thread, a process or a lock.
 const WAITING: [&str; 15] = [
     "std::fs",

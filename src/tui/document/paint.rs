@@ -66,6 +66,20 @@ impl Document {
         Some(())
     }
 
+    /// What a search looks at in a line: its words as they are shown.
+    pub fn searched(&self, line: usize) -> String {
+        let Some((placed, inside)) = self.at(line) else { return String::new() };
+        let mut text = String::new();
+        match (&placed.lines, self.section.bodies.get(placed.body)) {
+            (Lines::Table { order, .. }, Some(Body::Table(table))) => {
+                let item = inside.checked_sub(1).and_then(|row| nth(order.as_deref().map(Vec::as_slice), row));
+                item.into_iter().for_each(|item| table.rows.text(item as usize, &mut text));
+                text
+            }
+            _ => self.copied(line),
+        }
+    }
+
     /// A line as it is copied; empty for a blank one.
     pub fn copied(&self, line: usize) -> String {
         let Some((placed, inside)) = self.at(line) else { return String::new() };

@@ -1,6 +1,6 @@
 //! The tables as a page of the documentation.
 
-use super::{KEYMAP, MOUSE, Scope};
+use super::{GRAMMAR, KEYMAP, MOUSE, Scope};
 
 /// `docs/keys.md`.
 pub fn markdown() -> String {
@@ -19,6 +19,13 @@ pub fn markdown() -> String {
             let command = if binding.command.is_empty() { String::new() } else { format!("`{}`", binding.command) };
             page.push_str(&format!("| {} | {} | {command} |\n", keys.join(" "), binding.doc));
         }
+    }
+    page.push_str(
+        "\n## What a filter means\n\nA title stays above what is left below it; what stands below a title that matches stays whole. `Esc` drops \
+         the filter, `n` and `N`\ngo from match to match all the same.\n\n| Typed | Kept |\n| --- | --- |\n",
+    );
+    for (typed, doc) in GRAMMAR {
+        page.push_str(&format!("| `{typed}` | {doc} |\n"));
     }
     page.push_str(
         "\n## Mouse\n\nOff until `m` or `:mouse` turns it on, so that the terminal's own selection works; the same turns it \

@@ -37,6 +37,8 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Everywhere, &[key(C::Tab), ch(']')],               A::NextPane,     "next-pane", NO,            "Next pane"),
     bind(S::Everywhere, &[key(C::BackTab), ch('[')],           A::PreviousPane, "previous-pane", NO,        "Previous pane"),
     bind(S::Everywhere, &[ch('/')],                            A::Filter,       "filter",    (3, "filter"), "Filter the rows as you type"),
+    bind(S::Everywhere, &[ch('n')],                            A::NextMatch,    "",          NO,            "To the next line that matches what was typed after / last"),
+    bind(S::Everywhere, &[ch('N')],                            A::PreviousMatch, "",         NO,            "To the previous line that matches it"),
     bind(S::Everywhere, &[ch(':')],                            A::Palette,      "",          (5, "command"), "Any command, with completion"),
     bind(S::Everywhere, &[ch('?'), key(C::F(1))],              A::Help,         "keys",      (6, "keys"),   "The keys of this pane"),
     bind(S::Everywhere, &[ch('y')],                            A::CopyMenu,     "copy",      (8, "copy"),   "Copy address, name, row or pane to the clipboard"),
@@ -98,6 +100,16 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Help,       &[ch('j'), key(C::Down)],              A::Down,         "",          (1, "down"),   "Scroll down"),
     bind(S::Help,       &[ch('k'), key(C::Up)],                A::Up,           "",          (2, "up"),     "Scroll up"),
     bind(S::Help,       &[key(C::Esc), ch('q'), ch('?'), key(C::Enter), ctrl('c')], A::Close, "", (3, "close"), "Close"),
+];
+
+/// What may be typed as a filter: words, meaning.
+pub static GRAMMAR: &[(&str, &str)] = &[
+    ("word", "Its letters in this order, others between them"),
+    ("'word", "Exactly so"),
+    ("^word", "At the beginning"),
+    ("word$", "At the end"),
+    ("!word", "Not at all"),
+    ("one two", "Both; an upper-case letter makes case count"),
 ];
 
 /// What the mouse does while it is on: gesture, meaning.

@@ -13,7 +13,8 @@ impl Pane {
         self.stand(line)
     }
 
-    fn stand(&mut self, line: usize) -> bool {
+    pub(super) fn stand(&mut self, line: usize) -> bool {
+        self.found = None;
         match self.document.spot(line) {
             Some(spot) => {
                 self.spot = Some(spot);
