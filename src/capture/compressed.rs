@@ -17,7 +17,7 @@ use symbols::FileBytes;
 
 use self::frames::Frames;
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, Unit};
 
 /// Most bytes that are decompressed, one by one.
 const MAX_BYTES: u64 = 64 << 30;
@@ -132,7 +132,7 @@ impl Wrapping {
         };
         let mut file = Sparse { file: tempfile::tempfile().map_err(temporary)?, length: 0, zeros: 0, written: 0 };
         let limit = limit(bytes.len() as u64, &file.file);
-        job.phase("decompressing", bytes.len() as u64);
+        job.phase_of(Unit::Bytes, "decompressing", bytes.len() as u64);
         let mut chunk = vec![0; CHUNK];
         let mut before = bytes.len();
         let stopped = loop {

@@ -291,14 +291,10 @@ fn with_progress<T: Send>(job: &Job, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut shown = false;
-            let mut phase = ("", Instant::now());
             while !over.load(Ordering::Relaxed) {
                 std::thread::park_timeout(REDRAW);
                 let progress = job.progress();
-                if progress.phase != phase.0 {
-                    phase = (progress.phase, Instant::now());
-                }
-                let line = progress_line(progress.phase, progress.done, progress.total, phase.1.elapsed());
+                let line = progress_line(progress.phase, progress.done, progress.total, progress.elapsed);
                 shown = write!(io::stderr(), "\r\x1b[K{line}").is_ok();
             }
             if shown {

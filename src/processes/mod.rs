@@ -46,10 +46,13 @@ pub fn list(job: &Job) -> Result<Partial<Vec<Process>>, Error> {
     let reader = Reader::new();
     let rows: Result<Vec<Option<Process>>, Error> = pids
         .par_iter()
-        .map(|pid| {
-            job.advance(1)?;
-            Ok(reader.process(*pid))
-        })
+        .map_init(
+            || job.meter(),
+            |meter, pid| {
+                meter.add(1)?;
+                Ok(reader.process(*pid))
+            },
+        )
         .collect();
     let mut value: Vec<Process> = rows?.into_iter().flatten().collect();
     value.sort_by_key(|process| process.pid);

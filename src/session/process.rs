@@ -136,10 +136,13 @@ impl Process {
         job.phase("walking stacks", self.stacks.len() as u64);
         (0..self.stacks.len())
             .into_par_iter()
-            .map(|index| {
-                job.advance(1)?;
-                self.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))
-            })
+            .map_init(
+                || job.meter(),
+                |meter, index| {
+                    meter.add(1)?;
+                    self.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))
+                },
+            )
             .collect()
     }
 
@@ -216,7 +219,7 @@ impl Process {
         self.heap.get(job, |job| match self.runtimes(job)?.heap() {
             Ok(Some(source)) => Ok(Heap::new(source)),
             Ok(None) => Err(Error::Failed(
-                "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
+                "objects of the heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
             )),
             Err(gap) => Err(Error::Failed(format!("the heap cannot be read: {gap}"))),
         })

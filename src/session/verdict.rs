@@ -22,10 +22,14 @@ impl Process {
     /// What triage concludes, the most severe first. Names the inner frames of every stack.
     pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
         self.verdict.get(job, |job| {
-            let (threads, locks, exceptions) = (self.threads(job)?, self.locks(job)?, self.exceptions(job)?);
+            // Rough shares of the time.
+            job.phase("reading the process", 10);
+            let (threads, locks) = (self.threads(&job.child(5))?, self.locks(&job.child(2))?);
+            let exceptions = self.exceptions(&job.child(1))?;
             let fatal = exceptions.value.iter().find(|exception| exception.fatal && exception.tid.is_some());
             let is_fatal = |thread: &OsThread| fatal.is_some_and(|fatal| fatal.tid == Some(thread.tid));
-            job.phase("naming stacks", self.os_threads().len() as u64);
+            let naming = job.child(2);
+            naming.phase("naming stacks", self.os_threads().len() as u64);
             // The fatal exception has its thread's named stack already, which may be the one of 200,000 frames.
             let walked = self.stacks(job)?;
             let inner = walked.iter().map(|stack| stack.frames.get(..VERDICT_FRAMES).unwrap_or(&stack.frames));
@@ -36,9 +40,10 @@ impl Process {
                 .map(|(thread, inner)| if is_fatal(thread) { &[] } else { inner })
                 .collect();
             let named = NamedOnce::new(&inner, |frames| {
-                job.advance(1)?;
+                naming.advance(1)?;
                 Ok(self.named_frames(frames))
             })?;
+            drop(naming);
             let stacks: Vec<&[NamedFrame]> = (self.os_threads().iter().enumerate())
                 .map(|(index, thread)| match fatal.filter(|_| is_fatal(thread)) {
                     Some(fatal) => &fatal.frames,

@@ -9,9 +9,9 @@ use super::event::{Failure, Question};
 use super::ink::{Pen, width_of};
 use super::layout::{LEAST, Layout};
 use super::pane::{Content, Pane};
-use crate::job::Job;
+use crate::job::{Job, Progress, Unit};
 use crate::report::section::Tone;
-use crate::report::words::thousands;
+use crate::report::words::{size, thousands};
 use crate::report::wrap::wrap;
 
 /// Suggestions of the palette and columns of the sort menu shown at once.
@@ -142,6 +142,10 @@ impl App {
         const BAR: u64 = 24;
         let progress = job.progress();
         let phase = if progress.phase.is_empty() { otherwise } else { progress.phase };
+        let amount = |amount| match progress.unit {
+            Unit::Items => thousands(amount),
+            Unit::Bytes => size(amount),
+        };
         let mut x = pen.text(area.x, area.y, area.width, phase, pen.theme.key());
         let rest = |x: u16| area.right().saturating_sub(x);
         if let Some(share) = progress.done.min(progress.total).saturating_mul(BAR).checked_div(progress.total) {
@@ -150,7 +154,15 @@ impl App {
             let left = usize::try_from(BAR).unwrap_or(0).saturating_sub(share);
             x = pen.text(x.saturating_add(2), area.y, rest(x), &done.repeat(share), pen.theme.accent());
             x = pen.text(x, area.y, rest(x), &todo.repeat(left), pen.theme.quiet());
-            let count = format!("{} of {}", thousands(progress.done.min(progress.total)), thousands(progress.total));
+            let count = format!(
+                "{} of {}{}",
+                amount(progress.done.min(progress.total)),
+                amount(progress.total),
+                pace(&progress)
+            );
+            x = pen.text(x.saturating_add(2), area.y, rest(x), &count, pen.theme.quiet());
+        } else if progress.done > 0 {
+            let count = format!("{}{}", amount(progress.done), pace(&progress));
             x = pen.text(x.saturating_add(2), area.y, rest(x), &count, pen.theme.quiet());
         } else {
             let dots = ".".repeat(usize::try_from(self.ticks % 4).unwrap_or(0));
@@ -279,4 +291,15 @@ fn too_small(pen: &mut Pen<'_>, area: Rect) {
             x = pen.text(x, y, area.right().saturating_sub(x), &text, pen.theme.key());
         }
     }
+}
+
+/// `, 1,204 a second, 4 s left`, as far as it is known yet.
+fn pace(progress: &Progress) -> String {
+    let rate = progress.rate().filter(|rate| *rate >= 1.0).map(|rate| rate as u64);
+    let rate = rate.map(|rate| match progress.unit {
+        Unit::Items => format!(", {} a second", thousands(rate)),
+        Unit::Bytes => format!(", {} a second", size(rate)),
+    });
+    let left = progress.left().map(|left| format!(", {} s left", thousands(left.as_secs().saturating_add(1))));
+    [rate, left].into_iter().flatten().collect()
 }

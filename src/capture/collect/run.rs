@@ -27,7 +27,7 @@ use super::spare::Expendable;
 use super::transfer::{Held, Limit, Plan, Way};
 use crate::capture::facts::LeftOut;
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, Unit};
 use crate::model::{Addr, Problem, Subject};
 
 /// Writes the core. Runs on a thread of its own, which is the tracer.
@@ -85,7 +85,7 @@ pub(super) fn run(
     let Chosen { source, selection, layout, scrub, left_out } = chosen?;
     let failed = |why: io::Error| failed_to_write(request, &why);
     sink.expect(selection.bytes(), layout.most()).map_err(failed)?;
-    job.phase("writing the dump", selection.bytes());
+    job.phase_of(Unit::Bytes, "writing the dump", selection.bytes());
     let plan = Plan { limit, source: &source, layout: &layout };
     let copied = plan.copy(held, Way { belt, scrub, sink }, say, &mut scene.problems)?;
     let mut sink = copied.sink;

@@ -55,14 +55,17 @@ impl Facts {
             .threads
             .par_iter()
             .zip(scene.stacks)
-            .map(|(thread, stack)| {
-                job.advance(1)?;
-                let calls = Calls::of(&namer, stack);
-                let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
-                let waits = matches!(activity, Activity::Futex(_) | Activity::Call(_));
-                let contract = if waits { contracts::explained(&namer, target, stack) } else { None };
-                Ok(Situation { activity, calls, contract })
-            })
+            .map_init(
+                || job.meter(),
+                |meter, (thread, stack)| {
+                    meter.add(1)?;
+                    let calls = Calls::of(&namer, stack);
+                    let activity = waits::activity(target.arch(), thread, &calls, &target.memory);
+                    let waits = matches!(activity, Activity::Futex(_) | Activity::Call(_));
+                    let contract = if waits { contracts::explained(&namer, target, stack) } else { None };
+                    Ok(Situation { activity, calls, contract })
+                },
+            )
             .collect::<Result<Vec<Situation>, Error>>()?;
         let mut by_block = FxHashMap::default();
         for thread in scene.threads {

@@ -29,11 +29,14 @@ pub(super) fn annotate(
 ) -> Result<Vec<Problem>, Error> {
     job.phase("describing threads", observations.scene.threads.len() as u64);
     let local = static_tls::size(observations.scene.target);
-    threads.par_iter_mut().zip(observations.scene.threads).enumerate().try_for_each(|(index, (thread, os))| {
-        job.advance(1)?;
-        describe(thread, observations, recognised, index, os, local);
-        Ok::<(), Error>(())
-    })?;
+    threads.par_iter_mut().zip(observations.scene.threads).enumerate().try_for_each_init(
+        || job.meter(),
+        |meter, (index, (thread, os))| {
+            meter.add(1)?;
+            describe(thread, observations, recognised, index, os, local);
+            Ok::<(), Error>(())
+        },
+    )?;
     let mut problems = Vec::new();
     if observations.tids.translated {
         let message = "thread ids are those of the machine that took the dump; the process had others, of its own PID \

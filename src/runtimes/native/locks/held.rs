@@ -71,16 +71,19 @@ fn search(
     let left_out = AtomicU64::new(unread);
     let observations = runs
         .par_iter()
-        .map(|run| {
-            job.advance(1)?;
-            if end.is_some_and(|end| Instant::now() > end) {
-                left_out.fetch_add(run.1, Ordering::Relaxed);
-                return Ok(Vec::new());
-            }
-            let (seen, unread) = search_run(observations, *run, ids);
-            left_out.fetch_add(unread, Ordering::Relaxed);
-            Ok(seen)
-        })
+        .map_init(
+            || job.meter(),
+            |meter, run| {
+                meter.add(1)?;
+                if end.is_some_and(|end| Instant::now() > end) {
+                    left_out.fetch_add(run.1, Ordering::Relaxed);
+                    return Ok(Vec::new());
+                }
+                let (seen, unread) = search_run(observations, *run, ids);
+                left_out.fetch_add(unread, Ordering::Relaxed);
+                Ok(seen)
+            },
+        )
         .collect::<Result<Vec<Vec<Observation>>, Error>>()?;
     for seen in observations.into_iter().flatten() {
         found.add(seen, None);

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use crate::error::Error;
-use crate::job::Job;
+use crate::job::{Job, Meter};
 use crate::model::{Addr, Known, LockFamily, LockKind};
 use crate::runtimes::native::observations::Observations;
 use crate::runtimes::native::waits::Activity;
@@ -25,12 +25,14 @@ impl Recognised {
     /// Recognises the lock that each thread of the scene waits for, and names each lock once: by the variables of those who wait.
     pub(in crate::runtimes::native) fn of(observations: &Observations<'_>, job: &Job) -> Result<Recognised, Error> {
         job.phase("recognising locks", observations.scene.threads.len() as u64);
-        let recognise = |index| {
-            job.advance(1)?;
+        let recognise = |meter: &mut Meter<'_>, index| {
+            meter.add(1)?;
             Ok(waited(observations, index))
         };
-        let waits: Vec<Option<Observation>> =
-            (0..observations.scene.threads.len()).into_par_iter().map(recognise).collect::<Result<_, Error>>()?;
+        let waits: Vec<Option<Observation>> = (0..observations.scene.threads.len())
+            .into_par_iter()
+            .map_init(|| job.meter(), recognise)
+            .collect::<Result<_, Error>>()?;
         let mut users: FxHashMap<Addr, (LockKind, Vec<usize>)> = FxHashMap::default();
         for (index, seen) in waits.iter().enumerate() {
             if let Some(seen) = seen {
@@ -38,11 +40,11 @@ impl Recognised {
             }
         }
         job.phase("naming locks", users.len() as u64);
-        let name = |(address, (kind, users)): (Addr, (LockKind, Vec<usize>))| {
-            job.advance(1)?;
+        let name = |meter: &mut Meter<'_>, (address, (kind, users)): (Addr, (LockKind, Vec<usize>))| {
+            meter.add(1)?;
             Ok((address, names::name(observations, kind, address, &users)))
         };
-        let names = users.into_par_iter().map(name).collect::<Result<_, Error>>()?;
+        let names = users.into_par_iter().map_init(|| job.meter(), name).collect::<Result<_, Error>>()?;
         Ok(Recognised { waits, names })
     }
 
