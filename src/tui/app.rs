@@ -192,6 +192,7 @@ impl App {
                 self.select_best();
             }
             Event::Refused(why) => self.say(why, Tone::Guess),
+            Event::Bug(bug) => self.say(format!("bug: {bug}"), Tone::Bad),
             Event::Copied(Ok(what)) => self.say(format!("copied {what}"), Tone::Plain),
             Event::Copied(Err(why)) => self.say(why, Tone::Guess),
             Event::Resumed => {

@@ -234,6 +234,8 @@ pub enum Event {
     Copied(Result<String, String>),
     /// What was chosen cannot be opened, for this reason.
     Refused(String),
+    /// A thread beside the workers panicked: what it said, and where.
+    Bug(String),
     /// The terminal was given back to us.
     Resumed,
 }

@@ -23,6 +23,7 @@ pub mod marked;
 mod mouse;
 pub mod palette;
 pub mod pane;
+mod panics;
 pub mod pick;
 mod press;
 mod probe;
@@ -341,6 +342,19 @@ fn send(keys: &Sender<Outside>, event: crossterm::event::Event) -> bool {
     keys.send(Outside::Event(event)).is_ok()
 }
 
+/// How often reading keys is begun again after a panic.
+const MAX_BUGS: usize = 8;
+
+/// Passes events of the terminal on until it, or the main loop, is gone.
+fn read_keys(keys: &Sender<Outside>) {
+    while let Ok(event) = crossterm::event::read() {
+        if !send(keys, event) {
+            return;
+        }
+    }
+    let _ = keys.send(Outside::Gone);
+}
+
 /// Starts the threads that wait for keys, after what the terminal says of itself, and for signals.
 fn listen(out: &Sender<Outside>, open: Open) -> Result<(), Error> {
     let keys = out.clone();
@@ -355,15 +369,11 @@ fn listen(out: &Sender<Outside>, open: Open) -> Result<(), Error> {
                 });
                 let _ = keys.send(Outside::Said(said));
             }
-            loop {
-                let Ok(event) = crossterm::event::read() else {
-                    let _ = keys.send(Outside::Gone);
-                    return;
-                };
-                if !send(&keys, event) {
-                    return;
-                }
+            for _ in 0..MAX_BUGS {
+                let Err(bug) = panics::contained(|| read_keys(&keys)) else { return };
+                let _ = keys.send(Outside::Event(Event::Bug(bug)));
             }
+            let _ = keys.send(Outside::Gone);
         })
         .map_err(failed)?;
     let mut signals = Signals::new([SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGTSTP]).map_err(failed)?;

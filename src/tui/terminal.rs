@@ -2,8 +2,8 @@
 
 use std::io::{self, Stdout, Write};
 use std::panic;
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
 use crossterm::cursor::Show;
@@ -14,7 +14,7 @@ use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_ra
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::worker;
+use super::panics;
 use crate::error::Error;
 
 /// The terminal that we draw on.
@@ -26,13 +26,7 @@ const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
 const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
-static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 static HOOK: Once = Once::new();
-
-/// Where a worker panicked last: `src/a.rs:12`.
-pub(super) fn last_panic() -> Option<String> {
-    LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
 
 /// Takes the terminal over. Whatever ends the program gives it back.
 pub(super) fn take() -> Result<Screen, Error> {
@@ -64,22 +58,16 @@ pub(super) fn mouse(on: bool) -> io::Result<()> {
     execute!(io::stdout(), Print(if on { MOUSE_ON } else { MOUSE_OFF }))
 }
 
-/// A panic gives the terminal back before it is printed; a worker's is kept for its page and not printed.
+/// A panic of the thread that draws gives the terminal back before it is printed. Those of all other threads are contained while the
+/// terminal is taken: whoever waits for the thread's work tells them.
 fn hook() {
-    let before = panic::take_hook();
+    let (before, draws) = (panic::take_hook(), thread::current().id());
     panic::set_hook(Box::new(move |info| {
-        let contained = is_contained(thread::current().name()) && TAKEN.load(Ordering::SeqCst);
-        if contained {
-            let place = info.location().map(|place| format!("{}:{}", place.file(), place.line()));
-            *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        if TAKEN.load(Ordering::SeqCst) && thread::current().id() != draws {
+            panics::record(info);
         } else {
             restore();
             before(info);
         }
     }));
-}
-
-/// Workers catch their panics; so does rayon, whose threads have no name and pass them on to the worker.
-fn is_contained(thread: Option<&str>) -> bool {
-    thread.is_none_or(|name| name == worker::THREAD_NAME)
 }

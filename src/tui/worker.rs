@@ -1,6 +1,5 @@
 //! Answers questions on threads of their own; a panic there becomes an answer.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::arrange::Arranging;
 use super::event::{Answered, Changed, Event, Failure, Opened, Question, Ticket};
-use super::source;
+use super::{panics, source};
 use crate::commands::{Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
@@ -18,9 +17,6 @@ use crate::log::Log;
 use crate::report::section::Section;
 use crate::session::Session;
 use crate::views::{Focus, Query, View, readmemory};
-
-/// Name of every worker thread: a panic there is shown and does not end the program.
-pub const THREAD_NAME: &str = "worker";
 
 /// The workers over one dump.
 pub struct Workers {
@@ -107,7 +103,7 @@ impl Workers {
 
 /// Starts work on a thread of its own.
 pub(super) fn start(work: impl FnOnce() + Send + 'static) {
-    if let Err(why) = thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(work) {
+    if let Err(why) = thread::Builder::new().name("worker".to_owned()).spawn(work) {
         // Without a thread there is no answer; the page keeps saying that it works, Esc leaves it.
         drop(why);
     }
@@ -115,19 +111,11 @@ pub(super) fn start(work: impl FnOnce() + Send + 'static) {
 
 /// Does work; a panic becomes a failure that says where.
 pub fn caught<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Failure> {
-    match panic::catch_unwind(AssertUnwindSafe(work)) {
+    match panics::contained(work) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(Error::Cancelled)) => Err(Failure::Cancelled),
         Ok(Err(error)) => Err(Failure::Error(error.to_string())),
-        Err(panic) => {
-            let said = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "a panic without a message".to_owned());
-            let place = super::terminal::last_panic().map_or_else(String::new, |place| format!(" at {place}"));
-            Err(Failure::Bug(format!("{said}{place}")))
-        }
+        Err(bug) => Err(Failure::Bug(bug)),
     }
 }
 
@@ -181,8 +169,15 @@ fn arrange(requests: &Receiver<(Ticket, Arranging)>, out: &Sender<Event>) {
             request = later;
         }
         let (ticket, arranging) = request;
-        // Work that was cancelled has no answer: the next one was asked for already.
-        let Ok(kept) = caught(|| arranging.run()) else { continue };
+        let kept = match caught(|| arranging.run()) {
+            Ok(kept) => kept,
+            Err(Failure::Bug(bug)) => {
+                let _ = out.send(Event::Bug(bug));
+                continue;
+            }
+            // Work that was cancelled has no answer: the next one was asked for already.
+            Err(_) => continue,
+        };
         if out.send(Event::Arranged(ticket, kept)).is_err() {
             return;
         }
