@@ -219,7 +219,7 @@ impl Process {
         self.heap.get(job, |job| match self.runtimes(job)?.heap() {
             Ok(Some(source)) => Ok(Heap::new(source)),
             Ok(None) => Err(Error::Failed(
-                "objects of the heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
+                "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
             )),
             Err(gap) => Err(Error::Failed(format!("the heap cannot be read: {gap}"))),
         })
