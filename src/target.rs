@@ -15,7 +15,7 @@ use crate::capture::facts::FileFacts;
 use crate::capture::held::Held;
 use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image, kept};
 use crate::job::Job;
-use crate::model::runtime_code::{is_own_code, is_runtime_library};
+use crate::marks::code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
 
 /// Copies of parts of modules that are told apart; a program with a thousand isolates of V8 has a thousand.

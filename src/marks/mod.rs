@@ -3,6 +3,7 @@
 //! Shared by `ps`, which looks at live processes, and by the reading of dumps. Files are hostile: they are read within limits, and nothing
 //! in them is run.
 
+pub mod code;
 mod file;
 mod go;
 pub mod version;

@@ -15,7 +15,6 @@ pub mod nature;
 pub mod recovered;
 pub mod registers;
 pub mod runtime;
-pub mod runtime_code;
 pub mod signal;
 pub mod subject;
 pub mod syscall;

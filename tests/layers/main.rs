@@ -60,7 +60,7 @@ const ROOMS: &[Room] = &[
     },
     // The kernel starts it as root: it knows as little as can be.
     Room { name: "on_crash", uses: &["error"], crates: &[] },
-    Room { name: "target", uses: &["model", "job", "error", "capture"], crates: &["symbols", "object"] },
+    Room { name: "target", uses: &["model", "marks/code", "job", "error", "capture"], crates: &["symbols", "object"] },
     Room {
         name: "unwind",
         uses: &["model", "job", "error", "capture", "target"],
@@ -72,7 +72,7 @@ const ROOMS: &[Room] = &[
         uses: &["model", "job", "error", "heap", "marks", "capture", "target", "unwind", "variables"],
         crates: &["symbols", "gimli", "object", "iced_x86"],
     },
-    Room { name: "analysis", uses: &["model", "job", "error", "heap"], crates: &[] },
+    Room { name: "analysis", uses: &["model", "marks/code", "job", "error", "heap"], crates: &[] },
     Room {
         name: "session",
         uses: &["model", "job", "error", "heap", "capture", "target", "unwind", "variables", "runtimes", "analysis"],

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::analysis::deadlock::{Cycle, Holder};
+use crate::marks::code::{self, is_glue, is_main};
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
@@ -43,8 +44,6 @@ pub struct Case<'a> {
     pub runtimes: &'a [RecognisedRuntime],
 }
 
-/// Libraries whose unnamed frames are not the program's own code.
-const LIBRARIES: [&str; 8] = ["libc.", "libc-", "libstdc++", "libgcc_s", "libpthread", "ld-", "libc++", "[vdso]"];
 /// Functions that throw, rethrow or unwind. Sources: Itanium C++ ABI "Exception Handling" 2.4 and 2.5; libstdc++ 12
 /// libsupc++.
 const THROWING: [&str; 7] = [
@@ -277,69 +276,13 @@ fn named(frame: &NamedFrame) -> Option<Sentence> {
 
 /// Whether the frame's code is in a module that the program brought with it, and not in the C or C++ library.
 fn is_own_module(frame: &NamedFrame) -> bool {
-    let library = |module: &str| LIBRARIES.iter().any(|prefix| module.starts_with(prefix));
+    let library = |module: &str| code::is_runtime_library(module) || module.starts_with('[');
     frame.kind != FrameKind::Signal && frame.module.as_deref().is_some_and(|module| !library(module))
 }
 
 /// Whether a frame only starts the program or a thread: what calls `main`.
-// Sources: glibc 2.36 csu/libc-start.c, nptl/pthread_create.c; musl 1.2.3 src/env/__libc_start_main.c,
-// src/thread/pthread_create.c.
 fn is_start(frame: &NamedFrame) -> bool {
-    let Some(function) = frame.function.as_deref() else { return false };
-    // Rust marks where the program's own code begins. Source: Rust 1.95 library/std/src/sys/backtrace.rs.
-    if function.contains("__rust_begin_short_backtrace") {
-        return true;
-    }
-    matches!(
-        function,
-        "_start"
-            | "_start_c"
-            | "__libc_start_call_main"
-            | "__libc_start_main"
-            | "__libc_start_main_impl"
-            | "libc_start_main_stage2"
-            | "start_thread"
-            | "start_c11"
-            | "clone"
-            | "clone3"
-            | "__clone"
-            | "__clone3"
-            | "execute_native_thread_routine"
-            // Source: Go 1.19 src/runtime/asm_amd64.s, proc.go.
-            | "runtime.goexit"
-            | "runtime.goexit.abi0"
-            | "runtime.main"
-            | "runtime.mstart"
-            | "runtime.mstart.abi0"
-    )
-}
-
-/// Whether a function is the program's first: what calls it, a language's start-up, tells nothing.
-fn is_main(function: &str) -> bool {
-    matches!(function, "main" | "main.main") || function.ends_with("::main")
-}
-
-/// Whether a function only hands a call on: between what a program's author wrote, such frames tell nothing.
-// Sources: libstdc++ 12 <bits/invoke.h>, <bits/std_thread.h>, <bits/std_function.h>; Rust 1.95 library/core/src/ops/function.rs,
-// library/std/src/sys/backtrace.rs; Go 1.19 src/cmd/cgo, src/runtime/cgocall.go.
-fn is_glue(function: &str) -> bool {
-    const BEGINNINGS: [&str; 11] = [
-        "std::__invoke",
-        "std::thread::_Invoker",
-        "std::thread::_State_impl",
-        "std::_Function_handler",
-        "std::function<",
-        "core::ops::function::",
-        "std::sys::backtrace::",
-        // Between Go and C.
-        "_cgo_",
-        "runtime.cgocall",
-        "runtime.asmcgocall",
-        "runtime.systemstack_switch",
-    ];
-    BEGINNINGS.iter().any(|beginning| function.starts_with(beginning))
-        || function.contains(" as core::ops::function::")
-        || function.contains("._Cfunc_")
+    frame.function.as_deref().is_some_and(code::is_start)
 }
 
 /// A message of several lines as one: `left: 41; right: 42`.

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
 
-use crate::model::runtime_code::{is_runtime_function, is_system_header};
+use crate::marks::code::{is_runtime_function, is_system_header};
 use crate::model::{Addr, Frame, FrameKind, Stack};
 use crate::target::{Module, NamedPart, Target};
 

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::marks::code::is_runtime_function;
 use crate::model::frame::path;
-use crate::model::runtime_code::is_runtime_function;
 use crate::model::{End, Tid};
 
 use super::observations::Observations;
