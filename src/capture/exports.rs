@@ -1,8 +1,9 @@
 //! The names that a module exports, as the dump's own pages hold them: for a module whose file is not at hand.
 //!
-//! Input: a mapped module and the dump's memory. Output: an ELF file with the module's `.dynsym` and no code ([`super::symbol_file`]).
-//! They are found as the loader finds them, by PT_DYNAMIC: DT_SYMTAB, DT_STRTAB, DT_STRSZ; how many there are is told by DT_HASH or
-//! DT_GNU_HASH alone. Symbol versions are left out. Specification: gABI "Dynamic Section", "Hash Table".
+//! Input: a mapped module and the dump's memory. Output: an ELF file with the module's `.dynsym` and no code
+//! ([`super::symbol_file`]). They are found as the loader finds them, by PT_DYNAMIC: DT_SYMTAB, DT_STRTAB, DT_STRSZ;
+//! how many there are is told by DT_HASH or DT_GNU_HASH alone. Symbol versions are left out. Specification: gABI
+//! "Dynamic Section", "Hash Table".
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -103,8 +104,9 @@ impl Exports {
         (0..(size / 16).min(MAX_DYNAMIC)).map_while(entry).collect()
     }
 
-    /// How many symbols a GNU hash table implies: buckets, first hashed symbol, words of the Bloom filter, shift; the filter; the first
-    /// symbol of each bucket; then for every symbol a hash whose lowest bit ends the bucket. Source: binutils 2.40, bfd/elflink.c.
+    /// How many symbols a GNU hash table implies: buckets, first hashed symbol, words of the Bloom filter, shift; the
+    /// filter; the first symbol of each bucket; then for every symbol a hash whose lowest bit ends the bucket. Source:
+    /// binutils 2.40, bfd/elflink.c.
     fn hashed(&self, table: Addr) -> Option<u64> {
         let (buckets, first, filter) = (self.word(table, 0)?, self.word(table, 1)?, self.word(table, 2)?);
         let buckets_at = table.plus(16)?.plus(u64::from(filter).checked_mul(8)?)?;
@@ -124,7 +126,8 @@ impl Exports {
         self.memory.u32(table.plus(index.checked_mul(4)?)?).ok()
     }
 
-    /// The bytes from `at` on that are in the dump without a gap, at most `len`, as far as there is room; `None` where there are none.
+    /// The bytes from `at` on that are in the dump without a gap, at most `len`, as far as there is room; `None` where
+    /// there are none.
     fn run(&self, at: Addr, len: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         while let Some(left) = len.checked_sub(bytes.len() as u64).filter(|left| *left > 0)
@@ -142,7 +145,8 @@ impl Exports {
     }
 }
 
-/// Where the dynamic section points: glibc's loader adds the bias to addresses where the section lies in memory, musl's does not.
+/// Where the dynamic section points: glibc's loader adds the bias to addresses where the section lies in memory, musl's
+/// does not.
 fn in_memory(mapped: &MappedModule, bias: u64, stated: u64) -> Addr {
     let as_is = Addr(stated);
     if (mapped.base..mapped.end).contains(&as_is) { as_is } else { Addr(stated.wrapping_add(bias)) }
@@ -164,8 +168,9 @@ mod tests {
         }
     }
 
-    /// A module at 0x100000: PT_LOAD r-x of 0x1000 bytes, PT_DYNAMIC at 0x200. Symbols at 0x300 (the null entry, `run` at 0x800 with 0x20
-    /// bytes), names at 0x400, DT_HASH or DT_GNU_HASH at 0x500. `moved`: whether the loader has added the bias.
+    /// A module at 0x100000: PT_LOAD r-x of 0x1000 bytes, PT_DYNAMIC at 0x200. Symbols at 0x300 (the null entry, `run`
+    /// at 0x800 with 0x20 bytes), names at 0x400, DT_HASH or DT_GNU_HASH at 0x500. `moved`: whether the loader has
+    /// added the bias.
     fn image(gnu: bool, moved: bool) -> Vec<u8> {
         let mut bytes = vec![0u8; 0x1000];
         bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -180,7 +185,8 @@ mod tests {
         put(&mut bytes, 0x318, &[14 << 48 | 0x12 << 32 | 1, 0x800, 0x20]);
         bytes[0x401..0x404].copy_from_slice(b"run");
         if gnu {
-            // One bucket, symbol 1 the first, one filter word, shift 0; the filter; bucket 0 begins with symbol 1; its hash is the last.
+            // One bucket, symbol 1 the first, one filter word, shift 0; the filter; bucket 0 begins with symbol 1; its
+            // hash is the last.
             put(&mut bytes, 0x500, &[1 << 32 | 1, 1, 0, 3 << 32 | 1]);
         } else {
             // One bucket, two symbols.

@@ -1,8 +1,9 @@
-//! What a core cannot hold, in a note of our own: names of threads and what the kernel knows that they wait for, open files,
-//! limits, how much of each mapping is in memory.
+//! What a core cannot hold, in a note of our own: names of threads and what the kernel knows that they wait for, open
+//! files, limits, how much of each mapping is in memory.
 //!
-//! The note's owner is `dumpscope`, its type [`NOTE`], its content this structure as JSON; docs/formats.md describes it for other
-//! readers. Written by `collect`, read when such a core is opened. Text in it is the target's own: printers sanitise it.
+//! The note's owner is `dumpscope`, its type [`NOTE`], its content this structure as JSON; docs/formats.md describes it
+//! for other readers. Written by `collect`, read when such a core is opened. Text in it is the target's own: printers
+//! sanitise it.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -34,7 +35,8 @@ pub struct Facts {
     pub writer: String,
     /// `full`, `heap`, `mini` or `triage`.
     pub kind: String,
-    /// `direct`, or `fork`: memory of a child made by fork, so that shared memory is a moment younger than the registers.
+    /// `direct`, or `fork`: memory of a child made by fork, so that shared memory is a moment younger than the
+    /// registers.
     pub mode: String,
     /// When the process was stopped: seconds since 1970 (UTC).
     pub taken: u64,
@@ -58,7 +60,8 @@ pub struct Facts {
     pub left_out: Vec<LeftOut>,
     /// Unwind tables that their modules do not tell of themselves.
     pub unwind_tables: Vec<UnwindTable>,
-    /// The signal that had stopped the process before it was dumped (SIGSTOP, SIGTSTP, …); null where it was not stopped.
+    /// The signal that had stopped the process before it was dumped (SIGSTOP, SIGTSTP, …); null where it was not
+    /// stopped.
     pub stop_signal: Option<i32>,
     /// Its children, where a thread waited for one.
     pub children: Vec<Child>,
@@ -86,8 +89,8 @@ pub struct OtherThread {
     pub tid: u32,
     /// Whether a thread that has not ended had it.
     pub alive: bool,
-    /// The process that the thread is of, or was (a zombie's), in the numbering of the core's notes; null where there is none or it may not
-    /// be looked at.
+    /// The process that the thread is of, or was (a zombie's), in the numbering of the core's notes; null where there
+    /// is none or it may not be looked at.
     pub pid: Option<u32>,
     /// That process's name, at most 15 bytes; empty where it is not known.
     pub name: String,
@@ -296,8 +299,9 @@ impl Facts {
         self.threads.get(place)
     }
 
-    /// Puts threads in the order of their ids, mappings and tables in that of their addresses, and leaves out those that are empty, overlap the one before or are beyond
-    /// a limit: readers look them up. False where any was left out.
+    /// Puts threads in the order of their ids, mappings and tables in that of their addresses, and leaves out those
+    /// that are empty, overlap the one before or are beyond a limit: readers look them up. False where any was left
+    /// out.
     pub fn order(&mut self) -> bool {
         self.threads.sort_by_key(|thread| thread.tid);
         let whole = (self.mappings.len(), self.unwind_tables.len());

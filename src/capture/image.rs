@@ -1,7 +1,8 @@
-//! A module's file, rebuilt from the dump's own pages: the vDSO, and modules whose file is lost but whose pages were dumped.
+//! A module's file, rebuilt from the dump's own pages: the vDSO, and modules whose file is lost but whose pages were
+//! dumped.
 //!
-//! Input: a mapped module and the dump's memory. Output: an ELF file whose program headers announce only bytes that are in the dump, so
-//! that a page that was left out stays unknown and never reads as zero.
+//! Input: a mapped module and the dump's memory. Output: an ELF file whose program headers announce only bytes that are
+//! in the dump, so that a page that was left out stays unknown and never reads as zero.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use symbols::{Elf, FileBytes, Located};
 use super::{MappedModule, Memory, Role};
 use crate::model::Addr;
 
-/// Largest file that is rebuilt. The libraries of a full dump whose files are lost are rebuilt at once when it is opened.
+/// Largest file that is rebuilt. The libraries of a full dump whose files are lost are rebuilt at once when it is
+/// opened.
 const MAX_IMAGE: u64 = 256 << 20;
 /// Largest size of all of them; a sparse dump may seem to hold any number of bytes.
 const MAX_IMAGES: u64 = 1 << 30;
@@ -28,8 +30,8 @@ const MAX_DYNAMIC: u64 = 4096;
 /// Granularity of mappings.
 const PAGE: u64 = 4096;
 
-/// How much all files that are rebuilt of one dump may take: what the dump holds, and some holes. Hundreds of modules may claim the same
-/// memory, or to begin far behind it.
+/// How much all files that are rebuilt of one dump may take: what the dump holds, and some holes. Hundreds of modules
+/// may claim the same memory, or to begin far behind it.
 #[derive(Debug)]
 pub struct Room(u64);
 
@@ -40,8 +42,8 @@ impl Room {
     }
 }
 
-/// The module as the dump holds it; nothing is found where its header or some of its instructions are not in the dump, or where there is no
-/// room left for it.
+/// The module as the dump holds it; nothing is found where its header or some of its instructions are not in the dump,
+/// or where there is no room left for it.
 pub fn from_memory(mapped: &MappedModule, memory: &Memory, room: &mut Room) -> Located {
     let most = room.0.min(MAX_IMAGE);
     let image = match mapped.role {
@@ -64,7 +66,8 @@ pub fn place(mapped: &mut MappedModule, elf: &Elf) {
     let Some((last, bias)) = last.zip(mapped.bias) else { return };
     let end = Addr(last.0.wrapping_add(bias)).0.checked_next_multiple_of(PAGE).map(Addr);
     if let Some(end) = end.filter(|end| *end > mapped.base) {
-        // Without NT_FILE the end was a guess; with it, zero-initialised data behind the last mapped part may be missing.
+        // Without NT_FILE the end was a guess; with it, zero-initialised data behind the last mapped part may be
+        // missing.
         mapped.end = if mapped.parts.is_empty() { end.min(mapped.end) } else { end.max(mapped.end) };
     }
 }
@@ -138,8 +141,8 @@ fn segments(mapped: &MappedModule, memory: &Memory, most: u64) -> Option<Vec<u8>
     Some(image)
 }
 
-/// glibc's loader adds the bias to addresses in the dynamic section where it lies in memory: takes it off again. What does not lie above
-/// the bias is as the file has it, as other loaders leave it.
+/// glibc's loader adds the bias to addresses in the dynamic section where it lies in memory: takes it off again. What
+/// does not lie above the bias is as the file has it, as other loaders leave it.
 fn restore_dynamic(image: &mut [u8], offset: u64, size: u64, bias: u64) {
     // DT_PLTGOT, DT_HASH, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_JMPREL, DT_GNU_HASH, DT_VERSYM.
     // Source: glibc 2.36, elf/get-dynamic-info.h, ADJUST_DYN_INFO.
@@ -198,8 +201,8 @@ mod tests {
 
     const BASE: u64 = 0x10_0000;
 
-    /// A file header whose table of `count` program headers is at `table`, then one PT_LOAD of `size` bytes at `offset` that is mapped from
-    /// the base on.
+    /// A file header whose table of `count` program headers is at `table`, then one PT_LOAD of `size` bytes at `offset`
+    /// that is mapped from the base on.
     fn memory(table: u64, count: u16, offset: u64, size: u64) -> Memory {
         let mut bytes = vec![0u8; 0x2000];
         bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");

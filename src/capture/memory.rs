@@ -189,8 +189,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Fills `buf` from one segment, without mapping pages where that can be: for a few bytes in each of a thousand places. See
-    /// [`FileBytes::read_apart`].
+    /// Fills `buf` from one segment, without mapping pages where that can be: for a few bytes in each of a thousand
+    /// places. See [`FileBytes::read_apart`].
     pub fn read_apart(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Unreadable> {
         let read = self.segment_at(addr).is_some_and(|segment| {
             let from = addr.since(segment.start).and_then(|from| usize::try_from(from).ok());
@@ -284,15 +284,15 @@ impl Memory {
         bytes.fold(0, u64::saturating_add)
     }
 
-    /// Whether an aligned word of the target may point to something that is here. Most words do not: that is cheaper to see than to
-    /// read what they point to, and cheapest of those below all memory.
+    /// Whether an aligned word of the target may point to something that is here. Most words do not: that is cheaper to
+    /// see than to read what they point to, and cheapest of those below all memory.
     pub fn is_pointer(&self, word: Addr) -> bool {
         let above = self.segments.first().is_some_and(|lowest| word >= lowest.start);
         above && word.is_aligned(8) && self.segment_at(word).is_some()
     }
 
-    /// A copy of the bytes before `end`, at most `max`, as far back as one segment holds them; empty where it holds none. Reads as
-    /// [`Memory::read_apart`] does.
+    /// A copy of the bytes before `end`, at most `max`, as far back as one segment holds them; empty where it holds
+    /// none. Reads as [`Memory::read_apart`] does.
     pub fn copy_before(&self, end: Addr, max: u64) -> Vec<u8> {
         let bytes = end.minus(1).and_then(|last| {
             let segment = self.segment_at(last)?;
@@ -302,8 +302,8 @@ impl Memory {
         bytes.unwrap_or_default()
     }
 
-    /// A copy of the bytes from `addr` on, at most `max`, as far as one segment holds them; empty where it holds none. Reads as
-    /// [`Memory::read_apart`] does.
+    /// A copy of the bytes from `addr` on, at most `max`, as far as one segment holds them; empty where it holds none.
+    /// Reads as [`Memory::read_apart`] does.
     pub fn copy_after(&self, addr: Addr, max: u64) -> Vec<u8> {
         let len = self.segment_at(addr).map_or(0, |segment| segment.end().saturating_sub(addr.0).min(max));
         self.copy(addr, len).unwrap_or_default()

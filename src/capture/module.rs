@@ -20,8 +20,8 @@ pub struct MappedModule {
     pub build_id: Known<Option<BuildId>>,
     /// Mapped parts of the file, ascending: (start, end, offset in the file, bytes).
     pub parts: Vec<MappedPart>,
-    /// Other places where its instructions are mapped, ascending: a program may map its own file again (V8 does for each
-    /// isolate).
+    /// Other places where its instructions are mapped, ascending: a program may map its own file again (V8 does for
+    /// each isolate).
     pub copies: Vec<MappedPart>,
     /// What kind of module it is.
     pub role: Role,

@@ -1,9 +1,10 @@
-//! An ELF file that holds a symbol table and nothing else: made where a module's names are known and its file is not at hand, or is
-//! too large to keep.
+//! An ELF file that holds a symbol table and nothing else: made where a module's names are known and its file is not at
+//! hand, or is too large to keep.
 //!
-//! Input: the file header, the loaded segments, the entries of the table and their names. Output: the bytes of a file with the table, its
-//! names, and a section without bytes for each segment, so that a symbol's section tells whether instructions are there and where they
-//! end. Specification: gABI "Sections", "Symbol Table". 64 bits, little endian alone.
+//! Input: the file header, the loaded segments, the entries of the table and their names. Output: the bytes of a file
+//! with the table, its names, and a section without bytes for each segment, so that a symbol's section tells whether
+//! instructions are there and where they end. Specification: gABI "Sections", "Symbol Table". 64 bits, little endian
+//! alone.
 
 /// Bytes of an `Elf64_Ehdr`. Source: gABI.
 pub const FILE_HEADER: usize = 64;
@@ -87,7 +88,8 @@ pub fn build(header: &[u8], loads: &[Load], table: Table, mut symbols: Vec<u8>, 
     Some(file)
 }
 
-/// Gives a symbol the section that stands for its segment: those of the module's file are not there. `st_shndx` is at 6, `st_value` at 8.
+/// Gives a symbol the section that stands for its segment: those of the module's file are not there. `st_shndx` is at
+/// 6, `st_value` at 8.
 fn place(symbol: &mut [u8], loads: &[Load]) -> Option<()> {
     let stated = u16::from_le_bytes(*symbol.get(6..)?.first_chunk()?);
     let address = u64::from_le_bytes(*symbol.get(8..)?.first_chunk()?);

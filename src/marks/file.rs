@@ -6,7 +6,8 @@ use symbols::{Elf, FileBytes, Svma};
 use super::{go, version};
 use crate::model::RuntimeKind;
 
-/// Symbols that an executable exports because it holds a runtime, and what they say. Modules that are loaded later call them.
+/// Symbols that an executable exports because it holds a runtime, and what they say. Modules that are loaded later call
+/// them.
 const EXPORTS: &[(&str, RuntimeKind, &str)] = &[
     ("DotNetRuntimeInfo", RuntimeKind::Dotnet, "exports DotNetRuntimeInfo: a single-file program"),
     ("DotNetRuntimeDebugHeader", RuntimeKind::DotnetNativeaot, "exports DotNetRuntimeDebugHeader"),
@@ -153,7 +154,8 @@ impl Marks {
 }
 
 /// Which of [`NAMES`] the dynamic symbol table defines, and where.
-// Source: System V ABI (gABI), "Symbol Table": st_name 4 bytes, st_info 1, st_other 1, st_shndx 2 (0: undefined), st_value 8, st_size 8.
+// Source: System V ABI (gABI), "Symbol Table": st_name 4 bytes, st_info 1, st_other 1, st_shndx 2 (0: undefined),
+// st_value 8, st_size 8.
 fn defined(elf: &Elf) -> Option<FxHashMap<&'static str, Svma>> {
     const ENTRY: usize = 24;
     let table = elf.section(".dynsym").ok()??;

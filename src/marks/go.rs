@@ -1,8 +1,8 @@
 //! The build information that Go's linker writes into every executable.
 //!
-//! Source: Go src/debug/buildinfo/buildinfo.go: 16-byte aligned at the start of the section `.go.buildinfo`, else of the first writable
-//! segment: 14 bytes of magic, the pointer's size, flags (bit 1: strings follow in place); then, from byte 32, the version as a varint
-//! length and its bytes. Before Go 1.18 pointers followed instead.
+//! Source: Go src/debug/buildinfo/buildinfo.go: 16-byte aligned at the start of the section `.go.buildinfo`, else of
+//! the first writable segment: 14 bytes of magic, the pointer's size, flags (bit 1: strings follow in place); then,
+//! from byte 32, the version as a varint length and its bytes. Before Go 1.18 pointers followed instead.
 
 use symbols::{Elf, LoadSegment, Svma};
 
@@ -28,8 +28,8 @@ pub(super) fn build(elf: &Elf) -> Option<Option<String>> {
     header(elf.bytes_at(data.svma, data.file_size.min(MAX_SEARCH))?).map(version)
 }
 
-/// The version by the variable `runtime.buildVersion`, where the build information was taken out: the one string variable whose whole text is
-/// a version.
+/// The version by the variable `runtime.buildVersion`, where the build information was taken out: the one string
+/// variable whose whole text is a version.
 // Source: Go src/runtime/extern.go, buildVersion, which the linker sets; a string is a pointer and a length.
 pub(super) fn by_variable(elf: &Elf) -> Option<String> {
     const LONGEST: u64 = 32;

@@ -1,4 +1,5 @@
-//! Versions in names and texts. Every function answers `None` where the form is another; what it returns is short and printable.
+//! Versions in names and texts. Every function answers `None` where the form is another; what it returns is short and
+//! printable.
 
 use std::path::Path;
 
@@ -17,7 +18,8 @@ pub fn leading(text: &[u8]) -> Option<String> {
     String::from_utf8(part).ok().filter(|_| starts)
 }
 
-/// The version that stands behind the first `mark` which a version follows: digits and dots, a letter and more where they follow at once.
+/// The version that stands behind the first `mark` which a version follows: digits and dots, a letter and more where
+/// they follow at once.
 pub fn behind(bytes: &[u8], mark: &[u8]) -> Option<String> {
     memchr::memmem::find_iter(bytes, mark)
         .take(MAX_MARKS)
@@ -71,8 +73,8 @@ pub fn in_perl(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// `17.0.15` of `OpenJDK 64-Bit Server VM (17.0.15+6-Debian-1) for linux-amd64 JRE (17.0.15+6-Debian-1), built on …`, and `1.8.0_402` of
-/// the same of Java 8.
+/// `17.0.15` of `OpenJDK 64-Bit Server VM (17.0.15+6-Debian-1) for linux-amd64 JRE (17.0.15+6-Debian-1), built on …`,
+/// and `1.8.0_402` of the same of Java 8.
 // Source: OpenJDK jdk-17 src/hotspot/share/runtime/vm_version.cpp, internal_vm_info_string.
 pub fn in_hotspot(bytes: &[u8]) -> Option<String> {
     let found = behind(bytes, b" JRE (")?;
@@ -107,7 +109,8 @@ pub fn in_java_release(text: &str) -> Option<String> {
     leading(line.trim().trim_matches('"').as_bytes())
 }
 
-/// `10.0.14` of `@(#)Version 10.0.1426.52326 @Commit: …`: the third number is the patch times 100 plus the build's year.
+/// `10.0.14` of `@(#)Version 10.0.1426.52326 @Commit: …`: the third number is the patch times 100 plus the build's
+/// year.
 // Source: measured, 8.0.33 is 8.0.3326.52219, 9.0.22 is 9.0.2226.52218, 10.0.14 is 10.0.1426.52326.
 pub fn in_coreclr(bytes: &[u8]) -> Option<String> {
     const MARK: &[u8] = b"@(#)Version ";
@@ -118,7 +121,8 @@ pub fn in_coreclr(bytes: &[u8]) -> Option<String> {
     Some(format!("{major}.{minor}.{}", build.checked_div(100)?))
 }
 
-/// `9.0.22` of `9.0.22+<40 hexadecimal digits>`, the informational version that a program compiled ahead of time carries.
+/// `9.0.22` of `9.0.22+<40 hexadecimal digits>`, the informational version that a program compiled ahead of time
+/// carries.
 pub fn in_nativeaot(bytes: &[u8]) -> Option<String> {
     memchr::memchr_iter(b'+', bytes).find_map(|plus| {
         let commit = bytes.get(plus.checked_add(1)?..plus.checked_add(41)?)?;
@@ -133,7 +137,8 @@ pub fn in_nativeaot(bytes: &[u8]) -> Option<String> {
     })
 }
 
-/// `20.20.2` of the address that Node's own release metadata holds, `…/node-v20.20.2-headers.tar.gz`, or of `node.js/v20.20.2`.
+/// `20.20.2` of the address that Node's own release metadata holds, `…/node-v20.20.2-headers.tar.gz`, or of
+/// `node.js/v20.20.2`.
 pub fn in_node(bytes: &[u8]) -> Option<String> {
     let after = |mark: &[u8]| {
         memchr::memmem::find_iter(bytes, mark).find_map(|at| {
@@ -146,8 +151,8 @@ pub fn in_node(bytes: &[u8]) -> Option<String> {
     after(b"/node-v").or_else(|| after(b"node.js/v"))
 }
 
-/// `3.11.2` of PY_VERSION_HEX: major, minor, micro, one byte each, then four bits of level (0xa alpha, 0xb beta, 0xc candidate, 0xf
-/// final) and four of serial.
+/// `3.11.2` of PY_VERSION_HEX: major, minor, micro, one byte each, then four bits of level (0xa alpha, 0xb beta, 0xc
+/// candidate, 0xf final) and four of serial.
 // Source: CPython Include/patchlevel.h; exported as the symbol Py_Version since 3.11.
 pub fn of_python_hex(hex: u64) -> Option<String> {
     let [0, 0, 0, 0, major, minor, micro, level] = hex.to_be_bytes() else { return None };

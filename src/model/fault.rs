@@ -95,7 +95,8 @@ pub enum Place {
 pub enum FreeList {
     /// A thread's cache lists it (glibc tcache).
     Tcache,
-    /// Its first word is a link as only a free chunk has it (glibc 2.32 safe-linking), and it is in no list that was found.
+    /// Its first word is a link as only a free chunk has it (glibc 2.32 safe-linking), and it is in no list that was
+    /// found.
     ProtectedLink,
     /// Its neighbours in an allocator's doubly linked bin point back to it.
     Bin,

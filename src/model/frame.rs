@@ -97,7 +97,8 @@ impl Stack {
         Stack { frames, registers: Recovered::default(), end }
     }
 
-    /// The registers in frame `index`, those that were not recovered unknown. `None` where none are known, and past the last frame.
+    /// The registers in frame `index`, those that were not recovered unknown. `None` where none are known, and past the
+    /// last frame.
     pub fn registers_at(&self, index: usize) -> Option<Registers> {
         let frame = self.frames.get(index)?;
         self.registers.at(index, frame.sp, frame.pc)
@@ -156,8 +157,8 @@ pub struct NamedFrame {
     pub own: bool,
 }
 
-/// A function's own name with its scope: without return type, parameters and qualifiers. Those of a function that is itself the
-/// scope, of a lambda, say, stay: `f(int)::{lambda()#1}::operator()`.
+/// A function's own name with its scope: without return type, parameters and qualifiers. Those of a function that is
+/// itself the scope, of a lambda, say, stay: `f(int)::{lambda()#1}::operator()`.
 pub fn path(name: &str) -> &str {
     let mut depth = 0usize;
     let mut begin = 0;
@@ -202,8 +203,8 @@ pub fn path(name: &str) -> &str {
     name.get(begin..).unwrap_or(name)
 }
 
-/// What may stand between a function's parameters and what is local to it. Source: Itanium C++ ABI 5.1.5, "Scope Encoding", and
-/// 5.1.5.3, as c++filt spells them.
+/// What may stand between a function's parameters and what is local to it. Source: Itanium C++ ABI 5.1.5, "Scope
+/// Encoding", and 5.1.5.3, as c++filt spells them.
 const QUALIFIERS: [&str; 4] = [" const", " volatile", " &&", " &"];
 
 /// Where the `::` is that follows the parameters that begin at `open`; `None` where none does.

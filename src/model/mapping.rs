@@ -16,7 +16,8 @@ pub struct MappingRow {
     pub bytes: u64,
     /// `rwx`, a dash where the right is missing; with `p` or `s` behind it where private or shared is recorded.
     pub access: String,
-    /// The file or the name that the kernel gave it, `[heap]`; null for private memory without one, and where none is recorded.
+    /// The file or the name that the kernel gave it, `[heap]`; null for private memory without one, and where none is
+    /// recorded.
     pub path: Option<String>,
     /// The threads whose stack pointers lie in it.
     pub stacks: Vec<Tid>,

@@ -25,7 +25,8 @@ pub struct ModuleRow {
 pub struct SymbolState {
     /// Best kind at hand: `dwarf`, `symtab`, `dynsym`, `none`.
     pub kind: String,
-    /// `the dump` where those names come from the dump's own memory; null where they come from a file, or there are none.
+    /// `the dump` where those names come from the dump's own memory; null where they come from a file, or there are
+    /// none.
     pub source: Option<String>,
     /// The module's own file; null when it was not found. See `verification` for whether it is the one that was mapped.
     pub file: Option<String>,

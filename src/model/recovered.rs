@@ -1,14 +1,15 @@
 //! The registers of every frame of a stack, kept as what each step up the stack changed.
 //!
-//! A function preserves all but a few registers, so that a frame differs from the one that it called in its stack and instruction
-//! pointers, which the frame itself has, and in the few registers that the called function had saved.
+//! A function preserves all but a few registers, so that a frame differs from the one that it called in its stack and
+//! instruction pointers, which the frame itself has, and in the few registers that the called function had saved.
 
 use super::{Addr, Register, Registers};
 
 /// Every so many frames the registers are kept whole: so many steps are applied at most to tell those of one frame.
 const WHOLE_EVERY: usize = 64;
 
-/// Registers of the frames of one stack, innermost first: 8 bytes a frame and 8 for each register that a step recovered.
+/// Registers of the frames of one stack, innermost first: 8 bytes a frame and 8 for each register that a step
+/// recovered.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
     whole: Vec<Whole>,
@@ -24,11 +25,13 @@ struct Whole {
     values: usize,
 }
 
-/// What is known in a frame, by bits of DWARF numbers. The instruction pointer always is, else there is no frame; aarch64 numbers it 32.
+/// What is known in a frame, by bits of DWARF numbers. The instruction pointer always is, else there is no frame;
+/// aarch64 numbers it 32.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     known: u32,
-    /// Those of which the value is another than in the frame before: as many values as bits. Never the stack and instruction pointers.
+    /// Those of which the value is another than in the frame before: as many values as bits. Never the stack and
+    /// instruction pointers.
     changed: u32,
 }
 
@@ -132,7 +135,8 @@ impl Recovered {
 }
 
 impl Step {
-    /// Sets what changed. What is no longer known is forgotten by [`Step::complete`], and in the steps between not asked for.
+    /// Sets what changed. What is no longer known is forgotten by [`Step::complete`], and in the steps between not
+    /// asked for.
     fn apply<'v>(self, registers: &mut Registers, values: &mut impl Iterator<Item = &'v u64>) {
         for number in 0..u32::BITS {
             if self.changed & (1 << number) != 0

@@ -80,7 +80,8 @@ impl RuntimeKind {
         }
     }
 
-    /// Whether its code can wait for something that no wait of a thread shows: then a calm look at the threads says nothing.
+    /// Whether its code can wait for something that no wait of a thread shows: then a calm look at the threads says
+    /// nothing.
     pub fn hides_waits(self) -> bool {
         match self {
             // One interpreter on one thread: what it waits for is what its thread waits for.
@@ -100,8 +101,8 @@ pub struct RecognisedRuntime {
     pub version: Option<String>,
     /// What it was recognised by, in words.
     pub evidence: String,
-    /// Why it is taken not to run: its library is there, but the process never started it. `None` where it runs, and where that is
-    /// not known.
+    /// Why it is taken not to run: its library is there, but the process never started it. `None` where it runs, and
+    /// where that is not known.
     pub idle: Option<String>,
 }
 

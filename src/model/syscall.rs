@@ -1,7 +1,7 @@
 //! What system calls are called.
 //!
-//! Source: Linux 6.1 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h (arm64), as installed in
-//! asm/unistd_64.h and asm-generic/unistd.h.
+//! Source: Linux 6.1 arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h (arm64), as installed
+//! in asm/unistd_64.h and asm-generic/unistd.h.
 
 use super::Arch;
 
@@ -123,7 +123,8 @@ mod tests {
         assert_eq!(syscall_name(Arch::Aarch64, 63), Some("read"));
         assert_eq!(syscall_name(Arch::Aarch64, 173), Some("getppid"));
         assert_eq!(syscall_name(Arch::Aarch64, u64::MAX), None);
-        // include/uapi/asm-generic/unistd.h: __NR_prlimit64 261 … __NR_open_by_handle_at 265, __NR_clock_adjtime 266, __NR_kexec_file_load 294.
+        // include/uapi/asm-generic/unistd.h: __NR_prlimit64 261 … __NR_open_by_handle_at 265, __NR_clock_adjtime 266,
+        // __NR_kexec_file_load 294.
         let arm = |number| syscall_name(Arch::Aarch64, number);
         assert_eq!(
             [arm(261), arm(265), arm(266)],

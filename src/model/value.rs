@@ -1,7 +1,7 @@
 //! Values of the target, as their types say: of variables, of objects' fields, of elements.
 //!
-//! A value is a tree of bounded depth and size: whoever reads it from the target bounds it, and says what was left out. On one line it
-//! is its [`std::fmt::Display`].
+//! A value is a tree of bounded depth and size: whoever reads it from the target bounds it, and says what was left out.
+//! On one line it is its [`std::fmt::Display`].
 
 mod json;
 mod line;

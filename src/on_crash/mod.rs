@@ -1,9 +1,9 @@
 //! The kernel's core_pattern handler: takes a core from standard input into a file, within limits.
 //!
-//! The kernel starts it as root in the initial namespaces, with `/` as folder, next to no environment and nothing but the pipe open
-//! (core(5), "Piping core dumps to a program"). Of the crashed process it believes what the kernel put on the command line and nothing
-//! else: /proc/PID is never opened, since a pid may have a new holder by then. Its name is another program's text, and made harmless
-//! before it becomes a part of a file's name.
+//! The kernel starts it as root in the initial namespaces, with `/` as folder, next to no environment and nothing but
+//! the pipe open (core(5), "Piping core dumps to a program"). Of the crashed process it believes what the kernel put on
+//! the command line and nothing else: /proc/PID is never opened, since a pid may have a new holder by then. Its name is
+//! another program's text, and made harmless before it becomes a part of a file's name.
 
 mod limits;
 mod place;
@@ -61,7 +61,8 @@ const MAX_PATTERN: usize = 127;
 const PIPE_LIMIT: u32 = 16;
 
 impl Crash {
-    /// From the arguments that stand for [`SPECIFIERS`]. A name with blanks may have been split by the kernel before Linux 5.3.
+    /// From the arguments that stand for [`SPECIFIERS`]. A name with blanks may have been split by the kernel before
+    /// Linux 5.3.
     pub fn from_arguments(arguments: &[String]) -> Result<Crash, Error> {
         let [pid, tid, signal, time, uid, gid, mode, name @ ..] = arguments else {
             return Err(Error::Usage(format!("--on-crash takes what the kernel puts for {SPECIFIERS}")));
@@ -96,8 +97,8 @@ impl Crash {
     }
 }
 
-/// Takes the core from `input` into a new file in `place`. With `give_to_user` the file becomes the crashed user's own where the process
-/// had no more rights than that user; else it stays the handler's, mode 0600.
+/// Takes the core from `input` into a new file in `place`. With `give_to_user` the file becomes the crashed user's own
+/// where the process had no more rights than that user; else it stays the handler's, mode 0600.
 pub fn store(
     input: &mut impl Source,
     crash: &Crash,

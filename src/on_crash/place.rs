@@ -32,8 +32,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// Opens an absolute path. Links in it are resolved first; then each folder on the way must belong to root or to this user, and be
-    /// writable by nobody else, unless it is sticky, as /tmp is. The last folder is made, mode 0700, where it is missing.
+    /// Opens an absolute path. Links in it are resolved first; then each folder on the way must belong to root or to
+    /// this user, and be writable by nobody else, unless it is sticky, as /tmp is. The last folder is made, mode 0700,
+    /// where it is missing.
     pub fn open(path: &Path) -> Result<Place, Error> {
         let failed = |source: io::Error| Error::Io { path: path.to_owned(), source };
         if !path.is_absolute() {
@@ -69,8 +70,8 @@ impl Place {
         }
     }
 
-    /// A new file under a name of its own, mode 0600; it gets `name` when it is finished and vanishes when it is not. Refused while too
-    /// many others are young. Handlers that run at the same time count one after the other.
+    /// A new file under a name of its own, mode 0600; it gets `name` when it is finished and vanishes when it is not.
+    /// Refused while too many others are young. Handlers that run at the same time count one after the other.
     pub(super) fn create(&self, name: &str, limits: &Limits) -> Result<Unfinished<'_>, Error> {
         rustix::fs::flock(&self.folder, FlockOperation::LockExclusive).map_err(|error| self.failed(error))?;
         let created = self.create_locked(name, limits);

@@ -136,8 +136,8 @@ pub(super) fn leaf(path: &str) -> &str {
 /// Endings that people leave out when they name a program.
 const ENDINGS: &[&str] = &[".dll", ".jar", ".js", ".mjs", ".cjs", ".py"];
 
-/// Whether people may call the process by this name: the kernel's name, the executable's, or that of the entry, with or without its
-/// folder, ending or package.
+/// Whether people may call the process by this name: the kernel's name, the executable's, or that of the entry, with or
+/// without its folder, ending or package.
 pub(super) fn answers_to(process: &Process, name: &str) -> bool {
     if process.name == name || process.executable.as_deref().map(leaf) == Some(name) {
         return true;

@@ -1,8 +1,9 @@
 //! Which container a process is in, from the paths of its control groups.
 //!
-//! The forms are those that the engines and the kubelet write, for cgroup v1 and v2, with the systemd and the cgroupfs driver:
-//! runc libcontainer/cgroups ("SCOPEPREFIX-ID.scope", "/PARENT/ID"), kubernetes pkg/kubelet/cm (kubepods[-CLASS]-podUID.slice with `_`
-//! for `-`; kubepods/CLASS/podUID), podman ("libpod-ID.scope"; "libpod-conmon-" is its monitor, which is outside).
+//! The forms are those that the engines and the kubelet write, for cgroup v1 and v2, with the systemd and the cgroupfs
+//! driver: runc libcontainer/cgroups ("SCOPEPREFIX-ID.scope", "/PARENT/ID"), kubernetes pkg/kubelet/cm
+//! (kubepods[-CLASS]-podUID.slice with `_` for `-`; kubepods/CLASS/podUID), podman ("libpod-ID.scope"; "libpod-conmon-"
+//! is its monitor, which is outside).
 
 use super::process::{Container, Engine};
 

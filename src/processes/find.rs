@@ -10,8 +10,9 @@ use crate::report::sanitize::sanitize;
 /// Most candidates that an error lists.
 const MAX_LISTED: usize = 20;
 
-/// The one process that goes by `name`: the kernel's name of it, its executable's file name, or, for .NET, JVM, Node and Python, the
-/// entry assembly, class, jar, module or script. Fails where there is none, and where there are several, which are then listed.
+/// The one process that goes by `name`: the kernel's name of it, its executable's file name, or, for .NET, JVM, Node
+/// and Python, the entry assembly, class, jar, module or script. Fails where there is none, and where there are
+/// several, which are then listed.
 pub fn find(name: &str, job: &Job) -> Result<Process, Error> {
     let Partial { value, .. } = list(job)?;
     choose(name, value)

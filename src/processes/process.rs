@@ -15,10 +15,11 @@ pub struct Process {
     pub parent: Option<u32>,
     /// The kernel's name for it, at most 15 bytes; bytes that are no UTF-8 stand as `\xNN`.
     pub name: String,
-    /// The runtimes recognised in it, the one that runs its code first; `native` alone where none was found, `unknown` where its
-    /// files cannot be read.
+    /// The runtimes recognised in it, the one that runs its code first; `native` alone where none was found, `unknown`
+    /// where its files cannot be read.
     pub runtimes: Vec<Runtime>,
-    /// What the runtime runs: the entry assembly, class, jar, module or script; `null` where the executable is all there is.
+    /// What the runtime runs: the entry assembly, class, jar, module or script; `null` where the executable is all
+    /// there is.
     pub entry: Option<String>,
     /// Its executable, as seen from its own root.
     pub executable: Option<String>,

@@ -1,6 +1,8 @@
-//! Bounded reads of /proc/PID, through a descriptor of that folder: what is read is of one process, never of its pid's next holder.
+//! Bounded reads of /proc/PID, through a descriptor of that folder: what is read is of one process, never of its pid's
+//! next holder.
 //!
-//! Names and arguments are another program's bytes: they may be no UTF-8, hold newlines and escape sequences, or be very long.
+//! Names and arguments are another program's bytes: they may be no UTF-8, hold newlines and escape sequences, or be
+//! very long.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,8 +1,9 @@
 //! Why the kernel does not let a process be dumped, and what would change that.
 //!
-//! Whether it lets is the kernel's own answer (process_vm_readv(2) and opening `/proc/PID/mem` make the same check as attaching). This explains a "no" with the
-//! rules of `__ptrace_may_access` and `ptrace_attach` (Linux kernel/ptrace.c), `cap_ptrace_access_check` (security/commoncap.c) and
-//! `yama_ptrace_access_check` (security/yama/yama_lsm.c), and adds what attaching refuses beyond it. Pure; tested with literals.
+//! Whether it lets is the kernel's own answer (process_vm_readv(2) and opening `/proc/PID/mem` make the same check as
+//! attaching). This explains a "no" with the rules of `__ptrace_may_access` and `ptrace_attach` (Linux
+//! kernel/ptrace.c), `cap_ptrace_access_check` (security/commoncap.c) and `yama_ptrace_access_check`
+//! (security/yama/yama_lsm.c), and adds what attaching refuses beyond it. Pure; tested with literals.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -134,7 +135,8 @@ pub(super) struct Case {
     pub(super) capabilities: u64,
     /// Inode of its user namespace.
     pub(super) user_namespace: Option<u64>,
-    /// Whether its files in /proc belong to root although it runs as someone else: the kernel's mark of an undumpable process.
+    /// Whether its files in /proc belong to root although it runs as someone else: the kernel's mark of an undumpable
+    /// process.
     pub(super) looks_undumpable: bool,
     /// What the kernel said when its memory was opened: the error's name, `EACCES`.
     pub(super) refused: Option<String>,

@@ -1,10 +1,12 @@
 //! The system calls that stop a process and read it: ptrace(2), waitid(2) for traced threads, process_vm_readv(2).
 //!
-//! Everything unsafe about other processes is here. A thread is a tracee of the thread of ours that seized it, and of no other: all
-//! calls for one target come from one thread. When that one ends, for whatever reason, SIGKILL of ours among them, the kernel lets its
-//! tracees go. It then delivers the signal that one was about to take only where that stop was not taken note of by a wait: so stops are
-//! looked at first ([`look`]), and taken note of ([`taken`]) when nothing is left to do with them.
-// Source: Linux kernel/exit.c, wait_task_stopped, which clears the `exit_code` that kernel/signal.c, ptrace_signal, reads afterwards.
+//! Everything unsafe about other processes is here. A thread is a tracee of the thread of ours that seized it, and of
+//! no other: all calls for one target come from one thread. When that one ends, for whatever reason, SIGKILL of ours
+//! among them, the kernel lets its tracees go. It then delivers the signal that one was about to take only where that
+//! stop was not taken note of by a wait: so stops are looked at first ([`look`]), and taken note of ([`taken`]) when
+//! nothing is left to do with them.
+// Source: Linux kernel/exit.c, wait_task_stopped, which clears the `exit_code` that kernel/signal.c, ptrace_signal,
+// reads afterwards.
 
 mod reaper;
 
@@ -28,7 +30,8 @@ const PTRACE_LISTEN: i64 = 0x4208;
 const PTRACE_GETSIGMASK: i64 = 0x420a;
 const PTRACE_SETSIGMASK: i64 = 0x420b;
 
-/// Events of a stop that is no signal's delivery: a child, an exec, a stop that was asked for or that the whole process is in.
+/// Events of a stop that is no signal's delivery: a child, an exec, a stop that was asked for or that the whole process
+/// is in.
 // Source: as above.
 pub(crate) const EVENT_EXEC: i32 = libc::PTRACE_EVENT_EXEC;
 pub(crate) const EVENT_STOP: i32 = 128;
@@ -52,8 +55,8 @@ fn call(request: i64, tid: i32, address: u64, data: u64) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Becomes the tracer of a thread, without stopping it. Waits while the process runs another program (exec), for ever where that waits for
-/// a tracee of ours to be reaped: [`seizing`] is for more than one thread.
+/// Becomes the tracer of a thread, without stopping it. Waits while the process runs another program (exec), for ever
+/// where that waits for a tracee of ours to be reaped: [`seizing`] is for more than one thread.
 pub(crate) fn seize(tid: i32, options: u64) -> io::Result<()> {
     call(PTRACE_SEIZE, tid, 0, options)
 }
@@ -155,8 +158,8 @@ pub(crate) struct Change {
     pub(crate) stop: Option<(i32, i32)>,
 }
 
-/// The next change of a thread that this thread traces, of `tid` alone where it is not 0; `None` where there is none now. It is told again
-/// and again until it is [`taken`] note of or the thread goes on. Fails where nothing is traced.
+/// The next change of a thread that this thread traces, of `tid` alone where it is not 0; `None` where there is none
+/// now. It is told again and again until it is [`taken`] note of or the thread goes on. Fails where nothing is traced.
 pub(crate) fn look(tid: i32) -> io::Result<Option<Change>> {
     wait(tid, libc::WNOWAIT)
 }
@@ -189,8 +192,8 @@ fn wait_for(tid: i32, options: i32) -> io::Result<Option<Change>> {
     if done == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: all bytes of it are initialised, with zeros at least, and every pattern of them is a siginfo_t. The two fields are those
-    // that waitid(2) fills.
+    // SAFETY: all bytes of it are initialised, with zeros at least, and every pattern of them is a siginfo_t. The two
+    // fields are those that waitid(2) fills.
     let (tid, status, code) = unsafe {
         let told = told.assume_init();
         (told.si_pid(), told.si_status(), told.si_code)
@@ -205,22 +208,24 @@ pub(crate) fn read_memory(pid: u32, address: u64, into: &mut [u8]) -> io::Result
     let address = usize::try_from(address).map_err(io::Error::other)?;
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: std::ptr::with_exposed_provenance_mut(address), iov_len: into.len() };
-    // SAFETY: `local` describes the whole of `into`, to which the kernel writes at most as much; `remote` is an address of the
-    // other process, which the kernel checks.
+    // SAFETY: `local` describes the whole of `into`, to which the kernel writes at most as much; `remote` is an address
+    // of the other process, which the kernel checks.
     let read = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
     usize::try_from(read).map_err(|_| io::Error::last_os_error())
 }
 
-/// Whether a process may be traced and its memory read: `Ok`, or the kernel's refusal. No file is opened, so that the owner and the mode
-/// of one do not count: root without CAP_DAC_OVERRIDE opens no other user's `/proc/PID/mem`, and may trace it all the same.
-// Source: Linux mm/process_vm_access.c, process_vm_rw_core: mm_access with PTRACE_MODE_ATTACH_REALCREDS before anything is copied.
+/// Whether a process may be traced and its memory read: `Ok`, or the kernel's refusal. No file is opened, so that the
+/// owner and the mode of one do not count: root without CAP_DAC_OVERRIDE opens no other user's `/proc/PID/mem`, and may
+/// trace it all the same.
+// Source: Linux mm/process_vm_access.c, process_vm_rw_core: mm_access with PTRACE_MODE_ATTACH_REALCREDS before anything
+// is copied.
 pub(crate) fn may_trace(pid: u32) -> io::Result<()> {
     let pid = i32::try_from(pid).map_err(io::Error::other)?;
     let mut byte = 0u8;
     let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     let remote = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 1 };
-    // SAFETY: `local` describes one byte of ours, to which the kernel writes at most as much; `remote` is an address of the other process,
-    // where nothing is mapped as a rule.
+    // SAFETY: `local` describes one byte of ours, to which the kernel writes at most as much; `remote` is an address of
+    // the other process, where nothing is mapped as a rule.
     let read = unsafe { libc::process_vm_readv(pid, &local, 1, &remote, 1, 0) };
     if read >= 0 {
         return Ok(());

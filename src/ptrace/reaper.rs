@@ -1,8 +1,10 @@
 //! Seizing the threads of a process that may run another program (exec) at any moment.
 //!
-//! Such a thread waits until all others of its process are gone, and those that are traced are not before their tracer has reaped them. The
-//! tracer for its part waits in PTRACE_SEIZE until the exec is over: both would wait for ever. Here a second thread reaps meanwhile.
-// Source: Linux fs/exec.c, de_thread, and kernel/ptrace.c, ptrace_attach, which both want `cred_guard_mutex`; ptrace(2), "BUGS".
+//! Such a thread waits until all others of its process are gone, and those that are traced are not before their tracer
+//! has reaped them. The tracer for its part waits in PTRACE_SEIZE until the exec is over: both would wait for ever.
+//! Here a second thread reaps meanwhile.
+// Source: Linux fs/exec.c, de_thread, and kernel/ptrace.c, ptrace_attach, which both want `cred_guard_mutex`;
+// ptrace(2), "BUGS".
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,7 +35,8 @@ impl Seizing {
         Ok(())
     }
 
-    /// Threads that this thread may have seized before and that could not be let go, since they were about to end: they are reaped, too.
+    /// Threads that this thread may have seized before and that could not be let go, since they were about to end: they
+    /// are reaped, too.
     pub(crate) fn add_earlier(&self, tids: &[i32]) {
         self.seized.lock().unwrap_or_else(PoisonError::into_inner).extend(tids);
     }
@@ -58,8 +61,8 @@ impl Seizing {
     }
 }
 
-/// Runs `work`, which seizes threads of one process, whose first thread is `first`. What it returns, and the threads that have ended
-/// meanwhile: no wait tells of them any more.
+/// Runs `work`, which seizes threads of one process, whose first thread is `first`. What it returns, and the threads
+/// that have ended meanwhile: no wait tells of them any more.
 pub(crate) fn seizing<T>(first: i32, work: impl FnOnce(&Seizing) -> T) -> (T, Vec<i32>) {
     let seizing = Seizing::default();
     thread::scope(|scope| {

@@ -1,7 +1,7 @@
 //! A table that many threads fill and read without waiting: what is known about an address of code is found once.
 //!
-//! Entries are never removed, so that readers borrow them. When its slots are taken the table stays as it is and answers are computed
-//! anew; a program stops at far fewer distinct places than there are slots.
+//! Entries are never removed, so that readers borrow them. When its slots are taken the table stays as it is and
+//! answers are computed anew; a program stops at far fewer distinct places than there are slots.
 
 use std::hash::{BuildHasher, Hash};
 use std::ops::Deref;
@@ -47,7 +47,8 @@ impl<K: Copy + Eq + Hash, V> Cache<K, V> {
         Cache { slots: (0..SLOTS).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The value for `key`; `make` is called when it is not there yet (by two threads at once, perhaps: one of the results is kept).
+    /// The value for `key`; `make` is called when it is not there yet (by two threads at once, perhaps: one of the
+    /// results is kept).
     pub(super) fn get(&self, key: K, make: impl FnOnce() -> V) -> Found<'_, V> {
         let hash = usize::try_from(FxBuildHasher.hash_one(key) >> 32).unwrap_or_default();
         let mut empty = None;

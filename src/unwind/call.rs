@@ -1,7 +1,8 @@
 //! Call instructions: does the code before an address end in a call, and where does it lead?
 //!
-//! A word of the stack is a return address only if a call instruction stands before the place it points to. Encodings: Intel SDM
-//! volume 2, "CALL" (E8 rel32, FF /2) and table 2-2 (lengths of ModRM forms); Arm ARM, C6.2 "BL", "BLR", "BLRA".
+//! A word of the stack is a return address only if a call instruction stands before the place it points to. Encodings:
+//! Intel SDM volume 2, "CALL" (E8 rel32, FF /2) and table 2-2 (lengths of ModRM forms); Arm ARM, C6.2 "BL", "BLR",
+//! "BLRA".
 
 use crate::model::Arch;
 
@@ -19,7 +20,8 @@ pub enum Call {
 /// Bytes before a return address that decide: the longest call of x86-64 without prefixes.
 pub const LONGEST: u64 = 7;
 
-/// The readings of `code`, whose last byte is the one before the return address; the likelier first. Empty: no call ends there.
+/// The readings of `code`, whose last byte is the one before the return address; the likelier first. Empty: no call
+/// ends there.
 pub fn calls_before(arch: Arch, code: &[u8]) -> impl Iterator<Item = Call> + use<> {
     let readings = match arch {
         Arch::X86_64 => [direct(code), through_operand(code)],

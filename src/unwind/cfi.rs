@@ -1,8 +1,9 @@
 //! Call frame information: from an address to the rule that recovers the caller's registers.
 //!
-//! Input are the bytes of `.eh_frame`, `.eh_frame_hdr` and `.debug_frame`; output is a [`Row`], small and owned, so that it can be kept.
-//! Specifications: DWARF 5 section 6.4; Linux Standard Base 5.0 core generic, chapter 10.6 (`.eh_frame`, `.eh_frame_hdr`). Every loop
-//! over the bytes is bounded by a constant of this file; damage ends the look-up of one address, never the program.
+//! Input are the bytes of `.eh_frame`, `.eh_frame_hdr` and `.debug_frame`; output is a [`Row`], small and owned, so
+//! that it can be kept. Specifications: DWARF 5 section 6.4; Linux Standard Base 5.0 core generic, chapter 10.6
+//! (`.eh_frame`, `.eh_frame_hdr`). Every loop over the bytes is bounded by a constant of this file; damage ends the
+//! look-up of one address, never the program.
 
 use std::sync::OnceLock;
 
@@ -14,8 +15,8 @@ use crate::model::{Arch, Register};
 
 /// Entries of one section that are indexed at most; Chromium, the largest program at hand, has about a million.
 const MAX_ENTRIES: usize = 8 << 20;
-/// Bytes of instructions of one FDE that are executed at most. Compilers write tens; one of a function of 1 MiB of code that saves
-/// registers in every branch stays below 64 KiB.
+/// Bytes of instructions of one FDE that are executed at most. Compilers write tens; one of a function of 1 MiB of code
+/// that saves registers in every branch stays below 64 KiB.
 const MAX_INSTRUCTIONS: usize = 1 << 20;
 /// Rules of one row that are kept at most: every register of the architecture once.
 const MAX_RULES: usize = 40;
@@ -46,8 +47,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Takes the sections that a file has. `eh_frame_hdr` is used where it holds a search table in the form that linkers write; else
-    /// `eh_frame` is read once, front to back.
+    /// Takes the sections that a file has. `eh_frame_hdr` is used where it holds a search table in the form that
+    /// linkers write; else `eh_frame` is read once, front to back.
     pub fn new(
         arch: Arch,
         eh_frame: Option<Section>,
@@ -208,11 +209,13 @@ struct SearchTable {
     rows: usize,
 }
 
-/// `.eh_frame_hdr`: version, three encodings, address of `.eh_frame`, count: 12 bytes in the encodings that linkers use.
+/// `.eh_frame_hdr`: version, three encodings, address of `.eh_frame`, count: 12 bytes in the encodings that linkers
+/// use.
 const HEADER: usize = 12;
 
 impl SearchTable {
-    /// Accepts the one form that GNU ld, gold, lld and mold write: count as udata4, rows as pairs of sdata4 relative to the section.
+    /// Accepts the one form that GNU ld, gold, lld and mold write: count as udata4, rows as pairs of sdata4 relative to
+    /// the section.
     fn parse(section: &Section) -> Option<SearchTable> {
         const UDATA4: u8 = 0x03;
         const DATAREL_SDATA4: u8 = 0x3b;
@@ -243,7 +246,8 @@ impl SearchTable {
     }
 }
 
-/// Where `.eh_frame` is, as a mapped `.eh_frame_hdr` states it; for modules of which only the dump's own pages are at hand.
+/// Where `.eh_frame` is, as a mapped `.eh_frame_hdr` states it; for modules of which only the dump's own pages are at
+/// hand.
 pub fn eh_frame_address(header: &Section) -> Option<u64> {
     // DW_EH_PE_pcrel | DW_EH_PE_sdata4, relative to the field at offset 4.
     const PCREL_SDATA4: u8 = 0x1b;

@@ -1,9 +1,10 @@
 //! Code without tables, looked at from the other end: how will it return?
 //!
-//! From the place where the frame stands, the paths onward are followed until one returns. By then the stack pointer must have come back
-//! to the frame's base, and what was loaded on the way are the registers that the function had saved. Needs no function start, so it
-//! serves for functions that are only called through pointers. Calls that never return mislead a path into the next function, so that
-//! more than one answer is possible; which one is right is for the caller to judge by what lies on the stack.
+//! From the place where the frame stands, the paths onward are followed until one returns. By then the stack pointer
+//! must have come back to the frame's base, and what was loaded on the way are the registers that the function had
+//! saved. Needs no function start, so it serves for functions that are only called through pointers. Calls that never
+//! return mislead a path into the next function, so that more than one answer is possible; which one is right is for
+//! the caller to judge by what lies on the stack.
 
 use std::collections::VecDeque;
 
@@ -20,8 +21,8 @@ pub(super) const MAX_INSTRUCTIONS: usize = 2048;
 /// Different answers that are worth trying.
 const MAX_ANSWERS: usize = 4;
 
-/// Rules under which the function that stands at `pc` may return, the nearest return first. `returns`: it stands behind a call, which has
-/// overwritten a link register.
+/// Rules under which the function that stands at `pc` may return, the nearest return first. `returns`: it stands behind
+/// a call, which has overwritten a link register.
 pub(super) fn returns_from(memory: &Memory, arch: Arch, pc: Addr, returns: bool) -> Vec<Row> {
     let mut answers: Vec<Row> = Vec::new();
     let mut seen = FxHashSet::default();

@@ -1,4 +1,5 @@
-//! DWARF expressions of call frame information (DWARF 5 section 6.4.2): they compute an address or a value from registers and memory.
+//! DWARF expressions of call frame information (DWARF 5 section 6.4.2): they compute an address or a value from
+//! registers and memory.
 
 use gimli::{Encoding, EndianSlice, Evaluation, EvaluationResult, Format, LittleEndian, Value};
 
@@ -8,8 +9,8 @@ use crate::model::{Addr, End, Register, Registers};
 /// Operations executed at most; branches make loops possible. Real expressions have about ten.
 const MAX_OPERATIONS: u32 = 10_000;
 
-/// The value that the expression leaves on its stack. `initial` is pushed first (the CFA for register rules, nothing for the CFA
-/// itself). Fails with `NoMemory` where it reads memory that is missing, else with `NoUnwindInfo`.
+/// The value that the expression leaves on its stack. `initial` is pushed first (the CFA for register rules, nothing
+/// for the CFA itself). Fails with `NoMemory` where it reads memory that is missing, else with `NoUnwindInfo`.
 pub fn evaluate(code: &[u8], registers: &Registers, words: &Words<'_>, initial: Option<Addr>) -> Result<u64, End> {
     let encoding = Encoding { address_size: 8, format: Format::Dwarf32, version: 5 };
     let mut evaluation = Evaluation::new(EndianSlice::new(code, LittleEndian), encoding);

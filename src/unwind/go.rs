@@ -1,5 +1,5 @@
-//! Rules for Go code from Go's own table, which tells at each instruction how far the stack pointer has moved: programs that were stripped
-//! have no call frame information.
+//! Rules for Go code from Go's own table, which tells at each instruction how far the stack pointer has moved: programs
+//! that were stripped have no call frame information.
 
 use symbols::GoFrame;
 
@@ -13,9 +13,10 @@ pub(super) fn frame(module: &Module, lookup: Addr) -> Option<GoFrame> {
     module.symbols().go_frame(module.svma(lookup)?)
 }
 
-/// The rules that follow. On x86-64 a frame holds the caller's frame pointer below the return address; on aarch64 the return address
-/// is at its lower end, the frame pointer below that.
-// Source: Go src/cmd/internal/obj/x86/obj6.go and arm64/obj7.go, preprocess; src/runtime/stack.go, "Stack frame layout".
+/// The rules that follow. On x86-64 a frame holds the caller's frame pointer below the return address; on aarch64 the
+/// return address is at its lower end, the frame pointer below that.
+// Source: Go src/cmd/internal/obj/x86/obj6.go and arm64/obj7.go, preprocess; src/runtime/stack.go, "Stack frame
+// layout".
 pub(super) fn row(arch: Arch, frame: GoFrame) -> Row {
     let size = i64::try_from(frame.size).unwrap_or(i64::MAX);
     let has_frame = size >= 8;

@@ -1,4 +1,5 @@
-//! Which call frame information a module has, wherever it is: in its file, in its debug file, or only in the dump's own pages.
+//! Which call frame information a module has, wherever it is: in its file, in its debug file, or only in the dump's own
+//! pages.
 
 use std::sync::OnceLock;
 
@@ -109,8 +110,8 @@ fn section(file: &Elf, name: &str) -> Option<Section> {
     (!section.bytes.is_empty()).then(|| Section { address: section.svma.0, bytes: section.bytes })
 }
 
-/// The mapped tables: file header, program headers and `.eh_frame_hdr` as the dump holds them. Addresses in such tables are relative, so
-/// that what comes out is in addresses of the target.
+/// The mapped tables: file header, program headers and `.eh_frame_hdr` as the dump holds them. Addresses in such tables
+/// are relative, so that what comes out is in addresses of the target.
 fn from_memory(module: &Module, memory: &Memory, arch: Arch) -> Loaded {
     let mapped = || {
         let header = eh_frame_header(module.mapped.base, memory)?;

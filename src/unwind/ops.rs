@@ -1,5 +1,6 @@
-//! Instructions as the analyses of code without tables see them: where execution goes on, and what happens to the stack pointer, the
-//! frame pointer and the registers that a function must preserve. Architectures differ below this, not above.
+//! Instructions as the analyses of code without tables see them: where execution goes on, and what happens to the stack
+//! pointer, the frame pointer and the registers that a function must preserve. Architectures differ below this, not
+//! above.
 
 use crate::model::{Arch, Register};
 
@@ -100,7 +101,8 @@ pub(super) const fn frame_pointer(arch: Arch) -> usize {
     }
 }
 
-/// Where the return address is when a function begins: `None` on the stack, at the stack pointer; else the place of its register.
+/// Where the return address is when a function begins: `None` on the stack, at the stack pointer; else the place of its
+/// register.
 pub(super) const fn link_register(arch: Arch) -> Option<usize> {
     match arch {
         Arch::X86_64 => None,

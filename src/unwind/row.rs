@@ -1,4 +1,5 @@
-//! One row of call frame information, and its application: callee's registers and the stack give the caller's registers.
+//! One row of call frame information, and its application: callee's registers and the stack give the caller's
+//! registers.
 
 use super::cfi::Tables;
 use super::expression;
@@ -16,7 +17,8 @@ pub struct Caller {
 }
 
 /// Registers that a function must preserve, as bits by DWARF number; the others are lost in a caller.
-// Sources: System V AMD64 psABI 1.0, 3.2.1 "Registers" (rbx, rbp, r12-r15); AAPCS64 6.1.1 (x19-x29; x18 is the platform's).
+// Sources: System V AMD64 psABI 1.0, 3.2.1 "Registers" (rbx, rbp, r12-r15); AAPCS64 6.1.1 (x19-x29; x18 is the
+// platform's).
 pub const fn preserved(arch: Arch) -> u64 {
     match arch {
         Arch::X86_64 => (1 << 3) | (1 << 6) | (0b1111 << 12),
@@ -26,8 +28,9 @@ pub const fn preserved(arch: Arch) -> u64 {
 
 /// A return address without the signature bits that pointer authentication (or a tag) puts into it.
 ///
-/// User addresses of Linux on aarch64 have at most 48 bits unless a program asks for more (Documentation/arch/arm64/memory.rst); the
-/// signature lies above them (Documentation/arch/arm64/pointer-authentication.rst).
+/// User addresses of Linux on aarch64 have at most 48 bits unless a program asks for more
+/// (Documentation/arch/arm64/memory.rst); the signature lies above them
+/// (Documentation/arch/arm64/pointer-authentication.rst).
 pub const fn without_signature(arch: Arch, address: u64) -> u64 {
     match arch {
         Arch::Aarch64 => address & 0x0000_ffff_ffff_ffff,
@@ -43,7 +46,8 @@ impl Caller {
 }
 
 impl Row {
-    /// Where on the stack the return address lies; `Ok(None)`: in a register. `Err` where memory would have to be read to tell.
+    /// Where on the stack the return address lies; `Ok(None)`: in a register. `Err` where memory would have to be read
+    /// to tell.
     pub fn return_slot(&self, callee: &Registers) -> Result<Option<Addr>, End> {
         let rule = self.rules.iter().find(|(register, _)| *register == self.return_address).map(|(_, rule)| *rule);
         match (rule, self.cfa) {
@@ -56,8 +60,9 @@ impl Row {
         }
     }
 
-    /// The caller's registers. Fails with the reason for the end of the stack: `Bottom` where the row says that there is no caller
-    /// (or the return address is zero), `NoMemory` where the return address cannot be read, `NoUnwindInfo` where a rule is unusable.
+    /// The caller's registers. Fails with the reason for the end of the stack: `Bottom` where the row says that there
+    /// is no caller (or the return address is zero), `NoMemory` where the return address cannot be read, `NoUnwindInfo`
+    /// where a rule is unusable.
     pub fn caller(&self, tables: &Tables, callee: &Registers, words: &Words<'_>) -> Result<Caller, End> {
         let arch = callee.arch();
         let cfa = self.cfa(tables, callee, words)?;
@@ -116,8 +121,9 @@ impl Row {
 }
 
 impl Row {
-    /// Register plus offset. Where the stack pointer of aarch64 is not known (the frame pointers of the callees led here), the frame
-    /// pointer serves: it points to where its old value was saved. Source: AAPCS64 6.4.6 "The Frame Pointer".
+    /// Register plus offset. Where the stack pointer of aarch64 is not known (the frame pointers of the callees led
+    /// here), the frame pointer serves: it points to where its old value was saved. Source: AAPCS64 6.4.6 "The Frame
+    /// Pointer".
     fn base(&self, register: Register, offset: i64, callee: &Registers) -> Option<Addr> {
         let arch = callee.arch();
         if let Some(base) = callee.get(register) {

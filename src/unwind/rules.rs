@@ -1,6 +1,7 @@
 //! Rows of call frame information: how to find the canonical frame address and the caller's registers at one address.
 //!
-//! They are read from tables, derived from instructions, or stated by a runtime; DWARF 5 §6.4.1 says what the rules mean.
+//! They are read from tables, derived from instructions, or stated by a runtime; DWARF 5 §6.4.1 says what the rules
+//! mean.
 
 use crate::model::{Arch, Register};
 
@@ -68,8 +69,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// Rules that were derived from instructions: the return address is below the frame's base on x86-64, in x30 on aarch64 unless a rule
-    /// says otherwise.
+    /// Rules that were derived from instructions: the return address is below the frame's base on x86-64, in x30 on
+    /// aarch64 unless a rule says otherwise.
     pub fn derived(arch: Arch, cfa: Cfa, saved: impl Iterator<Item = (Register, Rule)>) -> Row {
         let (return_address, pushed) = match arch {
             Arch::X86_64 => (Register(16), Some((Register(16), Rule::Saved(-8)))),

@@ -45,8 +45,8 @@ pub(super) fn search(code: &CodeMap, words: &Words<'_>, callee: &Callee<'_>) -> 
     Some((best.caller, best.trust))
 }
 
-/// The most plausible caller where it was found for another thread that stands at the same place: the same return address at the same
-/// distance.
+/// The most plausible caller where it was found for another thread that stands at the same place: the same return
+/// address at the same distance.
 pub(super) fn found_before(words: &Words<'_>, callee: &Callee<'_>) -> Option<Caller> {
     let (distance, return_address) = *callee.site.plausible.get()?;
     let slot = callee.stack.plus(distance)?.minus(8)?;

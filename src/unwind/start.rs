@@ -1,17 +1,20 @@
-//! The first code of processes and threads, recognised by its instructions: it has no caller, and often no unwind tables.
+//! The first code of processes and threads, recognised by its instructions: it has no caller, and often no unwind
+//! tables.
 
 use super::signal::SUPERVISOR_CALL;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, Register, Registers};
 
-/// The start code of a program (`_start`) is shorter than this: at most 52 bytes in glibc and musl, on both architectures.
+/// The start code of a program (`_start`) is shorter than this: at most 52 bytes in glibc and musl, on both
+/// architectures.
 pub(super) const MAX_START_CODE: u64 = 64;
 
-/// Whether the call before `pc` is the one with which `clone` enters a new thread's function: behind it the thread exits.
+/// Whether the call before `pc` is the one with which `clone` enters a new thread's function: behind it the thread
+/// exits.
 pub(super) fn is_thread_start(arch: Arch, memory: &Memory, pc: Addr) -> bool {
-    // mov %eax,%edi; xor %eax,%eax; mov $60,%al; syscall: musl 1.2.3 src/thread/x86_64/clone.s. mov %rax,%rdi; mov $60,%eax; syscall:
-    // glibc 2.36 sysdeps/unix/sysv/linux/x86_64/clone.S (mov %eax,%edi in older ones). mov x8,#93; svc #0: musl
-    // src/thread/aarch64/clone.s. 60 and 93 are exit.
+    // mov %eax,%edi; xor %eax,%eax; mov $60,%al; syscall: musl 1.2.3 src/thread/x86_64/clone.s. mov %rax,%rdi; mov
+    // $60,%eax; syscall: glibc 2.36 sysdeps/unix/sysv/linux/x86_64/clone.S (mov %eax,%edi in older ones). mov x8,#93;
+    // svc #0: musl src/thread/aarch64/clone.s. 60 and 93 are exit.
     const EXITS: [(Arch, &[u8]); 4] = [
         (Arch::X86_64, &[0x89, 0xc7, 0x31, 0xc0, 0xb0, 0x3c, 0x0f, 0x05]),
         (Arch::X86_64, &[0x89, 0xc7, 0xb8, 0x3c, 0, 0, 0, 0x0f, 0x05]),
@@ -22,8 +25,8 @@ pub(super) fn is_thread_start(arch: Arch, memory: &Memory, pc: Addr) -> bool {
     EXITS.iter().any(|(of, exit)| *of == arch && code.starts_with(exit))
 }
 
-/// Whether a thread stands where `clone` has just made it: behind the system call, with 0 as its result. Its stack is still empty, and
-/// what lies above is no caller of its.
+/// Whether a thread stands where `clone` has just made it: behind the system call, with 0 as its result. Its stack is
+/// still empty, and what lies above is no caller of its.
 pub(super) fn is_newborn(memory: &Memory, registers: &Registers) -> bool {
     let Some(pc) = registers.pc() else { return false };
     let value = |number| registers.get(Register(number));

@@ -1,7 +1,7 @@
 //! What threads wait for beyond their own process: children, the owners of file locks, who has the other end of a pipe.
 //!
-//! Read before the stop, and only where a thread sleeps in a call that asks for it: a process without such a thread pays nothing.
-//! Everything is optional and bounded. Specification: proc(5), proc_locks(5).
+//! Read before the stop, and only where a thread sleeps in a call that asks for it: a process without such a thread
+//! pays nothing. Everything is optional and bounded. Specification: proc(5), proc_locks(5).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

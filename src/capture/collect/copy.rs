@@ -1,8 +1,9 @@
 //! Memory on its way to the sink: some threads read, one writes, buffers go round between them.
 //!
-//! The process is stopped until the last byte is read. So that it does not wait for the disk, there are as many buffers as memory can be
-//! spared for ([`Spare`]); where that is less than the dump, reading goes on as buffers come back. The writer may hang (a dead disk, a pipe
-//! that nobody reads); a reader never waits for it longer than it takes to notice that it is to stop.
+//! The process is stopped until the last byte is read. So that it does not wait for the disk, there are as many buffers
+//! as memory can be spared for ([`Spare`]); where that is less than the dump, reading goes on as buffers come back. The
+//! writer may hang (a dead disk, a pipe that nobody reads); a reader never waits for it longer than it takes to notice
+//! that it is to stop.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -30,13 +31,13 @@ const BUFFER: usize = 4 << 20;
 const BUFFERS: usize = 8;
 /// How many there are whatever memory there is: one is read into while another is written.
 const MIN_BUFFERS: usize = 2;
-/// How many there are where personal data is scrubbed out, which takes longer than reading: the largest triage dump of a .NET process fits,
-/// so that the process does not wait for that. They take memory only as they are filled.
+/// How many there are where personal data is scrubbed out, which takes longer than reading: the largest triage dump of
+/// a .NET process fits, so that the process does not wait for that. They take memory only as they are filled.
 const BUFFERS_TO_BLOT: usize = 32;
 /// As many are made ready before the process is stopped, whatever is expected: a mini dump of a thousand threads fits.
 const READY: usize = 4;
-/// For so long buffers are made before the process is stopped. Where memory is in many pieces, or full of cached files, the kernel takes
-/// seconds for each GiB; what then does not fit is written meanwhile.
+/// For so long buffers are made before the process is stopped. Where memory is in many pieces, or full of cached files,
+/// the kernel takes seconds for each GiB; what then does not fit is written meanwhile.
 const MAKING: Duration = Duration::from_secs(3);
 /// Before so many more are made, what memory can be spared is looked up again: 64 MiB.
 const STEP: usize = 16;
@@ -122,8 +123,9 @@ impl Stock {
 }
 
 impl Belt {
-    /// A belt for a dump of about `expected` bytes, for which `most` bytes of memory may be taken where they can be spared. As many buffers
-    /// as are needed are in memory already: getting their pages takes as long as filling them, and once they are filled the process waits.
+    /// A belt for a dump of about `expected` bytes, for which `most` bytes of memory may be taken where they can be
+    /// spared. As many buffers as are needed are in memory already: getting their pages takes as long as filling them,
+    /// and once they are filled the process waits.
     pub(super) fn new(scrubs: bool, expected: u64, most: u64) -> Belt {
         let spare = Spare::find();
         let buffers = |bytes: u64| usize::try_from(bytes / BUFFER as u64).unwrap_or(usize::MAX);
@@ -133,8 +135,8 @@ impl Belt {
         let stock = Stock { made: AtomicUsize::new(0), least, most, spare };
         let belt = Belt { full: unbounded(), empty: unbounded(), stock };
         if expected > 0 {
-            // mimalloc has the kernel make no huge pages for this process, even where they are asked for. Where that is refused they are
-            // small ones.
+            // mimalloc has the kernel make no huge pages for this process, even where they are asked for. Where that is
+            // refused they are small ones.
             let _ = disable_transparent_huge_pages(false);
         }
         let left = AtomicUsize::new(buffers(expected).saturating_add(1).max(READY));
@@ -187,8 +189,8 @@ fn readers() -> usize {
 }
 
 impl Reading {
-    /// Reads the memory of every part. What could not be read, ascending. Ends early, without an error of its own, where the writer
-    /// failed; as cancelled where `stop` is set.
+    /// Reads the memory of every part. What could not be read, ascending. Ends early, without an error of its own,
+    /// where the writer failed; as cancelled where `stop` is set.
     pub(super) fn run(
         self,
         source: &Source,
@@ -216,7 +218,8 @@ impl Reading {
     /// What one thread does: reads portions until none is left.
     fn read(&self, source: &Source, work: &Work<'_>, stop: &AtomicBool, job: &Job) -> Result<Vec<Span>, Error> {
         let mut unreadable = Vec::new();
-        // First the buffer, then what it is for: who has the portion that the writer waits for never waits for a buffer.
+        // First the buffer, then what it is for: who has the portion that the writer waits for never waits for a
+        // buffer.
         while let Some(mut chunk) = self.buffer(stop, job)? {
             let Some(portion) = work.next(BUFFER, stop) else { break };
             let gone = |why: io::Error| Error::Failed(format!("the process ended while it was being dumped ({why})"));
@@ -293,8 +296,8 @@ impl Chunk {
 }
 
 impl Writing {
-    /// Writes the head of the core and what comes, until the readers are done. The number of bytes that take space. Where that takes a
-    /// processor it begins late: the process waits for the readers alone.
+    /// Writes the head of the core and what comes, until the readers are done. The number of bytes that take space.
+    /// Where that takes a processor it begins late: the process waits for the readers alone.
     pub(super) fn run(self, head: &[u8], scrub: Option<&Scrub>, sink: &mut Sink) -> io::Result<u64> {
         if !sink.is_direct() {
             // Nothing is ever sent.

@@ -1,8 +1,9 @@
-//! Programs and libraries that a process has mapped and whose path is gone: their files go into the dump, since nobody finds them later.
+//! Programs and libraries that a process has mapped and whose path is gone: their files go into the dump, since nobody
+//! finds them later.
 //!
-//! Input: a running process. Output: for each such file its bytes, whole, or its symbol table alone where it is large or the dump is to
-//! hold no text that somebody wrote (source paths stand in debug information). They are read before the process is stopped. Specification:
-//! proc(5), `exe` and `map_files`.
+//! Input: a running process. Output: for each such file its bytes, whole, or its symbol table alone where it is large
+//! or the dump is to hold no text that somebody wrote (source paths stand in debug information). They are read before
+//! the process is stopped. Specification: proc(5), `exe` and `map_files`.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -19,7 +20,8 @@ use crate::capture::symbol_file::{self, FILE_HEADER, Load, Table};
 /// Largest file that is kept whole, and how much is kept of all.
 const MAX_FILE: usize = 32 << 20;
 const MAX_ALL: usize = 64 << 20;
-/// The kernel appends this to the path of a file that was unlinked while mapped. Source: Linux fs/d_path.c, `path_with_deleted`.
+/// The kernel appends this to the path of a file that was unlinked while mapped. Source: Linux fs/d_path.c,
+/// `path_with_deleted`.
 pub(super) const DELETED: &[u8] = b" (deleted)";
 
 /// A deleted file.
@@ -75,7 +77,8 @@ fn path(live: &Live, mapping: &Mapping) -> Option<PathBuf> {
     if is_program { Some(program) } else { MappedFiles::default().find(live, mapping).map(|(path, _)| path) }
 }
 
-/// What is kept of a file: all of it if it has at most `most` bytes, else its names. `None` where it is no ELF file, or has no names.
+/// What is kept of a file: all of it if it has at most `most` bytes, else its names. `None` where it is no ELF file, or
+/// has no names.
 fn content(file: FileBytes, most: usize) -> Option<Vec<u8>> {
     let elf = Elf::parse(file.clone()).ok()?;
     if file.len() <= most { Some(file.to_vec()) } else { names(&elf) }

@@ -1,10 +1,10 @@
 //! A copy of the process at the moment of its stop: a child made by clone(2) in the target, which never runs.
 //!
-//! The child shares all private memory with the target until one of them writes. It has no exit signal, so the target hears nothing
-//! of it and does not see it when it waits for its children (wait(2): such a child is seen with __WALL or __WCLONE only). It dies with us
-//! (PTRACE_O_EXITKILL). When it has been read it is killed, and a thread of the target is stopped for a moment to reap it; where we are
-//! killed before, our guard does so.
-//! Memory that the program shares with others stays shared: the dump holds it as it is when it is read.
+//! The child shares all private memory with the target until one of them writes. It has no exit signal, so the target
+//! hears nothing of it and does not see it when it waits for its children (wait(2): such a child is seen with __WALL or
+//! __WCLONE only). It dies with us (PTRACE_O_EXITKILL). When it has been read it is killed, and a thread of the target
+//! is stopped for a moment to reap it; where we are killed before, our guard does so. Memory that the program shares
+//! with others stays shared: the dump holds it as it is when it is read.
 
 use std::fs;
 use std::io;
@@ -30,14 +30,15 @@ const SYSCALL: [u8; 2] = [0x0f, 0x05];
 // Source: Linux arch/x86/entry/syscalls/syscall_64.tbl.
 const CLONE: u64 = 56;
 const WAIT4: u64 = 61;
-/// The child shares what it does not need a copy of: open files and the working directory. Source: Linux uapi/linux/sched.h.
+/// The child shares what it does not need a copy of: open files and the working directory. Source: Linux
+/// uapi/linux/sched.h.
 const CLONE_FILES_AND_FS: u64 = 0x400 | 0x200;
 /// Source: Linux uapi/linux/wait.h: WNOHANG, __WALL.
 const NO_HANG_ALL: u64 = 1 | 0x4000_0000;
 /// Of the process's own memory, this part may be copied while the dump is written (a quarter), or fork is not tried.
 const ROOM: u64 = 4;
-/// How often threads are asked to reap the child, how many each time, and how long is waited in between: one that computes cannot be
-/// asked, and most do not compute for long.
+/// How often threads are asked to reap the child, how many each time, and how long is waited in between: one that
+/// computes cannot be asked, and most do not compute for long.
 const ROUNDS: usize = 50;
 const MAX_ASKED: usize = 16;
 const BETWEEN: Duration = Duration::from_millis(10);

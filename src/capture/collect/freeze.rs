@@ -1,9 +1,9 @@
 //! Stopping every thread of a process, and letting all of them go again, whatever happens.
 //!
 //! Threads are seized (PTRACE_SEIZE) and asked to stop (PTRACE_INTERRUPT), which sends no signal: a system call that is
-//! interrupted restarts, a process that was stopped stays stopped. When the tracing thread ends, for whatever reason, SIGKILL
-//! among them, the kernel lets its tracees go. Signals that arrive meanwhile wait, and one that a thread was just about to
-//! take is handed on when it goes.
+//! interrupted restarts, a process that was stopped stays stopped. When the tracing thread ends, for whatever reason,
+//! SIGKILL among them, the kernel lets its tracees go. Signals that arrive meanwhile wait, and one that a thread was
+//! just about to take is handed on when it goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -19,12 +19,13 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::ptrace::{self, Seizing};
 
-/// How long threads may take to stop. One that sleeps where the kernel lets nothing interrupt it (a dead network disk, a
-/// vfork whose child lives) does not stop before it wakes.
+/// How long threads may take to stop. One that sleeps where the kernel lets nothing interrupt it (a dead network disk,
+/// a vfork whose child lives) does not stop before it wakes.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How long threads are waited for that wait in vfork(2) for a child, as posix_spawn(3) does for a millisecond.
 const PATIENCE_FOR_CHILD: Duration = Duration::from_millis(300);
-/// Source: Linux arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h: vfork (on x86-64 alone), clone, clone3.
+/// Source: Linux arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h: vfork (on x86-64 alone),
+/// clone, clone3.
 const VFORK: Option<i64> = if cfg!(target_arch = "x86_64") { Some(58) } else { None };
 const CLONE: i64 = if cfg!(target_arch = "x86_64") { 56 } else { 220 };
 const CLONE3: i64 = 435;

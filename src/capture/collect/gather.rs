@@ -1,5 +1,5 @@
-//! What the kernel tells of a process beside its memory, read before it is stopped: while it is stopped, every thread's wait
-//! channel is that of the stop.
+//! What the kernel tells of a process beside its memory, read before it is stopped: while it is stopped, every thread's
+//! wait channel is that of the stop.
 //!
 //! Everything here is optional: what cannot be read is left out. Specification: proc(5).
 
@@ -51,8 +51,8 @@ pub(super) struct Gathered {
     pub(super) file_locks: Vec<FileLock>,
 }
 
-/// Reads them. Without `personal`: no files, no cgroups, nothing of other processes. `running`: whether the threads have not been
-/// stopped by us, so that their states are their own.
+/// Reads them. Without `personal`: no files, no cgroups, nothing of other processes. `running`: whether the threads
+/// have not been stopped by us, so that their states are their own.
 pub(super) fn gather(live: &Live, personal: bool, running: bool) -> Gathered {
     let mut gathered = Gathered { usages: super::maps::usages(live), ..Gathered::default() };
     if personal {

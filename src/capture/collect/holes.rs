@@ -1,7 +1,9 @@
-//! Memory that is shared, or mapped from a file system in memory, where nobody has written: it holds zeros, and takes room as soon as it is
-//! read, more than the machine may have. The file of such a mapping tells where its data are, without being read.
+//! Memory that is shared, or mapped from a file system in memory, where nobody has written: it holds zeros, and takes
+//! room as soon as it is read, more than the machine may have. The file of such a mapping tells where its data are,
+//! without being read.
 //!
-//! Specification: lseek(2), SEEK_DATA and SEEK_HOLE; proc(5), `map_files` (which takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE) and `fd`.
+//! Specification: lseek(2), SEEK_DATA and SEEK_HOLE; proc(5), `map_files` (which takes CAP_SYS_ADMIN or
+//! CAP_CHECKPOINT_RESTORE) and `fd`.
 
 use std::cell::OnceCell;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -51,7 +53,8 @@ impl MappedFiles {
         by_link().or_else(by_path).or_else(by_descriptor)
     }
 
-    /// The parts of a mapping where its file holds nothing, ascending; none where the file is on a disk, or does not tell.
+    /// The parts of a mapping where its file holds nothing, ascending; none where the file is on a disk, or does not
+    /// tell.
     pub(super) fn holes(&self, live: &Live, mapping: &Mapping) -> Vec<Span> {
         if !mapping.has_file() {
             return Vec::new();

@@ -1,7 +1,8 @@
-//! The parts of a module that a stack cannot be walked or named without, where its file is not at hand: headers, build id, dynamic
-//! section with its symbols, unwind tables.
+//! The parts of a module that a stack cannot be walked or named without, where its file is not at hand: headers, build
+//! id, dynamic section with its symbols, unwind tables.
 //!
-//! Input: a stopped process's mappings and memory. Specification: gABI "Program Header", "Dynamic Section"; LSB "Exception Frames".
+//! Input: a stopped process's mappings and memory. Specification: gABI "Program Header", "Dynamic Section"; LSB
+//! "Exception Frames".
 
 use rustc_hash::FxHashSet;
 
@@ -64,7 +65,8 @@ pub(super) fn images(mappings: &[Mapping], peek: &Peek<'_>) -> Vec<Image> {
 /// What mapped files are, by inode.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// Windows images: assemblies of .NET. The runtime maps one as it is, or its sections one by one, or all of them from one bundle.
+    /// Windows images: assemblies of .NET. The runtime maps one as it is, or its sections one by one, or all of them
+    /// from one bundle.
     assemblies: FxHashSet<u64>,
     /// ELF modules.
     modules: FxHashSet<u64>,
@@ -75,8 +77,8 @@ impl Files {
         let mut files = Files::default();
         for mapping in mappings.iter().filter(|mapping| mapping.inode != 0 && mapping.access.read) {
             let mut start = [0; 2];
-            // Of shared memory a page that nobody wrote would come into being. A file's is there, also where a copy of the process does not
-            // have it in its tables.
+            // Of shared memory a page that nobody wrote would come into being. A file's is there, also where a copy of
+            // the process does not have it in its tables.
             let is_memory = mapping.shared && !mapping.is_data_file();
             let read = if is_memory { Peek::read_present } else { Peek::read };
             match read(peek, mapping.span.start.0, &mut start).map(|()| start) {
@@ -189,7 +191,8 @@ impl Image {
         spans
     }
 
-    /// `.eh_frame_hdr` and, behind the pointer in it, `.eh_frame` to the end of its segment: its size is stated nowhere.
+    /// `.eh_frame_hdr` and, behind the pointer in it, `.eh_frame` to the end of its segment: its size is stated
+    /// nowhere.
     fn unwind_tables(&self, header: &Header, peek: &Peek<'_>) -> Vec<Span> {
         let index = self.span(header);
         // Version 1, then the pointer's encoding: DW_EH_PE_pcrel | DW_EH_PE_sdata4.
@@ -210,7 +213,8 @@ impl Image {
         let is_code = |header: &&Header| header.kind == PT_LOAD && header.flags & 1 != 0;
         let spans: Vec<Span> = self.headers.iter().filter(is_code).map(|header| self.span(header)).collect();
         let size = spans.iter().map(|span| span.len()).fold(0, u64::saturating_add);
-        // Of `.eh_frame_hdr`: the count's encoding at 2 (DW_EH_PE_udata4), the count at 8 behind a pointer of four bytes.
+        // Of `.eh_frame_hdr`: the count's encoding at 2 (DW_EH_PE_udata4), the count at 8 behind a pointer of four
+        // bytes.
         let entries = self.segment(PT_GNU_EH_FRAME).and_then(|index| {
             let encoded = peek.half(index.start.0)?.to_le_bytes();
             let is_known = matches!(encoded, [1, 0x1b, 0x03, _]);

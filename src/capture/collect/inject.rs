@@ -1,10 +1,10 @@
 //! One system call made by a stopped thread of the target, which is then as it was.
 //!
-//! The thread is in a system call that is about to be restarted: there it is in no restartable sequence and holds nothing half done. Its
-//! registers are set to another call, at a `syscall` instruction that the process has; nothing is written to its memory. All its signals
-//! are blocked meanwhile. Before its own registers are put back it is stopped once more as by PTRACE_INTERRUPT, since only then
-//! the kernel restarts the call that it was in. The thread is lost to its process if we are killed (SIGKILL) within the 0.1 ms
-//! that this takes.
+//! The thread is in a system call that is about to be restarted: there it is in no restartable sequence and holds
+//! nothing half done. Its registers are set to another call, at a `syscall` instruction that the process has; nothing
+//! is written to its memory. All its signals are blocked meanwhile. Before its own registers are put back it is stopped
+//! once more as by PTRACE_INTERRUPT, since only then the kernel restarts the call that it was in. The thread is lost to
+//! its process if we are killed (SIGKILL) within the 0.1 ms that this takes.
 
 use std::io;
 use std::time::{Duration, Instant};

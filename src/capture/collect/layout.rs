@@ -1,7 +1,7 @@
 //! Where everything stands in the core: header, program headers, notes, then memory at page boundaries.
 //!
-//! Known before the first byte of memory is read, so that a core can be streamed. Specification: gABI chapters 4 and 5; more than
-//! 65,534 program headers as Linux fs/binfmt_elf.c counts them (PN_XNUM).
+//! Known before the first byte of memory is read, so that a core can be streamed. Specification: gABI chapters 4 and 5;
+//! more than 65,534 program headers as Linux fs/binfmt_elf.c counts them (PN_XNUM).
 
 use super::maps::Span;
 use crate::capture::Access;
@@ -97,8 +97,8 @@ impl Layout {
         self.size.saturating_add(tail)
     }
 
-    /// What is to be added behind the file, and the new start of the file, where these spans turned out to be unreadable: program
-    /// headers without them.
+    /// What is to be added behind the file, and the new start of the file, where these spans turned out to be
+    /// unreadable: program headers without them.
     pub(super) fn without(&self, unreadable: &[Span]) -> (Vec<u8>, Vec<u8>) {
         let parts: Vec<Placed> = self.parts.iter().flat_map(|placed| split(*placed, unreadable)).collect();
         let headers = (parts.len() as u64).saturating_add(1);

@@ -1,7 +1,7 @@
 //! A live process that is to be dumped: that it is the one that was meant, now and later, and why it cannot be dumped.
 //!
-//! A process id may be given to another process at any time. A process is the same as long as its start time is (proc(5),
-//! `stat` field 22); it runs the same program as long as `exe` leads to the same file.
+//! A process id may be given to another process at any time. A process is the same as long as its start time is
+//! (proc(5), `stat` field 22); it runs the same program as long as `exe` leads to the same file.
 
 use std::fs;
 use std::io;

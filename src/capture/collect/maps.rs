@@ -1,7 +1,9 @@
-//! What a process has mapped: `/proc/PID/maps` while it is stopped, with the flags of `/proc/PID/smaps` from just before.
+//! What a process has mapped: `/proc/PID/maps` while it is stopped, with the flags of `/proc/PID/smaps` from just
+//! before.
 //!
-//! `maps` is read in microseconds; `smaps` counts every page and may take a second, so it is read before the process stops. A
-//! mapping that came between has no flags, and is dumped like any other. Specification: proc_pid_maps(5), proc_pid_smaps(5).
+//! `maps` is read in microseconds; `smaps` counts every page and may take a second, so it is read before the process
+//! stops. A mapping that came between has no flags, and is dumped like any other. Specification: proc_pid_maps(5),
+//! proc_pid_smaps(5).
 
 use std::fs;
 
@@ -167,8 +169,8 @@ pub(super) fn mappings(live: &Live, tid: i32, usages: &[(Span, Usage)]) -> Resul
     Ok(mappings)
 }
 
-/// Makes a path as we see it one as the process sees it, whose root is `root`. Others are left as they are: files that it had mapped
-/// before it went there.
+/// Makes a path as we see it one as the process sees it, whose root is `root`. Others are left as they are: files that
+/// it had mapped before it went there.
 fn below(root: &[u8], path: &mut Vec<u8>) {
     if path.strip_prefix(root).is_some_and(|rest| rest.starts_with(b"/")) {
         path.drain(..root.len());

@@ -1,9 +1,9 @@
 //! Which pages a mini dump holds: all that this program shows of the full dump of the same moment, apart from the heap.
 //!
-//! Stacks from the red zone up, thread-local storage, what modules need ([`Image::essentials`]) and may write, the loader's list; then
-//! what registers, stacks and data point to, and what that points to, a few steps deep: locks, exceptions in flight, names of
-//! threads. Held locks that nobody waits for are found by a search of all memory, so the same search is made here for their pages.
-//! Everything is bounded, by bytes and by steps.
+//! Stacks from the red zone up, thread-local storage, what modules need ([`Image::essentials`]) and may write, the
+//! loader's list; then what registers, stacks and data point to, and what that points to, a few steps deep: locks,
+//! exceptions in flight, names of threads. Held locks that nobody waits for are found by a search of all memory, so the
+//! same search is made here for their pages. Everything is bounded, by bytes and by steps.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -18,8 +18,8 @@ use super::threads::Thread;
 
 /// Bytes below the stack pointer that a leaf function may use. Source: System V AMD64 psABI 3.2.2.
 const RED_ZONE: u64 = 128;
-/// Largest stack that is kept of one thread, and what is kept where the stack pointer is in memory that is no stack of the C library's
-/// (a coroutine's).
+/// Largest stack that is kept of one thread, and what is kept where the stack pointer is in memory that is no stack of
+/// the C library's (a coroutine's).
 const MAX_STACK: u64 = 64 << 20;
 const FOREIGN_STACK: u64 = 256 << 10;
 /// Static thread-local storage below and the thread's control block above the thread pointer.
@@ -221,7 +221,8 @@ impl<'a> Chooser<'a> {
             }
         }
         let Some((sp, _)) = stack else { return };
-        // On an alternate stack: the interrupted frames are on the thread's own, to which the saved stack pointer leads.
+        // On an alternate stack: the interrupted frames are on the thread's own, to which the saved stack pointer
+        // leads.
         let main = self.main_stack;
         let own = tls.map(|(pointer, own)| Span::new(own.start.0, pointer));
         let homes: Vec<Span> = own.into_iter().chain(main.filter(|_| thread.tid == self.pid)).collect();
@@ -373,7 +374,8 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// The mapping of a thread's stack from the stack pointer up. What is below may be in memory, as zeros, once another tool has read it.
+    /// The mapping of a thread's stack from the stack pointer up. What is below may be in memory, as zeros, once
+    /// another tool has read it.
     fn used_stack(&self, thread: &Thread) -> Option<(Span, Span)> {
         let (sp, block) = (thread.stack_pointer()?, thread.thread_pointer()?);
         let mapping = self.mapping_at(sp).filter(|mapping| mapping.span.contains(block) && sp <= block)?.span;

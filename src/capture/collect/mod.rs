@@ -1,9 +1,9 @@
 //! A live process becomes a core: stopped, read, let go again.
 //!
-//! Input: a process id, a type of dump, a destination. Output: an ELF core that gdb, lldb and .NET's tools read, with a note of our
-//! own ([`crate::capture::facts`]). The order of things: what the kernel tells of the process is read while it still runs; all threads
-//! are stopped; their registers and the list of mappings are read; memory goes to the sink; the threads go on. Nothing of the
-//! target is changed, save in [`Mode::Fork`].
+//! Input: a process id, a type of dump, a destination. Output: an ELF core that gdb, lldb and .NET's tools read, with a
+//! note of our own ([`crate::capture::facts`]). The order of things: what the kernel tells of the process is read while
+//! it still runs; all threads are stopped; their registers and the list of mappings are read; memory goes to the sink;
+//! the threads go on. Nothing of the target is changed, save in [`Mode::Fork`].
 
 mod beyond;
 mod copied;
@@ -60,8 +60,9 @@ pub fn collect(request: &Request, job: &Job, say: &(dyn Fn(&str) + Sync)) -> Res
     })
 }
 
-/// Dumps a process all of whose threads that can be read are stopped already, traced by the thread that calls: by id, each with the
-/// signal that it is about to take, 0 for none. They stay stopped. In other respects as [`collect`], always in [`Mode::Direct`].
+/// Dumps a process all of whose threads that can be read are stopped already, traced by the thread that calls: by id,
+/// each with the signal that it is about to take, 0 for none. They stay stopped. In other respects as [`collect`],
+/// always in [`Mode::Direct`].
 pub fn collect_stopped(
     request: &Request,
     stopped: &[(u32, i32)],

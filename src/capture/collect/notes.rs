@@ -1,7 +1,7 @@
 //! The notes of a core: the process, its files, each thread with its registers, as the kernel would write them.
 //!
-//! Layouts: Linux include/linux/elfcore.h (elf_prpsinfo, elf_prstatus) and fs/binfmt_elf.c (NT_FILE). Notes that other tools do
-//! not know have the owner `dumpscope`; see [`crate::capture::facts`].
+//! Layouts: Linux include/linux/elfcore.h (elf_prpsinfo, elf_prstatus) and fs/binfmt_elf.c (NT_FILE). Notes that other
+//! tools do not know have the owner `dumpscope`; see [`crate::capture::facts`].
 
 use procfs::process::Stat;
 
@@ -92,8 +92,8 @@ impl Notes {
         self.push("CORE", NT_FILE, &content);
     }
 
-    /// NT_PRSTATUS of a thread of the process that `stat` describes, with its user and system time in clock ticks. No signal is
-    /// current: the process goes on.
+    /// NT_PRSTATUS of a thread of the process that `stat` describes, with its user and system time in clock ticks. No
+    /// signal is current: the process goes on.
     pub(super) fn status(&mut self, tid: i32, stat: &Stat, times: (u64, u64), registers: &[u8]) {
         let mut note = vec![0u8; 112];
         for (index, id) in (0usize..).zip([tid, stat.ppid, stat.pgrp, stat.session]) {

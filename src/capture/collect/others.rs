@@ -1,8 +1,8 @@
 //! Whether the threads of other processes are alive that may hold what the threads of this one wait for.
 //!
-//! Input: the words that threads wait on, memory, mappings. Output: what the kernel tells of each id that stands where a lock with such a
-//! word records its holder, and that no thread of the process has. Nothing here knows which kind of lock it is: a number that is no id
-//! does no harm, for who reads the dump asks about ids that it found in locks.
+//! Input: the words that threads wait on, memory, mappings. Output: what the kernel tells of each id that stands where
+//! a lock with such a word records its holder, and that no thread of the process has. Nothing here knows which kind of
+//! lock it is: a number that is no id does no harm, for who reads the dump asks about ids that it found in locks.
 
 use std::fs;
 use std::path::Path;
@@ -17,8 +17,9 @@ use super::maps::{self, Mapping};
 use super::peek::Peek;
 use crate::capture::facts::{MAX_OTHERS, OtherThread, ThreadFacts};
 
-/// Where a holder's id may be, counted from the word that is waited for: `pthread_mutex_t.__owner`, and `pthread_rwlock_t.__cur_writer`
-/// from the two words that writers and readers wait for. Source: docs/layouts/glibc.md, "mutex" and "rwlock".
+/// Where a holder's id may be, counted from the word that is waited for: `pthread_mutex_t.__owner`, and
+/// `pthread_rwlock_t.__cur_writer` from the two words that writers and readers wait for. Source: docs/layouts/glibc.md,
+/// "mutex" and "rwlock".
 const PLACES: [u64; 3] = [8, 12, 16];
 /// What such a word is while somebody waits: 1 or 2 of a mutex, 1 and 2 of a reader-writer lock. Source: as above.
 const HELD: std::ops::RangeInclusive<u32> = 1..=3;
@@ -82,8 +83,8 @@ fn mapping_at(mappings: &[Mapping], address: u64) -> Option<&Mapping> {
     mappings.get(after.checked_sub(1)?).filter(|mapping| mapping.span.contains(address))
 }
 
-/// Our own name for each of the ids: the same, unless the process is in another PID namespace. `None` where that could not be found out;
-/// without an entry: no thread has the id.
+/// Our own name for each of the ids: the same, unless the process is in another PID namespace. `None` where that could
+/// not be found out; without an entry: no thread has the id.
 fn outside<'a>(
     mut threads: impl Iterator<Item = &'a ThreadFacts>,
     ids: &FxHashMap<u32, u64>,

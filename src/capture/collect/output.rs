@@ -1,8 +1,8 @@
 //! The file that a core is written to: nobody else's, complete or not there at all.
 //!
-//! It has no name (O_TMPFILE) until it is whole, so that nothing is left of it when we are killed. Where the file system cannot do
-//! that it has a name of its own beside the final one, and is removed when the dump fails. An existing file or link is never
-//! replaced or followed.
+//! It has no name (O_TMPFILE) until it is whole, so that nothing is left of it when we are killed. Where the file
+//! system cannot do that it has a name of its own beside the final one, and is removed when the dump fails. An existing
+//! file or link is never replaced or followed.
 
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};

@@ -1,8 +1,8 @@
 //! A core that is compressed while it is written: zstd (RFC 8878), in frames that stand for themselves.
 //!
-//! Data is compressed by the reference implementation, which is several times faster than the one in Rust that unpacks: memory is held
-//! while it waits for that. Long runs of zeros are frames of their own, four bytes for each 128 KiB of them, which every reader of zstd
-//! understands, and which are seen to be zeros without being unpacked.
+//! Data is compressed by the reference implementation, which is several times faster than the one in Rust that unpacks:
+//! memory is held while it waits for that. Long runs of zeros are frames of their own, four bytes for each 128 KiB of
+//! them, which every reader of zstd understands, and which are seen to be zeros without being unpacked.
 
 use std::io::{self, Write};
 
@@ -87,12 +87,13 @@ impl<W: Write> Packed<W> {
 
 /// Writes a frame of zeros.
 fn write_hole(to: &mut impl Write, len: u64) -> io::Result<()> {
-    // Source: RFC 8878 section 3.1.1: magic number; descriptor with Frame_Content_Size_Flag 3 (eight bytes), neither single segment nor
-    // checksum nor dictionary; window descriptor with exponent 7, 2^17 bytes; Frame_Content_Size.
+    // Source: RFC 8878 section 3.1.1: magic number; descriptor with Frame_Content_Size_Flag 3 (eight bytes), neither
+    // single segment nor checksum nor dictionary; window descriptor with exponent 7, 2^17 bytes; Frame_Content_Size.
     let mut header = vec![0x28, 0xb5, 0x2f, 0xfd, 3 << 6, 7 << 3];
     header.extend(len.to_le_bytes());
     // zstd up to 1.4.3 takes no RLE block for a frame's first: one zero stands alone before the others, in a raw one.
-    // Source: facebook/zstd v1.5.5, lib/compress/zstd_compress.c, ZSTD_compressBlock_internal, "We don't want to emit our first block as a RLE".
+    // Source: facebook/zstd v1.5.5, lib/compress/zstd_compress.c, ZSTD_compressBlock_internal, "We don't want to emit
+    // our first block as a RLE".
     header.extend(block(RAW, 1, len <= 1));
     to.write_all(&header)?;
     let mut left = len.saturating_sub(1);
@@ -113,8 +114,8 @@ fn write_hole(to: &mut impl Write, len: u64) -> io::Result<()> {
 const RAW: u64 = 0;
 const RLE: u64 = 1;
 
-/// A block whose content is one zero: itself, or to be repeated `size` times. The header is Last_Block in bit 0, Block_Type in bits 1 and 2,
-/// Block_Size above, 24 bits.
+/// A block whose content is one zero: itself, or to be repeated `size` times. The header is Last_Block in bit 0,
+/// Block_Type in bits 1 and 2, Block_Size above, 24 bits.
 fn block(kind: u64, size: u64, is_last: bool) -> [u8; 4] {
     let [first, second, third, ..] = (u64::from(is_last) | (kind << 1) | (size << 3)).to_le_bytes();
     [first, second, third, 0]

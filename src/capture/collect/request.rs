@@ -39,8 +39,8 @@ impl Kind {
 pub enum Mode {
     /// The process is stopped until its memory is read.
     Direct,
-    /// The process makes a child (fork), which shares its memory until either writes, and goes on at once; the child is read. One system
-    /// call is made in the target for that. Where that is not safe, as `Direct`, which is said.
+    /// The process makes a child (fork), which shares its memory until either writes, and goes on at once; the child is
+    /// read. One system call is made in the target for that. Where that is not safe, as `Direct`, which is said.
     Fork,
 }
 
@@ -70,11 +70,11 @@ pub struct Request {
     pub compress: bool,
     /// The longest time for which the process may be stopped; then it goes on and the dump fails.
     pub max_pause: Duration,
-    /// Most bytes of memory that may be taken so that the stopped process waits for copying alone, and not for the disk; taken only as far as
-    /// they can be spared. 0: the few buffers that there are always.
+    /// Most bytes of memory that may be taken so that the stopped process waits for copying alone, and not for the
+    /// disk; taken only as far as they can be spared. 0: the few buffers that there are always.
     pub buffer: u64,
-    /// A process of ours that is told of the copy of [`Mode::Fork`], and is to call [`super::end_copy`] with what it was told where this process
-    /// is killed. Without one a zombie of the copy stays behind then.
+    /// A process of ours that is told of the copy of [`Mode::Fork`], and is to call [`super::end_copy`] with what it
+    /// was told where this process is killed. Without one a zombie of the copy stays behind then.
     pub guard: Option<Arc<UnixStream>>,
 }
 

@@ -96,7 +96,8 @@ impl Scene {
         if threads.is_empty() {
             return Err(live.ended());
         }
-        // Debuggers select the first thread. The ids of a process are not in the order in which they were given once they have wrapped.
+        // Debuggers select the first thread. The ids of a process are not in the order in which they were given once
+        // they have wrapped.
         threads.sort_by_key(|thread| u32::try_from(thread.tid) != Ok(live.pid));
         let (mut problems, mut lost) = (Vec::new(), Vec::new());
         for tid in frozen.unstopped() {
@@ -213,7 +214,8 @@ impl Scene {
 
     /// What may stay in a triage dump.
     pub(super) fn scrub(&self, gathered: &Gathered) -> Scrub {
-        // Arguments and environment, as the kernel placed them; where it does not say, whatever lies above them is erased by words.
+        // Arguments and environment, as the kernel placed them; where it does not say, whatever lies above them is
+        // erased by words.
         let text = [(self.stat.arg_start, self.stat.arg_end), (self.stat.env_start, self.stat.env_end)];
         let erased = text.into_iter().filter_map(|(start, end)| {
             let (start, end) = (start?, end?);

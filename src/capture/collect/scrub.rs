@@ -1,9 +1,9 @@
-//! Personal data taken out of a triage dump: of the words of stacks and data only those survive that are addresses of mapped
-//! memory, and the ids and counters of locks.
+//! Personal data taken out of a triage dump: of the words of stacks and data only those survive that are addresses of
+//! mapped memory, and the ids and counters of locks.
 //!
-//! Return addresses, frame pointers and pointers to objects are addresses; text, keys, amounts are not and become zero. A lock is
-//! recognised by the id of a live thread in it, or because a thread waits on it: small numbers near such a word survive, since
-//! owners and recursion are told by them.
+//! Return addresses, frame pointers and pointers to objects are addresses; text, keys, amounts are not and become zero.
+//! A lock is recognised by the id of a live thread in it, or because a thread waits on it: small numbers near such a
+//! word survive, since owners and recursion are told by them.
 
 use rustc_hash::FxHashSet;
 

@@ -54,7 +54,8 @@ impl Selection {
         essentials.extend(unwind_table);
         for image in images(mappings, peek) {
             essentials.extend(image.essentials(peek));
-            // Readers take none of it from the file, not even what was made read-only after relocation and never written.
+            // Readers take none of it from the file, not even what was made read-only after relocation and never
+            // written.
             essentials.extend(image.writable());
         }
         let files = Files::of(mappings, peek);
@@ -77,7 +78,8 @@ impl Selection {
         selection
     }
 
-    /// The pages of a set, and no others. `scrub`: whether words that are no addresses are scrubbed out where memory is the program's own.
+    /// The pages of a set, and no others. `scrub`: whether words that are no addresses are scrubbed out where memory is
+    /// the program's own.
     pub(super) fn pages(live: &Live, mappings: &[Mapping], pages: &Pages, scrub: bool) -> Selection {
         let mut selection = Selection::default();
         for mapping in mappings {
@@ -116,7 +118,8 @@ impl Selection {
         }
     }
 
-    /// Where a mapped file ends in memory: pages behind its last cannot be read. `None` where no file is mapped, or its size is not known.
+    /// Where a mapped file ends in memory: pages behind its last cannot be read. `None` where no file is mapped, or its
+    /// size is not known.
     fn end_of_file(&self, live: &Live, mapping: &Mapping) -> Option<u64> {
         let (_, file) = mapping.has_file().then(|| self.files.find(live, mapping))??;
         let bytes = file.len().saturating_sub(mapping.offset).checked_next_multiple_of(PAGE)?;
@@ -146,8 +149,9 @@ impl Selection {
     }
 }
 
-/// The pages of a mapped file that are kept though a file has it: those that were written, all that may be written privately, and of
-/// an assembly of .NET what is no code: metadata and unwind tables stand anywhere in it. Of its code, what is in memory.
+/// The pages of a mapped file that are kept though a file has it: those that were written, all that may be written
+/// privately, and of an assembly of .NET what is no code: metadata and unwind tables stand anywhere in it. Of its code,
+/// what is in memory.
 pub(super) fn own_pages(mapping: &Mapping, files: &Files, peek: &Peek<'_>) -> Vec<Span> {
     if files.is_assembly(mapping) {
         return if mapping.access.execute { peek.source().present(mapping.span) } else { vec![mapping.span] };

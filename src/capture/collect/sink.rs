@@ -20,7 +20,8 @@ const DIRECT_RUN: usize = 64 << 10;
 /// Largest core that is kept in memory: bytes that are written, zeros left out.
 const MAX_MEMORY: u64 = 512 << 20;
 
-/// A place for a core. What is not written is zero. Contents come in ascending order of their offsets, unless the place takes any.
+/// A place for a core. What is not written is zero. Contents come in ascending order of their offsets, unless the place
+/// takes any.
 pub(super) enum Sink {
     /// A file; pages of zeros take no space.
     File(Disk),
@@ -94,9 +95,10 @@ impl Disk {
 }
 
 impl Sink {
-    /// Prepares for this many bytes of memory in a core of `size` bytes at most. Large files are written past the page cache: it would be
-    /// filled at the cost of the target, which may have to live within the same limit of memory, and its copy costs as much time as the
-    /// disk. Small ones go through it, so that the process does not wait for the disk.
+    /// Prepares for this many bytes of memory in a core of `size` bytes at most. Large files are written past the page
+    /// cache: it would be filled at the cost of the target, which may have to live within the same limit of memory, and
+    /// its copy costs as much time as the disk. Small ones go through it, so that the process does not wait for the
+    /// disk.
     pub(super) fn expect(&mut self, bytes: u64, size: u64) -> io::Result<()> {
         match self {
             Sink::File(disk) if bytes >= DIRECT_FROM => {

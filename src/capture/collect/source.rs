@@ -10,8 +10,8 @@ use crate::ptrace;
 
 /// Granularity of reads.
 pub(super) const PAGE: u64 = 4096;
-/// Bytes of one entry of pagemap. Source: Linux Documentation/admin-guide/mm/pagemap.rst: bit 63 present, bit 62 swapped, bit 61
-/// page of a file or shared.
+/// Bytes of one entry of pagemap. Source: Linux Documentation/admin-guide/mm/pagemap.rst: bit 63 present, bit 62
+/// swapped, bit 61 page of a file or shared.
 const ENTRY: u64 = 8;
 const PRESENT_OR_SWAPPED: u64 = 3 << 62;
 const OF_FILE: u64 = 1 << 61;
@@ -26,13 +26,14 @@ pub(super) struct Source {
     /// `/proc/PID/mem`, which reads what process_vm_readv may not: memory without read access.
     mem: Option<File>,
     pagemap: Option<File>,
-    /// Whether it is a copy that shares its pages with the process. process_vm_readv pins pages, and the kernel gives a copy a page of its
-    /// own before it is pinned: reading it so would double the process. `/proc/PID/mem` does not.
+    /// Whether it is a copy that shares its pages with the process. process_vm_readv pins pages, and the kernel gives a
+    /// copy a page of its own before it is pinned: reading it so would double the process. `/proc/PID/mem` does not.
     // Source: Linux mm/gup.c, gup_must_unshare.
     is_copy: bool,
     /// What is zero and must not be read, ascending.
     holes: Vec<Span>,
-    /// Memory whose absent pages only a server in user space knows (userfaultfd): who asks for one waits for it, and it may be stopped.
+    /// Memory whose absent pages only a server in user space knows (userfaultfd): who asks for one waits for it, and it
+    /// may be stopped.
     served: Vec<Span>,
 }
 
@@ -75,8 +76,8 @@ impl Source {
         usize::try_from(end.saturating_sub(at)).unwrap_or(0).min(len)
     }
 
-    /// Fills `into` from `at`, as far as it goes: the number of bytes that were read, fewer where a page cannot be. Fails only
-    /// where the process is gone.
+    /// Fills `into` from `at`, as far as it goes: the number of bytes that were read, fewer where a page cannot be.
+    /// Fails only where the process is gone.
     pub(super) fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let may = if self.served.is_empty() { into.len() } else { self.askable(at, into.len()) };
         let into = into.get_mut(..may).unwrap_or_default();
@@ -104,8 +105,8 @@ impl Source {
         Ok(done)
     }
 
-    /// The parts of a span that are to be read, ascending: pages that hold nothing are left out, and so are those that must not be
-    /// asked for, with which `unknown` is called.
+    /// The parts of a span that are to be read, ascending: pages that hold nothing are left out, and so are those that
+    /// must not be asked for, with which `unknown` is called.
     pub(super) fn runs(&self, span: Span, absent: Absent, mut unknown: impl FnMut(Span)) -> Vec<Span> {
         if absent == Absent::Elsewhere {
             return self.outside_of_holes(span);
@@ -126,7 +127,8 @@ impl Source {
         Source { holes, ..self }
     }
 
-    /// What is left of a span of a file without its holes. A page of a hole that is present was written since, or is the process's own.
+    /// What is left of a span of a file without its holes. A page of a hole that is present was written since, or is
+    /// the process's own.
     fn outside_of_holes(&self, span: Span) -> Vec<Span> {
         let mut runs = Vec::new();
         let mut at = span.start;
@@ -164,7 +166,8 @@ impl Source {
         self.runs(span, Absent::Zero, |_| {})
     }
 
-    /// Calls `each` for every page with its bits in pagemap. Where those cannot be read every page counts as present and written.
+    /// Calls `each` for every page with its bits in pagemap. Where those cannot be read every page counts as present
+    /// and written.
     fn each_page(&self, span: Span, mut each: impl FnMut(Span, u64)) {
         let mut at = span.start.0;
         let most = (span.len() / PAGE).clamp(1, ENTRIES);

@@ -1,8 +1,8 @@
-//! How much memory may be taken so that nothing has to be killed for it: what the machine can spare, and what the limits of the cgroup that
-//! this process is in, and of all above it, leave.
+//! How much memory may be taken so that nothing has to be killed for it: what the machine can spare, and what the
+//! limits of the cgroup that this process is in, and of all above it, leave.
 //!
-//! Where a limit cannot be read nothing is said to be spare. Specification: proc(5), `meminfo`; Linux Documentation/admin-guide/cgroup-v2.rst,
-//! "Memory Interface Files", and cgroup-v1/memory.rst.
+//! Where a limit cannot be read nothing is said to be spare. Specification: proc(5), `meminfo`; Linux
+//! Documentation/admin-guide/cgroup-v2.rst, "Memory Interface Files", and cgroup-v1/memory.rst.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,8 +91,8 @@ struct Mount {
     at: PathBuf,
 }
 
-/// The group of `own`, the lines of `/proc/self/cgroup`, that limits memory, and those above it as far as they are to be seen; none on a
-/// kernel without groups.
+/// The group of `own`, the lines of `/proc/self/cgroup`, that limits memory, and those above it as far as they are to
+/// be seen; none on a kernel without groups.
 fn groups(own: &str, mounts: &[Mount]) -> Option<Vec<Group>> {
     // `hierarchy:controllers:path`; version 2 has hierarchy 0 and names none.
     let mut lines = own.lines().filter_map(|line| {
@@ -146,8 +146,8 @@ impl Group {
     }
 }
 
-/// Bytes of files that the kernel can drop at once: neither in use of late nor to be written first. Names of version 1 have a prefix where
-/// they count the groups below, too, and others for what is to be written.
+/// Bytes of files that the kernel can drop at once: neither in use of late nor to be written first. Names of version 1
+/// have a prefix where they count the groups below, too, and others for what is to be written.
 fn reclaimable(stat: &str, prefix: &str) -> u64 {
     let field = |name: &str| {
         let of = |line: &str| line.strip_prefix(prefix)?.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
@@ -166,8 +166,8 @@ fn machine(meminfo: &str) -> Option<Account> {
     Some(Account { limit: field("MemTotal")?, free: field("MemAvailable")? })
 }
 
-/// While this lives, this process is the first to be killed where memory runs short all the same: the process that was dumped goes on then,
-/// and nothing is left of the dump.
+/// While this lives, this process is the first to be killed where memory runs short all the same: the process that was
+/// dumped goes on then, and nothing is left of the dump.
 #[derive(Debug)]
 pub(super) struct Expendable {
     before: Option<String>,

@@ -15,8 +15,8 @@ pub(super) enum Wait {
     Syscall,
     /// It stopped because it made a child.
     Child,
-    /// It stopped before it would take this signal, which must be handed on. Not taken note of: should we be killed meanwhile, the kernel
-    /// delivers it.
+    /// It stopped before it would take this signal, which must be handed on. Not taken note of: should we be killed
+    /// meanwhile, the kernel delivers it.
     Signal(i32),
     /// It is no more.
     Gone,

@@ -1,9 +1,11 @@
-//! The code that a stack is walked by where unwind tables do not tell: without it a dump shows fewer frames than the full one.
+//! The code that a stack is walked by where unwind tables do not tell: without it a dump shows fewer frames than the
+//! full one.
 //!
-//! Whether a word of a stack is a return address is judged by the call before it; where code has no tables (musl, Go, what a compiler
-//! makes at run time), the function that the call leads to is followed to where the callee stands, and from there to its return. So the
-//! pages are kept that words of stacks point into, and those of the functions that are called before them. Of a small module without
-//! tables all code is kept. Everything is bounded; no page is kept for what is no code.
+//! Whether a word of a stack is a return address is judged by the call before it; where code has no tables (musl, Go,
+//! what a compiler makes at run time), the function that the call leads to is followed to where the callee stands, and
+//! from there to its return. So the pages are kept that words of stacks point into, and those of the functions that are
+//! called before them. Of a small module without tables all code is kept. Everything is bounded; no page is kept for
+//! what is no code.
 
 use rustc_hash::FxHashSet;
 
@@ -19,8 +21,8 @@ const WHOLE: u64 = 2 << 20;
 const MAX_CODE: u64 = 16 << 20;
 /// Words of stacks that are looked at.
 const MAX_WORDS: usize = 1 << 16;
-/// Bytes before a return address that a call can have, and those from an address on by which a system call, a signal's trampoline or
-/// the end of a thread is recognised.
+/// Bytes before a return address that a call can have, and those from an address on by which a system call, a signal's
+/// trampoline or the end of a thread is recognised.
 const BEFORE: u64 = 16;
 const AFTER: u64 = 64;
 /// Code around a place, and from a function's start on, that is kept where there are no tables.
@@ -137,8 +139,8 @@ impl Chosen<'_> {
     }
 }
 
-/// Whether a call stands before an address, and where it leads if that is known. Source: Intel SDM volume 2, CALL: E8 rel32; FF /2,
-/// two to seven bytes long with its operand, of which FF 15 goes through a word beside the code.
+/// Whether a call stands before an address, and where it leads if that is known. Source: Intel SDM volume 2, CALL: E8
+/// rel32; FF /2, two to seven bytes long with its operand, of which FF 15 goes through a word beside the code.
 #[cfg(not(target_arch = "aarch64"))]
 fn call_before(address: u64, peek: &Peek<'_>) -> Option<Option<u64>> {
     const LONGEST: u64 = 8;
@@ -160,8 +162,8 @@ fn call_before(address: u64, peek: &Peek<'_>) -> Option<Option<u64>> {
     indirect.then_some(None)
 }
 
-/// Where the jump at an address leads, behind an endbr64. Source: as above, JMP: E9 rel32; FF 25 goes through a word beside the code, also
-/// behind the prefix F2.
+/// Where the jump at an address leads, behind an endbr64. Source: as above, JMP: E9 rel32; FF 25 goes through a word
+/// beside the code, also behind the prefix F2.
 #[cfg(not(target_arch = "aarch64"))]
 fn jump_at(address: u64, peek: &Peek<'_>) -> Option<u64> {
     let mut bytes = [0u8; 11];
@@ -179,7 +181,8 @@ fn jump_at(address: u64, peek: &Peek<'_>) -> Option<u64> {
     if through { peek.word(target) } else { Some(target) }
 }
 
-/// Source: Arm Architecture Reference Manual, C6.2: BL is 100101 and 26 bits of distance in words, BLR 1101011000111111000000 and a register.
+/// Source: Arm Architecture Reference Manual, C6.2: BL is 100101 and 26 bits of distance in words, BLR
+/// 1101011000111111000000 and a register.
 #[cfg(target_arch = "aarch64")]
 fn call_before(address: u64, peek: &Peek<'_>) -> Option<Option<u64>> {
     let at = address.checked_sub(4)?;
@@ -207,7 +210,8 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn calls_and_jumps_are_told_with_where_they_lead() {
-        // 0 call 8 | 5 nop (3) | 8 endbr64 | c jmp *0xe(%rip) → word at 0x20 | 12 call *8(%rip) → 0x20 | 18 call *%rax | 1a jmp 8
+        // 0 call 8 | 5 nop (3) | 8 endbr64 | c jmp *0xe(%rip) → word at 0x20 | 12 call *8(%rip) → 0x20 | 18 call *%rax
+        // | 1a jmp 8
         let mut code = [0x90u8; 0x28];
         code[..5].copy_from_slice(&[0xe8, 3, 0, 0, 0]);
         code[8..18].copy_from_slice(&[0xf3, 0x0f, 0x1e, 0xfa, 0xff, 0x25, 0x0e, 0, 0, 0]);

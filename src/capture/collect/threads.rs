@@ -1,7 +1,7 @@
 //! The registers of stopped threads as the notes of a core.
 //!
-//! A thread that was in a system call has its number in orig_rax and -512 (ERESTARTSYS) or the like as its result, as in a core of
-//! gdb's: the call restarts when the thread goes.
+//! A thread that was in a system call has its number in orig_rax and -512 (ERESTARTSYS) or the like as its result, as
+//! in a core of gdb's: the call restarts when the thread goes.
 
 use std::collections::BTreeMap;
 
@@ -33,12 +33,14 @@ const STACK_POINTER: usize = 19;
 #[cfg(target_arch = "aarch64")]
 const STACK_POINTER: usize = 31;
 
-/// Registers that hold no data of the program: orig_rax, rip, cs, eflags, rsp, ss, the segments and their bases; sp, pc, pstate.
+/// Registers that hold no data of the program: orig_rax, rip, cs, eflags, rsp, ss, the segments and their bases; sp,
+/// pc, pstate.
 #[cfg(target_arch = "x86_64")]
 const CONTROL: std::ops::RangeInclusive<usize> = 15..=26;
 #[cfg(target_arch = "aarch64")]
 const CONTROL: std::ops::RangeInclusive<usize> = 31..=33;
-/// The number of a system call that was entered, and where its arguments and result are: r10, r9, r8, rax, rcx, rdx, rsi, rdi; x0 to x8.
+/// The number of a system call that was entered, and where its arguments and result are: r10, r9, r8, rax, rcx, rdx,
+/// rsi, rdi; x0 to x8.
 #[cfg(target_arch = "x86_64")]
 const ORIGINAL_NUMBER: usize = 15;
 #[cfg(target_arch = "aarch64")]
@@ -79,10 +81,10 @@ pub(super) fn read(frozen: &Frozen<'_>, vectors: bool) -> Vec<Thread> {
         .collect()
 }
 
-/// The x87 and SSE registers as NT_PRFPREG has them, out of NT_X86_XSTATE, which begins with them: one call less for each of a thousand
-/// threads that wait.
-// Source: Intel SDM volume 1, 13.4.1, "Legacy Region of an XSAVE Area"; the 48 bytes from 464 on are the system's, and zero in NT_PRFPREG
-// (Linux arch/x86/kernel/fpu/regset.c, xfpregs_get).
+/// The x87 and SSE registers as NT_PRFPREG has them, out of NT_X86_XSTATE, which begins with them: one call less for
+/// each of a thousand threads that wait.
+// Source: Intel SDM volume 1, 13.4.1, "Legacy Region of an XSAVE Area"; the 48 bytes from 464 on are the system's, and
+// zero in NT_PRFPREG (Linux arch/x86/kernel/fpu/regset.c, xfpregs_get).
 fn floating_point(state: &[u8]) -> Option<Vec<u8>> {
     let mut legacy = state.get(..512)?.to_vec();
     legacy.get_mut(464..)?.fill(0);
@@ -125,13 +127,13 @@ impl Thread {
 
     /// The word that it waits on, where it is in a futex call.
     pub(super) fn futex(&self) -> Option<u64> {
-        // Source: Linux uapi/asm/unistd_64.h (202, in orig_rax, first argument in rdi) and asm-generic/unistd.h (98, in x8). On
-        // aarch64 the result has taken the place of the argument.
+        // Source: Linux uapi/asm/unistd_64.h (202, in orig_rax, first argument in rdi) and asm-generic/unistd.h (98, in
+        // x8). On aarch64 the result has taken the place of the argument.
         if cfg!(target_arch = "x86_64") { self.word(14).filter(|_| self.word(15) == Some(202)) } else { None }
     }
 
-    /// The thread without what may hold personal data: no vector registers, and of the general ones addresses, and what belongs to
-    /// a system call that it is in.
+    /// The thread without what may hold personal data: no vector registers, and of the general ones addresses, and what
+    /// belongs to a system call that it is in.
     pub(super) fn scrubbed(&self, scrub: &Scrub) -> Thread {
         let in_call = self.word(ORIGINAL_NUMBER).is_some_and(|number| number.cast_signed() >= 0);
         let kept = |index: usize, word: u64| {

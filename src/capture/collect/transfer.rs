@@ -76,9 +76,10 @@ pub(super) struct Limit<'a> {
 }
 
 impl Limit<'_> {
-    /// Does some work on a thread of its own while the process is `held`: it may hang in the kernel, where a page is a file's on a dead
-    /// network disk. When the limit is reached the process is let go first, then the work is waited for. `meanwhile` is for this thread,
-    /// the tracer. `stopped`: for how long the process has been stopped, `None` where it goes on.
+    /// Does some work on a thread of its own while the process is `held`: it may hang in the kernel, where a page is a
+    /// file's on a dead network disk. When the limit is reached the process is let go first, then the work is waited
+    /// for. `meanwhile` is for this thread, the tracer. `stopped`: for how long the process has been stopped, `None`
+    /// where it goes on.
     pub(super) fn work<H, M, T: Send>(
         &self,
         held: H,
@@ -109,8 +110,8 @@ impl Limit<'_> {
         stopped.map(|stopped| Instant::now() + self.max_pause.saturating_sub(stopped))
     }
 
-    /// Waits until something is done, which is when the other end is dropped; else why it is not waited for any longer. Calls `meanwhile`
-    /// every now and then.
+    /// Waits until something is done, which is when the other end is dropped; else why it is not waited for any longer.
+    /// Calls `meanwhile` every now and then.
     fn wait(&self, is_done: &Receiver<()>, deadline: Option<Instant>, mut meanwhile: impl FnMut()) -> Option<Error> {
         let mut why = None;
         while why.is_none() && is_done.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
@@ -143,8 +144,8 @@ pub(super) struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Reads and writes all memory. The process goes on as soon as the last byte is read, and at once where that takes too long, is
-    /// cancelled or fails.
+    /// Reads and writes all memory. The process goes on as soon as the last byte is read, and at once where that takes
+    /// too long, is cancelled or fails.
     pub(super) fn copy(
         &self,
         held: Held<'_>,

@@ -1,7 +1,8 @@
-//! Where the unwind table of a program is that does not tell it in memory: a linker that is not asked for PT_GNU_EH_FRAME (gcc's for
-//! `-static`) leaves it to the section headers, which are in the file alone.
+//! Where the unwind table of a program is that does not tell it in memory: a linker that is not asked for
+//! PT_GNU_EH_FRAME (gcc's for `-static`) leaves it to the section headers, which are in the file alone.
 //!
-//! Input: the program's file, read before the stop, and its memory. Specification: gABI "Sections"; LSB "Exception Frames".
+//! Input: the program's file, read before the stop, and its memory. Specification: gABI "Sections"; LSB "Exception
+//! Frames".
 
 use symbols::{Elf, FileBytes};
 
@@ -14,8 +15,8 @@ use super::source::PAGE;
 const COMPARED: usize = 64;
 /// Largest table that is kept.
 const MAX_TABLE: u64 = 64 << 20;
-/// A table that has fewer entries for its code covers a few functions of it: those of musl that are written in assembly. Compilers'
-/// functions are shorter on average.
+/// A table that has fewer entries for its code covers a few functions of it: those of musl that are written in
+/// assembly. Compilers' functions are shorter on average.
 const BYTES_PER_ENTRY: u64 = 4 << 10;
 
 /// What the program's file says of its `.eh_frame`.

@@ -1,6 +1,7 @@
 //! What is to be read of a process, in portions of one buffer: several threads read, each takes the next.
 //!
-//! Where a mapping holds pages is asked of the kernel window by window, so that the first bytes are read at once however large it is.
+//! Where a mapping holds pages is asked of the kernel window by window, so that the first bytes are read at once
+//! however large it is.
 
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};

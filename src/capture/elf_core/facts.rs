@@ -49,8 +49,8 @@ pub(super) fn kept(note: &Note<'_>, core: &FileBytes) -> Option<Kept> {
     Kept::parse(core.slice(from..from.checked_add(note.content.len())?)?)
 }
 
-/// Names threads as the kernel does. A thread inherits its maker's name: one that is called like the program, or like the first thread,
-/// was given no name of its own.
+/// Names threads as the kernel does. A thread inherits its maker's name: one that is called like the program, or like
+/// the first thread, was given no name of its own.
 pub(super) fn name_threads(facts: &Facts, process: &Process, modules: &[MappedModule], threads: &mut [OsThread]) {
     let pid = process.pid.as_ref().ok().copied();
     let by_tid: rustc_hash::FxHashMap<u32, &str> =
@@ -72,8 +72,8 @@ pub(super) fn name_threads(facts: &Facts, process: &Process, modules: &[MappedMo
     }
 }
 
-/// Adds the threads that did not stop when the dump was taken: the kernel told in which system call each sleeps, and where its stack and
-/// code are. Other registers than those are unknown.
+/// Adds the threads that did not stop when the dump was taken: the kernel told in which system call each sleeps, and
+/// where its stack and code are. Other registers than those are unknown.
 pub(super) fn add_lost_threads(facts: &Facts, arch: Arch, threads: &mut Vec<OsThread>, problems: &mut Vec<Problem>) {
     let there: rustc_hash::FxHashSet<u32> = threads.iter().map(|thread| thread.tid.0).collect();
     let lost = facts.threads.iter().filter_map(|thread| Some((thread, thread.lost.as_deref()?)));
@@ -100,9 +100,9 @@ fn asleep(arch: Arch, call: &Syscall) -> Registers {
     let mut registers = Registers::unknown(arch);
     registers.set(arch.instruction_pointer(), call.pc);
     registers.set(arch.stack_pointer(), call.sp);
-    // Arguments stay in their registers, where glibc's vfork keeps its return address: rdi, rsi, rdx, r10, r8, r9. On aarch64 they are
-    // those that calls do not preserve, of no use to the walk. Source: System V AMD64 psABI, appendix A.2.1; glibc
-    // sysdeps/unix/sysv/linux/x86_64/vfork.S.
+    // Arguments stay in their registers, where glibc's vfork keeps its return address: rdi, rsi, rdx, r10, r8, r9. On
+    // aarch64 they are those that calls do not preserve, of no use to the walk. Source: System V AMD64 psABI, appendix
+    // A.2.1; glibc sysdeps/unix/sysv/linux/x86_64/vfork.S.
     const ARGUMENTS: [u16; 6] = [5, 4, 1, 10, 8, 9];
     if arch == Arch::X86_64 {
         for (number, value) in ARGUMENTS.into_iter().zip(&call.args) {

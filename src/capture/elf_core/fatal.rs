@@ -26,8 +26,8 @@ pub(super) enum Writer {
 
 /// Which thread took the fatal signal, and its number. `None` where the process went on.
 ///
-/// The kernel writes one `pr_cursig` into every thread and the dumping thread first; gdb writes its last stop signal into every thread
-/// and the stopped thread first; createdump and qemu write it into the crashed thread only.
+/// The kernel writes one `pr_cursig` into every thread and the dumping thread first; gdb writes its last stop signal
+/// into every thread and the stopped thread first; createdump and qemu write it into the crashed thread only.
 pub(super) fn crashed(grouped: &Grouped<'_>, writer: Writer) -> Option<(usize, i32)> {
     // Where one of the three records of the signal is damaged the others still tell.
     let records: [fn(&ThreadNotes<'_>) -> i32; 2] = [|thread| thread.signal(), |thread| thread.info_signal()];
@@ -56,8 +56,8 @@ pub(super) fn fatal(
     let (Some((index, number)), Some(tid)) = (crashed, tid) else { return Ok(None) };
     let own = grouped.threads.get(index).and_then(|thread| thread.siginfo);
     let info = own.into_iter().chain(grouped.process_siginfo).find(|info| info.number == number);
-    // createdump, which the runtime starts when it gives up, writes zeros where it was told nothing else: no sender, and no address.
-    // Measured on dumps of .NET 8 to 10.
+    // createdump, which the runtime starts when it gives up, writes zeros where it was told nothing else: no sender,
+    // and no address. Measured on dumps of .NET 8 to 10.
     let info = info.filter(|info| writer != Writer::Createdump || !info.is_empty());
     let sender = info.and_then(SigInfo::sender);
     Ok(Some(FatalSignal {

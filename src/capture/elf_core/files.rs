@@ -1,7 +1,8 @@
 //! NT_FILE: which parts of which files were mapped.
 //!
-//! Layout: a count and a page size, `count` entries of start, end and offset in pages, then as many NUL-terminated paths. Source: Linux
-//! fs/binfmt_elf.c, fill_files_note. gdb writes a page size of 1 and offsets in bytes (gdb/linux-tdep.c).
+//! Layout: a count and a page size, `count` entries of start, end and offset in pages, then as many NUL-terminated
+//! paths. Source: Linux fs/binfmt_elf.c, fill_files_note. gdb writes a page size of 1 and offsets in bytes
+//! (gdb/linux-tdep.c).
 
 use std::ops::Range;
 

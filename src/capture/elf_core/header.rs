@@ -43,8 +43,8 @@ pub(super) struct FileHeader {
 }
 
 impl FileHeader {
-    /// Reads the header of a core; the error says what was expected at which offset, and what to try. A damaged field is read as the
-    /// rest of the file tells, and that is said in `problems`.
+    /// Reads the header of a core; the error says what was expected at which offset, and what to try. A damaged field
+    /// is read as the rest of the file tells, and that is said in `problems`.
     pub(super) fn parse(bytes: &[u8], problems: &mut Vec<Problem>) -> Result<FileHeader, String> {
         let words = Words(bytes);
         let short = || format!("the ELF header ends at {:#x}, 0x40 bytes were expected (truncated?)", bytes.len());
@@ -126,7 +126,8 @@ impl Table {
         let words = Words(bytes);
         let count = match words.u16(56)? {
             PN_XNUM => {
-                // sh_info of section header 0: offset 44 in an Elf64_Shdr. Source: gABI "Sections"; Linux fs/binfmt_elf.c.
+                // sh_info of section header 0: offset 44 in an Elf64_Shdr. Source: gABI "Sections"; Linux
+                // fs/binfmt_elf.c.
                 let sections = usize::try_from(words.u64(40)?).ok().filter(|offset| *offset != 0);
                 let info = sections.and_then(|offset| words.u32(offset.checked_add(44)?));
                 info.filter(|count| *count > 0).map(u64::from)

@@ -22,8 +22,8 @@ pub(super) fn of(arch: Arch) -> &'static Layout {
 pub(super) const X86_64_ORIG_RAX: usize = 15;
 pub(super) const X86_64_FS_BASE: usize = 21;
 
-// Order of words: Linux arch/x86/include/asm/user_64.h, struct user_regs_struct: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx
-// rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs. Numbers: psABI figure 3.36.
+// Order of words: Linux arch/x86/include/asm/user_64.h, struct user_regs_struct: r15 r14 r13 r12 rbp rbx r11 r10 r9 r8
+// rax rcx rdx rsi rdi orig_rax rip cs eflags rsp ss fs_base gs_base ds es fs gs. Numbers: psABI figure 3.36.
 static X86_64: Layout = Layout {
     status_size: 336,
     dwarf: &[
@@ -47,8 +47,8 @@ static X86_64: Layout = Layout {
     ],
 };
 
-// Order of words: Linux arch/arm64/include/uapi/asm/ptrace.h, struct user_pt_regs: x0 to x30, sp, pc, pstate; the DWARF numbers are
-// the same up to pc (32, see `Arch::instruction_pointer`).
+// Order of words: Linux arch/arm64/include/uapi/asm/ptrace.h, struct user_pt_regs: x0 to x30, sp, pc, pstate; the DWARF
+// numbers are the same up to pc (32, see `Arch::instruction_pointer`).
 static AARCH64: Layout = Layout {
     status_size: 392,
     dwarf: &{

@@ -16,12 +16,14 @@ const MAX_ENTRIES: usize = 65_536;
 const MAX_DYNAMIC: u64 = 4096;
 /// Longest name: PATH_MAX of Linux.
 const MAX_NAME: u64 = 4096;
-/// How many bytes behind the executable's headers are searched for its dynamic section where the headers are not in the dump.
+/// How many bytes behind the executable's headers are searched for its dynamic section where the headers are not in the
+/// dump.
 const SEARCH_LIMIT: u64 = 4 << 20;
 
 // Source: gABI "Dynamic Section": the address of r_debug, filled in by the loader.
 const DT_DEBUG: u64 = 21;
-/// Offsets in `struct r_debug`: `r_map`; in `struct link_map`: `l_addr`, `l_name`, `l_ld`, `l_next`, `l_prev`. Source: glibc elf/link.h.
+/// Offsets in `struct r_debug`: `r_map`; in `struct link_map`: `l_addr`, `l_name`, `l_ld`, `l_next`, `l_prev`. Source:
+/// glibc elf/link.h.
 const R_MAP: u64 = 8;
 const L_NAME: u64 = 8;
 const L_LD: u64 = 16;
@@ -119,7 +121,8 @@ fn search(memory: &Memory, from: Addr) -> Option<Addr> {
     None
 }
 
-/// The head of the list if `debug` is an `r_debug`: version 1 or 2, and a first entry without a predecessor whose successor points back.
+/// The head of the list if `debug` is an `r_debug`: version 1 or 2, and a first entry without a predecessor whose
+/// successor points back.
 fn head(memory: &Memory, debug: Addr) -> Option<Addr> {
     let version = memory.u32(debug).ok()?;
     let first = memory.ptr(debug.plus(R_MAP)?).ok()?;

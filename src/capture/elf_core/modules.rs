@@ -1,4 +1,5 @@
-//! Modules: which files were loaded where, from NT_FILE, the headers in memory, the auxiliary vector and the loader's list.
+//! Modules: which files were loaded where, from NT_FILE, the headers in memory, the auxiliary vector and the loader's
+//! list.
 
 use std::collections::HashMap;
 
@@ -66,8 +67,8 @@ fn loads<'a>(files: &'a [FileMapping], memory: &Memory) -> Vec<Load<'a>> {
     loads
 }
 
-/// Takes what begins inside of a file that is loaded as a whole, too, for a copy of a part of that: a program may map its
-/// own file again.
+/// Takes what begins inside of a file that is loaded as a whole, too, for a copy of a part of that: a program may map
+/// its own file again.
 fn with_copies<'a>(loads: Vec<Load<'a>>, memory: &Memory) -> Vec<Load<'a>> {
     let begins = |load: &Load<'_>| load.parts.first().is_some_and(|part| part.offset == 0);
     let (mut whole, parts): (Vec<Load<'_>>, Vec<Load<'_>>) = loads.into_iter().partition(begins);
@@ -176,7 +177,8 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Whether a path names a file that can be a module and not memory that the kernel gave a name (a JIT's double mapping, shared memory).
+/// Whether a path names a file that can be a module and not memory that the kernel gave a name (a JIT's double mapping,
+/// shared memory).
 fn is_file(path: &str) -> bool {
     path.starts_with('/') && !["/memfd:", "/dev/", "/SYSV", "/[aio]"].iter().any(|prefix| path.starts_with(prefix))
 }
@@ -252,8 +254,8 @@ fn adjoining(first: Region, memory: &Memory) -> Addr {
     end
 }
 
-/// Completes modules from the loader's list, and adds those that only the list knows. Paths of the list are what the program asked for,
-/// often through links: those of NT_FILE are better where they are `sound`.
+/// Completes modules from the loader's list, and adds those that only the list knows. Paths of the list are what the
+/// program asked for, often through links: those of NT_FILE are better where they are `sound`.
 fn add_linked(modules: &mut Vec<MappedModule>, links: &[LinkEntry], memory: &Memory, sound: bool) {
     modules.sort_by_key(|module| module.base);
     let by_bias: HashMap<u64, usize> =
@@ -280,8 +282,8 @@ fn add_linked(modules: &mut Vec<MappedModule>, links: &[LinkEntry], memory: &Mem
     modules.append(&mut added);
 }
 
-/// Names the loader of a core without NT_FILE. Its name in the list points into the executable's `.interp`, which such a core leaves out;
-/// the psABIs fix the path for glibc. musl's loader is its libc, so that its programs list no other.
+/// Names the loader of a core without NT_FILE. Its name in the list points into the executable's `.interp`, which such
+/// a core leaves out; the psABIs fix the path for glibc. musl's loader is its libc, so that its programs list no other.
 fn name_loader(modules: &mut [MappedModule], links: &[LinkEntry], auxv: &[(u64, u64)], arch: Arch) {
     let Some(base) = value(auxv, AT_BASE).filter(|base| *base != 0) else { return };
     let file = |link: &LinkEntry| link.name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -290,8 +292,8 @@ fn name_loader(modules: &mut [MappedModule], links: &[LinkEntry], auxv: &[(u64, 
     let nameless =
         |module: &&mut MappedModule| module.base == Addr(base) && module.path.is_none() && module.role == Role::Library;
     if let Some(loader) = modules.iter_mut().find(nameless) {
-        // Source: System V AMD64 psABI 1.0 table 5.1; glibc sysdeps/unix/sysv/linux/aarch64/configure.ac; musl 1.2.3 Makefile,
-        // LDSO_PATHNAME.
+        // Source: System V AMD64 psABI 1.0 table 5.1; glibc sysdeps/unix/sysv/linux/aarch64/configure.ac; musl 1.2.3
+        // Makefile, LDSO_PATHNAME.
         let path = match arch {
             Arch::X86_64 if glibc => "/lib64/ld-linux-x86-64.so.2",
             Arch::Aarch64 if glibc => "/lib/ld-linux-aarch64.so.1",

@@ -1,7 +1,7 @@
 //! The notes of a core, in order, and where they go wrong, from the next sound one on.
 //!
-//! Layout: gABI "Note Section"; three 4-byte words (name size, content size, type), then name and content, each padded to 4 bytes.
-//! Names and types: Linux include/uapi/linux/elf.h.
+//! Layout: gABI "Note Section"; three 4-byte words (name size, content size, type), then name and content, each padded
+//! to 4 bytes. Names and types: Linux include/uapi/linux/elf.h.
 
 use super::layout;
 use super::program_header::{PT_LOAD, PT_NOTE, ProgramHeader};

@@ -5,8 +5,8 @@ use super::words::Words;
 use crate::capture::Process;
 use crate::model::{Gap, Known};
 
-/// Offsets in `struct elf_prpsinfo` of 64-bit Linux: `pr_uid`, `pr_pid`, `pr_ppid`, `pr_fname` (16 bytes), `pr_psargs` (80 bytes).
-/// Source: Linux include/linux/elfcore.h.
+/// Offsets in `struct elf_prpsinfo` of 64-bit Linux: `pr_uid`, `pr_pid`, `pr_ppid`, `pr_fname` (16 bytes), `pr_psargs`
+/// (80 bytes). Source: Linux include/linux/elfcore.h.
 const UID: usize = 16;
 const PID: usize = 24;
 const PARENT: usize = 28;

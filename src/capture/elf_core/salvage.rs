@@ -1,8 +1,8 @@
 //! Single damaged program headers, mended from what surrounds them.
 //!
-//! The kernel, createdump and gdb lay the segments' contents one after the other in the order of the headers, and list mappings in
-//! ascending order. So the neighbours of a damaged header tell where its content is, and the notes often tell its address. Nothing is
-//! changed in a core whose headers do not follow each other like that.
+//! The kernel, createdump and gdb lay the segments' contents one after the other in the order of the headers, and list
+//! mappings in ascending order. So the neighbours of a damaged header tell where its content is, and the notes often
+//! tell its address. Nothing is changed in a core whose headers do not follow each other like that.
 
 use super::files::FileMapping;
 use super::process::{AT_EXECFN, value};
@@ -24,7 +24,8 @@ const READ_WRITE: u32 = 6;
 pub(super) fn contents(headers: &mut [ProgramHeader], table: u64, file: u64, problems: &mut Vec<Problem>) {
     let first = headers.iter().take_while(|header| header.kind == PT_NOTE).count();
     let Some(chain) = headers.get_mut(first..).filter(|chain| chain.len() >= MIN_HEADERS) else { return };
-    // A table behind the contents was written again (`collect`): what could not be read has a place in the file, and no size.
+    // A table behind the contents was written again (`collect`): what could not be read has a place in the file, and no
+    // size.
     let held = || chain.iter().filter(|header| header.file_size > 0);
     if held().filter(|header| header.offset < table).count().saturating_mul(2) > held().count() {
         mend_sizes(chain, problems);
@@ -75,7 +76,8 @@ fn end_before(chain: &[ProgramHeader], index: usize) -> Option<u64> {
     last.file_end().filter(|_| sound)
 }
 
-/// Where the content behind `index` begins; believed where that header agrees with the next one, or with the end of the file.
+/// Where the content behind `index` begins; believed where that header agrees with the next one, or with the end of the
+/// file.
 fn start_after(chain: &[ProgramHeader], index: usize, file: u64) -> Option<u64> {
     match chain.get(index.checked_add(1)?..)? {
         [next, behind, ..] => (next.file_end() == Some(behind.offset)).then_some(next.offset),
@@ -110,7 +112,8 @@ fn mend_sizes(chain: &mut [ProgramHeader], problems: &mut Vec<Problem>) {
     }
 }
 
-/// Headers whose address is looked for among the files, each of them; a core with more damage than that is not mended by it.
+/// Headers whose address is looked for among the files, each of them; a core with more damage than that is not mended
+/// by it.
 const MAX_TRIED: usize = 256;
 
 /// Mends addresses: of mappings of files from NT_FILE, of the main stack from the path that the kernel puts at its top.
@@ -183,8 +186,8 @@ fn main_stack(bytes: &[u8], headers: &mut [ProgramHeader], auxv: &[(u64, u64)], 
     }
 }
 
-/// One past the main stack, if this segment is it: 8 zero bytes at the top, below them the executable's path, to which AT_EXECFN points.
-/// Source: Linux fs/exec.c, bprm_mm_init and alloc_bprm.
+/// One past the main stack, if this segment is it: 8 zero bytes at the top, below them the executable's path, to which
+/// AT_EXECFN points. Source: Linux fs/exec.c, bprm_mm_init and alloc_bprm.
 fn stack_top(bytes: &[u8], header: &ProgramHeader, path: u64) -> Option<u64> {
     let last = header.file_size.min(MAX_PATH);
     let content = clipped(bytes, header.file_end()?.checked_sub(last)?, last);

@@ -33,7 +33,8 @@ pub(super) fn memory(bytes: &FileBytes, headers: &[ProgramHeader], problems: &mu
         // Source: gABI "Program Header": PF_X 1, PF_W 2, PF_R 4.
         let access = Access { read: flag(4), write: flag(2), execute: flag(1) };
         let segment = part(bytes, header.offset, present).map(|bytes| Segment { start, bytes, origin: Origin::Dump });
-        // Cores list mappings in ascending order. One out of order may have a damaged address: it must not hide a sound one.
+        // Cores list mappings in ascending order. One out of order may have a damaged address: it must not hide a sound
+        // one.
         if header.address >= highest {
             highest = end;
             segments.extend(segment);

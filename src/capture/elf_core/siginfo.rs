@@ -1,6 +1,7 @@
 //! What NT_SIGINFO tells of a signal.
 //!
-//! Layout: `siginfo_t` of 64-bit Linux, include/uapi/asm-generic/siginfo.h: si_signo 0, si_errno 4, si_code 8, then a union at 16.
+//! Layout: `siginfo_t` of 64-bit Linux, include/uapi/asm-generic/siginfo.h: si_signo 0, si_errno 4, si_code 8, then a
+//! union at 16.
 
 use super::words::Words;
 use crate::model::{Addr, Arch};

@@ -1,7 +1,8 @@
 //! The program headers of a core: read as the file header states them, or found where it lies.
 //!
-//! Every writer of cores (Linux, gdb, createdump, qemu, lldb) puts the table right behind the file header and the contents
-//! behind the table, and starts it with one `PT_NOTE`. That order is what a damaged count, offset or entry size is mended by.
+//! Every writer of cores (Linux, gdb, createdump, qemu, lldb) puts the table right behind the file header and the
+//! contents behind the table, and starts it with one `PT_NOTE`. That order is what a damaged count, offset or entry
+//! size is mended by.
 
 use super::header::{FILE_HEADER_SIZE, Table};
 use super::program_header::{PROGRAM_HEADER_SIZE, PT_LOAD, PT_NOTE, ProgramHeader};
@@ -28,7 +29,8 @@ pub(super) struct ProgramHeaders {
     pub(super) offset: u64,
 }
 
-/// Reads the table. What was mended is said in `problems`; an empty result means that nothing like a table is in the file.
+/// Reads the table. What was mended is said in `problems`; an empty result means that nothing like a table is in the
+/// file.
 pub(super) fn read(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> ProgramHeaders {
     let (offset, entry_size) = place(bytes, stated, problems);
     let entry = |index: u64| {
@@ -73,8 +75,8 @@ fn said(stated: Table) -> String {
     stated.count.map_or("too many to be counted there (PN_XNUM)".to_owned(), |count| count.to_string())
 }
 
-/// Where the table is and how far its entries are apart: as stated if that looks like a table, else as every writer does it, else
-/// wherever two headers follow each other near the start of the file.
+/// Where the table is and how far its entries are apart: as stated if that looks like a table, else as every writer
+/// does it, else wherever two headers follow each other near the start of the file.
 fn place(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> (u64, u64) {
     let usual = (FILE_HEADER_SIZE, PROGRAM_HEADER_SIZE);
     let as_stated = (stated.offset, stated.entry_size);
@@ -99,8 +101,8 @@ fn place(bytes: &[u8], stated: Table, problems: &mut Vec<Problem>) -> (u64, u64)
     found
 }
 
-/// How many plausible headers the first [`SAMPLE`] entries of a place are; 0 for a place that cannot be one. One that is damaged among
-/// sound ones does not end the table.
+/// How many plausible headers the first [`SAMPLE`] entries of a place are; 0 for a place that cannot be one. One that
+/// is damaged among sound ones does not end the table.
 fn score(bytes: &[u8], offset: u64, entry_size: u64) -> u64 {
     if entry_size < PROGRAM_HEADER_SIZE {
         return 0;

@@ -127,7 +127,8 @@ impl ThreadNotes<'_> {
                 registers.set(Register(*dwarf), value);
             }
         }
-        // The instruction pointer stands late in both layouts: without it the note was cut, and what is left is no context.
+        // The instruction pointer stands late in both layouts: without it the note was cut, and what is left is no
+        // context.
         match registers.pc() {
             Some(_) => Ok(registers),
             None => Err(Gap::Corrupt("the note ends before the registers do".to_owned())),
@@ -154,7 +155,8 @@ impl ThreadNotes<'_> {
         let get = |number| registers.get(Register(number));
         match arch {
             Arch::X86_64 => {
-                // orig_rax is the call's number from its entry on, and -1 otherwise. Source: Linux arch/x86/entry/entry_64.S.
+                // orig_rax is the call's number from its entry on, and -1 otherwise. Source: Linux
+                // arch/x86/entry/entry_64.S.
                 let number = self.word(layout::X86_64_ORIG_RAX).filter(|number| number.cast_signed() >= 0)?;
                 // rdi rsi rdx r10 r8 r9. Source: System V AMD64 psABI, appendix A.2.1.
                 let args = [get(5), get(4), get(1), get(10), get(8), get(9)];
@@ -165,13 +167,14 @@ impl ThreadNotes<'_> {
     }
 }
 
-/// The system call that an aarch64 thread was in. Nothing in its registers tells that one was entered, save the instruction at the pc or
-/// before it, which is in the dump or in the module's file.
+/// The system call that an aarch64 thread was in. Nothing in its registers tells that one was entered, save the
+/// instruction at the pc or before it, which is in the dump or in the module's file.
 pub(in crate::capture) fn aarch64_syscall(registers: &Registers, memory: &Memory) -> Option<SavedSyscall> {
-    // svc #0 is 0xd4000001. Source: Arm Architecture Reference Manual, "SVC"; Linux arch/arm64 takes the number from x8.
+    // svc #0 is 0xd4000001. Source: Arm Architecture Reference Manual, "SVC"; Linux arch/arm64 takes the number from
+    // x8.
     const SVC: u32 = 0xd400_0001;
-    // Before it writes a core, the kernel undoes a call that is to be restarted: x0 is the argument again, and the pc at the
-    // instruction. Source: Linux arch/arm64/kernel/signal.c, do_signal; ERESTARTSYS is 512.
+    // Before it writes a core, the kernel undoes a call that is to be restarted: x0 is the argument again, and the pc
+    // at the instruction. Source: Linux arch/arm64/kernel/signal.c, do_signal; ERESTARTSYS is 512.
     const RESTARTED: i64 = -512;
     let pc = registers.pc()?;
     let get = |number| registers.get(Register(number));

@@ -1,4 +1,5 @@
-//! Values as JSON: the value on one line as text, beside it what a script would otherwise have to take out of that text.
+//! Values as JSON: the value on one line as text, beside it what a script would otherwise have to take out of that
+//! text.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};

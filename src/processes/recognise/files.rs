@@ -9,8 +9,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::processes::read;
 
-/// Opens a regular file by the path that the process itself would use. Symbolic links, absolute ones too, stay beneath its root: a link in
-/// a container cannot lead to a file of the host.
+/// Opens a regular file by the path that the process itself would use. Symbolic links, absolute ones too, stay beneath
+/// its root: a link in a container cannot lead to a file of the host.
 pub(super) fn open_beneath_root(dir: &ProcDir, path: &Path) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = dir.open_relative_flags(Path::new("root"), flags).map_err(read::io_error)?;

@@ -1,7 +1,7 @@
 //! Which runtime a process runs, from its mappings, its executable's bytes and files beside its libraries.
 //!
-//! Files are opened through `/proc/PID/exe` and beneath `/proc/PID/root`, so that they are the process's own, in its container too. They
-//! are hostile: opened as regular files only, read within limits, and nothing in them is run.
+//! Files are opened through `/proc/PID/exe` and beneath `/proc/PID/root`, so that they are the process's own, in its
+//! container too. They are hostile: opened as regular files only, read within limits, and nothing in them is run.
 
 mod files;
 mod memo;

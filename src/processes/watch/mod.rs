@@ -1,8 +1,9 @@
 //! Watching a live process until a condition asks for a dump of it.
 //!
-//! Memory, processor time and hangs are seen in /proc, at most once a second; nothing is attached. A signal is seen by tracing: every
-//! thread is seized, which does not stop it, and the dump is taken while the thread stands before the signal's delivery. From then on the
-//! kernel stops a thread for microseconds at each signal that it takes, until the watch ends.
+//! Memory, processor time and hangs are seen in /proc, at most once a second; nothing is attached. A signal is seen by
+//! tracing: every thread is seized, which does not stop it, and the dump is taken while the thread stands before the
+//! signal's delivery. From then on the kernel stops a thread for microseconds at each signal that it takes, until the
+//! watch ends.
 
 mod condition;
 mod sampler;
@@ -19,7 +20,8 @@ use watched::{INTERVAL, PATIENCE};
 use crate::error::Error;
 use crate::job::Job;
 
-/// Watches `pid` until all dumps of `pace` are taken or it ends. Fails where it cannot be watched, where a dump fails, and when cancelled.
+/// Watches `pid` until all dumps of `pace` are taken or it ends. Fails where it cannot be watched, where a dump fails,
+/// and when cancelled.
 pub fn watch(pid: u32, conditions: Vec<Condition>, pace: Pace, job: &Job, dump: &mut Dump<'_>) -> Result<Ended, Error> {
     if conditions.is_empty() {
         return Err(Error::Usage("no condition to watch for".to_owned()));

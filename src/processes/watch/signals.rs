@@ -1,4 +1,5 @@
-//! Seeing a signal before it is delivered: every thread traced by one thread of ours, which resumes each stop at once, with its signal.
+//! Seeing a signal before it is delivered: every thread traced by one thread of ours, which resumes each stop at once,
+//! with its signal.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +17,8 @@ use crate::ptrace::{self, Change, EVENT_EXEC, EVENT_STOP, Seizing};
 
 /// Longest wait for all threads to stop before a dump; one in an uninterruptible sleep may not.
 const STOP_LIMIT: Duration = Duration::from_secs(1);
-/// After this long, threads that do not stop are asked whether they have exited: the first one's end is told only with the last one's.
+/// After this long, threads that do not stop are asked whether they have exited: the first one's end is told only with
+/// the last one's.
 const STOP_PATIENCE: Duration = Duration::from_millis(20);
 /// Rounds of seizing until no thread is new. Threads started meanwhile by a seized one are seized by the kernel.
 const MAX_ROUNDS: usize = 64;
@@ -125,8 +127,8 @@ impl Tracer {
         while self.stops.read(&mut bytes).is_ok_and(|count| count > 0) {}
     }
 
-    /// Handles all changes there are: resumes each stop with its signal, once a dump was taken where one is asked for. False once no
-    /// thread is left.
+    /// Handles all changes there are: resumes each stop with its signal, once a dump was taken where one is asked for.
+    /// False once no thread is left.
     fn handle_stops(&mut self, dump: &mut Dump<'_>) -> Result<bool, Error> {
         for _ in 0..MAX_STOPS {
             let Ok(Some(change)) = ptrace::look(0) else { break };
@@ -147,8 +149,8 @@ impl Tracer {
         Ok(!self.threads.is_empty())
     }
 
-    /// Takes note of a change. The stop before a signal stays untaken until the thread goes on: should we be killed meanwhile, the kernel
-    /// delivers it.
+    /// Takes note of a change. The stop before a signal stays untaken until the thread goes on: should we be killed
+    /// meanwhile, the kernel delivers it.
     fn note(&mut self, Change { tid, stop }: Change) {
         match stop {
             // The first thread's end is told last, and is its parent's to take note of, which may be this very program.

@@ -180,7 +180,8 @@ impl State {
         u32::try_from(share).ok()
     }
 
-    /// The thread that stands still for at least `time`, and how long; of a whole process, no thread and the shortest time.
+    /// The thread that stands still for at least `time`, and how long; of a whole process, no thread and the shortest
+    /// time.
     fn hanging(&self, threads: &Threads, sample: &Sample, time: Duration) -> Option<(Option<u32>, Duration)> {
         let mut still = sample.threads.iter().filter_map(|thread| {
             let (since, _) = self.still.get(&thread.tid)?;

@@ -42,8 +42,8 @@ pub struct Watched<'a> {
     pub start_ticks: u64,
     /// Its descriptor, which never means another process; readable once it has ended.
     pub pidfd: BorrowedFd<'a>,
-    /// Where all its threads are stopped: traced by the thread that calls, so that they must not be seized again; they are let go when the
-    /// call returns. `None` where it runs, traced by nobody of ours.
+    /// Where all its threads are stopped: traced by the thread that calls, so that they must not be seized again; they
+    /// are let go when the call returns. `None` where it runs, traced by nobody of ours.
     pub held: Option<&'a Held>,
 }
 
