@@ -28,8 +28,6 @@ pub struct Capture {
     pub process: Process,
     /// The signal that ended it; `Ok(None)` when the dump was taken from a process that went on.
     pub signal: Known<Option<FatalSignal>>,
-    /// The auxiliary vector: (type, value).
-    pub auxv: Vec<(u64, u64)>,
     /// Mappings of files, shared memory among them, ascending; `None` where the dump does not list all of them.
     pub files: Option<Vec<Range<Addr>>>,
     /// What the kernel told of the process beside its memory, where `collect` wrote the dump.

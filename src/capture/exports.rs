@@ -157,6 +157,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::capture::ImageKind;
     use crate::capture::Role;
     use symbols::{ModuleSymbols, Svma};
 
@@ -205,7 +206,7 @@ mod tests {
             build_id: Ok(None),
             parts: Vec::new(),
             role: Role::Library,
-            eh_frame: None,
+            image: ImageKind::ELF,
         }
     }
 

@@ -197,6 +197,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::ImageKind;
     use crate::capture::MappedPart;
 
     const BASE: u64 = 0x10_0000;
@@ -221,7 +222,7 @@ mod tests {
         let (base, end) = (Addr(BASE), Addr(BASE + 0x2000));
         let parts = vec![MappedPart { start: base, end, offset: 0 }];
         let (bias, path, build_id, role) = (Some(BASE), None, Ok(None), Role::Library);
-        MappedModule { base, end, bias, path, build_id, parts, copies: Vec::new(), role, eh_frame: None }
+        MappedModule { base, end, bias, path, build_id, parts, copies: Vec::new(), role, image: ImageKind::ELF }
     }
 
     #[test]

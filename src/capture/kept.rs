@@ -49,12 +49,23 @@ pub fn file_of(mapped: &MappedModule, kept: &[Kept]) -> Option<Arc<Elf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::ImageKind;
     use crate::capture::Role;
 
     fn module() -> MappedModule {
         let (base, end) = (Addr(0x1000), Addr(0x2000));
         let (bias, path, build_id, role) = (Some(0x1000), None, Ok(None), Role::Library);
-        MappedModule { base, end, bias, path, build_id, parts: Vec::new(), copies: Vec::new(), role, eh_frame: None }
+        MappedModule {
+            base,
+            end,
+            bias,
+            path,
+            build_id,
+            parts: Vec::new(),
+            copies: Vec::new(),
+            role,
+            image: ImageKind::ELF,
+        }
     }
 
     #[test]

@@ -25,8 +25,8 @@ pub struct MappedModule {
     pub copies: Vec<MappedPart>,
     /// What kind of module it is.
     pub role: Role,
-    /// Where its `.eh_frame` is and how many bytes that has, as the dump tells of a module without PT_GNU_EH_FRAME.
-    pub eh_frame: Option<(Addr, u64)>,
+    /// The format of its file, with what only files of that format have.
+    pub image: ImageKind,
 }
 
 impl MappedModule {
@@ -34,6 +34,21 @@ impl MappedModule {
     pub fn is_vdso(&self) -> bool {
         self.role == Role::Vdso
     }
+}
+
+/// The format of a module's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImageKind {
+    /// ELF.
+    Elf {
+        /// Where its `.eh_frame` is and how many bytes that has, as the dump tells of a module without PT_GNU_EH_FRAME.
+        eh_frame: Option<(Addr, u64)>,
+    },
+}
+
+impl ImageKind {
+    /// An ELF file whose program headers tell of its unwind table, or that has none.
+    pub const ELF: ImageKind = ImageKind::Elf { eh_frame: None };
 }
 
 /// A mapped part of a module's file.

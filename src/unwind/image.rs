@@ -8,7 +8,7 @@ use symbols::{Elf, FileBytes, Svma};
 
 use super::cfi::{Scratch, Section, Tables, eh_frame_address};
 use super::rules::Row;
-use crate::capture::Memory;
+use crate::capture::{ImageKind, Memory};
 use crate::model::{Addr, Arch};
 use crate::target::Module;
 
@@ -119,7 +119,8 @@ fn from_memory(module: &Module, memory: &Memory, arch: Arch) -> Loaded {
         Some((Section { address: address.0, bytes: run(memory, address, MAX_EH_FRAME)? }, header))
     };
     let told = || {
-        let (address, size) = module.mapped.eh_frame?;
+        let ImageKind::Elf { eh_frame } = module.mapped.image;
+        let (address, size) = eh_frame?;
         Some(Section { address: address.0, bytes: run(memory, address, size.min(MAX_EH_FRAME))? })
     };
     let tables = match mapped() {

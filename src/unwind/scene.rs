@@ -45,7 +45,6 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         threads: Vec::new(),
         process,
         signal: Ok(None),
-        auxv: Vec::new(),
         files: None,
         facts: None,
         kept: Vec::new(),

@@ -56,7 +56,7 @@ pub struct MemoryRow {
     pub address: Addr,
     /// Each byte; null where the dump does not hold it.
     pub bytes: Vec<Option<u8>>,
-    /// What each word of 8 bytes points to, where it points into a module.
+    /// What each word of a pointer's size points to, where it points into a module.
     pub points_to: Vec<Option<String>>,
 }
 
@@ -73,7 +73,9 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
                 .ok_or_else(|| Error::Usage("readmemory takes an address".to_owned()))?
         }
     };
-    let memory = &session.target()?.memory;
+    let target = session.target()?;
+    let memory = &target.memory;
+    let pointer = usize::try_from(target.arch().pointer_size()).unwrap_or(1).max(1);
     let first = memory.slice(address, 1).err();
     let mut rows = Vec::new();
     let mut at = address;
@@ -83,7 +85,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         let len = left.min(per_row);
         let bytes: Vec<Option<u8>> = (0..len).map(|offset| memory.u8(at.plus(offset)?).ok()).collect();
         let word = |offset| memory.ptr(at.plus(offset)?).ok().and_then(|to| super::registers::points_to(session, to));
-        rows.push(MemoryRow { address: at, bytes, points_to: (0..per_row).step_by(8).map(word).collect() });
+        rows.push(MemoryRow { address: at, bytes, points_to: (0..per_row).step_by(pointer).map(word).collect() });
         left = left.saturating_sub(len);
         match at.plus(len) {
             Some(next) => at = next,

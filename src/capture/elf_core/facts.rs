@@ -5,7 +5,7 @@ use symbols::FileBytes;
 use super::notes::Note;
 use super::threads::MAX_THREADS;
 use crate::capture::facts::{Facts, NOTE, OWNER, Syscall};
-use crate::capture::{Kept, MappedModule, Process, kept};
+use crate::capture::{ImageKind, Kept, MappedModule, Process, kept};
 use crate::model::{Addr, Arch, Gap, OsThread, Problem, Register, Registers, SavedSyscall, Subject, Tid};
 
 /// Longest name that the kernel keeps. Source: Linux include/linux/sched.h, TASK_COMM_LEN without the NUL.
@@ -128,7 +128,7 @@ pub(super) fn place_unwind_tables(facts: &Facts, modules: &mut [MappedModule]) {
         let (start, end) = (Addr(table.start), Addr(table.end));
         let module = modules.iter_mut().find(|module| module.base <= start && end <= module.end);
         if let (Some(module), Some(size)) = (module, end.since(start)) {
-            module.eh_frame = Some((start, size));
+            module.image = ImageKind::Elf { eh_frame: Some((start, size)) };
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
             parts: Vec::new(),
             copies: Vec::new(),
             role: crate::capture::Role::Executable,
-            eh_frame: None,
+            image: ImageKind::ELF,
         };
         let mut threads = [thread(10), thread(11), thread(12), thread(13), thread(14)];
         name_threads(&facts, &process, &[executable], &mut threads);

@@ -135,7 +135,6 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
         threads,
         process,
         signal,
-        auxv,
         files: files.filter(|files| files.sound && writer != Writer::Createdump).map(Files::ranges),
         facts: facts.map(Box::new),
         kept,

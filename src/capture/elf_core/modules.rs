@@ -7,7 +7,7 @@ use super::files::{FileMapping, Files};
 use super::link_map::LinkEntry;
 use super::mapped::ModuleHeader;
 use super::process::{AT_BASE, AT_ENTRY, AT_EXECFN, AT_PHDR, AT_SYSINFO_EHDR, value};
-use crate::capture::{Access, MappedModule, MappedPart, Memory, Region, Role};
+use crate::capture::{Access, ImageKind, MappedModule, MappedPart, Memory, Region, Role};
 use crate::model::{Addr, Arch, Gap, Why};
 
 /// Longest path of an executable.
@@ -172,7 +172,7 @@ impl<'a> Load<'a> {
             parts: self.parts.clone(),
             copies: self.copies,
             role: Role::Library,
-            eh_frame: None,
+            image: ImageKind::ELF,
         })
     }
 }
@@ -201,7 +201,7 @@ fn vdso(auxv: &[(u64, u64)], memory: &Memory) -> Option<MappedModule> {
         parts,
         copies: Vec::new(),
         role: Role::Vdso,
-        eh_frame: None,
+        image: ImageKind::ELF,
     })
 }
 
@@ -236,7 +236,7 @@ fn mapped_at(first: Region, path: Option<String>, bias: Option<u64>, memory: &Me
         parts: Vec::new(),
         copies: Vec::new(),
         role: Role::Library,
-        eh_frame: None,
+        image: ImageKind::ELF,
     }
 }
 

@@ -3,7 +3,7 @@
 use symbols::{Comparison, Contents, Elf, FileBytes};
 
 use super::*;
-use crate::capture::{Access, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment};
+use crate::capture::{Access, ImageKind, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment};
 use crate::model::Why;
 
 const BASE: u64 = 0x7f00_0000_0000;
@@ -51,7 +51,7 @@ fn module(parts: Vec<MappedPart>) -> MappedModule {
         parts,
         copies: Vec::new(),
         role: Role::Library,
-        eh_frame: None,
+        image: ImageKind::ELF,
     }
 }
 
