@@ -3,6 +3,7 @@
 mod collect;
 mod config;
 mod guard;
+mod in_force;
 mod live;
 mod misspelled;
 mod on_crash;
@@ -148,7 +149,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         }
         Some(Subcommands::Config { reading: after }) => {
             spare("config", true)?;
-            config::print(&after.after(reading).checked()?).map(|()| ExitCode::SUCCESS)
+            in_force::print(&after.after(reading).checked()?).map(|()| ExitCode::SUCCESS)
         }
         Some(Subcommands::Ps(arguments)) => {
             spare("ps", true)?;

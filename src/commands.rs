@@ -1,8 +1,10 @@
 //! The commands of `-c`, of standard input and of the `:` prompt: one table, one way to run them.
 
+mod complete;
 mod foreign;
 mod help;
 mod others;
+mod outcome;
 mod parse;
 mod places;
 mod resolve;
@@ -11,10 +13,12 @@ mod words;
 
 use crate::views::{Alias, Arg, VIEWS, View};
 
-pub use self::foreign::{Found, all as foreign_commands};
+pub use self::complete::{Completion, End, at_end, values};
+pub use self::foreign::{Found, other_tools};
+pub use self::outcome::Outcome;
 pub use self::parse::nearest;
 pub use self::resolve::{Resolved, parse, resolve, resolve_with};
-pub use self::shell::{Format, Outcome, Shell};
+pub use self::shell::{Format, Shell};
 
 /// What a command does.
 #[derive(Clone, Copy)]

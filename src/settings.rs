@@ -1,5 +1,7 @@
 //! How the user wants things shown: from the configuration file and the command line.
 
+use std::path::PathBuf;
+
 /// The colours' background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Theme {
@@ -43,4 +45,12 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings { theme: Theme::Auto, glyphs: Glyphs::Auto, color: None, pc: false, history: true }
     }
+}
+
+/// A directory of the user's for files of this kind: `variable` where it is absolute, else `fallback` below the home.
+pub fn user_directory(variable: &str, fallback: &str) -> Option<PathBuf> {
+    // Source: XDG Base Directory Specification: relative paths are ignored.
+    let named = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    named.or_else(|| home().map(|home| home.join(fallback)))
 }

@@ -3,11 +3,12 @@
 use serde::Serialize;
 
 use super::foreign;
-use super::shell::Outcome;
+use super::outcome::Outcome;
 use super::{Command, Resolved, commands, resolve_with};
 use crate::error::Error;
 use crate::job::Job;
-use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
+use crate::model::Subject;
+use crate::report::section::{Body, Cell, Row, Section, Tone};
 use crate::session::Session;
 use crate::views::{self, Arg, View};
 
@@ -96,17 +97,18 @@ fn foreign_explained(found: &foreign::Found, session: &Session, job: &Job) -> Ou
 /// `brought`: views of the runtimes in the dump.
 fn list(brought: &[&'static View]) -> Outcome {
     let all = || commands().chain(brought.iter().copied().map(Command::of));
-    let rows: Vec<Row> = all()
+    let fields: Vec<(String, Row)> = all()
         .map(|command| {
-            let names = command.names().collect::<Vec<_>>().join(", ");
-            Row::new(vec![Cell::text(names).tone(Tone::Strong), Cell::text(command.doc)])
+            let mut cells = vec![Cell::text(format!("{}.", command.doc))];
+            let also = command.also_words();
+            cells.extend((!also.is_empty()).then(|| Cell::text(format!("Also {}.", also.join(", "))).tone(Tone::Dim)));
+            (command.name.to_owned(), Row::about(Subject::Command(command.name), cells))
         })
         .collect();
-    let table = Table::new(vec![Column::left("Command"), Column::wide("Prints", 1)], rows);
     let list: Vec<HelpRow> =
         all().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc, usage: c.usage() }).collect();
     let data = serde_json::json!({ "commands": list });
     let more =
         Row::text("help NAME explains one; commands of SOS, gdb, lldb and WinDbg are explained too: help gcroot");
-    Outcome::Text(Section { bodies: vec![Body::Table(table), Body::Lines(vec![more])], ..Section::default() }, data)
+    Outcome::Text(Section { bodies: vec![Body::Fields(fields), Body::Lines(vec![more])], ..Section::default() }, data)
 }

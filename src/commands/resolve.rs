@@ -31,6 +31,17 @@ impl Resolved {
             Resolved::Foreign(found) => found.words,
         }
     }
+
+    /// Whether it was found by the start of its name.
+    pub fn is_begun(&self, typed: &str) -> bool {
+        let lower = typed.to_ascii_lowercase();
+        match self {
+            Resolved::Ours { command, .. } => {
+                find(typed).is_none() && command.names().any(|name| name.starts_with(&lower))
+            }
+            Resolved::Foreign(_) => false,
+        }
+    }
 }
 
 /// What a line means; an error where nothing is called so.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use super::help::help;
+use super::outcome::Outcome;
 use super::parse::parse;
 use super::places::InDump;
 use super::{Action, Frame, Resolved, resolve_with};
@@ -17,18 +18,6 @@ use crate::report::text::{self, Style};
 use crate::report::words::{Room, words};
 use crate::session::Session;
 use crate::views::{self, Arguments, Focus, Query};
-
-/// What came of a command line.
-pub enum Outcome {
-    /// An answer to print.
-    Answer(Box<dyn views::Answer>),
-    /// Text to print (help).
-    Text(Section, serde_json::Value),
-    /// The focus or a setting changed; what to say about it.
-    Changed(String, serde_json::Value),
-    /// The session ends.
-    Exit,
-}
 
 /// An opened dump with a focus: runs command lines one after the other.
 pub struct Shell {

@@ -21,6 +21,8 @@ pub enum Subject {
     Exception(usize),
     /// A type of objects of a heap, by its identity in the dump.
     Type(Addr),
+    /// A command of this program, by its name.
+    Command(&'static str),
 }
 
 /// The kind of a [`Subject`].
@@ -42,6 +44,8 @@ pub enum SubjectKind {
     Exception,
     /// A type of objects.
     Type,
+    /// A command of this program.
+    Command,
 }
 
 impl Subject {
@@ -56,6 +60,7 @@ impl Subject {
             Subject::Memory(_) => SubjectKind::Memory,
             Subject::Exception(_) => SubjectKind::Exception,
             Subject::Type(_) => SubjectKind::Type,
+            Subject::Command(_) => SubjectKind::Command,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::theme::Theme;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Section, Tone};
-use crate::views::{Focus, VIEWS, View};
+use crate::views::{Focus, Kind, VIEWS, View};
 
 /// Answers kept, so that going back and looking along a list cost nothing.
 pub(super) const KEPT: usize = 64;
@@ -111,6 +111,10 @@ pub struct App {
     pub(super) asked: Vec<Asked>,
     pub(super) errand: Option<(Ticket, Errand)>,
     pub(super) interrupted: bool,
+    /// Lines typed at the `:` prompt, the oldest first.
+    pub(super) history: Vec<String>,
+    /// What values were asked for, to complete the prompt's line with.
+    pub(super) offering: Option<(Ticket, Kind, String)>,
     pub(super) kept: Vec<(Question, Arc<Section>)>,
     tickets: u64,
     pub(super) effects: Vec<Effect>,
@@ -140,6 +144,8 @@ impl App {
             asked: Vec::new(),
             errand: None,
             interrupted: false,
+            history: Vec::new(),
+            offering: None,
             kept: Vec::new(),
             tickets: 0,
             effects: Vec::new(),
@@ -161,6 +167,11 @@ impl App {
     /// Draws for a terminal of another kind from now on.
     pub fn look(&mut self, look: Look) {
         self.theme = Theme::new(look);
+    }
+
+    /// What was typed at the `:` prompt before, the oldest first.
+    pub fn remember_lines(&mut self, lines: Vec<String>) {
+        self.history = lines;
     }
 
     /// Takes an event.

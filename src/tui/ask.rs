@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::app::{App, Asked, Dump, Errand, KEPT};
+use super::app::{App, Asked, Dump, Errand, KEPT, Overlay};
 use super::event::{Answered, Changed, Effect, Failure, Question, Ticket};
 use super::pane::{Content, Pane};
 use crate::job::Job;
@@ -82,6 +82,12 @@ impl App {
                 (Ok(_), Errand::Change | Errand::Follow) => {}
                 (Err(Failure::Error(why) | Failure::Bug(why)), _) => self.say(why, Tone::Bad),
                 (Err(Failure::Cancelled), _) => self.say("stopped", Tone::Guess),
+            }
+            return;
+        }
+        if let Some((_, kind, start)) = self.offering.take_if(|(waited, ..)| *waited == ticket) {
+            if let (Overlay::Palette(palette), Ok(answer)) = (&mut self.overlay, result) {
+                palette.offered = (Some((kind, start)), answer.words);
             }
             return;
         }

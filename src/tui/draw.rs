@@ -173,18 +173,8 @@ impl App {
 
     fn suggestions(&self, pen: &mut Pen<'_>, layout: Layout) {
         let Overlay::Palette(palette) = &self.overlay else { return };
-        let suggestions = palette.suggestions();
-        let rows: Vec<(String, String)> = suggestions
-            .iter()
-            .map(|found| {
-                let aliases = if found.aliases.is_empty() {
-                    String::new()
-                } else {
-                    format!("; also {}", found.aliases.join(", "))
-                };
-                (found.name.to_owned(), format!("{}{aliases}", found.doc))
-            })
-            .collect();
+        let suggestions = palette.suggestions().into_iter();
+        let rows: Vec<(String, String)> = suggestions.map(|found| (found.shown, found.doc)).collect();
         choices(pen, layout, &rows, palette.choice);
     }
 
@@ -204,7 +194,7 @@ impl App {
                 (format!("{} {title}", index.saturating_add(1)), how.to_owned())
             })
             .collect();
-        choices(pen, layout, &rows, choice);
+        choices(pen, layout, &rows, Some(choice));
         pen.text(layout.lower.x.saturating_add(1), layout.lower.y, layout.lower.width, " sort by ", pen.theme.key());
     }
 
@@ -235,9 +225,9 @@ fn separate(pen: &mut Pen<'_>, area: Rect, title: &str) {
 }
 
 /// A list of choices above the lower line.
-fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice: usize) {
+fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice: Option<usize>) {
     let shown = rows.len().min(CHOICES).min(usize::from(layout.body.height));
-    let first = choice.saturating_add(1).saturating_sub(shown);
+    let first = choice.map_or(0, |choice| choice.saturating_add(1).saturating_sub(shown));
     let height = u16::try_from(shown).unwrap_or(0);
     let y = layout.lower.y.saturating_sub(height);
     let area = Rect::new(layout.lower.x, y, layout.lower.width, height);
@@ -252,8 +242,8 @@ fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice:
             x: area.x,
             y,
             width: area.width,
-            selected: index == choice,
-            marked: index == choice,
+            selected: Some(index) == choice,
+            marked: Some(index) == choice,
         }
         .gutter(pen);
         let style = strip.tone(pen, Tone::Strong);

@@ -7,10 +7,11 @@ use crossterm::event::{KeyEvent, MouseEvent};
 
 use super::arrange::{Arranging, Kept};
 use super::keymap::Action;
+use crate::commands::Completion;
 use crate::job::Job;
 use crate::model::{Addr, SubjectKind, Tid};
 use crate::report::section::Section;
-use crate::views::{Focus, Given, Needs, Query, View, readmemory};
+use crate::views::{Focus, Given, Kind, Needs, Query, View, readmemory};
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,13 @@ pub enum Question {
     Memory(Window),
     /// The address that memory holds at an address: where it points to.
     Pointer(Addr),
+    /// Values of a kind that begin so, to complete a command with.
+    Words {
+        /// The kind.
+        kind: Kind,
+        /// Their start.
+        start: String,
+    },
     /// What a line of the `:` prompt selects, changes or explains.
     Line {
         /// The line.
@@ -91,6 +99,7 @@ impl Question {
             Question::Memory(window) => of_query(&readmemory::VIEW, &window.query()),
             Question::Pointer(addr) => format!("pointer {addr}"),
             Question::Line { line, .. } => line.clone(),
+            Question::Words { start, .. } => format!("complete {start}"),
             Question::Choices => "list".to_owned(),
             Question::Source { file, line, .. } => format!("source {file}:{line}"),
         }
@@ -102,7 +111,9 @@ impl Question {
             Question::View(_, query) => query.focus,
             Question::Memory(window) => Focus { thread: window.thread, ..Focus::default() },
             Question::Line { focus, .. } => *focus,
-            Question::Pointer(_) | Question::Choices | Question::Source { .. } => Focus::default(),
+            Question::Pointer(_) | Question::Words { .. } | Question::Choices | Question::Source { .. } => {
+                Focus::default()
+            }
         }
     }
 
@@ -124,12 +135,14 @@ pub struct Answered {
     pub changed: Option<Changed>,
     /// Where the memory that was asked about points to.
     pub points_to: Option<Addr>,
+    /// What completes a command.
+    pub words: Vec<Completion>,
 }
 
 impl Answered {
     /// Something to show.
     pub fn shown(section: Section) -> Answered {
-        Answered { section: Arc::new(section), changed: None, points_to: None }
+        Answered { section: Arc::new(section), changed: None, points_to: None, words: Vec::new() }
     }
 }
 
@@ -254,6 +267,8 @@ pub enum Effect {
         /// What it is, for the message.
         what: String,
     },
+    /// Keep a line that was typed at the `:` prompt.
+    Keep(String),
     /// Do this with the row of a list of choices, counted from 0 as the answer has it.
     Choose(Action, usize),
     /// Capture the mouse, or leave it to the terminal.

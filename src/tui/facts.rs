@@ -75,6 +75,7 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
             let name = row.cells.iter().find(|cell| matches!(cell.value, Value::Text(_)));
             name.map_or_else(|| format!("type {id}"), |name| words::words(&name.value, Room::Column).into_owned())
         }
+        Some(Subject::Command(name)) => format!("help {name}"),
         Some(Subject::Capture) => "dump".to_owned(),
         None => first(row),
     }
@@ -104,6 +105,7 @@ fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
             Some(Question::View(&printexception::VIEW, Query::default().with("n", Given::Number(index as u64))))
         }
         Subject::Type(id) => Some(Question::View(&dumpheap::VIEW, Query::default().with("mt", Given::Address(id)))),
+        Subject::Command(name) => Some(Question::Line { line: format!("help {name}"), focus: Focus::default() }),
         Subject::Capture | Subject::Memory(_) => None,
     }
 }

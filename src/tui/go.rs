@@ -320,6 +320,7 @@ impl App {
     /// Runs what was typed at the `:` prompt.
     pub(super) fn run(&mut self, run: Run) {
         let line = match run {
+            Run::Nothing => return,
             Run::Key(action) => return self.act(action),
             Run::Line(line) => line,
         };

@@ -15,6 +15,7 @@ mod draw;
 pub mod event;
 mod facts;
 mod go;
+mod history;
 pub mod ink;
 pub mod keymap;
 pub mod layout;
@@ -50,6 +51,7 @@ use signal_hook::iterator::Signals;
 use self::app::App;
 use self::clipboard::{Copying, Inside};
 use self::event::{Effect, Event};
+use self::history::History;
 use self::look::{Look, Open, Said};
 use self::pick::{Choose, Chosen};
 use self::terminal::Screen;
@@ -76,7 +78,8 @@ pub fn open(dump: &Path, search: &Search, settings: &Settings, log: Log) -> Resu
     let (path, search) = (dump.to_owned(), search.clone());
     let name = dump.file_name().map_or_else(|| dump.display().to_string(), |name| name.to_string_lossy().into_owned());
     let opening = move |job: &Job| Session::open(Source::File(path), &search, job).map(Arc::new);
-    run(Start::Open(name, Box::new(opening)), settings, log)
+    let history = settings.history.then(|| History::of_file(dump));
+    run(Start::Open(name, Box::new(opening)), history, settings, log)
 }
 
 /// Captures a live process and opens what was captured.
@@ -84,13 +87,14 @@ pub fn live(request: &Request, search: &Search, settings: &Settings, log: Log) -
     let (request, search) = (request.clone(), search.clone());
     let name = format!("pid {}", request.pid);
     let opening = move |job: &Job| Session::live(&request, &search, job).map(Arc::new);
-    run(Start::Open(name, Box::new(opening)), settings, log)
+    run(Start::Open(name, Box::new(opening)), settings.history.then(|| History::named("live")), settings, log)
 }
 
 /// Browses an opened dump in the terminal.
 pub fn browse(session: Arc<Session>, settings: &Settings, log: Log) -> Result<(), Error> {
     let name = session.source.path().display().to_string();
-    run(Start::Open(name, Box::new(move |_| Ok(session))), settings, log)
+    let history = settings.history.then(|| History::named(&name));
+    run(Start::Open(name, Box::new(move |_| Ok(session))), history, settings, log)
 }
 
 /// What the terminal shows first.
@@ -117,7 +121,7 @@ enum Outside {
     Gone,
 }
 
-fn run(start: Start, settings: &Settings, log: Log) -> Result<(), Error> {
+fn run(start: Start, history: Option<History>, settings: &Settings, log: Log) -> Result<(), Error> {
     let var = |name: &str| std::env::var(name).ok();
     if settings.color == Some(true) {
         crossterm::style::force_color_output(true);
@@ -147,8 +151,10 @@ fn run(start: Start, settings: &Settings, log: Log) -> Result<(), Error> {
         outside,
         inside: Inside::detect(var),
         choosing,
+        history,
         quit: None,
     };
+    main.recall();
     main.draw(&mut screen)?;
     if let Some(opening) = opening {
         main.workers.open(job, opening);
@@ -182,10 +188,17 @@ struct Main {
     inside: Inside,
     /// What there is to choose from is called so, and what becomes of a choice.
     choosing: Option<(&'static str, Choose)>,
+    /// What was typed at the `:` prompt; `None` where it is not kept.
+    history: Option<History>,
     quit: Option<Quit>,
 }
 
 impl Main {
+    /// Gives the screen what was typed before.
+    fn recall(&mut self) {
+        self.app.remember_lines(self.history.as_ref().map(|history| history.lines.clone()).unwrap_or_default());
+    }
+
     fn serve(
         &mut self,
         screen: &mut Screen,
@@ -255,6 +268,15 @@ impl Main {
                     inside => self.copied(&copying, inside),
                 }
             }
+            Effect::Keep(line) => {
+                if let Some(history) = &mut self.history
+                    && history.add(&line)
+                {
+                    // A home on a dead disk must not hold up the screen.
+                    let history = history.clone();
+                    worker::start(move || history.save());
+                }
+            }
             Effect::Choose(action, row) => self.choose(action, row, screen)?,
             Effect::Mouse(on) => terminal::mouse(on).map_err(lost)?,
             Effect::Redraw => {
@@ -282,6 +304,7 @@ impl Main {
             Chosen::Open(name, opening) => {
                 let (job, size) = (Job::default(), screen.size().map_err(lost)?);
                 self.app = App::new(self.look, (size.width, size.height), name, job.clone());
+                self.recall();
                 terminal::mouse(false).map_err(lost)?;
                 self.workers.open(job, opening);
             }

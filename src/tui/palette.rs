@@ -1,126 +1,274 @@
-//! The `:` prompt: a line of text, and the commands that complete it.
+//! The `:` prompt: a line of text, what completes it, and what was typed before.
+//!
+//! Enter runs a name, an alias or the only name that begins so; a guess has to be chosen, or completed with Tab.
 
 use nucleo::Matcher;
 use nucleo::pattern::{CaseMatching, Normalization, Pattern};
 
-use super::keymap::{Action, KEYMAP};
-use crate::commands;
+use super::keymap::{Action, Binding, KEYMAP};
+use crate::commands::{self, Completion};
+use crate::views::Kind;
 
 /// A line being typed at its end.
 #[derive(Clone, Debug, Default)]
 pub struct Palette {
     /// The text.
     pub typed: String,
-    /// The chosen suggestion.
-    pub choice: usize,
+    /// The chosen suggestion; `None` before one is chosen.
+    pub choice: Option<usize>,
     /// Whether there is no dump to ask: only what keys do can be run.
     pub keys_only: bool,
+    /// Values from the dump that may end the line, and what for: the kind, and the word that was begun.
+    pub offered: (Option<(Kind, String)>, Vec<Completion>),
+    /// What was typed before, the oldest first.
+    pub history: Vec<String>,
+    /// The line of the history that is shown, and what was typed before it was.
+    pub recalled: Option<(usize, String)>,
 }
 
-/// A command that completes what was typed.
+/// What completes the line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suggestion {
-    /// Its name.
-    pub name: &'static str,
-    /// Its other names.
-    pub aliases: Vec<&'static str>,
+    /// What replaces the line's first word, or its last.
+    pub text: String,
+    /// What is shown: `clrthreads → threads`.
+    pub shown: String,
     /// What it does.
-    pub doc: &'static str,
+    pub doc: String,
     /// The key's action, where it is one of the screen's own commands.
     pub action: Option<Action>,
 }
 
-/// Every command: those of the command line, then those of the keys.
-fn all(keys_only: bool) -> Vec<Suggestion> {
-    let lines = commands::commands().filter(|_| !keys_only).map(|command| Suggestion {
-        name: command.name,
-        aliases: command.also(),
-        doc: command.doc,
-        action: None,
-    });
-    let keys = KEYMAP.iter().filter(|binding| !binding.command.is_empty()).map(|binding| Suggestion {
-        name: binding.command,
-        aliases: Vec::new(),
-        doc: binding.doc,
-        action: Some(binding.action),
-    });
-    lines.chain(keys).collect()
+/// Commands of other tools that are suggested at once.
+const OTHERS: usize = 8;
+/// Letters of another tool's command that have to stand before it is suggested.
+const LETTERS: usize = 2;
+
+/// The commands that keys have.
+fn of_keys() -> impl Iterator<Item = &'static Binding> {
+    KEYMAP.iter().filter(|binding| !binding.command.is_empty())
 }
 
 impl Palette {
-    /// The first word, and the rest.
-    fn split(&self) -> (&str, &str) {
-        let line = self.typed.trim_start();
-        line.split_once(char::is_whitespace).map_or((line, ""), |(name, rest)| (name, rest.trim()))
+    /// The line without blanks before it.
+    fn line(&self) -> &str {
+        self.typed.trim_start()
     }
 
-    /// Commands whose name or alias matches the first word, best first; all of them for an empty line.
-    pub fn suggestions(&self) -> Vec<Suggestion> {
-        let (name, _) = self.split();
-        if name.is_empty() {
-            return all(self.keys_only);
+    /// The first word, and the rest where a blank follows it.
+    fn split(&self) -> (&str, Option<&str>) {
+        let line = self.line();
+        line.split_once(char::is_whitespace).map_or((line, None), |(name, rest)| (name, Some(rest.trim_start())))
+    }
+
+    /// What may stand at the line's end, where its first word is a command of ours and a blank follows.
+    pub fn end(&self) -> Option<commands::End> {
+        if self.keys_only || self.split().1.is_none() {
+            return None;
         }
-        let pattern = Pattern::parse(name, CaseMatching::Ignore, Normalization::Smart);
+        commands::at_end(self.line())
+    }
+
+    /// What completes the line, best first; every command for an empty one.
+    pub fn suggestions(&self) -> Vec<Suggestion> {
+        let (name, rest) = self.split();
+        if rest.is_none() {
+            return self.names(name);
+        }
+        let Some(end) = self.end() else { return self.other_tools() };
+        let of_dump = match (&self.offered.0, end.kind) {
+            (Some((kind, start)), Some(wanted)) if *kind == wanted && *start == end.start => self.offered.1.as_slice(),
+            _ => &[],
+        };
+        let all = of_dump.iter().chain(&end.options);
+        all.map(|found| Suggestion {
+            text: found.word.clone(),
+            shown: found.word.clone(),
+            doc: found.doc.clone(),
+            action: None,
+        })
+        .collect()
+    }
+
+    /// Commands whose name or alias matches.
+    fn names(&self, typed: &str) -> Vec<Suggestion> {
+        let pattern = Pattern::parse(typed, CaseMatching::Ignore, Normalization::Smart);
         let mut matcher = Matcher::default();
+        let lower = typed.to_ascii_lowercase();
+        let mut score = |candidate: &str| -> Option<u32> {
+            if typed.is_empty() {
+                return Some(0);
+            }
+            let score = pattern.match_list([candidate], &mut matcher).first().map(|(_, score)| *score)?;
+            // What was typed in full comes first, then what starts with it.
+            let bonus = match candidate {
+                _ if candidate == lower => 2000,
+                _ if candidate.starts_with(&lower) => 1000,
+                _ => 0,
+            };
+            Some(score.saturating_add(bonus))
+        };
         let mut scored: Vec<(u32, Suggestion)> = Vec::new();
-        for suggestion in all(self.keys_only) {
-            let names = std::iter::once(suggestion.name).chain(suggestion.aliases.iter().copied());
-            let best = names
-                .filter_map(|candidate| {
-                    let score = pattern.match_list([candidate], &mut matcher).first().map(|(_, score)| *score)?;
-                    // What was typed in full comes first, then what starts with it.
-                    let bonus = if candidate == name {
-                        2000
-                    } else if candidate.starts_with(name) {
-                        1000
-                    } else {
-                        0
-                    };
-                    Some(score.saturating_add(bonus))
-                })
-                .max();
-            scored.extend(best.map(|score| (score, suggestion)));
+        for command in commands::commands().filter(|_| !self.keys_only) {
+            let also = command.also();
+            let of_name = score(command.name).map(|score| (score, None));
+            let of_alias = command.aliases.iter().filter_map(|alias| Some((score(alias.name)?, Some(alias))));
+            // Of equals the name goes before its aliases.
+            let best = of_name.into_iter().chain(of_alias).reduce(|a, b| if b.0 > a.0 { b } else { a });
+            let Some((score, alias)) = best else { continue };
+            let suggestion = match alias {
+                Some(alias) => {
+                    let preset = alias.preset.iter().map(|word| format!(" {word}")).collect::<String>();
+                    Suggestion {
+                        text: alias.name.to_owned(),
+                        shown: format!("{} → {}{preset}", alias.name, command.name),
+                        doc: command.doc.to_owned(),
+                        action: None,
+                    }
+                }
+                None => Suggestion {
+                    text: command.name.to_owned(),
+                    shown: command.name.to_owned(),
+                    doc: match also.as_slice() {
+                        [] => command.doc.to_owned(),
+                        also => format!("{}; also {}", command.doc, also.join(", ")),
+                    },
+                    action: None,
+                },
+            };
+            scored.push((score, suggestion));
+        }
+        for binding in of_keys() {
+            scored.extend(score(binding.command).map(|score| (score, of_key(binding))));
         }
         scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-        scored.into_iter().map(|(_, suggestion)| suggestion).collect()
+        let mut found: Vec<Suggestion> = scored.into_iter().map(|(_, suggestion)| suggestion).collect();
+        found.extend(self.other_tools());
+        found
     }
 
-    /// What Enter runs: the line where its first word is a command, else the chosen suggestion with the line's arguments.
-    /// `None` when nothing matches.
-    pub fn run(&self) -> Option<Run> {
+    /// Commands of other tools that begin as the line does.
+    fn other_tools(&self) -> Vec<Suggestion> {
+        let line = self.line();
+        if self.keys_only || line.len() < LETTERS {
+            return Vec::new();
+        }
+        let found = commands::other_tools(line).take(OTHERS);
+        found
+            .map(|(words, doc)| Suggestion { text: words.to_owned(), shown: words.to_owned(), doc, action: None })
+            .collect()
+    }
+
+    /// What Enter runs: the chosen suggestion, else the line where its first word is a command; `Err` says why it is none.
+    pub fn run(&self) -> Result<Run, String> {
         let (name, rest) = self.split();
-        let suggestions = self.suggestions();
-        let exact = |suggestion: &&Suggestion| suggestion.name == name || suggestion.aliases.contains(&name);
-        let moved = self.choice > 0;
-        let found = suggestions.iter().find(exact).filter(|_| !moved).or_else(|| suggestions.get(self.choice))?;
-        // An alias may mean an option (`eestack`): it is passed as typed.
-        let word = if found.aliases.contains(&name) { name } else { found.name };
-        Some(match found.action {
-            Some(action) => Run::Key(action),
-            None if rest.is_empty() => Run::Line(word.to_owned()),
-            None => Run::Line(format!("{word} {rest}")),
-        })
-    }
-
-    /// Completes the first word to the chosen suggestion.
-    pub fn complete(&mut self) {
-        let rest = self.split().1.to_owned();
-        if let Some(chosen) = self.suggestions().get(self.choice) {
-            self.typed = format!("{} {rest}", chosen.name);
-            self.choice = 0;
+        if let Some(chosen) = self.choice.and_then(|choice| self.suggestions().into_iter().nth(choice)) {
+            return Ok(match chosen.action {
+                Some(action) => Run::Key(action),
+                None => Run::Line(self.replaced(&chosen)),
+            });
+        }
+        if name.is_empty() {
+            return Ok(Run::Nothing);
+        }
+        let bare = rest.is_none_or(str::is_empty);
+        let is_ours = !self.keys_only && commands::find(name).is_some();
+        if let Some(key) = of_keys().find(|binding| bare && !is_ours && binding.command == name) {
+            return Ok(Run::Key(key.action));
+        }
+        let begun: Vec<&Binding> =
+            of_keys().filter(|binding| bare && binding.command.starts_with(&name.to_ascii_lowercase())).collect();
+        let resolved = if self.keys_only {
+            Err(format!("no such command: '{name}', where no dump is open"))
+        } else {
+            commands::resolve(self.line()).map_err(|error| error.to_string())
+        };
+        match (resolved, begun.as_slice()) {
+            (Ok(resolved), [first, ..]) if !is_ours && resolved.is_begun(name) => {
+                Err(format!("'{name}' may be {} or {}; Tab completes", resolved.name(), first.command))
+            }
+            (Ok(_), _) => Ok(Run::Line(self.line().trim_end().to_owned())),
+            (Err(_), [only]) => Ok(Run::Key(only.action)),
+            (Err(why), _) => Err(why),
         }
     }
 
-    /// Moves the choice, stopping at the ends.
-    pub fn choose(&mut self, next: bool) {
-        let last = self.suggestions().len().saturating_sub(1);
-        self.choice = if next { self.choice.saturating_add(1).min(last) } else { self.choice.saturating_sub(1) };
+    /// The line with a suggestion in the place of the word that it completes.
+    fn replaced(&self, chosen: &Suggestion) -> String {
+        let line = self.line();
+        let kept = match self.end() {
+            Some(end) => line.len().saturating_sub(end.start.len()),
+            None => 0,
+        };
+        format!("{}{}", line.get(..kept).unwrap_or_default(), chosen.text)
+    }
+
+    /// Completes to the chosen suggestion, else to the best.
+    pub fn complete(&mut self) {
+        if let Some(chosen) = self.suggestions().get(self.choice.unwrap_or(0)) {
+            self.typed = format!("{} ", self.replaced(chosen));
+            self.changed();
+        }
+    }
+
+    /// The line was changed by hand.
+    pub fn changed(&mut self) {
+        self.choice = None;
+        self.recalled = None;
+    }
+
+    /// To the next suggestion, or to a later line of the history; stops at the ends.
+    pub fn next(&mut self) {
+        if let Some((at, draft)) = self.recalled.take() {
+            let later =
+                self.history.iter().enumerate().skip(at.saturating_add(1)).find(|(_, line)| line.starts_with(&draft));
+            match later {
+                Some((at, line)) => {
+                    self.typed.clone_from(line);
+                    self.recalled = Some((at, draft));
+                }
+                None => self.typed = draft,
+            }
+            return;
+        }
+        let last = self.suggestions().len().checked_sub(1);
+        self.choice = last.map(|last| self.choice.map_or(0, |choice| choice.saturating_add(1)).min(last));
+    }
+
+    /// To the previous suggestion; before the first one, to an earlier line of the history that begins as the line does.
+    pub fn previous(&mut self) {
+        if let Some(choice) = self.choice {
+            self.choice = choice.checked_sub(1);
+            return;
+        }
+        let (before, draft) = match &self.recalled {
+            Some((at, draft)) => (*at, draft.clone()),
+            None => (self.history.len(), self.typed.clone()),
+        };
+        let earlier = self.history.iter().take(before).enumerate().rev();
+        if let Some((at, line)) =
+            earlier.filter(|(_, line)| **line != self.typed).find(|(_, line)| line.starts_with(&draft))
+        {
+            self.typed.clone_from(line);
+            self.recalled = Some((at, draft));
+        }
+    }
+}
+
+fn of_key(binding: &Binding) -> Suggestion {
+    Suggestion {
+        text: binding.command.to_owned(),
+        shown: binding.command.to_owned(),
+        doc: binding.doc.to_owned(),
+        action: Some(binding.action),
     }
 }
 
 /// What a palette's line does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Run {
+    /// The line is empty.
+    Nothing,
     /// A command line.
     Line(String),
     /// What a key does.
@@ -146,34 +294,79 @@ mod tests {
         Palette { typed: typed.to_owned(), ..Palette::default() }
     }
 
-    #[test]
-    fn a_few_letters_find_a_command() {
-        assert_eq!(palette("thr").suggestions().first().map(|found| found.name), Some("threads"));
-        assert_eq!(palette("pst").suggestions().first().map(|found| found.name), Some("parallelstacks"));
+    fn first(typed: &str) -> Option<String> {
+        palette(typed).suggestions().into_iter().next().map(|found| found.shown)
+    }
+
+    fn line(text: &str) -> Result<Run, String> {
+        Ok(Run::Line(text.to_owned()))
     }
 
     #[test]
-    fn enter_runs_the_best_suggestion_with_the_arguments() {
-        assert_eq!(palette("readm 7f00 -n 64").run(), Some(Run::Line("readmemory 7f00 -n 64".to_owned())));
-        assert_eq!(palette("nosuchcommand").run(), None);
+    fn a_few_letters_find_a_command_and_the_alias_that_was_meant_stands_first() {
+        assert_eq!(first("thr").as_deref(), Some("threads"));
+        assert_eq!(first("pst").as_deref(), Some("pstacks → parallelstacks"));
+        assert_eq!(first("clrt").as_deref(), Some("clrthreads → threads"));
+        assert_eq!(first("eest").as_deref(), Some("eestack → stack --all"));
+        assert_eq!(first("gcro").as_deref(), Some("gcroot"), "another tool's, with what it says");
     }
 
     #[test]
-    fn an_alias_is_passed_as_typed() {
-        assert_eq!(palette("eestack").run(), Some(Run::Line("eestack".to_owned())));
-        assert_eq!(palette("bt -n 3").run(), Some(Run::Line("bt -n 3".to_owned())));
+    fn enter_runs_a_name_an_alias_or_the_only_one_that_begins_so() {
+        for typed in ["threads", "readm 7f00 -n 64", "eestack", "bt -n 3", "thr", "h", "info threads"] {
+            assert_eq!(palette(typed).run(), line(typed), "{typed}");
+        }
+        assert_eq!(palette("copy-row").run(), palette("copy-ro").run());
+        assert_eq!(palette("copy-row").run(), Ok(Run::Key(Action::CopyRow)));
+        assert_eq!(palette("  ").run(), Ok(Run::Nothing));
     }
 
     #[test]
-    fn what_keys_do_has_a_name_too() {
-        assert_eq!(palette("copy-row").run(), Some(Run::Key(Action::CopyRow)));
+    fn enter_never_runs_a_guess() {
+        for typed in ["prlst x", "thrds", "nosuchcommand", "se", "copy-"] {
+            assert!(palette(typed).run().is_err(), "{typed}: {:?}", palette(typed).run());
+        }
+        // Other tools' words say what they are, and run nothing that is spelled alike.
+        for typed in ["up", "run", "p g_orders", "!analyze -v"] {
+            assert_eq!(palette(typed).run(), line(typed), "{typed}");
+        }
     }
 
     #[test]
-    fn completion_keeps_the_arguments() {
-        let mut typed = palette("setth 3");
+    fn tab_completes_to_the_best_and_enter_runs_what_was_chosen() {
+        let mut typed = palette("prlst");
         typed.complete();
-        assert_eq!(typed.typed, "setthread 3");
+        assert_eq!(typed.typed, "parallelstacks ");
+        let mut chosen = palette("pst");
+        chosen.next();
+        assert_eq!(chosen.run(), line("pstacks"));
+    }
+
+    #[test]
+    fn options_and_what_the_dump_offers_complete_the_last_word() {
+        let mut typed = palette("stack -n 3 -fr");
+        typed.complete();
+        assert_eq!(typed.typed, "stack -n 3 -frame ");
+        let offered = vec![Completion { word: "4719".to_owned(), doc: "worker-3".to_owned() }];
+        let mut typed = Palette { offered: (Some((Kind::Thread, "47".to_owned())), offered), ..palette("stack -t 47") };
+        assert_eq!(typed.suggestions().first().map(|found| found.doc.as_str()), Some("worker-3"));
+        typed.complete();
+        assert_eq!(typed.typed, "stack -t 4719 ");
+    }
+
+    #[test]
+    fn up_goes_back_in_the_history_among_lines_that_begin_so() {
+        let history = ["stack", "locks", "stack -all"].map(str::to_owned).to_vec();
+        let mut typed = Palette { history, ..palette("st") };
+        typed.previous();
+        assert_eq!(typed.typed, "stack -all");
+        typed.previous();
+        assert_eq!(typed.typed, "stack");
+        typed.previous();
+        assert_eq!(typed.typed, "stack", "there is none before");
+        typed.next();
+        typed.next();
+        assert_eq!(typed.typed, "st", "back to what was typed");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::history::History;
 use super::keymap::Action;
 use super::worker::List;
 use super::{Opening, Start, run};
@@ -80,6 +81,7 @@ pub fn pick<T: Clone + Send + 'static>(picker: Picker<T>, settings: &Settings, l
             (None, _) => Chosen::Refused("the list has changed; r lists anew".to_owned()),
         }
     });
-    run(Start::Pick(title, list, choose), settings, log)?;
+    let history = settings.history.then(|| History::named("live"));
+    run(Start::Pick(title, list, choose), history, settings, log)?;
     Ok(left.lock().unwrap_or_else(PoisonError::into_inner).take())
 }

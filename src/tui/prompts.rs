@@ -1,12 +1,13 @@
 //! What lies over the page: the filter, the palette, the menus, the keys.
 
-use super::app::{App, Overlay};
-use super::event::Effect;
+use super::app::{App, Dump, Overlay};
+use super::event::{Effect, Question};
 use super::keymap::{Action, GRAMMAR, KEYMAP, MOUSE, Scope};
-use super::palette;
+use super::palette::{self, Run};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Sort, Tone, Value};
 use crate::report::words::{self, Room};
+use crate::views::Kind;
 
 /// Longest filter or command that is typed, in bytes.
 const MAX_TYPED: usize = 4096;
@@ -27,22 +28,24 @@ impl App {
                 self.refilter();
             }
             (Overlay::Filter, _) => return false,
-            (Overlay::Palette(palette), Action::NextChoice) => palette.choose(true),
-            (Overlay::Palette(palette), Action::PreviousChoice) => palette.choose(false),
+            (Overlay::Palette(palette), Action::NextChoice) => palette.next(),
+            (Overlay::Palette(palette), Action::PreviousChoice) => palette.previous(),
             (Overlay::Palette(palette), Action::Complete) => palette.complete(),
             (Overlay::Palette(palette), Action::Erase | Action::EraseWord | Action::EraseAll) => {
-                palette.choice = 0;
+                palette.changed();
                 if !edit(&mut palette.typed, action) {
                     self.overlay = Overlay::None;
                 }
             }
             (Overlay::Palette(palette), Action::Accept) => match palette.run() {
-                Some(run) => {
+                Ok(Run::Nothing) => self.overlay = Overlay::None,
+                Ok(run) => {
+                    let typed = std::mem::take(&mut palette.typed);
                     self.overlay = Overlay::None;
+                    self.keep_line(&run, &typed);
                     self.run(run);
                 }
-                None if palette.typed.trim().is_empty() => self.overlay = Overlay::None,
-                None => self.say("no such command; Tab completes, Esc closes", Tone::Guess),
+                Err(why) => self.say(why, Tone::Guess),
             },
             (Overlay::Help(top), Action::Down) => *top = top.saturating_add(1),
             (Overlay::Help(top), Action::Up) => *top = top.saturating_sub(1),
@@ -62,7 +65,43 @@ impl App {
         if let Overlay::Sort(choice) = self.overlay {
             self.overlay = Overlay::Sort(choice.min(self.sortable().len().saturating_sub(1)));
         }
+        self.offer();
         true
+    }
+
+    /// Keeps a line for Up: as it was typed, or as it was chosen.
+    fn keep_line(&mut self, run: &Run, typed: &str) {
+        let line = match run {
+            Run::Line(line) => line.as_str(),
+            Run::Key(_) | Run::Nothing => typed.trim(),
+        };
+        if self.history.last().is_none_or(|last| last != line) {
+            self.history.push(line.to_owned());
+        }
+        self.effects.push(Effect::Keep(if typed.starts_with(' ') { format!(" {line}") } else { line.to_owned() }));
+    }
+
+    /// Asks the dump for the values that may end the prompt's line, unless they were asked for.
+    pub(super) fn offer(&mut self) {
+        let Overlay::Palette(palette) = &self.overlay else { return };
+        let Some((kind, start)) = palette.end().and_then(|end| Some((end.kind?, end.start))) else { return };
+        let is_of_dump = matches!(kind, Kind::Thread | Kind::Index | Kind::Module | Kind::Address | Kind::Command);
+        let wanted = Some((kind, start.clone()));
+        let is_asked = self.offering.as_ref().is_some_and(|(_, asked, begun)| *asked == kind && *begun == start);
+        if !is_of_dump || palette.offered.0 == wanted || is_asked || !matches!(self.dump, Dump::Open(_)) {
+            return;
+        }
+        // What was asked for a word that has grown is not waited for.
+        if let Some((ticket, ..)) = self.offering.take() {
+            self.asked.retain(|asked| {
+                if asked.ticket == ticket {
+                    asked.job.cancel();
+                }
+                asked.ticket != ticket
+            });
+        }
+        let (ticket, _) = self.send(Question::Words { kind, start: start.clone() });
+        self.offering = Some((ticket, kind, start));
     }
 
     /// Adds to what is being typed.
@@ -75,10 +114,11 @@ impl App {
             }
             Overlay::Palette(palette) if palette.typed.len().saturating_add(text.len()) <= MAX_TYPED => {
                 palette.typed.push_str(&text);
-                palette.choice = 0;
+                palette.changed();
             }
             _ => {}
         }
+        self.offer();
     }
 
     /// Columns of the table that can be sorted: position and title.

@@ -87,7 +87,7 @@ impl<'a> Stage<'a> {
                     Effect::Quit => self.quit = true,
                     Effect::Choose(action, row) => self.chosen.push((action, row)),
                     Effect::Mouse(on) => self.mouse = on,
-                    Effect::Redraw | Effect::Suspend => {}
+                    Effect::Redraw | Effect::Suspend | Effect::Keep(_) => {}
                 }
             }
         }

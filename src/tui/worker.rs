@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use super::arrange::Arranging;
 use super::event::{Answered, Changed, Event, Failure, Opened, Question, Ticket};
 use super::{panics, source};
-use crate::commands::{Outcome, Shell};
+use crate::commands::{self, Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
@@ -140,6 +140,10 @@ pub fn answer(
         }
         Question::Source { file, line, around } => {
             return source::excerpt(&file, line, around, session.search.sysroot.as_deref()).map(Answered::shown);
+        }
+        Question::Words { kind, start } => {
+            let words = commands::values(&session, kind, &start, job)?;
+            return Ok(Answered { words, ..Answered::shown(Section::default()) });
         }
         Question::Choices => return Err(Error::Failed("there is nothing to choose from".to_owned())),
         Question::Line { line, focus } => (line, focus),

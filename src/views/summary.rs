@@ -289,6 +289,8 @@ fn subject(about: Option<Subject>) -> (Option<Tid>, Option<usize>, Option<Addr>)
         Some(Subject::Lock(address) | Subject::Module(address) | Subject::Memory(address)) => {
             (None, None, Some(address))
         }
-        Some(Subject::Capture | Subject::Exception(_) | Subject::Type(_)) | None => (None, None, None),
+        Some(Subject::Capture | Subject::Exception(_) | Subject::Type(_) | Subject::Command(_)) | None => {
+            (None, None, None)
+        }
     }
 }

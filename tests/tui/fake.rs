@@ -58,6 +58,7 @@ pub(crate) fn opened() -> Opened {
 pub(crate) fn answer(question: &Question, _: &Job) -> Result<Answered, Failure> {
     match question {
         Question::Source { line, .. } => return Ok(shown(source(*line))),
+        Question::Words { .. } => return Ok(shown(Section::default())),
         Question::Choices => return Err(Failure::Error("a dump is open".to_owned())),
         // Each word of this memory holds its own address and 0x40.
         Question::Pointer(Addr(at)) => {

@@ -110,7 +110,22 @@ fn the_palette_runs_what_is_typed_and_what_is_chosen() {
     assert!(stage.press(":thr<Enter>").text().contains("4719 worker-3"));
     stage.press(":bt -n 3<Enter>");
     assert_eq!(stage.asked.last().map(Question::words).as_deref(), Some("stack -n 3 (thread 4711)"));
-    assert!(stage.press(":nonsense<Enter>").text().contains("no such command"));
+    assert!(stage.press(":nonsense<Enter>").text().contains("unknown command 'nonsense'"));
+    let asked = stage.asked.len();
+    for guess in ["thrds", "prlst x", "se"] {
+        stage.press("<C-u>").press(guess).press("<Enter>");
+        assert_eq!(stage.asked.len(), asked, "{guess} is a guess, and is not run");
+    }
+    stage.press("<C-u>clrthr");
+    assert!(stage.text().contains("clrthreads → threads"), "{}", stage.text());
+    stage.press("<C-u>eest<Tab><Enter>");
+    assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("stack -all"));
+    stage.press(":bt -<Tab><Enter>");
+    assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("stack -all"), "options are completed");
+    stage.press(":<Up>");
+    assert!(stage.text().contains(":bt -all"), "{}", stage.text());
+    stage.press("<Up>");
+    assert!(stage.text().contains(":eestack"), "{}", stage.text());
     stage.press("<Esc>:quit<Enter>");
     assert!(stage.quit);
 }

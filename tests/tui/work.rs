@@ -244,8 +244,17 @@ const WAITING: [&str; 15] = [
     ".recv()",
 ];
 /// The main loop, and what it starts or asks the terminal for.
-const MAY_WAIT: [&str; 8] =
-    ["clipboard.rs", "mod.rs", "panics.rs", "pick.rs", "probe.rs", "source.rs", "terminal.rs", "worker.rs"];
+const MAY_WAIT: [&str; 9] = [
+    "clipboard.rs",
+    "history.rs",
+    "mod.rs",
+    "panics.rs",
+    "pick.rs",
+    "probe.rs",
+    "source.rs",
+    "terminal.rs",
+    "worker.rs",
+];
 
 /// A key is answered by the screen's state and a frame by its drawing: both are code that cannot wait, however long a load
 /// runs.

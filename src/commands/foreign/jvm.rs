@@ -1,8 +1,8 @@
 //! Words of jstack, jmap, jcmd and jhsdb that have no answer of their own here.
 
-use super::Entry;
-use super::Reason::{Heap, Jvm};
-use super::Reply::{Of, Same, Says};
+use super::reply::Entry;
+use super::reply::Reason::{Heap, Jvm};
+use super::reply::Reply::{Of, Same, Says};
 
 const REGIONS: &str = "'heap -regions' lists the mappings that hold the heap";
 

@@ -1,8 +1,9 @@
 //! lldb's commands that have no answer of their own here.
 
-use super::Reason::Running;
-use super::Reply::{Line, Of, Same, Says};
-use super::{Entry, lines};
+use super::lines;
+use super::reply::Entry;
+use super::reply::Reason::Running;
+use super::reply::Reply::{Line, Of, Same, Says};
 
 const EXPRESSIONS: &str = "expressions are not evaluated; 'stack -a' shows arguments and variables with their values, 'readmemory NAME' a symbol's memory";
 const FRAMES: &str = "'frame N' selects a frame of the selected thread by its number, 'up' and 'down' go from there";

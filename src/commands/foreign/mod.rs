@@ -5,41 +5,14 @@ mod gdb;
 mod jvm;
 mod lines;
 mod lldb;
+mod reply;
 mod sos;
 mod windbg;
 
+use self::reply::{Entry, Reason, Reply};
 use crate::job::Job;
 use crate::model::RuntimeKind;
 use crate::session::Session;
-
-/// What another tool's command is here.
-#[derive(Clone, Copy, Debug)]
-pub enum Reply {
-    /// The same as this line; what stands behind is passed on.
-    Same(&'static str),
-    /// The line that a function makes of the words behind; where it makes none, the sentence.
-    Line(fn(&[&str]) -> Option<String>, &'static str),
-    /// Nothing to run: a sentence.
-    Says(&'static str),
-    /// Nothing to run, for a reason that depends on what is open; then a sentence.
-    Of(Reason, &'static str),
-}
-
-/// Why a command has no answer.
-#[derive(Clone, Copy, Debug)]
-pub enum Reason {
-    /// It lets a process run, stops it or changes it.
-    Running,
-    /// It reads structures of .NET, called so.
-    DotNet(&'static str),
-    /// It reads structures of the JVM, called so.
-    Jvm(&'static str),
-    /// It lists or follows objects of a heap.
-    Heap,
-}
-
-/// A command of another tool: its words, and what it is here.
-pub(super) type Entry = (&'static str, Reply);
 
 /// Every table; of two that know the same words the first counts.
 const TABLES: [&[Entry]; 6] =
@@ -160,8 +133,21 @@ fn of_runtime(session: Option<&Session>, job: &Job, kinds: &[RuntimeKind], name:
 }
 
 /// Every command of other tools that is known, as the tables have them.
-pub fn all() -> impl Iterator<Item = &'static Entry> {
+pub(super) fn all() -> impl Iterator<Item = &'static Entry> {
     TABLES.iter().flat_map(|table| table.iter())
+}
+
+/// Commands of other tools that begin as a line does, and what each is here.
+pub fn other_tools(start: &str) -> impl Iterator<Item = (&'static str, String)> {
+    let lower = start.to_ascii_lowercase();
+    let begins = move |entry: &&'static Entry| entry.0.starts_with(&lower) && crate::commands::find(entry.0).is_none();
+    let mut seen = std::collections::BTreeSet::new();
+    let found = all().filter(begins).filter(move |entry| seen.insert(entry.0));
+    found.map(|(words, reply)| {
+        let found = Found { words, taken: 1, reply: *reply };
+        let said = found.line(&[]).map(|line| format!("→ {line}"));
+        (*words, said.unwrap_or_else(|| found.sentence(None, &Job::default())))
+    })
 }
 
 /// A line in the spelling of WinDbg, lldb or gdb, as words that the tables know: `!clrstack`, `sos clrstack`, `x/16gx`, `~3s`.

@@ -1,8 +1,9 @@
 //! Commands of SOS and dotnet-dump that have no answer of their own here.
 
-use super::Reason::{DotNet, Heap, Running};
-use super::Reply::{Line, Of, Same, Says};
-use super::{Entry, lines};
+use super::lines;
+use super::reply::Entry;
+use super::reply::Reason::{DotNet, Heap, Running};
+use super::reply::Reply::{Line, Of, Same, Says};
 
 const STACK: &str = "'stack' shows every frame that can be walked, native ones with their names";
 const OBJECTS: &str = "'heap -regions' lists the mappings that hold the heap";

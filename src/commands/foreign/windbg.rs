@@ -1,8 +1,9 @@
 //! WinDbg's common commands that have no answer of their own here.
 
-use super::Reason::Running;
-use super::Reply::{Line, Of, Same, Says};
-use super::{Entry, lines};
+use super::lines;
+use super::reply::Entry;
+use super::reply::Reason::Running;
+use super::reply::Reply::{Line, Of, Same, Says};
 
 const SYMBOLS: &str =
     "'setsymbolserver -directory DIR' looks for symbols there too; 'modules' tells where they come from";
