@@ -16,6 +16,7 @@ mod intervals;
 mod locate;
 mod map;
 mod module;
+mod module_id;
 mod room;
 mod table;
 
@@ -32,5 +33,6 @@ pub use id::BuildId;
 pub use locate::{Attempt, Comparison, Contents, Located, Locator, Outcome, Wanted};
 pub use map::FileBytes;
 pub use module::{ModuleSymbols, SourceKind, SymbolSource};
+pub use module_id::ModuleId;
 pub use room::Room;
 pub use table::{Symbol, SymbolKind};

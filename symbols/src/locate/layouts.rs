@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-use crate::BuildId;
+use crate::{BuildId, ModuleId};
 
 /// Directories below `.dwz` that are looked into (Debian has one per architecture).
 const MAX_DWZ_DIRECTORIES: usize = 64;
@@ -28,9 +28,7 @@ pub(super) fn code(
             places.push(directory.join(two).join(rest));
         }
         if let Some(name) = leaf.and_then(OsStr::to_str) {
-            let name = name.to_lowercase();
-            let key = format!("elf-buildid-{hex:0<40}");
-            places.push(directory.join(&name).join(key).join(&name));
+            places.extend(ModuleId::Elf(id.clone()).ssqp_key(name).map(|key| directory.join(key)));
         }
     }
     places.extend(leaf.map(|leaf| directory.join(leaf)));
@@ -56,8 +54,7 @@ pub(super) fn debug(
             places.push(directory.join(two).join(rest).join("debuginfo"));
             places.push(directory.join(two).join(format!("{rest}.debug")));
         }
-        let key = format!("elf-buildid-sym-{hex:0<40}");
-        places.push(directory.join("_.debug").join(key).join("_.debug"));
+        places.extend(ModuleId::Elf(id.clone()).ssqp_debug_key().map(|key| directory.join(key)));
     }
     places.extend(link.map(|link| directory.join(link)));
     for suffix in ["debug", "dbg", "sym", ""] {
