@@ -187,6 +187,11 @@ impl Process {
         })
     }
 
+    /// The locks that threads wait for, where they were asked for before.
+    pub fn locks_if_known(&self) -> Option<Arc<Locks>> {
+        self.locks.known()
+    }
+
     /// Where the threads at these positions have taken the locks that they hold, as far as their code tells; parallel to
     /// `threads`.
     pub fn acquisitions(&self, threads: &[usize], job: &Job) -> Result<Vec<Vec<Acquisition>>, Error> {

@@ -1,7 +1,9 @@
 //! `stack`: the selected thread's frames, or those of all threads.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -13,7 +15,7 @@ use crate::analysis::recursion;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::frame::path;
-use crate::model::{End, NamedFrame, Subject, Tid};
+use crate::model::{Addr, End, NamedFrame, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
 use crate::session::Session;
 
@@ -69,6 +71,9 @@ pub struct ThreadStack {
     pub frames: Frames,
     /// Why there are no more.
     pub end: End,
+    /// Addresses of locks, where they were asked for before: variables that are or point to one of them open it.
+    #[serde(skip)]
+    locks: Arc<FxHashSet<Addr>>,
     /// Whether text shows every frame of a recursion.
     #[serde(skip)]
     full: bool,
@@ -101,6 +106,9 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         session.stacks(job)?;
     }
     let shown = session.threads_if_known();
+    let known = process.locks_if_known();
+    let locks: FxHashSet<Addr> = known.iter().flat_map(|known| &known.locks).map(|lock| lock.address).collect();
+    let locks = Arc::new(locks);
     let stacks = wanted.into_par_iter().filter_map(|index| {
         let (thread, stack) = (threads.get(index)?, process.stack(index, job)?);
         if let Err(cancelled) = job.check() {
@@ -123,6 +131,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             label: known.map_or_else(|| thread.tid.to_string(), |known| known.label()),
             frames,
             end: stack.end,
+            locks: Arc::clone(&locks),
             full: query.flag("full"),
         }))
     });
@@ -154,7 +163,7 @@ impl ThreadStack {
             match &self.frames {
                 Frames::Named(frames) if self.full => Body::Table(whole(self.tid, frames)),
                 Frames::Named(frames) => Body::Table(table(self.tid, frames)),
-                Frames::WithVariables(frames) => Body::Table(variables::table(self.tid, frames)),
+                Frames::WithVariables(frames) => Body::Table(variables::table(self.tid, frames, &self.locks)),
             },
         ];
         let end = end_words(self.end).map(|words| Cell::text(format!("    {words}")).tone(Tone::Guess));

@@ -1,10 +1,11 @@
 //! Frames with their arguments and local variables, for `stack -a`.
 
+use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::frame_rows::frame_row;
-use crate::model::{NamedFrame, Subject, Tid, Variable, VariableKind};
+use crate::model::{self, Addr, NamedFrame, Subject, Tid, Variable, VariableKind};
 use crate::report::section::{Cell, Column, Row, Table, Tone, Value};
 
 /// A frame and what its function was given and keeps.
@@ -19,11 +20,12 @@ pub struct FrameVariables {
 }
 
 /// Frames, each with its variables below it: their name stands below the function's, their value below the source line.
-pub fn table(tid: Tid, frames: &[FrameVariables]) -> Table {
+/// `locks` are the addresses of locks that are known.
+pub fn table(tid: Tid, frames: &[FrameVariables], locks: &FxHashSet<Addr>) -> Table {
     let mut rows = Vec::new();
     for FrameVariables { frame, variables } in frames {
         rows.push(frame_row(tid, frame));
-        rows.extend(variables.iter().flatten().map(|variable| variable_row(tid, frame.index, variable)));
+        rows.extend(variables.iter().flatten().map(|variable| variable_row(tid, frame.index, variable, locks)));
     }
     let columns = vec![
         Column::right("#"),
@@ -35,7 +37,7 @@ pub fn table(tid: Tid, frames: &[FrameVariables]) -> Table {
     Table::new(columns, rows)
 }
 
-fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
+fn variable_row(tid: Tid, frame: usize, variable: &Variable, locks: &FxHashSet<Addr>) -> Row {
     let kind = match variable.kind {
         VariableKind::Argument => "arg",
         VariableKind::Local => "local",
@@ -52,5 +54,34 @@ fn variable_row(tid: Tid, frame: usize, variable: &Variable) -> Row {
         shown,
         Cell::new(Value::Type(value.ty.as_ref().map_or("?", |ty| &*ty.name).into())).tone(Tone::Dim),
     ];
-    Row::about(Subject::Frame(tid, frame), cells)
+    Row::about(opens(value, locks).unwrap_or(Subject::Frame(tid, frame)), cells)
+}
+
+/// What a value leads to: the lock that it is or points to, else the memory that it points to.
+fn opens(value: &model::Value, locks: &FxHashSet<Addr>) -> Option<Subject> {
+    let to = value.address();
+    let lock = to.into_iter().chain(value.location).find(|address| locks.contains(address));
+    lock.map(Subject::Lock).or_else(|| to.map(Subject::Memory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::value::{Behind, Content, Pointer, Scalar};
+
+    #[test]
+    fn a_pointer_opens_the_lock_or_the_memory_that_it_leads_to() {
+        let locks: FxHashSet<Addr> = [Addr(0x4000)].into_iter().collect();
+        let value = |at: u64, content| model::Value { ty: None, location: Some(Addr(at)), content: Ok(content) };
+        let pointer = |to: u64| {
+            let (to, behind) = (Addr(to), Behind::Nothing);
+            value(0x7000, Content::Pointer(Pointer { to, pointee: None, is_reference: false, behind }))
+        };
+        assert_eq!(opens(&pointer(0x4000), &locks), Some(Subject::Lock(Addr(0x4000))));
+        assert_eq!(opens(&pointer(0x4008), &locks), Some(Subject::Memory(Addr(0x4008))));
+        assert_eq!(opens(&pointer(0), &locks), None, "a null pointer leads nowhere");
+        let number = Content::Scalar(Scalar::Signed(1));
+        assert_eq!(opens(&value(0x4000, number.clone()), &locks), Some(Subject::Lock(Addr(0x4000))));
+        assert_eq!(opens(&value(0x7000, number), &locks), None);
+    }
 }
