@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::processes;
 use crate::report::json::Envelope;
-use crate::report::text;
+use crate::report::text::{self, Style};
 use crate::views::Answer;
 use crate::views::ps::{Order, Processes, answer};
 
@@ -80,7 +80,8 @@ pub(super) fn run(arguments: &Arguments, before: Reading) -> Result<ExitCode, Er
         let data = |out: &mut dyn std::io::Write, job: &Job| answer.write_json(out, job);
         printed(|out, job| Envelope::new(out, job).data(NAME, &data, answer.problems()))?;
     } else {
-        let style = before.colored(arguments.color).style();
+        let fitted = before.colored(arguments.color).style();
+        let style = Style { width: fitted.width.filter(|_| !arguments.wide), ..fitted };
         printed(|out, job| text::print(&answer.section(), style, out, job))?;
         for problem in answer.problems() {
             complain("warning", &problem.to_string());

@@ -113,7 +113,7 @@ impl Processes {
 fn row(process: &Process, contained: bool, refused: bool) -> Row {
     let mut cells = vec![
         Cell::new(Value::Tid(Tid(process.pid))),
-        Cell::text(process.name.as_str()).tone(Tone::Strong),
+        name(process),
         runtime(process),
         count(process.threads, Value::Count),
         process.rss_bytes.map_or(Cell::NONE, |bytes| Cell::new(Value::Bytes(bytes))),
@@ -134,6 +134,16 @@ fn row(process: &Process, contained: bool, refused: bool) -> Row {
     let line = process.command_line.as_ref().map(|arguments| arguments.join(" "));
     cells.push(Cell::text_or_none(line));
     Row::new(cells)
+}
+
+/// The kernel's name for it; our own process is marked.
+fn name(process: &Process) -> Cell {
+    let cell = if process.pid == std::process::id() {
+        Cell::text(format!("{} (this one)", process.name))
+    } else {
+        Cell::text(process.name.as_str())
+    };
+    cell.tone(Tone::Strong)
 }
 
 fn count(number: Option<u64>, value: fn(u64) -> Value) -> Cell {

@@ -49,8 +49,9 @@ fn unknown(why: &str) -> Runtime {
     Runtime { kind: RuntimeKind::Unknown, version: None, evidence: why.to_owned() }
 }
 
-/// The first mapped library of each runtime.
-// Source: proc_pid_maps(5). Before the path a line holds no slash, and a newline in a path is written `\012`.
+/// The first library of each runtime whose code is mapped to be run. A file that is only read (a debugger, this program over a dump of
+/// such a process) makes no runtime.
+// Source: proc_pid_maps(5): range, then access as `r-xp`. Before the path a line holds no slash, and a newline in a path is written `\012`.
 fn libraries(maps: &[u8]) -> Vec<(RuntimeKind, PathBuf)> {
     use std::os::unix::ffi::OsStrExt;
     let mut found: Vec<(RuntimeKind, PathBuf)> = Vec::new();
@@ -58,6 +59,10 @@ fn libraries(maps: &[u8]) -> Vec<(RuntimeKind, PathBuf)> {
         let Some(last) = memchr::memrchr(b'/', line) else { continue };
         let leaf = line.get(last.saturating_add(1)..).unwrap_or_default();
         let Some(kind) = marks::library(leaf) else { continue };
+        let runs = line.split(|byte| *byte == b' ').nth(1).is_some_and(|access| access.get(2) == Some(&b'x'));
+        if !runs {
+            continue;
+        }
         if found.iter().any(|(known, _)| *known == kind) {
             continue;
         }
@@ -116,7 +121,9 @@ mod tests {
             7f0000004000-7f0000005000 rw-p 00000000 00:00 0\n\
             7f0000006000-7f0000007000 r--p 00000000 08:01 44   /usr/lib/libcoreclr.so.d/other.so\n\
             7f0000008000-7f0000009000 r--p 00000000 08:01 45   /usr/lib/libpython-helper.so\n\
-            7f0000008000-7f0000009000 r--p 00000000 08:01 45   /usr/lib/libpython3.11.so.1.0\n";
+            7f0000008000-7f0000009000 r--p 00000000 08:01 45   /usr/lib/libpython3.11.so.1.0\n\
+            7f0000009000-7f000000a000 r-xp 00001000 08:01 45   /usr/lib/libpython3.11.so.1.0\n\
+            7f000000a000-7f000000b000 r--p 00000000 08:01 46   /usr/lib/libruby-3.1.so.3.1.2\n";
         let found = libraries(maps);
         assert_eq!(
             found,
