@@ -79,7 +79,7 @@ pub fn find(name: &str) -> Option<Command> {
 
 impl Command {
     /// The command that asks a view.
-    fn of(view: &'static View) -> Command {
+    pub fn of(view: &'static View) -> Command {
         Command {
             name: view.name,
             aliases: view.aliases,

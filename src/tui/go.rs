@@ -92,7 +92,7 @@ impl App {
     }
 
     /// Views that the runtimes of the opened dump bring.
-    fn brought(&self) -> Vec<&'static View> {
+    pub(super) fn brought(&self) -> Vec<&'static View> {
         match &self.dump {
             Dump::Open(opened) => opened.brought.clone(),
             _ => Vec::new(),

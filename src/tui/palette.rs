@@ -6,8 +6,8 @@ use nucleo::Matcher;
 use nucleo::pattern::{CaseMatching, Normalization, Pattern};
 
 use super::keymap::{Action, Binding, KEYMAP};
-use crate::commands::{self, Completion};
-use crate::views::Kind;
+use crate::commands::{self, Command, Completion};
+use crate::views::{Kind, View};
 
 /// A line being typed at its end.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Palette {
     pub choice: Option<usize>,
     /// Whether there is no dump to ask: only what keys do can be run.
     pub keys_only: bool,
+    /// Views that the runtimes of the dump bring.
+    pub brought: Vec<&'static View>,
     /// Values from the dump that may end the line, and what for: the kind, and the word that was begun.
     pub offered: (Option<(Kind, String)>, Vec<Completion>),
     /// What was typed before, the oldest first.
@@ -109,7 +111,8 @@ impl Palette {
             Some(score.saturating_add(bonus))
         };
         let mut scored: Vec<(u32, Suggestion)> = Vec::new();
-        for command in commands::commands().filter(|_| !self.keys_only) {
+        let brought = self.brought.iter().copied().map(Command::of);
+        for command in commands::commands().chain(brought).filter(|_| !self.keys_only) {
             let also = command.also();
             let of_name = score(command.name).map(|score| (score, None));
             let of_alias = command.aliases.iter().filter_map(|alias| Some((score(alias.name)?, Some(alias))));
@@ -181,7 +184,7 @@ impl Palette {
         let resolved = if self.keys_only {
             Err(format!("no such command: '{name}', where no dump is open"))
         } else {
-            commands::resolve(self.line()).map_err(|error| error.to_string())
+            commands::resolve_with(self.line(), || self.brought.clone()).map_err(|error| error.to_string())
         };
         match (resolved, begun.as_slice()) {
             (Ok(resolved), [first, ..]) if !is_ours && resolved.is_begun(name) => {

@@ -67,7 +67,12 @@ impl App {
             Action::Palette => {
                 self.overlay = {
                     let keys_only = matches!(self.dump, Dump::Choosing);
-                    Overlay::Palette(Palette { keys_only, history: self.history.clone(), ..Palette::default() })
+                    Overlay::Palette(Palette {
+                        keys_only,
+                        brought: self.brought(),
+                        history: self.history.clone(),
+                        ..Palette::default()
+                    })
                 }
             }
             Action::Help => self.overlay = Overlay::Help(0),

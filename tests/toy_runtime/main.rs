@@ -219,6 +219,9 @@ fn the_screen_has_its_pane_and_its_lock_and_its_frames() {
     assert!(summary.contains("9 Methods"), "{summary}");
     let methods = stage.press("9").text();
     assert!(methods.contains("toy.Till::pay") && methods.contains("toy.Books::close"), "{methods}");
+    let completed = stage.press("1:toym<Tab>").text();
+    assert!(completed.contains(":toymethods"), "{completed}");
+    assert_eq!(stage.press("<Enter>").text(), methods, "the prompt leads to the same pane");
     let locks = stage.press("4").text();
     assert!(locks.contains("till") && locks.contains("toy lock"), "{locks}");
     let stacks = stage.press("3").text();
