@@ -1,5 +1,6 @@
 //! The screen's whole state: `update` takes an event and returns effects, `draw` paints. Neither starts anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crossterm::event::KeyEventKind;
@@ -12,9 +13,9 @@ use super::palette::Palette;
 use super::pane::{Content, Pane};
 use super::theme::Theme;
 use crate::job::Job;
-use crate::model::{Addr, Subject};
+use crate::model::{Addr, Subject, Tid};
 use crate::report::section::{Section, Tone};
-use crate::views::{Focus, Kind, VIEWS, View};
+use crate::views::{Focus, Kind, VIEWS, View, stack};
 
 /// Answers kept, so that going back and looking along a list cost nothing.
 pub(super) const KEPT: usize = 64;
@@ -36,6 +37,8 @@ pub enum Overlay {
     Copy,
     /// By which column to sort.
     Sort(usize),
+    /// To which pane to go.
+    Panes(usize),
 }
 
 /// Whether there is a dump to ask.
@@ -107,6 +110,10 @@ pub struct App {
     pub(super) overlay: Overlay,
     pub(super) said: Option<(String, Tone)>,
     pub(super) mouse: bool,
+    /// Whether stacks show where each frame stands.
+    pub(super) pc: bool,
+    /// What to call the threads.
+    pub(super) labels: Arc<BTreeMap<Tid, String>>,
     pub(super) ticks: u64,
     pub(super) asked: Vec<Asked>,
     pub(super) errand: Option<(Ticket, Errand)>,
@@ -140,6 +147,8 @@ impl App {
             overlay: Overlay::None,
             said: None,
             mouse: false,
+            pc: false,
+            labels: Arc::default(),
             ticks: 0,
             asked: Vec::new(),
             errand: None,
@@ -174,6 +183,21 @@ impl App {
         self.history = lines;
     }
 
+    /// Shows stacks with each frame's pc and offset from now on, or without.
+    pub fn show_pc(&mut self, pc: bool) {
+        self.pc = pc;
+    }
+
+    /// Whether the page shows lines of code.
+    pub(super) fn shows_code(&self) -> bool {
+        matches!(self.pane.question, Some(Question::Source { .. } | Question::Frame { .. }))
+    }
+
+    /// Whether the page is a stack, or those of all threads.
+    fn shows_stack(&self) -> bool {
+        matches!(&self.pane.question, Some(Question::View(view, _)) if **view == stack::VIEW)
+    }
+
     /// Takes an event.
     pub fn update(&mut self, event: Event) -> Vec<Effect> {
         match event {
@@ -187,6 +211,7 @@ impl App {
             Event::Tick => self.ticks = self.ticks.saturating_add(1),
             Event::Opened(Ok(opened)) => {
                 self.focus.thread = opened.thread;
+                self.labels = Arc::clone(&opened.labels);
                 self.file.clone_from(&opened.file);
                 self.choose_tabs(&opened);
                 self.dump = Dump::Open(opened);
@@ -230,6 +255,11 @@ impl App {
         matches!(self.dump, Dump::Opening(_)) || !self.asked.is_empty() || self.pane.is_arranging()
     }
 
+    /// Whether a live process is shown, whose capture grows old.
+    pub fn is_live(&self) -> bool {
+        matches!(&self.dump, Dump::Open(opened) if opened.captured.is_some())
+    }
+
     /// Lays everything out for the size, and asks for what is now to be seen.
     fn settle(&mut self) {
         if matches!((&self.dump, &self.pane.content), (Dump::Choosing, Content::Blank)) {
@@ -249,7 +279,9 @@ impl App {
         let prompt = matches!(self.overlay, Overlay::Filter) || !self.pane.typed.is_empty();
         let detail = match &self.detail {
             None => Detail::Hidden,
-            Some(_) if self.is_wide() => Detail::Beside(self.pane.natural_width().unwrap_or(u16::MAX)),
+            Some(_) if self.is_wide() => {
+                Detail::Beside(self.pane.natural_width().unwrap_or(u16::MAX), self.pane.natural_height())
+            }
             Some(_) => Detail::Below(self.pane.natural_height()),
         };
         Layout::new(self.size, prompt, detail)
@@ -272,6 +304,7 @@ impl App {
             Overlay::Help(_) => vec![Scope::Help],
             Overlay::Copy => vec![Scope::Copy],
             Overlay::Sort(_) => vec![Scope::Sort],
+            Overlay::Panes(_) => vec![Scope::Panes],
             Overlay::None => self.page_scopes(),
         }
     }
@@ -289,6 +322,12 @@ impl App {
             scopes.push(Scope::Tree);
         } else if document.table(self.pane.spot()).is_some() {
             scopes.push(Scope::Table);
+        }
+        if self.shows_code() {
+            scopes.push(Scope::Code);
+        }
+        if self.shows_stack() {
+            scopes.push(Scope::Stack);
         }
         if self.has_detail() {
             scopes.push(Scope::Detail);

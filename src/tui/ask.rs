@@ -94,6 +94,9 @@ impl App {
         let waits = matches!(&self.pane.content, Content::Waiting(waited, _) if *waited == ticket);
         match result {
             Ok(answer) => {
+                if let Some(labels) = &answer.labels {
+                    self.labels = Arc::clone(labels);
+                }
                 if self.kept.len() >= KEPT {
                     self.kept.remove(0);
                 }

@@ -30,7 +30,7 @@ impl App {
         self.size.0 >= super::layout::WIDE
     }
 
-    /// Whether the page has a detail, shown or hidden: beside lists where there is room, not beside sentences alone; below
+    /// Whether the page has a detail, shown or hidden: beside lists where there is room, not beside sentences alone or a frame whole; below
     /// locks and exceptions elsewhere, which are few and whose rows say little. A page keeps its shape whatever row is
     /// selected.
     pub(super) fn has_detail(&self) -> bool {
@@ -38,7 +38,11 @@ impl App {
         let is_told = |kind: &SubjectKind| matches!(kind, SubjectKind::Lock | SubjectKind::Exception);
         let told_below = self.is_root() && view.is_some_and(|view| view.home_of.iter().any(is_told));
         let is_choice = matches!(self.dump, Dump::Choosing);
-        (self.is_wide() || told_below) && !is_choice && self.memory_at().is_none() && self.pane.has_lists()
+        (self.is_wide() || told_below)
+            && !is_choice
+            && !self.shows_code()
+            && self.memory_at().is_none()
+            && self.pane.has_lists()
     }
 
     fn shows_detail(&self) -> bool {

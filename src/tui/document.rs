@@ -102,6 +102,8 @@ pub struct Document {
     filter: Option<Pattern>,
     sort: Option<(usize, Sort)>,
     folds: Vec<Folds>,
+    /// Columns of code that are left of the screen.
+    left: u16,
 }
 
 /// What decides a layout, apart from the section.
@@ -114,6 +116,8 @@ pub struct Arrangement<'a> {
     pub sort: Option<(usize, Sort)>,
     /// Folds of each body.
     pub folds: &'a [Folds],
+    /// Columns of code that are left of the screen.
+    pub left: u16,
     /// Arrangement of each body.
     pub bodies: &'a [Arranged],
 }
@@ -121,16 +125,16 @@ pub struct Arrangement<'a> {
 impl Arrangement<'_> {
     /// That of an empty section.
     pub fn none() -> Arrangement<'static> {
-        Arrangement { width: 0, filter: None, sort: None, folds: &[], bodies: &[] }
+        Arrangement { width: 0, filter: None, sort: None, folds: &[], left: 0, bodies: &[] }
     }
 }
 
 impl Document {
     /// Lays a section out.
     pub fn new(section: Arc<Section>, arrangement: Arrangement<'_>) -> Document {
-        let Arrangement { width, filter, sort, folds, bodies } = arrangement;
+        let Arrangement { width, filter, sort, folds, left, bodies } = arrangement;
         let room = width.saturating_sub(GUTTER);
-        let mut document = Document { section, placed: Vec::new(), len: 0, filter, sort, folds: folds.to_vec() };
+        let mut document = Document { section, placed: Vec::new(), len: 0, filter, sort, folds: folds.to_vec(), left };
         let section = Arc::clone(&document.section);
         let none = Folds::default();
         let filters = document.filter.is_some();

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::app::{App, Dump, Overlay};
 use super::document::{Arranged, Arrangement, Document};
-use super::event::{Failure, Question};
+use super::event::Failure;
 use super::ink::{Pen, width_of};
 use super::layout::{LEAST, Layout};
 use super::pane::{Content, Pane};
@@ -14,6 +14,8 @@ use crate::report::section::Tone;
 use crate::report::words::{size, thousands};
 use crate::report::wrap::wrap;
 
+/// How to stop what runs.
+const STOP: &str = "Esc stop";
 /// Suggestions of the palette and columns of the sort menu shown at once.
 const CHOICES: usize = 10;
 
@@ -44,12 +46,16 @@ impl App {
                 }
             }
         }
-        self.lower_line(pen, layout.lower);
+        self.lower_line(pen, layout);
         self.more_detail(pen, layout);
         match &self.overlay {
             Overlay::Palette(_) => self.suggestions(pen, layout),
             Overlay::Sort(choice) => self.sort_menu(pen, layout, *choice),
+            Overlay::Panes(choice) => self.pane_menu(pen, layout, *choice),
             _ => {}
+        }
+        if self.hides_keys(layout) {
+            return;
         }
         for button in self.footer_buttons() {
             let key = button.is.keys.first().map(|key| key.name()).unwrap_or_default();
@@ -125,9 +131,6 @@ impl App {
                     self.progress(pen, free, job, "working");
                 }
             }
-            Content::Failed(Failure::Error(why)) if matches!(pane.question, Some(Question::Source { .. })) => {
-                pen.clip(free.x, free.y, free.width, why, pen.theme.quiet());
-            }
             Content::Failed(failure) => failed(pen, free, failure, focused),
             Content::Ready if document.is_empty() && focused => {
                 let said =
@@ -141,13 +144,16 @@ impl App {
     fn progress(&self, pen: &mut Pen<'_>, area: Rect, job: &Job, otherwise: &str) {
         const BAR: u64 = 24;
         let progress = job.progress();
+        // The key stands at the end, whatever has to be cut before it.
+        let stop = u16::try_from(width_of(STOP)).unwrap_or(0);
+        let end = Rect { width: area.width.saturating_sub(stop.saturating_add(3)), ..area };
         let phase = if progress.phase.is_empty() { otherwise } else { progress.phase };
         let amount = |amount| match progress.unit {
             Unit::Items => thousands(amount),
             Unit::Bytes => size(amount),
         };
-        let mut x = pen.text(area.x, area.y, area.width, phase, pen.theme.key());
-        let rest = |x: u16| area.right().saturating_sub(x);
+        let mut x = pen.cut(area.x, area.y, end.width, phase, pen.theme.key(), &[]);
+        let rest = |x: u16| end.right().saturating_sub(x);
         if let Some(share) = progress.done.min(progress.total).saturating_mul(BAR).checked_div(progress.total) {
             let [done, todo] = pen.theme.symbols.progress;
             let share = usize::try_from(share).unwrap_or(0);
@@ -168,7 +174,19 @@ impl App {
             let dots = ".".repeat(usize::try_from(self.ticks % 4).unwrap_or(0));
             x = pen.text(x, area.y, rest(x), &format!("{dots:3}"), pen.theme.quiet());
         }
-        pen.text(x.saturating_add(3), area.y, rest(x), "Esc stops it", pen.theme.quiet());
+        pen.text(x.saturating_add(3), area.y, stop, STOP, pen.theme.quiet());
+    }
+
+    fn pane_menu(&self, pen: &mut Pen<'_>, layout: Layout, choice: usize) {
+        let row = |(index, tab): (usize, &super::app::Tab)| {
+            let digit = if index < 9 { index.saturating_add(1).to_string() } else { " ".to_owned() };
+            (format!("{digit} {}", tab.title), tab.view.map_or("", |view| view.doc).to_owned())
+        };
+        let rows: Vec<(String, String)> = self.tabs.iter().enumerate().map(row).collect();
+        choices(pen, layout, &rows, Some(choice));
+        if !layout.low {
+            pen.text(layout.lower.x.saturating_add(1), layout.lower.y, layout.lower.width, " go to ", pen.theme.key());
+        }
     }
 
     fn suggestions(&self, pen: &mut Pen<'_>, layout: Layout) {
@@ -195,7 +213,15 @@ impl App {
             })
             .collect();
         choices(pen, layout, &rows, Some(choice));
-        pen.text(layout.lower.x.saturating_add(1), layout.lower.y, layout.lower.width, " sort by ", pen.theme.key());
+        if !layout.low {
+            pen.text(
+                layout.lower.x.saturating_add(1),
+                layout.lower.y,
+                layout.lower.width,
+                " sort by ",
+                pen.theme.key(),
+            );
+        }
     }
 
     fn keys(&self, pen: &mut Pen<'_>, layout: Layout, top: usize) {

@@ -1,5 +1,6 @@
 //! What goes into the screen's state and what comes out of it. `update` starts nothing: it returns effects.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::commands::Completion;
 use crate::job::Job;
 use crate::model::{Addr, SubjectKind, Tid};
 use crate::report::section::Section;
-use crate::views::{Focus, Given, Kind, Needs, Query, View, readmemory};
+use crate::views::{Focus, Given, Kind, Needs, Query, View, readmemory, showframe};
 
 /// Names a piece of work; its answer carries it. An answer with a ticket that nobody waits for is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +40,15 @@ pub enum Question {
         line: String,
         /// What it speaks of.
         focus: Focus,
+    },
+    /// A frame whole: where it stands, its variables, the lines of source around it, its registers.
+    Frame {
+        /// Its thread.
+        tid: Tid,
+        /// Its place in the named stack, innermost 0.
+        index: usize,
+        /// How many lines of source before and after its own.
+        around: u32,
     },
     /// What there is to choose from, where no dump is open.
     Choices,
@@ -100,6 +110,7 @@ impl Question {
             Question::Pointer(addr) => format!("pointer {addr}"),
             Question::Line { line, .. } => line.clone(),
             Question::Words { start, .. } => format!("complete {start}"),
+            Question::Frame { index, .. } => format!("{} {index}", showframe::VIEW.name),
             Question::Choices => "list".to_owned(),
             Question::Source { file, line, .. } => format!("source {file}:{line}"),
         }
@@ -111,6 +122,7 @@ impl Question {
             Question::View(_, query) => query.focus,
             Question::Memory(window) => Focus { thread: window.thread, ..Focus::default() },
             Question::Line { focus, .. } => *focus,
+            Question::Frame { tid, index, .. } => Focus { thread: Some(*tid), frame: *index, ..Focus::default() },
             Question::Pointer(_) | Question::Words { .. } | Question::Choices | Question::Source { .. } => {
                 Focus::default()
             }
@@ -137,12 +149,14 @@ pub struct Answered {
     pub points_to: Option<Addr>,
     /// What completes a command.
     pub words: Vec<Completion>,
+    /// What to call the threads, those without a name too, where that is known now.
+    pub labels: Option<Arc<BTreeMap<Tid, String>>>,
 }
 
 impl Answered {
     /// Something to show.
     pub fn shown(section: Section) -> Answered {
-        Answered { section: Arc::new(section), changed: None, points_to: None, words: Vec::new() }
+        Answered { section: Arc::new(section), changed: None, points_to: None, words: Vec::new(), labels: None }
     }
 }
 
@@ -202,6 +216,8 @@ pub struct Opened {
     pub bytes: u64,
     /// The thread that is selected at first.
     pub thread: Option<Tid>,
+    /// What to call the threads that have a name.
+    pub labels: Arc<BTreeMap<Tid, String>>,
     /// Whether it is a live process, which can be captured again.
     pub live: bool,
     /// When that process was captured.

@@ -1,7 +1,9 @@
 //! What is said of one row: its cells in full, and the question that tells more.
 
+use std::collections::BTreeMap;
+
 use super::event::Question;
-use crate::model::{Addr, Subject};
+use crate::model::{Addr, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::report::words::{self, Room};
 use crate::views::{Focus, Given, Query, dumpheap, locks, modules, printexception, stack};
@@ -20,13 +22,29 @@ pub(super) struct Facts {
 /// Lines of source around a position: beside a list, and on a page of their own.
 pub(super) const LINES_BESIDE: u32 = 9;
 
+/// What pages know beside their rows.
+pub(super) struct Context<'a> {
+    /// What threads are called.
+    pub labels: &'a BTreeMap<Tid, String>,
+    /// Whether stacks show where each frame stands.
+    pub pc: bool,
+}
+
+impl Context<'_> {
+    /// What to call a thread: `4719 worker-3`.
+    pub(super) fn thread(&self, tid: Tid) -> String {
+        self.labels.get(&tid).cloned().unwrap_or_else(|| format!("thread {tid}"))
+    }
+}
+
 /// The detail of a row of a table (`columns`) or of anything else (no columns).
-pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Facts {
+pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Context<'_>) -> Facts {
     // The answer tells these whole.
-    let whole = matches!(subject, Some(Subject::Lock(_) | Subject::Module(_) | Subject::Exception(_)));
-    let columns = if whole { &[] } else { columns };
+    let whole =
+        matches!(subject, Some(Subject::Frame(..) | Subject::Lock(_) | Subject::Module(_) | Subject::Exception(_)));
+    let shown = if whole { &[] } else { columns };
     let mut fields: Vec<(String, Row)> = Vec::new();
-    for (column, cell) in columns.iter().zip(&row.cells) {
+    for (column, cell) in shown.iter().zip(&row.cells) {
         let shown = !column.title.is_empty() && cell.value != Value::None && !is_said(column.title, subject);
         if shown {
             let tone = if cell.tone == Tone::Dim { Tone::Plain } else { cell.tone };
@@ -35,7 +53,13 @@ pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>) -> Fac
         }
     }
     let bodies = if fields.is_empty() { Vec::new() } else { vec![Body::Fields(fields)] };
-    Facts { title: title(row, subject), bodies, question: question(row, subject) }
+    Facts { title: title(row, columns, subject, context), bodies, question: question(subject, context) }
+}
+
+/// The question for a thread's stack.
+pub(super) fn stack_of(tid: Tid, context: &Context<'_>) -> Question {
+    let query = Query::at(Focus { thread: Some(tid), ..Focus::default() });
+    Question::View(&stack::VIEW, if context.pc { query.flagged("pc") } else { query })
 }
 
 /// Columns that say what the title or the answer below say too.
@@ -52,11 +76,13 @@ fn opens(value: &Value) -> Option<Subject> {
     }
 }
 
-fn title(row: &Row, subject: Option<Subject>) -> String {
+fn title(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Context<'_>) -> String {
+    // A line that is no table's begins with a drawing, or with the beginning of a sentence.
+    let name_or = |otherwise: String| if columns.is_empty() { linked(row).unwrap_or(otherwise) } else { first(row) };
     match subject {
-        Some(Subject::Thread(tid)) => format!("thread {tid}"),
-        Some(Subject::Frame(tid, index)) => format!("thread {tid} frame {index}"),
-        Some(Subject::Lock(_)) => format!("lock {}", first(row)),
+        Some(Subject::Thread(tid)) => context.thread(tid),
+        Some(Subject::Frame(_, index)) => format!("frame {index}"),
+        Some(Subject::Lock(addr)) => format!("lock {}", name_or(addr.to_string())),
         Some(Subject::Module(addr)) => match row.cells.iter().find(|cell| matches!(cell.value, Value::Path(_))) {
             Some(path) => {
                 let path = words::words(&path.value, Room::Column);
@@ -81,24 +107,23 @@ fn title(row: &Row, subject: Option<Subject>) -> String {
     }
 }
 
+/// The last of the row's words that one can open.
+fn linked(row: &Row) -> Option<String> {
+    let links = row.cells.iter().filter(|cell| cell.tone == Tone::Link);
+    links.map(|cell| words::words(&cell.value, Room::Column).into_owned()).rfind(|text| !text.trim().is_empty())
+}
+
 /// A row's first words.
 fn first(row: &Row) -> String {
     let words = row.cells.iter().map(|cell| words::words(&cell.value, Room::Column));
     words.into_iter().find(|text| !text.is_empty()).unwrap_or_default().into_owned()
 }
 
-fn question(row: &Row, subject: Option<Subject>) -> Option<Question> {
+fn question(subject: Option<Subject>, context: &Context<'_>) -> Option<Question> {
     let about = |view, addr: Addr| Some(Question::View(view, Query::default().with("address", Given::Address(addr))));
     match subject? {
-        Subject::Thread(tid) => {
-            Some(Question::View(&stack::VIEW, Query::at(Focus { thread: Some(tid), ..Focus::default() })))
-        }
-        Subject::Frame(..) => row.cells.iter().find_map(|cell| match &cell.value {
-            Value::Source(file, Some(line)) => {
-                Some(Question::Source { file: file.clone(), line: *line, around: LINES_BESIDE })
-            }
-            _ => None,
-        }),
+        Subject::Thread(tid) => Some(stack_of(tid, context)),
+        Subject::Frame(tid, index) => Some(Question::Frame { tid, index, around: LINES_BESIDE }),
         Subject::Lock(addr) => about(&locks::VIEW, addr),
         Subject::Module(addr) => about(&modules::VIEW, addr),
         Subject::Exception(index) => {

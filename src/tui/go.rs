@@ -9,7 +9,7 @@ use super::pane::{Content, Pane, Seek};
 use crate::commands::{self, Action as Does, Resolved};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Row, Tone, Value};
-use crate::views::{Query, View, dumpheap, readmemory};
+use crate::views::{Given, Query, View, dumpheap, readmemory, stack};
 
 /// Bytes that the memory pane holds at once.
 const WINDOW: u64 = 1024;
@@ -34,7 +34,11 @@ impl App {
             Some(view) if *view == dumpheap::VIEW => Question::View(view, Query::default().flagged("stat")),
             Some(view) => Question::View(view, Query::default()),
         };
-        Pane::new(tab.title, Some(question), Vec::new(), self.pane.size())
+        let mut pane = Pane::new(tab.title, Some(question), Vec::new(), self.pane.size());
+        pane.is_root = true;
+        // Whose memory it is stands above it.
+        pane.seek = pane.question.as_ref().is_some_and(Question::is_memory).then_some(Seek::FirstRow);
+        pane
     }
 
     /// The question for memory at an address, else at the stack pointer of the selected thread, in rows that fit the width.
@@ -50,7 +54,7 @@ impl App {
 
     /// Whether the page is a pane and not one opened from it.
     pub(super) fn is_root(&self) -> bool {
-        self.tabs.get(self.tab).is_some_and(|tab| tab.title == self.pane.title)
+        self.pane.is_root
     }
 
     /// Keeps the pane as it is left, for when its number is pressed again.
@@ -67,6 +71,7 @@ impl App {
     pub(super) fn numbered(&mut self, digit: usize) {
         match digit.checked_sub(1).filter(|tab| *tab < self.tabs.len()) {
             Some(tab) => self.visit(tab),
+            None if self.tabs.len() == 1 => self.say("there is one pane", Tone::Plain),
             None => self.say(format!("there are {} panes", self.tabs.len()), Tone::Plain),
         }
     }
@@ -205,21 +210,34 @@ impl App {
     /// The page of the selected row: what the detail shows, with room.
     fn open_row(&mut self, subject: Subject) {
         let Some(facts) = self.facts() else { return };
-        let question = match facts.question {
-            Some(Question::Source { file, line, .. }) => Some(Question::Source { file, line, around: SOURCE_LINES }),
-            other => other,
-        };
+        let mut question = facts.question;
+        if question.is_some() && question == self.pane.question {
+            // On the frame's own page its source position opens the file.
+            question = self.pane.row().and_then(|row| source_of(&row));
+        }
         // A page that would say no more than this one is not opened: a thread inside its own stack.
-        if question.is_none() && facts.bodies.is_empty() || question.is_some() && question == self.pane.question {
+        if question.is_none() && facts.bodies.is_empty() {
             return self.say("nothing more to open here", Tone::Plain);
         }
-        let mut pane = Pane::new(facts.title, question, facts.bodies, self.pane.size());
+        let title = match &question {
+            Some(Question::Source { file, line, .. }) => format!("{}:{line}", file.rsplit('/').next().unwrap_or(file)),
+            _ => facts.title,
+        };
+        let home = match subject {
+            Subject::Frame(tid, _) => Subject::Thread(tid),
+            other => other,
+        };
+        let tab = self.home_of(home).unwrap_or(self.tab);
+        let crumbs = self.crumbs(tab, subject, title.clone());
+        let mut pane = Pane::new(title, question, facts.bodies, self.pane.size());
+        pane.crumbs = crumbs;
         pane.seek = match (&pane.question, subject) {
             (Some(Question::Source { line, .. }), _) => Some(Seek::Number(u64::from(*line))),
             (_, Subject::Thread(_)) => Some(Seek::OwnFrame),
             _ => None,
         };
         self.page_to(pane);
+        self.tab = tab;
     }
 
     /// The detail of the selected row.
@@ -230,7 +248,36 @@ impl App {
             Some(Body::Table(table)) => table.columns.as_slice(),
             _ => &[],
         };
-        Some(facts::of(&row, columns, self.pane.subject()))
+        Some(facts::of(&row, columns, self.pane.subject(), &self.context()))
+    }
+
+    /// Where a page opened from a row stands: its pane, its thread, the page.
+    fn crumbs(&self, tab: usize, subject: Subject, title: String) -> Vec<String> {
+        let thread = match subject {
+            Subject::Frame(tid, _) => Some(self.context().thread(tid)),
+            _ => None,
+        };
+        let pane = self.tabs.get(tab).map(|tab| tab.title.to_owned());
+        pane.into_iter().chain(thread).chain([title]).collect()
+    }
+
+    pub(super) fn context(&self) -> facts::Context<'_> {
+        facts::Context { labels: &self.labels, pc: self.pc }
+    }
+
+    /// Turns an option of the stack that is shown on or off.
+    pub(super) fn toggle(&mut self, option: &'static str) {
+        let Some(Question::View(view, query)) = &mut self.pane.question else { return };
+        if **view != stack::VIEW {
+            return;
+        }
+        match query.args.has(option) {
+            true => query.args.unset(option),
+            false => query.args.set(option, Given::Set),
+        }
+        self.pane.seek = self.pane.subject().map(Seek::Subject);
+        self.pane.content = Content::Blank;
+        self.ask();
     }
 
     /// The first address of the memory that is shown, where the page shows memory.
@@ -238,11 +285,12 @@ impl App {
         if self.pane.has_facts() || !self.pane.question.as_ref().is_some_and(Question::is_memory) {
             return None;
         }
-        match self.pane.section().bodies.first() {
-            Some(Body::Table(table)) => match table.rows.get(0)?.subject {
-                Some(Subject::Memory(addr)) => Some(addr),
-                _ => None,
-            },
+        let table = self.pane.section().bodies.iter().find_map(|body| match body {
+            Body::Table(table) => Some(table),
+            _ => None,
+        });
+        match table?.rows.get(0)?.subject {
+            Some(Subject::Memory(addr)) => Some(addr),
             _ => None,
         }
     }
@@ -353,4 +401,14 @@ impl App {
             }
         }
     }
+}
+
+/// The page of a row's source position.
+fn source_of(row: &Row) -> Option<Question> {
+    row.cells.iter().find_map(|cell| match &cell.value {
+        Value::Source(file, Some(line)) => {
+            Some(Question::Source { file: file.clone(), line: *line, around: SOURCE_LINES })
+        }
+        _ => None,
+    })
 }

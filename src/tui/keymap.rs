@@ -35,6 +35,16 @@ pub enum Action {
     Forward,
     /// To a pane by its number.
     Pane,
+    /// Choose a pane.
+    Panes,
+    /// Arguments and local variables of every frame, or none.
+    Locals,
+    /// Where each frame stands, or not.
+    ProgramCounters,
+    /// Code further to the left.
+    ScrollLeft,
+    /// Code further to the right.
+    ScrollRight,
     /// To the next pane.
     NextPane,
     /// To the previous pane.
@@ -128,7 +138,11 @@ pub enum Scope {
     Tree,
     /// Where memory is shown.
     Memory,
-    /// Where the selected row's detail is shown: below locks and exceptions, beside any list from 110 columns on.
+    /// Where a stack is shown.
+    Stack,
+    /// Where lines of code are shown.
+    Code,
+    /// Where the selected row's detail is shown: below locks and exceptions, beside or below any list from 110 columns on.
     Detail,
     /// Where one of several things to open is chosen.
     Picker,
@@ -140,24 +154,29 @@ pub enum Scope {
     Copy,
     /// While a column to sort by is chosen.
     Sort,
+    /// While a pane is chosen.
+    Panes,
     /// While the keys are shown.
     Help,
 }
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 12] = [
+    pub const ALL: [Scope; 15] = [
         Scope::Everywhere,
         Scope::Live,
         Scope::Table,
         Scope::Tree,
         Scope::Memory,
+        Scope::Stack,
+        Scope::Code,
         Scope::Detail,
         Scope::Picker,
         Scope::Filter,
         Scope::Palette,
         Scope::Copy,
         Scope::Sort,
+        Scope::Panes,
         Scope::Help,
     ];
 
@@ -169,12 +188,15 @@ impl Scope {
             Scope::Table => "Tables",
             Scope::Tree => "Trees",
             Scope::Memory => "Memory",
+            Scope::Stack => "Stacks of threads",
+            Scope::Code => "Source code",
             Scope::Detail => "Detail of the selected row",
             Scope::Picker => "Processes to choose from",
             Scope::Filter => "While typing a filter",
             Scope::Palette => "While typing a command",
             Scope::Copy => "Copy menu",
             Scope::Sort => "Sort menu",
+            Scope::Panes => "List of panes",
             Scope::Help => "This help",
         }
     }
@@ -265,7 +287,14 @@ mod tests {
         for binding in KEYMAP.iter().filter(|binding| {
             matches!(
                 binding.scope,
-                Scope::Live | Scope::Table | Scope::Tree | Scope::Memory | Scope::Detail | Scope::Picker
+                Scope::Live
+                    | Scope::Table
+                    | Scope::Tree
+                    | Scope::Memory
+                    | Scope::Stack
+                    | Scope::Code
+                    | Scope::Detail
+                    | Scope::Picker
             )
         }) {
             assert!(binding.keys.iter().all(|key| !everywhere.contains(key)), "{}", binding.doc);

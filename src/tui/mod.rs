@@ -67,6 +67,9 @@ use crate::target::Search;
 /// How long a signal waits for the main loop to end.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How often a screen that says how long ago a process was captured is drawn.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// How often progress is drawn.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -142,6 +145,8 @@ fn run(start: Start, history: Option<History>, settings: &Settings, log: Log) ->
             (App::choosing(look, size, title), None, Some((title, choose)))
         }
     };
+    let mut app = app;
+    app.show_pc(settings.pc);
     let mut main = Main {
         app,
         settings: *settings,
@@ -209,7 +214,7 @@ impl Main {
             let first = crossbeam_channel::select! {
                 recv(outside) -> event => event.ok(),
                 recv(answered) -> event => event.ok().map(Outside::Event),
-                default(if self.app.is_busy() { TICK } else { Duration::MAX }) => Some(Outside::Event(Event::Tick)),
+                default(self.patience()) => Some(Outside::Event(Event::Tick)),
             };
             let Some(first) = first else { return Ok(()) };
             self.take(first, screen)?;
@@ -226,6 +231,15 @@ impl Main {
             }
         }
         Ok(())
+    }
+
+    /// How long nothing has to happen until the screen is drawn anew.
+    fn patience(&self) -> Duration {
+        match (self.app.is_busy(), self.app.is_live()) {
+            (true, _) => TICK,
+            (false, true) => SECOND,
+            (false, false) => Duration::MAX,
+        }
     }
 
     fn take(&mut self, what: Outside, screen: &mut Screen) -> Result<(), Error> {
@@ -305,6 +319,7 @@ impl Main {
                 let (job, size) = (Job::default(), screen.size().map_err(lost)?);
                 self.app = App::new(self.look, (size.width, size.height), name, job.clone());
                 self.recall();
+                self.app.show_pc(self.settings.pc);
                 terminal::mouse(false).map_err(lost)?;
                 self.workers.open(job, opening);
             }

@@ -45,6 +45,12 @@ pub enum Content {
 pub struct Pane {
     /// Its name in the line of panes.
     pub title: String,
+    /// Whether it is a pane itself, and not opened from one.
+    pub is_root: bool,
+    /// Where it stands, from its pane on, itself last: `Threads`, `worker-3 4719`, `frame 2`; empty for a pane itself.
+    pub crumbs: Vec<String>,
+    /// Columns of code that are left of the screen.
+    pub left: u16,
     /// The question that it answers.
     pub question: Option<Question>,
     /// Facts known without asking, shown before the answer.
@@ -80,6 +86,9 @@ impl Pane {
         let section = Arc::new(Section { bodies: facts.clone(), problems: Vec::new() });
         let mut pane = Pane {
             title: title.into(),
+            is_root: false,
+            crumbs: Vec::new(),
+            left: 0,
             content: if question.is_some() { Content::Blank } else { Content::Ready },
             question,
             facts,
@@ -140,6 +149,7 @@ impl Pane {
         match self.seek.take() {
             Some(Seek::Subject(subject)) => self.select(subject),
             Some(Seek::Number(number)) => self.select_number(number),
+            Some(Seek::FirstRow) => self.select_first_row(),
             Some(Seek::OwnFrame) => self.select_own_frame(),
             None => {}
         }
@@ -164,6 +174,7 @@ impl Pane {
     pub fn natural_height(&self) -> u16 {
         let tables = self.section.bodies.iter().map(|body| match body {
             Body::Table(table) => table.rows.len().saturating_add(1),
+            Body::Tree(nodes) => nodes.len(),
             _ => 0,
         });
         let problems = self.section.problems.len().saturating_mul(2);
@@ -242,6 +253,7 @@ impl Pane {
             filter: Pattern::parse(&self.typed),
             sort: self.sort,
             folds: &self.folds,
+            left: self.left,
             bodies: &self.arranged,
         };
         self.document = Rc::new(Document::new(Arc::clone(&self.section), arrangement));

@@ -23,6 +23,10 @@ impl App {
                         self.overlay = Overlay::None;
                         self.sort_by(digit.saturating_sub(1));
                     }
+                    Overlay::Panes(_) => {
+                        self.overlay = Overlay::None;
+                        self.numbered(digit);
+                    }
                     _ => self.numbered(digit),
                 }
             }
@@ -78,6 +82,14 @@ impl App {
             Action::Help => self.overlay = Overlay::Help(0),
             Action::CopyMenu => self.overlay = Overlay::Copy,
             Action::SortMenu => self.open_sort(),
+            Action::Panes => self.overlay = Overlay::Panes(self.tab),
+            Action::Locals => self.toggle("a"),
+            Action::ProgramCounters => {
+                self.pc = !self.pc;
+                self.toggle("pc");
+            }
+            Action::ScrollLeft => self.pane.sideways(false),
+            Action::ScrollRight => self.pane.sideways(true),
             Action::DetailDown => self.scroll_detail(true, 1),
             Action::DetailUp => self.scroll_detail(false, 1),
             Action::Detail => self.detail_shown = !self.detail_shown,

@@ -56,6 +56,15 @@ impl App {
                 self.overlay = Overlay::None;
                 self.sort_by(column);
             }
+            (Overlay::Panes(choice), Action::NextChoice) => {
+                *choice = choice.saturating_add(1).min(self.tabs.len().saturating_sub(1));
+            }
+            (Overlay::Panes(choice), Action::PreviousChoice) => *choice = choice.saturating_sub(1),
+            (Overlay::Panes(choice), Action::Accept) => {
+                let tab = *choice;
+                self.overlay = Overlay::None;
+                self.visit(tab);
+            }
             (Overlay::Copy, _) => {
                 self.overlay = Overlay::None;
                 self.copy(action);

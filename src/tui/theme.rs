@@ -29,6 +29,8 @@ pub struct Symbols {
     pub branches: [&'static str; 4],
     /// Between an outer frame and the one it calls.
     pub calls: &'static str,
+    /// Between the parts of where a page stands.
+    pub crumb: &'static str,
     /// A warning.
     pub warning: &'static str,
     /// Between facts on one line.
@@ -49,6 +51,7 @@ const UNICODE: Symbols = Symbols {
     folded: "▸",
     branches: ["├ ", "└ ", "│ ", "  "],
     calls: "›",
+    crumb: "▸",
     warning: "!",
     dot: "·",
     caret: "▌",
@@ -56,7 +59,7 @@ const UNICODE: Symbols = Symbols {
 };
 
 const ASCII: Symbols = Symbols {
-    marker: ">",
+    marker: "*",
     rule: "-",
     heavy: "=",
     bar: "|",
@@ -65,8 +68,9 @@ const ASCII: Symbols = Symbols {
     folded: "+",
     branches: ["|-", "`-", "| ", "  "],
     calls: ">",
+    crumb: "/",
     warning: "!",
-    dot: "-",
+    dot: "|",
     caret: "_",
     progress: ["#", "."],
 };

@@ -1,5 +1,6 @@
 //! Answers questions on threads of their own; a panic there becomes an answer.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,9 +15,10 @@ use crate::commands::{self, Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
+use crate::model::{SubjectKind, Tid};
 use crate::report::section::Section;
 use crate::session::Session;
-use crate::views::{Focus, Query, View, readmemory};
+use crate::views::{Focus, Query, View, readmemory, showframe};
 
 /// The workers over one dump.
 pub struct Workers {
@@ -129,7 +131,10 @@ pub fn answer(
     let of_view = |view: &View, query: &Query| {
         let answer = view.answer(&session, query, job)?;
         job.check()?;
-        Ok(Answered::shown(answer.section()))
+        // These look at all threads.
+        let knows = |kind: &SubjectKind| matches!(kind, SubjectKind::Capture | SubjectKind::Thread);
+        let labels = view.home_of.iter().any(knows).then(|| labels(&session)).flatten();
+        Ok(Answered { labels, ..Answered::shown(answer.section()) })
     };
     let (line, focus) = match question {
         Question::View(view, query) => return of_view(view, &query),
@@ -138,8 +143,9 @@ pub fn answer(
             let points_to = session.target()?.memory.ptr(addr).map_err(|gap| Error::Failed(gap.to_string()))?;
             return Ok(Answered { points_to: Some(points_to), ..Answered::shown(Section::default()) });
         }
+        Question::Frame { tid, index, around } => return frame_page(&session, tid, index, around, job),
         Question::Source { file, line, around } => {
-            return source::excerpt(&file, line, around, session.search.sysroot.as_deref()).map(Answered::shown);
+            return source::page(&file, line, around, &session.search).map(Answered::shown);
         }
         Question::Words { kind, start } => {
             let words = commands::values(&session, kind, &start, job)?;
@@ -165,6 +171,25 @@ pub fn answer(
     let focus = Focus { thread: shell.focus.thread, frame: shell.focus.frame, ..focus };
     let changed = said.map(|said| Changed { focus, said, opened: stale.then(|| describe(&shell.session)) });
     Ok(Answered { changed, ..Answered::shown(section) })
+}
+
+/// What to call the threads, where that is known.
+fn labels(session: &Session) -> Option<Arc<BTreeMap<Tid, String>>> {
+    let threads = session.process().ok()?.threads_if_known()?;
+    Some(Arc::new(threads.value.iter().map(|thread| (thread.tid, thread.label())).collect()))
+}
+
+/// A frame whole, the lines of source around it between its variables and its registers.
+fn frame_page(session: &Session, tid: Tid, index: usize, around: u32, job: &Job) -> Result<Answered, Error> {
+    let position = session.index_of(tid).ok_or_else(|| Error::Failed(format!("no thread {tid} in this dump")))?;
+    let frame = showframe::of(session, position, index, job)?;
+    job.check()?;
+    let source = match (&frame.frame.file, frame.frame.line) {
+        (Some(file), Some(line)) => source::part(file, line, around, &session.search),
+        _ => Vec::new(),
+    };
+    let bodies = [frame.about(), frame.variables(), source, frame.registers()].into_iter().flatten().collect();
+    Ok(Answered::shown(Section { bodies, ..Section::default() }))
 }
 
 fn arrange(requests: &Receiver<(Ticket, Arranging)>, out: &Sender<Event>) {
@@ -215,6 +240,13 @@ pub fn describe(session: &Session) -> Opened {
         threads: session.os_threads().len() as u64,
         bytes: capture.file_size,
         thread: session.os_threads().first().map(|thread| thread.tid),
+        labels: Arc::new(
+            session
+                .os_threads()
+                .iter()
+                .filter_map(|thread| Some((thread.tid, format!("{} {}", thread.tid, thread.name.as_ref()?))))
+                .collect(),
+        ),
         live: session.pause().is_some(),
         captured: session.captured(),
         present_percent: capture.present_percent(),

@@ -161,6 +161,11 @@ pub enum Given {
 pub struct Arguments(Vec<(&'static str, Given)>);
 
 impl Arguments {
+    /// Takes an argument away.
+    pub fn unset(&mut self, name: &str) {
+        self.0.retain(|(known, _)| *known != name);
+    }
+
     /// Gives an argument a value, in place of what it had.
     pub fn set(&mut self, name: &'static str, given: Given) {
         self.0.retain(|(known, _)| *known != name);

@@ -14,6 +14,7 @@ pub mod printexception;
 pub mod ps;
 pub mod readmemory;
 pub mod registers;
+pub mod showframe;
 pub mod stack;
 pub mod summary;
 pub mod threads;
@@ -225,6 +226,7 @@ pub static VIEWS: &[View] = &[
     summary::VIEW,
     threads::VIEW,
     stack::VIEW,
+    showframe::VIEW,
     parallelstacks::VIEW,
     locks::VIEW,
     printexception::VIEW,

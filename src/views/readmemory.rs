@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Problem, Subject, SubjectKind};
+use crate::model::{Addr, Problem, Subject, SubjectKind, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
@@ -45,8 +45,35 @@ pub struct MemoryAt {
     pub address: Addr,
     /// Bytes asked for.
     pub bytes: u64,
+    /// What the first address belongs to; null where the dump lists no mapping there.
+    pub owner: Option<Owner>,
     /// Rows of 16 bytes, or as many as asked for.
     pub rows: Vec<MemoryRow>,
+}
+
+/// What an address belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Owner {
+    /// The module's file name; null outside all modules.
+    pub module: Option<String>,
+    /// Bytes from the start of the module, else of the mapping, to the address.
+    pub offset: u64,
+    /// The threads whose stack it is.
+    pub stacks: Vec<Tid>,
+    /// What text calls the first of them.
+    #[serde(skip)]
+    label: Option<String>,
+    /// What `offset` counts from.
+    #[serde(skip)]
+    base: Addr,
+    /// The mapping's first address.
+    pub start: Addr,
+    /// One past its last.
+    pub end: Addr,
+    /// Its rights: `rw-`.
+    pub access: String,
+    /// The file that it maps, or the name that the kernel gave it: `[heap]`.
+    pub path: Option<String>,
 }
 
 /// A row of bytes.
@@ -100,7 +127,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         Some(gap) => vec![Problem::new("unreadable", Subject::Memory(address), gap.to_string())],
         None => Vec::new(),
     };
-    Ok(Box::new(Answered { data: MemoryAt { address, bytes: count, rows }, problems }))
+    Ok(Box::new(Answered { data: MemoryAt { address, bytes: count, owner: owner(session, address)?, rows }, problems }))
 }
 
 impl Draw for MemoryAt {
@@ -112,7 +139,57 @@ impl Draw for MemoryAt {
             Column::wide("Points to", 1),
         ];
         let rows = self.rows.iter().map(row).collect();
-        Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
+        let owner = Body::Lines(vec![self.owner.as_ref().map_or_else(nobody, Owner::row)]);
+        Section { bodies: vec![owner, Body::Table(Table::new(columns, rows))], ..Section::default() }
+    }
+}
+
+fn owner(session: &Session, address: Addr) -> Result<Option<Owner>, Error> {
+    let process = session.process()?;
+    let mapping = process.mappings().into_iter().find(|mapping| (mapping.start..mapping.end).contains(&address));
+    let module = process.target.module_at(address);
+    let Some(mapping) = mapping else { return Ok(None) };
+    let from = module.map_or(mapping.start, |module| module.mapped.base);
+    let known = process.threads_if_known();
+    let label = mapping.stacks.first().map(|tid| {
+        let shown = known.iter().flat_map(|threads| &threads.value).find(|thread| thread.tid == *tid);
+        shown.map_or_else(|| tid.to_string(), |thread| thread.label())
+    });
+    Ok(Some(Owner {
+        module: module.and_then(|module| module.file_name()).map(str::to_owned),
+        offset: address.since(from).unwrap_or(0),
+        stacks: mapping.stacks,
+        label,
+        base: from,
+        start: mapping.start,
+        end: mapping.end,
+        access: mapping.access,
+        path: mapping.path,
+    }))
+}
+
+fn nobody() -> Row {
+    Row::new(vec![Cell::text("in no mapping that the dump lists").tone(Tone::Guess)])
+}
+
+impl Owner {
+    /// `libc.so.6+0x1f3a0`, `stack of 4719 worker-3`, `[heap]`; then the mapping.
+    fn row(&self) -> Row {
+        let (what, subject) = match (&self.module, self.stacks.as_slice()) {
+            (Some(module), _) => (format!("{module}+{:#x}", self.offset), Some(Subject::Module(self.base))),
+            (None, [tid]) => {
+                (format!("stack of {}", self.label.as_deref().unwrap_or("a thread")), Some(Subject::Thread(*tid)))
+            }
+            (None, [_, _, ..]) => (format!("stacks of {} threads", self.stacks.len()), None),
+            (None, []) => match self.path.as_deref() {
+                Some("[heap]") => ("heap".to_owned(), None),
+                Some(path) => (path.to_owned(), None),
+                None => ("private memory".to_owned(), None),
+            },
+        };
+        let mapping = format!("in {}-{} {}", self.start, self.end, self.access);
+        let cells = vec![Cell::text(what).tone(Tone::Strong), Cell::text(mapping).tone(Tone::Dim)];
+        Row { cells, subject }
     }
 }
 

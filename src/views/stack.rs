@@ -1,5 +1,6 @@
 //! `stack`: the selected thread's frames, or those of all threads.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -16,7 +17,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::frame::path;
 use crate::model::{Addr, End, NamedFrame, Subject, Tid};
-use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
 /// The view.
@@ -34,6 +35,7 @@ pub const VIEW: View = View {
     args: &[
         Arg::Flag("all", "every thread"),
         Arg::Value("t", Kind::Thread, "this thread, not the selected one"),
+        Arg::Flag("pc", "each frame's pc, and its offset into the function"),
         Arg::Flag("a", "arguments and local variables, of the innermost frames"),
         Arg::Value("n", Kind::Count, "the innermost N frames"),
         Arg::Flag("frame", "the selected frame alone"),
@@ -77,6 +79,9 @@ pub struct ThreadStack {
     /// Whether text shows every frame of a recursion.
     #[serde(skip)]
     full: bool,
+    /// Whether text shows where each frame stands.
+    #[serde(skip)]
+    pub pc: bool,
 }
 
 /// Frames as asked for.
@@ -133,6 +138,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             end: stack.end,
             locks: Arc::clone(&locks),
             full: query.flag("full"),
+            pc: query.flag("pc"),
         }))
     });
     let threads = stacks.collect::<Result<Vec<ThreadStack>, Error>>()?;
@@ -154,6 +160,36 @@ impl Draw for Stacks {
 }
 
 impl ThreadStack {
+    /// The table as asked for: with a column where each frame stands, its pc and its offset into the function.
+    fn placed(&self, table: Table) -> Table {
+        if !self.pc {
+            return table;
+        }
+        let frame = |at: usize| match &self.frames {
+            Frames::Named(frames) => frames.get(at),
+            Frames::WithVariables(frames) => frames.get(at).map(|both| &both.frame),
+        };
+        let first = frame(0).map_or(0, |frame| frame.index);
+        let with_pc = |row: Cow<'_, Row>| {
+            let mut row = row.into_owned();
+            // The number stands before frames alone, not before their variables.
+            let index = match row.cells.first().map(|cell| &cell.value) {
+                Some(Value::Count(index)) => usize::try_from(*index).ok().and_then(|index| index.checked_sub(first)),
+                _ => None,
+            };
+            let frame = index.and_then(frame);
+            let pc = frame.map_or(Cell::NONE, |frame| Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim));
+            let offset = frame.and_then(|frame| frame.offset).map(|offset| format!("+{offset:#x}"));
+            let at = row.cells.len().min(2);
+            row.cells.splice(at..at, [pc, Cell::text_or_none(offset).tone(Tone::Dim)]);
+            row
+        };
+        let mut columns = table.columns;
+        let at = columns.len().min(2);
+        columns.splice(at..at, [Column::rigid("pc"), Column::rigid("Offset")]);
+        Table::new(columns, table.rows.iter().map(with_pc).collect())
+    }
+
     fn bodies(&self) -> Vec<Body> {
         let mut bodies = vec![
             Body::Lines(vec![Row::about(
@@ -161,9 +197,11 @@ impl ThreadStack {
                 vec![Cell::text("Thread").tone(Tone::Dim), Cell::text(self.label.as_str()).tone(Tone::Strong)],
             )]),
             match &self.frames {
-                Frames::Named(frames) if self.full => Body::Table(whole(self.tid, frames)),
-                Frames::Named(frames) => Body::Table(table(self.tid, frames)),
-                Frames::WithVariables(frames) => Body::Table(variables::table(self.tid, frames, &self.locks)),
+                Frames::Named(frames) if self.full => Body::Table(self.placed(whole(self.tid, frames))),
+                Frames::Named(frames) => Body::Table(self.placed(table(self.tid, frames))),
+                Frames::WithVariables(frames) => {
+                    Body::Table(self.placed(variables::table(self.tid, frames, &self.locks)))
+                }
             },
         ];
         let end = end_words(self.end).map(|words| Cell::text(format!("    {words}")).tone(Tone::Guess));

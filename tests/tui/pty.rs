@@ -56,13 +56,13 @@ fn the_screen_follows_the_terminals_size() {
     let mut terminal = Terminal::demo((80, 24), &[]);
     terminal.press("2");
     terminal.wait_text("Waits for");
-    for (width, height) in [(20, 5), (1, 1), (200, 50), (61, 20), (120, 40)] {
+    for (width, height) in [(20, 5), (1, 1), (200, 50), (61, 20), (200, 60)] {
         let mut seen = terminal.seen.0.lock().expect("no test panics while it holds the screen");
         seen.screen.screen_mut().set_size(cells(height), cells(width));
         drop(seen);
         tcsetwinsize(&terminal.master, winsize(width, height)).expect("a size");
     }
-    terminal.wait("detail beside the list", |seen| {
+    terminal.wait("detail beside the list that fits whole", |seen| {
         seen.screen.screen().contents().lines().any(|line| line.contains("│") && line.contains("Thread 4745"))
     });
     terminal.press("q");
@@ -200,7 +200,7 @@ const UTF8_AND_LIGHT: &str = "\x1b[1;2R\x1b]11;rgb:ffff/ffff/ffff\x1b\\\x1b[?62c
 
 #[test]
 fn without_a_locale_the_terminal_is_asked_for_its_letters_and_its_background() {
-    for (answers, marker) in [(UTF8_AND_LIGHT, "▸"), ("\x1b[1;3R\x1b[?62c", ">")] {
+    for (answers, marker) in [(UTF8_AND_LIGHT, "▸"), ("\x1b[1;3R\x1b[?62c", "*")] {
         let mut terminal = Terminal::start(&["demo"], (80, 24), &[("LANG", "")]);
         terminal.wait("the question where the cursor is", |seen| has(&seen.raw, b"\x1b[6n"));
         terminal.wait("the question for the background", |seen| has(&seen.raw, b"\x1b]11;?"));

@@ -1,11 +1,13 @@
 //! A document's lines drawn and copied.
 
 use ratatui::layout::Rect;
+use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Document, Lines, nth};
-use crate::report::section::Body;
+use crate::report::section::{Body, Row, Value};
 use crate::report::words::{self, Room};
-use crate::tui::ink::Pen;
+use crate::tui::ink::{Pen, width_of};
+use crate::tui::source::CODE;
 use crate::tui::widgets::tree::{self, Folds};
 use crate::tui::widgets::{Strip, table, text};
 
@@ -45,14 +47,15 @@ impl Document {
                 }
                 Some(row) => {
                     let item = nth(order.as_deref().map(Vec::as_slice), row)?;
-                    table::row(
-                        pen,
-                        strip,
-                        &table.columns,
-                        lines.widths(table),
-                        &*table.rows.get(item as usize)?,
-                        filter,
-                    );
+                    let (row, widths) = (table.rows.get(item as usize)?, lines.widths(table));
+                    match table.columns.iter().position(|column| column.title == CODE) {
+                        Some(column) if filter.is_none() => {
+                            let room = widths.get(column).copied().unwrap_or(0);
+                            let row = windowed(row.into_owned(), column, self.left, room, pen.theme.symbols.ellipsis);
+                            table::row(pen, strip, &table.columns, widths, &row, filter);
+                        }
+                        _ => table::row(pen, strip, &table.columns, widths, &row, filter),
+                    }
                 }
             },
             (Lines::Tree { shape, lines }, Some(Body::Tree(nodes))) => {
@@ -106,4 +109,30 @@ impl Document {
             _ => String::new(),
         }
     }
+}
+
+/// A row whose line of code begins `left` columns further on and is cut at its end: the middle of code tells too much to be
+/// left out.
+fn windowed(mut row: Row, column: usize, left: u16, room: u16, ellipsis: &str) -> Row {
+    let Some(cell) = row.cells.get_mut(column) else { return row };
+    let text = words::words(&cell.value, Room::Column).into_owned();
+    let mut before = 0usize;
+    let mut shown: String = text
+        .graphemes(true)
+        .skip_while(|grapheme| {
+            before = before.saturating_add(width_of(grapheme));
+            before <= usize::from(left)
+        })
+        .collect();
+    let room = usize::from(room);
+    if width_of(&shown) > room {
+        let mut used = width_of(ellipsis);
+        let fits = |grapheme: &&str| {
+            used = used.saturating_add(width_of(grapheme));
+            used <= room
+        };
+        shown = shown.graphemes(true).take_while(fits).collect::<String>() + ellipsis;
+    }
+    cell.value = Value::Text(shown.into());
+    row
 }

@@ -34,6 +34,7 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Everywhere, &[ch('H'), ctrl('o'), key(C::Backspace)], A::Back,      "back",      (7, "back"),   "Back to where you were, as it was"),
     bind(S::Everywhere, &[ch('L'), ctrl(']')],                 A::Forward,      "forward",   NO,            "Forward again"),
     bind(S::Everywhere, &DIGITS,                               A::Pane,         "",          NO,            "The pane of that number"),
+    bind(S::Everywhere, &[ch('0')],                            A::Panes,        "panes",     NO,            "Choose a pane from a list"),
     bind(S::Everywhere, &[key(C::Tab), ch(']')],               A::NextPane,     "next-pane", NO,            "Next pane"),
     bind(S::Everywhere, &[key(C::BackTab), ch('[')],           A::PreviousPane, "previous-pane", NO,        "Previous pane"),
     bind(S::Everywhere, &[ch('/')],                            A::Filter,       "filter",    (3, "filter"), "Filter the rows as you type"),
@@ -61,9 +62,15 @@ pub static KEYMAP: &[Binding] = &[
 
     bind(S::Memory,     &[ch('f')],                            A::Follow,       "follow",    (2, "follow"), "Show the memory that the row's first word points to"),
 
+    bind(S::Stack,      &[ch('l')],                            A::Locals,       "locals",    (2, "locals"), "Arguments and local variables of every frame; again: without"),
+    bind(S::Stack,      &[ch('p')],                            A::ProgramCounters, "pc",     (4, "pc"),     "Each frame's pc and offset; again: without"),
+
+    bind(S::Code,       &[ch('h'), key(C::Left)],              A::ScrollLeft,   "",          (2, "left"),   "Scroll the code to the left"),
+    bind(S::Code,       &[ch('l'), key(C::Right)],             A::ScrollRight,  "",          (3, "right"),  "Scroll the code to the right"),
+
     bind(S::Detail,     &[ch('J')],                            A::DetailDown,   "",          NO,            "Scroll the detail down"),
     bind(S::Detail,     &[ch('K')],                            A::DetailUp,     "",          NO,            "Scroll the detail up"),
-    bind(S::Detail,     &[ch('d')],                            A::Detail,       "detail",    NO,            "Show or hide the detail (lists have one from 110 columns on)"),
+    bind(S::Detail,     &[ch('d')],                            A::Detail,       "detail",    NO,            "Show or hide the detail (lists have one from 110 columns on, beside them where they fit whole)"),
 
     bind(S::Picker,     &[ch('c')],                            A::Collect,      "",          (2, "collect"), "Leave, and write a dump of the process"),
     bind(S::Picker,     &[ch('r')],                            A::Relist,       "list",      (4, "list anew"), "List them anew"),
@@ -96,6 +103,12 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Sort,       &DIGITS,                               A::Pane,         "",          NO,            "The column of that number"),
     bind(S::Sort,       &[key(C::Enter), ch('s')],             A::Accept,       "",          (2, "sort"),   "Sort by it; the same again reverses, a third time restores"),
     bind(S::Sort,       &[key(C::Esc), ch('q'), ctrl('c')],    A::Close,        "",          (3, "close"),  "Close"),
+
+    bind(S::Panes,      &[key(C::Down), ch('j')],              A::NextChoice,   "",          (1, "next"),   "Next pane"),
+    bind(S::Panes,      &[key(C::Up), ch('k')],                A::PreviousChoice, "",        NO,            "Previous pane"),
+    bind(S::Panes,      &DIGITS,                               A::Pane,         "",          NO,            "The pane of that number"),
+    bind(S::Panes,      &[key(C::Enter)],                      A::Accept,       "",          (2, "open"),   "Go there"),
+    bind(S::Panes,      &[key(C::Esc), ch('q'), ch('0'), ctrl('c')], A::Close,  "",          (3, "close"),  "Close"),
 
     bind(S::Help,       &[ch('j'), key(C::Down)],              A::Down,         "",          (1, "down"),   "Scroll down"),
     bind(S::Help,       &[ch('k'), key(C::Up)],                A::Up,           "",          (2, "up"),     "Scroll up"),

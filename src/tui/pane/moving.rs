@@ -86,6 +86,14 @@ impl Pane {
         self.top = if down { self.top.saturating_add(lines).min(last_top) } else { self.top.saturating_sub(lines) };
     }
 
+    /// Scrolls code to the left or to the right, no further than its longest line.
+    pub fn sideways(&mut self, right: bool) {
+        const STEP: u16 = 16;
+        let most = self.natural_width().unwrap_or(0).saturating_sub(STEP);
+        self.left = if right { self.left.saturating_add(STEP).min(most) } else { self.left.saturating_sub(STEP) };
+        self.lay_out();
+    }
+
     /// Scrolls; the selection comes along where it would leave the screen.
     pub fn wheel(&mut self, down: bool, lines: usize) {
         self.scroll(down, lines);

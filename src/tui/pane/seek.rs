@@ -11,6 +11,8 @@ pub enum Seek {
     Subject(Subject),
     /// The row of a table whose first cell is this number.
     Number(u64),
+    /// The first row of the first table.
+    FirstRow,
     /// The innermost frame of the program's own code, else the innermost.
     OwnFrame,
 }
@@ -63,6 +65,11 @@ impl Pane {
                 self.top = item.saturating_sub(self.height() / 2);
             }
         }
+    }
+
+    pub(super) fn select_first_row(&mut self) {
+        self.spot = find(&self.section, true, |_| true).or(self.spot);
+        self.top = 0;
     }
 
     pub(super) fn select_own_frame(&mut self) {
