@@ -87,7 +87,7 @@ impl Draw for Captures {
             Column::wide("Thread", 2),
             Column::left("Since").rank(1),
             Column::right("Captures").rank(3),
-            Column::wide("Waits for", 3).min(24),
+            Column::wide("Waits for", 3).min(20),
             Column::wide("In", 3).min(12),
         ];
         let rows: Vec<Row> = self.threads.iter().map(row).collect();

@@ -51,7 +51,7 @@ impl Draw for Threads {
             Column::right("Tid"),
             Column::wide("Thread", 2),
             Column::left("State").rank(3),
-            Column::wide("Waits for", 3).rank(1).min(24),
+            Column::wide("Waits for", 3).rank(1).min(20),
             Column::wide("In", 3).min(12),
         ];
         Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
