@@ -268,11 +268,6 @@ const EXCUSED: &[(&str, &str, &str)] = &[
         "paints into the `Strip` of the widgets' entry, which calls it",
     ),
     (
-        "src/tui/worker.rs",
-        "src/tui/terminal.rs",
-        "asks for the last panic, which the hook keeps for threads of its name",
-    ),
-    (
         "src/unwind/confirm.rs",
         "src/unwind/chain.rs",
         "asks where a supposed caller leads, which is confirmed step by step",
