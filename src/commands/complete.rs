@@ -96,7 +96,10 @@ pub fn values(session: &Session, kind: Kind, start: &str, job: &Job) -> Result<V
             let threads = session.process()?.os_threads();
             let shown = session.threads_if_known();
             let name = |index: usize| {
-                let known = shown.as_ref().and_then(|threads| threads.value.get(index)).map(|thread| thread.label());
+                let known = shown
+                    .as_ref()
+                    .and_then(|threads| threads.value.get(index))
+                    .and_then(|thread| thread.name.clone().or_else(|| thread.start.clone()));
                 known.or_else(|| threads.get(index)?.name.clone()).unwrap_or_default()
             };
             let all = threads.iter().enumerate().map(|(index, thread)| match kind {

@@ -374,8 +374,11 @@ impl App {
         };
         let (action, bare) = match commands::resolve_with(&line, || self.brought()) {
             Ok(Resolved::Ours { command, preset, words }) => (command.action, preset.is_empty() && words.is_empty()),
-            // Its sentence comes as the reason why nothing was changed.
-            Ok(Resolved::Foreign(_)) => (Does::SetThread, false),
+            // What is said of it may be longer than a line of the screen.
+            Ok(Resolved::Foreign(_)) => {
+                let question = Question::Line { line: format!("help {line}"), focus: self.focus };
+                return self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
+            }
             Err(why) => return self.say(why.to_string(), Tone::Guess),
         };
         match action {
