@@ -152,10 +152,14 @@ mod tests {
 
     #[test]
     fn options_that_are_not_given_yet_are_offered() {
-        assert_eq!(words("stack "), ["-all", "-t", "-a", "-n", "-frame"]);
+        assert_eq!(words("stack "), ["-all", "-t", "-pc", "-a", "-n", "-frame", "-full"]);
         assert_eq!(words("stack -a"), ["-all", "-a"]);
-        assert_eq!(words("stack -all -"), ["-t", "-a", "-n", "-frame"]);
-        assert_eq!(words("eestack -"), ["-t", "-a", "-n", "-frame"], "what the alias stands for is given");
+        assert_eq!(words("stack -all -"), ["-t", "-pc", "-a", "-n", "-frame", "-full"]);
+        assert_eq!(
+            words("eestack -"),
+            ["-t", "-pc", "-a", "-n", "-frame", "-full"],
+            "what the alias stands for is given"
+        );
         assert_eq!(words("threads "), [""; 0]);
     }
 
