@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dumpscope::job::Job;
@@ -123,19 +124,30 @@ fn a_process_that_is_not_there_or_leaves() {
 
 #[test]
 fn a_watch_is_cancelled_between_two_samples() {
-    let process = Started::new(Command::new("sleep").arg("300"), "coreutils");
-    let job = Job::default();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            job.cancel();
+    // It ends by itself, and the watch with it, should it never be seen to be under way.
+    let process = Started::new(Command::new("sleep").arg("60"), "coreutils");
+    let pid = process.pid();
+    let pace = Pace { max: 2, every: Duration::from_secs(3_600) };
+    let dumped = AtomicBool::new(false);
+    let traced = || tracer_of(pid) != "0";
+    let sampled = || dumped.load(Ordering::SeqCst);
+    // The first sample asks for a dump; the second dump is an hour off.
+    let under_way: [(&str, &(dyn Fn() -> bool + Sync)); 2] = [("rss>1K", &sampled), ("signal:SIGUSR1", &traced)];
+    for (text, is_under_way) in under_way {
+        let job = Job::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                wait_for("the watch to be under way", is_under_way);
+                job.cancel();
+            });
+            let ended = watch(pid, conditions(&[text]), pace, &job, &mut |_, _| {
+                dumped.store(true, Ordering::SeqCst);
+                Ok(())
+            });
+            assert!(matches!(ended, Err(dumpscope::error::Error::Cancelled)), "{text}: {ended:?}");
         });
-        for texts in [["rss>1G"], ["signal:SIGUSR1"]] {
-            let ended = watch(process.pid(), conditions(&texts), ONCE, &job, &mut |_, _| Ok(()));
-            assert!(matches!(ended, Err(dumpscope::error::Error::Cancelled)), "{ended:?}");
-        }
-    });
-    assert_eq!(tracer_of(process.pid()), "0");
+    }
+    assert_eq!(tracer_of(pid), "0");
 }
 
 /// Its first thread runs what handlers leave to it soon, whichever thread the kernel gave the signal to.
