@@ -344,7 +344,9 @@ impl App {
 
     /// Moves the window of memory by half.
     fn shift(&mut self, down: bool) {
-        let (Some(first), Some(Subject::Memory(at))) = (self.memory_at(), self.pane.subject()) else { return };
+        let Some(first) = self.memory_at().filter(|_| matches!(self.pane.content, Content::Ready)) else { return };
+        // The line above the rows says what the memory is part of, and is no memory itself.
+        let at = if let Some(Subject::Memory(at)) = self.pane.subject() { at } else { first };
         let to = if down { first.plus(WINDOW / 2) } else { first.minus(WINDOW / 2) };
         let Some(to) = to else { return };
         self.pane.question = Some(self.memory_question(Some(to)));
