@@ -9,7 +9,12 @@ use dumpscope::session::Session;
 use dumpscope::views::VIEWS;
 use serde::Deserialize;
 
-use super::dumps::{DUMPS, check, open};
+use super::dumps::open;
+use super::standing::check;
+
+/// Every one: the service that is built into the program; threads in three deadlocks; threads at rest; a C++ exception that nobody
+/// catches while another is handled; a Rust panic; a deep recursion.
+const DUMPS: [&str; 6] = ["demo", "deadlock", "waits", "exception", "panic", "recursion"];
 
 /// What is asked of every dump, beside each view without arguments.
 const MORE: [&str; 6] =

@@ -1,8 +1,8 @@
 //! The dumps that golden answers and screens are of (`fixtures/golden`, and the demo), opened so that they have the same answers on
-//! every machine: nothing is read but the dump and its executable.
+//! every machine: nothing is read but the dump and its executable. The tests of the terminal press keys over them, too.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use dumpscope::job::Job;
@@ -14,15 +14,8 @@ use dumpscope::tui::stage::{Answer, Stage};
 use dumpscope::tui::worker;
 use symbols::{Elf, FileBytes};
 
-/// Every one: the service that is built into the program; threads in three deadlocks; threads at rest; a C++ exception that nobody
-/// catches while another is handled; a Rust panic; a deep recursion.
-pub(crate) const DUMPS: [&str; 6] = ["demo", "deadlock", "waits", "exception", "panic", "recursion"];
-
 /// A terminal with every symbol and 256 colours.
 pub(crate) const LOOK: Look = Look { depth: Depth::Indexed, ascii: false, background: Background::Dark };
-
-/// Set to write what was seen over what stands.
-const BLESS: &str = "BLESS";
 
 /// Opens a dump by name.
 pub(crate) fn open(name: &str) -> Arc<Session> {
@@ -60,22 +53,4 @@ pub(crate) fn answers(session: &Arc<Session>) -> Answer<'static> {
 /// A screen over a dump.
 pub(crate) fn stage_of(session: &Arc<Session>, look: Look, (width, height): (u16, u16)) -> Stage<'static> {
     Stage::new(look, (width, height), worker::describe(session), answers(session))
-}
-
-/// What stands of a text for good, under `tests/golden`; with `BLESS=1` what is seen is written there.
-#[track_caller]
-pub(crate) fn check(name: &str, seen: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    let seen = neutral(seen);
-    if std::env::var_os(BLESS).is_some() {
-        std::fs::create_dir_all(file.parent().expect("below a folder")).expect("a folder");
-        std::fs::write(&file, &seen).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
-    }
-    let stands = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(stands == seen, "{} differs; BLESS=1 rewrites it. Seen:\n{seen}\nStands:\n{stands}", file.display());
-}
-
-/// What differs between machines and is no part of an answer: where the repository lies.
-fn neutral(text: &str) -> String {
-    text.replace(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).display().to_string(), "/repository")
 }

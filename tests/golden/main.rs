@@ -4,3 +4,4 @@
 mod answers;
 mod dumps;
 mod screens;
+mod standing;

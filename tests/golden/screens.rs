@@ -1,6 +1,7 @@
 //! What is seen: whole screens, at the sizes that matter.
 
-use super::dumps::{LOOK, check, open, stage_of};
+use super::dumps::{LOOK, open, stage_of};
+use super::standing::check;
 
 const SMALL: (u16, u16) = (60, 20);
 const USUAL: (u16, u16) = (80, 24);

@@ -1,7 +1,5 @@
 //! A dump that never was: hand-written answers, so that a screen can be checked by eye against what it shows.
 
-use std::time::Duration;
-
 use dumpscope::job::Job;
 use dumpscope::model::{Addr, Problem, Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Node, Row, Section, Table, Tone, Value};
@@ -23,21 +21,9 @@ pub(crate) const THREADS: [(u32, &str, &str, &str, &str); 6] = [
     (4730, "flusher", "blocked", "write fd 12", "write_ledger"),
 ];
 
-/// Processor time that this thread has used: what a busy machine does not stretch.
-pub(crate) fn cpu_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts what threads use");
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("the first field is a number of nanoseconds"))
-}
-
 /// A stage over it.
 pub(crate) fn stage(width: u16, height: u16) -> Stage<'static> {
-    stage_with(LOOK, width, height)
-}
-
-/// A stage over it, in a terminal of another kind.
-pub(crate) fn stage_with(look: Look, width: u16, height: u16) -> Stage<'static> {
-    Stage::new(look, (width, height), opened(), Box::new(answer))
+    Stage::new(LOOK, (width, height), opened(), Box::new(answer))
 }
 
 /// What the first line says.

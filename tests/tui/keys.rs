@@ -1,51 +1,54 @@
 //! What keys do.
 
-use dumpscope::model::Addr;
+use dumpscope::model::{Addr, Subject, Tid};
+use dumpscope::report::section::{Cell, Column, Row};
 use dumpscope::tui::event::Question;
+use dumpscope::tui::stage::Stage;
 
-use super::fake;
+use super::screen::{self, of_deadlock, of_dump, selected};
 
-/// The selected line, without its marker.
+/// The address that the selected line begins with.
 #[track_caller]
-fn selected(stage: &mut dumpscope::tui::stage::Stage<'_>) -> String {
-    let text = stage.text();
-    let line = text.lines().find(|line| line.starts_with('▸'));
-    let line = line.unwrap_or_else(|| panic!("no line is selected:\n{text}"));
-    line.trim_start_matches('▸').trim().to_owned()
+fn address(stage: &mut Stage<'_>) -> u64 {
+    let line = selected(stage);
+    let hex = line.split(' ').next().and_then(|word| word.strip_prefix("0x"));
+    hex.and_then(|hex| u64::from_str_radix(hex, 16).ok()).unwrap_or_else(|| panic!("no address in {line}"))
 }
 
 #[test]
 fn a_thread_chosen_in_one_pane_is_selected_in_all() {
-    let mut stage = fake::stage(80, 24);
-    assert!(selected(stage.press("2jj")).contains("4723 worker-7"));
-    assert!(selected(stage.press("3")).contains("shop::Orders::commit"));
-    assert!(selected(stage.press("jj")).contains("shop::Pool::next"));
-    assert!(selected(stage.press("2")).contains("4726 worker-10"));
+    let mut stage = of_deadlock((80, 24));
+    assert!(selected(stage.press("2jj")).contains("4718  worker-7"));
+    assert!(selected(stage.press("3")).contains("commit"));
+    assert!(selected(stage.press("jj")).contains("list_orders"));
+    assert!(selected(stage.press("2")).contains("4723  innocent"));
 }
 
 #[test]
 fn setthread_selects_in_the_open_pane() {
-    let mut stage = fake::stage(80, 24);
-    stage.press("2:setthread -t 4725<Enter>");
-    assert!(selected(&mut stage).contains("4725 worker-9"));
-    assert!(stage.text().contains("Thread 4725 is selected."));
+    let mut stage = of_deadlock((80, 24));
+    stage.press("2:setthread -t 4720<Enter>");
+    assert!(selected(&mut stage).contains("4720  billing-2"));
+    assert!(stage.text().contains("Thread 4720 (billing-2) is selected"), "{}", stage.text());
 }
 
 #[test]
 fn back_restores_the_page_with_its_selection_filter_and_sort() {
-    let mut stage = fake::stage(80, 24);
-    let before = stage.press("2s2<Esc>/worker<Enter>jj").text();
+    let mut stage = of_deadlock((80, 24));
+    // By name from its end on: billing-3, billing-2, billing-1.
+    let before = stage.press("2s3s3<Esc>/billing<Enter>gjj").text();
+    assert!(selected(&mut stage).contains("4719  billing-1"), "{before}");
     stage.press("<Enter>j<Enter>");
-    assert!(!stage.text().contains("/ worker"));
+    assert!(!stage.text().contains("/ billing"));
     assert_eq!(stage.press("HH").text(), before);
     let forward = stage.press("L").text();
-    assert!(forward.contains("thread 4726") || forward.contains("thread 4725"), "{forward}");
+    assert!(forward.contains("Threads ▸ billing-1 4719"), "{forward}");
     assert_eq!(stage.press("<C-o>").text(), before);
 }
 
 #[test]
 fn twenty_steps_are_gone_back_one_by_one() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     let mut seen = Vec::new();
     for step in 0..20 {
         seen.push(stage.text());
@@ -61,28 +64,28 @@ fn twenty_steps_are_gone_back_one_by_one() {
 
 #[test]
 fn the_selection_survives_a_filter_that_hides_it() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     stage.press("2jj");
-    assert!(selected(&mut stage).contains("4723"));
-    assert!(selected(stage.press("/flusher")).contains("4730"));
-    assert!(selected(stage.press("<Esc>")).contains("4723"));
+    assert!(selected(&mut stage).contains("4718"));
+    assert!(selected(stage.press("/witness")).contains("4724"));
+    assert!(selected(stage.press("<Esc>")).contains("4718"));
 }
 
 #[test]
 fn the_selection_survives_a_storm_of_sizes() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     stage.press("2jjj");
     for (width, height) in [(120, 40), (60, 20), (10, 3), (0, 0), (300, 80), (61, 21), (109, 24), (110, 24)] {
         stage.resize(width, height);
         stage.text();
     }
-    assert!(selected(stage.resize(80, 24)).contains("4725 worker-9"));
+    assert!(selected(stage.resize(80, 24)).contains("4719  billing-1"));
 }
 
 #[test]
 fn the_same_column_again_reverses_and_a_third_time_restores() {
-    let mut stage = fake::stage(80, 24);
-    let first = |stage: &mut dumpscope::tui::stage::Stage<'_>| {
+    let mut stage = of_dump("demo", (80, 24));
+    let first = |stage: &mut Stage<'_>| {
         let text = stage.press("g").text();
         text.lines().nth(4).unwrap_or_default().to_owned()
     };
@@ -90,7 +93,7 @@ fn the_same_column_again_reverses_and_a_third_time_restores() {
     stage.press("s5");
     assert!(first(&mut stage).contains("g_stock"), "smallest first, ties in order");
     stage.press("s5");
-    // 1,019 is more than 2 by value, less by text.
+    // 19 is more than 5 by value, less by text.
     assert!(first(&mut stage).contains("g_pool_mu"));
     stage.press("s5");
     assert!(first(&mut stage).contains("g_stock"));
@@ -98,16 +101,18 @@ fn the_same_column_again_reverses_and_a_third_time_restores() {
 
 #[test]
 fn numbers_inside_names_sort_by_value() {
-    let mut stage = fake::stage(80, 24);
-    let text = stage.press("2s2").text();
+    let row = |(tid, name): (u32, &str)| Row::about(Subject::Thread(Tid(tid)), vec![Cell::text(name)]);
+    let rows = [(4726, "worker-10"), (4719, "worker-3"), (4725, "worker-9")].map(row).to_vec();
+    let mut stage = screen::of_section(screen::table(vec![Column::wide("Thread", 1)], rows), (80, 24));
+    let text = stage.press("2s1").text();
     let place = |name: &str| text.lines().position(|line| line.contains(name)).expect("every thread is shown");
-    assert!(place("worker-9") < place("worker-10"));
+    assert!(place("worker-3") < place("worker-9") && place("worker-9") < place("worker-10"), "{text}");
 }
 
 #[test]
 fn the_palette_runs_what_is_typed_and_what_is_chosen() {
-    let mut stage = fake::stage(80, 24);
-    assert!(stage.press(":thr<Enter>").text().contains("4719 worker-3"));
+    let mut stage = of_deadlock((80, 24));
+    assert!(stage.press(":thr<Enter>").text().contains("4717  worker-3"));
     stage.press(":bt -n 3<Enter>");
     assert_eq!(stage.asked.last().map(Question::words).as_deref(), Some("stack -n 3 (thread 4711)"));
     assert!(stage.press(":nonsense<Enter>").text().contains("unknown command 'nonsense'"));
@@ -134,41 +139,52 @@ fn the_palette_runs_what_is_typed_and_what_is_chosen() {
 
 #[test]
 fn what_is_copied_is_whole_and_plain() {
-    let mut stage = fake::stage(60, 20);
-    stage.press("2j").press("yn").press("yr").press("4").press("ya").press("7").press("ya");
+    let mut stage = of_deadlock((60, 20));
+    stage.press("2jyn").press("yr").press("4").press("ya").press("7").press("ya");
+    let memory = address(&mut stage);
     assert_eq!(
         stage.copied,
         [
-            "shop::Stock::reserve(shop::Order const&)",
-            "1  4719 worker-3  blocked  mutex g_stock  shop::Stock::reserve(shop::Order const&)",
-            "0x4e1360",
-            "0x10000",
+            "reserve",
+            "1  4717  worker-3  blocked  errorcheck mutex g_stock  reserve",
+            // nm: g_orders is 0x5440 above the module's base, 0x564db6152000.
+            "0x564db6157440",
+            &format!("{memory:#x}"),
         ]
     );
     stage.copied.clear();
     stage.press("4yp");
     let pane = stage.copied.first().expect("the pane was copied");
     assert_eq!(pane.lines().next(), Some("Lock  Kind  Owner  Thread  Waiters  In  Evidence"));
-    assert!(pane.contains("? (the lock does not name it)"), "{pane}");
+    assert!(pane.lines().any(|line| line.starts_with("g_stock  errorcheck mutex  4718  worker-7  1  ")), "{pane}");
+}
+
+#[test]
+fn why_something_is_unknown_is_copied_with_it() {
+    let row = Row::new(vec![Cell::text("Rust Mutex"), Cell::unknown("the lock does not name it")]);
+    let locks = screen::table(vec![Column::left("Kind"), Column::right("Owner")], vec![row]);
+    let mut stage = screen::of_section(locks, (60, 20));
+    stage.press("4yp");
+    assert_eq!(stage.copied, ["Kind  Owner\nRust Mutex  ? (the lock does not name it)"]);
 }
 
 #[test]
 fn escape_steps_out_of_one_thing_at_a_time() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     stage.press("2<Enter>/main<Enter>?");
     assert!(stage.text().contains("Next row"));
     assert!(!stage.press("<Esc>").text().contains("Next row"));
     assert!(stage.text().contains("/ main"));
     assert!(!stage.press("<Esc>").text().contains("/ main"));
-    assert!(stage.text().contains("thread 4711"));
-    assert!(!stage.press("<Esc>").text().contains("thread 4711"));
+    assert!(stage.text().contains("Threads ▸ 4711 main"), "{}", stage.text());
+    assert!(!stage.press("<Esc>").text().contains("Threads ▸ 4711 main"));
     stage.press("<Esc><Esc>");
     assert!(!stage.quit, "Esc never quits");
 }
 
 #[test]
 fn control_c_quits_only_the_second_time() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     stage.press("<C-c>");
     assert!(!stage.quit);
     stage.press("j<C-c>");
@@ -179,7 +195,7 @@ fn control_c_quits_only_the_second_time() {
 
 #[test]
 fn q_is_a_letter_while_something_is_typed() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     assert!(stage.press("2/q").text().contains("/ q"));
     assert!(!stage.quit);
     stage.press("<Esc>q");
@@ -188,68 +204,75 @@ fn q_is_a_letter_while_something_is_typed() {
 
 #[test]
 fn folds_close_open_and_walk_the_tree() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
+    // Below the two frames that start every thread: worker and its five actions, witness.
     stage.press("3g");
-    assert!(selected(&mut stage).contains("clone3"));
-    assert!(stage.press("h").text().contains("6 below"));
-    assert!(!stage.text().contains("shop::dispatch"));
-    assert!(stage.press("l").text().contains("shop::dispatch"));
+    assert!(stage.press("h").text().contains("7 below"));
+    assert!(!stage.text().contains("dispatch"));
+    assert!(stage.press("l").text().contains("dispatch"));
+    assert!(selected(stage.press("j")).contains("worker › handle_request › dispatch"));
     stage.press("l");
-    assert!(stage.text().lines().any(|line| line.trim() == "start_thread"), "{}", stage.text());
-    assert!(selected(stage.press("l")).contains("shop::dispatch"));
-    assert!(selected(stage.press("jj")).contains("shop::Orders::commit"));
-    assert!(selected(stage.press("h")).contains("shop::dispatch"), "a leaf goes to its parent");
+    assert!(stage.text().lines().any(|line| line.trim() == "│ dispatch"), "{}", stage.text());
+    assert!(selected(stage.press("l")).contains("settle"));
+    assert!(selected(stage.press("jj")).contains("commit"));
+    assert!(selected(stage.press("h")).contains("worker"), "a leaf goes to its parent");
     stage.press("C");
     assert_eq!(stage.text().lines().filter(|line| line.contains(" below")).count(), 1);
     stage.press("E");
-    assert!(stage.text().lines().any(|line| line.trim().ends_with("│ __lll_lock_wait")));
+    assert!(stage.text().lines().any(|line| line.trim().ends_with("│ pthread_mutex_lock")), "{}", stage.text());
 }
 
 #[test]
 fn memory_goes_on_past_the_end_of_what_is_shown() {
-    let mut stage = fake::stage(80, 24);
-    stage.press("7G");
-    assert!(selected(&mut stage).starts_with("0x103f8"), "1,024 bytes are held");
-    assert!(selected(stage.press("j")).starts_with("0x103f8"), "the window moved under the selection");
-    assert!(selected(stage.press("j")).starts_with("0x10400"));
-    assert!(selected(stage.press("g<C-b>")).starts_with("0x10"));
+    let mut stage = of_dump("demo", (80, 24));
+    let first = address(stage.press("7"));
+    assert_eq!(address(stage.press("G")), first + 0x3f8, "1,024 bytes are held");
+    assert_eq!(address(stage.press("j")), first + 0x3f8, "the window moved under the selection");
+    assert_eq!(address(stage.press("j")), first + 0x400);
+    // The window stands half its length further on; above its first row stands what the memory is part of.
+    assert!(selected(stage.press("g")).starts_with("stack of 4745"));
+    assert_eq!(address(stage.press("<C-b>")), first + 0x200, "it moved back under what was first");
+    assert_eq!(address(stage.press("gj")), first);
 }
 
 #[test]
 fn a_word_is_followed_where_it_points_to() {
-    let mut stage = fake::stage(80, 24);
-    assert!(selected(stage.press("7jf")).starts_with("0x10048"));
-    assert!(selected(stage.press("H")).starts_with("0x10008"));
-    // Near the end of the memory there is nothing to follow to: the page stays.
-    stage.press(":readmemory 0x1fff8<Enter>");
-    let there = selected(&mut stage);
+    let mut stage = of_dump("demo", (80, 24));
+    let first = address(stage.press("7"));
+    // The fourth word: c0 16 03 df d5 7f 00 00.
+    assert_eq!(address(stage.press("jjj")), first + 0x18);
+    assert_eq!(address(stage.press("f")), 0x7fd5_df03_16c0);
+    assert_eq!(address(stage.press("H")), first + 0x18);
+    // The first is 0x12, where there is no memory: the page stays.
+    stage.press("kkk");
     let after = stage.press("f").text();
     assert!(after.contains("not mapped"), "{after}");
-    assert_eq!(selected(&mut stage), there);
+    assert_eq!(address(&mut stage), first);
 }
 
 #[test]
 fn what_a_lock_is_about_opens_where_locks_are_at_home() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = of_deadlock((80, 24));
     assert!(selected(stage.press("<Enter>")).starts_with("g_stock"), "from the summary's verdict");
     let page = stage.press("<Enter>").text();
-    assert!(page.contains("0x4e1360") && page.contains("owner-field"), "{page}");
+    // nm: g_stock is 0x5400 above the module's base, 0x564db6152000.
+    assert!(page.contains("Locks ▸ lock g_stock") && page.contains("0x564db6157400"), "{page}");
     stage.press("H");
     assert!(selected(&mut stage).starts_with("g_stock"));
 }
 
 #[test]
 fn the_detail_beside_the_list_follows_the_selection_and_can_be_hidden() {
-    let mut stage = fake::stage(120, 40);
-    assert!(stage.press("2j").text().contains("Thread 4719 worker-3"));
-    assert!(stage.press("j").text().contains("Thread 4723 worker-7"));
-    assert!(!stage.press("d").text().contains("Thread 4723 worker-7"));
-    assert!(stage.press("d").text().contains("Thread 4723 worker-7"));
+    let mut stage = of_deadlock((120, 40));
+    assert!(stage.press("2j").text().contains("Thread worker-3 4717"));
+    assert!(stage.press("j").text().contains("Thread worker-7 4718"));
+    assert!(!stage.press("d").text().contains("Thread worker-7 4718"));
+    assert!(stage.press("d").text().contains("Thread worker-7 4718"));
 }
 
 #[test]
 fn looking_along_a_list_asks_for_each_detail_once() {
-    let mut stage = fake::stage(120, 40);
+    let mut stage = of_deadlock((120, 40));
     stage.press("2jjjkkkjjj");
     let stacks = stage.asked.iter().filter(|asked| asked.line() == "stack");
     assert_eq!(stacks.count(), 4);
@@ -257,8 +280,8 @@ fn looking_along_a_list_asks_for_each_detail_once() {
 
 #[test]
 fn addresses_of_a_detail_open_memory() {
-    let mut stage = fake::stage(80, 24);
-    stage.press(":readmemory 0x10100<Enter>");
-    assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("readmemory 0x10100"));
-    assert!(selected(&mut stage).starts_with(&Addr(0x1_0100).to_string()));
+    let mut stage = of_dump("demo", (80, 24));
+    stage.press(":readmemory 0x7fd5df031000<Enter>");
+    assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("readmemory 0x7fd5df031000"));
+    assert!(selected(stage.press("j")).starts_with(&Addr(0x7fd5_df03_1000).to_string()));
 }

@@ -1,6 +1,8 @@
 //! The terminal UI: what is seen at each size, what keys do, what reaches a terminal, and how it is given back.
 
 mod collect;
+#[path = "../golden/dumps.rs"]
+mod dumps;
 mod fake;
 mod hostile;
 mod keys;
@@ -9,5 +11,6 @@ mod looks;
 mod mouse;
 mod pick;
 mod pty;
+mod screen;
 mod terminal;
 mod work;

@@ -15,7 +15,7 @@ use dumpscope::tui::stage::Stage;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::fake;
+use super::{fake, screen};
 
 fn key(code: KeyCode) -> Event {
     Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
@@ -144,14 +144,14 @@ fn a_million_rows_cost_a_frame_no_more_than_those_it_shows() {
     };
     let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
     stage.press("2").text();
-    let start = fake::cpu_time();
+    let start = screen::cpu_time();
     const KEYS: u32 = 50;
     for _ in 0..KEYS {
         stage.press("<C-d>").buffer();
     }
     // 16 ms a key is the promise for a release build; this bound holds without optimisation and still refuses a walk over
     // all rows.
-    let spent = fake::cpu_time() - start;
+    let spent = screen::cpu_time() - start;
     assert!(spent < KEYS * Duration::from_millis(50), "{spent:?} for {KEYS} keys");
 }
 
@@ -195,7 +195,7 @@ fn over_a_thousand_tables_the_echo_comes_first_and_each_letter_begins_anew() {
     app.update(Event::Answered(ticket, Ok(dumpscope::tui::event::Answered::shown(thousand_stacks()))));
     seen(&app);
     press(&mut app, '/');
-    let start = fake::cpu_time();
+    let start = screen::cpu_time();
     let effects = press(&mut app, '\'');
     assert!(effects.is_empty(), "a sign without a word filters nothing: {effects:?}");
     let mut jobs = Vec::new();
@@ -210,7 +210,7 @@ fn over_a_thousand_tables_the_echo_comes_first_and_each_letter_begins_anew() {
     }
     let text = seen(&app);
     // 16 ms a key is the promise for a release build; this bound holds without optimisation and refuses a look at every row.
-    let spent = fake::cpu_time() - start;
+    let spent = screen::cpu_time() - start;
     assert!(spent < 7 * Duration::from_millis(100), "{spent:?}");
     assert!(text.contains("/ 'type36") && text.contains("filtering"), "{text}");
     let (current, older) = jobs.split_last().expect("six letters");
