@@ -18,6 +18,8 @@ const MAX_FILE: u64 = 64 << 10;
 pub(super) struct Config {
     /// Where it is looked for; `None` where no home is known.
     pub(super) path: Option<PathBuf>,
+    /// Whether it is there, and may be read.
+    pub(super) there: bool,
     /// The keys that it has.
     pub(super) keys: Vec<&'static str>,
     /// How things are shown.
@@ -81,6 +83,10 @@ fn from_home(path: &Path) -> PathBuf {
     }
 }
 
+/// Why there is no file of this user's.
+const NO_FILE: [io::ErrorKind; 3] =
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory, io::ErrorKind::PermissionDenied];
+
 impl Config {
     /// The file of this user; without one, defaults.
     pub(super) fn load() -> Result<Config, Error> {
@@ -99,7 +105,8 @@ impl Config {
                 }
                 file.take(MAX_FILE).read_to_string(&mut text).map_err(io)?;
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            // A file that may not be looked for is somebody else's: `su` and `setpriv` leave HOME as it was.
+            Err(error) if NO_FILE.contains(&error.kind()) => {
                 return Ok(Config { path: Some(path), ..Config::default() });
             }
             Err(error) => return Err(io(error)),
@@ -128,6 +135,7 @@ impl Config {
             ("symbols", written.symbols.is_some()),
         ];
         Ok(Config {
+            there: true,
             path: None,
             keys: keys.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect(),
             settings: Settings {

@@ -64,7 +64,7 @@ pub(super) fn print(reading: &Reading) -> Result<(), Error> {
     ];
     let rows: Vec<InForce> = values.into_iter().map(|(key, value)| InForce { key, value, from: from(key) }).collect();
     let path = config.path.as_ref().map(|path| path.display().to_string());
-    let there = config.path.as_ref().is_some_and(|path| path.is_file());
+    let there = config.there;
     if reading.json {
         let data = serde_json::json!({ "file": path, "there": there, "settings": rows });
         let data = |out: &mut dyn std::io::Write, _: &Job| json::write(out, &data);

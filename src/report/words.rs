@@ -49,7 +49,10 @@ pub fn words(value: &Value, room: Room) -> Cow<'_, str> {
         Value::Bytes(bytes) => Cow::Owned(match room {
             Room::Column | Room::Printed => short_size(*bytes),
             Room::Sentence | Room::Line => size(*bytes),
-            Room::Full | Room::Copy => thousands(*bytes),
+            // No heading states its unit there.
+            Room::Full if *bytes == 1 => "1 byte".to_owned(),
+            Room::Full => format!("{} bytes", thousands(*bytes)),
+            Room::Copy => thousands(*bytes),
         }),
         Value::Seconds(seconds) => Cow::Owned(span(*seconds)),
         Value::Millis(ms) => Cow::Owned(short_span(*ms)),
@@ -323,7 +326,7 @@ mod tests {
     fn sizes_are_short_in_a_column_and_exact_in_a_detail() {
         let texts = [Room::Column, Room::Printed, Room::Sentence, Room::Full, Room::Copy];
         let texts = texts.map(|room| words(&Value::Bytes(730_123_456), room));
-        assert_eq!(texts, ["696M", "696M", "730 MB", "730,123,456", "730,123,456"]);
+        assert_eq!(texts, ["696M", "696M", "730 MB", "730,123,456 bytes", "730,123,456"]);
         assert_eq!([0, 999, 1_024, 4_096, 765_460_480].map(short_size), ["0", "999", "1.0K", "4.0K", "730M"]);
     }
 
