@@ -84,7 +84,7 @@ impl Log {
         for module in &target.modules {
             for attempt in &module.code.attempts {
                 let name = module.file_name().unwrap_or("?");
-                self.line(&format!("{name}: {}: {}", attempt.path.display(), attempt.outcome));
+                self.line(&format!("{name}: {}: {}", attempt.place, attempt.outcome));
             }
         }
         self.problems(&session.problems());

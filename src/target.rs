@@ -1,5 +1,6 @@
 //! A capture with the files of its modules: memory with read-only file pages beneath, names, symbol look-up.
 
+mod names;
 mod sources;
 mod verification;
 
@@ -7,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rustc_hash::FxHashMap;
-use symbols::{Elf, FileBytes, Located, Locator, Machine, ModuleSymbols, Outcome, SourceFrame, Svma, Symbol, Wanted};
+use symbols::{Elf, FileBytes, Located, Locator, Machine, Outcome, Remembered, SourceFrame, Svma, Symbol, Wanted};
 
+use self::names::Names;
 pub use self::sources::SourcePlace;
 use crate::capture::exports::Exports;
 use crate::capture::facts::FileFacts;
@@ -48,8 +50,8 @@ pub struct Module {
     pub code: Located,
     /// Whether `code` is what the dump's own pages hold.
     pub rebuilt: bool,
-    debug: Arc<OnceLock<Located>>,
-    symbols: Arc<OnceLock<ModuleSymbols>>,
+    debug: Arc<Remembered>,
+    symbols: Arc<Names>,
     locator: Arc<Locator>,
     /// What the dump itself holds of its names, where it was written with the module's file.
     kept: Option<Arc<Elf>>,
@@ -141,7 +143,7 @@ impl Target {
             let facts = capture.facts.as_deref().and_then(|facts| facts.mapping_at(mapped.base.0)?.file);
             let held = InDump { memory: &capture.memory, facts, kept: kept::file_of(&mapped, &capture.kept) };
             let mut module = Module::locate(mapped, index, machine, held, rebuilt, &locator);
-            if module.code.path.is_none() && module.mapped.role != Role::Vdso {
+            if module.code.place.is_none() && module.mapped.role != Role::Vdso {
                 let exports = exports.get_or_init(|| Arc::new(Exports::of(&capture.memory)));
                 module.exports = Some(Arc::clone(exports));
             }
@@ -338,8 +340,8 @@ impl Target {
     /// Whether a file that the user named is some module's, or the reason why one has none.
     fn answers_for(&self, path: &Path) -> bool {
         self.modules.iter().any(|module| {
-            let is_refused = || module.code.attempts.iter().any(|attempt| attempt.path == path);
-            module.code.path.as_deref() == Some(path) || (module.code.path.is_none() && is_refused())
+            let is_refused = || module.code.attempts.iter().any(|attempt| attempt.place.path() == Some(path));
+            module.code.path() == Some(path) || (module.code.place.is_none() && is_refused())
         })
     }
 }
@@ -374,7 +376,7 @@ impl Module {
                     (Some(_), _) => (found, false),
                     (None, Some(whole)) => {
                         let elf = Some(Arc::clone(whole));
-                        (Located { elf, path: None, verified: true, attempts: found.attempts }, false)
+                        (Located { elf, place: None, verified: true, attempts: found.attempts }, false)
                     }
                     // A full dump holds what the lost file held.
                     (None, None) => (Located { attempts: found.attempts, ..rebuilt(&mapped) }, true),
@@ -438,52 +440,6 @@ impl Module {
     /// The module's code file, where it was found.
     pub fn elf(&self) -> Option<&Arc<Elf>> {
         self.code.elf.as_ref()
-    }
-
-    /// Whether no names of it are at hand, as far as that is known without reading any: its file was not found or is another build's, and
-    /// nothing else that was read tells names.
-    pub fn lacks_symbols(&self) -> bool {
-        let is_lost = self.code.elf.is_none() && self.kept.is_none() && self.mapped.role != Role::Vdso;
-        let is_told = |symbols: &ModuleSymbols| symbols.sources().iter().any(|source| source.size > 0);
-        is_lost && !self.symbols.get().is_some_and(is_told)
-    }
-
-    /// The separate debug file; looked for on the first call.
-    pub fn debug(&self) -> &Located {
-        self.debug.get_or_init(|| {
-            if self.mapped.role == Role::Vdso {
-                return Located::default();
-            }
-            let found = self.code.elf.as_deref();
-            self.locator.debug(
-                &Wanted {
-                    path: self.code.path.as_deref().or(self.mapped.path.as_deref().map(Path::new)),
-                    build_id: self
-                        .mapped
-                        .build_id
-                        .as_ref()
-                        .ok()
-                        .and_then(Option::as_ref)
-                        .or(found.and_then(Elf::build_id)),
-                    machine: found.map(Elf::machine),
-                    contents: None,
-                },
-                found,
-            )
-        })
-    }
-
-    /// The module's names; its files are opened on the first call.
-    pub fn symbols(&self) -> &ModuleSymbols {
-        self.symbols.get_or_init(|| {
-            let debug = self.debug();
-            let exported = self.exports.as_ref().and_then(|exports| exports.file(&self.mapped)).map(Arc::new);
-            // A kept file that is the code is there already; one that holds names alone comes after it.
-            let kept = self.kept.iter().filter(|kept| self.code.path.is_none() && !kept.has_code()).cloned();
-            ModuleSymbols::new(self.code.elf.clone(), debug.elf.clone())
-                .with_kept(kept.chain(exported))
-                .with_locator(Arc::clone(&self.locator))
-        })
     }
 }
 

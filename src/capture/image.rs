@@ -54,7 +54,7 @@ pub fn from_memory(mapped: &MappedModule, memory: &Memory, room: &mut Room) -> L
     let image = image.or_else(|| segments(mapped, memory, most));
     room.0 = room.0.saturating_sub(image.as_ref().map_or(0, |image| image.len() as u64));
     let elf = image.and_then(|bytes| Elf::parse(FileBytes::from_vec(bytes)).ok()).filter(Elf::has_code);
-    Located { verified: elf.is_some(), elf: elf.map(Arc::new), path: None, attempts: Vec::new() }
+    Located { verified: elf.is_some(), elf: elf.map(Arc::new), place: None, attempts: Vec::new() }
 }
 
 /// Completes what the dump leaves open about a module from its file: the bias, and where it ends in memory.

@@ -21,8 +21,8 @@ impl Process {
                 let debug = module.debug();
                 let sources = module.symbols().sources();
                 let kind = best_source(&sources);
-                let from_dump = sources.iter().any(|source| source_word(source.kind) == kind && source.path.is_none());
-                let has_file = module.code.path.is_some() || module.mapped.is_vdso();
+                let from_dump = sources.iter().any(|source| source_word(source.kind) == kind && source.place.is_none());
+                let has_file = module.code.place.is_some() || module.mapped.is_vdso();
                 let missing = !has_file || kind == "none";
                 // A file that was there and refused is always named; places without a file only where something is missing.
                 let attempts = module.code.attempts.iter().chain(&debug.attempts);
@@ -35,8 +35,8 @@ impl Process {
                     symbols: SymbolState {
                         kind: kind.to_owned(),
                         source: from_dump.then(|| "the dump".to_owned()),
-                        file: module.code.path.as_ref().map(|path| path.display().to_string()),
-                        debug_file: debug.path.as_ref().map(|path| path.display().to_string()),
+                        file: module.code.place.as_ref().map(ToString::to_string),
+                        debug_file: debug.place.as_ref().map(ToString::to_string),
                         tried: tried.map(attempt_words).collect(),
                         verification: module.verification(),
                     },
@@ -75,5 +75,5 @@ fn is_telling(outcome: &Outcome) -> bool {
 }
 
 fn attempt_words(attempt: &Attempt) -> String {
-    format!("{}: {}", attempt.path.display(), attempt.outcome)
+    format!("{}: {}", attempt.place, attempt.outcome)
 }

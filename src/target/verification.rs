@@ -39,7 +39,7 @@ impl Module {
 
     /// Whether its file is the one that `collect` put into the dump.
     fn is_kept(&self) -> bool {
-        !self.rebuilt && self.code.path.is_none() && self.kept.as_ref().is_some_and(|kept| kept.has_code())
+        !self.rebuilt && self.code.place.is_none() && self.kept.as_ref().is_some_and(|kept| kept.has_code())
     }
 
     /// The first file that was there and was not taken.
@@ -74,7 +74,7 @@ impl Module {
                 ("module-file-unverified", message, "what rests on it is likely at best; --exe FILE names another file")
             }
             VerificationState::Refused => {
-                let (path, outcome) = self.refused().map(|refused| (refused.path.display(), &refused.outcome)).unzip();
+                let (path, outcome) = self.refused().map(|refused| (&refused.place, &refused.outcome)).unzip();
                 let instead = match self.rebuilt {
                     true => "; it is read from the dump's own memory".to_owned(),
                     false => format!(" (wanted {})", self.wanted()),
@@ -107,5 +107,5 @@ fn shown(part: Option<impl std::fmt::Display>) -> String {
 }
 
 fn with_path(attempt: &Attempt, what: &str) -> String {
-    format!("{}: {what}", attempt.path.display())
+    format!("{}: {what}", attempt.place)
 }

@@ -11,7 +11,7 @@ mod relocations;
 mod symbols;
 pub(crate) mod words;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 
 use object::elf;
@@ -24,7 +24,7 @@ pub(crate) use self::symbols::{RawSymbol, RawSymbols, SectionHolds};
 use self::headers::{ALLOC, COMPRESSED, EXECUTE, FileHeader, SectionHeader};
 use self::words::{Layout, Words, part};
 use crate::go_table::{self, GoTable};
-use crate::{BuildId, Error, FileBytes, Svma, decompress};
+use crate::{BuildId, Error, FileBytes, Place, Svma, decompress};
 
 /// Entries of the dynamic section that are read at most; real ones have about 30.
 const MAX_DYNAMIC: usize = 4096;
@@ -83,7 +83,7 @@ pub struct Section {
 #[derive(Debug)]
 pub struct Elf {
     bytes: FileBytes,
-    path: Option<PathBuf>,
+    place: Option<Place>,
     header: FileHeader,
     program_headers: Vec<ProgramHeader>,
     segments: Vec<LoadSegment>,
@@ -102,21 +102,30 @@ impl Elf {
             program_headers.iter().filter(|header| header.kind == elf::PT_LOAD.0).map(LoadSegment::from).collect();
         segments.sort_by_key(|segment| segment.svma);
         let go_table = OnceLock::new();
-        let mut file = Elf { bytes, path: None, header, program_headers, segments, sections, build_id: None, go_table };
+        let mut file =
+            Elf { bytes, place: None, header, program_headers, segments, sections, build_id: None, go_table };
         file.build_id = file.find_build_id();
         Ok(file)
     }
 
     /// The same, remembering the path the bytes came from.
     pub fn parse_at(path: &Path, bytes: FileBytes) -> Result<Elf, Error> {
-        let mut file = Elf::parse(bytes)?;
-        file.path = Some(path.to_owned());
-        Ok(file)
+        Elf::parse_from(Place::File(path.to_owned()), bytes)
+    }
+
+    /// The same, remembering the place that the bytes came from.
+    pub fn parse_from(place: Place, bytes: FileBytes) -> Result<Elf, Error> {
+        Ok(Elf { place: Some(place), ..Elf::parse(bytes)? })
+    }
+
+    /// Where it came from; `None` for bytes of a dump or of another file.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// The path it was opened from, if it came from a path.
     pub fn path(&self) -> Option<&Path> {
-        self.path.as_deref()
+        self.place()?.path()
     }
 
     /// All bytes of the file.

@@ -30,7 +30,9 @@ pub use elf::{AltLink, DebugLink, Elf, LoadSegment, Machine, ProgramHeader, Rela
 pub use error::Error;
 pub use go_table::GoFrame;
 pub use id::BuildId;
-pub use locate::{Attempt, Comparison, Contents, Located, Locator, Outcome, Wanted};
+pub use locate::{
+    Attempt, Comparison, Content, Contents, Fetch, Key, Located, Locator, Outcome, Place, Remembered, Store, Wanted,
+};
 pub use map::FileBytes;
 pub use module::{ModuleSymbols, SourceKind, SymbolSource};
 pub use module_id::ModuleId;

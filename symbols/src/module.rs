@@ -1,5 +1,6 @@
 //! Everything that is known of one module's names, from all its files, read when first asked for.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -11,8 +12,8 @@ use crate::dwarf::{Described, Dwarf, SplitFiles};
 use crate::go_table::{GoFrame, GoTable};
 use crate::table::SymbolTable;
 use crate::{
-    CallSite, Elf, Error, FileBytes, Locals, Located, Locator, Part, SourceFrame, Svma, Symbol, SymbolKind, TypeId,
-    TypeLayout, decompress, demangle,
+    CallSite, Elf, Error, FileBytes, Locals, Located, Locator, Part, Place, Remembered, SourceFrame, Svma, Symbol,
+    SymbolKind, TypeId, TypeLayout, decompress, demangle,
 };
 
 /// Answers are kept for this many addresses of a module; then the memory is given back and filled anew.
@@ -27,7 +28,9 @@ pub struct ModuleSymbols {
     table: OnceLock<SymbolTable>,
     go: OnceLock<Option<GoTable>>,
     dwarf: OnceLock<Result<Option<Dwarf>, Error>>,
-    supplementary: OnceLock<Located>,
+    /// The same without the file that `dwz` split off, while the place of that does not answer.
+    partial: OnceLock<Result<Option<Dwarf>, Error>>,
+    supplementary: Remembered,
     locator: Option<Arc<Locator>>,
     frames: Mutex<FxHashMap<Svma, Arc<[SourceFrame]>>>,
     calls: Mutex<FxHashMap<Svma, Option<Arc<CallSite>>>>,
@@ -53,8 +56,8 @@ pub enum SourceKind {
 pub struct SymbolSource {
     /// Which table.
     pub kind: SourceKind,
-    /// The file it comes from.
-    pub path: Option<PathBuf>,
+    /// Where its file comes from; `None` where that is the dump.
+    pub place: Option<Place>,
     /// How large it is: entries of a symbol table, bytes of DWARF.
     pub size: u64,
     /// Why it cannot be used, if it cannot.
@@ -66,7 +69,7 @@ impl SymbolSource {
         let shortened = file.bytes().was_truncated().then_some(Error::Shortened);
         SymbolSource {
             kind,
-            path: file.path().map(PathBuf::from),
+            place: file.place().cloned(),
             size: u64::try_from(size).unwrap_or(u64::MAX),
             problem: problem.or(shortened),
         }
@@ -84,7 +87,8 @@ impl ModuleSymbols {
             table: OnceLock::new(),
             go: OnceLock::new(),
             dwarf: OnceLock::new(),
-            supplementary: OnceLock::new(),
+            partial: OnceLock::new(),
+            supplementary: Remembered::default(),
             locator: None,
             frames: Mutex::default(),
             calls: Mutex::default(),
@@ -233,7 +237,7 @@ impl ModuleSymbols {
             sources.push(SymbolSource::new(SourceKind::GoTable, code, table.len(), None));
         }
         if let Some(file) = self.files().find(|file| file.has_debug_info()) {
-            let damage = self.dwarf.get().and_then(|dwarf| dwarf.as_ref().err()).cloned();
+            let damage = self.dwarf.get().or(self.partial.get()).and_then(|dwarf| dwarf.as_ref().err()).cloned();
             let problem = damage.or_else(|| self.missing_supplementary(file));
             let size = usize::try_from(file.section_size(".debug_info")).unwrap_or(usize::MAX);
             sources.push(SymbolSource::new(SourceKind::Dwarf, file, size, problem));
@@ -248,11 +252,18 @@ impl ModuleSymbols {
         (!found).then(|| Error::Missing(format!("the shared debug file {name} (build id {})", link.build_id)))
     }
 
-    fn supplementary(&self, file: &Elf) -> &Located {
-        self.supplementary.get_or_init(|| match &self.locator {
+    fn supplementary(&self, file: &Elf) -> Cow<'_, Located> {
+        let is_open = self.partial.get().is_some() && self.supplementary.get().is_none();
+        let found = self.supplementary.get_or_ask(|| match &self.locator {
             Some(locator) => locator.supplementary(file),
             None => Located::default(),
-        })
+        });
+        if is_open && self.supplementary.get().is_some() {
+            // What was told without the shared file lacks its names.
+            self.remembered().clear();
+            self.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        found
     }
 
     /// The debug file first: its tables are the complete ones. What a dump kept comes last.
@@ -289,14 +300,28 @@ impl ModuleSymbols {
         self.go.get_or_init(|| GoTable::of(self.code.as_ref()?)).as_ref()
     }
 
+    /// The debug information, whole as soon as every place answered that may hold a part of it.
     fn dwarf(&self) -> Option<&Dwarf> {
-        let dwarf = self.dwarf.get_or_init(|| {
-            let Some(file) = self.files().find(|file| file.has_debug_info()) else { return Ok(None) };
+        let known = match (self.dwarf.get(), self.supplementary.get()) {
+            (Some(whole), _) => Some(whole),
+            // Each question for a name would wait for the place again; `sources` asks it.
+            (None, None) => self.partial.get(),
+            (None, Some(_)) => None,
+        };
+        known.unwrap_or_else(|| self.read_dwarf()).as_ref().ok()?.as_ref()
+    }
+
+    fn read_dwarf(&self) -> &Result<Option<Dwarf>, Error> {
+        let Some(file) = self.files().find(|file| file.has_debug_info()) else {
+            return self.dwarf.get_or_init(|| Ok(None));
+        };
+        let shared = self.supplementary(file);
+        let read = if self.supplementary.get().is_some() { &self.dwarf } else { &self.partial };
+        read.get_or_init(|| {
             let modules = self.files().filter_map(|file| file.path()).map(PathBuf::from).collect();
             let split = SplitFiles::new(self.locator.clone(), modules);
-            Dwarf::new(file, self.supplementary(file).elf.as_ref(), split)
-        });
-        dwarf.as_ref().ok()?.as_ref()
+            Dwarf::new(file, shared.elf.as_ref(), split)
+        })
     }
 
     fn resolve(&self, at: Svma) -> Vec<SourceFrame> {

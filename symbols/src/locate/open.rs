@@ -6,21 +6,21 @@ use std::path::{Component, Path};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::Outcome;
-use crate::{Elf, FileBytes};
+use super::Fetch;
+use crate::FileBytes;
 
-/// The ELF file at `path`.
-pub(super) fn elf(path: &Path) -> Result<Elf, Outcome> {
-    parse(path, FileBytes::open(path))
+/// The file at `path`.
+pub(super) fn file(path: &Path) -> Fetch {
+    fetched(FileBytes::open(path))
 }
 
-/// The ELF file that `path` names when `root` is the root directory: symbolic links stay inside. `full` is where that is from outside.
-pub(super) fn elf_inside(root: &Path, path: &Path, full: &Path) -> Result<Elf, Outcome> {
+/// The file that `path` names when `root` is the root directory: symbolic links stay inside. `full` is where that is from outside.
+pub(super) fn file_inside(root: &Path, path: &Path, full: &Path) -> Fetch {
     match inside(root, path) {
         // Kernels before 5.6 and some containers have no openat2; the links are then followed as the host sees them, and the build id
         // decides as it does anyway.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => elf(full),
-        opened => parse(full, opened.and_then(|file| FileBytes::from_file(&file))),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => file(full),
+        opened => fetched(opened.and_then(|file| FileBytes::from_file(&file))),
     }
 }
 
@@ -33,13 +33,14 @@ pub(super) fn inside(root: &Path, path: &Path) -> io::Result<File> {
     Ok(rustix::fs::openat2(directory, relative, flags, Mode::empty(), resolve)?.into())
 }
 
-fn parse(path: &Path, bytes: io::Result<FileBytes>) -> Result<Elf, Outcome> {
-    let bytes = bytes.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Outcome::Absent,
-        _ => Outcome::Unreadable(error.to_string()),
-    })?;
-    if bytes.is_empty() {
-        return Err(Outcome::Absent);
+fn fetched(bytes: io::Result<FileBytes>) -> Fetch {
+    match bytes {
+        Ok(bytes) => Fetch::Found(bytes),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Fetch::Absent,
+            // `FileBytes` says so with a text of its own; the system has none for what it refuses.
+            io::ErrorKind::InvalidInput if error.get_ref().is_some() => Fetch::NotAFile,
+            _ => Fetch::Failed(error.to_string()),
+        },
     }
-    Elf::parse_at(path, bytes).map_err(|_| Outcome::NotElf)
 }

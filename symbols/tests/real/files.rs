@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::common::{compile, cpp, nm, open, run, source};
-use symbols::{BuildId, Located, Locator, Machine, ModuleSymbols, Outcome, SourceKind, Svma, Wanted};
+use symbols::{BuildId, Located, Locator, Machine, ModuleSymbols, Outcome, Place, SourceKind, Svma, Wanted};
 
 /// A locator that looks nowhere, so that the machine the tests run on does not matter.
 fn nowhere() -> Locator {
@@ -14,6 +14,7 @@ fn nowhere() -> Locator {
         directories: vec![],
         debug_directories: vec![],
         caches: vec![],
+        stores: vec![],
         opened: vec![],
         host: true,
     }
@@ -24,7 +25,7 @@ fn wanted<'a>(path: &'a Path, id: Option<&'a BuildId>) -> Wanted<'a> {
 }
 
 fn outcomes(located: &Located) -> Vec<(&Path, &Outcome)> {
-    located.attempts.iter().map(|attempt| (attempt.path.as_path(), &attempt.outcome)).collect()
+    located.attempts.iter().map(|attempt| (attempt.place.path().unwrap(), &attempt.outcome)).collect()
 }
 
 /// A program with a build id, its debug file apart, and that id.
@@ -74,7 +75,7 @@ fn the_recorded_path_is_taken_only_if_its_build_id_is_the_wanted_one() {
     let found = nowhere().code(&wanted(&built.program, Some(&other)));
     let refused = Outcome::BuildIdDiffers { found: Some(built.id.clone()) };
     assert_eq!(outcomes(&found), [(built.program.as_path(), &refused)]);
-    assert!(found.elf.is_none() && found.path.is_none() && !found.verified);
+    assert!(found.elf.is_none() && found.place.is_none() && !found.verified);
 
     let found = nowhere().code(&wanted(&built.program, None));
     let why = "there is no build id and nothing to compare it with".to_owned();
@@ -271,7 +272,7 @@ fn functions_of_a_mini_debug_info_section_are_named() {
     let found = module.function(Svma(local.0 + 1)).unwrap();
     assert_eq!((&*found.name, found.size), (local.3.as_str(), local.1));
     let source = module.sources().into_iter().find(|source| source.kind == SourceKind::MiniSymbols).unwrap();
-    assert_eq!((source.path, source.problem), (Some(program), None));
+    assert_eq!((source.place, source.problem), (Some(Place::File(program)), None));
 }
 
 #[test]

@@ -4,4 +4,5 @@
 mod common;
 mod files;
 mod names;
+mod stores;
 mod variables;

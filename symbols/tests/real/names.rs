@@ -155,7 +155,7 @@ fn the_debug_file_names_what_the_stripped_program_does_not() {
     let frames = module.frames(Svma(hidden.0));
     assert!(frames.last().unwrap().file.as_ref().unwrap().ends_with("/tests/programs/names.cpp"));
     let dwarf = module.sources().into_iter().find(|source| source.kind == SourceKind::Dwarf).unwrap();
-    assert_eq!((dwarf.path, dwarf.problem), (Some(debug), None));
+    assert_eq!((dwarf.place, dwarf.problem), (Some(symbols::Place::File(debug)), None));
 }
 
 #[test]
