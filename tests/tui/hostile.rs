@@ -2,10 +2,11 @@
 
 use dumpscope::model::{Problem, Subject, Tid};
 use dumpscope::report::section::{Body, Cell, Column, Node, Row, Section, Table, Value};
-use dumpscope::tui::event::{Failure, Opened};
+use dumpscope::tui::event::{Answered, Failure, Opened};
 use dumpscope::tui::stage::Stage;
 
-use super::{fake, screen};
+use super::dumps::LOOK;
+use super::screen;
 
 /// What a dump may hold where a name should be.
 const EVIL: [&str; 10] = [
@@ -54,10 +55,10 @@ fn is_raw(c: char) -> bool {
 fn no_raw_character_reaches_a_cell_in_any_place() {
     for evil in EVIL {
         let named = || Some(evil.to_owned());
-        let opened = Opened { program: named(), file: evil.to_owned(), signal: named(), ..fake::opened() };
+        let opened = Opened { program: named(), file: evil.to_owned(), signal: named(), ..screen::opened() };
         for (width, height) in [(60, 20), (80, 24), (120, 40)] {
-            let answer = move |_: &_, _: &_| Ok(fake::shown(section(evil)));
-            let mut stage = Stage::new(fake::LOOK, (width, height), opened.clone(), Box::new(answer));
+            let answer = move |_: &_, _: &_| Ok(Answered::shown(section(evil)));
+            let mut stage = Stage::new(LOOK, (width, height), opened.clone(), Box::new(answer));
             for keys in ["", "G", "<Enter>", "/a", "<Esc>", "3", "y", "<Esc>", "E", ":", "<Esc>"] {
                 let seen = stage.press(keys).buffer().clone();
                 let raw = seen.content().iter().find(|cell| cell.symbol().chars().any(is_raw));
@@ -70,8 +71,7 @@ fn no_raw_character_reaches_a_cell_in_any_place() {
 #[test]
 fn names_of_a_megabyte_do_not_hold_up_the_screen() {
     let text = "x\x1b".repeat(500_000);
-    let answer = move |_: &_, _: &_| Ok(fake::shown(section(&text)));
-    let mut stage = Stage::new(fake::LOOK, (120, 40), fake::opened(), Box::new(answer));
+    let mut stage = screen::of_section(section(&text), (120, 40));
     let start = screen::cpu_time();
     const KEYS: u32 = 6;
     for _ in 0..KEYS / 2 {
@@ -89,7 +89,7 @@ fn no_raw_character_of_an_error_reaches_a_cell() {
     for evil in EVIL {
         for failure in [Failure::Error(evil.to_owned()), Failure::Bug(evil.to_owned())] {
             let answer = move |_: &_, _: &_| Err(failure.clone());
-            let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
+            let mut stage = Stage::new(LOOK, (80, 24), screen::opened(), Box::new(answer));
             let seen = stage.buffer().clone();
             assert!(!seen.content().iter().any(|cell| cell.symbol().chars().any(is_raw)), "{evil:?}");
         }
@@ -99,8 +99,7 @@ fn no_raw_character_of_an_error_reaches_a_cell() {
 #[test]
 fn no_raw_character_is_copied() {
     for evil in EVIL {
-        let answer = move |_: &_, _: &_| Ok(fake::shown(section(evil)));
-        let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
+        let mut stage = screen::of_section(section(evil), (80, 24));
         stage.press("Gyn").press("yr").press("yp");
         assert_eq!(stage.copied.len(), 3);
         for copied in &stage.copied {
@@ -111,7 +110,7 @@ fn no_raw_character_is_copied() {
 
 #[test]
 fn what_is_pasted_is_typed_without_its_controls() {
-    let mut stage = fake::stage(80, 24);
+    let mut stage = screen::of_deadlock((80, 24));
     stage.press("2/");
     stage.send(dumpscope::tui::event::Event::Paste("wor\x1b[A\nker".to_owned()));
     assert!(stage.text().contains("/ wor[Aker"));

@@ -3,7 +3,6 @@
 mod collect;
 #[path = "../golden/dumps.rs"]
 mod dumps;
-mod fake;
 mod hostile;
 mod keys;
 mod log;

@@ -4,62 +4,75 @@ use std::cell::Cell as Counter;
 use std::rc::Rc;
 
 use dumpscope::job::Job;
-use dumpscope::model::Tid;
-use dumpscope::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use dumpscope::tui::event::{Event, Question};
+use dumpscope::model::{Partial, RuntimeKind};
+use dumpscope::processes::{Process, Reason, Refusal, Runtime};
+use dumpscope::report::section::Section;
+use dumpscope::tui::event::{Answered, Event, Question};
 use dumpscope::tui::keymap::Action;
 use dumpscope::tui::stage::Stage;
+use dumpscope::views::Draw;
+use dumpscope::views::ps::{Order, answer};
 
-use super::fake;
+use super::dumps::LOOK;
+use super::screen::selected;
 use super::terminal::{LEAVE, Terminal, fresh};
 
-/// Pid, name, runtime, threads, bytes in memory, why not, command line.
-type Process = (u32, &'static str, &'static str, u64, u64, &'static str, &'static str);
+/// Pid, name, what runs in it, threads, bytes in memory, whether it may be dumped, command line.
+type Made = (u32, &'static str, (RuntimeKind, Option<&'static str>), u64, u64, bool, &'static str);
 
-const PROCESSES: [Process; 4] = [
-    (4711, "orders-api", "native", 34, 412_000_000, "", "/srv/orders-api --port 8080"),
-    (1, "systemd", "native", 1, 12_000_000, "user", "/sbin/init"),
-    (5120, "dotnet", ".NET 9.0.1", 61, 880_000_000, "", "dotnet /srv/Shop.dll --urls http://*:5000"),
-    (6001, "java", "JVM 17.0.15", 88, 2_400_000_000, "", "java -jar /srv/search.jar"),
+/// Most resident memory first, as they are listed.
+const PROCESSES: [Made; 4] = [
+    (6001, "java", (RuntimeKind::Jvm, Some("17.0.15")), 88, 2_400_000_000, true, "java -jar /srv/search.jar"),
+    (
+        5120,
+        "dotnet",
+        (RuntimeKind::Dotnet, Some("9.0.1")),
+        61,
+        880_000_000,
+        true,
+        "dotnet /srv/Shop.dll --urls http://*:5000",
+    ),
+    (4711, "orders-api", (RuntimeKind::Native, None), 34, 412_000_000, true, "/srv/orders-api --port 8080"),
+    (1, "systemd", (RuntimeKind::Native, None), 1, 12_000_000, false, "/sbin/init"),
 ];
 
-fn listed(processes: &[Process]) -> Section {
-    let columns = vec![
-        Column::right("Pid"),
-        Column::left("Name"),
-        Column::left("Runtime"),
-        Column::right("Threads"),
-        Column::right("RSS"),
-        Column::left("Why not"),
-        Column::wide("Command line", 1),
-    ];
-    let row = |(pid, name, runtime, threads, rss, why, line): &Process| {
-        Row::new(vec![
-            Cell::new(Value::Tid(Tid(*pid))),
-            Cell::text(*name).tone(Tone::Strong),
-            Cell::text(*runtime),
-            Cell::new(Value::Count(*threads)),
-            Cell::new(Value::Bytes(*rss)),
-            if why.is_empty() { Cell::NONE } else { Cell::text(*why).tone(Tone::Guess) },
-            Cell::text(*line),
-        ])
-    };
-    fake::section(vec![Body::Table(Table::new(columns, processes.iter().map(row).collect()))])
+fn process((pid, name, (kind, version), threads, rss, dumpable, line): Made) -> Process {
+    let refusal =
+        Refusal { reason: Reason::OtherUser, message: "it belongs to root".to_owned(), certain: true, remedy: None };
+    let version = version.map(str::to_owned);
+    Process {
+        pid,
+        parent: Some(1),
+        name: name.to_owned(),
+        runtimes: vec![Runtime { kind, version, evidence: String::new() }],
+        entry: None,
+        executable: None,
+        command_line: Some(line.split(' ').map(str::to_owned).collect()),
+        threads: Some(threads),
+        rss_bytes: Some(rss),
+        age_seconds: Some(60),
+        start_ticks: 0,
+        uid: Some(0),
+        user: Some("root".to_owned()),
+        container: None,
+        namespace_pid: None,
+        dumpable,
+        refusals: if dumpable { Vec::new() } else { vec![refusal] },
+    }
+}
+
+/// What the list of processes draws of these.
+fn listed(processes: &[Made]) -> Section {
+    let found = Partial::whole(processes.iter().copied().map(process).collect());
+    answer(found, true, Order::Rss).data.draw()
 }
 
 fn stage(width: u16, height: u16) -> Stage<'static> {
     let answer = |question: &Question, _: &Job| {
         assert_eq!(question, &Question::Choices, "there is no dump to ask");
-        Ok(fake::shown(listed(&PROCESSES)))
+        Ok(Answered::shown(listed(&PROCESSES)))
     };
-    Stage::choosing(fake::LOOK, (width, height), "Processes", Box::new(answer))
-}
-
-#[track_caller]
-fn selected(stage: &mut Stage<'_>) -> String {
-    let text = stage.text();
-    let line = text.lines().find(|line| line.starts_with('▸'));
-    line.unwrap_or_else(|| panic!("no line is selected:\n{text}")).to_owned()
+    Stage::choosing(LOOK, (width, height), "Processes", Box::new(answer))
 }
 
 #[test]
@@ -69,7 +82,7 @@ fn the_list_is_there_with_its_columns_filter_and_keys() {
     let line = |at: usize| text.lines().nth(at).unwrap_or_default();
     assert_eq!(line(1).trim(), "1 Processes");
     assert!(line(3).starts_with("   Pid  Name") && line(3).contains("Command line"), "{text}");
-    assert!(line(4).starts_with("▸ 4711  orders-api"), "{text}");
+    assert!(line(4).starts_with("▸ 6001  java"), "{text}");
     assert!(line(23).contains("⏎ open   c collect   / filter"), "{text}");
     let text = stage.press("/!native net").text();
     assert!(text.contains("dotnet") && !text.contains("java") && !text.contains("orders-api"), "{text}");
@@ -80,18 +93,19 @@ fn the_list_is_there_with_its_columns_filter_and_keys() {
 fn a_row_is_chosen_by_its_place_in_the_answer_whatever_hides_or_moves_it() {
     let mut stage = stage(80, 24);
     stage.press("<Enter>");
-    stage.press("/java<Enter><Enter>");
-    // By resident memory, largest first: java, dotnet, orders-api, systemd.
-    stage.press("<Esc>s5s5gj").press("c");
-    assert!(selected(&mut stage).contains("dotnet"));
+    stage.press("/systemd<Enter><Enter>");
+    // By resident memory, smallest first: systemd, orders-api, dotnet, java.
+    stage.press("<Esc>s5gj").press("c");
+    assert!(selected(&mut stage).contains("orders-api"));
     assert_eq!(stage.chosen, [(Action::Open, 0), (Action::Open, 3), (Action::Collect, 2)]);
 }
 
 #[test]
 fn why_one_cannot_be_chosen_is_said() {
     let mut stage = stage(80, 24);
-    stage.press("j<Enter>");
-    assert_eq!(stage.chosen, [(Action::Open, 1)]);
+    assert!(selected(stage.press("jjj")).contains("other-user"));
+    stage.press("<Enter>");
+    assert_eq!(stage.chosen, [(Action::Open, 3)]);
     stage.send(Event::Refused("systemd belongs to root".to_owned()));
     assert!(stage.text().contains("systemd belongs to root"));
     assert!(!stage.quit);
@@ -107,12 +121,12 @@ fn listing_anew_keeps_the_process_that_was_selected() {
         if count.get() > 1 {
             processes.remove(0);
         }
-        Ok(fake::shown(listed(&processes)))
+        Ok(Answered::shown(listed(&processes)))
     };
-    let mut stage = Stage::choosing(fake::LOOK, (80, 24), "Processes", Box::new(answer));
-    assert!(selected(stage.press("jj")).contains("5120"));
+    let mut stage = Stage::choosing(LOOK, (80, 24), "Processes", Box::new(answer));
+    assert!(selected(stage.press("j")).contains("5120"));
     assert!(selected(stage.press("r")).contains("5120"), "{}", stage.text());
-    assert!(!stage.text().contains("4711"), "it is gone");
+    assert!(!stage.text().contains("6001"), "it is gone");
     assert_eq!(asked.get(), 2);
 }
 

@@ -11,11 +11,13 @@ use dumpscope::report::section::{Body, Cell, Column, Row, Section, Table, Value}
 use dumpscope::tui::app::App;
 use dumpscope::tui::event::{Answered, Effect, Event, Failure, Question, Ticket};
 use dumpscope::tui::keymap::{KEYMAP, Key};
-use dumpscope::tui::stage::Stage;
+use dumpscope::tui::stage::{Answer, Stage};
+use dumpscope::tui::worker;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::{fake, screen};
+use super::dumps::{LOOK, answers, open};
+use super::screen;
 
 fn key(code: KeyCode) -> Event {
     Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
@@ -39,16 +41,26 @@ fn seen(app: &App) -> String {
     screen.backend().to_string()
 }
 
-fn open() -> (App, Vec<(Ticket, Question, Job)>) {
-    let mut app = App::new(fake::LOOK, (80, 24), "core.4711", Job::default());
-    let first = asked(app.update(Event::Opened(Ok(fake::opened()))));
-    (app, first)
+/// A screen over threads in three deadlocks, what it asked first, and who answers.
+fn deadlock() -> (App, Vec<(Ticket, Question, Job)>, Answer<'static>) {
+    let session = open("deadlock");
+    let mut app = App::new(LOOK, (80, 24), "core.4711", Job::default());
+    let first = asked(app.update(Event::Opened(Ok(worker::describe(&session)))));
+    (app, first, answers(&session))
+}
+
+/// A screen whose first question got this answer.
+fn answered(section: Arc<Section>) -> App {
+    let mut app = App::new(LOOK, (80, 24), "core", Job::default());
+    let (ticket, ..) = asked(app.update(Event::Opened(Ok(screen::opened())))).remove(0);
+    app.update(Event::Answered(ticket, Ok(Answered { section, ..Answered::shown(Section::default()) })));
+    app
 }
 
 #[test]
 fn the_first_frame_is_there_before_the_dump_is_open() {
     let job = Job::default();
-    let mut app = App::new(fake::LOOK, (80, 24), "core.4711", job.clone());
+    let mut app = App::new(LOOK, (80, 24), "core.4711", job.clone());
     job.phase("finding modules", 31);
     job.advance(12).expect("the job is not cancelled");
     let text = seen(&app);
@@ -60,7 +72,7 @@ fn the_first_frame_is_there_before_the_dump_is_open() {
 
 #[test]
 fn progress_shows_after_a_tick_and_escape_cancels() {
-    let (mut app, first) = open();
+    let (mut app, first, _) = deadlock();
     let [(_, question, job)] = first.as_slice() else { panic!("one question: {first:?}") };
     assert_eq!(question.line(), "summary");
     job.phase("walking stacks", 1_000);
@@ -78,52 +90,57 @@ fn progress_shows_after_a_tick_and_escape_cancels() {
 
 #[test]
 fn an_answer_that_nobody_waits_for_is_dropped() {
-    let (mut app, first) = open();
-    let ticket = first.first().expect("a question").0;
+    let (mut app, first, mut answer) = deadlock();
+    let (ticket, question, job) = first.first().expect("a question");
+    // It was ready when nobody waited any more.
+    let late = answer(question, job);
+    assert!(late.is_ok());
     app.update(key(KeyCode::Esc));
-    let (_, question, job) = first.first().expect("a question");
-    let late = fake::answer(question, job);
-    app.update(Event::Answered(ticket, late.clone()));
-    assert!(!seen(&app).contains("deadlock"));
+    app.update(Event::Answered(*ticket, late.clone()));
+    assert!(!seen(&app).contains("deadlock: "));
     app.update(Event::Answered(Ticket(9_999), late));
-    assert!(!seen(&app).contains("deadlock"));
+    assert!(!seen(&app).contains("deadlock: "));
 }
 
 #[test]
 fn an_answer_for_a_pane_that_was_left_is_there_when_one_comes_back() {
-    let (mut app, first) = open();
+    let (mut app, first, mut answer) = deadlock();
     let (ticket, question, job) = first.into_iter().next().expect("a question");
     press(&mut app, '2');
-    app.update(Event::Answered(ticket, fake::answer(&question, &job)));
-    assert!(!seen(&app).contains("deadlock"), "the threads are still being asked for");
+    app.update(Event::Answered(ticket, answer(&question, &job)));
+    assert!(!seen(&app).contains("deadlock: "), "the threads are still being asked for");
     assert!(asked(press(&mut app, '1')).is_empty());
-    assert!(seen(&app).contains("deadlock"));
+    assert!(seen(&app).contains("deadlock: "));
 }
 
 #[test]
 fn a_panic_of_a_worker_is_shown_as_a_bug_and_the_rest_goes_on() {
-    let answer = |question: &Question, job: &Job| match question {
+    let session = open("deadlock");
+    let mut answer = answers(&session);
+    let panics = move |question: &Question, job: &Job| match question {
         question if question.line() == "locks -list" => {
             Err(Failure::Bug("index out of bounds at src/a.rs:1".to_owned()))
         }
-        question => fake::answer(question, job),
+        question => answer(question, job),
     };
-    let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
+    let mut stage = Stage::new(LOOK, (80, 24), worker::describe(&session), Box::new(panics));
     let text = stage.press("4").text();
     assert!(text.contains("this is a bug in dumpscope") && text.contains("src/a.rs:1"), "{text}");
-    assert!(stage.press("2").text().contains("4719 worker-3"));
+    assert!(stage.press("2").text().contains("4717  worker-3"));
 }
 
 #[test]
 fn a_failed_answer_says_why_and_can_be_tried_again() {
+    let session = open("deadlock");
+    let mut answer = answers(&session);
     let mut tries = 0;
-    let answer = move |question: &Question, job: &Job| {
+    let fails_once = move |question: &Question, job: &Job| {
         tries += 1;
-        if tries == 1 { Err(Failure::Error("the file shrank".to_owned())) } else { fake::answer(question, job) }
+        if tries == 1 { Err(Failure::Error("the file shrank".to_owned())) } else { answer(question, job) }
     };
-    let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
+    let mut stage = Stage::new(LOOK, (80, 24), worker::describe(&session), Box::new(fails_once));
     assert!(stage.text().contains("failed: the file shrank"));
-    assert!(stage.press("<Enter>").text().contains("deadlock"));
+    assert!(stage.press("<Enter>").text().contains("deadlock: "));
 }
 
 fn million() -> Section {
@@ -132,17 +149,12 @@ fn million() -> Section {
         Row::about(Subject::Thread(Tid(index)), vec![Cell::new(Value::Count(u64::from(index))), Cell::new(name)])
     };
     let columns = vec![Column::right("Count"), Column::wide("Type", 1)];
-    fake::section(vec![Body::Table(Table::new(columns, (0..1_000_000).map(row).collect()))])
+    screen::table(columns, (0..1_000_000).map(row).collect())
 }
 
 #[test]
 fn a_million_rows_cost_a_frame_no_more_than_those_it_shows() {
-    let section = Arc::new(million());
-    let answer = {
-        let section = Arc::clone(&section);
-        move |_: &_, _: &_| Ok(Answered { section: Arc::clone(&section), ..Answered::shown(Section::default()) })
-    };
-    let mut stage = Stage::new(fake::LOOK, (80, 24), fake::opened(), Box::new(answer));
+    let mut stage = screen::of_section(million(), (80, 24));
     stage.press("2").text();
     let start = screen::cpu_time();
     const KEYS: u32 = 50;
@@ -157,10 +169,7 @@ fn a_million_rows_cost_a_frame_no_more_than_those_it_shows() {
 
 #[test]
 fn many_rows_are_filtered_on_a_worker_and_the_keys_go_on() {
-    let section = Arc::new(million());
-    let mut app = App::new(fake::LOOK, (80, 24), "core", Job::default());
-    let (ticket, ..) = asked(app.update(Event::Opened(Ok(fake::opened())))).remove(0);
-    app.update(Event::Answered(ticket, Ok(Answered { section, ..Answered::shown(Section::default()) })));
+    let mut app = answered(Arc::new(million()));
     press(&mut app, '/');
     let effects = press(&mut app, '7');
     let [Effect::Arrange(first, _)] = effects.as_slice() else { panic!("{effects:?}") };
@@ -185,14 +194,12 @@ fn thousand_stacks() -> Section {
         let title = Row::about(Subject::Thread(Tid(tid)), vec![Cell::text(format!("Thread {tid} worker"))]);
         [Body::Lines(vec![title]), Body::Table(Table::new(columns, (0..37).map(row).collect()))]
     };
-    fake::section((0..1_000).flat_map(stack).collect())
+    screen::section((0..1_000).flat_map(stack).collect())
 }
 
 #[test]
 fn over_a_thousand_tables_the_echo_comes_first_and_each_letter_begins_anew() {
-    let mut app = App::new(fake::LOOK, (80, 24), "core", Job::default());
-    let (ticket, ..) = asked(app.update(Event::Opened(Ok(fake::opened())))).remove(0);
-    app.update(Event::Answered(ticket, Ok(dumpscope::tui::event::Answered::shown(thousand_stacks()))));
+    let mut app = answered(Arc::new(thousand_stacks()));
     seen(&app);
     press(&mut app, '/');
     let start = screen::cpu_time();
@@ -303,9 +310,9 @@ fn every_key_is_answered_while_a_load_runs() {
     let known: HashSet<Key> = all.iter().map(Key::of).collect();
     assert!(of_table.iter().all(|key| known.contains(key)), "every key of the table is pressed");
     for is_open in [false, true] {
-        let mut app = App::new(fake::LOOK, (120, 40), "core.4711", Job::default());
+        let mut app = App::new(LOOK, (120, 40), "core.4711", Job::default());
         if is_open {
-            app.update(Event::Opened(Ok(fake::opened())));
+            app.update(Event::Opened(Ok(screen::opened())));
         }
         for event in &all {
             app.update(Event::Key(*event));
