@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 pub use self::answer::{Attempt, Located, Outcome, Place, Remembered};
 pub use self::contents::{Comparison, Contents};
-pub use self::store::{Content, Fetch, Key, Store};
+pub use self::open::Fetch;
+pub use self::store::{Content, Key, Store};
 
 use self::search::Search;
 use self::store::{Beside, By, Directory, Layout, Machine as MachineFiles};

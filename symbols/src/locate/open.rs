@@ -6,8 +6,20 @@ use std::path::{Component, Path};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-use super::Fetch;
 use crate::FileBytes;
+
+/// What a store gave.
+#[derive(Clone, Debug)]
+pub enum Fetch {
+    /// The bytes of a file that nobody verified yet. No bytes at all are what a cache keeps of a file that no server had.
+    Found(FileBytes),
+    /// It has no such file.
+    Absent,
+    /// What it has there is no file: a directory, a device, a pipe.
+    NotAFile,
+    /// It did not answer, with the reason; it may the next time.
+    Failed(String),
+}
 
 /// The file at `path`.
 pub(super) fn file(path: &Path) -> Fetch {

@@ -7,8 +7,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Place, layouts, libraries, open};
-use crate::{BuildId, FileBytes};
+use super::{Fetch, Place, layouts, libraries, open};
+use crate::BuildId;
 
 /// Keeps files, and hands out those that a key names.
 pub trait Store: fmt::Debug + Send + Sync {
@@ -43,19 +43,6 @@ pub enum Content {
     Debug,
     /// Debug information that several debug files share (`dwz`).
     Shared,
-}
-
-/// What a store gave.
-#[derive(Clone, Debug)]
-pub enum Fetch {
-    /// The bytes of a file that nobody verified yet. No bytes at all are what a cache keeps of a file that no server had.
-    Found(FileBytes),
-    /// It has no such file.
-    Absent,
-    /// What it has there is no file: a directory, a device, a pipe.
-    NotAFile,
-    /// It did not answer, with the reason; it may the next time.
-    Failed(String),
 }
 
 /// A directory with symbol files.
