@@ -10,16 +10,20 @@ const HELPS: u8 = 3;
 pub const MOST: u16 = 160;
 
 /// The columns' widths in `width` columns of screen; 0: not shown. As they ask where all fit. Else, from the last rank to the first:
-/// columns of that rank are cut down to their minimum, those with most for their weight first, and those that only help are left out,
-/// from the right; what that frees goes to the better ones. What carries the meaning is cut when nothing else can give.
+/// columns are cut down to what is enough for them, those with most for their weight first; then those that only help are left out,
+/// from the right, and what that frees goes to the better ones; then columns are cut down to their minimum. What carries the meaning is
+/// cut when nothing else can give.
 pub fn fit(columns: &[Column], natural: &[u16], width: u16) -> Vec<u16> {
     let mut widths: Vec<u16> = natural.to_vec();
     let last = columns.iter().map(|column| column.rank).max().unwrap_or(1);
     for rank in (1..=last).rev() {
+        squeeze(columns, natural, &mut widths, width, rank, |column| column.enough.max(column.min));
+    }
+    for rank in (HELPS..=last).rev() {
+        leave_out(columns, natural, &mut widths, width, rank);
+    }
+    for rank in (1..=last).rev() {
         squeeze(columns, natural, &mut widths, width, rank, |column| column.min);
-        if rank >= HELPS {
-            leave_out(columns, natural, &mut widths, width, rank);
-        }
     }
     for rank in (1..=last).rev() {
         leave_out(columns, natural, &mut widths, width, rank);
@@ -120,8 +124,17 @@ mod tests {
 
     #[test]
     fn what_a_column_that_is_left_out_frees_goes_to_the_better_ones() {
-        // 87 columns without the state: the names are whole but for the last.
-        assert_eq!(fit(&threads(), &[3, 4, 10, 8, 40, 30], 87), [3, 4, 10, 0, 40, 22]);
+        // 72 columns and four gaps without the state: the names are whole but for the last.
+        assert_eq!(fit(&threads(), &[3, 4, 10, 8, 40, 30], 80), [3, 4, 10, 0, 40, 15]);
+    }
+
+    #[test]
+    fn what_helps_stays_while_the_others_have_enough() {
+        let mut columns = threads();
+        columns[4] = columns[4].clone().enough(26);
+        // 3 + 4 + 8 + 8 + 26 + 12 and five gaps are 71.
+        assert_eq!(fit(&columns, &[3, 4, 10, 8, 40, 30], 71), [3, 4, 8, 8, 26, 12]);
+        assert_eq!(fit(&columns, &[3, 4, 10, 8, 40, 30], 70), [3, 4, 8, 0, 35, 12]);
     }
 
     #[test]

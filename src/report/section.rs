@@ -59,10 +59,12 @@ pub struct Column {
     /// Whether its cells mean nothing when cut (numbers, bytes in hexadecimal): it is left out rather.
     pub rigid: bool,
     /// Who gives way first where room is short: 1 carries the meaning and is cut last, 2 tells which row it is, 3 and 4 help and are
-    /// left out before any of these is cut.
+    /// left out rather than that the others are cut below what is enough for them.
     pub rank: u8,
     /// Columns of screen below which it is not cut while another can give.
     pub min: u16,
+    /// Columns of screen that are enough for most of what it tells: what is beyond is cut before a column that helps is left out.
+    pub enough: u16,
 }
 
 /// A column of words is not cut below this, unless its content is narrower.
@@ -70,7 +72,7 @@ const LEAST: u16 = 10;
 
 impl Column {
     const fn new(title: &'static str, align: Align, weight: u16, rigid: bool) -> Column {
-        Column { title, align, weight, rigid, rank: 2, min: LEAST }
+        Column { title, align, weight, rigid, rank: 2, min: LEAST, enough: LEAST }
     }
 
     /// A column of words, as wide as its content.
@@ -95,12 +97,17 @@ impl Column {
 
     /// The same with another rank.
     pub const fn rank(self, rank: u8) -> Column {
-        Column { rank, ..self }
+        Column { rank, enough: if rank == 1 { u16::MAX } else { self.enough }, ..self }
+    }
+
+    /// The same that may be cut to this width before a column that helps is left out; what carries the meaning may not, else.
+    pub const fn enough(self, enough: u16) -> Column {
+        Column { enough, ..self }
     }
 
     /// The same with another least width.
     pub const fn min(self, min: u16) -> Column {
-        Column { min, ..self }
+        Column { min, enough: if self.rank == 1 { self.enough } else { min }, ..self }
     }
 }
 

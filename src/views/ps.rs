@@ -71,7 +71,7 @@ impl Draw for Processes {
         ];
         columns.extend(contained.then(|| Column::left("Container").rank(3)));
         columns.extend(refused.then(|| Column::left("Why not")));
-        columns.push(Column::wide("Command line", 1).rank(1).min(24));
+        columns.push(Column::wide("Command line", 1).rank(1).min(24).enough(30));
         let rows = self.processes.iter().map(|process| row(process, contained, refused)).collect();
         let mut bodies = vec![Body::Table(Table::new(columns, rows))];
         let legend = self.legend();

@@ -49,10 +49,10 @@ impl Draw for Threads {
         let columns = vec![
             Column::right("#"),
             Column::right("Tid"),
-            Column::wide("Thread", 2),
+            Column::wide("Thread", 2).enough(12),
             Column::left("State").rank(3),
-            Column::wide("Waits for", 3).rank(1).min(20),
-            Column::wide("In", 3).min(12),
+            Column::wide("Waits for", 3).rank(1).min(20).enough(24),
+            Column::wide("In", 3).min(12).enough(16),
         ];
         Section { bodies: vec![Body::Table(Table::new(columns, rows))], ..Section::default() }
     }
