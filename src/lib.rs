@@ -1,7 +1,7 @@
 //! dumpscope: opens a dump of a process and says why it hung, crashed or grew.
 //!
 //! `file or pid → capture → unwind + symbols → runtimes → model → analysis → views → Answer → json | text | tui`.
-//! Who may import whom stands in docs/architecture.md and is kept by `tests/layers.rs`.
+//! Who may import whom stands in docs/architecture.md and is kept by `tests/layers`.
 
 pub mod analysis;
 pub mod capture;
