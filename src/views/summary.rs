@@ -105,8 +105,8 @@ pub struct RuntimeRow {
 /// How many threads do what.
 #[derive(Default, Serialize, JsonSchema)]
 pub struct ThreadCounts {
-    /// All of them.
-    pub total: usize,
+    /// All of them; null where the dump holds none, since every process has one.
+    pub total: Option<usize>,
     /// On a processor, or about to be.
     pub running: usize,
     /// Waiting for a lock, another thread, a file, a socket.
@@ -237,7 +237,7 @@ fn drawn(cycle: &Cycle, names: Names<'_>) -> Option<(Addr, section::Chain)> {
 fn count(threads: &[Thread]) -> ThreadCounts {
     let in_state = |state| threads.iter().filter(|thread| thread.state == state).count();
     ThreadCounts {
-        total: threads.len(),
+        total: Some(threads.len()).filter(|total| *total > 0),
         running: in_state(ThreadState::Running),
         blocked: in_state(ThreadState::Blocked),
         sleeping: in_state(ThreadState::Sleeping),

@@ -35,9 +35,11 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn of_problem(problem: &Problem) -> Finding {
+    // Without threads nothing else is said: this is the verdict.
+    let severity = if problem.code == "no-threads" { Severity::Warning } else { Severity::Note };
     Finding {
         rule: RULE.name,
-        severity: Severity::Note,
+        severity,
         certain: true,
         title: Sentence::of(problem.message.as_str()),
         about: Some(problem.about),

@@ -32,7 +32,7 @@ use self::fatal::Writer;
 use self::files::Files;
 use self::header::FileHeader;
 use self::notes::{NT_AUXV, NT_FILE, NT_PRPSINFO, NT_PRSTATUS, Note};
-use self::program_header::ProgramHeader;
+use self::program_header::{PT_NOTE, ProgramHeader};
 use super::{Capture, Opened};
 use crate::error::Error;
 use crate::job::Job;
@@ -110,11 +110,7 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
         range.rotate_right(1);
     }
     if threads.is_empty() {
-        let message = "no threads: the core has no NT_PRSTATUS notes";
-        problems.push(
-            Problem::new("no-threads", Subject::Capture, message)
-                .with_remedy("copy the core again if it may be truncated"),
-        );
+        problems.push(no_threads(&table.headers, bytes.len() as u64));
     }
     let process = process::process(&notes);
     let facts = facts::read(&notes, &mut problems);
@@ -191,4 +187,35 @@ fn fold(problems: Vec<Problem>) -> Vec<Problem> {
         kept.push(Problem::new(code, Subject::Capture, message));
     }
     kept
+}
+
+/// Why a core of so many bytes has no threads: gdb writes the notes that hold them last, so that a cut takes all of them.
+fn no_threads(headers: &[ProgramHeader], len: u64) -> Problem {
+    let is_cut = |header: &&ProgramHeader| header.file_end().is_none_or(|end| end > len);
+    let (message, remedy) = match headers.iter().filter(|header| header.kind == PT_NOTE).find(is_cut) {
+        Some(_) => {
+            ("no threads: the notes that hold them stand behind the end of the file", "copy the core again, whole")
+        }
+        None => ("no threads: the core has no NT_PRSTATUS notes", "copy the core again if it may be truncated"),
+    };
+    Problem::new("no-threads", Subject::Capture, message).with_remedy(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_were_cut_off_are_told_apart_from_those_that_nobody_wrote() {
+        let notes = |offset, file_size| {
+            let (kind, flags, address, mem_size, align) = (PT_NOTE, 4, 0, 0, 4);
+            [ProgramHeader { kind, flags, offset, address, file_size, mem_size, align }]
+        };
+        let cut = "no threads: the notes that hold them stand behind the end of the file";
+        for (headers, len) in [(notes(900, 100), 999), (notes(900, 100), 500), (notes(u64::MAX, 2), 5000)] {
+            assert_eq!(no_threads(&headers, len).message, cut, "{headers:?}");
+        }
+        assert_eq!(no_threads(&notes(900, 100), 1000).message, "no threads: the core has no NT_PRSTATUS notes");
+        assert_eq!(no_threads(&[], 1000).message, "no threads: the core has no NT_PRSTATUS notes");
+    }
 }

@@ -144,7 +144,10 @@ fn threads(counts: &ThreadCounts) -> Row {
     ];
     let told: Vec<String> =
         states.iter().filter(|(count, _)| *count > 0).map(|(count, state)| format!("{count} {state}")).collect();
-    let mut cells = vec![Cell::new(Value::Count(counts.total as u64))];
+    let Some(total) = counts.total else {
+        return Row::new(vec![Cell::unknown("the dump holds none")]);
+    };
+    let mut cells = vec![Cell::new(Value::Count(total as u64))];
     if !told.is_empty() {
         cells.push(Cell::text(format!(": {}", told.join(", "))));
     }
