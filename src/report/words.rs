@@ -100,7 +100,11 @@ fn plain(text: &str, room: Room) -> Cow<'_, str> {
 
 /// A function's full name shortened for display.
 fn function_name(full: &str, room: Room) -> String {
-    let full = if room == Room::Column { bounded(full, MAX_COLUMN) } else { Cow::Borrowed(full) };
+    // What a screen draws it shortens anew for each frame: no name may cost more than one that fits.
+    let full = match room {
+        Room::Column | Room::Sentence => bounded(full, MAX_COLUMN),
+        Room::Printed | Room::Line | Room::Full | Room::Copy => Cow::Borrowed(full),
+    };
     sanitize(&symbols::short_name(&full)).into_owned()
 }
 
@@ -374,11 +378,14 @@ mod tests {
     }
 
     #[test]
-    fn a_megabyte_of_name_becomes_a_column_of_its_ends() {
-        let name = format!("begin{}end", "é".repeat(1 << 20));
-        for value in [Value::Text(name.as_str().into()), Value::Function(name.as_str().into())] {
-            let shown = words(&value, Room::Column);
-            assert!(shown.len() < 2 * MAX_COLUMN && shown.starts_with("begin") && shown.ends_with("end"));
+    fn a_megabyte_of_name_becomes_what_a_screen_has_room_for_of_its_ends() {
+        let name: std::sync::Arc<str> = format!("begin{}end", "é".repeat(1 << 20)).into();
+        let values = [Value::Text(name.clone()), Value::Function(name.clone()), Value::Path(name.clone())];
+        for (room, most) in [(Room::Column, MAX_COLUMN), (Room::Sentence, MAX_DETAIL)] {
+            for value in &values {
+                let shown = words(value, room);
+                assert!(shown.len() < 2 * most && shown.starts_with("begin") && shown.ends_with("end"), "{room:?}");
+            }
         }
     }
 
