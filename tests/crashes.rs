@@ -315,7 +315,7 @@ fn a_core_that_lost_its_notes_is_not_said_to_be_of_a_process_that_went_on() {
     std::fs::write(cut.path(), &bytes[..headers]).expect("room for it");
     let text = dumpscope!("analyze", cut.path(), "-c", "summary").expect_status(0).stdout;
     assert!(text.contains("Signal   ? (not recorded"), "{text}");
-    assert!(text.contains("no module is known") && text.contains("Threads  0\n"), "{text}");
+    assert!(text.contains("no module is known") && text.contains("Threads  ?"), "{text}");
 }
 
 #[test]
