@@ -22,6 +22,8 @@ mod waits;
 
 pub use self::exceptions::{abort_exception, signal_exception};
 
+use std::sync::Arc;
+
 use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{Acquisition, Exception, Lock, Partial, Problem, Thread};
@@ -33,23 +35,31 @@ use self::observations::{Facts, Observations};
 use super::{Runtime, RuntimeKind, Scene};
 
 /// How native code is recognised: it always is there.
-pub const KIND: RuntimeKind = RuntimeKind { name: "native", detect: |target| Ok(Some(Box::new(Native::of(target)))) };
+pub const KIND: RuntimeKind = RuntimeKind { name: "native", detect: |_| Ok(Some(Box::new(Native::default()))) };
 
-/// The native runtime of a target.
+/// The native runtime of a target. Nothing is read before it is asked: stacks are walked without.
+#[derive(Default)]
 pub struct Native {
-    libc: libc::Libc,
-    tids: tids::Tids,
+    base: Shared<Base>,
     /// What is known of the threads and what they wait for; a session's scene is the same each time.
     facts: Shared<Facts>,
     recognised: Shared<Recognised>,
 }
 
+/// The C library, whose symbols are opened for it, and the ids that it gave its threads.
+struct Base {
+    libc: libc::Libc,
+    tids: tids::Tids,
+}
+
 impl Native {
-    fn of(target: &Target) -> Native {
-        let libc = libc::Libc::detect(target);
-        let facts = target.capture.facts.as_deref();
-        let tids = tids::Tids::read(libc.tid, &target.capture.threads, &target.memory, facts);
-        Native { libc, tids, facts: Shared::default(), recognised: Shared::default() }
+    fn base(&self, target: &Target, job: &Job) -> Result<Arc<Base>, Error> {
+        self.base.get(job, |_| {
+            let libc = libc::Libc::detect(target);
+            let facts = target.capture.facts.as_deref();
+            let tids = tids::Tids::read(libc.tid, &target.capture.threads, &target.memory, facts);
+            Ok(Base { libc, tids })
+        })
     }
 
     /// Answers from what is known of the threads and from the locks that they wait for.
@@ -59,8 +69,9 @@ impl Native {
         job: &Job,
         answer: impl FnOnce(&Observations<'_>, &Recognised) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let facts = self.facts.get(job, |job| Facts::read(scene, &self.libc, job))?;
-        let observations = Observations::new(scene, &self.libc, &self.tids, &facts);
+        let base = self.base(scene.target, job)?;
+        let facts = self.facts.get(job, |job| Facts::read(scene, &base.libc, job))?;
+        let observations = Observations::new(scene, &base.libc, &base.tids, &facts);
         let recognised = self.recognised.get(job, |job| Recognised::of(&observations, job))?;
         answer(&observations, &recognised)
     }
@@ -88,6 +99,6 @@ impl Runtime for Native {
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
-        exceptions::exceptions(scene, &self.libc, job)
+        exceptions::exceptions(scene, &self.base(scene.target, job)?.libc, job)
     }
 }
