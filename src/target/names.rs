@@ -25,12 +25,11 @@ impl Names {
 }
 
 impl Module {
-    /// Whether no names of it are at hand, as far as that is known without reading any: its file was not found or is another build's, and
-    /// nothing else that was read tells names.
+    /// Whether no names of it are at hand: they were looked for, and neither a file nor the dump tells any. Reads none: what nobody
+    /// has looked for yet may be there.
     pub fn lacks_symbols(&self) -> bool {
-        let is_lost = self.code.elf.is_none() && self.kept.is_none() && self.mapped.role != Role::Vdso;
         let is_told = |symbols: &ModuleSymbols| symbols.sources().iter().any(|source| source.size > 0);
-        is_lost && !self.symbols.made().is_some_and(is_told)
+        self.mapped.role != Role::Vdso && self.symbols.made().is_some_and(|symbols| !is_told(symbols))
     }
 
     /// The separate debug file; looked for on the first call, and again where a place did not answer the last time.

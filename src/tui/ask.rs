@@ -97,6 +97,9 @@ impl App {
                 if let Some(labels) = &answer.labels {
                     self.labels = Arc::clone(labels);
                 }
+                if let (Dump::Open(opened), Some(count)) = (&mut self.dump, answer.without_symbols) {
+                    opened.modules_without_symbols = count;
+                }
                 if self.kept.len() >= KEPT {
                     self.kept.remove(0);
                 }

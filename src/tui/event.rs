@@ -151,12 +151,21 @@ pub struct Answered {
     pub words: Vec<Completion>,
     /// What to call the threads, those without a name too, where that is known now.
     pub labels: Option<Arc<BTreeMap<Tid, String>>>,
+    /// How many modules have no names, of those that were looked for until now; `None` where no more were.
+    pub without_symbols: Option<u64>,
 }
 
 impl Answered {
     /// Something to show.
     pub fn shown(section: Section) -> Answered {
-        Answered { section: Arc::new(section), changed: None, points_to: None, words: Vec::new(), labels: None }
+        Answered {
+            section: Arc::new(section),
+            changed: None,
+            points_to: None,
+            words: Vec::new(),
+            labels: None,
+            without_symbols: None,
+        }
     }
 }
 
@@ -224,8 +233,7 @@ pub struct Opened {
     pub captured: Option<Instant>,
     /// How much of the dump's file is there, in percent, rounded down; `None` where all is.
     pub present_percent: Option<u8>,
-    /// Modules of which no names are at hand: their files were not found, or are other builds, and nothing
-    /// that was read so far tells names.
+    /// Modules without names, of those whose names were looked for until now.
     pub modules_without_symbols: u64,
 }
 

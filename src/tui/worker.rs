@@ -103,6 +103,12 @@ impl Workers {
     }
 }
 
+/// How many modules have no names, of those whose names were looked for.
+fn without_symbols(session: &Session) -> u64 {
+    let modules = session.target().map(|target| target.modules.as_slice()).unwrap_or_default();
+    modules.iter().filter(|module| module.lacks_symbols()).count() as u64
+}
+
 /// Starts work on a thread of its own.
 pub(super) fn start(work: impl FnOnce() + Send + 'static) {
     if let Err(why) = thread::Builder::new().name("worker".to_owned()).spawn(work) {
@@ -134,7 +140,8 @@ pub fn answer(
         // These look at all threads.
         let knows = |kind: &SubjectKind| matches!(kind, SubjectKind::Capture | SubjectKind::Thread);
         let labels = view.home_of.iter().any(knows).then(|| labels(&session)).flatten();
-        Ok(Answered { labels, ..Answered::shown(answer.section()) })
+        let without_symbols = Some(without_symbols(&session));
+        Ok(Answered { labels, without_symbols, ..Answered::shown(answer.section()) })
     };
     let (line, focus) = match question {
         Question::View(view, query) => return of_view(view, &query),
@@ -250,6 +257,6 @@ pub fn describe(session: &Session) -> Opened {
         live: session.pause().is_some(),
         captured: session.captured(),
         present_percent: capture.present_percent(),
-        modules_without_symbols: target.modules.iter().filter(|module| module.lacks_symbols()).count() as u64,
+        modules_without_symbols: without_symbols(session),
     }
 }
