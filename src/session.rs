@@ -147,7 +147,7 @@ impl Session {
         }
         let what = match opened {
             Opened::Process(capture) => {
-                What::Process(Box::new(Process::open(Arc::from(capture), runtimes, search, job)))
+                What::Process(Box::new(Process::open(Arc::from(capture), runtimes, search, job)?))
             }
             Opened::Heap(dump) => {
                 let heap = Heap::new(Arc::clone(&dump.source));
@@ -158,14 +158,14 @@ impl Session {
     }
 
     /// The same dump, with files looked for elsewhere. It is not read again: what the dump itself tells is kept, what rests on names or
-    /// on the files' unwind tables is asked anew.
-    pub fn reopen(&self, search: &Search, job: &Job) -> Session {
+    /// on the files' unwind tables is asked anew. Fails where the job is cancelled.
+    pub fn reopen(&self, search: &Search, job: &Job) -> Result<Session, Error> {
         let what = match &self.what {
-            What::Process(process) => What::Process(Box::new(process.reopen(search, job))),
+            What::Process(process) => What::Process(Box::new(process.reopen(search, job)?)),
             What::Heap(dump, heap) => What::Heap(dump.clone(), Arc::clone(heap)),
         };
         let (source, search) = (self.source.clone(), search.clone());
-        Session { source, search, what, epoch: self.epoch.saturating_add(1) }
+        Ok(Session { source, search, what, epoch: self.epoch.saturating_add(1) })
     }
 
     /// How often what is open was replaced, by other files for its modules or another capture: answers of an earlier one are stale.

@@ -16,6 +16,7 @@ use crate::capture::exports::Exports;
 use crate::capture::facts::FileFacts;
 use crate::capture::held::Held;
 use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image, kept};
+use crate::error::Error;
 use crate::job::Job;
 use crate::marks::code::{is_own_code, is_runtime_library};
 use crate::model::{Addr, Arch, Frame, FrameKind, NamedFrame, Problem, Subject, Why};
@@ -113,8 +114,9 @@ pub struct Target {
 
 impl Target {
     /// Finds and verifies the code file of each module and lays its read-only pages below the dump's memory. Reads
-    /// headers only; symbols and debug files are opened when first asked for.
-    pub fn open(mut capture: Arc<Capture>, search: &Search, job: &Job) -> Target {
+    /// headers only; symbols and debug files are opened when first asked for. Fails where the job is cancelled: half of the modules
+    /// would be taken for all of them.
+    pub fn open(mut capture: Arc<Capture>, search: &Search, job: &Job) -> Result<Target, Error> {
         // The machine is the same, maybe: what is found there is held against the dump like anything else.
         let root = capture.facts.as_ref().and_then(|facts| facts.root.clone()).map(PathBuf::from);
         let locator = Arc::new(Locator {
@@ -165,9 +167,7 @@ impl Target {
                 }
             }
             modules.push(module);
-            if job.advance(1).is_err() {
-                break;
-            }
+            job.advance(1)?;
         }
         memory.add_below(pages);
         memory.add_regions(regions);
@@ -175,7 +175,7 @@ impl Target {
             Arc::make_mut(&mut capture).complete(&memory);
         }
         copies.sort_by_key(|copy| copy.mapped.base);
-        Target { capture, modules, copies, memory, exe: search.exe.clone(), names: RwLock::default() }
+        Ok(Target { capture, modules, copies, memory, exe: search.exe.clone(), names: RwLock::default() })
     }
 
     /// The target's processor.

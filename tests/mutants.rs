@@ -169,7 +169,8 @@ fn ask(bytes: Vec<u8>, thorough: bool) -> Vec<u64> {
     let Ok(capture) = capture::open_bytes(bytes, &path, FORMATS, &Job::default()).and_then(Opened::process) else {
         return Vec::new();
     };
-    let target = Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()));
+    let Ok(target) = Target::open(Arc::new(capture), &Search::default(), &Job::default()) else { return Vec::new() };
+    let target = Arc::new(target);
     let unwinder = Unwinder::new(Arc::clone(&target));
     let thread = target.capture.threads.first();
     thread.map(|thread| addresses(&unwinder.walk(thread, &Job::default()))).unwrap_or_default()

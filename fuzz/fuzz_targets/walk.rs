@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
         let job = Job::default();
         let capture =
             capture::open_bytes(FileBytes::from_vec(core.bytes()), "core".as_ref(), FORMATS, &job).and_then(Opened::process).expect("the core opens");
-        let target = Arc::new(Target::open(Arc::new(capture), &Search::default(), &job));
+        let target = Arc::new(Target::open(Arc::new(capture), &Search::default(), &job).expect("nobody cancels"));
         let unwinder = Unwinder::new(Arc::clone(&target));
         for thread in &target.capture.threads {
             let walked = unwinder.walk(thread, &job);

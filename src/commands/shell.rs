@@ -91,12 +91,10 @@ impl Shell {
 
     fn set_frame(&mut self, which: Frame, args: &Arguments, job: &Job) -> Result<Outcome, Error> {
         let index = Query { args: Arguments::default(), focus: self.focus }.thread_index(&self.session)?;
-        let no_stack = || Error::Failed("the thread has no stack".to_owned());
-        let stack = self.session.process()?.stack(index, job).ok_or_else(no_stack)?;
-        job.check()?;
+        let stack = self.session.process()?.stack(index, job)?;
         let frames = self.session.process()?.named(&stack);
         let number = |name| args.number(name).map(|number| usize::try_from(number).unwrap_or(usize::MAX));
-        let last = frames.len().checked_sub(1).ok_or_else(no_stack)?;
+        let last = frames.len().checked_sub(1).ok_or_else(|| Error::Failed("the thread has no stack".to_owned()))?;
         let wanted = match which {
             Frame::Number => number("index").unwrap_or(self.focus.frame),
             // As gdb does: the ends are gone to, and not beyond.
@@ -142,7 +140,7 @@ impl Shell {
             search.directories.push(directory);
         }
         if args.has("disable") || directory.is_some() {
-            self.session = Arc::new(self.session.reopen(&search, job));
+            self.session = Arc::new(self.session.reopen(&search, job)?);
         }
         let places: Vec<String> = search.directories.iter().map(|place| place.display().to_string()).collect();
         let said = if places.is_empty() { "no directories".to_owned() } else { places.join(", ") };

@@ -61,6 +61,8 @@ impl<T> Shared<T> {
         let mut running = Running { shared: self, value: None };
         let joined = job.join(&work);
         let value = Arc::new(compute(&work)?);
+        // What was computed until nobody wanted it any more may be a part.
+        work.check()?;
         drop(joined);
         running.value = Some(Arc::clone(&value));
         Ok(value)

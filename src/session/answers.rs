@@ -23,8 +23,8 @@ impl Session {
     }
 
     /// [`super::Process::stack`].
-    pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
-        self.process().ok()?.stack(index, job)
+    pub fn stack(&self, index: usize, job: &Job) -> Result<Arc<Stack>, Error> {
+        self.process()?.stack(index, job)
     }
 
     /// [`super::Process::stacks`].

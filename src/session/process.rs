@@ -50,9 +50,14 @@ pub struct Process {
 
 impl Process {
     /// Finds the files of a capture's modules. Walks and names nothing yet, and looks for no runtime.
-    pub(super) fn open(capture: Arc<Capture>, kinds: &'static [RuntimeKind], search: &Search, job: &Job) -> Process {
-        let target = Arc::new(Target::open(capture, search, job));
-        Process {
+    pub(super) fn open(
+        capture: Arc<Capture>,
+        kinds: &'static [RuntimeKind],
+        search: &Search,
+        job: &Job,
+    ) -> Result<Process, Error> {
+        let target = Arc::new(Target::open(capture, search, job)?);
+        Ok(Process {
             kinds,
             stacks: Walked::of(target.capture.threads.len()),
             target,
@@ -66,13 +71,13 @@ impl Process {
             heap: Shared::default(),
             verdict: Shared::default(),
             history: None,
-        }
+        })
     }
 
     /// The same process with files looked for elsewhere.
-    pub(super) fn reopen(&self, search: &Search, job: &Job) -> Process {
-        let process = Process::open(Arc::clone(&self.target.capture), self.kinds, search, job);
-        Process { history: self.history.clone(), ..process }
+    pub(super) fn reopen(&self, search: &Search, job: &Job) -> Result<Process, Error> {
+        let process = Process::open(Arc::clone(&self.target.capture), self.kinds, search, job)?;
+        Ok(Process { history: self.history.clone(), ..process })
     }
 
     /// Its threads have moved since `before`, which was so long ago.
@@ -113,16 +118,17 @@ impl Process {
         self.os_threads().iter().position(|thread| thread.tid == tid)
     }
 
-    /// The stack of the thread at `index`; walked on the first call. `None` past the last thread, or where the job was cancelled before
-    /// runtimes were looked for. A cancelled walk is
-    /// returned as far as it came and not kept.
-    pub fn stack(&self, index: usize, job: &Job) -> Option<Arc<Stack>> {
-        let thread = self.os_threads().get(index)?;
+    /// The stack of the thread at `index`; walked on the first call. Fails past the last thread, and where the job is cancelled: what
+    /// was walked so far is no answer.
+    pub fn stack(&self, index: usize, job: &Job) -> Result<Arc<Stack>, Error> {
+        let no_thread = || Error::Failed(format!("no thread {index}"));
+        let thread = self.os_threads().get(index).ok_or_else(no_thread)?;
         if let Some(known) = self.stacks.get(index) {
-            return Some(known);
+            return Ok(known);
         }
-        let walked = Arc::new(self.understood(job).ok()?.unwinder.walk(thread, job));
-        if job.is_cancelled() { Some(walked) } else { self.stacks.keep(index, walked) }
+        let walked = Arc::new(self.understood(job)?.unwinder.walk(thread, job));
+        job.check()?;
+        self.stacks.keep(index, walked).ok_or_else(no_thread)
     }
 
     /// The stacks of all threads, parallel to [`Process::os_threads`]; walked in parallel. Who asks for all will name them: the
@@ -130,6 +136,9 @@ impl Process {
     pub fn stacks(&self, job: &Job) -> Result<Vec<Arc<Stack>>, Error> {
         if !self.reading_names.swap(true, Ordering::Relaxed) {
             self.target.read_names_ahead();
+        }
+        if let Some(all) = self.stacks.all() {
+            return Ok(all);
         }
         // Before the loop: nobody waits inside of it for another's search.
         self.understood(job)?;
@@ -140,7 +149,7 @@ impl Process {
                 || job.meter(),
                 |meter, index| {
                     meter.add(1)?;
-                    self.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))
+                    self.stack(index, job)
                 },
             )
             .collect()

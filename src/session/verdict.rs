@@ -50,7 +50,7 @@ impl Process {
                     None => named.of(index),
                 })
                 .collect();
-            let taken = self.taken_in_loops(&threads.value, &locks.holders, job)?;
+            let taken = self.taken_in_loops(&threads.value, &locks.holders, &job.child(0))?;
             Ok(triage::verdict(&Case {
                 pid: self.target.capture.process.pid.as_ref().ok().copied(),
                 threads: &threads.value,

@@ -17,6 +17,11 @@ impl Walked {
         self.0.len()
     }
 
+    /// All of them, where each was walked before.
+    pub(super) fn all(&self) -> Option<Vec<Arc<Stack>>> {
+        self.0.iter().map(|stack| stack.get().cloned()).collect()
+    }
+
     pub(super) fn get(&self, index: usize) -> Option<Arc<Stack>> {
         self.0.get(index)?.get().cloned()
     }

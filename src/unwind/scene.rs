@@ -52,7 +52,7 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         file_size: 0,
         announced: 0,
     };
-    Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()))
+    Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()).unwrap())
 }
 
 /// Frames (address, stack pointer, trust) and end of the stack from these registers.

@@ -71,7 +71,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 /// The registers in a frame of the named stack of the thread at `index`. An inlined call has those of the frame that holds it.
 fn in_frame(session: &Session, index: usize, frame: usize, job: &Job) -> Result<Known<Registers>, Error> {
     let process = session.process()?;
-    let stack = process.stack(index, job).ok_or_else(|| Error::Failed(format!("no thread {index}")))?;
+    let stack = process.stack(index, job)?;
     let named = process.named(&stack);
     if frame >= named.len() {
         return Err(Error::Failed(format!(

@@ -85,7 +85,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 pub fn of(session: &Session, position: usize, index: usize, job: &Job) -> Result<FrameOf, Error> {
     let process = session.process()?;
     let thread = process.os_threads().get(position).ok_or_else(|| Error::Failed(format!("no thread {position}")))?;
-    let stack = process.stack(position, job).ok_or_else(|| Error::Failed(format!("{}: no stack", thread.tid)))?;
+    let stack = process.stack(position, job)?;
     let frames = process.named(&stack);
     let count = frames.len();
     let Some(frame) = frames.into_iter().nth(index) else {

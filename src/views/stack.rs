@@ -115,10 +115,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let locks: FxHashSet<Addr> = known.iter().flat_map(|known| &known.locks).map(|lock| lock.address).collect();
     let locks = Arc::new(locks);
     let stacks = wanted.into_par_iter().filter_map(|index| {
-        let (thread, stack) = (threads.get(index)?, process.stack(index, job)?);
-        if let Err(cancelled) = job.check() {
-            return Some(Err(cancelled));
-        }
+        let thread = threads.get(index)?;
+        let stack = match process.stack(index, job) {
+            Ok(stack) => stack,
+            Err(error) => return Some(Err(error)),
+        };
         let mut frames = process.named(&stack);
         frames.truncate(limit);
         frames.drain(..first.min(frames.len()));

@@ -56,7 +56,7 @@ pub(super) fn find(
     let mut places = Vec::new();
     for ((thread, held, wanted), acquisitions) in threads.iter().zip(acquisitions) {
         let furthest = acquisitions.iter().map(|acquisition| acquisition.frame.saturating_add(1)).max().unwrap_or(0);
-        let Some(stack) = process.stack(thread.index, job) else { continue };
+        let stack = process.stack(thread.index, job)?;
         let few = furthest.max(NAMED_FRAMES).min(stack.frames.len());
         let physical = stack.frames.get(..few).unwrap_or_default();
         let named: Vec<Vec<NamedFrame>> =
