@@ -11,7 +11,8 @@ pub const MAX_SHOWN: usize = 16 * 1024;
 /// Text that may be shown anywhere: on one line, without control, bidi or invisible characters.
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     let text = shorten(text, MAX_SHOWN);
-    if text.chars().all(is_plain) {
+    let is_ascii = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_ascii || text.chars().all(is_plain) {
         return text;
     }
     let mut safe = String::with_capacity(text.len().saturating_add(16));

@@ -24,7 +24,9 @@ const MADE_FOR: [&str; 11] = [
 /// The full name stays what it is elsewhere; this one is for display.
 pub fn short_name(full: &str) -> String {
     // What a compiler made for something is told by these words in front of its name.
-    let made_for = MADE_FOR.iter().find_map(|words| Some((*words, full.strip_prefix(words)?)));
+    let first = full.bytes().next();
+    let likely = MADE_FOR.iter().filter(|words| words.bytes().next() == first);
+    let made_for = likely.filter_map(|words| Some((*words, full.strip_prefix(words)?))).next();
     if let Some((words, of)) = made_for {
         return shorten_middle(&format!("{words}{}", short_name_of(of)));
     }
@@ -75,6 +77,10 @@ fn walk(text: &str) -> impl Iterator<Item = (usize, char, usize)> {
 /// The length of `operator` and its symbol, if one starts at `at`.
 fn operator_length(text: &str, at: usize) -> Option<usize> {
     const SYMBOLS: [&str; 14] = ["()", "<<=", ">>=", "<=>", "->*", "<<", ">>", "<=", ">=", "->", "[]", "<", ">", "-"];
+    // Asked of each character of a million names.
+    if text.as_bytes().get(at) != Some(&b'o') {
+        return None;
+    }
     let rest = text.get(at..)?.strip_prefix("operator")?;
     let before = text.get(..at)?.chars().next_back();
     if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
@@ -111,15 +117,18 @@ fn without_parameters(full: &str) -> &str {
 fn without_return_type(name: &str) -> &str {
     let mut start = 0;
     for (at, c, depth) in walk(name) {
+        if c != ' ' {
+            continue;
+        }
         let rest = name.get(at.saturating_add(1)..).unwrap_or_default();
         let before = name.get(..at).unwrap_or_default();
         let keeps = before.ends_with("operator") || before.ends_with(" as") || rest.starts_with("as ");
         // `f() const::g`: the qualifier is that of a function that is the scope.
         let keeps = keeps || (before.ends_with([')', '&']) || before.ends_with("const")) && is_qualifier(rest);
-        if c == ' ' && depth == 0 && !keeps && !rest.is_empty() && !rest.starts_with(['(', '[', '<']) {
+        if depth == 0 && !keeps && !rest.is_empty() && !rest.starts_with(['(', '[', '<']) {
             start = at.saturating_add(1);
         }
-        if before.ends_with("operator") && c == ' ' {
+        if before.ends_with("operator") {
             break;
         }
     }
