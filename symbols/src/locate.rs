@@ -25,7 +25,7 @@ pub use self::store::{Content, Key, Store};
 use self::search::Search;
 use self::store::{Beside, By, Directory, Layout, Machine as MachineFiles};
 
-use crate::{BuildId, Elf, Machine};
+use crate::{BuildId, Elf, Machine, ModuleId};
 
 /// Where module files are looked for.
 #[derive(Clone, Debug)]
@@ -100,7 +100,8 @@ impl Locator {
             }
         }
         let name = recorded.and_then(Path::file_name);
-        let key = Key { content: Content::Code, build_id: wanted.build_id, path: recorded, name, link: None };
+        let id = wanted.build_id.cloned().map(ModuleId::Elf);
+        let key = Key { content: Content::Code, id: id.as_ref(), path: recorded, name, link: None };
         let root = self.sysroot.as_deref();
         if root.is_some() && search.ask(&MachineFiles { root, by: By::Path }, &key) {
             return search.found;
@@ -140,9 +141,10 @@ impl Locator {
         search.crc = link.as_ref().map(|link| link.crc);
         search.stripped = code;
         let recorded = wanted.path.map(without_deleted_mark);
+        let module = id.cloned().map(ModuleId::Elf);
         let key = Key {
             content: Content::Debug,
-            build_id: id,
+            id: module.as_ref(),
             path: recorded,
             name: recorded.and_then(Path::file_name),
             link: link.as_ref().and_then(|link| leaf(&link.name)),
@@ -162,8 +164,8 @@ impl Locator {
         let Ok(Some(link)) = debug.alt_link() else { return Located::default() };
         let wanted = Wanted { path: None, build_id: Some(&link.build_id), machine: None, contents: None };
         let mut search = Search::new(wanted, Content::Shared);
-        let (build_id, link) = (wanted.build_id, leaf(&link.name));
-        let key = Key { content: Content::Shared, build_id, path: None, name: None, link };
+        let id = ModuleId::Elf(link.build_id.clone());
+        let key = Key { content: Content::Shared, id: Some(&id), path: None, name: None, link: leaf(&link.name) };
         let roots: Vec<PathBuf> = self.debug_roots().collect();
         let homes = debug.path().and_then(Path::parent).into_iter().collect();
         let _ = directories(&roots, Layout::BuildIdTree).any(|store| search.ask(&store, &key))

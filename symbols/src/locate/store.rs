@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Fetch, Place, layouts, libraries, open};
-use crate::BuildId;
+use crate::ModuleId;
 
 /// Keeps files, and hands out those that a key names.
 pub trait Store: fmt::Debug + Send + Sync {
@@ -24,8 +24,8 @@ pub trait Store: fmt::Debug + Send + Sync {
 pub struct Key<'a> {
     /// What the file must hold.
     pub content: Content,
-    /// Its build id.
-    pub build_id: Option<&'a BuildId>,
+    /// Which build of the module it belongs to.
+    pub id: Option<&'a ModuleId>,
     /// The path of the module that the dump recorded.
     pub path: Option<&'a Path>,
     /// The last component of that path.
@@ -90,7 +90,12 @@ pub(super) struct Beside<'a> {
 
 impl Store for Directory<'_> {
     fn places(&self, key: &Key<'_>) -> Vec<Place> {
-        let Key { content, build_id: id, .. } = *key;
+        let content = key.content;
+        let id = match key.id {
+            Some(ModuleId::Elf(id)) => Some(id),
+            // Directories keep files of ELF by their ids; others by name.
+            Some(ModuleId::Pdb { .. } | ModuleId::Pe { .. } | ModuleId::Breakpad { .. }) | None => None,
+        };
         let root = self.root;
         match (self.layout, content) {
             (Layout::Any, Content::Code) => files(layouts::code(root, key.path, key.name, id)),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::{compile, cpp, nm, open, run, source};
 use symbols::{
-    BuildId, Content, Elf, Fetch, FileBytes, Key, Located, Locator, ModuleSymbols, Outcome, Place, Remembered,
+    Content, Elf, Fetch, FileBytes, Key, Located, Locator, ModuleId, ModuleSymbols, Outcome, Place, Remembered,
     SourceKind, Store, Svma, Wanted,
 };
 
@@ -30,8 +30,8 @@ impl Server {
 impl Store for Server {
     fn places(&self, key: &Key<'_>) -> Vec<Place> {
         let file = if key.content == Content::Code { "executable" } else { "debuginfo" };
-        let url = |id: &BuildId| Place::Url(format!("https://symbols.example/buildid/{id}/{file}"));
-        key.build_id.map(url).into_iter().collect()
+        let Some(ModuleId::Elf(id)) = key.id else { return Vec::new() };
+        vec![Place::Url(format!("https://symbols.example/buildid/{id}/{file}"))]
     }
 
     fn fetch(&self, _: &Place) -> Fetch {
