@@ -15,7 +15,9 @@ pub use self::sources::SourcePlace;
 use crate::capture::exports::Exports;
 use crate::capture::facts::FileFacts;
 use crate::capture::held::Held;
-use crate::capture::{Access, Capture, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image, kept};
+use crate::capture::{
+    Access, Capture, ImageKind, MappedModule, MappedPart, Memory, Origin, Region, Role, Segment, image, kept,
+};
 use crate::error::Error;
 use crate::job::Job;
 use crate::marks::code::{is_own_code, is_runtime_library};
@@ -145,7 +147,7 @@ impl Target {
             let facts = capture.facts.as_deref().and_then(|facts| facts.mapping_at(mapped.base.0)?.file);
             let held = InDump { memory: &capture.memory, facts, kept: kept::file_of(&mapped, &capture.kept) };
             let mut module = Module::locate(mapped, index, machine, held, rebuilt, &locator);
-            if module.code.place.is_none() && module.mapped.role != Role::Vdso {
+            if module.code.place.is_none() && !module.mapped.is_vdso() {
                 let exports = exports.get_or_init(|| Arc::new(Exports::of(&capture.memory)));
                 module.exports = Some(Arc::clone(exports));
             }
@@ -358,9 +360,9 @@ impl Module {
     ) -> Module {
         let mut mapped = mapped;
         let kept = held.kept.filter(|kept| kept.machine() == machine);
-        let (code, is_rebuilt) = match mapped.role {
-            Role::Vdso => (rebuilt(&mapped), true),
-            Role::Executable | Role::Library => {
+        let (code, is_rebuilt) = match mapped.image {
+            ImageKind::Vdso => (rebuilt(&mapped), true),
+            ImageKind::Elf { .. } => {
                 let mut found = locator.code(&Wanted {
                     path: mapped.path.as_deref().map(Path::new),
                     build_id: mapped.build_id.as_ref().ok().and_then(Option::as_ref),
@@ -413,18 +415,17 @@ impl Module {
         Some(Module { mapped, index: self.index, code, rebuilt: self.rebuilt, debug, symbols, locator, kept, exports })
     }
 
-    /// Last component of the path, `libc.so.6`; `linux-vdso` for the vDSO.
+    /// Last component of the path, `libc.so.6`; `[vdso]` for the vDSO.
     pub fn file_name(&self) -> Option<&str> {
-        match (&self.mapped.path, self.mapped.role) {
-            (Some(path), _) => path.rsplit('/').next(),
-            (None, Role::Vdso) => Some("[vdso]"),
-            (None, _) => None,
+        match &self.mapped.path {
+            Some(path) => path.rsplit('/').next(),
+            None => self.mapped.is_vdso().then_some("[vdso]"),
         }
     }
 
     /// Whether it comes with the compiler or the system: the C library, the language's runtime, the vDSO.
     pub fn is_runtime(&self) -> bool {
-        self.mapped.role == Role::Vdso || self.file_name().is_some_and(is_runtime_library)
+        self.mapped.is_vdso() || self.file_name().is_some_and(is_runtime_library)
     }
 
     /// An address of the target as the module's file states it.

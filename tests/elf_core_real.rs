@@ -90,7 +90,7 @@ fn check(variant: &str, format: &str, signal: Option<i32>) {
     assert_eq!(capture.process.name.as_deref(), Ok("exe"));
     check_threads(&dump, &capture);
 
-    let killed = capture.signal.clone().expect("known");
+    let killed = capture.signal().cloned();
     assert_eq!(killed.as_ref().map(|killed| killed.number), signal);
     if let Some(killed) = killed {
         // `kill` of the recipe's shell: SI_USER, by root or whoever runs the tests.
@@ -102,13 +102,13 @@ fn check(variant: &str, format: &str, signal: Option<i32>) {
 
     let executable = capture.modules.iter().find(|module| module.role == Role::Executable).expect("an executable");
     assert_eq!(executable.path.as_deref(), dump.exe().canonicalize().expect("the executable is there").to_str());
-    for module in capture.modules.iter().filter(|module| module.role != Role::Vdso) {
+    for module in capture.modules.iter().filter(|module| !module.is_vdso()) {
         let path = module.path.as_deref().expect("a path");
         let ours = module.build_id.clone().expect("its first page is in the core");
         assert_eq!(ours.map(|id| id.to_string()), build_id_by_readelf(Path::new(path)), "{path}");
         assert!(module.bias.is_some(), "{path}");
     }
-    assert!(capture.modules.iter().any(|module| module.role == Role::Vdso), "the vDSO is a module");
+    assert!(capture.modules.iter().any(|module| module.is_vdso()), "the vDSO is a module");
 }
 
 const KERNEL: &str = "ELF core from the Linux kernel";
@@ -154,7 +154,7 @@ fn cores_of_createdump_hold_what_gdb_reads() {
         let capture = open(&dump.core());
         assert_eq!(capture.problems, [], "{variant}");
         assert_eq!(capture.format, "ELF core from createdump", "{variant}");
-        assert_eq!(capture.signal, Ok(None), "{variant}: the process went on");
+        assert_eq!(capture.cause, Ok(None), "{variant}: the process went on");
         check_threads(&dump, &capture);
         let executable = capture.modules.iter().find(|module| module.role == Role::Executable).expect("an executable");
         assert_eq!(executable.path.as_deref(), Some("/srv/deadlock"), "{variant}");
@@ -169,7 +169,7 @@ fn a_module_rebuilt_from_a_full_dump_is_its_file() {
     let dump = dump("deadlock", "glibc-filter-7f");
     let capture = open(&dump.core());
     let mut rebuilt = 0;
-    for module in capture.modules.iter().filter(|module| module.role != Role::Vdso) {
+    for module in capture.modules.iter().filter(|module| !module.is_vdso()) {
         let path = module.path.as_deref().expect("a path");
         let theirs = Elf::parse(FileBytes::open(Path::new(path)).expect("the file is here")).expect("an ELF file");
         let found = image::from_memory(module, &capture.memory, &mut image::Room::of(&capture.memory));
@@ -197,7 +197,7 @@ fn a_module_without_its_instructions_is_not_rebuilt() {
     let capture = open(&dump.core());
     for module in &capture.modules {
         let found = image::from_memory(module, &capture.memory, &mut image::Room::of(&capture.memory)).elf;
-        assert_eq!(found.is_some(), module.role == Role::Vdso, "{:?}", module.path);
+        assert_eq!(found.is_some(), module.is_vdso(), "{:?}", module.path);
     }
 }
 

@@ -92,7 +92,7 @@ fn a_kernel_core_gives_threads_process_signal_and_modules() {
     assert_eq!(capture.process.uid, Ok(1000));
     assert_eq!(capture.process.name.as_deref(), Ok("orders"));
     assert_eq!(capture.process.args.as_deref(), Ok("orders --port 80"));
-    let signal = capture.signal.clone().expect("known").expect("fatal");
+    let signal = capture.signal().cloned().expect("fatal");
     assert_eq!((signal.tid, signal.number, signal.code), (Tid(4712), 11, Some(1)));
     assert_eq!((signal.address, signal.sender_pid), (Some(Addr(0x10)), None));
     let [module] = &capture.modules[..] else { panic!("one module: {:?}", capture.modules) };
@@ -154,7 +154,7 @@ fn an_aarch64_core_gives_registers_thread_pointer_and_call() {
     assert_eq!((call.number, call.result), (0x2008, 0x2000));
     assert_eq!(call.args, [None, Some(0x2001), Some(0x2002), Some(0x2003), Some(0x2004), Some(0x2005)]);
     assert_eq!(second.syscall, None, "the instruction before the pc is no svc");
-    let signal = capture.signal.expect("known").expect("fatal");
+    let signal = capture.signal().cloned().expect("fatal");
     assert_eq!((signal.number, signal.sender_pid, signal.sender_uid, signal.address), (6, Some(77), Some(1000), None));
 }
 
@@ -167,7 +167,7 @@ fn a_fault_without_an_address_has_none() {
             .note("CORE", NT_SIGINFO, &siginfo_fault(11, 0x80, 0))
             .bytes(),
     );
-    let signal = capture.signal.expect("known").expect("fatal");
+    let signal = capture.signal().cloned().expect("fatal");
     assert_eq!((signal.code, signal.address, signal.sender_pid), (Some(0x80), None, None));
 }
 
@@ -200,7 +200,7 @@ fn a_process_that_went_on_has_no_fatal_signal() {
         .note("GDB", 0xff00_0000, b"<target/>");
     let capture = opened(core.bytes());
     assert_eq!(capture.format, "ELF core from gdb");
-    assert_eq!(capture.signal, Ok(None));
+    assert_eq!(capture.cause, Ok(None));
     assert_eq!(tids(&capture), [1, 2]);
 }
 
@@ -437,7 +437,7 @@ fn a_damaged_note_costs_that_note_only() {
         let what = format!("{value:#x} at {at} of the note");
         assert_eq!(tids(&capture), [4712, 4711, 4713], "{what}");
         assert_eq!(
-            capture.signal.as_ref().map(|signal| signal.as_ref().and_then(|signal| signal.address)),
+            capture.cause.as_ref().map(|_| capture.signal().and_then(|signal| signal.address)),
             Ok(Some(Addr(0x10))),
             "{what}"
         );

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use dumpscope::capture::exports::Exports;
-use dumpscope::capture::{MappedModule, MappedPart, Memory, Role, image};
+use dumpscope::capture::{ImageKind, MappedModule, MappedPart, Memory, Role, image};
 use dumpscope::model::Addr;
 use libfuzzer_sys::fuzz_target;
 use symbols::{ModuleSymbols, SymbolKind};
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     const BASE: Addr = Addr(0x10_0000);
     let memory = Memory::of_bytes(BASE.0, data);
     let end = Addr(BASE.0 + data.len() as u64);
-    for role in [Role::Vdso, Role::Library] {
+    for kind in [ImageKind::Vdso, ImageKind::ELF] {
         let mut mapped = MappedModule {
             base: BASE,
             end,
@@ -22,8 +22,8 @@ fuzz_target!(|data: &[u8]| {
             build_id: Ok(None),
             parts: vec![MappedPart { start: BASE, end, offset: 0 }],
             copies: Vec::new(),
-            role,
-            eh_frame: None,
+            role: Role::Library,
+            image: kind,
         };
         // What is exported: names come from the dump's bytes, however often they are asked for.
         if let Some(file) = Exports::of(&memory).file(&mapped) {
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
             image::place(&mut mapped, &elf);
             // What the rebuilt file holds comes from the dump.
             let held: u64 = elf.segments().iter().map(|segment| segment.file_size).max().unwrap_or(0);
-            assert!(role == Role::Vdso || held <= data.len() as u64);
+            assert!(kind == ImageKind::Vdso || held <= data.len() as u64);
         }
     }
 });

@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::kept::Kept;
 use super::memory::{Memory, Origin};
 use super::module::MappedModule;
-use crate::model::{Addr, Arch, FatalSignal, Known, OsThread, Problem};
+use crate::model::{Addr, Arch, Cause, FatalSignal, Known, OsThread, Problem};
 
 /// A process as its dump records it.
 #[derive(Clone, Debug)]
@@ -22,12 +22,12 @@ pub struct Capture {
     pub memory: Memory,
     /// Modules, ascending by base.
     pub modules: Vec<MappedModule>,
-    /// Threads in the one order: the one that took the fatal signal first, then the dump's.
+    /// Threads in the one order: the one that crashed first, then the dump's.
     pub threads: Vec<OsThread>,
     /// The process.
     pub process: Process,
-    /// The signal that ended it; `Ok(None)` when the dump was taken from a process that went on.
-    pub signal: Known<Option<FatalSignal>>,
+    /// What ended it; `Ok(None)` when the dump was taken from a process that went on.
+    pub cause: Known<Option<Cause>>,
     /// Mappings of files, shared memory among them, ascending; `None` where the dump does not list all of them.
     pub files: Option<Vec<Range<Addr>>>,
     /// What the kernel told of the process beside its memory, where `collect` wrote the dump.
@@ -58,6 +58,16 @@ pub struct Process {
 }
 
 impl Capture {
+    /// What ended the process, where that is known and something did.
+    pub fn cause(&self) -> Option<&Cause> {
+        self.cause.as_ref().ok().and_then(Option::as_ref)
+    }
+
+    /// The signal that ended the process, where one did.
+    pub fn signal(&self) -> Option<&FatalSignal> {
+        self.cause().and_then(Cause::signal)
+    }
+
     /// How much of the dump's file is there, in percent, rounded down; `None` where all is.
     pub fn present_percent(&self) -> Option<u8> {
         let percent = u128::from(self.file_size).saturating_mul(100).checked_div(u128::from(self.announced))?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use symbols::{Elf, FileBytes, Located};
 
-use super::{MappedModule, Memory, Role};
+use super::{ImageKind, MappedModule, Memory};
 use crate::model::Addr;
 
 /// Largest file that is rebuilt. The libraries of a full dump whose files are lost are rebuilt at once when it is
@@ -46,10 +46,10 @@ impl Room {
 /// or where there is no room left for it.
 pub fn from_memory(mapped: &MappedModule, memory: &Memory, room: &mut Room) -> Located {
     let most = room.0.min(MAX_IMAGE);
-    let image = match mapped.role {
+    let image = match mapped.image {
         // The kernel maps the whole file, section headers included.
-        Role::Vdso => whole(mapped, memory, most),
-        Role::Executable | Role::Library => None,
+        ImageKind::Vdso => whole(mapped, memory, most),
+        ImageKind::Elf { .. } => None,
     };
     let image = image.or_else(|| segments(mapped, memory, most));
     room.0 = room.0.saturating_sub(image.as_ref().map_or(0, |image| image.len() as u64));
@@ -197,8 +197,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::ImageKind;
-    use crate::capture::MappedPart;
+    use crate::capture::{MappedPart, Role};
 
     const BASE: u64 = 0x10_0000;
 

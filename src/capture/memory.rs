@@ -68,6 +68,8 @@ pub struct Memory {
     regions: Vec<Region>,
     /// Whether there may be mappings that the dump does not list.
     is_partial: bool,
+    /// Bytes of a pointer: 4 or 8.
+    pointer_size: u64,
 }
 
 impl Memory {
@@ -75,7 +77,7 @@ impl Memory {
     pub fn new(segments: Vec<Segment>, mut regions: Vec<Region>) -> Memory {
         regions.retain(|region| region.start < region.end);
         regions.sort_by_key(|region| region.start);
-        let mut memory = Memory { segments: Vec::new(), regions, is_partial: false };
+        let mut memory = Memory { segments: Vec::new(), regions, is_partial: false, pointer_size: 8 };
         memory.add_below(segments);
         memory
     }
@@ -84,6 +86,11 @@ impl Memory {
     pub fn of(start: u64, words: &[u64]) -> Memory {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         Memory::of_bytes(start, &bytes)
+    }
+
+    /// The same memory of a process whose pointers have so many bytes: 4 or 8.
+    pub fn with_pointer_size(self, bytes: u64) -> Memory {
+        Memory { pointer_size: bytes, ..self }
     }
 
     /// A single segment of bytes at `start`, readable and writable: for tests.
@@ -225,9 +232,19 @@ impl Memory {
         self.array(addr).map(u64::from_le_bytes)
     }
 
-    /// A pointer of the target (64-bit little endian on every architecture of today).
+    /// A pointer of the target, little endian as on every processor whose dumps open.
     pub fn ptr(&self, addr: Addr) -> Result<Addr, Unreadable> {
-        self.u64(addr).map(Addr)
+        if self.pointer_size == 4 { self.u32(addr).map(|word| Addr(word.into())) } else { self.u64(addr).map(Addr) }
+    }
+
+    /// Bytes of the target as pointers, those of a last incomplete one left out.
+    pub fn pointers<'a>(&self, bytes: &'a [u8]) -> impl Iterator<Item = Addr> + Clone + use<'a> {
+        let size = if self.pointer_size == 4 { 4 } else { 8 };
+        bytes.chunks_exact(size).map(|word| {
+            let mut wide = [0; 8];
+            wide.iter_mut().zip(word).for_each(|(to, from)| *to = *from);
+            Addr(u64::from_le_bytes(wide))
+        })
     }
 
     /// A NUL-terminated string of at most `max` bytes, without its terminator. One that is longer is cut at `max`.
@@ -386,6 +403,18 @@ mod tests {
 
     fn segment(start: u64, bytes: &[u8]) -> Segment {
         Segment { start: Addr(start), bytes: FileBytes::from_vec(bytes.to_vec()), origin: Origin::Dump }
+    }
+
+    #[test]
+    fn pointers_are_as_wide_as_the_processs() {
+        let bytes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+        let wide = Memory::of_bytes(0x1000, &bytes);
+        let narrow = wide.clone().with_pointer_size(4);
+        let all = |memory: &Memory| memory.pointers(&bytes).map(|pointer| pointer.0).collect::<Vec<_>>();
+        assert_eq!(all(&wide), [0x0807_0605_0403_0201]);
+        assert_eq!(all(&narrow), [0x0403_0201, 0x0807_0605, 0x0c0b_0a09]);
+        assert_eq!((wide.ptr(Addr(0x1000)), wide.ptr(Addr(0x1008)).is_ok()), (Ok(Addr(0x0807_0605_0403_0201)), false));
+        assert_eq!(narrow.ptr(Addr(0x1008)), Ok(Addr(0x0c0b_0a09)));
     }
 
     #[test]

@@ -30,9 +30,9 @@ pub struct MappedModule {
 }
 
 impl MappedModule {
-    /// Whether it is the kernel's own, which has no file anywhere.
+    /// Whether it is the kernel's own code, which has no file anywhere.
     pub fn is_vdso(&self) -> bool {
-        self.role == Role::Vdso
+        self.image == ImageKind::Vdso
     }
 }
 
@@ -44,6 +44,8 @@ pub enum ImageKind {
         /// Where its `.eh_frame` is and how many bytes that has, as the dump tells of a module without PT_GNU_EH_FRAME.
         eh_frame: Option<(Addr, u64)>,
     },
+    /// The ELF image that Linux maps into each process and that is in no file: the vDSO.
+    Vdso,
 }
 
 impl ImageKind {
@@ -69,6 +71,4 @@ pub enum Role {
     Executable,
     /// A shared library (the loader among them).
     Library,
-    /// The kernel's vDSO.
-    Vdso,
 }

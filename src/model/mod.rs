@@ -1,6 +1,7 @@
 //! Plain data about a process: no I/O, no parser, no printer. Every layer above speaks in these nouns.
 
 pub mod address;
+pub mod cause;
 pub mod evidence;
 pub mod exception;
 pub mod exception_kind;
@@ -24,6 +25,7 @@ pub mod value;
 pub mod variable;
 
 pub use address::Addr;
+pub use cause::Cause;
 pub use evidence::Evidence;
 pub use exception::{Detail, Exception, Phase, SourcePlace, Termination};
 pub use exception_kind::{ExceptionFamily, ExceptionKind};

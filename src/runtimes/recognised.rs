@@ -24,7 +24,6 @@ pub fn recognise(target: &Target) -> Vec<RecognisedRuntime> {
         let of_module = match module.mapped.role {
             Role::Library => of_library(target, module).into_iter().collect(),
             Role::Executable => of_executable(target, module),
-            Role::Vdso => Vec::new(),
         };
         of_module.into_iter().for_each(&mut push);
     }

@@ -109,6 +109,6 @@ impl Process {
             Detail::Signal { signal, .. } if signal.was_sent() => Some(signal),
             _ => None,
         });
-        told.or_else(|| self.target.capture.signal.as_ref().ok().and_then(Option::as_ref))
+        told.or_else(|| self.target.capture.signal())
     }
 }

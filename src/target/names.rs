@@ -7,7 +7,6 @@ use std::sync::{Arc, OnceLock};
 use symbols::{Elf, Located, ModuleSymbols, Wanted};
 
 use super::Module;
-use crate::capture::Role;
 
 /// The names of a module.
 #[derive(Default)]
@@ -29,13 +28,13 @@ impl Module {
     /// has looked for yet may be there.
     pub fn lacks_symbols(&self) -> bool {
         let is_told = |symbols: &ModuleSymbols| symbols.sources().iter().any(|source| source.size > 0);
-        self.mapped.role != Role::Vdso && self.symbols.made().is_some_and(|symbols| !is_told(symbols))
+        !self.mapped.is_vdso() && self.symbols.made().is_some_and(|symbols| !is_told(symbols))
     }
 
     /// The separate debug file; looked for on the first call, and again where a place did not answer the last time.
     pub fn debug(&self) -> Cow<'_, Located> {
         self.debug.get_or_ask(|| {
-            if self.mapped.role == Role::Vdso {
+            if self.mapped.is_vdso() {
                 return Located::default();
             }
             let found = self.code.elf.as_deref();

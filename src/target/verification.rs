@@ -3,7 +3,6 @@
 use symbols::{Attempt, Outcome};
 
 use super::Module;
-use crate::capture::Role;
 use crate::model::{Problem, Subject, Verification, VerificationState, VerifiedBy};
 
 impl Module {
@@ -19,7 +18,7 @@ impl Module {
             return lost(None);
         }
         match self.code.attempts.last() {
-            _ if self.rebuilt && self.mapped.role == Role::Vdso => Verification::verified(VerifiedBy::Memory, None),
+            _ if self.rebuilt && self.mapped.is_vdso() => Verification::verified(VerifiedBy::Memory, None),
             _ if self.is_kept() => Verification::verified(VerifiedBy::Memory, None),
             _ if self.rebuilt => lost(Some("its names are those that the dump's own memory holds")),
             Some(Attempt { outcome: Outcome::AcceptedUnverified(why), .. }) => {

@@ -15,7 +15,7 @@ use crate::commands::{self, Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
-use crate::model::{SubjectKind, Tid};
+use crate::model::{Cause, SubjectKind, Tid};
 use crate::report::section::Section;
 use crate::session::Session;
 use crate::views::{Focus, Query, View, readmemory, showframe};
@@ -243,7 +243,7 @@ pub fn describe(session: &Session) -> Opened {
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),
         arch: capture.arch.to_string(),
-        signal: capture.signal.as_ref().ok().and_then(Option::as_ref).map(crate::model::FatalSignal::name),
+        signal: capture.cause().map(Cause::name),
         threads: session.os_threads().len() as u64,
         bytes: capture.file_size,
         thread: session.os_threads().first().map(|thread| thread.tid),

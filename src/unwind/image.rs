@@ -119,8 +119,7 @@ fn from_memory(module: &Module, memory: &Memory, arch: Arch) -> Loaded {
         Some((Section { address: address.0, bytes: run(memory, address, MAX_EH_FRAME)? }, header))
     };
     let told = || {
-        let ImageKind::Elf { eh_frame } = module.mapped.image;
-        let (address, size) = eh_frame?;
+        let ImageKind::Elf { eh_frame: Some((address, size)) } = module.mapped.image else { return None };
         Some(Section { address: address.0, bytes: run(memory, address, size.min(MAX_EH_FRAME))? })
     };
     let tables = match mapped() {

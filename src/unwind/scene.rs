@@ -44,7 +44,7 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         modules: Vec::new(),
         threads: Vec::new(),
         process,
-        signal: Ok(None),
+        cause: Ok(None),
         files: None,
         facts: None,
         kept: Vec::new(),

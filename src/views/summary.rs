@@ -13,7 +13,7 @@ use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{
-    Addr, RecognisedRuntime, RuntimeKind, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState,
+    Addr, Cause, RecognisedRuntime, RuntimeKind, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState,
 };
 use crate::report::section;
 use crate::session::Session;
@@ -206,8 +206,8 @@ fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Err
             args: capture.process.args.clone().ok(),
             uid: capture.process.uid.as_ref().ok().copied(),
             arch: capture.arch.to_string(),
-            signal: capture.signal.as_ref().ok().and_then(Option::as_ref).map(|signal| signal.name()),
-            no_signal: capture.signal.as_ref().err().map(ToString::to_string),
+            signal: capture.cause().map(Cause::name),
+            no_signal: capture.cause.as_ref().err().map(ToString::to_string),
             threads: count(&threads.value),
         },
         findings: findings.iter().map(FindingRow::of).collect(),

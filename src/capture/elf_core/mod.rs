@@ -36,7 +36,7 @@ use self::program_header::{PT_NOTE, ProgramHeader};
 use super::{Capture, Opened};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{OsThread, Problem, Subject};
+use crate::model::{Cause, OsThread, Problem, Subject};
 
 /// Problems of one kind that are told one by one.
 const TOLD: usize = 8;
@@ -77,7 +77,8 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
     let files = files::files(&notes, &mut problems);
     let mapped = files.as_ref().map(|files| files.mappings.as_slice()).unwrap_or_default();
     salvage::addresses(&bytes, &mut table.headers, mapped, &auxv, &mut problems);
-    let mut memory = segments::memory(&bytes, &table.headers, &mut problems);
+    let mut memory =
+        segments::memory(&bytes, &table.headers, &mut problems).with_pointer_size(file.arch.pointer_size());
     if writer == Writer::Createdump {
         memory.set_partial();
     }
@@ -130,7 +131,7 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
         modules,
         threads,
         process,
-        signal,
+        cause: signal.map(|signal| signal.map(Cause::Signal)),
         files: files.filter(|files| files.sound && writer != Writer::Createdump).map(Files::ranges),
         facts: facts.map(Box::new),
         kept,

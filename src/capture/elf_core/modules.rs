@@ -200,8 +200,8 @@ fn vdso(auxv: &[(u64, u64)], memory: &Memory) -> Option<MappedModule> {
         build_id: header.build_id(memory, bias),
         parts,
         copies: Vec::new(),
-        role: Role::Vdso,
-        image: ImageKind::ELF,
+        role: Role::Library,
+        image: ImageKind::Vdso,
     })
 }
 
@@ -289,8 +289,9 @@ fn name_loader(modules: &mut [MappedModule], links: &[LinkEntry], auxv: &[(u64, 
     let file = |link: &LinkEntry| link.name.rsplit('/').next().unwrap_or_default().to_owned();
     let glibc = links.iter().any(|link| file(link) == "libc.so.6");
     let musl = !links.is_empty() && !links.iter().any(|link| file(link).starts_with("libc."));
-    let nameless =
-        |module: &&mut MappedModule| module.base == Addr(base) && module.path.is_none() && module.role == Role::Library;
+    let nameless = |module: &&mut MappedModule| {
+        module.base == Addr(base) && module.path.is_none() && module.role == Role::Library && !module.is_vdso()
+    };
     if let Some(loader) = modules.iter_mut().find(nameless) {
         // Source: System V AMD64 psABI 1.0 table 5.1; glibc sysdeps/unix/sysv/linux/aarch64/configure.ac; musl 1.2.3
         // Makefile, LDSO_PATHNAME.
@@ -318,10 +319,10 @@ fn disjoint(modules: &mut [MappedModule]) {
 fn mark_executable(modules: &mut [MappedModule], auxv: &[(u64, u64)]) {
     let holds = |key| {
         let at = Addr(value(auxv, key)?);
-        modules.iter().position(|module| (module.base..module.end).contains(&at) && module.role != Role::Vdso)
+        modules.iter().position(|module| (module.base..module.end).contains(&at) && !module.is_vdso())
     };
     let index = holds(AT_PHDR).or_else(|| holds(AT_ENTRY)).unwrap_or(0);
-    if let Some(module) = modules.get_mut(index).filter(|module| module.role != Role::Vdso) {
+    if let Some(module) = modules.get_mut(index).filter(|module| !module.is_vdso()) {
         module.role = Role::Executable;
     }
 }

@@ -28,7 +28,7 @@ const MAX_THROW: u64 = 4 << 10;
 
 /// What ended the program; `None` where Go's runtime did not.
 pub(super) fn end(scene: &Scene<'_>, image: &Image, unwinder: &Unwinder, job: &Job) -> Option<Exception> {
-    let fatal = scene.target.capture.signal.as_ref().ok()?.as_ref()?;
+    let fatal = scene.target.capture.signal()?;
     let own = scene.target.capture.process.pid.as_ref().ok().copied();
     let index = scene.threads.iter().position(|thread| thread.tid == fatal.tid)?;
     let joined = |index: usize| {

@@ -167,10 +167,8 @@ impl<'a> Observations<'a> {
             let len = used.end.since(used.start)?.min(MAX_STACK_WORDS.saturating_mul(8));
             self.memory().slice_up_to(used.start, len).ok()
         });
-        let words = bytes
-            .unwrap_or_default()
-            .chunks_exact(8)
-            .filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
-        (0u64..).zip(words).filter_map(move |(index, word)| Some((sp?.plus(index.checked_mul(8)?)?, word)))
+        let words = self.memory().pointers(bytes.unwrap_or_default());
+        let size = self.scene.target.arch().pointer_size();
+        (0u64..).zip(words).filter_map(move |(index, word)| Some((sp?.plus(index.checked_mul(size)?)?, word.0)))
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn name(arch: Arch, thread: &OsThread, memory: &Memory, searched: u64
         Arch::X86_64 => bytes.split_at(bytes.len() % 8),
         Arch::Aarch64 => (&[][..], bytes.as_slice()),
     };
-    let words = whole.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+    let words = memory.pointers(whole).map(|word| word.0);
     // Stack frames lie here too, with other threads' handles in them; only the thread's own stands beside its id.
     let mut names = words
         .clone()

@@ -58,8 +58,7 @@ fn without_symbols(target: &Target) -> Option<String> {
     });
     data.take(MAX_REGIONS).find_map(|region| {
         let bytes = target.memory.slice_up_to(region.start, region.end.since(region.start)?.min(MAX_DATA)).ok()?;
-        let mut pages = bytes.chunks_exact(8).filter_map(|word| Some(Addr(u64::from_le_bytes(word.try_into().ok()?))));
-        pages.find_map(|page| text_page(target, page))
+        target.memory.pointers(bytes).find_map(|page| text_page(target, page))
     })
 }
 

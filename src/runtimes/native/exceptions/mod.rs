@@ -43,7 +43,7 @@ const SI_TKILL: i32 = -6;
 /// Every exception in flight, and what ended the process; the fatal one first, then by the order of threads.
 pub(super) fn exceptions(scene: &Scene<'_>, libc: &Libc, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
     job.phase("looking for exceptions", scene.threads.len() as u64);
-    let signal = scene.target.capture.signal.as_ref().ok().and_then(Option::as_ref);
+    let signal = scene.target.capture.signal();
     let throwing = Throwing::default();
     let of_threads = scene.threads.par_iter().zip(scene.stacks).map(|(thread, stack)| {
         job.advance(1)?;

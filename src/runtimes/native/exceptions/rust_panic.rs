@@ -107,7 +107,7 @@ fn is_rust(name: &str) -> bool {
 fn words(memory: &Memory, stack: &Stack) -> Vec<u64> {
     let Some(sp) = stack.frames.first().map(|frame| frame.sp) else { return Vec::new() };
     let Ok(bytes) = memory.slice_up_to(sp, MAX_STACK) else { return Vec::new() };
-    bytes.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).collect()
+    memory.pointers(bytes).map(|word| word.0).collect()
 }
 
 /// `PanicHookInfo`: payload data, payload vtable, location, two booleans.

@@ -203,6 +203,8 @@ fn search_run(
     (seen, unread)
 }
 
+/// The block's words, of a process with pointers of 64 bits: the layouts of mutexes that are known here are those of no other. Not by
+/// [`Memory::pointers`]: gigabytes are looked at, many words at once.
 fn words(block: &[u8]) -> impl Iterator<Item = u64> {
     block.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes))
 }

@@ -101,8 +101,8 @@ fn on_stack(target: &Target, stack: &Stack) -> Vec<Header> {
     let Some(sp) = stack.frames.first().map(|frame| frame.sp) else { return Vec::new() };
     let Ok(bytes) = memory.slice_up_to(sp, MAX_STACK) else { return Vec::new() };
     let mut seen = FxHashSet::default();
-    let words = bytes.chunks_exact(8).filter_map(|word| Some(Addr(u64::from_le_bytes(word.try_into().ok()?))));
-    words
+    memory
+        .pointers(bytes)
         .filter(|word| word.is_aligned(16) && seen.insert(*word))
         .filter(|word| memory.region_at(*word).is_some_and(|region| region.access.write))
         .filter_map(|word| Header::of_unwinder(memory, word).or_else(|| Header::of_object(memory, word)))

@@ -114,7 +114,7 @@ fn in_dtv(memory: &Memory, dtv: Addr, layout: Dtv, searched: Block) -> Option<He
 /// What a key of the thread points to. Its block has pairs of a sequence number, odd while the key is in use, and a value.
 // Source: glibc 2.36 nptl/descr.h, struct pthread_key_data; nptl/pthreadP.h, KEY_UNUSED.
 fn in_keys(memory: &Memory, control: &[u8]) -> Option<Header> {
-    pairs(control).find_map(|(sequence, value)| {
+    pairs(memory, control).find_map(|(sequence, value)| {
         let in_use = sequence & 1 == 1 && u32::try_from(sequence).is_ok();
         if in_use && memory.is_pointer(Addr(value)) {
             search(memory, memory.slice_up_to(Addr(value), GLOBALS).ok()?)
@@ -127,15 +127,15 @@ fn in_keys(memory: &Memory, control: &[u8]) -> Option<Header> {
 /// The first pair of words that is a `__cxa_eh_globals` with a caught exception.
 // Source: Itanium C++ ABI "Exception Handling" 2.2.2: {__cxa_exception *caughtExceptions; unsigned uncaughtExceptions}.
 fn search(memory: &Memory, bytes: &[u8]) -> Option<Header> {
-    pairs(bytes).find_map(|(list, uncaught)| {
+    pairs(memory, bytes).find_map(|(list, uncaught)| {
         let few = u32::try_from(uncaught & 0xffff_ffff).is_ok_and(|uncaught| uncaught <= MAX_UNCAUGHT);
         if few && memory.is_pointer(Addr(list)) { Header::of_list(memory, Addr(list)) } else { None }
     })
 }
 
 /// Neighbouring words.
-fn pairs(bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
-    let words = bytes.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)));
+fn pairs(memory: &Memory, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let words = memory.pointers(bytes).map(|word| word.0);
     words.clone().zip(words.skip(1))
 }
 
