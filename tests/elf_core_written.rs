@@ -566,4 +566,29 @@ fn a_compressed_file_that_is_no_dump_is_refused_after_its_first_bytes() {
     encoder.write_all(&vec![0; 64 << 20]).unwrap();
     let reason = refusal(encoder.finish().unwrap());
     assert!(reason.contains("inside gzip") && reason.contains("zeros"), "{reason}");
+    // RFC 8878: a window of 128 KiB, one block of as many zeros, which is the last: size << 3, type 1 in bits 1 and 2,
+    // bit 0.
+    let zeros = [0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3, 0x03, 0, 0x10, 0];
+    let reason = refusal(zeros.to_vec());
+    assert!(reason.contains("inside zstd") && reason.contains("at 0x0: zeros"), "{reason}");
+    assert!(!reason.contains("empty") && !reason.contains("very short"), "{reason}");
+}
+
+#[test]
+fn a_compressed_dump_whose_checksum_differs_is_damaged_and_not_cut() {
+    let plain = kernel_core().bytes();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    zstd.include_checksum(true).unwrap();
+    zstd.write_all(&plain).unwrap();
+    let (gzip, zstd) = (gzip.finish().unwrap(), zstd.finish().unwrap());
+    // The last byte of the length that gzip states, and of zstd's checksum: no byte is missing.
+    for (mut compressed, said) in [(gzip, "checksum"), (zstd, "checksum differs")] {
+        *compressed.last_mut().unwrap() ^= 1;
+        let message = opened(compressed.clone()).problems[0].message.clone();
+        assert!(message.contains("is damaged") && message.contains(said), "{message}");
+        let message = opened(compressed[..compressed.len() - 1].to_vec()).problems[0].message.clone();
+        assert!(message.contains("the file is cut") && !message.contains("damaged"), "{message}");
+    }
 }

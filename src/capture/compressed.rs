@@ -85,6 +85,8 @@ pub(super) struct Unwrapped {
     pub bytes: FileBytes,
     /// Why these are not all.
     pub problem: Option<String>,
+    /// Whether they hold more zeros than are held against a checksum.
+    pub unchecked: bool,
 }
 
 /// What comes next of a stream.
@@ -102,6 +104,10 @@ trait Stream {
     fn next(&mut self, buffer: &mut [u8]) -> io::Result<Next>;
     /// Compressed bytes that are left.
     fn left(&self) -> usize;
+    /// Whether a checksum was not held against its content.
+    fn unchecked(&self) -> bool {
+        false
+    }
 }
 
 impl Stream for MultiGzDecoder<&[u8]> {
@@ -137,10 +143,13 @@ impl Wrapping {
         let mut before = bytes.len();
         let stopped = loop {
             let (len, end) = fill(stream, &mut chunk);
-            let content = chunk.get(..len).unwrap_or_default();
-            if file.length == 0 && (len > 0 || matches!(end, End::Zeros(_))) {
-                is_wanted(content)?;
+            if file.length == 0 {
+                let beginning = beginning(&mut chunk, len, &end);
+                if !beginning.is_empty() {
+                    is_wanted(beginning)?;
+                }
             }
+            let content = chunk.get(..len).unwrap_or_default();
             file.append(content).map_err(temporary)?;
             let stopped = match end {
                 End::Full => None,
@@ -149,14 +158,13 @@ impl Wrapping {
                     None
                 }
                 End::Whole => Some(None),
-                End::Broken(why) => Some(Some(format!("the {self} stream {}", breakage(&why, stream.left())))),
+                End::Broken(why) => Some(Some(format!("the {self} stream {}", breakage(&why)))),
             };
             let decompressed = file.length.saturating_sub(file.zeros);
             let over = file.written > limit || decompressed > MAX_BYTES || file.length > MAX_SIZE;
-            let stopped = stopped.or_else(|| {
-                let limits = format!("{limit} bytes written, {MAX_BYTES} with zeros, {MAX_SIZE} in all");
-                over.then(|| Some(format!("decompression stops at the limit of {limits}")))
-            });
+            let limits = || format!("{limit} bytes written, {MAX_BYTES} with zeros, {MAX_SIZE} in all");
+            let stopped =
+                stopped.or_else(|| over.then(|| Some(format!("decompression stops at the limit of {}", limits()))));
             let now = stream.left();
             job.advance(before.saturating_sub(now) as u64)?;
             before = now;
@@ -174,7 +182,7 @@ impl Wrapping {
         let problem = stopped.map(|why| {
             format!("truncated: at {at:#x} of the compressed file {why}; {length:#x} bytes were decompressed")
         });
-        Ok(Unwrapped { bytes: inner, problem })
+        Ok(Unwrapped { bytes: inner, problem, unchecked: stream.unchecked() })
     }
 }
 
@@ -188,9 +196,17 @@ enum End {
     Broken(io::Error),
 }
 
-/// What went wrong; decoders tell the end of the file in the words of their own parts.
-fn breakage(why: &io::Error, left: usize) -> String {
-    if why.kind() == io::ErrorKind::UnexpectedEof || left == 0 {
+/// What the file begins with: what was decompressed, and as many of the zeros that follow as the buffer has room for.
+fn beginning<'a>(chunk: &'a mut [u8], len: usize, end: &End) -> &'a [u8] {
+    let zeros = if let End::Zeros(zeros) = end { usize::try_from(*zeros).unwrap_or(usize::MAX) } else { 0 };
+    let all = len.saturating_add(zeros).min(chunk.len());
+    chunk.get_mut(len..all).unwrap_or_default().fill(0);
+    chunk.get(..all).unwrap_or_default()
+}
+
+/// What went wrong.
+fn breakage(why: &io::Error) -> String {
+    if why.kind() == io::ErrorKind::UnexpectedEof {
         "breaks off in its middle: the file is cut".to_owned()
     } else {
         format!("is damaged: {why}")

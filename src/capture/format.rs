@@ -45,7 +45,7 @@ pub fn open_bytes(bytes: FileBytes, path: &Path, formats: &[Format], job: &Job) 
     let inside = |reason: String| Error::Open { path: path.to_owned(), reason: format!("inside {wrapping}: {reason}") };
     // What is no dump is not decompressed to its end.
     let is_wanted = |content: &[u8]| recognise(content, formats).map(|_| ()).map_err(inside);
-    let Unwrapped { bytes, problem } = wrapping.unwrap(&bytes, path, &is_wanted, job)?;
+    let Unwrapped { bytes, problem, unchecked } = wrapping.unwrap(&bytes, path, &is_wanted, job)?;
     let mut opened = open_plain(bytes, path, formats, job).map_err(|error| match error {
         Error::Open { reason, .. } => inside(reason),
         other => other,
@@ -54,6 +54,12 @@ pub fn open_bytes(bytes: FileBytes, path: &Path, formats: &[Format], job: &Job) 
         let remedy = "copy the file again; if the limit was reached, decompress it by hand";
         let problem = Problem::new("truncated", Subject::Capture, why).with_remedy(remedy);
         opened.problems_mut().insert(0, problem);
+    }
+    if unchecked {
+        let why =
+            format!("the {wrapping} file has more zeros than are held against its checksum: that was not checked");
+        let problem = Problem::new("checksum-unchecked", Subject::Capture, why).with_remedy("zstd -t checks it");
+        opened.problems_mut().push(problem);
     }
     Ok(opened)
 }
