@@ -51,13 +51,16 @@ pub struct Histogram {
     pub total: Amount,
 }
 
+/// Tables of all types that are counted in, at least, for each thread of the pool; a source may have more parts by far.
+const SHARES: usize = 8;
+
 /// Counts the objects of a heap, its parts in parallel. An object whose type is none of the source's counts in the total alone.
 pub fn histogram(source: &dyn HeapSource, selection: &Selection, job: &Job) -> Result<Histogram, Error> {
     job.phase("counting objects", 0);
     let width = source.types().len();
     let empty = || (vec![Amount::default(); width], Amount::default());
-    let count = |part: usize| {
-        let (mut types, mut total) = empty();
+    let count = |(mut types, mut total): (Vec<Amount>, Amount), part: usize| {
+        job.check()?;
         source.objects(part, &mut job.meter(), &mut |object| {
             if selection.has(&object) {
                 let amount = Amount { count: 1, bytes: object.bytes };
@@ -75,7 +78,11 @@ pub fn histogram(source: &dyn HeapSource, selection: &Selection, job: &Job) -> R
         one.1.add(other.1);
         Ok(one)
     };
-    let (types, total) = (0..source.parts()).into_par_iter().map(count).try_reduce(empty, merge)?;
+    let shares = rayon::current_num_threads().saturating_mul(SHARES);
+    let parts = (0..source.parts()).into_par_iter().with_min_len(source.parts() / shares);
+    let (types, total) = parts.try_fold(empty, count).try_reduce(empty, merge)?;
+    // What a source has left out since the job was cancelled is no part of it.
+    job.check()?;
     let mut types: Vec<(usize, Amount)> = types.into_iter().enumerate().filter(|(_, of)| of.count > 0).collect();
     types.sort_by_key(|(_, amount)| std::cmp::Reverse(amount.bytes));
     Ok(Histogram { types, total })
@@ -87,6 +94,28 @@ mod tests {
     use crate::heap::{HeapType, Visit};
     use crate::job::Meter;
     use crate::model::{Addr, Problem};
+
+    /// So many parts of one object each, which looks at no job and cancels one.
+    struct Deaf(Vec<HeapType>, usize, Job);
+
+    impl HeapSource for Deaf {
+        fn name(&self) -> &str {
+            "deaf"
+        }
+        fn types(&self) -> &[HeapType] {
+            &self.0
+        }
+        fn parts(&self) -> usize {
+            self.1
+        }
+        fn objects(&self, _: usize, _: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+            self.2.cancel();
+            visit(HeapObject { address: Addr(0), of_type: 0, bytes: 8 })
+        }
+        fn problems(&self) -> Vec<Problem> {
+            Vec::new()
+        }
+    }
 
     /// Parts of (type, bytes).
     struct Parts(Vec<HeapType>, Vec<Vec<(usize, u64)>>);
@@ -139,5 +168,24 @@ mod tests {
         let job = Job::default();
         job.cancel();
         assert!(matches!(histogram(&heap(), &Selection::default(), &job), Err(Error::Cancelled)));
+    }
+    #[test]
+    fn what_was_counted_when_the_job_was_cancelled_is_no_answer() {
+        for parts in [1, 2, 1000] {
+            let job = Job::default();
+            let found = histogram(&Deaf(Vec::new(), parts, job.clone()), &Selection::default(), &job);
+            assert!(matches!(found, Err(Error::Cancelled)), "{parts} parts");
+        }
+    }
+
+    #[test]
+    fn many_parts_and_many_types_do_not_multiply() {
+        // A table for each of the parts would be 300 GB to fill and to add.
+        let types = (0..1 << 14).map(|id| HeapType { id: Addr(id), name: String::new() }).collect();
+        let source = Deaf(types, 1 << 20, Job::default());
+        let begun = std::time::Instant::now();
+        let found = histogram(&source, &Selection::default(), &Job::default()).expect("counted");
+        assert_eq!(found.types, [(0, Amount { count: 1 << 20, bytes: 8 << 20 })]);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 }

@@ -178,6 +178,7 @@ fn objects(heap: &Heap, selection: &Selection, job: &Job) -> Result<Objects, Err
     job.phase("listing objects", 0);
     let mut meter = job.meter();
     for part in 0..source.parts() {
+        job.check()?;
         source.objects(part, &mut meter, &mut |object| {
             if selection.has(&object) {
                 let of_type = names.get(object.of_type);
@@ -193,6 +194,8 @@ fn objects(heap: &Heap, selection: &Selection, job: &Job) -> Result<Objects, Err
             Ok(())
         })?;
     }
+    // What a source has left out since the job was cancelled is no part of it.
+    job.check()?;
     Ok(Objects { objects: Arc::new(objects), total })
 }
 
