@@ -26,6 +26,8 @@ struct State {
     done: AtomicU64,
     total: AtomicU64,
     cancelled: AtomicBool,
+    /// How often somebody has looked at what is done.
+    looks: AtomicU64,
     /// Work that this job waits for, the innermost last: its progress is shown.
     awaited: Mutex<Vec<Job>>,
     /// Jobs that wait for this one, where it is work that several share: it is cancelled with the last of them.
@@ -131,13 +133,19 @@ impl Job {
         Progress {
             phase: name,
             unit,
-            done: inner.0.done.load(Ordering::Relaxed),
+            done: inner.done(),
             total: inner.0.total.load(Ordering::Relaxed),
             elapsed: since(begun),
             share: self.share(),
             // A job that only waits for another's work has no phase of its own.
             running: since(held(&self.0.phase).begun).max(since(begun)),
         }
+    }
+
+    /// What was told of what is done. Meters tell the rest now, each as soon as it comes by.
+    fn done(&self) -> u64 {
+        self.0.looks.fetch_add(1, Ordering::Relaxed);
+        self.0.done.load(Ordering::Relaxed)
     }
 
     /// What it waits for, else its part that began last.
@@ -154,7 +162,7 @@ impl Job {
         let total = Some(self.0.total.load(Ordering::Relaxed)).filter(|total| *total > 0)?;
         let children = held(&self.0.children).clone();
         let under_way: f64 = children.iter().map(|(child, weight)| child.share().unwrap_or(0.0) * *weight as f64).sum();
-        Some(((self.0.done.load(Ordering::Relaxed) as f64 + under_way) / total as f64).min(1.0))
+        Some(((self.done() as f64 + under_way) / total as f64).min(1.0))
     }
 
     /// Waits for `work` from now on, until the guard is dropped.

@@ -24,6 +24,40 @@ fn a_meter_tells_slow_items_one_by_one() {
 }
 
 #[test]
+fn a_meter_tells_slow_items_after_fast_ones_when_somebody_has_looked() {
+    let job = Job::default();
+    job.phase("reading", 0);
+    let mut meter = job.meter();
+    for _ in 0..100_000 {
+        meter.add(1).unwrap();
+    }
+    // Whatever comes now may be slow.
+    job.progress();
+    meter.add(1).unwrap();
+    assert_eq!(job.progress().done, 100_001);
+    meter.add(1).unwrap();
+    assert_eq!(job.progress().done, 100_002);
+    job.cancel();
+    assert!(matches!(meter.add(1), Err(Error::Cancelled)), "the first item after it was cancelled");
+}
+
+#[test]
+fn a_meter_of_a_part_tells_who_looks_at_the_whole() {
+    let job = Job::default();
+    job.phase("summary", 1);
+    let (first, last) = (job.child(1), job.child(0));
+    first.phase("reading", 200_000);
+    last.phase("naming", 0);
+    let mut meter = first.meter();
+    for _ in 0..100_000 {
+        meter.add(1).unwrap();
+    }
+    job.progress();
+    meter.add(0).unwrap();
+    assert_eq!(job.progress().share, Some(0.5));
+}
+
+#[test]
 fn a_meter_stops_with_its_job() {
     let job = Job::default();
     let mut meter = job.meter();
