@@ -3,9 +3,8 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
-
 use super::runtime::{Runtime, RuntimeKind, Scene, named};
+use super::united;
 use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
@@ -79,31 +78,27 @@ impl Runtimes {
         Ok(Partial { value, problems })
     }
 
-    /// Every lock that a thread waits for. A thread waits for one thing: the first runtime that says for which is right.
+    /// Every lock that a thread waits for, by address. A thread waits for one thing: the first runtime that says for
+    /// which is right, as it is of a lock that several tell.
     pub fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        let mut all = Partial::<Vec<Lock>>::default();
-        let mut told: FxHashSet<Tid> = FxHashSet::default();
-        for runtime in &self.all {
-            let Partial { value: mut locks, problems } = runtime.locks(scene, job)?;
-            if !told.is_empty() {
-                locks.retain_mut(|lock| {
-                    lock.waiters.retain(|waiter| !told.contains(waiter));
-                    !lock.waiters.is_empty()
-                });
-            }
-            told.extend(locks.iter().flat_map(|lock| &lock.waiters));
-            all.value.extend(locks);
-            all.problems.extend(problems);
-        }
-        Ok(all)
+        let Partial { value, problems } = self.of_each(|runtime| runtime.locks(scene, job))?;
+        let threads: Vec<Tid> = scene.threads.iter().map(|thread| thread.tid).collect();
+        Ok(Partial { value: united::waited(value, &threads), problems })
     }
 
-    /// Every lock that somebody holds and nobody waits for.
-    pub fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        let mut all = Partial::<Vec<Lock>>::default();
+    /// Every lock that somebody holds and nobody waits for, by address: none of `waited`, those that somebody does wait
+    /// for.
+    pub fn held_locks(&self, scene: &Scene<'_>, waited: &[Lock], job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        let Partial { value, problems } = self.of_each(|runtime| runtime.held_locks(scene, job))?;
+        Ok(Partial { value: united::held(value, waited), problems })
+    }
+
+    /// What each of them tells, in their order.
+    fn of_each<T>(&self, ask: impl Fn(&dyn Runtime) -> Result<Partial<T>, Error>) -> Result<Partial<Vec<T>>, Error> {
+        let mut all = Partial::<Vec<T>>::default();
         for runtime in &self.all {
-            let Partial { value, problems } = runtime.held_locks(scene, job)?;
-            all.value.extend(value);
+            let Partial { value, problems } = ask(runtime.as_ref())?;
+            all.value.push(value);
             all.problems.extend(problems);
         }
         Ok(all)

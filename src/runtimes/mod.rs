@@ -10,6 +10,7 @@ pub mod layout;
 pub mod native;
 mod recognised;
 mod runtime;
+mod united;
 
 pub use detected::Runtimes;
 pub use native::{abort_exception, signal_exception};

@@ -211,7 +211,7 @@ impl Process {
     pub fn all_locks(&self, job: &Job) -> Result<Arc<Locks>, Error> {
         self.all_locks.get(job, |job| {
             let waited = self.locks(job)?;
-            let mut held = self.ask(job, |runtimes, scene, _| runtimes.held_locks(scene, job))?;
+            let mut held = self.ask(job, |runtimes, scene, _| runtimes.held_locks(scene, &waited.locks, job))?;
             self.doubt_locks(&mut held.value, &self.stacks(job)?);
             Ok(Locks {
                 locks: waited.locks.iter().cloned().chain(held.value).collect(),
