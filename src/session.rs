@@ -140,10 +140,7 @@ impl Session {
         };
         if let Source::Live(snapshot) = &source {
             // Some are told by the note of the core, too.
-            let told = opened.problems_mut();
-            let fresh: Vec<Problem> =
-                snapshot.problems.iter().filter(|problem| !told.contains(problem)).cloned().collect();
-            told.extend(fresh);
+            Problem::join(opened.problems_mut(), snapshot.problems.iter().cloned());
         }
         let what = match opened {
             Opened::Process(capture) => {

@@ -8,13 +8,14 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dumpscope::capture::{FORMATS, Format, HeapDump, Opened};
 use dumpscope::commands::{self, Outcome, Shell};
 use dumpscope::error::Error;
 use dumpscope::heap::{HeapObject, HeapSource, HeapType, Visit};
 use dumpscope::job::{Job, Meter};
-use dumpscope::model::{Addr, Problem};
+use dumpscope::model::{Addr, Problem, Subject};
 use dumpscope::report::text::Style;
 use dumpscope::runtimes::RUNTIMES;
 use dumpscope::session::{Session, Source};
@@ -36,20 +37,24 @@ const DUMP: &str = "TOYHEAP 1\n\
                     type 1000 shop.Order\ntype 2000 byte[]\ntype 3000 shop.Never\n\
                     object 7000 1000 24\nobject 7018 2000 100\nobject 7080 1000 24\nobject 7098 2000 60\nobject 70d8 1000 24\n";
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Toy {
     types: Vec<HeapType>,
     objects: Vec<HeapObject>,
+    /// Lines that say that something is damaged, and whether they were come by.
+    damaged: Vec<String>,
+    read: AtomicBool,
 }
 
 fn open(bytes: FileBytes, path: &Path, _: &Job) -> Result<Opened, Error> {
     let refuse = |line: usize| Error::Open { path: path.to_owned(), reason: format!("line {line}: not understood") };
     let text = std::str::from_utf8(&bytes).map_err(|_| refuse(1))?;
-    let mut toy = Toy { types: Vec::new(), objects: Vec::new() };
+    let mut toy = Toy::default();
     for (number, line) in text.lines().enumerate().skip(1) {
         let hex = |text: &str| u64::from_str_radix(text, 16).map(Addr).map_err(|_| refuse(number + 1));
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["type", id, name] => toy.types.push(HeapType { id: hex(id)?, name: name.to_owned() }),
+            ["damaged", what] => toy.damaged.push(what.to_owned()),
             ["object", address, id, bytes] => {
                 let id = hex(id)?;
                 let of_type = toy.types.iter().position(|of_type| of_type.id == id).ok_or(refuse(number + 1))?;
@@ -82,6 +87,7 @@ impl HeapSource for Toy {
     }
 
     fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.read.store(true, Ordering::Relaxed);
         let (first, second) = self.objects.split_at(self.objects.len() / 2);
         [first, second][part].iter().try_for_each(|object| {
             meter.add(1)?;
@@ -90,7 +96,8 @@ impl HeapSource for Toy {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        Vec::new()
+        let damaged = self.damaged.iter().filter(|_| self.read.load(Ordering::Relaxed));
+        damaged.map(|what| Problem::new("heap-damaged", Subject::Capture, what.as_str())).collect()
     }
 }
 
@@ -186,6 +193,27 @@ fn what_needs_a_process_says_why_it_cannot_be() {
     assert!(!answered && line["error"]["code"] == "failed" && line.get("data").is_none(), "{out}");
     let Err(error) = shell().run("setthread 0", &Job::default()) else { panic!("a thread is selected") };
     assert!(error.to_string().contains("a heap dump has no threads"), "{error}");
+}
+
+#[test]
+fn what_is_damaged_is_told_once_by_every_command() {
+    let session = Arc::new(session(format!("{DUMP}damaged block9\n").into()).expect("it opens"));
+    assert_eq!(session.problems(), [], "nothing was read so far");
+    for line in ["dumpheap", "dumpheap -stat", "summary", "help"] {
+        let mut shell = Shell::new(Arc::clone(&session));
+        let result = shell.run(line, &Job::default());
+        let mut out = Vec::new();
+        shell.print(line, &result, commands::Format::Json, &mut out, &Job::default()).expect("written");
+        let document: Value = serde_json::from_slice(&out).expect("one line of JSON");
+        let warnings = document["warnings"].as_array().expect("warnings");
+        let told: Vec<&Value> = warnings.iter().map(|warning| &warning["message"]).collect();
+        assert_eq!(told, ["block9"], "{line}");
+    }
+    let mut stage = stage(&session);
+    for keys in ["2", "<Enter>"] {
+        let heap = stage.press(keys).text();
+        assert_eq!(heap.matches("block9").count(), 1, "{heap}");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::commands::{Format, Outcome, Shell};
 use crate::error::Error;
 use crate::job::Job;
 use crate::log::Log;
+use crate::model::Problem;
 use crate::session::Session;
 
 /// Where commands come from.
@@ -39,12 +40,11 @@ pub(super) fn run(
 ) -> Result<ExitCode, Error> {
     log.opened(&session);
     let mut shell = Shell::new(session);
-    let mut runner = Runner { format: reading.format(), failed: false, log };
+    let told = shell.session.problems();
     if !reading.json {
-        for problem in shell.session.problems() {
-            complain("warning", &problem.to_string());
-        }
+        told.iter().for_each(warn);
     }
+    let mut runner = Runner { format: reading.format(), failed: false, told, log };
     if !commands.is_empty() {
         for line in commands {
             if !runner.run(&mut shell, line)? {
@@ -80,6 +80,8 @@ const SUMMARY: &str = "summary";
 struct Runner {
     format: Format,
     failed: bool,
+    /// Problems of the session that were told.
+    told: Vec<Problem>,
     log: Log,
 }
 
@@ -91,14 +93,45 @@ impl Runner {
         let failure = result.as_ref().err().map(ToString::to_string);
         self.log.ran(line, begun.elapsed(), failure.as_deref());
         let warnings = printed(|out, job| shell.print(line, &result, self.format, out, job))?;
-        self.log.problems(&warnings);
-        for problem in warnings {
-            complain("warning", &problem.to_string());
+        let fresh = fresh(&mut self.told, shell.session.problems(), warnings);
+        self.log.problems(&fresh);
+        if !matches!(self.format, Format::Json) {
+            fresh.iter().for_each(warn);
         }
         if let Err(error) = &result {
             self.failed = true;
             complain("error", &format!("{line}: {error}"));
         }
         Ok(!matches!(result, Ok(Outcome::Exit)))
+    }
+}
+
+fn warn(problem: &Problem) {
+    complain("warning", &problem.to_string());
+}
+
+/// What is told after a command: what the session knows since then, and what its answer alone tells.
+fn fresh(told: &mut Vec<Problem>, session: Vec<Problem>, answer: Vec<Problem>) -> Vec<Problem> {
+    let before = told.len();
+    Problem::join(told, session);
+    let of_answer = answer.into_iter().filter(|problem| !told.contains(problem));
+    told.iter().skip(before).cloned().chain(of_answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Subject;
+
+    #[test]
+    fn a_problem_that_the_session_finds_later_is_told_once_and_those_of_an_answer_with_it() {
+        let of = |code: &'static str| Problem::new(code, Subject::Capture, code);
+        let (cut, heap, lock) = (of("truncated"), of("heap-damaged"), of("lock-unreadable"));
+        let mut told = vec![cut.clone()];
+        let later = vec![cut.clone(), heap.clone()];
+        // The answer's view tells that of the heap, too.
+        assert_eq!(fresh(&mut told, later.clone(), vec![heap.clone(), lock.clone()]), [heap.clone(), lock.clone()]);
+        assert_eq!(fresh(&mut told, later.clone(), vec![heap]), []);
+        assert_eq!(fresh(&mut told, later, vec![lock.clone()]), [lock]);
     }
 }

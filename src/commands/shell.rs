@@ -166,7 +166,8 @@ impl Shell {
         ))
     }
 
-    /// Prints what came of a command: text for a person, or one line of JSON. Returns what belongs on standard error as warnings.
+    /// Prints what came of a command: text for a person, or one line of JSON. Returns what belongs on standard error as
+    /// warnings; the session may tell some of them, too.
     pub fn print(
         &self,
         line: &str,
@@ -201,7 +202,7 @@ impl Shell {
         let envelope = Envelope::new(out, job);
         match result {
             Ok(Outcome::Answer(answer)) => {
-                problems.extend_from_slice(answer.problems());
+                Problem::join(&mut problems, answer.problems().iter().cloned());
                 envelope.data(&command, &|out, job| answer.write_json(out, job), &problems)
             }
             Ok(Outcome::Text(_, data) | Outcome::Changed(_, data)) => {

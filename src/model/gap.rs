@@ -128,6 +128,15 @@ impl Problem {
         self.remedy = Some(remedy.into());
         self
     }
+
+    /// Adds problems to those that are told, each once.
+    pub fn join(told: &mut Vec<Problem>, more: impl IntoIterator<Item = Problem>) {
+        for problem in more {
+            if !told.contains(&problem) {
+                told.push(problem);
+            }
+        }
+    }
 }
 
 impl fmt::Display for Problem {

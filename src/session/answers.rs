@@ -82,11 +82,16 @@ impl Session {
         self.process().ok()?.history.as_ref()
     }
 
-    /// What is damaged or missing in the dump and its modules' files.
+    /// What is damaged or missing in the dump, its modules' files and the heap, as far as they were read: later it may
+    /// be more.
     pub fn problems(&self) -> Vec<Problem> {
         match &self.what {
             What::Process(process) => process.problems(),
-            What::Heap(dump, _) => dump.problems.iter().cloned().chain(dump.source.problems()).collect(),
+            What::Heap(dump, _) => {
+                let mut problems = dump.problems.clone();
+                Problem::join(&mut problems, dump.source.problems());
+                problems
+            }
         }
     }
 }

@@ -250,11 +250,12 @@ impl Process {
         ask(runtimes, &runtimes.scene(&self.target, self.os_threads(), &stacks), &understood.unwinder)
     }
 
-    /// What is damaged or missing in the dump and its modules' files.
+    /// What is damaged or missing in the dump, its modules' files and the heap, as far as they were read.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = self.target.capture.problems.clone();
         problems.extend(self.target.problems());
         problems.extend(self.understood.known().iter().flat_map(|understood| understood.runtimes.problems.clone()));
+        problems.extend(self.heap.known().iter().flat_map(|heap| heap.source.problems()));
         problems
     }
 

@@ -169,6 +169,22 @@ fn its_exceptions_and_its_heap_are_told_by_the_commands_that_are_there() {
 }
 
 #[test]
+fn what_its_heap_lacks_is_told_once_from_when_it_was_read() {
+    let (dump, _) = process();
+    let session = session(&dump, WITH_TOY);
+    let told = |line: &str| {
+        let (_, out) = printed(&session, line, commands::Format::Json);
+        let document = serde_json::from_str::<Value>(&out).expect("one line of JSON");
+        let warnings = document["warnings"].as_array().expect("warnings").clone();
+        warnings.iter().filter(|warning| warning["code"] == "toy-heap").count()
+    };
+    assert_eq!(told("modules"), 0);
+    for line in ["dumpheap -stat", "dumpheap", "modules"] {
+        assert_eq!(told(line), 1, "{line}");
+    }
+}
+
+#[test]
 fn a_view_of_its_own_is_a_command_with_help_and_json_where_the_runtime_is_there() {
     let (dump, truth) = process();
     let with = session(&dump, WITH_TOY);

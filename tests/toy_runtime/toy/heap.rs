@@ -1,11 +1,12 @@
 //! The heap: objects one behind the other, each with its type and size in front.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dumpscope::error::Error;
 use dumpscope::heap::{HeapObject, HeapSource, HeapType, Visit};
 use dumpscope::job::Meter;
-use dumpscope::model::{Addr, Known, Problem};
+use dumpscope::model::{Addr, Known, Problem, Subject};
 use dumpscope::target::Target;
 
 use super::memory::at;
@@ -18,6 +19,7 @@ pub(super) struct Objects {
     start: Addr,
     end: Addr,
     types: Vec<HeapType>,
+    read: AtomicBool,
 }
 
 impl Objects {
@@ -26,7 +28,7 @@ impl Objects {
         let start = target.memory.ptr(table)?;
         let end = at(start, target.memory.u64(at(table, 8)?)?)?;
         let types = (1u64..).zip(TYPES).map(|(id, name)| HeapType { id: Addr(id), name: name.to_owned() });
-        Ok(Objects { target: Arc::clone(target), start, end, types: types.collect() })
+        Ok(Objects { target: Arc::clone(target), start, end, types: types.collect(), read: AtomicBool::default() })
     }
 }
 
@@ -44,6 +46,7 @@ impl HeapSource for Objects {
     }
 
     fn objects(&self, _: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.read.store(true, Ordering::Relaxed);
         let memory = &self.target.memory;
         let mut address = self.start;
         while address < self.end {
@@ -59,7 +62,9 @@ impl HeapSource for Objects {
         Ok(())
     }
 
+    /// The runtime marks nothing that it has freed.
     fn problems(&self) -> Vec<Problem> {
-        Vec::new()
+        let told = self.read.load(Ordering::Relaxed);
+        told.then(|| Problem::new("toy-heap", Subject::Capture, "freed objects are listed, too")).into_iter().collect()
     }
 }
