@@ -252,52 +252,61 @@ impl Target {
     /// Names walked frames: inlined calls expanded, innermost first.
     pub fn named(&self, frames: &[Frame]) -> Vec<NamedFrame> {
         let mut named: Vec<NamedFrame> = Vec::with_capacity(frames.len());
-        for frame in frames {
-            let name = self.name(frame.lookup());
-            let blank = NamedFrame {
-                index: named.len(),
-                pc: frame.pc,
-                sp: frame.sp,
-                kind: match (frame.kind, &name) {
-                    (FrameKind::Native, Some(name)) if name.stub => FrameKind::Stub,
-                    (kind, _) => kind,
-                },
-                trust: frame.trust,
-                module: name.as_ref().and_then(|name| name.module_name.clone()),
-                function: None,
-                offset: None,
-                file: None,
-                line: None,
-                own: name.as_ref().is_some_and(|name| is_own_code(name.module_name.as_deref(), None, false)),
-            };
-            let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
-            let Some((physical, inlined)) = parts.split_last() else {
-                named.push(blank);
-                continue;
-            };
-            for part in inlined {
-                named.push(NamedFrame {
-                    index: named.len(),
-                    kind: FrameKind::Inline,
-                    function: part.function.clone(),
-                    file: part.file.clone(),
-                    line: part.line,
-                    own: part.own,
-                    ..blank.clone()
-                });
-            }
-            named.push(NamedFrame {
-                index: named.len(),
-                function: physical.function.clone(),
-                offset: physical.start.and_then(|start| frame.pc.since(start)),
-                file: physical.file.clone(),
-                line: physical.line,
-                own: physical.own,
-                ..blank
-            });
+        for (walked, frame) in frames.iter().enumerate() {
+            self.add_named(&mut named, walked, frame);
         }
         named.shrink_to_fit();
         named
+    }
+
+    /// Adds the names of the walked frame at a position.
+    pub fn add_named(&self, named: &mut Vec<NamedFrame>, walked: usize, frame: &Frame) {
+        let name = self.name(frame.lookup());
+        let blank = NamedFrame {
+            index: named.len(),
+            pc: frame.pc,
+            sp: frame.sp,
+            kind: match (frame.kind, &name) {
+                (FrameKind::Native, Some(name)) if name.stub => FrameKind::Stub,
+                (kind, _) => kind,
+            },
+            trust: frame.trust,
+            module: name.as_ref().and_then(|name| name.module_name.clone()),
+            function: None,
+            offset: None,
+            file: None,
+            line: None,
+            own: name.as_ref().is_some_and(|name| is_own_code(name.module_name.as_deref(), None, false)),
+            walked,
+            part: Some(0),
+        };
+        let parts = name.as_ref().map(|name| name.parts.as_slice()).unwrap_or_default();
+        let Some((physical, inlined)) = parts.split_last() else {
+            named.push(blank);
+            return;
+        };
+        for (place, part) in inlined.iter().enumerate() {
+            named.push(NamedFrame {
+                index: named.len(),
+                kind: FrameKind::Inline,
+                function: part.function.clone(),
+                file: part.file.clone(),
+                line: part.line,
+                own: part.own,
+                part: Some(place),
+                ..blank.clone()
+            });
+        }
+        named.push(NamedFrame {
+            index: named.len(),
+            function: physical.function.clone(),
+            offset: physical.start.and_then(|start| frame.pc.since(start)),
+            file: physical.file.clone(),
+            line: physical.line,
+            own: physical.own,
+            part: Some(inlined.len()),
+            ..blank
+        });
     }
 
     /// The raw (mangled) name of the physical function at `lookup`, from ELF symbols; cheaper than [`Target::name`].

@@ -180,6 +180,8 @@ mod tests {
             file: None,
             line: None,
             own: true,
+            walked: index,
+            part: Some(0),
         };
         functions.iter().rev().enumerate().map(frame).collect()
     }

@@ -155,6 +155,13 @@ pub struct NamedFrame {
     /// Whether it is the program's own code, and not a runtime's.
     #[serde(skip)]
     pub own: bool,
+    /// Position among the walked frames that were named of the one that it is, or is a part of.
+    #[serde(skip)]
+    pub walked: usize,
+    /// Position among the calls that debug information expands in that frame, innermost 0; `None` where a runtime
+    /// named it.
+    #[serde(skip)]
+    pub part: Option<usize>,
 }
 
 /// A function's own name with its scope: without return type, parameters and qualifiers. Those of a function that is

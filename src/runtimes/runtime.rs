@@ -45,7 +45,7 @@ pub trait Runtime: Any + Send + Sync {
     }
 
     /// The names of a frame in its own code: calls that its compiler inlined, innermost first, then the function itself. `None` for other
-    /// frames. Indices are counted by the caller.
+    /// frames. Their places (`index`, `walked`, `part`) are set by the caller.
     fn expand(&self, _frame: &Frame) -> Option<Vec<NamedFrame>> {
         None
     }
@@ -113,18 +113,13 @@ pub struct RuntimeKind {
 /// Names walked frames, each by the runtime whose code it is, else by its module's symbols.
 pub(super) fn named(runtimes: &[Box<dyn Runtime>], target: &Target, frames: &[Frame]) -> Vec<NamedFrame> {
     let mut named = Vec::with_capacity(frames.len());
-    let mut rest = frames;
-    while let Some((first, others)) = rest.split_first() {
-        if let Some(own) = runtimes.iter().find_map(|runtime| runtime.expand(first)) {
-            named.extend(own);
-            rest = others;
-            continue;
+    for (walked, frame) in frames.iter().enumerate() {
+        match runtimes.iter().find_map(|runtime| runtime.expand(frame)) {
+            Some(own) => named.extend(own.into_iter().map(|own| NamedFrame { walked, part: None, ..own })),
+            None => target.add_named(&mut named, walked, frame),
         }
-        let foreign = |frame: &Frame| runtimes.iter().all(|runtime| runtime.expand(frame).is_none());
-        let run = others.iter().take_while(|frame| foreign(frame)).count().saturating_add(1);
-        named.extend(target.named(rest.get(..run).unwrap_or_default()));
-        rest = rest.get(run..).unwrap_or_default();
     }
+    named.shrink_to_fit();
     for (index, frame) in named.iter_mut().enumerate() {
         frame.index = index;
         if let Some(own) = runtimes.iter().find_map(|runtime| runtime.is_own(frame)) {

@@ -58,7 +58,21 @@ mod tests {
     fn unnamed(frame: &Frame) -> NamedFrame {
         let Frame { pc, sp, kind, trust, .. } = *frame;
         let (module, function, file, offset, line) = (None, None, None, None, None);
-        NamedFrame { index: 0, pc, sp, kind, trust, module, function, offset, file, line, own: true }
+        NamedFrame {
+            index: 0,
+            pc,
+            sp,
+            kind,
+            trust,
+            module,
+            function,
+            offset,
+            file,
+            line,
+            own: true,
+            walked: 0,
+            part: None,
+        }
     }
 
     #[test]

@@ -168,10 +168,15 @@ impl Process {
         }
     }
 
-    /// The arguments and local variables of the first `limit` named frames, parallel to [`Process::named`] and maybe shorter;
-    /// `None` for a frame that no debug information describes.
-    pub fn variables(&self, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
-        variables::of_stack(&self.target, stack, limit)
+    /// The arguments and local variables of some frames of [`Process::named`], parallel to them; `None` for one that no
+    /// debug information describes.
+    pub fn variables(
+        &self,
+        stack: &Stack,
+        named: &[NamedFrame],
+        job: &Job,
+    ) -> Result<Vec<Option<Vec<Variable>>>, Error> {
+        variables::of_frames(&self.target, stack, named, job)
     }
 
     /// Every thread as shown.

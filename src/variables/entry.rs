@@ -23,23 +23,33 @@ pub struct AtEntry<'a> {
     target: &'a Target,
     stack: &'a Stack,
     index: usize,
+    /// How far the registers in the frame itself are to be believed.
+    trusted: Trusted,
     left: Cell<u32>,
 }
 
 impl<'a> AtEntry<'a> {
-    /// Of the frame at `index`.
+    /// Of the frame at `index`; looks at all frames below it.
     pub fn new(target: &'a Target, stack: &'a Stack, index: usize) -> AtEntry<'a> {
-        AtEntry { target, stack, index, left: Cell::new(MAX_VALUES) }
+        let walked = stack.frames.iter().take(index.saturating_add(1));
+        let trusted = walked.fold(Trusted::All, |so_far, frame| so_far.after(frame.trust));
+        AtEntry::of_trusted(target, stack, index, trusted)
+    }
+
+    /// The same where it is known how far the frame's registers are to be believed.
+    pub(super) fn of_trusted(target: &'a Target, stack: &'a Stack, index: usize, trusted: Trusted) -> AtEntry<'a> {
+        AtEntry { target, stack, index, trusted, left: Cell::new(MAX_VALUES) }
     }
 
     /// The value of one register.
     pub fn value(&self, register: Register) -> Known<u64> {
-        passed(self, self.index, register, MAX_CALLERS)
+        passed(self, self.index, self.trusted, register, MAX_CALLERS)
     }
 }
 
-/// What `register` held when the function of the frame at `index` was entered.
-fn passed(asked: &AtEntry<'_>, index: usize, register: Register, callers: usize) -> Known<u64> {
+/// What `register` held when the function of the frame at `index` was entered; `below` is how far that frame's registers
+/// are to be believed.
+fn passed(asked: &AtEntry<'_>, index: usize, below: Trusted, register: Register, callers: usize) -> Known<u64> {
     let AtEntry { target, stack, left, .. } = asked;
     let above = index.saturating_add(1);
     let (Some(callee), Some(caller), Some(found)) =
@@ -51,8 +61,7 @@ fn passed(asked: &AtEntry<'_>, index: usize, register: Register, callers: usize)
     if callers == 0 || left.get() == 0 {
         return Err(unknown("it was passed on too often"));
     }
-    let trusted =
-        stack.frames.iter().take(above.saturating_add(1)).fold(Trusted::All, |so_far, frame| so_far.after(frame.trust));
+    let trusted = below.after(caller.trust);
     if trusted == Trusted::None || !caller.returns || [callee.kind, caller.kind].contains(&FrameKind::Signal) {
         return Err(unknown("it was not called by the frame above"));
     }
@@ -62,7 +71,7 @@ fn passed(asked: &AtEntry<'_>, index: usize, register: Register, callers: usize)
     let site = module.svma(caller.pc).and_then(|svma| module.symbols().call_site(svma)).ok_or_else(not_described)?;
     let locals = module.svma(caller.lookup()).and_then(|svma| module.symbols().locals(svma)).unwrap_or_default();
     let registers = trusted.registers(&found);
-    let at_entry = |register| passed(asked, above, register, callers.saturating_sub(1));
+    let at_entry = |register| passed(asked, above, trusted, register, callers.saturating_sub(1));
     let context = Context { frame: caller, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
     let leads_here = match &site.callee {
         Callee::Start(start) => starts_at(target, callee.lookup(), module.addr(*start)),

@@ -1,8 +1,9 @@
 //! The arguments and local variables of a walked stack, with their values.
 //!
-//! Input: a stack with registers, the debug information of its modules. Output: for each named frame (inlined calls expanded) its
-//! variables; each has a value or the reason why it is unknown. Where no debug information describes a frame, or its registers
-//! were not kept, there is no list. Left out: global variables.
+//! Input: a stack with registers, its named frames (inlined calls expanded), the debug information of its modules.
+//! Output: for each named frame its variables; each has a value or the reason why it is unknown. Where no debug
+//! information describes a frame, a runtime named it, or its registers were not kept, there is no list. Left out: global
+//! variables.
 
 mod entry;
 mod place;
@@ -17,35 +18,50 @@ pub use place::{Context, Held, Place};
 
 use self::read::ValueReader;
 use self::trusted::Trusted;
-use crate::model::{Gap, Known, Registers, Stack, Type, Value, Variable, VariableKind};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Gap, Known, NamedFrame, Registers, Stack, Type, Value, Variable, VariableKind};
 use crate::target::Target;
 
-/// The variables of each frame, parallel to [`Target::named`]; `None` where nothing tells them. At most the first `limit` named
-/// frames are looked at.
-pub fn of_stack(target: &Target, stack: &Stack, limit: usize) -> Vec<Option<Vec<Variable>>> {
-    let mut all = Vec::new();
+/// The variables of named frames of a stack, innermost first and parallel to them; `None` where nothing tells them. Fails
+/// where the job is cancelled.
+pub fn of_frames(
+    target: &Target,
+    stack: &Stack,
+    named: &[NamedFrame],
+    job: &Job,
+) -> Result<Vec<Option<Vec<Variable>>>, Error> {
+    let mut all = Vec::with_capacity(named.len());
     let mut trusted = Trusted::All;
+    let mut rest = named;
     for (index, (frame, registers)) in stack.frames.iter().zip(stack.each_registers()).enumerate() {
-        if all.len() >= limit {
+        trusted = trusted.after(frame.trust);
+        if rest.is_empty() {
             break;
         }
-        trusted = trusted.after(frame.trust);
-        let count = target.name(frame.lookup()).map_or(1, |name| name.parts.len().max(1));
-        let mut parts: Vec<Option<Vec<Variable>>> = vec![None; count];
-        if let Some(found) = of_frame(target, stack, index, &registers, trusted) {
-            parts.fill(Some(Vec::new()));
-            for (part, variable) in found {
-                if let Some(Some(list)) = parts.get_mut(part) {
-                    list.push(variable);
-                }
+        let here = rest.iter().take_while(|named| named.walked == index).count();
+        let (parts, others) = rest.split_at_checked(here).unwrap_or_default();
+        rest = others;
+        job.check()?;
+        let is_described = parts.iter().any(|named| named.part.is_some());
+        let found = if is_described { of_frame(target, stack, index, &registers, trusted) } else { None };
+        let list = |named: &NamedFrame| if found.is_some() { named.part.map(|_| Vec::new()) } else { None };
+        let mut lists: Vec<Option<Vec<Variable>>> = parts.iter().map(list).collect();
+        for (part, variable) in found.into_iter().flatten() {
+            let at = parts.iter().position(|named| named.part == Some(part));
+            if let Some(Some(list)) = at.and_then(|at| lists.get_mut(at)) {
+                list.push(variable);
             }
         }
-        all.extend(parts);
+        all.extend(lists);
     }
-    all
+    // Of those beyond no registers are known.
+    all.resize(named.len(), None);
+    Ok(all)
 }
 
-/// The variables at a physical frame, each with the position of its part among the frame's names.
+/// The variables at a physical frame, each with the position of its part among the calls that debug information expands
+/// there.
 fn of_frame(
     target: &Target,
     stack: &Stack,
@@ -58,7 +74,7 @@ fn of_frame(
     let bias = module.mapped.bias?;
     let locals = module.symbols().locals(module.svma(frame.lookup())?)?;
     let registers = trusted.registers(registers);
-    let entered = AtEntry::new(target, stack, index);
+    let entered = AtEntry::of_trusted(target, stack, index, trusted);
     let at_entry = |register| entered.value(register);
     let context = Context { frame, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
     let value = |variable: &symbols::Variable| -> Known<Value> {

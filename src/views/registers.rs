@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, FrameKind, Gap, Known, Registers, Subject, Tid};
+use crate::model::{Addr, Gap, Known, Registers, Subject, Tid};
 use crate::report::section::{Body, Cell, Row, Section, Value};
 use crate::session::Session;
 
@@ -73,15 +73,14 @@ fn in_frame(session: &Session, index: usize, frame: usize, job: &Job) -> Result<
     let process = session.process()?;
     let stack = process.stack(index, job)?;
     let named = process.named(&stack);
-    if frame >= named.len() {
+    let Some(found) = named.get(frame) else {
         return Err(Error::Failed(format!(
             "the stack has {} frames, from 0 on; there is no frame {frame}",
             named.len()
         )));
-    }
-    let physical = named.iter().take(frame).filter(|frame| frame.kind != FrameKind::Inline).count();
+    };
     let missing = || Gap::NotRecorded(format!("those of frame {frame}"));
-    Ok(stack.registers_at(physical).ok_or_else(missing))
+    Ok(stack.registers_at(found.walked).ok_or_else(missing))
 }
 
 /// What an address is, where it is in a module: `reserve(Order&)+0x14`, `g_orders`.

@@ -91,10 +91,9 @@ pub fn of(session: &Session, position: usize, index: usize, job: &Job) -> Result
     let Some(frame) = frames.into_iter().nth(index) else {
         return Err(Error::Failed(format!("thread {} has no frame {index}: there are {count}", thread.tid)));
     };
-    let variables = process.variables(&stack, index.saturating_add(1)).into_iter().nth(index).flatten();
+    let variables = process.variables(&stack, std::slice::from_ref(&frame), job)?.into_iter().next().flatten();
     // An inlined call has the registers of the frame that holds it.
-    let physical = stack.frames.iter().position(|walked| (walked.pc, walked.sp) == (frame.pc, frame.sp));
-    let registers = physical.and_then(|physical| stack.registers_at(physical));
+    let registers = stack.registers_at(frame.walked);
     let register = |(name, value): (&'static str, Option<u64>)| {
         let value = value.map(Addr);
         let is_memory = value.is_some_and(|value| process.target.memory.u8(value).is_ok());

@@ -124,7 +124,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         frames.truncate(limit);
         frames.drain(..first.min(frames.len()));
         let frames = if query.flag("a") {
-            let variables = process.variables(&stack, limit).into_iter().skip(first).chain(std::iter::repeat(None));
+            let variables = match process.variables(&stack, &frames, job) {
+                Ok(variables) => variables,
+                Err(error) => return Some(Err(error)),
+            };
             let both = frames.into_iter().zip(variables);
             Frames::WithVariables(both.map(|(frame, variables)| FrameVariables { frame, variables }).collect())
         } else {

@@ -66,7 +66,7 @@ const ROOMS: &[Room] = &[
         uses: &["model", "job", "error", "capture", "target"],
         crates: &["symbols", "gimli", "object", "iced_x86"],
     },
-    Room { name: "variables", uses: &["model", "capture", "target"], crates: &["symbols", "gimli"] },
+    Room { name: "variables", uses: &["model", "job", "error", "capture", "target"], crates: &["symbols", "gimli"] },
     Room {
         name: "runtimes",
         uses: &["model", "job", "error", "heap", "marks", "capture", "target", "unwind", "variables"],

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use dumpscope::capture::FORMATS;
 use dumpscope::commands::{self, Shell};
+use dumpscope::error::Error;
 use dumpscope::job::Job;
+use dumpscope::model::Tid;
 use dumpscope::report::text::Style;
 use dumpscope::runtimes::{RUNTIMES, RuntimeKind, go, native};
 use dumpscope::session::{Session, Source};
@@ -94,6 +96,60 @@ fn only_the_runtime_knows_who_called_its_methods_and_what_they_are_called() {
         let frames = names(frames);
         assert!(!frames.iter().any(|name| name == "invoke" || name.starts_with("toy.")), "{frames:?}");
     }
+}
+
+/// The names of a thread's frames of the program from one on, each with those of its variables.
+fn variables(session: &Arc<Session>, tid: u64, from: &str) -> Vec<(String, Option<Vec<String>>)> {
+    let told = data(session, &format!("stack -t {tid} -a"));
+    let word = |value: &Value| value.as_str().expect("a name").to_owned();
+    let named = |list: &Vec<Value>| {
+        let mut names: Vec<String> = list.iter().map(|variable| word(&variable["name"])).collect();
+        names.sort_unstable();
+        names
+    };
+    let frames = told["threads"][0]["frames"].as_array().expect("frames").iter();
+    let frames = frames.skip_while(|frame| frame["function"] != from).take(4);
+    frames.map(|frame| (word(&frame["function"]), frame["variables"].as_array().map(named))).collect()
+}
+
+#[test]
+fn variables_stand_in_their_own_frames_above_one_of_which_the_runtime_makes_two() {
+    let (dump, truth) = process();
+    let session = session(&dump, WITH_TOY);
+    let tid = tid(&truth, "tick");
+    // As fixtures/toy/main.c declares them; of the runtime's own names no debug information tells any.
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+    let expected = [
+        ("toy.Till::open()", None),
+        ("toy.Till::pay(Order)", None),
+        ("invoke", names(&["argument", "frame", "index", "run", "stack"])),
+        ("tick", names(&["argument"])),
+    ];
+    let expected = expected.map(|(function, variables)| (function.to_owned(), variables));
+    assert_eq!(variables(&session, tid, "toy.Till::open()"), expected);
+    // Their page says the same of each.
+    let all = data(&session, &format!("stack -t {tid} -a"));
+    for frame in all["threads"][0]["frames"].as_array().expect("frames") {
+        let page = data(&session, &format!("showframe {} -t {tid}", frame["index"]));
+        assert_eq!((&page["function"], &page["variables"]), (&frame["function"], &frame["variables"]));
+        assert_eq!(page["registers"]["rip"], frame["pc"], "an expanded call has those of the frame that holds it");
+        let registers = data(&session, &format!("registers -f {} -t {tid}", frame["index"]));
+        assert_eq!(registers["registers"]["rip"], frame["pc"]);
+    }
+}
+
+#[test]
+fn variables_that_were_not_all_read_are_no_answer() {
+    let (dump, truth) = process();
+    let session = session(&dump, WITH_TOY);
+    let process = session.process().expect("a process");
+    let index = process.index_of(Tid(u32::try_from(tid(&truth, "tick")).expect("a tid"))).expect("it is there");
+    let job = Job::default();
+    let stack = process.stack(index, &job).expect("walked");
+    let named = process.named(&stack);
+    assert_eq!(process.variables(&stack, &named, &job).map(|all| all.len()).ok(), Some(named.len()));
+    job.cancel();
+    assert!(matches!(process.variables(&stack, &named, &job), Err(Error::Cancelled)));
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
         file: None,
         line: None,
         own: true,
+        walked: index,
+        part: Some(0),
     };
     functions.iter().enumerate().map(frame).collect()
 }

@@ -80,8 +80,7 @@ pub(super) fn injected(joined: &Joined) -> Option<usize> {
         .iter()
         .take(MAX_FRAMES)
         .rposition(|frame| frame.function.as_deref().is_some_and(|function| INJECTED.contains(&plain(function))))?;
-    let sp = joined.frames.get(last)?.sp;
-    joined.stack.frames.iter().position(|frame| frame.sp == sp)?.checked_add(1)
+    joined.frames.get(last)?.walked.checked_add(1)
 }
 
 /// Frames among which a call of `sigpanic` is looked for.

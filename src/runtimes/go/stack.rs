@@ -42,11 +42,7 @@ impl Joined {
                 frame.function.as_deref().is_some_and(|function| SWITCHES.contains(&plain(function)))
             });
             // Named frames are more than the walked ones: inlined calls share their place.
-            let kept = switch.and_then(|at| {
-                let sp = frames.get(at)?.sp;
-                stack.frames.iter().rposition(|frame| frame.sp == sp)?.checked_add(1)
-            });
-            if let Some(kept) = kept {
+            if let Some(kept) = switch.and_then(|at| frames.get(at)?.walked.checked_add(1)) {
                 let rest = unwinder.walk_from(&registers, job);
                 joined = joined.joined(kept, &rest);
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dumpscope::capture::Memory;
-use dumpscope::model::{Addr, Arch, End, Frame, Known, NamedFrame, Register};
+use dumpscope::model::{Addr, Arch, End, Frame, FrameKind, Known, NamedFrame, Register};
 use dumpscope::target::Target;
 use dumpscope::unwind::row::Caller;
 use dumpscope::unwind::{OwnFrame, Step, Unwind};
@@ -11,9 +11,10 @@ use dumpscope::unwind::{OwnFrame, Step, Unwind};
 use super::MAGIC;
 use super::memory::{at, elements, text};
 
-/// Members of `struct toy_method`: code 0, size 8, then the name.
-const SIZE: u64 = 48;
+/// Members of `struct toy_method`: code 0, size 8, then these.
+const SIZE: u64 = 80;
 const NAME: (u64, u64) = (16, 32);
+const INLINED: (u64, u64) = (48, 32);
 /// Members of `struct toy_frame`: magic 0, then these.
 const SP: u64 = 8;
 const RBX: u64 = 16;
@@ -26,6 +27,8 @@ pub(super) struct Method {
     pub(super) code: Addr,
     pub(super) end: Addr,
     pub(super) name: Arc<str>,
+    /// What its compiler expanded in place.
+    inlined: Option<Arc<str>>,
 }
 
 /// All methods.
@@ -40,7 +43,8 @@ impl Methods {
         let method = |base: Addr| {
             let code = memory.ptr(base)?;
             let end = at(code, memory.u64(at(base, 8)?)?)?;
-            Ok(Method { code, end, name: text(memory, base, NAME)?.into() })
+            let inlined = Some(text(memory, base, INLINED)?).filter(|name| !name.is_empty());
+            Ok(Method { code, end, name: text(memory, base, NAME)?.into(), inlined: inlined.map(Arc::from) })
         };
         let all = elements(memory, table, SIZE)?.into_iter().map(method).collect::<Known<Vec<Method>>>()?;
         Ok(Methods { target: Arc::clone(target), all })
@@ -51,10 +55,10 @@ impl Methods {
         self.all.iter().find(|method| method.code <= code && code < method.end)
     }
 
-    /// A frame of a method with its name.
+    /// A frame of a method with its names.
     pub(super) fn named(&self, frame: &Frame) -> Option<Vec<NamedFrame>> {
         let method = self.at(frame.lookup())?;
-        Some(vec![NamedFrame {
+        let itself = NamedFrame {
             index: 0,
             pc: frame.pc,
             sp: frame.sp,
@@ -66,7 +70,16 @@ impl Methods {
             file: None,
             line: None,
             own: true,
-        }])
+            walked: 0,
+            part: None,
+        };
+        let inlined = method.inlined.clone().map(|name| NamedFrame {
+            kind: FrameKind::Inline,
+            function: Some(name),
+            offset: None,
+            ..itself.clone()
+        });
+        Some(inlined.into_iter().chain([itself]).collect())
     }
 
     fn caller(&self, frame: &OwnFrame<'_>) -> Known<Option<Caller>> {

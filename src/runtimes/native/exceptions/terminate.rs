@@ -81,6 +81,8 @@ mod tests {
                 file: None,
                 line: None,
                 own: true,
+                walked: index,
+                part: Some(0),
             })
             .collect();
         reason(&frames)
