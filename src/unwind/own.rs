@@ -34,11 +34,89 @@ pub enum Step {
         caller: Caller,
         /// Whether it stands behind a call; else it was interrupted.
         returns: bool,
-        /// Whether its stack may be another one, so that the stack pointer need not rise.
+        /// Whether its stack may be another one, so that the stack pointer need not rise. Else it must, but where a
+        /// function that uses no stack was interrupted.
         switches: bool,
     },
     /// There is none, or it is lost for this reason.
     End(End),
     /// The runtime cannot tell: the other methods are tried.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::code::CodeMap;
+    use super::super::scene::{CODE, STACK, target};
+    use super::super::walk::Walk;
+    use super::*;
+    use crate::job::Job;
+    use crate::model::{Arch, Register, Stack};
+
+    const SP: Register = Arch::X86_64.stack_pointer();
+
+    /// A runtime to which all code belongs.
+    struct Rule<F>(F);
+
+    impl<F: Fn(&OwnFrame<'_>) -> Step + Send + Sync> Unwind for Rule<F> {
+        fn owns(&self, _: Addr) -> bool {
+            true
+        }
+
+        fn step(&self, frame: &OwnFrame<'_>) -> Step {
+            (self.0)(frame)
+        }
+    }
+
+    /// A stack from [`STACK`] on, by such a rule.
+    fn walk(step: impl Fn(&OwnFrame<'_>) -> Step + Send + Sync + 'static) -> Stack {
+        let code = CodeMap::new(target(Arch::X86_64, None, &[]), vec![Arc::new(Rule(step))]);
+        let mut start = Registers::unknown(Arch::X86_64);
+        start.set(SP, STACK);
+        start.set(Arch::X86_64.instruction_pointer(), CODE);
+        Walk::new(&code).run(&start, &Job::default())
+    }
+
+    /// The same code, with the frame address and the stack pointer so many bytes above the callee's.
+    fn above(frame: &OwnFrame<'_>, cfa: i64, sp: i64) -> Caller {
+        let mut registers = frame.registers.clone();
+        registers.set(SP, frame.sp.0.wrapping_add_signed(sp));
+        Caller { registers, cfa: Addr(frame.sp.0.wrapping_add_signed(cfa)) }
+    }
+
+    fn ended(stack: &Stack) -> (usize, End) {
+        (stack.frames.len(), stack.end)
+    }
+
+    #[test]
+    fn a_rule_that_stands_still_ends_the_walk() {
+        let still = |returns, switches, cfa| {
+            let step = move |frame: &OwnFrame<'_>| Step::Caller { caller: above(frame, cfa, 0), returns, switches };
+            ended(&walk(step))
+        };
+        assert_eq!(still(false, false, 0), (1, End::Loop), "what was interrupted has a stack of its own");
+        assert_eq!(still(true, false, 0), (2, End::Loop), "a function without a stack was interrupted, and calls none");
+        assert_eq!(still(false, true, 0), (2, End::Loop), "another stack, but not the same one again");
+        assert_eq!(still(true, false, 16), (2, End::Loop), "the frame address rises alone");
+        assert_eq!(still(false, false, 16), (1, End::Loop));
+    }
+
+    #[test]
+    fn stacks_that_may_be_others_may_rise_as_often_as_they_like() {
+        for returns in [false, true] {
+            let stack = walk(move |frame| match frame.sp.0 {
+                sp if sp >= STACK + 1_500 * 16 => Step::End(End::Bottom),
+                _ => Step::Caller { caller: above(frame, 16, 16), returns, switches: true },
+            });
+            assert_eq!(ended(&stack), (1_501, End::Bottom));
+        }
+    }
+
+    #[test]
+    fn changes_to_lower_stacks_are_counted() {
+        let stack = walk(|frame| Step::Caller { caller: above(frame, -16, -16), returns: true, switches: true });
+        assert_eq!(ended(&stack), (1_001, End::Limit));
+    }
 }

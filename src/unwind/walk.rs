@@ -22,7 +22,8 @@ use crate::model::{Addr, Arch, End, Frame, FrameKind, Recorder, Register, Regist
 const MAX_FRAMES: usize = 530_000;
 /// Frames of one stack that are always kept; those beyond come out of what all stacks of a target share.
 const SURE_FRAMES: usize = 1_000;
-/// Changes of the stack (signal frames, frame addresses read from memory) in one walk at most. Handlers nest a few deep.
+/// Changes to a stack that lies lower (signal frames, frame addresses read from memory) in one walk at most. Handlers
+/// nest a few deep.
 const MAX_SWITCHES: usize = 1_000;
 /// Frames between two looks at whether the job was cancelled.
 const CANCEL_EVERY: usize = 1 << 12;
@@ -31,6 +32,7 @@ const CANCEL_EVERY: usize = 1 << 12;
 pub(super) struct Walk<'t> {
     code: &'t CodeMap,
     words: Words<'t>,
+    /// Where changes of the stack led that did not rise: code and stack pointer.
     switches: FxHashSet<(Addr, Addr)>,
 }
 
@@ -42,6 +44,13 @@ struct Up {
     returns: bool,
     /// Whether the caller's stack may lie anywhere.
     switch: bool,
+}
+
+impl Up {
+    /// The caller's stack pointer: it need not be the frame address.
+    fn stack(&self) -> Addr {
+        self.caller.registers.sp().unwrap_or(self.caller.cfa)
+    }
 }
 
 impl<'t> Walk<'t> {
@@ -164,19 +173,26 @@ impl<'t> Walk<'t> {
     /// Whether a step leads somewhere: into code, and up the stack.
     fn check(&mut self, callee: &Callee<'_>, up: &Up) -> Result<(), End> {
         let pc = up.caller.registers.pc().ok_or(End::NoUnwindInfo)?;
-        let sp = up.caller.cfa;
+        let sp = up.stack();
         // Interrupted code may stand anywhere: that may be why it was interrupted.
         if up.returns && matches!(self.code.site(pc, true).kind, Kind::Wild) {
             return Err(End::NoUnwindInfo);
         }
-        if up.switch {
-            let fresh = self.switches.len() < MAX_SWITCHES && self.switches.insert((pc, sp));
-            return if fresh { Ok(()) } else { Err(End::Loop) };
+        // A leaf of aarch64 uses no stack, nor does glibc's vfork on x86-64, which takes its return address off it. A
+        // function that called another does, and what interrupts one has its own.
+        let rises = sp > callee.stack || (sp == callee.stack && !callee.returns && up.returns);
+        if rises {
+            return Ok(());
         }
-        // A leaf of aarch64 uses no stack, nor does glibc's vfork on x86-64, which takes its return address off it; a function that called
-        // another does.
-        let rises = sp > callee.stack || (sp == callee.stack && !callee.returns);
-        if rises { Ok(()) } else { Err(End::Loop) }
+        // A circle comes by one that does not rise.
+        if !up.switch || self.switches.contains(&(pc, sp)) {
+            return Err(End::Loop);
+        }
+        if self.switches.len() >= MAX_SWITCHES {
+            return Err(End::Limit);
+        }
+        self.switches.insert((pc, sp));
+        Ok(())
     }
 
     /// The next believable caller where the return address was overwritten, but the frame's end is known: words inside the frame are no
