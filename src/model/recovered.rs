@@ -76,6 +76,11 @@ impl Recorder {
         steps.push(step);
     }
 
+    /// How many values of registers were taken down, beside the frames that are kept whole.
+    pub fn values(&self) -> usize {
+        self.recovered.values.len()
+    }
+
     /// What was taken down, without room to grow: thousands of stacks are kept.
     pub fn finish(self) -> Recovered {
         let Recovered { mut whole, mut steps, mut values } = self.recovered;

@@ -14,6 +14,7 @@ use super::flow::{self, Flow};
 use super::go;
 use super::image::{self, Image, Place};
 use super::own::Unwind;
+use super::room::Room;
 use super::rules::Row;
 use super::signal;
 use super::start;
@@ -27,9 +28,7 @@ use crate::target::Target;
 const MAX_WORK: usize = 100_000_000;
 /// What an answer costs at least: it is kept, 100 bytes each.
 const LEAST_WORK: usize = 256;
-/// Frames of very deep stacks that are kept for one target at most (80 MB): a hostile dump can have many threads on one
-/// deep stack.
-const MAX_DEEP_FRAMES: usize = 2_000_000;
+
 /// A place in the code.
 pub(super) struct Site {
     /// What it is.
@@ -79,7 +78,8 @@ pub(super) struct CodeMap {
     sites: Cache<(Addr, bool), Site>,
     followed: Mutex<FxHashMap<(Addr, Addr, bool), Arc<Flow>>>,
     scratches: Mutex<Vec<Scratch>>,
-    deep_frames: AtomicUsize,
+    /// What its stacks may still take.
+    pub(super) room: Room,
     work: AtomicUsize,
     /// Executable mappings, ascending, disjoint: first address, one past the last.
     executable: Vec<(u64, u64)>,
@@ -98,7 +98,7 @@ impl CodeMap {
             sites: Cache::new(),
             followed: Mutex::default(),
             scratches: Mutex::default(),
-            deep_frames: AtomicUsize::new(0),
+            room: Room::default(),
             work: AtomicUsize::new(0),
             executable,
             own,
@@ -113,11 +113,6 @@ impl CodeMap {
     /// The target's memory.
     pub(super) fn memory(&self) -> &Memory {
         &self.target.memory
-    }
-
-    /// Takes one frame of a very deep stack from what all stacks share.
-    pub(super) fn may_go_deeper(&self) -> bool {
-        self.deep_frames.fetch_add(1, Ordering::Relaxed) < MAX_DEEP_FRAMES
     }
 
     /// Takes an amount of work from what one target may cost; `false` when that is used up.

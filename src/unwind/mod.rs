@@ -22,6 +22,7 @@ mod image;
 mod instructions;
 mod ops;
 mod own;
+mod room;
 pub mod row;
 mod rules;
 mod scan;

@@ -49,6 +49,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::code::CodeMap;
+    use super::super::room::Room;
     use super::super::scene::{CODE, STACK, target};
     use super::super::walk::Walk;
     use super::*;
@@ -71,8 +72,9 @@ mod tests {
     }
 
     /// A stack from [`STACK`] on, by such a rule.
-    fn walk(step: impl Fn(&OwnFrame<'_>) -> Step + Send + Sync + 'static) -> Stack {
-        let code = CodeMap::new(target(Arch::X86_64, None, &[]), vec![Arc::new(Rule(step))]);
+    fn walk(room: Room, step: impl Fn(&OwnFrame<'_>) -> Step + Send + Sync + 'static) -> Stack {
+        let mut code = CodeMap::new(target(Arch::X86_64, None, &[]), vec![Arc::new(Rule(step))]);
+        code.room = room;
         let mut start = Registers::unknown(Arch::X86_64);
         start.set(SP, STACK);
         start.set(Arch::X86_64.instruction_pointer(), CODE);
@@ -94,7 +96,7 @@ mod tests {
     fn a_rule_that_stands_still_ends_the_walk() {
         let still = |returns, switches, cfa| {
             let step = move |frame: &OwnFrame<'_>| Step::Caller { caller: above(frame, cfa, 0), returns, switches };
-            ended(&walk(step))
+            ended(&walk(Room::default(), step))
         };
         assert_eq!(still(false, false, 0), (1, End::Loop), "what was interrupted has a stack of its own");
         assert_eq!(still(true, false, 0), (2, End::Loop), "a function without a stack was interrupted, and calls none");
@@ -106,7 +108,7 @@ mod tests {
     #[test]
     fn stacks_that_may_be_others_may_rise_as_often_as_they_like() {
         for returns in [false, true] {
-            let stack = walk(move |frame| match frame.sp.0 {
+            let stack = walk(Room::default(), move |frame| match frame.sp.0 {
                 sp if sp >= STACK + 1_500 * 16 => Step::End(End::Bottom),
                 _ => Step::Caller { caller: above(frame, 16, 16), returns, switches: true },
             });
@@ -116,7 +118,25 @@ mod tests {
 
     #[test]
     fn changes_to_lower_stacks_are_counted() {
-        let stack = walk(|frame| Step::Caller { caller: above(frame, -16, -16), returns: true, switches: true });
+        let stack = walk(Room::default(), |frame| Step::Caller {
+            caller: above(frame, -16, -16),
+            returns: true,
+            switches: true,
+        });
         assert_eq!(ended(&stack), (1_001, End::Limit));
+    }
+
+    #[test]
+    fn a_stack_whose_every_frame_has_other_registers_ends_where_there_is_no_more_room() {
+        // Of 17 registers 15 are kept as values, in all frames but the first. Room is for 32 × 6 = 192, and before the
+        // 14th frame there are 12 × 15 = 180.
+        let stack = walk(Room::of(0, 0), |frame| {
+            let mut caller = above(frame, 16, 16);
+            let others = (0..16).map(Register).filter(|register| *register != SP);
+            others.for_each(|register| caller.registers.set(register, frame.sp.0));
+            Step::Caller { caller, returns: true, switches: false }
+        });
+        assert_eq!(ended(&stack), (14, End::Limit));
+        assert_eq!(stack.registers.len(), 14, "what is kept is whole");
     }
 }

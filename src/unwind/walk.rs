@@ -17,16 +17,9 @@ use super::words::Words;
 use crate::job::Job;
 use crate::model::{Addr, Arch, End, Frame, FrameKind, Recorder, Register, Registers, Stack, Trust};
 
-/// Frames of one stack at most: as many as the usual limit of 8 MiB holds of the smallest that compilers make (return address and saved
-/// frame pointer: 16 bytes), so that an overflow is shown down to what began it.
-const MAX_FRAMES: usize = 530_000;
-/// Frames of one stack that are always kept; those beyond come out of what all stacks of a target share.
-const SURE_FRAMES: usize = 1_000;
 /// Changes to a stack that lies lower (signal frames, frame addresses read from memory) in one walk at most. Handlers
 /// nest a few deep.
 const MAX_SWITCHES: usize = 1_000;
-/// Frames between two looks at whether the job was cancelled.
-const CANCEL_EVERY: usize = 1 << 12;
 
 /// The walk up one stack.
 pub(super) struct Walk<'t> {
@@ -65,8 +58,8 @@ impl<'t> Walk<'t> {
         let mut recorder = Recorder::default();
         let mut registers = start.clone();
         let (mut returns, mut trust) = (false, Trust::Context);
-        let mut known_stack = None;
-        while stack.frames.len() < SURE_FRAMES || (stack.frames.len() < MAX_FRAMES && self.code.may_go_deeper()) {
+        let (mut known_stack, mut taken) = (None, 0);
+        while !job.is_cancelled() && self.code.room.may_grow(&mut taken, stack.frames.len(), recorder.values()) {
             let (Some(pc), Some(sp)) = (registers.pc(), registers.sp().or(known_stack)) else {
                 stack.end = End::NoUnwindInfo;
                 break;
@@ -92,9 +85,6 @@ impl<'t> Walk<'t> {
                     stack.end = end;
                     break;
                 }
-            }
-            if stack.frames.len().is_multiple_of(CANCEL_EVERY) && job.is_cancelled() {
-                break;
             }
         }
         // A thousand stacks are kept: none with room to grow.
