@@ -8,13 +8,13 @@ const NO_SERVERS: &str = "symbol servers are not asked yet; -directory DIR looks
 pub(super) const OTHERS: &[Command] = &[
     Command {
         name: "setthread",
-        aliases: &[Alias::of("thread")],
+        aliases: &[],
         doc: "Selects the thread that the next commands speak of; without arguments: says which is selected",
         args: &[
             Arg::Operand("index", Kind::Index, Arity::Optional, "the thread's position, as 'threads' counts from 0"),
             Arg::Value("t", Kind::Thread, "the thread's OS id"),
         ],
-        help: "",
+        help: "'thread N' and 't N' are gdb's and lldb's, which count from 1: 'thread 1' selects index 0.",
         action: Action::SetThread,
     },
     Command {

@@ -50,7 +50,7 @@ pub fn resolve(line: &str) -> Result<Resolved, Error> {
     let typed: Vec<&str> = words.iter().map(String::as_str).collect();
     let Some(first) = typed.first() else { return Err(Error::Usage("empty command".to_owned())) };
     let own = find(first);
-    if let Some(found) = foreign::find(&typed) {
+    if let Some(found) = foreign::find(&typed)? {
         if let Some(line) = found.line(typed.get(found.taken..).unwrap_or_default()) {
             return ours(split(&line)?);
         }
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(name("threads"), Ok("threads"));
         assert_eq!(name("clrThreads"), Ok("threads"));
         assert_eq!(name("paral"), Ok("parallelstacks"));
-        assert_eq!(name("thr"), Ok("threads"), "a name goes before an alias");
+        assert_eq!(name("thr"), Ok("threads"), "the start of our name goes before another tool's");
         assert_eq!(name("h"), Ok("help"));
         assert_eq!(name("!analyze -v"), Ok("summary"));
     }

@@ -26,6 +26,8 @@ const STACK: &str =
     "'stack' takes -n N (the innermost N frames), -a (arguments and variables) and --all (every thread)";
 const FRAMES: &str = "'frame N' selects a frame of the selected thread by its number, 'up' and 'down' go from there";
 const THREADS: &str = "'setthread INDEX' or 'setthread -t TID' selects a thread, 'stack -t TID' shows one's stack";
+/// What numbers of threads are counted from, where other tools count them.
+pub(super) const COUNTED: &str = "gdb and lldb count threads from 1: their thread 1 is index 0 of 'threads'; 'setthread INDEX' or 'setthread -t TID' selects one";
 const LAYOUT: &str = "'dumpscope DUMP' opens the terminal UI, whose keys '?' shows";
 const SYMBOL: &str = "'readmemory ADDR' says what words point to, 'modules ADDR' which module an address is in";
 
@@ -42,6 +44,8 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("taas", Line(lines::apply_all, "'stack --all' shows every thread's stack, -a its arguments and variables")),
     ("tfaas", Says("'stack --all -a' shows every thread's stack with arguments and variables")),
     ("faas", Says("'stack -a' shows each frame with its arguments and variables")),
+    ("thread", Line(lines::thread, COUNTED)),
+    ("t", Line(lines::thread, COUNTED)),
     ("thread apply", Says(THREADS)),
     ("thread find", Says("'threads' lists every thread with its name")),
     ("thread name", Of(Running, "")),
@@ -64,7 +68,9 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("info locals", Same("stack -a -frame")),
     ("info args", Same("stack -a -frame")),
     ("info frame", Same("frame")),
+    ("info f", Same("frame")),
     ("info stack", Line(lines::stack, STACK)),
+    ("info s", Line(lines::stack, STACK)),
     ("info source", Says(SOURCE)),
     ("info line", Says("'stack' shows the line of each frame")),
     ("info symbol", Says(SYMBOL)),

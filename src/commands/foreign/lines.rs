@@ -7,12 +7,12 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// gdb's and lldb's `bt`: a number, `full`, `all`.
+/// gdb's and lldb's `bt`: a number, `full`, `all`. Options are ours: `-full` unfolds a recursion.
 pub(super) fn backtrace(words: &[&str]) -> Option<String> {
     let mut line = "stack".to_owned();
     for word in words {
         match *word {
-            "full" | "-full" | "--full" => line.push_str(" -a"),
+            "full" => line.push_str(" -a"),
             "all" => line.push_str(" -all"),
             number if is_number(number) => line.push_str(&format!(" -n {number}")),
             _ => return None,
@@ -46,7 +46,9 @@ pub(super) fn apply_all(words: &[&str]) -> Option<String> {
     match words {
         ["bt" | "backtrace" | "where" | "w"] => Some("stack -all".to_owned()),
         ["bt" | "backtrace" | "where" | "w", rest @ ..] => {
-            Some(format!("stack -all{}", backtrace(rest)?.strip_prefix("stack")?))
+            // Nothing in this line is ours: its -full is gdb's, another spelling of full.
+            let rest: Vec<&str> = rest.iter().map(|word| if *word == "-full" { "full" } else { word }).collect();
+            Some(format!("stack -all{}", backtrace(&rest)?.strip_prefix("stack")?))
         }
         _ => None,
     }
@@ -134,6 +136,29 @@ pub(super) fn dump_8(words: &[&str]) -> Option<String> {
 pub(super) fn select(words: &[&str]) -> Option<String> {
     match words {
         [index] if is_number(index) => Some(format!("setthread {index}")),
+        _ => None,
+    }
+}
+
+/// gdb's and lldb's `thread N`, which count from 1; options are those of `setthread`.
+pub(super) fn thread(words: &[&str]) -> Option<String> {
+    match words {
+        [] => Some("setthread".to_owned()),
+        [number] if is_number(number) => {
+            let index = number.parse::<u64>().ok()?.checked_sub(1)?;
+            Some(format!("setthread {index}"))
+        }
+        [option, ..] if option.starts_with('-') => Some(format!("setthread {}", words.join(" "))),
+        _ => None,
+    }
+}
+
+/// WinDbg's `.exr`: -1 is the last exception, which stands first here.
+pub(super) fn exception(words: &[&str]) -> Option<String> {
+    match words {
+        [] => Some("printexception".to_owned()),
+        ["-1"] => Some("printexception -n 0".to_owned()),
+        [address] => Some(format!("printexception {address}")),
         _ => None,
     }
 }

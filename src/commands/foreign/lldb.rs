@@ -1,5 +1,6 @@
 //! lldb's commands that have no answer of their own here.
 
+use super::gdb::COUNTED;
 use super::lines;
 use super::reply::Entry;
 use super::reply::Reason::Running;
@@ -23,7 +24,7 @@ pub(super) const COMMANDS: &[Entry] = &[
         "thread backtrace",
         Line(lines::thread_backtrace, "'stack' shows the selected thread's stack, --all every thread's"),
     ),
-    ("thread select", Same("setthread")),
+    ("thread select", Line(lines::thread, COUNTED)),
     ("thread info", Says("'threads' says what each thread is and waits for")),
     ("thread exception", Same("printexception")),
     ("thread siginfo", Same("printexception")),
@@ -39,7 +40,6 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("thread step-scripted", Of(Running, "")),
     ("thread until", Of(Running, "")),
     ("thread trace", Of(Running, "")),
-    ("t", Line(lines::select, "'setthread INDEX' selects a thread")),
     ("frame select", Line(lines::frame, FRAMES)),
     ("frame info", Same("frame")),
     (

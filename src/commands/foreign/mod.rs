@@ -10,6 +10,7 @@ mod sos;
 mod windbg;
 
 use self::reply::{Entry, Reason, Reply};
+use crate::error::Error;
 use crate::job::Job;
 use crate::model::RuntimeKind;
 use crate::session::Session;
@@ -32,12 +33,15 @@ pub struct Found {
 /// Longest command of the tables, in words.
 const MOST_WORDS: usize = 4;
 
-/// The command that most words at the start of a line are; the first word has to be whole, later ones may be shortened.
-pub(super) fn find(words: &[&str]) -> Option<Found> {
-    let first = words.first()?.to_ascii_lowercase();
+/// The command that most words at the start of a line are; the first word has to be whole, later ones may be shortened while one
+/// answer alone begins so.
+pub(super) fn find(words: &[&str]) -> Result<Option<Found>, Error> {
+    let Some(first) = words.first() else { return Ok(None) };
+    let first = first.to_ascii_lowercase();
     let first = match first.as_str() {
         "i" | "inf" => "info",
-        "thr" => "thread",
+        // Alone it is the start of a name of ours.
+        "thr" if words.len() > 1 => "thread",
         other => other,
     };
     let typed: Vec<String> = words.iter().skip(1).take(MOST_WORDS).map(|word| word.to_ascii_lowercase()).collect();
@@ -59,12 +63,18 @@ pub(super) fn find(words: &[&str]) -> Option<Found> {
         let found = Found { words: entry, taken, reply: *reply };
         (parts.count().saturating_add(1) == taken).then_some((taken, exact, found))
     });
-    // Of equals the first stands in the earlier table.
-    let better = |best: Option<(usize, usize, Found)>, next: (usize, usize, Found)| match best {
-        Some(best) if (best.0, best.1) >= (next.0, next.1) => Some(best),
-        _ => Some(next),
-    };
-    matching.fold(None, better).map(|(.., found)| found)
+    let matching: Vec<(usize, usize, Found)> = matching.collect();
+    let best = matching.iter().map(|(taken, exact, _)| (*taken, *exact)).max();
+    let mut equals = matching.iter().filter(|(taken, exact, _)| Some((*taken, *exact)) == best);
+    // Of two tables that know the same words the earlier counts.
+    let Some((taken, _, found)) = equals.next() else { return Ok(None) };
+    let others: Vec<&str> =
+        equals.map(|(.., other)| other).filter(|other| !other.is_alike(found)).map(|other| other.words).collect();
+    if others.is_empty() {
+        return Ok(Some(*found));
+    }
+    let typed = words.iter().take(*taken).copied().collect::<Vec<_>>().join(" ");
+    Err(Error::Failed(format!("'{typed}' may be {}, {}", found.words, others.join(", "))))
 }
 
 impl Found {
@@ -78,6 +88,12 @@ impl Found {
             Reply::Line(make, _) => make(behind),
             Reply::Says(_) | Reply::Of(..) => None,
         }
+    }
+
+    /// Whether it is the same command, or one that is answered alike.
+    fn is_alike(&self, other: &Found) -> bool {
+        let answer = |found: &Found| (found.line(&[]), found.sentence(None, &Job::default()));
+        self.words == other.words || answer(self) == answer(other)
     }
 
     /// The sentence where there is no such line. `session`: what is open.
@@ -174,7 +190,7 @@ mod tests {
     fn meaning(typed: &str) -> Option<String> {
         let line = plain(typed);
         let words: Vec<&str> = line.split_whitespace().collect();
-        match find(&words) {
+        match find(&words).unwrap() {
             Some(found) => found
                 .line(&words[found.taken..])
                 .or_else(|| crate::commands::find(words[0]).filter(|_| found.taken == 1).map(|_| line.clone())),
@@ -209,6 +225,22 @@ mod tests {
             ("~*k", "stack -all"),
             ("~", "threads"),
             ("~3s", "setthread 3"),
+            ("thread 3", "setthread 2"),
+            ("thr 3", "setthread 2"),
+            ("t 1", "setthread 0"),
+            ("thread select 3", "setthread 2"),
+            ("thread", "setthread"),
+            ("thread -t 4711", "setthread -t 4711"),
+            (".exr -1", "printexception -n 0"),
+            (".exr 1000", "printexception 1000"),
+            ("info s", "stack"),
+            ("info f", "frame"),
+            ("i r", "registers"),
+            ("i lo", "stack -a -frame"),
+            ("thread apply all bt -full", "stack -all -a"),
+            ("stack full", "stack -a"),
+            ("stack -full", "stack -full"),
+            ("bt -full", "bt -full"),
             ("!analyze -v", "summary"),
             ("frame select 3", "frame 3"),
             ("frame variable", "stack -a -frame"),
@@ -226,22 +258,46 @@ mod tests {
 
     #[test]
     fn what_means_something_else_is_not_run() {
-        for typed in
-            ["p g_orders", "continue", "x/16i 0x1000", "thread apply 3 bt", "disassemble", "gcroot 1000", "~3k"]
-        {
+        for typed in [
+            "p g_orders",
+            "continue",
+            "x/16i 0x1000",
+            "thread apply 3 bt",
+            "disassemble",
+            "gcroot 1000",
+            "~3k",
+            "thread 0",
+            "t 0",
+            "thread select 0",
+            "thread 1.2",
+        ] {
             assert_eq!(meaning(typed), None, "{typed}");
             let line = plain(typed);
             let words: Vec<&str> = line.split_whitespace().collect();
-            assert!(find(&words).is_some_and(|found| !found.sentence(None, &Job::default()).is_empty()), "{typed}");
+            assert!(
+                find(&words).unwrap().is_some_and(|found| !found.sentence(None, &Job::default()).is_empty()),
+                "{typed}"
+            );
         }
     }
 
     #[test]
     fn more_words_go_before_fewer_and_unknown_words_are_not_found() {
-        let found = |line: &str| find(&line.split(' ').collect::<Vec<_>>()).map(|found| (found.words, found.taken));
+        let find = |line: &str| find(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        let found = |line: &str| find(line).map(|found| (found.words, found.taken));
         assert_eq!(found("info frame"), Some(("info frame", 2)));
         assert_eq!(found("info nothing-like-it"), Some(("info", 1)));
         assert_eq!(found("nonsense"), None);
+    }
+
+    #[test]
+    fn a_short_word_that_several_commands_begin_with_lists_them() {
+        let said = |line: &str| find(&line.split(' ').collect::<Vec<_>>()).unwrap_err().to_string();
+        assert_eq!(said("info d"), "'info d' may be info dll, info display");
+        assert_eq!(said("i l"), "'i l' may be info locals, info line");
+        assert!(said("thread s").contains("thread select"), "{}", said("thread s"));
+        let found = |line: &str| find(&line.split(' ').collect::<Vec<_>>()).unwrap().map(|found| found.words);
+        assert_eq!(found("info mac"), Some("info macro"), "both are answered alike");
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     (".lastevent", Same("summary")),
     (".bugcheck", Same("summary")),
     (".time", Same("summary")),
-    (".exr", Same("printexception")),
+    (".exr", Line(lines::exception, "'printexception' shows every exception, 'printexception ADDR' one")),
     (".ecxr", Says("the thread that took the fatal signal is selected at start: 'stack' and 'registers' are its own")),
     (".cxr", Says("'frame N' selects a frame; 'registers' shows the registers as they were recorded")),
     (".frame", Line(lines::frame, "'frame N' selects a frame of the selected thread by its number")),
