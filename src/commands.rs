@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn no_two_arguments_of_a_command_share_a_name_and_every_preset_is_declared() {
         for command in commands() {
-            let mut names: Vec<&str> = command.args.iter().map(Arg::name).collect();
+            let named = command.args.iter().filter(|argument| !matches!(argument, Arg::Apart(..)));
+            let mut names: Vec<&str> = named.map(Arg::name).collect();
             names.sort_unstable();
             let all = names.len();
             names.dedup();
@@ -130,6 +131,10 @@ mod tests {
             for word in command.aliases.iter().flat_map(|alias| alias.preset) {
                 let name = word.trim_start_matches('-');
                 assert!(!word.starts_with('-') || names.contains(&name), "{} {word}", command.name);
+            }
+            for argument in command.args {
+                let Arg::Apart(one, others) = argument else { continue };
+                assert!(others.iter().chain([one]).all(|name| names.contains(name)), "{} {one}", command.name);
             }
         }
     }

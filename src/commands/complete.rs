@@ -7,7 +7,7 @@ use super::{Command, Resolved, resolve};
 use crate::error::Error;
 use crate::job::Job;
 use crate::session::Session;
-use crate::views::{Arg, Kind};
+use crate::views::{Arg, Kind, clash};
 
 /// Most values that are offered at once.
 const MOST: usize = 50;
@@ -72,9 +72,12 @@ fn ended(command: &Command, preset: &[&str], before: &[String], start: String) -
         return End { start, options: Vec::new(), kind: expected };
     }
     let lower = start.trim_start_matches('-').to_ascii_lowercase();
+    let goes_with_given = |name: &str| clash(command.args, |other| other == name || given.contains(&other)).is_none();
     let is_open = |argument: &&Arg| match argument {
-        Arg::Flag(name, _) | Arg::Value(name, ..) => !given.contains(name) && name.starts_with(&lower),
-        Arg::Operand(..) | Arg::Implied(..) | Arg::Refused(..) => false,
+        Arg::Flag(name, _) | Arg::Value(name, ..) => {
+            !given.contains(name) && name.starts_with(&lower) && goes_with_given(name)
+        }
+        Arg::Operand(..) | Arg::Implied(..) | Arg::Refused(..) | Arg::Apart(..) => false,
     };
     let offers = start.is_empty() || start.starts_with('-');
     let options = command.args.iter().filter(|argument| offers && is_open(argument));
@@ -154,12 +157,8 @@ mod tests {
     fn options_that_are_not_given_yet_are_offered() {
         assert_eq!(words("stack "), ["-all", "-t", "-pc", "-a", "-n", "-frame", "-full"]);
         assert_eq!(words("stack -a"), ["-all", "-a"]);
-        assert_eq!(words("stack -all -"), ["-t", "-pc", "-a", "-n", "-frame", "-full"]);
-        assert_eq!(
-            words("eestack -"),
-            ["-t", "-pc", "-a", "-n", "-frame", "-full"],
-            "what the alias stands for is given"
-        );
+        assert_eq!(words("stack -all -"), ["-pc", "-a", "-n", "-full"], "what does not go with it is not");
+        assert_eq!(words("eestack -"), ["-pc", "-a", "-n", "-full"], "what the alias stands for is given");
         assert_eq!(words("threads "), [""; 0]);
     }
 

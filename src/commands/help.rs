@@ -23,17 +23,29 @@ impl Command {
     /// Usage, arguments, then what else there is to know.
     pub fn help_text(&self) -> String {
         let mut parts = vec![self.usage()];
-        let shown: Vec<(String, String)> =
-            self.args.iter().map(|argument| (argument.label(), said(argument))).collect();
+        let listed = self.args.iter().filter(|argument| !matches!(argument, Arg::Apart(..)));
+        let shown: Vec<(String, String)> = listed.map(|argument| (argument.label(), said(argument))).collect();
         if !shown.is_empty() {
             let wide = shown.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
             let lines: Vec<String> = shown.iter().map(|(label, doc)| format!("  {label:wide$}  {doc}")).collect();
             parts.push(lines.join("\n"));
         }
+        let apart: Vec<String> = self.args.iter().filter_map(|argument| self.apart(argument)).collect();
+        if !apart.is_empty() {
+            parts.push(apart.join("\n"));
+        }
         if !self.help.is_empty() {
             parts.push(self.help.trim_end().to_owned());
         }
         parts.join("\n\n")
+    }
+
+    /// `-all does not go with -t TID, -frame.`
+    fn apart(&self, argument: &Arg) -> Option<String> {
+        let Arg::Apart(one, others) = argument else { return None };
+        let label = |name: &str| self.args.iter().find(|argument| argument.name() == name).map(Arg::label);
+        let others: Vec<String> = others.iter().filter_map(|other| label(other)).collect();
+        Some(format!("{} does not go with {}.", label(one)?, others.join(", ")))
     }
 
     /// Its other names, with what they stand for where that is more: `eestack (-all)`.

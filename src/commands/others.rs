@@ -13,6 +13,7 @@ pub(super) const OTHERS: &[Command] = &[
         args: &[
             Arg::Operand("index", Kind::Index, Arity::Optional, "the thread's position, as 'threads' counts from 0"),
             Arg::Value("t", Kind::Thread, "the thread's OS id"),
+            Arg::Apart("index", &["t"]),
         ],
         help: "'thread N' and 't N' are gdb's and lldb's, which count from 1: 'thread 1' selects index 0.",
         action: Action::SetThread,

@@ -5,7 +5,7 @@
 
 use crate::error::Error;
 use crate::model::Addr;
-use crate::views::{Arg, Arguments, Arity, Given, Kind};
+use crate::views::{Arg, Arguments, Arity, Given, Kind, clash};
 
 /// What a name stands for in this dump.
 pub(super) trait Places {
@@ -34,7 +34,10 @@ pub(super) fn parse(
             return Err(Error::Usage(format!("{command} takes {}: {doc}", kind.placeholder())));
         }
     }
-    Ok(reading.given)
+    match clash(declared, |name| reading.given.has(name)) {
+        Some((one, other)) => Err(Error::Usage(format!("{command} takes {one} or {other}, not both"))),
+        None => Ok(reading.given),
+    }
 }
 
 struct Reading<'a> {
@@ -73,6 +76,7 @@ impl<'a> Reading<'a> {
                     return Err(Error::Usage(format!("-{name} takes no value")));
                 }
                 (Arg::Refused(_, why), _) => return Err(Error::Failed(format!("-{name}: {why}"))),
+                (Arg::Apart(..), _) => continue,
                 (Arg::Value(_, kind, _), _) | (Arg::Operand(_, kind, ..), _) => {
                     let missing = || Error::Usage(format!("-{name} takes a value: -{name} {}", kind.placeholder()));
                     let text = inline.or_else(|| words.next()).ok_or_else(missing)?;
@@ -86,7 +90,7 @@ impl<'a> Reading<'a> {
 
     /// The declared option that a word means.
     fn option(&self, word: &str, typed: &str) -> Result<&'static Arg, Error> {
-        let options = || self.declared.iter().filter(|argument| !matches!(argument, Arg::Operand(..)));
+        let options = || self.declared.iter().filter(|argument| argument.is_option());
         if let Some(exact) = options().find(|argument| argument.name() == typed) {
             return Ok(exact);
         }
@@ -124,7 +128,7 @@ impl<'a> Reading<'a> {
     }
 
     fn surplus(&self, word: &str) -> Error {
-        let options = self.declared.iter().filter(|argument| !matches!(argument, Arg::Operand(..))).map(Arg::name);
+        let options = self.declared.iter().filter(|argument| argument.is_option()).map(Arg::name);
         Error::Usage(format!("'{word}' means nothing to {}{}", self.command, self.instead(nearest(word, options))))
     }
 
@@ -209,6 +213,7 @@ mod tests {
         Arg::Value("n", Kind::Count, "frames"),
         Arg::Value("type", Kind::Word, "a type"),
         Arg::Refused("ms", "no"),
+        Arg::Apart("all", &["type", "n"]),
     ];
     const MEMORY: &[Arg] =
         &[Arg::Operand("address", Kind::Address, Arity::One, "where"), Arg::Value("n", Kind::Bytes, "")];
@@ -266,6 +271,12 @@ mod tests {
     }
 
     #[test]
+    fn arguments_that_do_not_go_together_are_refused() {
+        assert_eq!(read(STACK, "-n 3 -all").unwrap_err(), "it takes -all or -n N, not both");
+        assert!(read(STACK, "-n 3 -type x").is_ok());
+    }
+
+    #[test]
     fn an_option_that_is_refused_says_why() {
         assert_eq!(read(STACK, "-ms").unwrap_err(), "-ms: no");
     }
@@ -282,9 +293,9 @@ mod tests {
 
     #[test]
     fn what_an_alias_stands_for_may_be_typed_too() {
-        let words = ["-all".to_owned(), "-n".to_owned(), "4".to_owned()];
-        let read = parse("eestack", STACK, &["-all", "-n", "3"], &words, &Symbols).unwrap();
-        assert!(read.has("all"));
+        let words = ["-a".to_owned(), "-n".to_owned(), "4".to_owned()];
+        let read = parse("eestack", STACK, &["-a", "-n", "3"], &words, &Symbols).unwrap();
+        assert!(read.has("a"));
         assert_eq!(read.number("n"), Some(4));
     }
 

@@ -59,8 +59,7 @@ impl Shell {
     fn set_thread(&mut self, args: &Arguments) -> Result<Outcome, Error> {
         let threads = self.session.process()?.os_threads();
         let tid = match (args.number("index"), args.number("t")) {
-            (Some(_), Some(_)) => return Err(Error::Usage("setthread takes INDEX or -t TID, not both".to_owned())),
-            (Some(index), None) => {
+            (Some(index), _) => {
                 let thread = usize::try_from(index).ok().and_then(|index| threads.get(index));
                 let none = || format!("no thread {index}: there are {}, counted from 0", threads.len());
                 thread.ok_or_else(|| Error::Failed(none()))?.tid

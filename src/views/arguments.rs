@@ -64,6 +64,8 @@ pub enum Arg {
     Implied(&'static str, &'static str),
     /// `-name` is known from other tools and refused, for this reason.
     Refused(&'static str, &'static str),
+    /// The first argument goes with none of the others; stands behind all of them.
+    Apart(&'static str, &'static [&'static str]),
     /// A word that stands alone.
     Operand(&'static str, Kind, Arity, &'static str),
 }
@@ -76,6 +78,7 @@ impl Arg {
             | Arg::Value(name, ..)
             | Arg::Implied(name, _)
             | Arg::Refused(name, _)
+            | Arg::Apart(name, _)
             | Arg::Operand(name, ..) => name,
         }
     }
@@ -88,13 +91,24 @@ impl Arg {
             | Arg::Implied(_, doc)
             | Arg::Refused(_, doc)
             | Arg::Operand(.., doc) => doc,
+            Arg::Apart(..) => "",
+        }
+    }
+
+    /// Whether it is written with a dash.
+    pub fn is_option(&self) -> bool {
+        match self {
+            Arg::Flag(..) | Arg::Value(..) | Arg::Implied(..) | Arg::Refused(..) => true,
+            Arg::Operand(..) | Arg::Apart(..) => false,
         }
     }
 
     /// As a list of arguments names it: `-t TID`, `ADDR`.
     pub fn label(&self) -> String {
         match self {
-            Arg::Flag(name, _) | Arg::Implied(name, _) | Arg::Refused(name, _) => format!("-{name}"),
+            Arg::Flag(name, _) | Arg::Implied(name, _) | Arg::Refused(name, _) | Arg::Apart(name, _) => {
+                format!("-{name}")
+            }
             Arg::Value(name, kind, _) => format!("-{name} {}", kind.placeholder()),
             Arg::Operand(_, kind, ..) => kind.placeholder().to_owned(),
         }
@@ -103,12 +117,26 @@ impl Arg {
     /// As a line of usage has it: `[-t TID]`; nothing for what is taken or refused for other tools' sake.
     pub fn usage(&self) -> Option<String> {
         match self {
-            Arg::Implied(..) | Arg::Refused(..) => None,
+            Arg::Implied(..) | Arg::Refused(..) | Arg::Apart(..) => None,
             Arg::Operand(_, _, Arity::One, _) => Some(self.label()),
             Arg::Operand(_, _, Arity::Rest, _) => Some(format!("[{}…]", self.label())),
             Arg::Flag(..) | Arg::Value(..) | Arg::Operand(..) => Some(format!("[{}]", self.label())),
         }
     }
+}
+
+/// Two of the arguments that are given (`has` tells by their names) and do not go together, as a list of arguments names them.
+pub fn clash(declared: &[Arg], has: impl Fn(&str) -> bool) -> Option<(String, String)> {
+    let label = |name: &str| declared.iter().find(|argument| argument.name() == name).map(Arg::label);
+    let apart = declared.iter().filter_map(|argument| match argument {
+        Arg::Apart(one, others) => Some((*one, *others)),
+        _ => None,
+    });
+    let both = |(one, others): (&str, &[&str])| {
+        let other = others.iter().find(|other| has(one) && has(other))?;
+        Some((label(one)?, label(other)?))
+    };
+    apart.filter_map(both).next()
 }
 
 /// Another name for a command, and the arguments that it stands for.

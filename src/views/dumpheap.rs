@@ -31,6 +31,7 @@ pub const VIEW: View = View {
         Arg::Value("min", Kind::Bytes, "only objects of at least so many bytes"),
         Arg::Value("max", Kind::Bytes, "only objects of at most so many bytes"),
         Arg::Flag("regions", "the mappings that hold the heap, as 'maddress' lists them"),
+        Arg::Apart("regions", &["stat", "type", "mt", "min", "max"]),
         Arg::Refused("gen", NOT_YET),
         Arg::Refused("live", NOT_YET),
         Arg::Refused("dead", NOT_YET),

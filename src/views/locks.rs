@@ -39,6 +39,7 @@ pub const VIEW: View = View {
             "one lock: what it is part of, where it was taken, where its waiters are",
         ),
         Arg::Flag("list", "the table alone"),
+        Arg::Apart("list", &["address"]),
     ],
     pane: Some("Locks"),
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",

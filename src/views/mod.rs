@@ -32,7 +32,7 @@ use crate::report::json;
 use crate::report::section::Section;
 use crate::session::{Runtimes, Session};
 
-pub use self::arguments::{Alias, Arg, Arguments, Arity, Given, Kind, Needs};
+pub use self::arguments::{Alias, Arg, Arguments, Arity, Given, Kind, Needs, clash};
 
 /// What the next question is about; shared by commands, standard input and the terminal's panes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -24,7 +24,8 @@ pub const VIEW: View = View {
             "the module that holds this address: its files, and where they were looked for",
         ),
         Arg::Flag("list", "the table alone"),
-        Arg::Flag("v", "each module whole"),
+        Arg::Flag("v", "each module whole, as one that is named is"),
+        Arg::Apart("list", &["v"]),
     ],
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
@@ -57,17 +58,17 @@ enum Told {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let mut modules = session.modules(job)?;
-    let told = match query.address("address") {
-        Some(address) => {
-            modules.retain(|module| (module.base..module.end).contains(&address));
-            if modules.is_empty() {
-                return Err(Error::Failed(format!("no module holds {address}; 'modules' lists their ranges")));
-            }
-            Told::Each
+    let address = query.address("address");
+    if let Some(address) = address {
+        modules.retain(|module| (module.base..module.end).contains(&address));
+        if modules.is_empty() {
+            return Err(Error::Failed(format!("no module holds {address}; 'modules' lists their ranges")));
         }
-        None if query.flag("v") => Told::Each,
-        None if query.flag("list") => Told::List,
-        None => Told::All,
+    }
+    let told = match (query.flag("list"), query.flag("v") || address.is_some()) {
+        (true, _) => Told::List,
+        (false, true) => Told::Each,
+        (false, false) => Told::All,
     };
     Ok(Box::new(Answered { data: Modules { modules, told }, problems: Vec::new() }))
 }

@@ -24,6 +24,7 @@ pub const VIEW: View = View {
         Arg::Operand("address", Kind::Address, Arity::Optional, "only the exception object at this address"),
         Arg::Value("n", Kind::Count, "only this one, counted from 0"),
         Arg::Flag("list", "a table, without their stacks"),
+        Arg::Apart("n", &["address"]),
     ],
     pane: Some("Exceptions"),
     doc: "Exceptions: type, message, inner exceptions, stack; the fatal signal where that is what happened",

@@ -23,7 +23,7 @@ pub const VIEW: View = View {
             Arity::Optional,
             "where; when not given, the selected thread's stack pointer",
         ),
-        Arg::Value("n", Kind::Bytes, "how many (256 when not given, 1048576 at most)"),
+        Arg::Value("n", Kind::Bytes, "how many, from 1 to 1048576 (256 when not given)"),
         Arg::Value("w", Kind::Bytes, "how many a row: 16 (when not given) or 8"),
     ],
     pane: Some("Memory"),
@@ -35,7 +35,8 @@ pub const VIEW: View = View {
 
 const DEFAULT_BYTES: u64 = 256;
 const MAX_BYTES: u64 = 1 << 20;
-/// The widest row, in bytes.
+/// What a row has, in bytes.
+const NARROW: u64 = 8;
 const WIDEST: u64 = 16;
 
 /// Bytes at an address.
@@ -88,8 +89,14 @@ pub struct MemoryRow {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    let count = query.number("n").unwrap_or(DEFAULT_BYTES).clamp(1, MAX_BYTES);
-    let per_row = if query.number("w").is_some_and(|width| width <= 8) { 8 } else { WIDEST };
+    let count = query.number("n").unwrap_or(DEFAULT_BYTES);
+    if !(1..=MAX_BYTES).contains(&count) {
+        return Err(Error::Usage(format!("-n {count}: from 1 to {MAX_BYTES} bytes are shown")));
+    }
+    let per_row = query.number("w").unwrap_or(WIDEST);
+    if ![NARROW, WIDEST].contains(&per_row) {
+        return Err(Error::Usage(format!("-w {per_row}: a row has {NARROW} or {WIDEST} bytes")));
+    }
     let given = query.address("address").or(query.focus.address);
     let address = match given {
         Some(address) => address,

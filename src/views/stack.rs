@@ -40,6 +40,8 @@ pub const VIEW: View = View {
         Arg::Value("n", Kind::Count, "the innermost N frames"),
         Arg::Flag("frame", "the selected frame alone"),
         Arg::Flag("full", "every frame of a recursion, which is folded otherwise"),
+        Arg::Apart("all", &["t", "frame"]),
+        Arg::Apart("frame", &["n", "full"]),
     ],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
@@ -95,9 +97,6 @@ pub enum Frames {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
-    if query.flag("all") && (query.number("t").is_some() || query.flag("frame")) {
-        return Err(Error::Usage("-all shows every thread: it goes with neither -t TID nor -frame".to_owned()));
-    }
     let most = query.number("n").map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
     let (first, limit) = match query.flag("frame") {
         true => (query.focus.frame, query.focus.frame.saturating_add(1)),
