@@ -239,6 +239,52 @@ fn options_are_spelled_as_sos_and_as_gdb_spell_them() {
 }
 
 #[test]
+fn an_option_of_ours_is_no_word_of_gdb() {
+    let printed = |line| demo(&["-c", line], 0).stdout;
+    // The demo has no recursion to fold.
+    assert_eq!(printed("stack -full"), printed("stack"));
+    assert_eq!(printed("bt -full"), printed("stack"));
+    assert_eq!(printed("stack full"), printed("stack -a"));
+}
+
+#[test]
+fn a_module_that_is_named_is_shown_as_asked_for() {
+    let lines = |line| demo(&["-c", line], 0).stdout.lines().count();
+    assert_eq!(lines("modules orders-api -list"), 2, "titles and the module");
+    assert_eq!(lines("modules orders-api -v"), lines("modules orders-api"));
+}
+
+#[test]
+fn threads_of_gdb_and_lldb_are_counted_from_1() {
+    let index = |line| demo(&["--json", "-c", line], 0).documents()[0]["data"]["index"].clone();
+    for line in ["thread 3", "thr 3", "t 3", "thread select 3", "setthread 2", "threads 2", "~2s"] {
+        assert_eq!(index(line), 2, "{line}");
+    }
+    let said = demo(&["-c", "thread 3"], 0).stdout;
+    assert!(said.contains("Thread 4717") && said.contains("index 2"), "{said}");
+}
+
+#[test]
+fn short_words_of_gdb_mean_what_they_mean_there() {
+    let printed = |line| demo(&["-c", line], 0).stdout;
+    assert_eq!(printed("info s"), printed("stack"));
+    assert_eq!(printed("info f"), printed("frame"));
+    assert_eq!(printed("i r"), printed("registers"));
+    assert_eq!(printed(".exr -1"), printed("printexception -n 0"));
+}
+
+#[test]
+fn another_threads_frames_are_numbered_anew() {
+    let selected = |line| demo(&["--json", "-c", "setthread -t 4719", "-c", "frame 5", "-c", line], 0).documents();
+    let showframe = |line| selected(line)[2]["data"]["index"].clone();
+    assert_eq!([showframe("showframe"), showframe("showframe -t 4719")], [5, 5]);
+    assert_eq!(showframe("showframe -t 4715"), 0, "of another thread the innermost");
+    let stack = |line| selected(line)[2]["data"]["threads"][0]["frames"][0]["index"].clone();
+    assert_eq!([stack("stack -frame"), stack("stack -frame -t 4715"), stack("stack -a -frame")], [5, 0, 5]);
+    assert_eq!(selected("registers -t 4715")[2]["data"]["frame"], 0);
+}
+
+#[test]
 fn a_selected_frame_is_what_locals_and_steps_speak_of() {
     let output = demo(&["--json", "-c", "up", "-c", "up 2", "-c", "down", "-c", "info locals", "-c", "frame"], 0);
     let documents = output.documents();

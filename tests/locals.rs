@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dumpscope::job::Job;
+use dumpscope::target::Search;
 use serde_json::Value;
 use support::dumpscope;
 
@@ -380,6 +382,24 @@ fn registers_of_outer_frames_are_those_that_gdb_unwinds() {
     }
     assert_eq!(compared, 24);
     let beyond = dumpscope!("analyze", &core, "-c", "registers -f 999").expect_status(1).stderr;
-    assert!(beyond.contains("there is no frame 999"), "{beyond}");
+    assert!(beyond.contains("has no frame 999"), "{beyond}");
     remove(&core);
+}
+
+#[test]
+fn the_variables_of_one_frame_are_those_of_the_whole_stack() {
+    let session = dumpscope::demo::open(&Search::default(), &Job::default()).expect("the demo opens");
+    let process = session.process().expect("a process");
+    let mut told = 0;
+    for index in 0..process.os_threads().len() {
+        let stack = process.stack(index, &Job::default()).expect("a stack");
+        let frames = process.named(&stack);
+        let variables = |frames| process.variables(&stack, frames, &Job::default()).expect("nobody cancels");
+        let all = variables(&frames);
+        for (frame, expected) in frames.iter().zip(&all) {
+            assert_eq!(variables(std::slice::from_ref(frame)), [expected.clone()], "thread {index}: {frame:?}");
+        }
+        told += all.iter().flatten().flatten().count();
+    }
+    assert!(told > 100, "{told} variables");
 }

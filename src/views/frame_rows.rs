@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::error::Error;
 use crate::model::{FrameKind, NamedFrame, Subject, Tid, Trust};
 use crate::report::section::{Cell, Row, Tone, Value};
+
+/// Why there is no frame of that number.
+pub(super) fn no_frame(tid: Tid, index: usize, count: usize) -> Error {
+    Error::Failed(format!("thread {tid} has no frame {index}: there are {count}, counted from 0"))
+}
 
 /// The row of a frame.
 pub(super) fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {

@@ -88,6 +88,13 @@ impl Query {
         }
     }
 
+    /// The selected frame where the thread at `index` in the one order is the selected one; of every other thread the innermost,
+    /// since its frames are numbered anew.
+    pub fn frame_index(&self, session: &Session, index: usize) -> usize {
+        let selected = self.focus.thread.map_or(Some(0), |tid| session.index_of(tid));
+        if selected == Some(index) { self.focus.frame } else { 0 }
+    }
+
     /// Whether a flag is on.
     pub fn flag(&self, name: &str) -> bool {
         self.args.has(name)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::frame_rows::no_frame;
 use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
@@ -46,12 +47,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let index = query.thread_index(session)?;
     let thread = session.os_threads().get(index).ok_or_else(|| Error::Failed(format!("no thread {index}")))?;
     let asked = query.number("f").map(|frame| usize::try_from(frame).unwrap_or(usize::MAX));
-    // Another thread's frames are numbered anew.
-    let selected = if query.focus.thread.is_none_or(|tid| tid == thread.tid) { query.focus.frame } else { 0 };
-    let frame = asked.unwrap_or(selected);
+    let frame = asked.unwrap_or_else(|| query.frame_index(session, index));
     let registers = match frame {
         0 => thread.registers.clone(),
-        frame => in_frame(session, index, frame, job)?,
+        frame => in_frame(session, index, thread.tid, frame, job)?,
     };
     let registers =
         registers.map_err(|gap| Error::Failed(format!("the registers of thread {} are missing: {gap}", thread.tid)))?;
@@ -69,15 +68,12 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 }
 
 /// The registers in a frame of the named stack of the thread at `index`. An inlined call has those of the frame that holds it.
-fn in_frame(session: &Session, index: usize, frame: usize, job: &Job) -> Result<Known<Registers>, Error> {
+fn in_frame(session: &Session, index: usize, tid: Tid, frame: usize, job: &Job) -> Result<Known<Registers>, Error> {
     let process = session.process()?;
     let stack = process.stack(index, job)?;
     let named = process.named(&stack);
     let Some(found) = named.get(frame) else {
-        return Err(Error::Failed(format!(
-            "the stack has {} frames, from 0 on; there is no frame {frame}",
-            named.len()
-        )));
+        return Err(no_frame(tid, frame, named.len()));
     };
     let missing = || Gap::NotRecorded(format!("those of frame {frame}"));
     Ok(stack.registers_at(found.walked).ok_or_else(missing))

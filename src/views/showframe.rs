@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::frame_rows::no_frame;
 use super::registers::points_to;
 use super::{Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
@@ -77,7 +78,8 @@ struct RegisterRow {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let position = query.thread_index(session)?;
-    let index = query.number("index").map_or(query.focus.frame, |index| usize::try_from(index).unwrap_or(usize::MAX));
+    let asked = query.number("index").map(|index| usize::try_from(index).unwrap_or(usize::MAX));
+    let index = asked.unwrap_or_else(|| query.frame_index(session, position));
     Ok(Box::new(Answered { data: of(session, position, index, job)?, problems: Vec::new() }))
 }
 
@@ -89,7 +91,7 @@ pub fn of(session: &Session, position: usize, index: usize, job: &Job) -> Result
     let frames = process.named(&stack);
     let count = frames.len();
     let Some(frame) = frames.into_iter().nth(index) else {
-        return Err(Error::Failed(format!("thread {} has no frame {index}: there are {count}", thread.tid)));
+        return Err(no_frame(thread.tid, index, count));
     };
     let variables = process.variables(&stack, std::slice::from_ref(&frame), job)?.into_iter().next().flatten();
     // An inlined call has the registers of the frame that holds it.

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::counted::counted;
-use super::frame_rows::frame_row;
+use super::frame_rows::{frame_row, no_frame};
 use super::variables::{self, FrameVariables};
 use super::{Alias, Answer, Answered, Arg, Draw, Kind, Needs, Query, View};
 use crate::analysis::recursion;
@@ -98,10 +98,6 @@ pub enum Frames {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let most = query.number("n").map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    let (first, limit) = match query.flag("frame") {
-        true => (query.focus.frame, query.focus.frame.saturating_add(1)),
-        false => (0, most),
-    };
     let process = session.process()?;
     let threads = process.os_threads();
     let wanted: Vec<usize> =
@@ -120,8 +116,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             Err(error) => return Some(Err(error)),
         };
         let mut frames = process.named(&stack);
-        frames.truncate(limit);
-        frames.drain(..first.min(frames.len()));
+        let count = frames.len();
+        let only = query.flag("frame").then(|| query.frame_index(session, index));
+        match only {
+            Some(only) if only >= count => return Some(Err(no_frame(thread.tid, only, count))),
+            Some(only) => frames = frames.into_iter().skip(only).take(1).collect(),
+            None => frames.truncate(most),
+        }
         let frames = if query.flag("a") {
             let variables = match process.variables(&stack, &frames, job) {
                 Ok(variables) => variables,
