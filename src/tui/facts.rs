@@ -92,10 +92,7 @@ fn title(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Cont
         },
         Some(Subject::Memory(addr)) => format!("memory {addr}"),
         Some(Subject::Exception(index)) => {
-            match row.cells.iter().rfind(|cell| matches!(cell.value, Value::Function(_))) {
-                Some(of_type) => words::words(&of_type.value, Room::Column).into_owned(),
-                None => format!("exception {index}"),
-            }
+            exception_type(row, columns, Room::Column).unwrap_or_else(|| format!("exception {index}"))
         }
         Some(Subject::Type(id)) => {
             let name = row.cells.iter().find(|cell| matches!(cell.value, Value::Text(_)));
@@ -105,6 +102,12 @@ fn title(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Cont
         Some(Subject::Capture) => "dump".to_owned(),
         None => first(row),
     }
+}
+
+/// The type of the exception that a row of a table is about. Its thread, named before it, may go by a function.
+pub(super) fn exception_type(row: &Row, columns: &[Column], room: Room) -> Option<String> {
+    let column = columns.iter().position(|column| column.title == "Type")?;
+    Some(words::words(&row.cells.get(column)?.value, room).into_owned())
 }
 
 /// The last of the row's words that one can open.

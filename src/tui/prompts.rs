@@ -2,6 +2,7 @@
 
 use super::app::{App, Dump, Overlay};
 use super::event::{Effect, Question};
+use super::facts;
 use super::keymap::{Action, GRAMMAR, KEYMAP, MOUSE, Scope};
 use super::palette::{self, Run};
 use crate::model::{Addr, Subject};
@@ -171,7 +172,7 @@ impl App {
     pub(super) fn copy(&mut self, action: Action) {
         let copied = match action {
             Action::CopyAddress => self.address().map(|addr| (addr.to_string(), addr.to_string())),
-            Action::CopyName => self.pane.row().and_then(|row| name_of(&row)).map(|name| (name, "the name".to_owned())),
+            Action::CopyName => self.name().map(|name| (name, "the name".to_owned())),
             Action::CopyRow => self.pane.line().map(|line| (self.pane.document().copied(line), "the row".to_owned())),
             Action::CopyPane => {
                 let document = self.pane.document();
@@ -183,6 +184,15 @@ impl App {
         match copied.filter(|(text, _)| !text.is_empty()) {
             Some((text, what)) => self.effects.push(Effect::Copy { text, what }),
             None => self.say("the row has none", Tone::Guess),
+        }
+    }
+
+    /// What the selected row is called.
+    fn name(&self) -> Option<String> {
+        let row = self.pane.row()?;
+        match (self.pane.subject(), self.pane.document().table(self.pane.spot())) {
+            (Some(Subject::Exception(_)), Some((_, table))) => facts::exception_type(&row, &table.columns, Room::Copy),
+            _ => name_of(&row),
         }
     }
 

@@ -34,6 +34,8 @@ pub const VIEW: View = View {
     schema: || schemars::schema_for!(Exceptions),
 };
 
+const NONE: &str = "No exception is in flight, and no signal ended the process.";
+
 /// Exceptions, the fatal one first.
 #[derive(Serialize, JsonSchema)]
 pub struct Exceptions {
@@ -70,21 +72,25 @@ pub struct ExceptionRow {
     pub inner: Option<Box<ExceptionRow>>,
     /// What only its kind has: the fault of a signal, how far a C++ exception has come, where an assertion or a panic stands.
     pub detail: Detail,
+    /// Its place among all of them, also where only some were asked for; that of the outermost for a nested one.
+    #[serde(skip)]
+    index: usize,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     let wanted = query.address("address");
-    let nth = query.number("n");
+    let nth = query.number("n").map(|nth| usize::try_from(nth).unwrap_or(usize::MAX));
     let known = session.exceptions(job)?;
-    let is_chosen = |index: u64, exception: &Exception| {
+    let is_chosen = |index: usize, exception: &Exception| {
         nth.is_none_or(|nth| nth == index) && (wanted.is_none() || exception.address == wanted)
     };
-    let chosen = (0u64..).zip(&known.value).filter(|(index, exception)| is_chosen(*index, exception));
-    let exceptions: Vec<ExceptionRow> = chosen.map(|(_, exception)| ExceptionRow::of(exception)).collect();
+    let chosen = known.value.iter().enumerate().filter(|(index, exception)| is_chosen(*index, exception));
+    let exceptions: Vec<ExceptionRow> = chosen.map(|(index, exception)| ExceptionRow::of(index, exception)).collect();
     match (wanted, nth) {
         (Some(address), _) if exceptions.is_empty() => {
             return Err(Error::Failed(format!("no exception object at {address}")));
         }
+        (None, Some(_)) if known.value.is_empty() => return Err(Error::Failed(NONE.to_owned())),
         (None, Some(nth)) if exceptions.is_empty() => {
             return Err(Error::Failed(format!("no exception {nth}: there are {}", known.value.len())));
         }
@@ -103,11 +109,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 const MAX_NESTED: usize = 32;
 
 impl ExceptionRow {
-    fn of(exception: &Exception) -> ExceptionRow {
-        ExceptionRow::nested(exception, MAX_NESTED)
+    fn of(index: usize, exception: &Exception) -> ExceptionRow {
+        ExceptionRow::nested(index, exception, MAX_NESTED)
     }
 
-    fn nested(exception: &Exception, depth: usize) -> ExceptionRow {
+    fn nested(index: usize, exception: &Exception, depth: usize) -> ExceptionRow {
         let inner = exception.inner.as_deref().filter(|_| depth > 0);
         ExceptionRow {
             tid: exception.tid,
@@ -120,7 +126,8 @@ impl ExceptionRow {
             fatal: exception.fatal,
             frames: exception.frames.clone(),
             detail: exception.detail.clone(),
-            inner: inner.map(|inner| Box::new(ExceptionRow::nested(inner, depth.saturating_sub(1)))),
+            inner: inner.map(|inner| Box::new(ExceptionRow::nested(index, inner, depth.saturating_sub(1)))),
+            index,
         }
     }
 
@@ -149,7 +156,7 @@ impl ExceptionRow {
     }
 
     /// Mark, thread, its name, type, message, state.
-    fn row(&self, index: usize, threads: &FxHashMap<Tid, Cell>) -> Row {
+    fn row(&self, threads: &FxHashMap<Tid, Cell>) -> Row {
         let mark = if self.fatal { Cell::text("✗").tone(Tone::Bad) } else { Cell::text("•") };
         let message = match (&self.message, &self.message_unknown) {
             (Some(message), _) => Cell::text(message.as_str()),
@@ -160,7 +167,7 @@ impl ExceptionRow {
         let name = self.tid.and_then(|tid| threads.get(&tid)).cloned().unwrap_or(Cell::NONE);
         let state = self.state().map_or(Cell::NONE, |(state, tone)| Cell::text(state).tone(tone));
         let cells = vec![mark, tid, name, self.type_cell().tone(Tone::Strong), message, state];
-        Row::about(Subject::Exception(index), cells)
+        Row::about(Subject::Exception(self.index), cells)
     }
 
     fn title(&self, label: &str) -> Row {
@@ -185,7 +192,7 @@ impl Draw for Exceptions {
     fn draw(&self) -> Section {
         let mut bodies = Vec::new();
         if self.exceptions.is_empty() {
-            bodies.push(Body::Lines(vec![Row::text("No exception is in flight, and no signal ended the process.")]));
+            bodies.push(Body::Lines(vec![Row::text(NONE)]));
         }
         if let Some(threads) = self.list.as_ref().filter(|_| !self.exceptions.is_empty()) {
             let columns = vec![
@@ -196,7 +203,7 @@ impl Draw for Exceptions {
                 Column::wide("Message", 3).rank(1).min(32),
                 Column::wide("State", 2).rank(4),
             ];
-            let rows = self.exceptions.iter().enumerate().map(|(index, exception)| exception.row(index, threads));
+            let rows = self.exceptions.iter().map(|exception| exception.row(threads));
             bodies.push(Body::Table(Table::new(columns, rows.collect())));
             return Section { bodies, ..Section::default() };
         }

@@ -160,6 +160,25 @@ fn what_is_copied_is_whole_and_plain() {
 }
 
 #[test]
+fn an_exception_is_called_by_its_type_and_opens_as_the_one_that_it_is() {
+    let mut stage = of_dump("exception", (120, 40));
+    stage.press("5yn");
+    assert_eq!(stage.copied, ["shop::OutOfStock"]);
+    assert!(stage.text().contains("─ shop::OutOfStock ─"), "{}", stage.text());
+    let list = stage.press(":pe -n 1 -list<Enter>").text();
+    assert!(list.contains("4712  worker") && !list.contains("4711  main"), "{list}");
+    let page = stage.press("<Enter>").text();
+    assert!(page.contains("item 5, being handled"), "{page}");
+}
+
+#[test]
+fn a_panic_is_called_by_its_type() {
+    let mut stage = of_dump("panic", (120, 40));
+    stage.press("5yn");
+    assert_eq!(stage.copied, ["panic"]);
+}
+
+#[test]
 fn why_something_is_unknown_is_copied_with_it() {
     let row = Row::new(vec![Cell::text("Rust Mutex"), Cell::unknown("the lock does not name it")]);
     let locks = screen::table(vec![Column::left("Kind"), Column::right("Owner")], vec![row]);
