@@ -18,33 +18,52 @@ use crate::report::sanitize::sanitize;
 /// Where cores go unless the command line says otherwise.
 const FOLDER: &str = "/var/lib/dumpscope";
 
+/// Options of `collect` that say what is taken of which process: the kernel hands over a core that is whole, of a process that it
+/// names.
+const OF_A_PROCESS: [&str; 13] = [
+    "pid",
+    "name",
+    "kind",
+    "mode",
+    "output",
+    "compress",
+    "max_pause",
+    "buffer",
+    "crashreport",
+    "diag",
+    "conditions",
+    "max",
+    "every",
+];
+
 /// What the kernel hands over, and within which limits it is kept.
 #[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("handler").conflicts_with_all(OF_A_PROCESS))]
 pub(super) struct Arguments {
     /// Takes a core from standard input, as core_pattern's handler: '|PROGRAM collect --on-crash %P %I %s %t %u %g %d %e'
     // The process chooses its name, %e: what follows is never read as an option.
-    #[arg(long, num_args = 1.., allow_hyphen_values = true, value_name = "ARGUMENT")]
+    #[arg(long, num_args = 1.., allow_hyphen_values = true, value_name = "ARGUMENT", group = "handler")]
     on_crash: Vec<String>,
     /// Prints the line that makes the kernel hand crashing processes to this program
-    #[arg(long, conflicts_with = "on_crash")]
+    #[arg(long, group = "handler")]
     install_line: bool,
     /// Where cores of crashes go
-    #[arg(long, value_name = "DIR", default_value = FOLDER)]
+    #[arg(long, value_name = "DIR", default_value = FOLDER, requires = "handler")]
     dir: PathBuf,
     /// Largest core stored, bytes or with K, M, G, T; its end is left out
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, requires = "handler")]
     max_size: Option<u64>,
     /// Percent of the file system that stay free
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100), requires = "handler")]
     keep_free: Option<u8>,
     /// Most cores stored within a minute
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", requires = "handler")]
     max_rate: Option<u32>,
     /// Longest time that a dying process is kept while its core is read, seconds
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", requires = "handler")]
     max_time: Option<u64>,
     /// The core belongs to the crashed user, where the process had no more rights than that user; else to root alone
-    #[arg(long)]
+    #[arg(long, requires = "handler")]
     to_user: bool,
 }
 
