@@ -1,6 +1,6 @@
 //! Commands from `-c` or standard input, run and printed one after the other.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Read};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,13 +55,15 @@ pub(super) fn run(
         runner.run(&mut shell, SUMMARY)?;
     } else {
         let mut any = false;
-        for line in io::stdin().lock().lines() {
-            let line = line.map_err(|source| Error::Io { path: "standard input".into(), source })?;
-            if line.trim().is_empty() {
-                continue;
-            }
+        let mut input = io::stdin().lock();
+        while let Some(line) = next_line(&mut input)? {
+            let goes_on = match line {
+                Ok(line) if line.trim().is_empty() => continue,
+                Ok(line) => runner.run(&mut shell, &line)?,
+                Err((line, why)) => runner.tell(&shell, &line, Err(why), Instant::now())?,
+            };
             any = true;
-            if !runner.run(&mut shell, &line)? {
+            if !goes_on {
                 break;
             }
         }
@@ -77,6 +79,36 @@ pub(super) fn run(
 /// What is said of a dump where nothing is asked.
 const SUMMARY: &str = "summary";
 
+/// Longest line of standard input that is taken, in bytes.
+const MAX_LINE: u64 = 64 * 1024;
+/// Letters of a line that is refused by which it is called.
+const SHOWN: usize = 60;
+
+/// The next line; of one that is no command, its beginning and why. Nothing at the end.
+fn next_line(input: &mut impl BufRead) -> Result<Option<Result<String, (String, Error)>>, Error> {
+    let failed = |source| Error::Io { path: "standard input".into(), source };
+    let mut line = Vec::new();
+    if input.take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+        return Ok(None);
+    }
+    let refused = |line: &[u8], why: String| {
+        let whole = String::from_utf8_lossy(line);
+        let mut shown: String = whole.chars().take(SHOWN).collect();
+        if shown.len() < whole.len() {
+            shown.push('…');
+        }
+        Ok(Some(Err((shown, Error::Usage(why)))))
+    };
+    if line.pop_if(|last| *last == b'\n').is_none() && !input.fill_buf().map_err(failed)?.is_empty() {
+        input.skip_until(b'\n').map_err(failed)?;
+        return refused(&line, format!("the line is longer than {MAX_LINE} bytes"));
+    }
+    match String::from_utf8(line) {
+        Ok(line) => Ok(Some(Ok(line))),
+        Err(error) => refused(error.as_bytes(), "the line is not UTF-8".to_owned()),
+    }
+}
+
 struct Runner {
     format: Format,
     failed: bool,
@@ -90,6 +122,17 @@ impl Runner {
     fn run(&mut self, shell: &mut Shell, line: &str) -> Result<bool, Error> {
         let begun = Instant::now();
         let result = shell.run(line, &Job::default());
+        self.tell(shell, line, result, begun)
+    }
+
+    /// Prints what came of a command; false when the session ends.
+    fn tell(
+        &mut self,
+        shell: &Shell,
+        line: &str,
+        result: Result<Outcome, Error>,
+        begun: Instant,
+    ) -> Result<bool, Error> {
         let failure = result.as_ref().err().map(ToString::to_string);
         self.log.ran(line, begun.elapsed(), failure.as_deref());
         let warnings = printed(|out, job| shell.print(line, &result, self.format, out, job))?;
