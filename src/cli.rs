@@ -159,8 +159,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Error> {
         Some(Subcommands::Schema) => spare("schema", false).and_then(|()| schema::run()),
         Some(Subcommands::Completions { shell }) => {
             spare("completions", false)?;
-            pages::completions(shell);
-            Ok(ExitCode::SUCCESS)
+            pages::completions(shell).map(|()| ExitCode::SUCCESS)
         }
         Some(Subcommands::Man { subcommand }) => {
             spare("man", false)?;

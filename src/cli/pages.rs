@@ -1,16 +1,14 @@
 //! Completion scripts and manual pages.
 
-use std::io;
-
 use clap::builder::PossibleValuesParser;
 use clap::{Command, CommandFactory};
 
-use super::Cli;
+use super::{Cli, lost, printed};
 use crate::commands;
 use crate::error::Error;
 
 /// Prints a shell's completion script, which completes the names of commands behind `-c` too.
-pub(super) fn completions(shell: clap_complete::Shell) {
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), Error> {
     let names: Vec<&'static str> = commands::commands().map(|command| command.name).collect();
     let named = |command: Command| {
         if command.get_arguments().any(|argument| argument.get_id() == "commands") {
@@ -21,7 +19,10 @@ pub(super) fn completions(shell: clap_complete::Shell) {
         }
     };
     let mut cli = named(Cli::command()).mut_subcommands(named);
-    clap_complete::generate(shell, &mut cli, "dumpscope", &mut io::stdout());
+    // What writes the script itself ends the program where nobody reads on.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut cli, "dumpscope", &mut script);
+    printed(|out, _| out.write_all(&script).map_err(lost))
 }
 
 /// Prints the manual page of the program, or of a subcommand.
@@ -40,6 +41,5 @@ pub(super) fn man(subcommand: Option<&str>) -> Result<(), Error> {
             })?
         }
     };
-    let written = clap_mangen::Man::new(page).render(&mut io::stdout());
-    written.map_err(|source| Error::Io { path: "standard output".into(), source })
+    printed(|mut out, _| clap_mangen::Man::new(page).render(&mut out).map_err(lost))
 }
