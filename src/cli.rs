@@ -192,26 +192,27 @@ fn analyze(dump: &Path, commands: &[String], reading: &Reading, from: From) -> R
         return Ok(ExitCode::SUCCESS);
     }
     let log = reading.log()?;
-    let session = match Session::open(Source::File(dump.to_owned()), &reading.search(), &Job::default()) {
-        Ok(session) => Arc::new(session),
-        Err(error) => {
-            if reading.json {
-                printed(|out, job| crate::report::json::Envelope::new(out, job).error("open", &error, &[]))?;
-            }
-            return Err(error);
-        }
-    };
+    let session = Session::open(Source::File(dump.to_owned()), &reading.search(), &Job::default());
+    let session = Arc::new(opened(session, reading)?);
     run(session, commands, reading, from.unless_a_person_types(), log)
 }
 
 fn demo(commands: &[String], reading: &Reading) -> Result<ExitCode, Error> {
-    let session = Arc::new(crate::demo::open(&reading.search(), &Job::default())?);
+    let session = Arc::new(opened(crate::demo::open(&reading.search(), &Job::default()), reading)?);
     if commands.is_empty() && is_interactive() {
         crate::tui::browse(session, &reading.settings(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = reading.log()?;
     run(session, commands, reading, From::Options, log)
+}
+
+/// What was opened. Where it was not, JSON has a line that says why, too.
+fn opened<T>(what: Result<T, Error>, reading: &Reading) -> Result<T, Error> {
+    if let (Err(error), true) = (&what, reading.json) {
+        printed(|out, job| crate::report::json::Envelope::new(out, job).error("open", error, &[]))?;
+    }
+    what
 }
 
 fn print(text: &str) -> Result<(), Error> {

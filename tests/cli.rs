@@ -1,5 +1,6 @@
 //! Exit statuses, errors and the shape of what is printed, as docs promise.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -85,8 +86,8 @@ fn aliases_answer_under_the_commands_own_name() {
     assert_eq!(names, ["threads", "stack", "parallelstacks", "locks", "modules"]);
 }
 
-fn with_input(dump: &std::path::Path, input: &str, arguments: &[&str]) -> Output {
-    let file = scratch("input", input.as_bytes());
+fn with_input(dump: &std::path::Path, input: impl AsRef<[u8]>, arguments: &[&str]) -> Output {
+    let file = scratch("input", input.as_ref());
     let mut command = Command::new("sh");
     command.arg("-c").arg("exec \"$0\" analyze \"$1\" \"${@:3}\" < \"$2\"".replace("${@:3}", "$3"));
     command.arg(env!("CARGO_BIN_EXE_dumpscope")).arg(dump).arg(&file).args(arguments);
@@ -109,19 +110,95 @@ fn commands_are_read_from_standard_input_until_exit() {
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
+    let core = dump("deadlock", "glibc").core().display().to_string();
+    let analyze = ["analyze", &core, "-c", "stack --all", "-c", "threads"];
+    for arguments in [&analyze[..], &["completions", "bash"], &["completions", "zsh"], &["man"], &["schema"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dumpscope"))
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}");
+        assert!(!said.contains("panic") && !said.contains("error"), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn a_line_of_standard_input_that_is_no_text_fails_alone() {
     let dump = dump("deadlock", "glibc");
+    let mut input = b"setthread 1\n\xff\xfe threads\n".to_vec();
+    input.extend(std::iter::repeat_n(b'a', 70_000));
+    input.extend(b"\r\nsetthread\r\n\nthreads");
+    let documents = with_input(&dump.core(), &input, &["--json"]).expect_status(1).documents();
+    assert_eq!(documents.len(), 5);
+    let error = |at: usize| documents[at]["error"]["message"].as_str().unwrap_or_default();
+    assert_eq!([error(1), error(2)], ["the line is not UTF-8", "the line is longer than 65536 bytes"]);
+    assert_eq!(documents[3]["data"]["index"], 1, "what was selected stays selected");
+    assert!(documents[4]["data"]["threads"].is_array());
+    let said = with_input(&dump.core(), &input, &["--offline"]).expect_status(1).stderr;
+    assert!(said.contains("threads: the line is not UTF-8") && said.lines().all(|line| line.len() < 1000), "{said}");
+}
+
+#[test]
+fn a_dump_that_shrinks_between_two_commands_is_told_once() {
+    let core = scratch("shrinks", &std::fs::read(dump("deadlock", "glibc").core()).expect("the core"));
     let mut child = Command::new(env!("CARGO_BIN_EXE_dumpscope"))
-        .args(["analyze".as_ref(), dump.core().as_os_str()])
-        .args(["-c", "stack --all", "-c", "threads"])
+        .args(["analyze".as_ref(), core.as_os_str()])
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    drop(child.stdout.take());
+    let mut input = child.stdin.take().expect("a pipe");
+    let mut answers = BufReader::new(child.stdout.take().expect("a pipe"));
+    input.write_all(b"setthread\n").expect("it reads");
+    let mut line = String::new();
+    answers.read_line(&mut line).expect("it answers");
+    assert!(line.contains("is selected"), "{line}");
+    let file = std::fs::OpenOptions::new().write(true).open(&core).expect("the core is ours");
+    file.set_len(4096).expect("it can be cut");
+    input.write_all(b"stack --all\nreadmemory $rsp\nthreads\n").expect("it reads");
+    drop(input);
+    let _ = std::io::copy(&mut answers, &mut std::io::sink());
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(0));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("panic") && !said.contains("error"), "{said}");
+    assert_eq!(said.matches("became shorter while it was read").count(), 1, "{said}");
+    std::fs::remove_file(&core).expect("the scratch file is ours");
+}
+
+#[test]
+fn a_capture_that_fails_is_told_as_json_too() {
+    // No process has so high an id. Source: Linux include/linux/threads.h, PID_MAX_LIMIT.
+    for arguments in [["-p", "4194305"], ["-n", "no-such-program"]] {
+        let output = dumpscope!("live", arguments[0], arguments[1], "--json", "-c", "threads").expect_status(1);
+        let documents = output.documents();
+        assert_eq!((documents.len(), &documents[0]["command"]), (1, &"open".into()), "{}", output.stdout);
+        assert!(documents[0]["error"]["message"].is_string() && !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn options_of_the_kernels_handler_are_for_it_alone() {
+    for limit in
+        [["--max-size", "2G"], ["--keep-free", "5"], ["--max-rate", "3"], ["--max-time", "9"], ["--dir", "/tmp"]]
+    {
+        let output = dumpscope!("collect", "-p", "4194305", limit[0], limit[1]).expect_status(2);
+        assert!(output.stderr.contains("--on-crash"), "{limit:?}: {}", output.stderr);
+    }
+    dumpscope!("collect", "-p", "4194305", "--to-user").expect_status(2);
+    for other in
+        [["-p", "1"], ["-n", "a"], ["-o", "x"], ["--type", "full"], ["--watch", "rss>1G"], ["--max-pause", "1"]]
+    {
+        let output = dumpscope!("collect", "--install-line", other[0], other[1]).expect_status(2);
+        assert!(output.stderr.contains("cannot be used with"), "{other:?}: {}", output.stderr);
+    }
+    let output =
+        dumpscope!("collect", "-o", "x", "--on-crash", "1", "1", "6", "0", "0", "0", "1", "e").expect_status(2);
+    assert!(output.stderr.contains("cannot be used with"), "{}", output.stderr);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::reading::Reading;
 use super::run::{From, run as run_commands};
-use super::{collect, complain, is_interactive, pick};
+use super::{collect, complain, is_interactive, opened, pick};
 use crate::capture::collect::{Destination, Kind, Mode, Request};
 use crate::error::Error;
 use crate::job::Job;
@@ -45,13 +45,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
     if shows_screen && !options.process.is_named() {
         return pick::run(&request(0, options.heap, max_pause), reading);
     }
-    let request = request(options.process.pid()?, options.heap, max_pause);
+    let request = request(opened(options.process.pid(), reading)?, options.heap, max_pause);
     if shows_screen {
         crate::tui::live(&request, &search, &reading.settings(), reading.screen_log()?)?;
         return Ok(ExitCode::SUCCESS);
     }
     let log = reading.log()?;
-    let session = Arc::new(Session::live(&request, &search, &Job::default())?);
+    let session = Arc::new(opened(Session::live(&request, &search, &Job::default()), reading)?);
     if !reading.json {
         let pause_ms = session.pause().unwrap_or_default().as_secs_f64() * 1000.0;
         complain("note", &format!("process {} was stopped for {pause_ms:.1} ms", request.pid));
