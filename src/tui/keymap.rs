@@ -95,7 +95,7 @@ pub enum Action {
     Suspend,
     /// One step out: overlay, filter, job, page.
     Escape,
-    /// Cancel what runs; twice quits.
+    /// Cancel what runs; where nothing does, twice quits.
     Interrupt,
     /// Leave.
     Quit,

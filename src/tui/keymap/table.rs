@@ -47,7 +47,7 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Everywhere, &[ctrl('l')],                          A::Redraw,       "redraw",    NO,            "Draw the screen anew"),
     bind(S::Everywhere, &[ctrl('z')],                          A::Suspend,      "",          NO,            "Suspend; `fg` comes back"),
     bind(S::Everywhere, &[key(C::Esc)],                        A::Escape,       "",          NO,            "One step out: clear the filter, stop the work, leave the page"),
-    bind(S::Everywhere, &[ctrl('c')],                          A::Interrupt,    "cancel",    NO,            "Stop the work; twice quits"),
+    bind(S::Everywhere, &[ctrl('c')],                          A::Interrupt,    "cancel",    NO,            "Stop the work; where none runs, twice quits"),
     bind(S::Everywhere, &[ch('q')],                            A::Quit,         "quit",      (9, "quit"),   "Quit"),
 
     bind(S::Live,       &[ch('r')],                            A::Recapture,    "",          (2, "refresh"), "Capture the process again"),
