@@ -347,9 +347,9 @@ mod tests {
 
     #[test]
     fn options_and_what_the_dump_offers_complete_the_last_word() {
-        let mut typed = palette("stack -n 3 -fr");
+        let mut typed = palette("stack -a -fr");
         typed.complete();
-        assert_eq!(typed.typed, "stack -n 3 -frame ");
+        assert_eq!(typed.typed, "stack -a -frame ");
         let offered = vec![Completion { word: "4719".to_owned(), doc: "worker-3".to_owned() }];
         let mut typed = Palette { offered: (Some((Kind::Thread, "47".to_owned())), offered), ..palette("stack -t 47") };
         assert_eq!(typed.suggestions().first().map(|found| found.doc.as_str()), Some("worker-3"));

@@ -40,8 +40,11 @@ pub const VIEW: View = View {
     ],
     pane: Some("Heap"),
     doc: "Objects of the heap, or with -stat how many of each type; -regions: the mappings that hold it",
-    help: "Objects are listed of heap dumps; of a process the mappings are, so far.\n\n Objects      Bytes  \
-           Type\n   1,204     28,896  shop.Order\n       3        240  shop.Customer[]",
+    help: "Objects are listed of heap dumps; of a process the mappings are, so far.
+
+Objects   Bytes  Type             Id
+  1,204  28,896  shop.Order       0x7f1200001000
+      3     240  shop.Customer[]  0x7f1200002000",
     build,
     schema: || schemars::schema_for!(Told),
 };

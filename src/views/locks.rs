@@ -45,21 +45,27 @@ pub const VIEW: View = View {
     doc: "Every lock that someone holds or waits for, its owner with the evidence, then each deadlock drawn",
     help: "An owner is recorded by the lock, inferred (a ~ stands before it, and the evidence says from what) or unknown (?).\n\
            No lock records its readers: where it is held for reading, those are named that could be inferred.\n\
-           A cycle in which a wait has a time limit is no deadlock: it is numbered as a cycle, and says so.\n\n\
-           Lock      Kind   Owner  Thread    Waiters  In          Evidence\n\
-           g_orders  mutex   4719  worker-3        1  deadlock 1  owner-field\n\
-           g_stock   mutex   4723  worker-7        1  deadlock 1  owner-field\n\n\
-           Deadlock: worker-3 4719 waits for g_stock (held by worker-7 4723); worker-7 4723 waits for g_orders (held by \
-           worker-3 4719)\n\n  \
-           ┌▶ worker-3 4719 holds g_orders\n  \
-           │      taken in place orders.cpp:77 #6\n  \
-           │    ▼ wants g_stock\n  \
-           │      in reserve stock.cpp:88 #3\n  \
-           │  worker-7 4723 holds g_stock\n  \
-           │      taken in restock stock.cpp:41 #6\n  \
-           │    ▼ wants g_orders\n  \
-           │      in commit orders.cpp:141 #5\n  \
-           └────┘",
+           A cycle in which a wait has a time limit is no deadlock: it is numbered as a cycle, and says so.
+
+$ dumpscope demo -c locks
+Lock                       Kind                Owner  Thread        Waiters  In          Evidence
+g_stock                    recursive mutex ×2   4723  shop::worker        1  deadlock 1  owner-field
+g_orders                   mutex                4719  shop::worker        1  deadlock 1  owner-field
+g_pool_mu                  mutex                4711  main               19              owner-field
+…
+
+Deadlock: 4719 shop::worker waits for g_stock (held by 4723 shop::worker); 4723 shop::worker waits for …
+
+  ┌▶ 4719 shop::worker holds g_orders
+  │      taken in shop::Orders::place orders.cc:10 #6
+  │    ▼ wants g_stock
+  │      in shop::Stock::reserve stock.cc:21 #5
+  │  4723 shop::worker holds g_stock
+  │      taken in shop::Stock::restock stock.cc:27 #6
+  │    ▼ wants g_orders
+  │      in shop::Orders::commit orders.cc:18 #5
+  └────┘
+…",
     build,
     schema: || schemars::schema_for!(Locks),
 };

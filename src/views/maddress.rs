@@ -19,11 +19,16 @@ pub const VIEW: View = View {
     args: &[],
     pane: None,
     doc: "The mappings of the process: range, access, what they hold, how much was in memory and how much is in the dump",
-    help: "What was in memory (resident, of that its own, swapped out) is known of dumps that dumpscope collected. The same as \
-           'heap -regions'.\n\nStart           End             Access   Size        Resident  Own       Swapped  In dump   \
-           Holds\n0x55d0a0000000  0x55d0a0005000  r-xp        20,480    20,480         0        0         0  \
-           /srv/orders-api\n0x7f1200000000  0x7f1200800000  rw-p     8,388,608    12,288    12,288        0     8,192  stack of \
-           4719",
+    help: "What was in memory (resident, of that its own, swapped out) is known of dumps that dumpscope \
+           collected. The same as 'heap -regions'.
+
+$ dumpscope demo -c maddress
+Start               End                 Access  Size  Resident  Own  Swapped  In dump  Holds
+0x400000            0x401000            r--     4.0K         ?    ?        ?     4.0K  /srv/orders-api
+0x401000            0x4a8000            r-x     668K         ?    ?        ?        0  /srv/orders-api
+0x4a8000            0x4dc000            r--     208K         ?    ?        ?        0  /srv/orders-api
+…
+0x7fd5df022000      0x7fd5df032000      rw-      64K         ?    ?        ?      64K  stack of 4745",
     build,
     schema: || schemars::schema_for!(Mappings),
 };

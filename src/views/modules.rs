@@ -29,10 +29,13 @@ pub const VIEW: View = View {
     ],
     pane: Some("Modules"),
     doc: "Loaded modules: range, path, build id, where the symbols came from, or why there are none",
-    help: "A file is verified by its build id; where the dump has none, by what the dump holds of the module. One that \
-           cannot be\nverified is used, and what rests on it is likely at best.\n\n\
-           Range                          Symbols  Build id   Path\n0x55d0a0000000-0x55d0a0005000  dwarf    \
-           3f2a91c0…  /srv/orders-api\n0x7f1200000000-0x7f12001d0000  dynsym   51657f81…  /lib/libc.so.6",
+    help: "A file is verified by its build id; where the dump has none, by what the dump holds of the module. \
+           One that cannot be verified is used, and what rests on it is likely at best.
+
+$ dumpscope demo -c modules
+Base            End             Symbols  Build id      Path
+0x400000        0x58e000        dwarf    bcb40928869f  /srv/orders-api
+0x7fd5df269000  0x7fd5df26b000  dynsym   e025128345ce  [vdso]",
     build,
     schema: || schemars::schema_for!(Modules),
 };

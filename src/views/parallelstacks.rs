@@ -24,9 +24,20 @@ pub const VIEW: View = View {
     pane: Some("Stacks"),
     doc: "The stacks of all threads merged into a tree, with counts and thread ids",
     help: "Outermost function first; the number is how many threads are in it by this way; frames that one \
-           path shares are on one line, the outer first.\n\n 21 start_thread ▸ worker(void*)\n 19 ├ pool::run() ▸ \
-           std::mutex::lock()   4712 4713 4714 …\n  1 ├ dispatch() ▸ reserve()            4719\n  1 └ dispatch() ▸ commit()   \
-           4723",
+           path shares are on one line, the outer first.
+
+$ dumpscope demo -c parallelstacks
+   33 clone3 ▸ start_thread ▸ execute_native_thread_routine ▸ std::thread::_State_impl<…>::_M_run
+        ▸ std::thread::_Invoker<…>::operator() ▸ std::thread::_Invoker<…>::_M_invoke<…>
+        ▸ std::__invoke<void (*)(int), int> ▸ std::__invoke_impl<…>
+   19 ├ fetch_prices ▸ shop::Pool::run ▸ shop::Pool::price_of ▸ std::lock_guard<std::mutex>::lock_guard
+      │   ▸ std::mutex::lock ▸ __gthread_mutex_lock ▸ pthread_mutex_lock ▸ __lll_lock_wait
+      │     4743 4738 4739 4740 4736 4726 … 19 threads
+    8 ├ shop::worker
+    5 │ ├ request_of ▸ shop::Pool::next ▸ std::condition_variable::wait<…> ▸ pthread_cond_wait
+      │ │   ▸ __futex_abstimed_wait_common  4717 4722 4718 4720 4724
+    3 │ └ shop::handle ▸ shop::dispatch
+…",
     build,
     schema: || schemars::schema_for!(ParallelStacks),
 };

@@ -28,8 +28,15 @@ pub const VIEW: View = View {
     ],
     pane: Some("Exceptions"),
     doc: "Exceptions: type, message, inner exceptions, stack; the fatal signal where that is what happened",
-    help: "SIGABRT in 4711 main (fatal)\n  std::runtime_error: bad request\n    at parse_header(Request&)  \
-           parse.cpp:77",
+    help: "$ dumpscope demo -c 'printexception -n 1'
+• shop::OutOfStock: out of stock: item 5, being handled in thread 4721
+ #     Function                                Source            Module
+ 0     clock_nanosleep                                           orders-api
+ 1     nanosleep                                                 orders-api
+ 2     shop::Orders::retry                     orders.cc:30      orders-api
+ 3     shop::dispatch                          pool.cc:41        orders-api
+ 4     shop::handle                            pool.cc:48        orders-api
+…",
     build,
     schema: || schemars::schema_for!(Exceptions),
 };

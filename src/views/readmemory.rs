@@ -28,7 +28,11 @@ pub const VIEW: View = View {
     ],
     pane: Some("Memory"),
     doc: "Memory at an address, in hexadecimal and as text",
-    help: "0x7ffd1000  10 20 00 00 00 00 00 00  41 42 43 00 00 00 00 00  . ......ABC.....",
+    help: "$ dumpscope demo -c 'readmemory g_orders -n 32'
+orders-api+0x187be0 in 0x4e4000-0x58e000 rw-
+Address   Bytes                                             Text              Points to
+0x587be0  02 00 00 00 00 00 00 00  6f 12 00 00 01 00 00 00  ........o.......
+0x587bf0  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  ................",
     build,
     schema: || schemars::schema_for!(MemoryAt),
 };

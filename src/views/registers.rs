@@ -25,7 +25,18 @@ pub const VIEW: View = View {
     ],
     pane: None,
     doc: "The selected thread's registers in the selected frame",
-    help: "The registers as the dump recorded them, in an outer frame those that unwinding recovered.\n\nrip  0x55d0a0001234  reserve(Order&)+0x14\nrax  0x0",
+    help: "The registers as the dump recorded them, in an outer frame those that unwinding recovered.
+
+$ dumpscope demo -c 'registers -t 4719 -f 5'
+rcx  ? (not recovered)
+rbx  0x7fd5df1eb1a8
+rsi  ? (not recovered)
+rdi  ? (not recovered)
+rbp  0x587c20 shop::g_stock_room
+rsp  0x7fd5df1eb0a0
+r8   ? (not recovered)
+…
+rip  0x404f22 shop::Stock::reserve(shop::Order const&)+0x16",
     build,
     schema: || schemars::schema_for!(RegistersOf),
 };

@@ -32,9 +32,26 @@ pub const VIEW: View = View {
     ],
     pane: None,
     doc: "One frame: where it stands, its arguments and local variables, its registers",
-    help: "INDEX counts as in 'stack', innermost 0. Registers are those of the frame: a register that the walk \
-           could not recover is unknown.\n\nThread    4719 worker-3\nFunction  reserve(Order&)\nAt        0x55d0a0001234  \
-           reserve(Order&)+0x14 in orders-api\n\n     Name   Type    Value\narg  order  Order&  {id: 77}",
+    help: "N counts as in 'stack', innermost 0. Registers are those of the frame: a register that the walk \
+           could not recover is unknown.
+
+$ dumpscope demo -c 'showframe 5 -t 4719'
+Thread    4719 shop::worker
+Function  shop::Stock::reserve
+Source    stock.cc:21
+At        0x404f22 orders-api+0x4f22, 0x16 into the function
+Stack     0x7fd5df1eb0a0
+Found     by unwind information
+     Name         Type                Value
+arg  this         shop::Stock* const  0x587c20 <shop::g_stock_room>
+arg  order        shop::Order const&  @0x7fd5df1eb1a8: {id = 7703, customer = \"customer 43\", lines = {…}}
+       .id        int                 7703
+…
+Registers
+Register  Value           Points to
+rbx       0x7fd5df1eb1a8
+…
+rip       0x404f22        shop::Stock::reserve(shop::Order const&)+0x16",
     build,
     schema: || schemars::schema_for!(FrameOf),
 };

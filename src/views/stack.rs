@@ -45,10 +45,21 @@ pub const VIEW: View = View {
     ],
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
-    help: "A mark \
-           tells how a frame was found, where it was not by unwind information: s scanned, f frame pointer, i inlined \
-           call.\n\n4719 worker-3\n   0   __futex_abstimed_wait_common              libc.so.6\n   1   reserve(Order&)     \
-           stock.cpp:88          orders-api\n   2 i dispatch(int)       stock.cpp:40          orders-api",
+    help: "A mark tells how a frame was found, where it was not by unwind information: s scanned, f frame \
+           pointer, i inlined call.
+
+$ dumpscope demo -c 'stack -t 4719'
+Thread 4719
+ #     Function                                Source              Module
+ 0     __lll_lock_wait                                             orders-api
+ 1     pthread_mutex_lock                                          orders-api
+ 2  i  __gthread_mutex_lock                    gthr-default.h:749  orders-api
+ 3  i  __gthread_recursive_mutex_lock          gthr-default.h:811  orders-api
+ 4  i  std::recursive_mutex::lock              mutex:108           orders-api
+ 5     shop::Stock::reserve                    stock.cc:21         orders-api
+ 6     shop::Orders::place                     orders.cc:13        orders-api
+ 7     shop::dispatch                          pool.cc:39          orders-api
+…",
     build,
     schema: || schemars::schema_for!(Stacks),
 };

@@ -27,9 +27,25 @@ pub const VIEW: View = View {
     args: &[Arg::Refused("heap", "the heap is not looked at yet; 'heap -regions' lists the mappings that hold it")],
     pane: Some("Summary"),
     doc: "One screen: what the process was, why it stopped, deadlocks, exceptions, what is missing",
-    help: "✗ deadlock: worker-3 waits for g_stock (held by worker-7), worker-7 waits for g_orders (held by \
-           worker-3)\n! 19 threads wait for g_pool_mu, held by main, which reads fd 7\n\nConclusions marked `likely` rest \
-           on a guess; the evidence says which.",
+    help: "Conclusions marked `likely` rest on a guess; the evidence says which.
+
+$ dumpscope demo -c summary
+✗ deadlock: 4719 shop::worker waits for g_stock (held by 4723 shop::worker), 4723 shop::worker waits for …
+  ┌▶ 4719 shop::worker holds g_orders
+  │    ▼ wants g_stock
+  │  4723 shop::worker holds g_stock
+  │    ▼ wants g_orders
+  └────┘
+    4719 shop::worker: shop::Stock::reserve stock.cc:21 ◂ shop::Orders::place ◂ shop::dispatch ◂ shop::handle
+    4723 shop::worker: shop::Orders::commit orders.cc:18 ◂ shop::Stock::restock ◂ shop::dispatch ◂ …
+    → locks: the locks of the cycle, and where each thread waits
+…
+
+Process  /srv/orders-api --port 8080, pid 4711, x86-64
+Signal   SIGABRT
+Threads  34: 1 running, 31 blocked, 2 sleeping
+Heap     not looked at
+Dump     ELF core from the Linux kernel, complete, 3.7 MB; the file of its only module is at hand",
     build,
     schema: || schemars::schema_for!(Told),
 };

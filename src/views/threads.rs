@@ -20,9 +20,16 @@ pub const VIEW: View = View {
     args: &[],
     pane: Some("Threads"),
     doc: "Every thread: index, OS id, name, state, what it waits for, top frame of the program's own code",
-    help: "The thread that took the fatal signal comes first. A thread without a name goes by the function it was \
-           started with.\n\n  #   Tid  Thread  State    Waits for      In\n  0  4711  main    blocked  read fd 7      main\n  \
-           1  4719  worker  blocked  mutex g_stock  reserve",
+    help: "The thread that took the fatal signal comes first. A thread without a name goes by the function it \
+           was started with.
+
+$ dumpscope demo -c threads
+ #   Tid  Thread            State     Waits for                          In
+ 0  4745  check_progress    crashed                                      check_progress
+…
+ 4  4723  shop::worker      blocked   mutex g_orders                     shop::Orders::commit
+ 5  4712  accept_customers  blocked   accept fd 8                        accept_customers
+…",
     build,
     schema: || schemars::schema_for!(Threads),
 };
