@@ -73,7 +73,7 @@ pub(super) struct Step {
 }
 
 /// What is done with an answer that is no page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Errand {
     /// It changes the focus or a setting.
     Change,
@@ -88,6 +88,8 @@ pub(super) struct Asked {
     pub(super) ticket: Ticket,
     pub(super) question: Question,
     pub(super) job: Job,
+    /// What is done with its answer, where that is no page.
+    pub(super) errand: Option<Errand>,
     /// The tick at which it was asked.
     pub(super) since: u64,
 }
@@ -116,7 +118,6 @@ pub struct App {
     pub(super) labels: Arc<BTreeMap<Tid, String>>,
     pub(super) ticks: u64,
     pub(super) asked: Vec<Asked>,
-    pub(super) errand: Option<(Ticket, Errand)>,
     pub(super) interrupted: bool,
     /// Lines typed at the `:` prompt, the oldest first.
     pub(super) history: Vec<String>,
@@ -151,7 +152,6 @@ impl App {
             labels: Arc::default(),
             ticks: 0,
             asked: Vec::new(),
-            errand: None,
             interrupted: false,
             history: Vec::new(),
             offering: None,

@@ -3,34 +3,41 @@
 use std::sync::Arc;
 
 use super::app::{App, Asked, Dump, Errand, KEPT, Overlay};
-use super::event::{Answered, Changed, Effect, Failure, Question, Ticket};
+use super::event::{Answered, Changed, Effect, Failure, Opened, Question, Ticket};
 use super::pane::{Content, Pane};
 use crate::job::Job;
 use crate::report::section::{Section, Tone};
 
 impl App {
-    /// Stops what the page waits for. Says whether there was something.
+    /// Stops what the page waits for, else what runs besides. Says whether there was something.
     pub(super) fn cancel(&mut self) -> bool {
         if let Dump::Opening(job) = &self.dump {
             job.cancel();
             return true;
         }
-        let waited = match &self.pane.content {
-            Content::Waiting(ticket, _) => Some(*ticket),
-            _ => self.errand.map(|(ticket, _)| ticket),
-        };
-        let Some(ticket) = waited else { return false };
+        if let Content::Waiting(ticket, _) = self.pane.content {
+            self.leave_off(|asked| asked.ticket == ticket);
+            self.pane.content = Content::Failed(Failure::Cancelled);
+            return true;
+        }
+        self.leave_off(|asked| asked.errand.is_some())
+    }
+
+    /// Stops these questions and forgets them. Says whether there were some.
+    pub(super) fn leave_off(&mut self, unwanted: impl Fn(&Asked) -> bool) -> bool {
+        let before = self.asked.len();
         self.asked.retain(|asked| {
-            if asked.ticket == ticket {
+            if unwanted(asked) {
                 asked.job.cancel();
             }
-            asked.ticket != ticket
+            !unwanted(asked)
         });
-        self.errand = None;
-        if matches!(self.pane.content, Content::Waiting(..)) {
-            self.pane.content = Content::Failed(Failure::Cancelled);
-        }
-        true
+        self.asked.len() < before
+    }
+
+    /// Whether something is worked on besides pages.
+    pub(super) fn runs_errand(&self) -> bool {
+        self.asked.iter().any(|asked| asked.errand.is_some())
     }
 
     /// Asks for the page's content, unless it is there or known.
@@ -48,15 +55,15 @@ impl App {
             self.pane.answer(&section);
             self.arrive();
         } else if !waiting {
-            let (ticket, job) = self.send(question);
+            let (ticket, job) = self.send(question, None);
             self.pane.content = Content::Waiting(ticket, job);
         }
     }
 
     /// Sends a question to a worker.
-    pub(super) fn send(&mut self, question: Question) -> (Ticket, Job) {
+    pub(super) fn send(&mut self, question: Question, errand: Option<Errand>) -> (Ticket, Job) {
         let (ticket, job) = (self.ticket(), Job::default());
-        self.asked.push(Asked { ticket, question: question.clone(), job: job.clone(), since: self.ticks });
+        self.asked.push(Asked { ticket, question: question.clone(), job: job.clone(), errand, since: self.ticks });
         self.effects.push(Effect::Ask(ticket, question, job.clone()));
         (ticket, job)
     }
@@ -72,9 +79,15 @@ impl App {
     }
 
     pub(super) fn answered(&mut self, ticket: Ticket, result: Result<Answered, Failure>) {
-        let Some(at) = self.asked.iter().position(|asked| asked.ticket == ticket) else { return };
-        let Asked { question, .. } = self.asked.swap_remove(at);
-        if let Some((_, errand)) = self.errand.take_if(|(waited, _)| *waited == ticket) {
+        let Some(at) = self.asked.iter().position(|asked| asked.ticket == ticket) else {
+            // Stopped too late: what is open now answers from here on.
+            if let Ok(Answered { changed: Some(changed @ Changed { opened: Some(_), .. }), .. }) = result {
+                self.change(changed);
+            }
+            return;
+        };
+        let Asked { question, errand, .. } = self.asked.swap_remove(at);
+        if let Some(errand) = errand {
             match (result, errand) {
                 (Ok(Answered { changed: Some(changed), .. }), _) => self.change(changed),
                 (Ok(_), Errand::Memory(addr)) => self.show_memory(addr),
@@ -140,20 +153,45 @@ impl App {
     }
 
     fn change(&mut self, changed: Changed) {
+        let is_older = |opened: &Opened| matches!(&self.dump, Dump::Open(now) if opened.epoch < now.epoch);
+        if changed.opened.as_ref().is_some_and(is_older) {
+            return;
+        }
         self.focus = changed.focus;
         self.say(changed.said, Tone::Plain);
         if let Some(opened) = changed.opened {
-            self.focus.thread = self.focus.thread.or(opened.thread);
-            self.file.clone_from(&opened.file);
-            self.dump = Dump::Open(opened);
-            self.kept.clear();
-            self.tabs.iter_mut().for_each(|tab| tab.kept = None);
-            self.back.clear();
-            self.forward.clear();
-            self.detail_of = None;
-            self.pane.content = Content::Blank;
-            self.ask();
+            self.open_other(opened);
         }
         self.follow_focus();
+    }
+
+    /// Something else is open from now on: nothing that was answered or asked before is about it.
+    fn open_other(&mut self, opened: Opened) {
+        self.focus.thread = self.focus.thread.or(opened.thread);
+        self.labels = Arc::clone(&opened.labels);
+        self.file.clone_from(&opened.file);
+        self.dump = Dump::Open(opened);
+        self.kept.clear();
+        self.tabs.iter_mut().for_each(|tab| tab.kept = None);
+        self.back.clear();
+        self.forward.clear();
+        self.detail = None;
+        self.offering = None;
+        if let Overlay::Palette(palette) = &mut self.overlay {
+            palette.offered = Default::default();
+        }
+        let before = std::mem::take(&mut self.asked);
+        before.iter().for_each(|asked| asked.job.cancel());
+        if self.pane.question.is_some() {
+            self.pane.forget();
+        } else {
+            self.pane = self.root(self.tab);
+        }
+        self.ask();
+        self.offer();
+        // What was to be done is done with what is open now.
+        for Asked { question, errand, .. } in before.into_iter().filter(|asked| asked.errand.is_some()) {
+            self.send(question, errand);
+        }
     }
 }

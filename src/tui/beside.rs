@@ -66,11 +66,11 @@ impl App {
         }
         let page = match &self.pane.content {
             Content::Waiting(ticket, _) => Some(*ticket),
-            _ => self.errand.map(|(ticket, _)| ticket),
+            _ => None,
         };
-        let under_way = self.asked.iter().any(|asked| Some(asked.ticket) != page);
+        let under_way = self.asked.iter().any(|asked| asked.errand.is_none() && Some(asked.ticket) != page);
         if !under_way {
-            let (ticket, job) = self.send(question);
+            let (ticket, job) = self.send(question, None);
             if let Some(detail) = &mut self.detail {
                 detail.content = Content::Waiting(ticket, job);
             }

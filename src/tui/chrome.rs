@@ -196,7 +196,7 @@ impl App {
                 let room = area.width.saturating_sub(2);
                 pen.cut(area.x.saturating_add(1), area.y, room, &format!(" {said} "), pen.theme.tone(*tone), &[]);
             }
-            _ if self.errand.is_some() => self.working(pen, area),
+            _ if self.runs_errand() => self.working(pen, area),
             _ if !layout.low => self.place(pen, area),
             _ => {}
         }
@@ -205,7 +205,7 @@ impl App {
     /// Whether the keys have given their line to what is typed, said or done: a low screen has one for both.
     pub(super) fn hides_keys(&self, layout: Layout) -> bool {
         let said = self.said.is_some() && !matches!(self.overlay, Overlay::Copy | Overlay::Sort(_));
-        layout.low && (said || self.errand.is_some() || matches!(self.overlay, Overlay::Palette(_)))
+        layout.low && (said || self.runs_errand() || matches!(self.overlay, Overlay::Palette(_)))
     }
 
     /// What is being worked on besides the page, and how to stop it.

@@ -213,6 +213,8 @@ pub struct Opened {
     pub has_heap: bool,
     /// Views that the runtimes in it bring.
     pub brought: Vec<&'static View>,
+    /// How often what is open was replaced.
+    pub epoch: u64,
     /// Name of the dump's file.
     pub file: String,
     /// The processor.

@@ -298,8 +298,13 @@ impl App {
     /// Shows memory at an address, if it can be read.
     pub(super) fn memory(&mut self, addr: Addr) {
         let one = Window { at: Some(addr), thread: None, bytes: 1, per_row: 8 };
-        let (ticket, _) = self.send(Question::Memory(one));
-        self.errand = Some((ticket, Errand::Memory(addr)));
+        self.go(Question::Memory(one), Errand::Memory(addr));
+    }
+
+    /// Asks whether and where to go. Whoever goes elsewhere meanwhile no longer wants to go there.
+    fn go(&mut self, question: Question, errand: Errand) {
+        self.leave_off(|asked| matches!(asked.errand, Some(Errand::Memory(_) | Errand::Follow)));
+        self.send(question, Some(errand));
     }
 
     pub(super) fn show_memory(&mut self, addr: Addr) {
@@ -317,8 +322,7 @@ impl App {
     pub(super) fn follow(&mut self) {
         match self.pane.subject() {
             Some(Subject::Memory(addr)) => {
-                let (ticket, _) = self.send(Question::Pointer(addr));
-                self.errand = Some((ticket, Errand::Follow));
+                self.go(Question::Pointer(addr), Errand::Follow);
             }
             _ => self.say("nothing to follow here", Tone::Plain),
         }
@@ -401,8 +405,11 @@ impl App {
                 self.page_to(Pane::new(line, Some(question), Vec::new(), self.pane.size()));
             }
             Does::SetThread | Does::Frame(_) | Does::SetSymbolServer | Does::Refresh => {
-                let (ticket, _) = self.send(Question::Line { line, focus: self.focus });
-                self.errand = Some((ticket, Errand::Change));
+                let question = Question::Line { line, focus: self.focus };
+                if self.asked.iter().any(|asked| asked.errand.is_some() && asked.question.line() == question.line()) {
+                    return self.say("that is under way; Esc stops it", Tone::Plain);
+                }
+                self.send(question, Some(Errand::Change));
             }
         }
     }

@@ -142,6 +142,21 @@ impl Pane {
         }
     }
 
+    /// Drops what was answered and what was known without asking: something else is open. What was selected is again, once
+    /// there is an answer that has it.
+    pub fn forget(&mut self) {
+        if let Some((_, job)) = self.arranging.take() {
+            job.cancel();
+        }
+        self.seek = self.seek.or_else(|| self.subject().map(Seek::Subject));
+        self.content = Content::Blank;
+        self.facts.clear();
+        self.folds.clear();
+        self.arranged.clear();
+        self.section = Arc::default();
+        self.lay_out();
+    }
+
     fn put(&mut self, section: Arc<Section>) {
         self.arranged = section.bodies.iter().map(Arranged::new).collect();
         self.folds.resize(section.bodies.len(), Folds::default());

@@ -103,14 +103,9 @@ impl App {
         }
         // What was asked for a word that has grown is not waited for.
         if let Some((ticket, ..)) = self.offering.take() {
-            self.asked.retain(|asked| {
-                if asked.ticket == ticket {
-                    asked.job.cancel();
-                }
-                asked.ticket != ticket
-            });
+            self.leave_off(|asked| asked.ticket == ticket);
         }
-        let (ticket, _) = self.send(Question::Words { kind, start: start.clone() });
+        let (ticket, _) = self.send(Question::Words { kind, start: start.clone() }, None);
         self.offering = Some((ticket, kind, start));
     }
 

@@ -173,7 +173,11 @@ pub fn answer(
     };
     let stale = shell.session.epoch() != session.epoch();
     if stale {
-        *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shell.session));
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.as_ref().is_some_and(|now| now.epoch() != session.epoch()) {
+            return Err(Error::Failed(format!("{line}: something else was opened meanwhile; try again")));
+        }
+        *slot = Some(Arc::clone(&shell.session));
     }
     let focus = Focus { thread: shell.focus.thread, frame: shell.focus.frame, ..focus };
     let changed = said.map(|said| Changed { focus, said, opened: stale.then(|| describe(&shell.session)) });
@@ -228,6 +232,7 @@ pub fn describe(session: &Session) -> Opened {
     let Ok(target) = session.target() else {
         let heap = session.heap_dump();
         return Opened {
+            epoch: session.epoch(),
             file: name(session.source.path()),
             kind: heap.map(|dump| dump.format),
             has_heap: session.heap(&Job::default()).is_ok(),
@@ -237,6 +242,7 @@ pub fn describe(session: &Session) -> Opened {
     };
     let capture = &target.capture;
     Opened {
+        epoch: session.epoch(),
         kind: None,
         brought: crate::views::brought(session, &Job::default()),
         has_heap: session.heap(&Job::default()).is_ok(),

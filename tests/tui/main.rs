@@ -1,5 +1,6 @@
 //! The terminal UI: what is seen at each size, what keys do, what reaches a terminal, and how it is given back.
 
+mod change;
 mod collect;
 #[path = "../golden/dumps.rs"]
 mod dumps;

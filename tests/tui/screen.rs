@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use dumpscope::report::section::{Body, Column, Row, Section, Table};
+use dumpscope::tui::app::App;
 use dumpscope::tui::event::{Answered, Opened};
 use dumpscope::tui::look::Look;
 use dumpscope::tui::stage::Stage;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 
 use super::dumps::{LOOK, open, stage_of};
 
@@ -43,6 +46,13 @@ pub(crate) fn table(columns: Vec<Column>, rows: Vec<Row>) -> Section {
 /// A section of these parts.
 pub(crate) fn section(bodies: Vec<Body>) -> Section {
     Section { bodies, problems: Vec::new() }
+}
+
+/// What a screen of this size shows.
+pub(crate) fn drawn(app: &App, (width, height): (u16, u16)) -> String {
+    let mut screen = Terminal::new(TestBackend::new(width, height)).expect("a test's screen has no errors");
+    screen.draw(|frame| app.draw(frame)).expect("a test's screen has no errors");
+    screen.backend().to_string()
 }
 
 /// The selected line, without its marker.

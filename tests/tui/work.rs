@@ -19,15 +19,15 @@ use ratatui::backend::TestBackend;
 use super::dumps::{LOOK, answers, open};
 use super::screen;
 
-fn key(code: KeyCode) -> Event {
+pub(crate) fn key(code: KeyCode) -> Event {
     Event::Key(KeyEvent::new(code, KeyModifiers::NONE))
 }
 
-fn press(app: &mut App, letter: char) -> Vec<Effect> {
+pub(crate) fn press(app: &mut App, letter: char) -> Vec<Effect> {
     app.update(key(KeyCode::Char(letter)))
 }
 
-fn asked(effects: Vec<Effect>) -> Vec<(Ticket, Question, Job)> {
+pub(crate) fn asked(effects: Vec<Effect>) -> Vec<(Ticket, Question, Job)> {
     let of = |effect| match effect {
         Effect::Ask(ticket, question, job) => Some((ticket, question, job)),
         _ => None,
@@ -35,10 +35,8 @@ fn asked(effects: Vec<Effect>) -> Vec<(Ticket, Question, Job)> {
     effects.into_iter().filter_map(of).collect()
 }
 
-fn seen(app: &App) -> String {
-    let mut screen = Terminal::new(TestBackend::new(80, 24)).expect("a test's screen has no errors");
-    screen.draw(|frame| app.draw(frame)).expect("a test's screen has no errors");
-    screen.backend().to_string()
+pub(crate) fn seen(app: &App) -> String {
+    screen::drawn(app, (80, 24))
 }
 
 /// A screen over threads in three deadlocks, what it asked first, and who answers.
