@@ -107,6 +107,8 @@ pub struct App {
     pub(super) forward: Vec<Step>,
     pub(super) detail: Option<Pane>,
     pub(super) detail_of: Option<(usize, super::document::Spot)>,
+    /// What was asked for a detail last.
+    pub(super) beside: Option<Ticket>,
     pub(super) detail_shown: bool,
     pub(super) focus: Focus,
     pub(super) overlay: Overlay,
@@ -143,6 +145,7 @@ impl App {
             forward: Vec::new(),
             detail: None,
             detail_of: None,
+            beside: None,
             detail_shown: true,
             focus: Focus::default(),
             overlay: Overlay::None,

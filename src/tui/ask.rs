@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::report::section::{Section, Tone};
 
 impl App {
-    /// Stops what the page waits for, else what runs besides. Says whether there was something.
+    /// Stops what the page waits for, else what runs besides, else what its detail waits for. Says whether there was something.
     pub(super) fn cancel(&mut self) -> bool {
         if let Dump::Opening(job) = &self.dump {
             job.cancel();
@@ -20,7 +20,7 @@ impl App {
             self.pane.content = Content::Failed(Failure::Cancelled);
             return true;
         }
-        self.leave_off(|asked| asked.errand.is_some())
+        self.leave_off(|asked| asked.errand.is_some()) || self.cancel_detail()
     }
 
     /// Stops these questions and forgets them. Says whether there were some.

@@ -7,12 +7,13 @@ use crate::model::SubjectKind;
 use crate::report::section::Body;
 
 impl App {
-    /// Makes the detail that of the selected row. One question is under way at most; moving on asks the next once it is
-    /// answered.
+    /// Makes the detail that of the selected row. One question is under way at most: moving on waits a tick for its answer, which
+    /// is kept for when one comes back, then stops it.
     pub(super) fn refresh_detail(&mut self) {
         if !self.shows_detail() {
             self.detail = None;
             self.detail_of = None;
+            self.leave_off_detail();
             return;
         }
         let of = self.pane.spot().map(|spot| (std::sync::Arc::as_ptr(self.pane.section()).addr(), spot));
@@ -64,17 +65,37 @@ impl App {
             }
             return;
         }
-        let page = match &self.pane.content {
-            Content::Waiting(ticket, _) => Some(*ticket),
-            _ => None,
-        };
-        let under_way = self.asked.iter().any(|asked| asked.errand.is_none() && Some(asked.ticket) != page);
-        if !under_way {
-            let (ticket, job) = self.send(question, None);
-            if let Some(detail) = &mut self.detail {
-                detail.content = Content::Waiting(ticket, job);
+        let under_way = self.beside.and_then(|ticket| self.asked.iter().find(|asked| asked.ticket == ticket));
+        let (ticket, job) = match under_way {
+            Some(asked) if asked.question == question => (asked.ticket, asked.job.clone()),
+            Some(asked) if asked.since == self.ticks => return,
+            _ => {
+                self.leave_off_detail();
+                let (ticket, job) = self.send(question, None);
+                self.beside = Some(ticket);
+                (ticket, job)
             }
+        };
+        if let Some(detail) = &mut self.detail {
+            detail.content = Content::Waiting(ticket, job);
         }
+    }
+
+    /// Stops what is asked for a detail. Says whether there was something.
+    fn leave_off_detail(&mut self) -> bool {
+        let Some(ticket) = self.beside.take() else { return false };
+        self.leave_off(|asked| asked.ticket == ticket)
+    }
+
+    /// Stops what the detail waits for, once that is seen. Says whether there was something.
+    pub(super) fn cancel_detail(&mut self) -> bool {
+        if !self.detail.as_ref().is_some_and(|detail| self.waited(detail)) {
+            return false;
+        }
+        if let Some(detail) = &mut self.detail {
+            detail.content = Content::Failed(Failure::Cancelled);
+        }
+        self.leave_off_detail()
     }
 
     /// An answer arrived: the detail may have waited for it, or for its turn.

@@ -128,7 +128,7 @@ impl App {
     /// One step out.
     fn escape(&mut self) {
         if self.cancel() {
-            return;
+            return self.say("stopped", Tone::Guess);
         }
         if !self.pane.typed.is_empty() {
             self.pane.typed.clear();

@@ -150,3 +150,24 @@ fn a_command_does_not_put_back_what_another_replaced() {
         slot.lock().expect("nobody panics").as_ref().expect("a session")
     ));
 }
+
+#[test]
+fn moving_on_stops_a_detail_that_takes_long_and_escape_does_too() {
+    let mut app = App::new(LOOK, (120, 40), "core", Job::default());
+    app.update(Event::Opened(Ok(captured(0))));
+    let (ticket, ..) = one(press(&mut app, '2'));
+    let (first, _, slow) = one(app.update(Event::Answered(ticket, shown(threads("sleeping")))));
+    assert!(asked(press(&mut app, 'j')).is_empty(), "what is answered within a tick is kept");
+    let (_, question, job) = one(app.update(Event::Tick));
+    assert!(slow.is_cancelled() && question.focus().thread == Some(Tid(4712)));
+    app.update(Event::Answered(first, Err(Failure::Cancelled)));
+    app.update(Event::Tick);
+    app.update(key(KeyCode::Esc));
+    assert!(job.is_cancelled());
+    assert!(wide(&app).contains("stopped: before it was done"), "{}", wide(&app));
+    assert_eq!(asked(press(&mut app, 'k')).len(), 1);
+}
+
+fn wide(app: &App) -> String {
+    screen::drawn(app, (120, 40))
+}
