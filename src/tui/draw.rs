@@ -12,7 +12,7 @@ use super::pane::{Content, Pane};
 use crate::job::{Job, Progress, Unit};
 use crate::report::section::Tone;
 use crate::report::words::{size, thousands};
-use crate::report::wrap::wrap;
+use crate::report::wrap::{Piece, wrap};
 
 /// How to stop what runs.
 const STOP: &str = "Esc stop";
@@ -108,7 +108,9 @@ impl App {
         if focused {
             match &self.dump {
                 Dump::Opening(job) => return self.progress(pen, Rect { x: note, width: room, ..area }, job, "opening"),
-                Dump::Failed(failure) => return failed(pen, Rect { x: note, width: room, ..area }, failure, false),
+                Dump::Failed(failure) => {
+                    return failed(pen, Rect { x: note, width: room, ..area }, &failure_lines(failure, false, room));
+                }
                 Dump::Choosing | Dump::Open(_) => {}
             }
         }
@@ -116,28 +118,48 @@ impl App {
         let selected = pane.line().filter(|line| focused && document.spot(*line).is_some());
         let selected = pane.found().filter(|_| focused).or(selected);
         document.draw(pen, area, pane.top(), selected);
-        let below = u16::try_from(document.len()).unwrap_or(u16::MAX);
-        let free = Rect {
-            x: note,
-            y: area.y.saturating_add(if below == 0 { 0 } else { below.saturating_add(1) }),
-            width: room,
-            height: area.height.saturating_sub(below.saturating_add(1)).max(1),
-        };
-        let free = free.intersection(area);
         match &pane.content {
-            Content::Waiting(_, job) => {
-                // An answer that is there within a tick never flickers.
-                if self.waited(pane) {
-                    self.progress(pen, free, job, "working");
-                }
+            // An answer that is there within a tick never flickers.
+            Content::Waiting(_, job) if self.waited(pane) => {
+                let free = self.beneath(pen, pane, area, 1);
+                self.progress(pen, free, job, "working");
             }
-            Content::Failed(failure) => failed(pen, free, failure, focused),
+            Content::Failed(failure) => {
+                let lines = failure_lines(failure, focused, room);
+                let free = self.beneath(pen, pane, area, lines.len());
+                failed(pen, free, &lines);
+            }
             Content::Ready if document.is_empty() && focused => {
                 let said =
                     if pane.typed.is_empty() { "nothing to show" } else { "nothing matches; Esc clears the filter" };
                 pen.text(note, area.y, room, said, pen.theme.quiet());
             }
-            Content::Blank | Content::Ready => {}
+            Content::Blank | Content::Waiting(..) | Content::Ready => {}
+        }
+    }
+
+    /// The place of what is said of a question without an answer: beneath the rows, else on the last lines, over them. The rows
+    /// of an earlier answer fade.
+    fn beneath(&self, pen: &mut Pen<'_>, pane: &Pane, area: Rect, lines: usize) -> Rect {
+        if pane.is_answered() {
+            pen.style(area, pen.theme.quiet());
+        }
+        let rows = u16::try_from(pane.document().len()).unwrap_or(u16::MAX);
+        let from = if rows == 0 { 0 } else { rows.saturating_add(1) };
+        let lines = u16::try_from(lines).unwrap_or(u16::MAX).min(area.height);
+        let last = area.height.saturating_sub(lines);
+        if from > last {
+            // A blank line sets it off.
+            let y = area.y.saturating_add(last.saturating_sub(1));
+            pen.clear(Rect { y, height: area.bottom().saturating_sub(y), ..area });
+        }
+        let y = area.y.saturating_add(from.min(last));
+        let margin = super::widgets::GUTTER.min(area.width);
+        Rect {
+            x: area.x.saturating_add(margin),
+            y,
+            width: area.width.saturating_sub(margin),
+            height: area.bottom().saturating_sub(y),
         }
     }
 
@@ -280,7 +302,8 @@ fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice:
     }
 }
 
-fn failed(pen: &mut Pen<'_>, area: Rect, failure: &Failure, again: bool) {
+/// Why there is no answer, wrapped.
+fn failure_lines(failure: &Failure, again: bool, width: u16) -> Vec<Vec<Piece>> {
     let (head, tone, text) = match failure {
         Failure::Error(why) => ("failed", Tone::Bad, why.as_str()),
         Failure::Cancelled => ("stopped", Tone::Guess, "before it was done"),
@@ -291,10 +314,14 @@ fn failed(pen: &mut Pen<'_>, area: Rect, failure: &Failure, again: bool) {
     if again {
         pieces.push(("   Enter tries again".to_owned(), Tone::Dim));
     }
-    for (y, line) in (area.top()..area.bottom()).zip(wrap(&pieces, area.width)) {
+    wrap(&pieces, width)
+}
+
+fn failed(pen: &mut Pen<'_>, area: Rect, lines: &[Vec<Piece>]) {
+    for (y, line) in (area.top()..area.bottom()).zip(lines) {
         let mut x = area.x;
         for (text, tone) in line {
-            x = pen.text(x, y, area.right().saturating_sub(x), &text, pen.theme.tone(tone));
+            x = pen.text(x, y, area.right().saturating_sub(x), text, pen.theme.tone(*tone));
         }
     }
 }

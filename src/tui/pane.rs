@@ -68,6 +68,8 @@ pub struct Pane {
     /// The selected place; kept while a filter hides it.
     spot: Option<Spot>,
     top: usize,
+    /// Whether there is more than the facts: an answer, that of an earlier question while another one is asked.
+    answered: bool,
     section: Arc<Section>,
     arranged: Vec<Arranged>,
     arranging: Option<(Ticket, Job)>,
@@ -98,6 +100,7 @@ impl Pane {
             sort: None,
             spot: None,
             top: 0,
+            answered: false,
             arranged: Vec::new(),
             arranging: None,
             sought: String::new(),
@@ -134,6 +137,7 @@ impl Pane {
     /// Takes the answer.
     pub fn answer(&mut self, answer: &Arc<Section>) {
         self.content = Content::Ready;
+        self.answered = true;
         if self.facts.is_empty() {
             self.put(Arc::clone(answer));
         } else {
@@ -150,6 +154,7 @@ impl Pane {
         }
         self.seek = self.seek.or_else(|| self.subject().map(Seek::Subject));
         self.content = Content::Blank;
+        self.answered = false;
         self.facts.clear();
         self.folds.clear();
         self.arranged.clear();
@@ -194,6 +199,11 @@ impl Pane {
         });
         let problems = self.section.problems.len().saturating_mul(2);
         u16::try_from(tables.sum::<usize>().saturating_add(problems)).unwrap_or(u16::MAX)
+    }
+
+    /// Whether an answer is shown, be it that of an earlier question.
+    pub fn is_answered(&self) -> bool {
+        self.answered
     }
 
     /// Whether facts stand before the answer.

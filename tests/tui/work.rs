@@ -321,3 +321,48 @@ fn every_key_is_answered_while_a_load_runs() {
         }
     }
 }
+
+/// A screen over a page of a hundred rows, larger than the screen, of which more was asked.
+fn long_page() -> (App, Ticket, Job) {
+    let rows = (0..100).map(|at| Row::about(Subject::Frame(Tid(1), at), vec![Cell::text(format!("row {at}"))]));
+    let section = screen::table(vec![Column::left("Frame")], rows.collect());
+    let mut app = App::new(LOOK, (80, 24), "core", Job::default());
+    app.update(Event::Opened(Ok(screen::opened())));
+    for letter in ":stack -all".chars() {
+        press(&mut app, letter);
+    }
+    let (ticket, ..) = asked(app.update(key(KeyCode::Enter))).remove(0);
+    app.update(Event::Answered(ticket, Ok(Answered::shown(section))));
+    let (ticket, _, job) = asked(press(&mut app, 'l')).remove(0);
+    (app, ticket, job)
+}
+
+#[test]
+fn on_a_page_longer_than_the_screen_it_is_seen_that_another_answer_is_waited_for() {
+    let (mut app, _, job) = long_page();
+    job.phase("reading variables", 40);
+    assert!(!seen(&app).contains("reading variables"));
+    app.update(Event::Tick);
+    let text = seen(&app);
+    assert!(text.contains("row 3") && text.contains("reading variables") && text.contains("Esc stop"), "{text}");
+    app.update(key(KeyCode::Esc));
+    let text = seen(&app);
+    assert!(text.contains("stopped: before it was done") && text.contains(" stopped ─"), "{text}");
+}
+
+#[test]
+fn rows_of_an_answer_do_not_pass_for_the_one_that_failed() {
+    let (mut app, ticket, _) = long_page();
+    let style = |app: &App| {
+        let mut screen = Terminal::new(TestBackend::new(80, 24)).expect("a test's screen has no errors");
+        screen.draw(|frame| app.draw(frame)).expect("a test's screen has no errors");
+        screen.backend().buffer()[(2, 6)].fg
+    };
+    let before = style(&app);
+    app.update(Event::Answered(ticket, Err(Failure::Error("the file shrank".to_owned()))));
+    assert!(seen(&app).contains("failed: the file shrank   Enter tries again"), "{}", seen(&app));
+    assert_ne!(style(&app), before, "they fade");
+    let (ticket, ..) = asked(app.update(key(KeyCode::Enter))).remove(0);
+    app.update(Event::Answered(ticket, Ok(Answered::shown(screen::table(vec![Column::left("Frame")], Vec::new())))));
+    assert!(!seen(&app).contains("failed"));
+}
