@@ -152,7 +152,7 @@ pub fn answer(
         }
         Question::Frame { tid, index, around } => return frame_page(&session, tid, index, around, job),
         Question::Source { file, line, around } => {
-            return source::page(&file, line, around, &session.search).map(Answered::shown);
+            return source::page(&file, line, around, &session.search, job).map(Answered::shown);
         }
         Question::Words { kind, start } => {
             let words = commands::values(&session, kind, &start, job)?;
@@ -196,9 +196,10 @@ fn frame_page(session: &Session, tid: Tid, index: usize, around: u32, job: &Job)
     let frame = showframe::of(session, position, index, job)?;
     job.check()?;
     let source = match (&frame.frame.file, frame.frame.line) {
-        (Some(file), Some(line)) => source::part(file, line, around, &session.search),
+        (Some(file), Some(line)) => source::part(file, line, around, &session.search, job),
         _ => Vec::new(),
     };
+    job.check()?;
     let bodies = [frame.about(), frame.variables(), source, frame.registers()].into_iter().flatten().collect();
     Ok(Answered::shown(Section { bodies, ..Section::default() }))
 }
