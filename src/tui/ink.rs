@@ -44,13 +44,13 @@ impl Pen<'_> {
         let end = x.saturating_add(width);
         let safe = sanitize(text);
         let ellipsis = self.theme.symbols.ellipsis;
-        let Cut { head, tail } = cut(&safe, usize::from(width), width_of(ellipsis));
+        let Cut { head, tail, end: last } = cut(&safe, usize::from(width), width_of(ellipsis));
         let mut at = x;
         for (index, grapheme) in safe.graphemes(true).enumerate() {
             if index == head && head < tail {
                 at = self.grapheme(at, y, end, ellipsis, self.theme.quiet().patch(background_of(style))).unwrap_or(at);
             }
-            if index >= head && index < tail {
+            if index >= head && !(tail..last).contains(&index) {
                 continue;
             }
             let hit = u32::try_from(index).is_ok_and(|index| hits.binary_search(&index).is_ok());
