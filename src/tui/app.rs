@@ -204,7 +204,7 @@ impl App {
     /// Takes an event.
     pub fn update(&mut self, event: Event) -> Vec<Effect> {
         match event {
-            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(Key::of(&key)),
+            Event::Key(key) if key.kind != KeyEventKind::Release => Key::all_of(&key).for_each(|key| self.key(key)),
             Event::Key(_) => {}
             // A terminal that reports it unasked changes nothing.
             Event::Mouse(mouse) if self.mouse => self.mouse(mouse.kind, mouse.column, mouse.row),

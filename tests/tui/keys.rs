@@ -1,8 +1,9 @@
 //! What keys do.
 
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use dumpscope::model::{Addr, Subject, Tid};
 use dumpscope::report::section::{Cell, Column, Row};
-use dumpscope::tui::event::Question;
+use dumpscope::tui::event::{Event, Question};
 use dumpscope::tui::stage::Stage;
 
 use super::screen::{self, of_deadlock, of_dump, selected};
@@ -199,6 +200,19 @@ fn escape_steps_out_of_one_thing_at_a_time() {
     assert!(!stage.press("<Esc>").text().contains("Threads ▸ 4711 main"));
     stage.press("<Esc><Esc>");
     assert!(!stage.quit, "Esc never quits");
+}
+
+#[test]
+fn a_key_right_behind_escape_is_that_key_and_escape() {
+    let mut stage = of_deadlock((80, 24));
+    stage.press("2/billing<Enter>");
+    // `Esc` `G` within one read of the terminal.
+    stage.send(Event::Key(KeyEvent::new(KeyCode::Char('G'), KeyModifiers::ALT)));
+    assert!(!stage.text().contains("/ billing"), "{}", stage.text());
+    assert!(selected(&mut stage).contains("4724  witness"), "{}", stage.text());
+    stage.press("/");
+    stage.send(Event::Key(KeyEvent::new(KeyCode::Char('q'), KeyModifiers::ALT)));
+    assert!(stage.quit, "the filter is left, then the screen");
 }
 
 #[test]
