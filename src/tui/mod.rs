@@ -298,6 +298,10 @@ impl Main {
                 let size = screen.size().map_err(lost)?;
                 screen.resize(size.into()).map_err(lost)?;
             }
+            Effect::Suspend if !terminal::can_be_continued() => {
+                let why = "not suspended: no shell is there to bring it back";
+                let _ = self.answers.send(Event::Refused(why.to_owned()));
+            }
             Effect::Suspend => {
                 terminal::restore();
                 // The whole group stops, as it does when the terminal's driver sees Ctrl-Z: whoever started us stops too.

@@ -13,6 +13,7 @@ use crossterm::style::Print;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
 
 use super::panics;
 use crate::error::Error;
@@ -24,6 +25,9 @@ pub(super) type Screen = Terminal<CrosstermBackend<Stdout>>;
 // Source: xterm ctlseqs, "Mouse Tracking": 1000 sends presses and releases, 1006 is the SGR coding.
 const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1006h";
 const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
+
+/// Parents in one process group that are looked at.
+const MAX_PARENTS: usize = 64;
 
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
@@ -51,6 +55,29 @@ pub(super) fn restore() {
         let _ = disable_raw_mode();
         let _ = io::stdout().flush();
     }
+}
+
+/// Whether somebody may continue this process once it has stopped: a shell that started its group. Without one the kernel ignores
+/// Ctrl-Z, but not the signal that stops for certain.
+/// Source: POSIX.1-2017, Base Definitions 3.264 "Orphaned Process Group", of which the parents are looked at alone.
+pub(super) fn can_be_continued() -> bool {
+    let (group, session) = (getpgrp(), getsid(None));
+    let mut parent = getppid();
+    for _ in 0..MAX_PARENTS {
+        let Some(pid) = parent.filter(|pid| session.is_ok() && getsid(Some(*pid)) == session) else { return false };
+        match getpgid(Some(pid)) {
+            Ok(of_parent) if of_parent == group => parent = parent_of(pid),
+            other => return other.is_ok(),
+        }
+    }
+    false
+}
+
+/// Source: Linux proc_pid_stat(5): the parent follows the state, behind the name in parentheses.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    Pid::from_raw(fields.split(' ').nth(1)?.parse().ok()?)
 }
 
 /// Captures the mouse, or leaves it to the terminal.

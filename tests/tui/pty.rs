@@ -29,11 +29,16 @@ fn a_signal_gives_the_terminal_back_and_ends_it_as_that_signal_does() {
 }
 
 #[test]
-fn control_z_gives_the_terminal_back_until_it_goes_on() {
-    let mut terminal = Terminal::demo((80, 24), &[]);
+fn control_z_gives_the_terminal_back_to_the_shell_until_it_goes_on() {
+    // The shell waits for a line before it goes on.
+    let script = format!("set -m; {} demo; read line; fg", env!("CARGO_BIN_EXE_dumpscope"));
+    let mut terminal = Terminal::run(&["sh", "-c", &script], (80, 24), &[], ".".as_ref());
+    terminal.wait_text("deadlock");
     terminal.press("\x1a");
+    let shell = terminal.child.id();
     let stopped = || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", terminal.child.id())).expect("it is there");
+        let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).expect("it is there");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", children.trim())).expect("the shell's only child");
         stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     };
     let start = Instant::now();
@@ -43,10 +48,22 @@ fn control_z_gives_the_terminal_back_until_it_goes_on() {
     }
     terminal.wait("restored screen", |seen| has(&seen.raw, LEAVE));
     assert_eq!(terminal.modes().local_modes, fresh().local_modes);
-    terminal.signal(Signal::CONT);
+    terminal.press("\n");
     terminal.wait("its screen again", |seen| {
         seen.screen.screen().alternate_screen() && seen.screen.screen().contents().contains("deadlock")
     });
+    terminal.press("q");
+    assert_eq!(terminal.ended(&fresh()).code(), Some(0));
+}
+
+#[test]
+fn control_z_does_not_stop_what_no_shell_could_continue() {
+    let mut terminal = Terminal::demo((80, 24), &[]);
+    terminal.press("\x1a");
+    terminal.wait_text("not suspended");
+    terminal.signal(Signal::TSTP);
+    terminal.press("2");
+    terminal.wait_text("check_progress");
     terminal.press("q");
     assert_eq!(terminal.ended(&fresh()).code(), Some(0));
 }
