@@ -53,20 +53,21 @@ fn shortened(parts: Vec<Vec<Word>>, room: usize, joint: usize) -> Vec<Option<Vec
     let mut order: Vec<usize> = (1..last).filter(|index| Some(*index) != innermost).collect();
     order.sort_by_key(|index| parts.get(*index).is_some_and(|part| ours(part)));
     order.extend(Some(last).filter(|last| *last > 0 && innermost.is_some_and(|innermost| innermost < *last)));
+    let widths: Vec<usize> = parts.iter().map(|part| width_of_part(part).saturating_add(joint)).collect();
     let mut kept: Vec<Option<Vec<Word>>> = parts.into_iter().map(Some).collect();
-    let needed = |kept: &[Option<Vec<Word>>]| {
-        let own: usize = kept.iter().map(|part| width_of_kept(part.as_deref()).saturating_add(joint)).sum();
-        own.saturating_sub(joint)
-    };
-    let merged = |kept: &[Option<Vec<Word>>]| {
-        let mut merged = kept.to_vec();
-        merged.dedup_by(|later, earlier| later.is_none() && earlier.is_none());
-        merged
-    };
+    let gap = width_of_kept(None).saturating_add(joint);
+    // No joint stands behind the last.
+    let room = room.saturating_add(joint);
+    let mut needed = widths.iter().sum::<usize>();
     for index in order {
-        if needed(&merged(&kept)) <= room {
+        if needed <= room {
             break;
         }
+        let is_gap = |at: Option<usize>| at.and_then(|at| kept.get(at)).is_some_and(Option::is_none);
+        let gaps = [index.checked_sub(1), index.checked_add(1)].into_iter().filter(|at| is_gap(*at)).count();
+        // Those beside each other are one.
+        needed = needed.saturating_sub(widths.get(index).copied().unwrap_or(0)).saturating_add(gap);
+        needed = needed.saturating_sub(gap.saturating_mul(gaps));
         if let Some(part) = kept.get_mut(index) {
             *part = None;
         }
@@ -100,4 +101,51 @@ fn draw_part(pen: &mut Pen<'_>, strip: Strip, mut x: u16, end: u16, part: &[Word
         );
     }
     x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(text: &str, tone: Tone) -> Vec<Word> {
+        vec![Word { text: text.to_owned(), tone, hits: Vec::new() }]
+    }
+
+    fn shown(parts: &[Vec<Word>], room: usize) -> String {
+        let kept = shortened(parts.to_vec(), room, 3);
+        let texts: Vec<&str> =
+            kept.iter().map(|part| part.as_ref().map_or("…", |part| part[0].text.as_str())).collect();
+        texts.join(" › ")
+    }
+
+    #[test]
+    fn what_is_left_out_leaves_one_mark_and_no_more_goes_than_has_to() {
+        let names = [
+            ("main", Tone::Plain),
+            ("lib", Tone::Dim),
+            ("run", Tone::Plain),
+            ("call", Tone::Dim),
+            ("work", Tone::Plain),
+        ];
+        let parts: Vec<Vec<Word>> = names.iter().map(|(name, tone)| word(name, *tone)).collect();
+        for (room, line) in [
+            (30, "main › lib › run › call › work"),
+            (29, "main › … › run › call › work"),
+            (28, "main › … › run › call › work"),
+            (27, "main › … › run › … › work"),
+            (25, "main › … › run › … › work"),
+            (24, "main › … › work"),
+            (0, "main › … › work"),
+        ] {
+            assert_eq!(shown(&parts, room), line, "{room}");
+        }
+    }
+
+    #[test]
+    fn a_chain_of_many_frames_costs_no_more_than_a_look_at_each() {
+        let parts: Vec<Vec<Word>> =
+            (0..20_000).map(|at| word("f", if at % 2 == 0 { Tone::Dim } else { Tone::Plain })).collect();
+        // Of every two the library's goes first.
+        assert_eq!(shown(&parts, 21), "f › … › f › … › f");
+    }
 }
