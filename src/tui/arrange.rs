@@ -67,7 +67,7 @@ impl Arranging {
             return Ok(kept);
         }
         for (title, below) in (0..bodies.len()).zip(1..bodies.len()).rev() {
-            if !self.is_title(title) {
+            if !is_title(bodies, title) {
                 continue;
             }
             let is_left = |at: usize| kept.get(at).is_none_or(|kept| kept.as_ref().is_none_or(|kept| !kept.is_empty()));
@@ -90,12 +90,12 @@ impl Arranging {
         let sort = self.sort.filter(|(sorted, _)| *sorted == index).map(|(_, sort)| sort);
         Ok(rows::arrange(&*table.rows, pattern, sort, self.ranked, &self.job)?.map(Arc::new))
     }
+}
 
-    /// Whether a body is the title of the one that follows it: a heading, and lines before a table or a tree.
-    fn is_title(&self, index: usize) -> bool {
-        let pair = (self.section.bodies.get(index), self.section.bodies.get(index.saturating_add(1)));
-        matches!(pair, (Some(Body::Heading(_)), Some(_)) | (Some(Body::Lines(_)), Some(Body::Table(_) | Body::Tree(_))))
-    }
+/// Whether a body is the title of the one that follows it: a heading, and lines before a table or a tree.
+pub fn is_title(bodies: &[Body], index: usize) -> bool {
+    let pair = (bodies.get(index), bodies.get(index.saturating_add(1)));
+    matches!(pair, (Some(Body::Heading(_)), Some(_)) | (Some(Body::Lines(_)), Some(Body::Table(_) | Body::Tree(_))))
 }
 
 /// The items of a body, other than a table, that match.

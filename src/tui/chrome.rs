@@ -219,7 +219,7 @@ impl App {
     fn place(&self, pen: &mut Pen<'_>, area: Rect) {
         let document = self.pane.document();
         let height = usize::from(self.layout().map_or(0, |layout| layout.body.height));
-        let (shown, _) = document.counts();
+        let shown = document.rows();
         let mut words: Vec<String> = Vec::new();
         if document.len() > height {
             let last = self.pane.top().saturating_add(height).min(document.len());

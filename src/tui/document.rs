@@ -10,14 +10,14 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::arrange::Kept;
+use super::arrange::{Kept, is_title};
 use super::widgets::text::{self, TextLine};
 use super::widgets::tree::{Folds, Shape, TreeLine};
 use super::widgets::{GUTTER, table};
 use crate::model::Subject;
 use crate::report::columns::fit;
 use crate::report::pattern::Pattern;
-use crate::report::section::{Body, Row, Section, Sort, Table};
+use crate::report::section::{Body, Row, Section, Sort, Table, Value};
 
 pub use spot::{Spot, find, row_of, subject_of};
 
@@ -297,20 +297,40 @@ impl Document {
         }
     }
 
-    /// Rows and nodes that are shown, of how many; sentences where there are no rows.
-    pub fn counts(&self) -> (usize, usize) {
+    /// Rows and nodes that are shown.
+    pub fn rows(&self) -> usize {
         let shown = self.placed.iter().map(|placed| match &placed.lines {
             Lines::Table { rows, .. } => *rows,
             Lines::Tree { lines, .. } => lines.iter().filter(|line| line.frame == 0).count(),
             Lines::Text(_) => 0,
         });
-        let all = self.section.bodies.iter().map(|body| match body {
+        shown.fold(0, usize::saturating_add)
+    }
+
+    /// Rows, nodes, sentences, fields and drawings that are shown, of how many. Titles are none of them.
+    pub fn counts(&self) -> (usize, usize) {
+        let bodies = &self.section.bodies;
+        let said = |placed: &Placed| match (&placed.lines, bodies.get(placed.body)) {
+            (Lines::Text(_), Some(Body::Chain(_))) => 1,
+            (Lines::Text(lines), Some(Body::Lines(_) | Body::Fields(_))) if !is_title(bodies, placed.body) => {
+                let mut items: Vec<u32> =
+                    lines.iter().filter(|line| !line.pieces.is_empty()).map(|line| line.item).collect();
+                items.dedup();
+                items.len()
+            }
+            _ => 0,
+        };
+        let shown = self.placed.iter().map(said);
+        let all = bodies.iter().enumerate().map(|(index, body)| match body {
             Body::Table(table) => table.rows.len(),
             Body::Tree(nodes) => nodes.len(),
-            Body::Heading(_) | Body::Lines(_) | Body::Fields(_) | Body::Chain(_) => 0,
+            Body::Lines(_) if is_title(bodies, index) => 0,
+            Body::Lines(rows) => rows.iter().filter(|row| !is_blank(row)).count(),
+            Body::Fields(fields) => fields.len(),
+            Body::Chain(_) => 1,
+            Body::Heading(_) => 0,
         });
-        let (shown, all) = (shown.fold(0, usize::saturating_add), all.fold(0, usize::saturating_add));
-        (shown, all)
+        (shown.fold(self.rows(), usize::saturating_add), all.fold(0, usize::saturating_add))
     }
 
     /// The column of the table at a line that stands at a column of the screen (counted from the document's first).
@@ -353,6 +373,15 @@ impl Document {
             _ => top.saturating_add(y),
         }
     }
+}
+
+/// Whether a line only sets others apart.
+fn is_blank(row: &Row) -> bool {
+    row.cells.iter().all(|cell| match &cell.value {
+        Value::None => true,
+        Value::Text(text) => text.is_empty(),
+        _ => false,
+    })
 }
 
 fn nth(order: Option<&[u32]>, index: usize) -> Option<u32> {

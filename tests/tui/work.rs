@@ -366,3 +366,17 @@ fn rows_of_an_answer_do_not_pass_for_the_one_that_failed() {
     app.update(Event::Answered(ticket, Ok(Answered::shown(screen::table(vec![Column::left("Frame")], Vec::new())))));
     assert!(!seen(&app).contains("failed"));
 }
+
+#[test]
+fn a_filter_over_sentences_counts_them() {
+    let line = |text: &str| Row::text(text);
+    let fields = ["owner", "waiters", "kind"].map(|label| (label.to_owned(), line("of g_orders")));
+    let section = screen::section(vec![
+        Body::Heading("Locks".to_owned()),
+        Body::Lines(vec![line("worker-3 waits for g_orders"), line(""), line("main sleeps")]),
+        Body::Fields(fields.to_vec()),
+    ]);
+    let mut stage = screen::of_section(section, (60, 20));
+    assert!(stage.press("/'g_orders").text().contains(" 4 of 5"), "{}", stage.text());
+    assert!(stage.press("<C-u>'waiters").text().contains(" 1 of 5"), "{}", stage.text());
+}
