@@ -5,7 +5,7 @@
 use nucleo::Matcher;
 use nucleo::pattern::{CaseMatching, Normalization, Pattern};
 
-use super::keymap::{Action, Binding, KEYMAP};
+use super::keymap::{Action, Binding, KEYMAP, Scope};
 use crate::commands::{self, Command, Completion};
 use crate::views::{Kind, View};
 
@@ -18,6 +18,8 @@ pub struct Palette {
     pub choice: Option<usize>,
     /// Whether there is no dump to ask: only what keys do can be run.
     pub keys_only: bool,
+    /// Where keys mean something on the page.
+    pub scopes: Vec<Scope>,
     /// Views that the runtimes of the dump bring.
     pub brought: Vec<&'static View>,
     /// Values from the dump that may end the line, and what for: the kind, and the word that was begun.
@@ -46,12 +48,13 @@ const OTHERS: usize = 8;
 /// Letters of another tool's command that have to stand before it is suggested.
 const LETTERS: usize = 2;
 
-/// The commands that keys have.
-fn of_keys() -> impl Iterator<Item = &'static Binding> {
-    KEYMAP.iter().filter(|binding| !binding.command.is_empty())
-}
-
 impl Palette {
+    /// The commands of the keys that mean something on the page, and of what can be copied of it.
+    fn of_keys(&self) -> impl Iterator<Item = &'static Binding> {
+        let is_here = |scope: Scope| scope == Scope::Copy || self.scopes.contains(&scope);
+        KEYMAP.iter().filter(move |binding| !binding.command.is_empty() && is_here(binding.scope))
+    }
+
     /// The line without blanks before it.
     fn line(&self) -> &str {
         self.typed.trim_start()
@@ -141,7 +144,7 @@ impl Palette {
             };
             scored.push((score, suggestion));
         }
-        for binding in of_keys() {
+        for binding in self.of_keys() {
             scored.extend(score(binding.command).map(|score| (score, of_key(binding))));
         }
         scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
@@ -176,11 +179,11 @@ impl Palette {
         }
         let bare = rest.is_none_or(str::is_empty);
         let is_ours = !self.keys_only && commands::find(name).is_some();
-        if let Some(key) = of_keys().find(|binding| bare && !is_ours && binding.command == name) {
+        if let Some(key) = self.of_keys().find(|binding| bare && !is_ours && binding.command == name) {
             return Ok(Run::Key(key.action));
         }
         let begun: Vec<&Binding> =
-            of_keys().filter(|binding| bare && binding.command.starts_with(&name.to_ascii_lowercase())).collect();
+            self.of_keys().filter(|binding| bare && binding.command.starts_with(&name.to_ascii_lowercase())).collect();
         let resolved = if self.keys_only {
             Err(format!("no such command: '{name}', where no dump is open"))
         } else {
@@ -192,7 +195,10 @@ impl Palette {
             }
             (Ok(_), _) => Ok(Run::Line(self.line().trim_end().to_owned())),
             (Err(_), [only]) => Ok(Run::Key(only.action)),
-            (Err(why), _) => Err(why),
+            (Err(why), _) => match KEYMAP.iter().find(|binding| bare && binding.command == name) {
+                Some(elsewhere) => Err(format!("'{name}' works elsewhere: {}", elsewhere.scope.title())),
+                None => Err(why),
+            },
         }
     }
 
@@ -294,7 +300,7 @@ mod tests {
     use super::*;
 
     fn palette(typed: &str) -> Palette {
-        Palette { typed: typed.to_owned(), ..Palette::default() }
+        Palette { typed: typed.to_owned(), scopes: vec![Scope::Everywhere], ..Palette::default() }
     }
 
     fn first(typed: &str) -> Option<String> {
@@ -333,6 +339,20 @@ mod tests {
         for typed in ["up", "run", "p g_orders", "!analyze -v"] {
             assert_eq!(palette(typed).run(), line(typed), "{typed}");
         }
+    }
+
+    #[test]
+    fn a_key_has_its_command_only_where_it_means_something() {
+        let on = |scope, typed: &str| Palette { scopes: vec![scope, Scope::Everywhere], ..palette(typed) }.run();
+        assert_eq!(on(Scope::Stack, "locals"), Ok(Run::Key(Action::Locals)));
+        assert!(matches!(on(Scope::Table, "locals"), Err(why) if why.contains("Stacks of threads")));
+        assert_eq!(first("unfold-all"), None);
+        // What another tool calls so is meant where the key is not.
+        assert_eq!((on(Scope::Picker, "list"), on(Scope::Table, "list")), (Ok(Run::Key(Action::Relist)), line("list")));
+        assert_eq!(
+            (on(Scope::Stack, "pc"), on(Scope::Table, "pc")),
+            (Ok(Run::Key(Action::ProgramCounters)), line("pc"))
+        );
     }
 
     #[test]

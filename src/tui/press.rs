@@ -73,6 +73,7 @@ impl App {
                     let keys_only = matches!(self.dump, Dump::Choosing);
                     Overlay::Palette(Palette {
                         keys_only,
+                        scopes: self.page_scopes(),
                         brought: self.brought(),
                         history: self.history.clone(),
                         ..Palette::default()
