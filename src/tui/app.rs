@@ -176,6 +176,13 @@ impl App {
         app
     }
 
+    /// This screen in the place of another, whose work is stopped: an answer to that is none to this.
+    pub fn instead_of(mut self, before: &App) -> App {
+        before.asked.iter().for_each(|asked| asked.job.cancel());
+        self.tickets = before.tickets;
+        self
+    }
+
     /// Draws for a terminal of another kind from now on.
     pub fn look(&mut self, look: Look) {
         self.theme = Theme::new(look);

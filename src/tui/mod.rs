@@ -321,7 +321,8 @@ impl Main {
         match choose(action, row) {
             Chosen::Open(name, opening) => {
                 let (job, size) = (Job::default(), screen.size().map_err(lost)?);
-                self.app = App::new(self.look, (size.width, size.height), name, job.clone());
+                let size = (size.width, size.height);
+                self.app = App::new(self.look, size, name, job.clone()).instead_of(&self.app);
                 self.recall();
                 self.app.show_pc(self.settings.pc);
                 terminal::mouse(false).map_err(lost)?;
@@ -337,7 +338,7 @@ impl Main {
     fn choose_again(&mut self, why: String, screen: &mut Screen) -> Result<(), Error> {
         let Some((title, _)) = self.choosing else { return Ok(()) };
         let size = screen.size().map_err(lost)?;
-        self.app = App::choosing(self.look, (size.width, size.height), title);
+        self.app = App::choosing(self.look, (size.width, size.height), title).instead_of(&self.app);
         self.app.update(Event::Refused(why)).into_iter().try_for_each(|effect| self.effect(effect, screen))
     }
 

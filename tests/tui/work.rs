@@ -380,3 +380,17 @@ fn a_filter_over_sentences_counts_them() {
     assert!(stage.press("/'g_orders").text().contains(" 4 of 5"), "{}", stage.text());
     assert!(stage.press("<C-u>'waiters").text().contains(" 1 of 5"), "{}", stage.text());
 }
+
+#[test]
+fn what_was_asked_for_a_list_is_no_answer_to_what_was_chosen_from_it() {
+    let mut list = App::choosing(LOOK, (80, 24), "Processes");
+    let (ticket, question, job) = asked(list.update(Event::Resize(80, 24))).remove(0);
+    assert_eq!(question, Question::Choices);
+    let mut app = App::new(LOOK, (80, 24), "pid 4711", Job::default()).instead_of(&list);
+    assert!(job.is_cancelled());
+    let first = asked(app.update(Event::Opened(Ok(screen::opened()))));
+    assert!(first.iter().all(|(other, ..)| *other != ticket), "{first:?}");
+    let late = screen::section(vec![Body::Lines(vec![Row::text("a list of processes")])]);
+    app.update(Event::Answered(ticket, Ok(Answered::shown(late))));
+    assert!(!seen(&app).contains("a list of processes"));
+}
