@@ -67,6 +67,33 @@ pub enum Value {
     Unknown(Arc<str>),
 }
 
+impl Value {
+    /// Whether it is another value once a part of it is left out: a number, an address, bytes.
+    pub fn is_whole(&self) -> bool {
+        match self {
+            Value::Addr(_)
+            | Value::Count(_)
+            | Value::Bytes(_)
+            | Value::Seconds(_)
+            | Value::Millis(_)
+            | Value::Percent(_)
+            | Value::Hex(_)
+            | Value::Tid(_)
+            | Value::Object(_) => true,
+            Value::None
+            | Value::Text(_)
+            | Value::Bar(_)
+            | Value::Bool(_)
+            | Value::Tids(_)
+            | Value::Function(_)
+            | Value::Type(_)
+            | Value::Source(..)
+            | Value::Path(_)
+            | Value::Unknown(_) => false,
+        }
+    }
+}
+
 /// A value and what its colour means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cell {

@@ -25,6 +25,8 @@ pub struct Sort {
     pub descending: bool,
 }
 
+/// Rows at the end by which columns are measured.
+const LAST_MEASURED: usize = 100;
 /// Rows in one parallel piece of a filter.
 const PIECE: usize = 4096;
 /// Most bytes of text that are kept for the next filter over the same rows.
@@ -67,6 +69,12 @@ pub trait Rows: fmt::Debug + Send + Sync {
 }
 
 impl dyn Rows {
+    /// Rows to measure columns by, if not all: the first `count`, and some of the last, since numbers grow.
+    pub fn sample(&self, count: usize) -> impl Iterator<Item = Cow<'_, Row>> {
+        let last = self.len().saturating_sub(LAST_MEASURED).max(count);
+        (0..self.len().min(count)).chain(last..self.len()).map_while(|index| self.get(index))
+    }
+
     /// The rows one after the other.
     pub fn iter(&self) -> impl Iterator<Item = Cow<'_, Row>> {
         (0..self.len()).map_while(|index| self.get(index))

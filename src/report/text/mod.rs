@@ -259,6 +259,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_between_those_that_were_measured_is_never_cut() {
+        // Columns are measured by the first 10,000 rows and the last 100.
+        let number = |at: usize| if at == 15_000 { 1_234_567 } else { 1 };
+        let rows = (0..20_000).map(|at| Row::new(vec![Cell::new(Value::Count(number(at))), Cell::text("a")])).collect();
+        let table = Body::Table(Table::new(vec![Column::right("#"), Column::left("Name")], rows));
+        let text = text(table, Style { width: Some(20), ..Style::default() });
+        assert_eq!(text.lines().nth(15_001), Some("1,234,567  a"));
+        assert_eq!(text.lines().nth(15_002), Some("1  a"));
+    }
+
+    #[test]
     fn branches_of_a_tree_are_joined_to_their_parent() {
         let node = |depth, count, name: &str| Node {
             depth,

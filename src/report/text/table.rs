@@ -15,7 +15,7 @@ use crate::report::section::{Align, Column, Table};
 
 /// Widest column of a table; longer values run over and push what follows.
 const MAX_COLUMN: usize = 72;
-/// Rows that the widths of columns are measured by.
+/// Rows that the widths of columns are measured by, besides the last.
 const MEASURED: usize = 10_000;
 /// Rows that are made at the same time.
 const PIECE: usize = 1_024;
@@ -26,8 +26,8 @@ pub(super) fn print(out: &mut Out<'_>, table: &Table, names: &ShortNames) -> Res
     if rows.is_empty() {
         return Ok(());
     }
-    let first: Vec<Cow<'_, Row>> = rows.iter().take(MEASURED).collect();
-    let texts: Vec<Vec<Shown<'_>>> = first.iter().map(|row| shown(row, names)).collect();
+    let sample: Vec<Cow<'_, Row>> = rows.sample(MEASURED).collect();
+    let texts: Vec<Vec<Shown<'_>>> = sample.iter().map(|row| shown(row, names)).collect();
     let of_column = |(at, column): (usize, &Column)| {
         let cells = texts.iter().filter_map(|row| row.get(at)).map(|cell| cell.width.min(MAX_COLUMN));
         let asked = cells.max().unwrap_or(0).max(column.title.width());
@@ -42,11 +42,11 @@ pub(super) fn print(out: &mut Out<'_>, table: &Table, names: &ShortNames) -> Res
         pad(&mut out.text, (column.title, column.title.width()), *wide, column, Tone::Dim, style);
     }
     end_line(&mut out.text, start);
-    for (row, texts) in first.iter().zip(&texts) {
+    for (row, texts) in sample.iter().zip(&texts).take(MEASURED) {
         line(&mut out.text, &table.columns, &widths, &row.cells, texts, style);
         out.spill()?;
     }
-    let mut at = first.len();
+    let mut at = rows.len().min(MEASURED);
     while at < rows.len() {
         let last = at.saturating_add(PIECE).min(rows.len());
         let made: Vec<String> = (at..last)
@@ -83,8 +83,9 @@ fn line(out: &mut String, columns: &[Column], widths: &[usize], cells: &[Cell], 
     let ellipsis = if style.ascii { "~" } else { "…" };
     let shown = columns.iter().zip(widths).zip(cells).zip(texts).filter(|(((_, wide), _), _)| **wide > 0);
     for (((column, wide), cell), shown) in shown {
-        // In a pipe what is longer than a column runs over.
-        if style.width.is_some() && shown.width > *wide {
+        // In a pipe what is longer than a column runs over, and everywhere what means nothing when cut.
+        let is_whole = column.rigid && cell.value.is_whole();
+        if style.width.is_some() && shown.width > *wide && !is_whole {
             let text = shortened(&shown.text, *wide, ellipsis);
             pad(out, (&text, width(&text)), *wide, column, cell.tone, style);
         } else {
