@@ -84,8 +84,11 @@ const MAX_LINE: u64 = 64 * 1024;
 /// Letters of a line that is refused by which it is called.
 const SHOWN: usize = 60;
 
-/// The next line; of one that is no command, its beginning and why. Nothing at the end.
-fn next_line(input: &mut impl BufRead) -> Result<Option<Result<String, (String, Error)>>, Error> {
+/// A line, or the beginning of one that is no text, and why it is none.
+type Line = Result<String, (String, Error)>;
+
+/// The next line; nothing at the end.
+fn next_line(input: &mut impl BufRead) -> Result<Option<Line>, Error> {
     let failed = |source| Error::Io { path: "standard input".into(), source };
     let mut line = Vec::new();
     if input.take(MAX_LINE).read_until(b'\n', &mut line).map_err(failed)? == 0 {
