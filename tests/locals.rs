@@ -397,7 +397,8 @@ fn the_variables_of_one_frame_are_those_of_the_whole_stack() {
         let variables = |frames| process.variables(&stack, frames, &Job::default()).expect("nobody cancels");
         let all = variables(&frames);
         for (frame, expected) in frames.iter().zip(&all) {
-            assert_eq!(variables(std::slice::from_ref(frame)), [expected.clone()], "thread {index}: {frame:?}");
+            let alone = variables(std::slice::from_ref(frame)).into_iter().next().flatten();
+            assert_eq!(&alone, expected, "thread {index}: {frame:?}");
         }
         told += all.iter().flatten().flatten().count();
     }
