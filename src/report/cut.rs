@@ -28,8 +28,8 @@ pub struct Cut {
 }
 
 /// Cuts the middle out of a text so that it fits `width` columns with an ellipsis of `ellipsis` columns. The last
-/// component of a name or path (`::_M_insert`, `/libc.so.6`), the last word of a phrase, stays whole where it can. A remark in
-/// parentheses behind a phrase is cut before the phrase is.
+/// component of a name or path (`::_M_insert`, `/libc.so.6`), the last word of a phrase, stays whole where it can. A
+/// remark in parentheses behind a phrase is cut before the phrase is.
 pub fn cut(text: &str, width: usize, ellipsis: usize) -> Cut {
     let widths: Vec<usize> = text.graphemes(true).map(width_of).collect();
     let (whole, end) = (widths.iter().sum::<usize>(), widths.len());
@@ -71,7 +71,8 @@ pub fn cut(text: &str, width: usize, ellipsis: usize) -> Cut {
     Cut { head, tail, end }
 }
 
-/// A phrase and the remark in parentheses behind it, from the space before it on: `epoll fd 3 (anon_inode:[eventpoll])`.
+/// A phrase and the remark in parentheses behind it, from the space before it on, as in
+/// `epoll fd 3 (anon_inode:[eventpoll])`.
 fn with_remark(text: &str) -> Option<(&str, &str)> {
     let mut open = 0usize;
     let begins = |(_, c): &(usize, char)| {

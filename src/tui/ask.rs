@@ -9,7 +9,8 @@ use crate::job::Job;
 use crate::report::section::{Section, Tone};
 
 impl App {
-    /// Stops what the page waits for, else what runs besides, else what its detail waits for. Says whether there was something.
+    /// Stops what the page waits for, else what runs besides, else what its detail waits for. Says whether there was
+    /// something.
     pub(super) fn cancel(&mut self) -> bool {
         if let Dump::Opening(job) = &self.dump {
             job.cancel();

@@ -7,8 +7,8 @@ use crate::model::SubjectKind;
 use crate::report::section::Body;
 
 impl App {
-    /// Makes the detail that of the selected row. One question is under way at most: moving on waits a tick for its answer, which
-    /// is kept for when one comes back, then stops it.
+    /// Makes the detail that of the selected row. One question is under way at most: moving on waits a tick for its
+    /// answer, which is kept for when one comes back, then stops it.
     pub(super) fn refresh_detail(&mut self) {
         if !self.shows_detail() {
             self.detail = None;

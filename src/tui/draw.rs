@@ -138,8 +138,8 @@ impl App {
         }
     }
 
-    /// The place of what is said of a question without an answer: beneath the rows, else on the last lines, over them. The rows
-    /// of an earlier answer fade.
+    /// The place of what is said of a question without an answer: beneath the rows, else on the last lines, over them.
+    /// The rows of an earlier answer fade.
     fn beneath(&self, pen: &mut Pen<'_>, pane: &Pane, area: Rect, lines: usize) -> Rect {
         if pane.is_answered() {
             pen.style(area, pen.theme.quiet());

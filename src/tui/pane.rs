@@ -146,8 +146,8 @@ impl Pane {
         }
     }
 
-    /// Drops what was answered and what was known without asking: something else is open. What was selected is again, once
-    /// there is an answer that has it.
+    /// Drops what was answered and what was known without asking: something else is open. What was selected is again,
+    /// once there is an answer that has it.
     pub fn forget(&mut self) {
         if let Some((_, job)) = self.arranging.take() {
             job.cancel();

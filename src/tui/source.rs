@@ -19,8 +19,8 @@ use crate::target::Search;
 const MAX_SOURCE: u64 = 16 << 20;
 /// Bytes that are read at a time.
 const PIECE: usize = 64 << 10;
-/// File systems whose files the kernel makes while they are read: some wait for what is still to happen, others change what the
-/// kernel does.
+/// File systems whose files the kernel makes while they are read: some wait for what is still to happen, others change
+/// what the kernel does.
 /// Source: Linux uapi/linux/magic.h: PROC_SUPER_MAGIC, SYSFS_MAGIC, TRACEFS_MAGIC, DEBUGFS_MAGIC.
 const MADE: [FsWord; 4] = [0x9fa0, 0x6265_6572, 0x7472_6163, 0x6462_6720];
 /// Columns from one tab stop to the next.

@@ -57,8 +57,8 @@ pub(super) fn restore() {
     }
 }
 
-/// Whether somebody may continue this process once it has stopped: a shell that started its group. Without one the kernel ignores
-/// Ctrl-Z, but not the signal that stops for certain.
+/// Whether somebody may continue this process once it has stopped: a shell that started its group. Without one the
+/// kernel ignores Ctrl-Z, but not the signal that stops for certain.
 /// Source: POSIX.1-2017, Base Definitions 3.264 "Orphaned Process Group", of which the parents are looked at alone.
 pub(super) fn can_be_continued() -> bool {
     let (group, session) = (getpgrp(), getsid(None));

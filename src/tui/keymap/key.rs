@@ -30,8 +30,8 @@ impl Key {
         Key { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
     }
 
-    /// The keys that an event stands for. A terminal sends Alt with a key as Escape and the key, so two that are pressed quickly
-    /// one after the other arrive as that; arrows and the like have sequences of their own.
+    /// The keys that an event stands for. A terminal sends Alt with a key as Escape and the key, so two that are pressed
+    /// quickly one after the other arrive as that; arrows and the like have sequences of their own.
     pub fn all_of(event: &KeyEvent) -> impl Iterator<Item = Key> {
         let is_plain =
             matches!(event.code, KeyCode::Char(_) | KeyCode::Enter | KeyCode::Tab | KeyCode::Backspace | KeyCode::Esc);

@@ -52,7 +52,8 @@ pub fn heading(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u1
     }
 }
 
-/// Draws a row. A cell that means nothing when cut pushes what follows it; where the line has no room for it, there is none of it.
+/// Draws a row. A cell that means nothing when cut pushes what follows it; where the line has no room for it, there is
+/// none of it.
 pub fn row(pen: &mut Pen<'_>, strip: Strip, columns: &[Column], widths: &[u16], row: &Row, filter: Option<&Pattern>) {
     let strip = strip.gutter(pen);
     let words = marked(std::iter::once(row), filter);
