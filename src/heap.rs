@@ -1,15 +1,19 @@
-//! A heap of objects, whoever can read it: a dump format that holds nothing else, or a runtime in a process.
+//! A heap of objects, whoever can read it: a dump format that holds nothing else, a runtime in a process, or native allocators.
 //!
-//! The smallest that a histogram and a list of objects need. An object is told by its address, which is an identity for formats
-//! that keep no memory (hprof's object id).
+//! The smallest that a histogram and a list of objects need is [`HeapSource`]; what refers to what is [`References`], for heaps that
+//! tell. An object is told by its address, which is an identity for formats that keep no memory (hprof's object id).
+
+pub mod objects;
 
 use crate::error::Error;
-use crate::job::Meter;
-use crate::model::{Addr, Problem};
+use crate::job::{Job, Meter};
+use crate::model::{Addr, Problem, Tid};
+
+pub use objects::{ObjectId, Objects};
 
 /// A heap whose objects can be listed.
 pub trait HeapSource: Send + Sync {
-    /// Whose heap it is, in words: `JVM`, `.NET`, `V8`.
+    /// Whose heap it is, in words: `JVM`, `.NET`, `V8`, `glibc malloc`.
     fn name(&self) -> &str;
 
     /// The types that objects may have, in the source's order; [`HeapObject::of_type`] counts in it. A type without objects may be among
@@ -25,6 +29,21 @@ pub trait HeapSource: Send + Sync {
 
     /// What is damaged or missing, as far as it was read.
     fn problems(&self) -> Vec<Problem>;
+
+    /// What of it is free and stays with the process; `None` where the source does not tell.
+    fn free(&self, _job: &Job) -> Result<Option<Free>, Error> {
+        Ok(None)
+    }
+
+    /// The arenas (generations, spaces) that it is made of; empty where the source does not tell.
+    fn arenas(&self, _job: &Job) -> Result<Vec<Arena>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// What its objects refer to, where the source can tell.
+    fn references(&self) -> Option<&dyn References> {
+        None
+    }
 }
 
 /// What is done with each object.
@@ -33,19 +52,131 @@ pub type Visit<'a> = dyn FnMut(HeapObject) -> Result<(), Error> + 'a;
 /// A type of objects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeapType {
-    /// Its identity in the dump: the address of its method table or class object.
+    /// Its identity in the dump: the address of its method table, vtable or class object; of a group without a name a number.
     pub id: Addr,
-    /// Its full name, as its language writes it.
+    /// Its full name, as its language writes it; of objects without a name what they have in common, `(48 bytes)`.
     pub name: String,
+    /// How the name was found.
+    pub naming: Naming,
+}
+
+/// How the type of an object is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Naming {
+    /// Recorded in the object itself: a header, a method table, a vtable.
+    #[default]
+    Recorded,
+    /// Told by what refers to it, through the types of fields.
+    Referred,
+    /// By its contents: text, a known shape.
+    Contents,
+    /// Not known: objects are put together by their size.
+    Size,
 }
 
 /// An object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeapObject {
-    /// Where it is.
+    /// Where it is: what its references name.
     pub address: Addr,
     /// Position of its type in [`HeapSource::types`].
     pub of_type: usize,
-    /// What it takes itself, without what it refers to.
+    /// What it takes itself, without what it refers to: of an allocation what the allocator gives away for it, header and rounding
+    /// included, so that the sum is that of the allocator's own books.
     pub bytes: u64,
+}
+
+/// Freed space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Free {
+    /// Blocks.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A piece of a heap with books of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Arena {
+    /// What it is called: `main`, `arena 3`, `gen 2`.
+    pub name: String,
+    /// Where its books are.
+    pub address: Option<Addr>,
+    /// Bytes that it has taken from the system.
+    pub system: u64,
+    /// Objects in use and their bytes.
+    pub used: Free,
+    /// Free blocks by the list that holds them: what the list is called, blocks, bytes.
+    pub free: Vec<(&'static str, Free)>,
+    /// Bytes of its own books, and lost to alignment.
+    pub overhead: u64,
+}
+
+/// What the objects of a heap refer to, and what refers to them from outside.
+pub trait References: Send + Sync {
+    /// What the objects of one part refer to: `visit` is told (referring object, object referred to), the referring ones ascending. The
+    /// ids are those of `objects`, which holds the same heap; `first` is that of the part's first object. Counts objects at `meter`.
+    fn of_part(
+        &self,
+        part: usize,
+        first: ObjectId,
+        objects: &Objects,
+        meter: &mut Meter<'_>,
+        visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
+    /// Every reference from outside the heap.
+    fn roots(
+        &self,
+        objects: &Objects,
+        job: &Job,
+        visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+
+    /// How one object holds another, in words: a field's name, an offset. `None` where it does not refer to it.
+    fn field(&self, _from: ObjectId, _to: ObjectId, _objects: &Objects) -> Option<String> {
+        None
+    }
+}
+
+/// Where a reference from outside the heap is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Root {
+    /// What holds it.
+    pub kind: RootKind,
+    /// Where it is held in memory; `None` for a register.
+    pub at: Option<Addr>,
+    /// The thread whose it is.
+    pub tid: Option<Tid>,
+}
+
+/// What holds a root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RootKind {
+    /// A register of a thread.
+    Register,
+    /// The live part of a thread's stack.
+    Stack,
+    /// Thread-local storage.
+    ThreadLocal,
+    /// A module's variables.
+    Global,
+    /// A handle that a runtime keeps (JNI, GC handle).
+    Handle,
+    /// Writable memory that belongs to none of these: an arena that the program made itself.
+    Mapping,
+}
+
+impl RootKind {
+    /// In words, as JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            RootKind::Register => "register",
+            RootKind::Stack => "stack",
+            RootKind::ThreadLocal => "thread-local",
+            RootKind::Global => "global",
+            RootKind::Handle => "handle",
+            RootKind::Mapping => "mapping",
+        }
+    }
 }

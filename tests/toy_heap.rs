@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dumpscope::capture::{FORMATS, Format, HeapDump, Opened};
 use dumpscope::commands::{self, Outcome, Shell};
 use dumpscope::error::Error;
-use dumpscope::heap::{HeapObject, HeapSource, HeapType, Visit};
+use dumpscope::heap::{HeapObject, HeapSource, HeapType, Naming, Visit};
 use dumpscope::job::{Job, Meter};
 use dumpscope::model::{Addr, Problem, Subject};
 use dumpscope::report::text::Style;
@@ -53,7 +53,9 @@ fn open(bytes: FileBytes, path: &Path, _: &Job) -> Result<Opened, Error> {
     for (number, line) in text.lines().enumerate().skip(1) {
         let hex = |text: &str| u64::from_str_radix(text, 16).map(Addr).map_err(|_| refuse(number + 1));
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["type", id, name] => toy.types.push(HeapType { id: hex(id)?, name: name.to_owned() }),
+            ["type", id, name] => {
+                toy.types.push(HeapType { id: hex(id)?, name: name.to_owned(), naming: Naming::Recorded })
+            }
             ["damaged", what] => toy.damaged.push(what.to_owned()),
             ["object", address, id, bytes] => {
                 let id = hex(id)?;

@@ -91,7 +91,7 @@ pub fn histogram(source: &dyn HeapSource, selection: &Selection, job: &Job) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heap::{HeapType, Visit};
+    use crate::heap::{HeapType, Naming, Visit};
     use crate::job::Meter;
     use crate::model::{Addr, Problem};
 
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn heap() -> Parts {
-        let of_type = |id, name: &str| HeapType { id: Addr(id), name: name.to_owned() };
+        let of_type = |id, name: &str| HeapType { id: Addr(id), name: name.to_owned(), naming: Naming::Recorded };
         let types = vec![of_type(1, "Order"), of_type(2, "byte[]"), of_type(3, "Never")];
         Parts(types, vec![vec![(0, 24), (1, 100)], vec![(0, 24), (7, 8)], vec![]])
     }

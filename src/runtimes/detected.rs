@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Subject, Thread, Tid,
+    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Subject, Thread, Tid,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -139,14 +139,20 @@ impl Runtimes {
         Ok(all)
     }
 
-    /// The heap of the first runtime that has one; a gap where one may be there and cannot be read.
-    pub fn heap(&self) -> Known<Option<Arc<dyn HeapSource>>> {
+    /// Whether a runtime has a heap whose objects can be listed.
+    pub fn has_heap(&self, target: &Arc<Target>, job: &Job) -> bool {
+        self.all.iter().any(|runtime| runtime.has_heap(target, job).unwrap_or(false))
+    }
+
+    /// The heap of the first runtime that has one; fails where one may be there and cannot be read.
+    pub fn heap(&self, target: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
         let mut missing = None;
         for runtime in &self.all {
-            match runtime.heap() {
+            match runtime.heap(target, job) {
                 Ok(Some(heap)) => return Ok(Some(heap)),
                 Ok(None) => {}
-                Err(gap) => missing = missing.or(Some(gap)),
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(why) => missing = missing.or(Some(why)),
             }
         }
         missing.map_or(Ok(None), Err)

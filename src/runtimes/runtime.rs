@@ -93,8 +93,15 @@ pub trait Runtime: Any + Send + Sync {
         None
     }
 
-    /// Its heap; `Ok(None)` where it has none whose objects can be listed.
-    fn heap(&self) -> Known<Option<Arc<dyn HeapSource>>> {
+    /// Whether it has a heap whose objects can be listed. Asked when a dump is opened: of a heap that takes long to be understood, its
+    /// marks alone are looked for.
+    fn has_heap(&self, target: &Arc<Target>, job: &Job) -> Result<bool, Error> {
+        Ok(self.heap(target, job)?.is_some())
+    }
+
+    /// Its heap; `Ok(None)` where it has none whose objects can be listed. Fails where it may have one that cannot be read, with the
+    /// reason.
+    fn heap(&self, _target: &Arc<Target>, _job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
         Ok(None)
     }
 }

@@ -36,6 +36,14 @@ impl Heap {
 }
 
 impl Session {
+    /// Whether there is a heap whose objects can be listed; it is not looked at.
+    pub fn has_heap(&self, job: &Job) -> bool {
+        match &self.what {
+            What::Heap(..) => true,
+            What::Process(process) => process.has_heap(job),
+        }
+    }
+
     /// The heap whose objects can be listed: a heap dump's, or that of a runtime in the process. Fails where nothing reads one.
     pub fn heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
         match &self.what {

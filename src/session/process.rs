@@ -233,14 +233,18 @@ impl Process {
             .get(job, |job| self.ask(job, |runtimes, scene, unwinder| runtimes.exceptions(scene, unwinder, job)))
     }
 
+    /// Whether the objects of a heap can be listed; the heap is not looked at.
+    pub fn has_heap(&self, job: &Job) -> bool {
+        self.runtimes(job).is_ok_and(|runtimes| runtimes.has_heap(&self.target, job))
+    }
+
     /// The heap of a runtime; fails where no runtime has one whose objects can be listed, or it cannot be read.
     pub fn heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
-        self.heap.get(job, |job| match self.runtimes(job)?.heap() {
-            Ok(Some(source)) => Ok(Heap::new(source)),
-            Ok(None) => Err(Error::Failed(
+        self.heap.get(job, |job| match self.runtimes(job)?.heap(&self.target, job)? {
+            Some(source) => Ok(Heap::new(source)),
+            None => Err(Error::Failed(
                 "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
             )),
-            Err(gap) => Err(Error::Failed(format!("the heap cannot be read: {gap}"))),
         })
     }
 

@@ -236,7 +236,7 @@ pub fn describe(session: &Session) -> Opened {
             epoch: session.epoch(),
             file: name(session.source.path()),
             kind: heap.map(|dump| dump.format),
-            has_heap: session.heap(&Job::default()).is_ok(),
+            has_heap: session.has_heap(&Job::default()),
             bytes: heap.map_or(0, |dump| dump.file_size),
             ..Opened::default()
         };
@@ -246,7 +246,7 @@ pub fn describe(session: &Session) -> Opened {
         epoch: session.epoch(),
         kind: None,
         brought: crate::views::brought(session, &Job::default()),
-        has_heap: session.heap(&Job::default()).is_ok(),
+        has_heap: session.has_heap(&Job::default()),
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),
         arch: capture.arch.to_string(),

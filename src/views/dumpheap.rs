@@ -148,7 +148,7 @@ impl Types {
     /// The histogram with names.
     pub(super) fn of(source: &dyn HeapSource, histogram: &Histogram) -> Types {
         let row = |(at, amount): &(usize, Amount)| {
-            let HeapType { id, name } = source.types().get(*at)?;
+            let HeapType { id, name, .. } = source.types().get(*at)?;
             Some(TypeRow { name: name.clone(), id: *id, count: amount.count, bytes: amount.bytes })
         };
         Types {

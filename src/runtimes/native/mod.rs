@@ -9,9 +9,11 @@ mod calls;
 mod contracts;
 mod exceptions;
 mod function_start;
+mod heap;
 mod libc;
 mod locks;
 mod observations;
+mod rtti;
 mod rust_names;
 mod start;
 mod static_tls;
@@ -25,6 +27,7 @@ pub use self::exceptions::{abort_exception, signal_exception};
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{Acquisition, Exception, Lock, Partial, Problem, Thread};
 use crate::target::Target;
@@ -96,6 +99,14 @@ impl Runtime for Native {
 
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         self.answer(scene, job, |observations, recognised| locks::held(observations, recognised, job))
+    }
+
+    fn has_heap(&self, target: &Arc<Target>, job: &Job) -> Result<bool, Error> {
+        heap::NativeHeap::is_there(target, job)
+    }
+
+    fn heap(&self, target: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
+        Ok(heap::NativeHeap::find(target, job)?.map(|heap| Arc::new(heap) as _))
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _unwinder: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

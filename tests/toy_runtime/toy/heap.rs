@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dumpscope::error::Error;
-use dumpscope::heap::{HeapObject, HeapSource, HeapType, Visit};
+use dumpscope::heap::{HeapObject, HeapSource, HeapType, Naming, Visit};
 use dumpscope::job::Meter;
 use dumpscope::model::{Addr, Known, Problem, Subject};
 use dumpscope::target::Target;
@@ -27,7 +27,11 @@ impl Objects {
     pub(super) fn read(target: &Arc<Target>, table: Addr) -> Known<Objects> {
         let start = target.memory.ptr(table)?;
         let end = at(start, target.memory.u64(at(table, 8)?)?)?;
-        let types = (1u64..).zip(TYPES).map(|(id, name)| HeapType { id: Addr(id), name: name.to_owned() });
+        let types = (1u64..).zip(TYPES).map(|(id, name)| HeapType {
+            id: Addr(id),
+            name: name.to_owned(),
+            naming: Naming::Recorded,
+        });
         Ok(Objects { target: Arc::clone(target), start, end, types: types.collect(), read: AtomicBool::default() })
     }
 }

@@ -119,8 +119,10 @@ impl Runtime for Toy {
         Ok(Partial::whole(self.thrown().ok().flatten().into_iter().collect()))
     }
 
-    fn heap(&self) -> Known<Option<Arc<dyn HeapSource>>> {
-        heap::Objects::read(&self.target, at(self.root, HEAP)?).map(|heap| Some(Arc::new(heap) as _))
+    fn heap(&self, target: &Arc<Target>, _: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
+        let read = at(self.root, HEAP).and_then(|table| heap::Objects::read(target, table));
+        let heap = read.map_err(|gap| Error::Failed(format!("the toy's heap cannot be read: {gap}")))?;
+        Ok(Some(Arc::new(heap)))
     }
 
     fn brings(&self) -> Option<&'static (dyn Any + Send + Sync)> {

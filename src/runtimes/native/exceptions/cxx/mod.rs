@@ -7,7 +7,6 @@
 mod evaluate;
 mod header;
 mod tls;
-mod types;
 mod what;
 
 use std::sync::{PoisonError, RwLock};
@@ -15,6 +14,7 @@ use std::sync::{PoisonError, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::model::{Addr, Detail, Exception, NamedFrame, OsThread, Phase, Stack, Termination};
+use crate::runtimes::native::rtti;
 use crate::target::Target;
 
 use super::kinds;
@@ -138,7 +138,7 @@ fn of_header(target: &Target, header: &Header, depth: usize) -> Exception {
     Exception {
         tid: None,
         kind: kinds::CXX,
-        type_name: types::name(&target.memory, header.type_info),
+        type_name: rtti::name(&target.memory, header.type_info),
         message: what::message(target, header.object, header.type_info),
         address: Some(header.object),
         fatal: false,
@@ -150,7 +150,7 @@ fn of_header(target: &Target, header: &Header, depth: usize) -> Exception {
 
 /// The exception that was being handled when this one was thrown, where it was thrown with `std::throw_with_nested`.
 fn nested(target: &Target, header: &Header) -> Option<Header> {
-    let bases = types::bases(&target.memory, header.object, header.type_info);
+    let bases = rtti::bases(&target.memory, header.object, header.type_info);
     let base = bases.iter().find(|base| base.name == "St16nested_exception")?;
     let object = target.memory.ptr(base.at.plus(NESTED)?).ok()?;
     Header::of_object(&target.memory, object).filter(|inner| inner.object != header.object)

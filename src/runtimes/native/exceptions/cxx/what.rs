@@ -4,7 +4,7 @@ use crate::model::{Addr, Gap, Known};
 use crate::target::Target;
 
 use super::evaluate;
-use super::types::{self, Base};
+use crate::runtimes::native::rtti::{self, Base};
 
 /// Longest message that is read, in bytes.
 const MAX_TEXT: u64 = 16 << 10;
@@ -17,11 +17,11 @@ const TEXT: u64 = 8;
 
 /// What the thrown object says. `Ok(None)`: objects of its type say nothing.
 pub(super) fn message(target: &Target, object: Addr, type_info: Addr) -> Known<Option<String>> {
-    let mangled = types::mangled(&target.memory, type_info)?;
+    let mangled = rtti::mangled(&target.memory, type_info)?;
     if let Some(value) = plain_value(target, object, &mangled) {
         return value.map(Some);
     }
-    let bases = types::bases(&target.memory, object, type_info);
+    let bases = rtti::bases(&target.memory, object, type_info);
     let Some(exception) = bases.iter().find(|base| base.name == "St9exception") else { return Ok(None) };
     let vtable = target.memory.ptr(exception.at)?;
     let function = vtable.plus(WHAT_SLOT).ok_or_else(|| Gap::Corrupt(format!("a vtable at {vtable}")));

@@ -21,7 +21,7 @@ const OFFSET_SHIFT: u32 = 8;
 
 /// A type that an object is, with where in the object it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Base {
+pub(in crate::runtimes::native) struct Base {
     /// Mangled name as type_info has it, `St13runtime_error`.
     pub name: String,
     /// The subobject.
@@ -29,7 +29,7 @@ pub(super) struct Base {
 }
 
 /// The mangled name of a type, `St13runtime_error`.
-pub(super) fn mangled(memory: &Memory, type_info: Addr) -> Known<String> {
+pub(in crate::runtimes::native) fn mangled(memory: &Memory, type_info: Addr) -> Known<String> {
     let at = memory.ptr(type_info.plus(NAME).ok_or_else(wild)?)?;
     let bytes = memory.c_string(at, MAX_NAME)?;
     // A leading star says that names are to be compared by address. Source: libstdc++ <typeinfo>, type_info::name.
@@ -40,7 +40,7 @@ pub(super) fn mangled(memory: &Memory, type_info: Addr) -> Known<String> {
 }
 
 /// The type's name as its source has it, `std::runtime_error`.
-pub(super) fn name(memory: &Memory, type_info: Addr) -> Known<String> {
+pub(in crate::runtimes::native) fn name(memory: &Memory, type_info: Addr) -> Known<String> {
     let mangled = mangled(memory, type_info)?;
     let full = format!("_ZTS{mangled}");
     let text = symbols::demangle(&full);
@@ -52,7 +52,7 @@ fn wild() -> Gap {
 }
 
 /// The type itself and all its bases that could be read, with the subobjects of `object`. Breadth first, bounded.
-pub(super) fn bases(memory: &Memory, object: Addr, type_info: Addr) -> Vec<Base> {
+pub(in crate::runtimes::native) fn bases(memory: &Memory, object: Addr, type_info: Addr) -> Vec<Base> {
     let mut found: Vec<Base> = Vec::new();
     let mut waiting = vec![(type_info, object)];
     let mut next = 0;
@@ -94,7 +94,7 @@ fn direct(memory: &Memory, type_info: Addr, object: Addr) -> Option<Vec<(Addr, A
 }
 
 /// Name of the class that a type_info itself is an object of: its vtable's type_info lies one word before the vtable.
-fn kind(memory: &Memory, type_info: Addr) -> Option<String> {
+pub(in crate::runtimes::native) fn kind(memory: &Memory, type_info: Addr) -> Option<String> {
     let vtable = memory.ptr(type_info).ok()?;
     let of_kind = memory.ptr(vtable.minus(8)?).ok()?;
     mangled(memory, of_kind).ok()

@@ -1,0 +1,129 @@
+//! The native heap: the blocks that the process's allocators gave out and nobody freed.
+//!
+//! Each allocator is found by its own marks and walked by its own books ([`Allocator`]); several may be in one process. What a block is
+//! is told by its first word where that is a vtable ([`vtables`]); the rest is put together by size ([`sizes`]).
+
+mod allocator;
+mod sizes;
+mod vtables;
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use self::allocator::{ALLOCATORS, Allocator, Block};
+use crate::error::Error;
+use crate::heap::{Arena, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
+use crate::job::{Job, Meter};
+use crate::model::Problem;
+use crate::target::Target;
+
+/// The blocks of all allocators of a process.
+pub(super) struct NativeHeap {
+    target: Arc<Target>,
+    name: String,
+    allocators: Vec<Box<dyn Allocator>>,
+    types: Vec<HeapType>,
+    /// First word of an object → position of its type.
+    vtables: FxHashMap<u64, u32>,
+    /// Position of the first type that stands for a size.
+    sizes: usize,
+}
+
+impl NativeHeap {
+    /// Whether an allocator is recognised; its heap is not looked at.
+    pub(super) fn is_there(target: &Arc<Target>, job: &Job) -> Result<bool, Error> {
+        for find in ALLOCATORS {
+            if find(target, job)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `None` where no allocator is recognised.
+    pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<NativeHeap>, Error> {
+        job.phase("looking for allocators", ALLOCATORS.len() as u64);
+        let mut allocators = Vec::new();
+        for find in ALLOCATORS {
+            allocators.extend(find(target, job)?);
+            job.advance(1)?;
+        }
+        if allocators.is_empty() {
+            return Ok(None);
+        }
+        let mut names: Vec<&str> = allocators.iter().map(|allocator| allocator.name()).collect();
+        names.dedup();
+        let name = names.join(", ");
+        let vtables = vtables::find(target, job)?;
+        let mut types = Vec::new();
+        let mut by_word = FxHashMap::default();
+        for (word, name) in vtables {
+            by_word.insert(word.0, u32::try_from(types.len()).unwrap_or(u32::MAX));
+            types.push(HeapType { id: word, name, naming: Naming::Recorded });
+        }
+        let sizes = types.len();
+        types.extend(sizes::types());
+        Ok(Some(NativeHeap { target: Arc::clone(target), name, allocators, types, vtables: by_word, sizes }))
+    }
+
+    /// The allocator that a part belongs to, and the part's number there.
+    fn part(&self, part: usize) -> Option<(&dyn Allocator, usize)> {
+        let mut rest = part;
+        for allocator in &self.allocators {
+            match rest.checked_sub(allocator.parts()) {
+                Some(beyond) => rest = beyond,
+                None => return Some((allocator.as_ref(), rest)),
+            }
+        }
+        None
+    }
+
+    fn type_of(&self, block: Block) -> usize {
+        let word = self.target.memory.ptr(block.address).ok();
+        let known = word.and_then(|word| self.vtables.get(&word.0));
+        known.map_or_else(|| self.sizes.saturating_add(sizes::class(block.bytes)), |of_type| *of_type as usize)
+    }
+}
+
+impl HeapSource for NativeHeap {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn types(&self) -> &[HeapType] {
+        &self.types
+    }
+
+    fn parts(&self) -> usize {
+        self.allocators.iter().map(|allocator| allocator.parts()).sum()
+    }
+
+    fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let Some((allocator, part)) = self.part(part) else { return Ok(()) };
+        allocator.blocks(part, meter, &mut |block| {
+            visit(HeapObject { address: block.address, of_type: self.type_of(block), bytes: block.bytes })
+        })
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        self.allocators.iter().flat_map(|allocator| allocator.problems()).collect()
+    }
+
+    fn free(&self, job: &Job) -> Result<Option<Free>, Error> {
+        let mut all = Free::default();
+        for (_, free) in self.arenas(job)?.iter().flat_map(|arena| &arena.free) {
+            all.count = all.count.saturating_add(free.count);
+            all.bytes = all.bytes.saturating_add(free.bytes);
+        }
+        Ok(Some(all))
+    }
+
+    fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
+        let mut all = Vec::new();
+        for allocator in &self.allocators {
+            all.extend(allocator.arenas(job)?);
+        }
+        Ok(all)
+    }
+}

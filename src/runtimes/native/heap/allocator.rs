@@ -1,0 +1,47 @@
+//! What an allocator is asked, and the list of those that are known.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::heap::Arena;
+use crate::job::{Job, Meter};
+use crate::model::{Addr, Problem};
+use crate::target::Target;
+
+/// A block that is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtimes::native) struct Block {
+    /// What the program was given.
+    pub address: Addr,
+    /// What it takes of the heap: of ptmalloc the chunk with its header, of allocators with size classes the slot.
+    pub bytes: u64,
+}
+
+/// What is done with each block.
+pub(in crate::runtimes::native) type Visit<'a> = dyn FnMut(Block) -> Result<(), Error> + 'a;
+
+/// An allocator of a process.
+pub(in crate::runtimes::native) trait Allocator: Send + Sync {
+    /// `glibc malloc`, `musl mallocng`, `jemalloc` …
+    fn name(&self) -> &'static str;
+
+    /// Pieces that can be walked apart, together all of it.
+    fn parts(&self) -> usize;
+
+    /// What `visit` is told of each block in use of a part, ascending. Fails where the job was cancelled, or `visit` fails; goes on behind
+    /// what is damaged, as far as it can, and tells so in [`Allocator::problems`].
+    fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error>;
+
+    /// Its arenas, with what is in use and free in each.
+    fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error>;
+
+    /// What is damaged or missing, as far as it was walked.
+    fn problems(&self) -> Vec<Problem>;
+}
+
+/// Looks for an allocator; cheap where it is not there. An allocator that is there and cannot be walked is found, has no parts, and says
+/// why in its problems.
+pub(super) type Find = fn(&Arc<Target>, &Job) -> Result<Option<Box<dyn Allocator>>, Error>;
+
+/// Every allocator that is known.
+pub(super) const ALLOCATORS: &[Find] = &[];

@@ -1,0 +1,123 @@
+//! The vtables of a process's C++ classes: what the first word of an object with virtual functions points to.
+//!
+//! Found without symbols: a vtable has in front of it the offset from its subobject to the whole object, 0 for a class's own, and the
+//! address of the class's `type_info`, which names it. Classes built without RTTI are told by symbols alone.
+//! Source: Itanium C++ ABI 2.5.2 "Virtual Table Components and Order".
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::Addr;
+use crate::runtimes::native::rtti;
+use crate::target::{Module, Target};
+
+/// Most vtables of a process. Chromium has 60,000.
+const MAX_VTABLES: usize = 1 << 20;
+/// Longest run of a module's memory that is searched at once, in bytes.
+const RUN: u64 = 1 << 20;
+/// Most bytes of a module that are searched.
+const MAX_MODULE: u64 = 512 << 20;
+/// Kinds of `type_info` end so: `N10__cxxabiv120__si_class_type_infoE`. libc++ names its namespace as libstdc++ does.
+const KINDS: [&str; 3] = [
+    "N10__cxxabiv117__class_type_infoE",
+    "N10__cxxabiv120__si_class_type_infoE",
+    "N10__cxxabiv121__vmi_class_type_infoE",
+];
+
+/// The address point of each vtable (what an object's first word is) and its class's name, ascending.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<(Addr, String)>, Error> {
+    job.phase("looking for vtables", target.modules.len() as u64);
+    let mut found: Vec<(Addr, String)> = Vec::new();
+    for module in &target.modules {
+        job.advance(1)?;
+        found.extend(of_module(target, module, job)?);
+        found.extend(of_symbols(module));
+        if found.len() > MAX_VTABLES {
+            break;
+        }
+    }
+    found.truncate(MAX_VTABLES);
+    found.sort_by_key(|(at, _)| *at);
+    // What its type_info says stands before what a symbol says.
+    found.dedup_by_key(|(at, _)| *at);
+    Ok(found)
+}
+
+/// The vtables that a module holds, by their type_infos.
+fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Vec<(Addr, String)>, Error> {
+    let memory = &target.memory;
+    let (base, end) = (module.mapped.base, module.mapped.end);
+    let mut runs = Vec::new();
+    let mut searched = 0u64;
+    for segment in memory.segments() {
+        let from = segment.start.max(base);
+        let to = Addr(segment.start.0.saturating_add(segment.bytes.len() as u64)).min(end);
+        // Instructions hold no vtables.
+        let is_code = memory.region_at(from).is_some_and(|region| region.access.execute);
+        let mut at = from;
+        while !is_code && at < to && searched < MAX_MODULE {
+            let len = to.since(at).unwrap_or(0).min(RUN);
+            runs.push((at, len));
+            searched = searched.saturating_add(len);
+            let Some(next) = at.plus(len) else { break };
+            at = next;
+        }
+    }
+    let of_run = |(at, len): (Addr, u64)| {
+        job.check()?;
+        let mut classes = FxHashMap::default();
+        Ok(in_run(memory, target, at, len, &mut classes))
+    };
+    let found = runs.into_par_iter().map(of_run).collect::<Result<Vec<_>, Error>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn in_run(
+    memory: &Memory,
+    target: &Target,
+    at: Addr,
+    len: u64,
+    classes: &mut FxHashMap<Addr, Option<String>>,
+) -> Vec<(Addr, String)> {
+    // A vtable may begin in one run and go on in the next.
+    let longer = len.saturating_add(16);
+    let Ok(bytes) = memory.slice_up_to(at, longer) else { return Vec::new() };
+    let words: Vec<Addr> = memory.pointers(bytes).collect();
+    let size = target.arch().pointer_size();
+    let mut found = Vec::new();
+    for (index, window) in words.windows(3).enumerate() {
+        let &[to_top, type_info, function] = window else { continue };
+        // A class's own vtable, of a class with RTTI; the function may be missing (a pure virtual one of an abstract class) or bound late.
+        if to_top.0 != 0 || type_info.0 < 0x1000 || !type_info.is_aligned(size) {
+            continue;
+        }
+        if function.0 != 0 && target.module_at(function).is_none() {
+            continue;
+        }
+        let name = classes.entry(type_info).or_insert_with(|| class(memory, target, type_info));
+        let point = (index as u64).checked_add(2).and_then(|words| at.plus(words.checked_mul(size)?));
+        found.extend(name.clone().and_then(|name| Some((point?, name))));
+    }
+    found
+}
+
+/// The name of the class whose type_info this is; `None` where it is none.
+fn class(memory: &Memory, target: &Target, type_info: Addr) -> Option<String> {
+    target.module_at(type_info)?;
+    let kind = rtti::kind(memory, type_info)?;
+    KINDS.contains(&kind.as_str()).then(|| rtti::name(memory, type_info).ok()).flatten()
+}
+
+/// The vtables that symbols name, for classes without RTTI: their address point is behind two words.
+fn of_symbols(module: &Module) -> impl Iterator<Item = (Addr, String)> {
+    module.symbols().symbols_starting_with("_ZTV").filter_map(|symbol| {
+        let name = symbols::demangle(&symbol.name);
+        let name = name.strip_prefix("vtable for ")?.to_owned();
+        Some((module.addr(symbol.svma)?.plus(16)?, name))
+    })
+}
