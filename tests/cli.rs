@@ -396,7 +396,7 @@ fn commands_of_other_tools_that_are_not_run_say_what_to_use_and_are_status_1() {
         ("eeheap", "'maddress'"),
         ("gcroot 7f00", "not listed yet"),
         ("dumpasync", ".NET"),
-        ("p g_orders", "'stack -a'"),
+        ("po g_orders", "'print'"),
         ("disassemble", "'readmemory ADDR'"),
         ("continue", "one moment"),
         ("break main", "one moment"),

@@ -404,3 +404,88 @@ fn the_variables_of_one_frame_are_those_of_the_whole_stack() {
     }
     assert!(told > 100, "{told} variables");
 }
+
+/// The program that `print` is asked about: lists, members of a method's own object, globals in a namespace, bases.
+const PRINTED: &str = r#"
+#include <cstdlib>
+namespace shop {
+struct Named { const char *name; };
+struct Item : Named { int price; Item *next; };
+struct Cart {
+    Item items[2];
+    Item *first;
+    int total;
+    __attribute__((noinline)) void pay(int tip) { total += tip; volatile int stop = total; if (stop) abort(); }
+};
+Cart g_cart;
+}
+static int g_counts[3] = {5, 6, 7};
+int main() {
+    shop::Cart &cart = shop::g_cart;
+    cart.items[0].name = "tea"; cart.items[0].price = 3; cart.items[0].next = &cart.items[1];
+    cart.items[1].name = "jam"; cart.items[1].price = 4; cart.items[1].next = nullptr;
+    cart.first = &cart.items[0];
+    volatile int *counts = g_counts;
+    cart.pay(counts[1]);
+}
+"#;
+
+#[test]
+fn print_follows_members_elements_and_pointers_without_running_code() {
+    let (exe, core) = dumped_of(PRINTED, "print", &["-O0", "-g"]);
+    let ask = |commands: &[&str]| {
+        let mut words = vec!["analyze".to_owned(), core.display().to_string(), "--json".to_owned()];
+        for command in commands {
+            words.extend(["-c".to_owned(), (*command).to_owned()]);
+        }
+        let output = Command::new(env!("CARGO_BIN_EXE_dumpscope")).args(words).output().expect("it runs");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        serde_json::from_str::<Value>(text.lines().last().expect("a line")).expect("JSON")
+    };
+    let frames = frames(&core);
+    let pay = frames.iter().position(|frame| frame["function"].as_str().is_some_and(|name| name.contains("pay")));
+    let select = format!("frame {}", pay.expect("pay is on the stack"));
+    let value = |expression: &str| {
+        let answer = ask(&[&select, &format!("print {expression}")]);
+        let data = &answer["data"];
+        assert_eq!(data["expression"], expression, "{answer}");
+        (data["type"].as_str().unwrap_or_default().to_owned(), data["value"].as_str().unwrap_or_default().to_owned())
+    };
+    let is = |expression: &str, ty: &str, shown: &str| {
+        assert_eq!(value(expression), (ty.to_owned(), shown.to_owned()), "{expression}");
+    };
+    is("tip", "int", "6");
+    is("total", "int", "6");
+    is("this->total", "int", "6");
+    is("items[1].price", "int", "4");
+    is("first->next->price", "int", "4");
+    is("(*first).price", "int", "3");
+    is("shop::g_cart.items[0].price", "int", "3");
+    is("g_cart.first->next->price", "int", "4");
+    is("g_counts[2]", "int", "7");
+    is("first[1].price", "int", "4");
+    assert!(value("first->next->name").1.ends_with("\"jam\""), "{:?}", value("first->next->name"));
+    // The address is that of the symbol table; what it is told to point to is read as that.
+    let address = value("&g_cart").1;
+    let address = address.split(' ').next().expect("an address");
+    assert_eq!(value(&format!("((shop::Cart *){address})->total")).1, "6");
+    let nm = Command::new("nm").arg("-C").arg(&exe).output().expect("needs nm: apt-get install binutils");
+    let symbol = String::from_utf8_lossy(&nm.stdout).lines().find(|line| line.ends_with("shop::g_cart")).map(str::to_owned);
+    let offset = symbol.as_deref().and_then(|line| line.split(' ').next()).expect("g_cart is a symbol");
+    let last = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("hexadecimal") & 0xfff;
+    assert_eq!(last(address), last(offset), "a page is not torn apart");
+    for (expression, says) in [
+        ("nothing", "no variable 'nothing'"),
+        ("tip.x", "no member 'x'"),
+        ("*first->next->next", "null pointer"),
+        ("items[2]", "no element 2"),
+        ("tip()", "not understood"),
+        ("(", "')' is missing"),
+        ("*tip", "int is no pointer"),
+    ] {
+        let answer = ask(&[&select, &format!("print {expression}")]);
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains(says), "{expression}: {answer}");
+    }
+    remove(&core);
+}

@@ -181,7 +181,8 @@ mod tests {
     #[test]
     fn many_parts_and_many_types_do_not_multiply() {
         // A table for each of the parts would be 300 GB to fill and to add.
-        let types = (0..1 << 14).map(|id| HeapType { id: Addr(id), name: String::new() }).collect();
+        let types =
+            (0..1 << 14).map(|id| HeapType { id: Addr(id), name: String::new(), naming: Naming::Recorded }).collect();
         let source = Deaf(types, 1 << 20, Job::default());
         let begun = std::time::Instant::now();
         let found = histogram(&source, &Selection::default(), &Job::default()).expect("counted");

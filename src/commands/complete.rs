@@ -125,7 +125,7 @@ pub fn values(session: &Session, kind: Kind, start: &str, job: &Job) -> Result<V
                 .map(|command| Completion { word: command.name.to_owned(), doc: command.doc.to_owned() });
             Ok(names.filter(|found| begins(&found.word)).take(MOST).collect())
         }
-        Kind::Address | Kind::Count | Kind::Bytes | Kind::Directory | Kind::Word => Ok(Vec::new()),
+        Kind::Address | Kind::Count | Kind::Bytes | Kind::Directory | Kind::Word | Kind::Expression => Ok(Vec::new()),
     }
 }
 

@@ -158,7 +158,7 @@ impl<'a> Reading<'a> {
                 Some(address) => Ok(Given::Address(address)),
                 None => Err(format!("'{text}' is no module and no address; 'modules' lists both")),
             },
-            Kind::Directory | Kind::Command | Kind::Word => Ok(Given::Text(text.to_owned())),
+            Kind::Directory | Kind::Command | Kind::Word | Kind::Expression => Ok(Given::Text(text.to_owned())),
         }
     }
 }

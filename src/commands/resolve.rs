@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn other_tools_words_go_before_the_start_of_our_names() {
         assert_eq!(name("run"), Ok("run"));
-        assert_eq!(name("p g_orders"), Ok("p"));
+        assert_eq!(name("p g_orders"), Ok("print"));
         assert_eq!(name("info threads"), Ok("threads"));
         assert_eq!(name("thread 3"), Ok("setthread"));
         assert_eq!(name("frame 3"), Ok("frame"));

@@ -6,6 +6,7 @@
 //! variables.
 
 mod entry;
+mod expression;
 mod place;
 mod read;
 mod scalar;
@@ -14,6 +15,7 @@ mod trusted;
 use std::sync::Arc;
 
 pub use entry::AtEntry;
+pub use expression::{Local, Scope, evaluate};
 pub use place::{Context, Held, Place};
 
 use self::read::ValueReader;
@@ -58,6 +60,37 @@ pub fn of_frames(
     // Of those beyond no registers are known.
     all.resize(named.len(), None);
     Ok(all)
+}
+
+/// The variable of that name in a named frame: its module, its type, and where it is; the innermost of several. `None` where the
+/// frame has none, or nothing tells its variables.
+pub fn in_frame<'t>(
+    target: &'t Target,
+    stack: &Stack,
+    named: &NamedFrame,
+    name: &str,
+) -> Option<Local<'t>> {
+    let index = named.walked;
+    let before = stack.frames.get(..=index)?;
+    let trusted = before.iter().fold(Trusted::All, |trusted, frame| trusted.after(frame.trust));
+    let registers = stack.each_registers().nth(index)?;
+    let frame = stack.frames.get(index)?;
+    let module = target.module_at(frame.lookup())?;
+    let locals = module.symbols().locals(module.svma(frame.lookup())?)?;
+    let is_it = |variable: &&symbols::Variable| {
+        variable.name.as_deref() == Some(name) && named.part.is_none_or(|part| part == variable.frame)
+    };
+    let variable = locals.variables.iter().rev().find(is_it)?;
+    let registers = trusted.registers(&registers);
+    let entered = AtEntry::of_trusted(target, stack, index, trusted);
+    let at_entry = |register| entered.value(register);
+    let bias = module.mapped.bias?;
+    let context = Context { frame, registers: &registers, memory: &target.memory, bias, at_entry: &at_entry };
+    let ty = variable.ty.ok_or_else(|| Gap::NoLayout("no type is stated".to_owned()));
+    if trusted == Trusted::None {
+        return Some(Err(Gap::NotRecorded("its frame was found by scanning the stack".to_owned())));
+    }
+    Some(ty.and_then(|ty| Ok((module, ty, context.held(&locals, &variable.location)?))))
 }
 
 /// The variables at a physical frame, each with the position of its part among the calls that debug information expands

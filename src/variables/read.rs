@@ -81,7 +81,7 @@ impl<'a> ValueReader<'a> {
     }
 
     /// The type as it is called, and its layout without typedefs and qualifiers.
-    fn layout(&self, ty: TypeId) -> Known<(Type, TypeLayout)> {
+    pub(super) fn layout(&self, ty: TypeId) -> Known<(Type, TypeLayout)> {
         let mut ty = ty;
         let mut called: Option<Type> = None;
         for _ in 0..MAX_ALIASES {
@@ -256,7 +256,7 @@ impl<'a> ValueReader<'a> {
     }
 
     /// Where a part is.
-    fn part(&self, held: &Held, offset: u64, size: u64) -> Known<Held> {
+    pub(super) fn part(&self, held: &Held, offset: u64, size: u64) -> Known<Held> {
         match held {
             Held::Memory(start) => Ok(Held::Memory(plus(*start, offset)?)),
             Held::Bytes(bytes) => {

@@ -23,6 +23,8 @@ pub enum Kind {
     Command,
     /// Any word.
     Word,
+    /// Words that name a value: `order->items[2]`.
+    Expression,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Kind::Directory => "DIR",
             Kind::Command => "NAME",
             Kind::Word => "WORD",
+            Kind::Expression => "EXPR",
         }
     }
 }

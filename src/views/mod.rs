@@ -10,6 +10,7 @@ pub mod maddress;
 pub mod modules;
 pub mod moved;
 pub mod parallelstacks;
+pub mod print;
 pub mod printexception;
 pub mod ps;
 pub mod readmemory;
@@ -234,6 +235,7 @@ pub static VIEWS: &[View] = &[
     threads::VIEW,
     stack::VIEW,
     showframe::VIEW,
+    print::VIEW,
     parallelstacks::VIEW,
     locks::VIEW,
     printexception::VIEW,

@@ -38,7 +38,7 @@ pub use self::ids::TypeId;
 use self::lines::{Position, file_path};
 use self::names::{name_of, type_name};
 pub use self::paths::Part;
-use self::paths::{part_of_type, part_of_variable};
+use self::paths::{part_of_type, part_of_variable, type_of};
 use self::place::Place;
 use self::sections::Sections;
 pub(crate) use self::split::SplitFiles;
@@ -162,6 +162,26 @@ impl Dwarf {
                 for (start, variable) in catalog.globals_before(split, at.0) {
                     if let Some(part) = part_of_variable(variable, at.0.saturating_sub(start))? {
                         return Ok(Some(part));
+                    }
+                }
+                Ok(None)
+            })
+        })
+    }
+
+    /// The type of the global variable that begins at `at`.
+    pub(crate) fn global_type(&self, at: Svma) -> Result<Option<TypeId>, Error> {
+        self.held.with_dependent(|files, file| {
+            let begins = |(start, _): &(u64, _)| *start == at.0;
+            for (_, variable) in self.catalog(file).globals_before(file, at.0).into_iter().filter(begins) {
+                if let Some(ty) = type_of(variable)? {
+                    return Ok(Some(ty));
+                }
+            }
+            self.each_split_unit(files, file, |split, catalog| {
+                for (start, variable) in catalog.globals_before(split, at.0) {
+                    if let Some(ty) = type_of(variable)?.filter(|_| start == at.0) {
+                        return Ok(Some(ty));
                     }
                 }
                 Ok(None)

@@ -158,6 +158,11 @@ impl ModuleSymbols {
         self.dwarf()?.global_at(at).ok()?
     }
 
+    /// The type of the global or static variable that begins at `at`. From DWARF: reads all of it once.
+    pub fn global_type(&self, at: Svma) -> Option<TypeId> {
+        self.dwarf()?.global_type(at).ok()?
+    }
+
     /// The variables in scope at `at`, of the physical function and of those inlined there. `None` where DWARF knows no function. For a return
     /// address ask for the address before it.
     pub fn locals(&self, at: Svma) -> Option<Locals> {

@@ -5,7 +5,7 @@ use super::reply::Entry;
 use super::reply::Reason::Running;
 use super::reply::Reply::{Line, Of, Same, Says};
 
-const EXPRESSIONS: &str = "expressions are not evaluated; 'stack -a' shows arguments and variables with their values, 'readmemory NAME' a symbol's memory";
+const EXPRESSIONS: &str = "no code of the process is run; 'print' shows variables, members, elements and what pointers point to, 'stack -a' all of a stack";
 const TYPES: &str = "types are not listed yet; 'stack -a' names those of arguments and variables";
 const CODE: &str =
     "machine code is not disassembled yet; 'readmemory ADDR' shows its bytes, 'stack' the function and the line";
@@ -107,9 +107,6 @@ pub(super) const COMMANDS: &[Entry] = &[
             "of what gdb's 'info' tells, 'threads', 'modules', 'registers', 'maddress', 'frame' and 'stack -a' have it here; 'help' lists all",
         ),
     ),
-    ("print", Says(EXPRESSIONS)),
-    ("inspect", Says(EXPRESSIONS)),
-    ("p", Says(EXPRESSIONS)),
     ("print-object", Says(EXPRESSIONS)),
     ("po", Says(EXPRESSIONS)),
     ("output", Says(EXPRESSIONS)),

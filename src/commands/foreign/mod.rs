@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn what_means_something_else_is_not_run() {
         for typed in [
-            "p g_orders",
+            "po g_orders",
             "continue",
             "x/16i 0x1000",
             "thread apply 3 bt",

@@ -37,6 +37,11 @@ pub(super) fn part_of_variable(variable: Place<'_, '_>, offset: u64) -> Result<O
     part_of_type(ty, offset, name)
 }
 
+/// The type of a variable, whatever it is made of; `None` where none is stated.
+pub(super) fn type_of(variable: Place<'_, '_>) -> Result<Option<TypeId>, Error> {
+    Ok(type_of_variable(variable)?.and_then(|ty| ty.type_id()))
+}
+
 /// The part of a structure that is `offset` bytes from its start; its path follows `path`.
 pub(super) fn part_of_type(ty: Place<'_, '_>, offset: u64, mut path: String) -> Result<Option<Part>, Error> {
     let (mut place, mut offset) = (ty, offset);

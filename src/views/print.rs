@@ -1,0 +1,138 @@
+//! `print`: the value of an expression over the variables of the selected frame and global ones. No code of the target is run.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Alias, Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::value::Role;
+use crate::model::{self, Subject};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "print",
+    aliases: &[Alias::of("p"), Alias::of("inspect")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[
+        Arg::Operand("expression", Kind::Expression, Arity::Rest, "a variable, and what it leads to"),
+        Arg::Value("t", Kind::Thread, "names are those of this thread's innermost frame, not of the selected frame"),
+    ],
+    pane: None,
+    doc: "The value of a variable, a member, an element, or what a pointer points to",
+    help: "NAME is a variable of the selected frame ('frame N' selects one), a member of the object whose method it is, or a global \
+           variable. NAME.MEMBER, NAME->MEMBER, NAME[N], *NAME, &NAME and (TYPE*)0x… lead on. No code of the process is run.\n\n\
+           print order->items[2].price\n\n(shop::Order*)0x55d0a0001240\n\nName    Type         Value\n.id     int          77\n\
+           .next   shop::Order* 0x55d0a0001280",
+    build,
+    schema: || schemars::schema_for!(Printed),
+};
+
+/// Rows of fields and elements that are drawn.
+const MAX_ROWS: usize = 400;
+/// Fields within fields that are drawn.
+const MAX_DEPTH: usize = 4;
+
+/// The value of an expression.
+#[derive(Serialize, JsonSchema)]
+pub struct Printed {
+    /// As it was asked.
+    pub expression: String,
+    /// Its type and value.
+    #[serde(flatten)]
+    pub value: model::Value,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Answers {
+    let text = query.text("expression").unwrap_or_default();
+    if text.is_empty() {
+        return Err(Error::Usage(
+            "print takes an expression: print g_orders, print *order, print order->items[2]".to_owned(),
+        ));
+    }
+    let value = session.process()?.evaluate(text, frame(session, query)?, job)?;
+    let data = Printed { expression: text.to_owned(), value };
+    Ok(Box::new(Answered { data, problems: Vec::new() }))
+}
+
+/// The thread at a position of the one order, and the frame, whose variables are named; `None` where the dump holds no threads.
+fn frame(session: &Session, query: &Query) -> Result<Option<(usize, usize)>, Error> {
+    if session.os_threads().is_empty() {
+        return Ok(None);
+    }
+    let index = query.thread_index(session)?;
+    let frame = if query.number("t").is_some() { 0 } else { query.focus.frame };
+    Ok(Some((index, frame)))
+}
+
+impl Draw for Printed {
+    fn draw(&self) -> Section {
+        let ty = self.value.ty.as_ref().map_or("?", |ty| &*ty.name);
+        let shown = shown(&self.value);
+        let mut fields = vec![
+            ("Expression".to_owned(), Row::new(vec![Cell::text(self.expression.as_str()).tone(Tone::Strong)])),
+            ("Type".to_owned(), Row::new(vec![Cell::new(Value::Type(ty.into()))])),
+            ("Value".to_owned(), Row { cells: vec![shown], subject: self.value.address().map(Subject::Memory) }),
+        ];
+        if let Some(at) = self.value.location {
+            fields.push(("At".to_owned(), Row::about(Subject::Memory(at), vec![Cell::new(Value::Addr(at))])));
+        }
+        let mut bodies = vec![Body::Fields(fields)];
+        bodies.extend(parts(&self.value));
+        Section { bodies, ..Section::default() }
+    }
+}
+
+/// The fields and elements of a value, those of fields in their turn below them; nothing where it has none.
+pub(super) fn parts(value: &model::Value) -> Option<Body> {
+    let mut rows = Vec::new();
+    collect(value, 0, &mut rows);
+    let more = rows.len().saturating_sub(MAX_ROWS);
+    rows.truncate(MAX_ROWS);
+    if more > 0 {
+        let note = Cell::text(format!("… {more} more; --json has them")).tone(Tone::Guess);
+        rows.push(Row::new(vec![Cell::NONE, Cell::NONE, note]));
+    }
+    let columns = vec![Column::left("Name"), Column::wide("Type", 1).rank(2), Column::wide("Value", 3).rank(1)];
+    (!rows.is_empty()).then(|| Body::Table(Table::new(columns, rows)))
+}
+
+fn collect(value: &model::Value, depth: usize, rows: &mut Vec<Row>) {
+    if depth > MAX_DEPTH || rows.len() > MAX_ROWS {
+        return;
+    }
+    let indent = "  ".repeat(depth);
+    for field in value.fields() {
+        let name = match (field.name.as_deref(), field.role) {
+            (Some(name), _) => format!("{indent}.{name}"),
+            (None, Role::Base) => format!("{indent}(base)"),
+            (None, Role::Member | Role::Alternative) => format!("{indent}(unnamed)"),
+        };
+        rows.push(row(name, &field.value));
+        collect(&field.value, depth.saturating_add(1), rows);
+    }
+    for (index, element) in value.elements().iter().enumerate() {
+        rows.push(row(format!("{indent}[{index}]"), element));
+        collect(element, depth.saturating_add(1), rows);
+    }
+    if value.left_out() > 0 {
+        let note = Cell::text(format!("{indent}… {} more", value.left_out())).tone(Tone::Dim);
+        rows.push(Row::new(vec![note, Cell::NONE, Cell::NONE]));
+    }
+}
+
+fn row(name: String, value: &model::Value) -> Row {
+    let ty = value.ty.as_ref().map_or("?", |ty| &*ty.name);
+    let cells = vec![Cell::text(name), Cell::new(Value::Type(ty.into())).tone(Tone::Dim), shown(value)];
+    Row { cells, subject: value.address().or(value.location).map(Subject::Memory) }
+}
+
+fn shown(value: &model::Value) -> Cell {
+    match &value.content {
+        Ok(_) => Cell::text(value.to_string()),
+        Err(gap) => Cell::text(format!("? ({gap})")).tone(Tone::Guess),
+    }
+}
