@@ -7,7 +7,7 @@ pub mod objects;
 
 use crate::error::Error;
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Problem, Tid};
+use crate::model::{Addr, Known, Problem, Tid, Value};
 
 pub use objects::{ObjectId, Objects};
 
@@ -38,6 +38,11 @@ pub trait HeapSource: Send + Sync {
     /// The arenas (generations, spaces) that it is made of; empty where the source does not tell.
     fn arenas(&self, _job: &Job) -> Result<Vec<Arena>, Error> {
         Ok(Vec::new())
+    }
+
+    /// What is in an object; `None` where the source cannot tell of any.
+    fn contents(&self, _object: HeapObject) -> Option<Contents> {
+        None
     }
 
     /// What its objects refer to, where the source can tell.
@@ -72,6 +77,18 @@ pub enum Naming {
     Contents,
     /// Not known: objects are put together by their size.
     Size,
+}
+
+impl Naming {
+    /// In a word, as JSON has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Naming::Recorded => "recorded",
+            Naming::Referred => "referred",
+            Naming::Contents => "contents",
+            Naming::Size => "size",
+        }
+    }
 }
 
 /// An object.
@@ -110,6 +127,17 @@ pub struct Arena {
     pub free: Vec<(&'static str, Free)>,
     /// Bytes of its own books, and lost to alignment.
     pub overhead: u64,
+}
+
+/// What is in an object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contents {
+    /// By its type: fields, elements; or why nobody can tell.
+    pub value: Known<Value>,
+    /// What reads as text, at its start.
+    pub text: Option<String>,
+    /// Its first words; a word is unknown where memory is not at hand.
+    pub words: Vec<Option<Addr>>,
 }
 
 /// What the objects of a heap refer to, and what refers to them from outside.

@@ -470,7 +470,8 @@ fn print_follows_members_elements_and_pointers_without_running_code() {
     let address = address.split(' ').next().expect("an address");
     assert_eq!(value(&format!("((shop::Cart *){address})->total")).1, "6");
     let nm = Command::new("nm").arg("-C").arg(&exe).output().expect("needs nm: apt-get install binutils");
-    let symbol = String::from_utf8_lossy(&nm.stdout).lines().find(|line| line.ends_with("shop::g_cart")).map(str::to_owned);
+    let symbol =
+        String::from_utf8_lossy(&nm.stdout).lines().find(|line| line.ends_with("shop::g_cart")).map(str::to_owned);
     let offset = symbol.as_deref().and_then(|line| line.split(' ').next()).expect("g_cart is a symbol");
     let last = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).expect("hexadecimal") & 0xfff;
     assert_eq!(last(address), last(offset), "a page is not torn apart");

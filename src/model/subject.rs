@@ -21,6 +21,8 @@ pub enum Subject {
     Exception(usize),
     /// A type of objects of a heap, by its identity in the dump.
     Type(Addr),
+    /// An object of a heap, by its address.
+    Object(Addr),
     /// A command of this program, by its name.
     Command(&'static str),
 }
@@ -44,6 +46,8 @@ pub enum SubjectKind {
     Exception,
     /// A type of objects.
     Type,
+    /// An object of a heap.
+    Object,
     /// A command of this program.
     Command,
 }
@@ -60,6 +64,7 @@ impl Subject {
             Subject::Memory(_) => SubjectKind::Memory,
             Subject::Exception(_) => SubjectKind::Exception,
             Subject::Type(_) => SubjectKind::Type,
+            Subject::Object(_) => SubjectKind::Object,
             Subject::Command(_) => SubjectKind::Command,
         }
     }

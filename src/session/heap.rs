@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::{Session, What};
 use crate::analysis::histogram::{self, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::HeapSource;
+use crate::heap::{HeapObject, HeapSource};
 use crate::job::{Job, Shared};
+use crate::model::Addr;
 
 /// A heap with what was counted of it.
 pub struct Heap {
@@ -24,6 +27,25 @@ impl Heap {
     /// All objects by type; counted on the first call.
     pub fn histogram(&self, job: &Job) -> Result<Arc<Histogram>, Error> {
         self.all.get(job, |job| histogram::histogram(self.source.as_ref(), &Selection::default(), job))
+    }
+
+    /// The object that holds an address, wherever in it that is; `None` where no object in use does. Walks the heap.
+    pub fn object_holding(&self, address: Addr, job: &Job) -> Result<Option<HeapObject>, Error> {
+        job.phase("looking for the object", 0);
+        let in_part = |part: usize| {
+            let mut found = None;
+            self.source.objects(part, &mut job.meter(), &mut |object: HeapObject| {
+                if address.since(object.address).is_some_and(|offset| offset < object.bytes) {
+                    found = Some(object);
+                }
+                Ok(())
+            })?;
+            job.check()?;
+            Ok(found)
+        };
+        let found: Vec<Option<HeapObject>> =
+            (0..self.source.parts()).into_par_iter().map(in_part).collect::<Result<_, Error>>()?;
+        Ok(found.into_iter().flatten().next())
     }
 
     /// Selected objects by type.

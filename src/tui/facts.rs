@@ -6,7 +6,7 @@ use super::event::Question;
 use crate::model::{Addr, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::report::words::{self, Room};
-use crate::views::{Focus, Given, Query, dumpheap, locks, modules, printexception, stack};
+use crate::views::{Focus, Given, Query, dumpheap, dumpobj, locks, modules, printexception, stack};
 
 /// A row's detail.
 #[derive(Default)]
@@ -98,6 +98,7 @@ fn title(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Cont
             let name = row.cells.iter().find(|cell| matches!(cell.value, Value::Text(_)));
             name.map_or_else(|| format!("type {id}"), |name| words::words(&name.value, Room::Column).into_owned())
         }
+        Some(Subject::Object(addr)) => addr.to_string(),
         Some(Subject::Command(name)) => format!("help {name}"),
         Some(Subject::Capture) => "dump".to_owned(),
         None => first(row),
@@ -133,6 +134,7 @@ fn question(subject: Option<Subject>, context: &Context<'_>) -> Option<Question>
             Some(Question::View(&printexception::VIEW, Query::default().with("n", Given::Number(index as u64))))
         }
         Subject::Type(id) => Some(Question::View(&dumpheap::VIEW, Query::default().with("mt", Given::Address(id)))),
+        Subject::Object(addr) => about(&dumpobj::VIEW, addr),
         Subject::Command(name) => Some(Question::Line { line: format!("help {name}"), focus: Focus::default() }),
         Subject::Capture | Subject::Memory(_) => None,
     }

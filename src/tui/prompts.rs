@@ -198,7 +198,9 @@ impl App {
         };
         let in_row = || self.pane.row().and_then(|row| row.cells.iter().find_map(of_cell));
         match self.pane.subject() {
-            Some(Subject::Lock(addr) | Subject::Module(addr) | Subject::Memory(addr)) => Some(addr),
+            Some(Subject::Lock(addr) | Subject::Module(addr) | Subject::Memory(addr) | Subject::Object(addr)) => {
+                Some(addr)
+            }
             _ => in_row(),
         }
     }

@@ -22,8 +22,8 @@ use self::read::ValueReader;
 use self::trusted::Trusted;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Gap, Known, NamedFrame, Registers, Stack, Type, Value, Variable, VariableKind};
-use crate::target::Target;
+use crate::model::{Addr, Gap, Known, NamedFrame, Registers, Stack, Type, Value, Variable, VariableKind};
+use crate::target::{Module, Target};
 
 /// The variables of named frames of a stack, innermost first and parallel to them; `None` where nothing tells them. Fails
 /// where the job is cancelled.
@@ -62,14 +62,14 @@ pub fn of_frames(
     Ok(all)
 }
 
+/// What lies at an address, as a structure of that name of a module says.
+pub fn at(target: &Target, module: &Module, ty: symbols::TypeId, at: Addr) -> Value {
+    ValueReader::new(target, module).value(ty, &Held::Memory(at))
+}
+
 /// The variable of that name in a named frame: its module, its type, and where it is; the innermost of several. `None` where the
 /// frame has none, or nothing tells its variables.
-pub fn in_frame<'t>(
-    target: &'t Target,
-    stack: &Stack,
-    named: &NamedFrame,
-    name: &str,
-) -> Option<Local<'t>> {
+pub fn in_frame<'t>(target: &'t Target, stack: &Stack, named: &NamedFrame, name: &str) -> Option<Local<'t>> {
     let index = named.walked;
     let before = stack.frames.get(..=index)?;
     let trusted = before.iter().fold(Trusted::All, |trusted, frame| trusted.after(frame.trust));

@@ -245,6 +245,7 @@ impl Rows for Listing {
             Some(name) => Cell::text(Arc::clone(name)),
             None => Cell::unknown("the heap tells no such type"),
         };
-        Some(Cow::Owned(Row::new(vec![Cell::new(Value::Addr(*address)), Cell::new(Value::Bytes(*bytes)), name])))
+        let cells = vec![Cell::new(Value::Addr(*address)).tone(Tone::Link), Cell::new(Value::Bytes(*bytes)), name];
+        Some(Cow::Owned(Row::about(Subject::Object(*address), cells)))
     }
 }

@@ -4,6 +4,7 @@ pub mod arguments;
 mod counted;
 mod drawing;
 pub mod dumpheap;
+pub mod dumpobj;
 mod frame_rows;
 pub mod locks;
 pub mod maddress;
@@ -245,6 +246,7 @@ pub static VIEWS: &[View] = &[
     moved::VIEW,
     maddress::VIEW,
     dumpheap::VIEW,
+    dumpobj::VIEW,
 ];
 
 /// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.

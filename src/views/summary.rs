@@ -302,9 +302,9 @@ fn subject(about: Option<Subject>) -> (Option<Tid>, Option<usize>, Option<Addr>)
     match about {
         Some(Subject::Thread(tid)) => (Some(tid), None, None),
         Some(Subject::Frame(tid, frame)) => (Some(tid), Some(frame), None),
-        Some(Subject::Lock(address) | Subject::Module(address) | Subject::Memory(address)) => {
-            (None, None, Some(address))
-        }
+        Some(
+            Subject::Lock(address) | Subject::Module(address) | Subject::Memory(address) | Subject::Object(address),
+        ) => (None, None, Some(address)),
         Some(Subject::Capture | Subject::Exception(_) | Subject::Type(_) | Subject::Command(_)) | None => {
             (None, None, None)
         }

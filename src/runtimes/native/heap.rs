@@ -4,6 +4,7 @@
 //! is told by its first word where that is a vtable ([`vtables`]); the rest is put together by size ([`sizes`]).
 
 mod allocator;
+mod contents;
 mod sizes;
 mod vtables;
 
@@ -13,7 +14,7 @@ use rustc_hash::FxHashMap;
 
 use self::allocator::{ALLOCATORS, Allocator, Block};
 use crate::error::Error;
-use crate::heap::{Arena, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
+use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
 use crate::job::{Job, Meter};
 use crate::model::Problem;
 use crate::target::Target;
@@ -108,6 +109,11 @@ impl HeapSource for NativeHeap {
 
     fn problems(&self) -> Vec<Problem> {
         self.allocators.iter().flat_map(|allocator| allocator.problems()).collect()
+    }
+
+    fn contents(&self, object: HeapObject) -> Option<Contents> {
+        let of_type = self.types.get(object.of_type).filter(|of_type| of_type.naming != Naming::Size);
+        Some(contents::of(&self.target, object, of_type.map(|of_type| of_type.name.as_str())))
     }
 
     fn free(&self, job: &Job) -> Result<Option<Free>, Error> {

@@ -1,0 +1,40 @@
+//! What is in a block: fields by the DWARF of its type, text, words.
+
+use crate::heap::{Contents, HeapObject};
+use crate::model::{Addr, Gap, Known, Value};
+use crate::target::Target;
+use crate::variables;
+
+/// Words of a block that are read.
+const MAX_WORDS: u64 = 64;
+/// Bytes of text that are read, and the fewest that are taken for text.
+const MAX_TEXT: u64 = 256;
+const MIN_TEXT: usize = 4;
+
+/// What is in a block; `type_name` where its type is known by name.
+pub(super) fn of(target: &Target, object: HeapObject, type_name: Option<&str>) -> Contents {
+    let size = target.arch().pointer_size();
+    let count = (object.bytes / size).min(MAX_WORDS);
+    let word = |index: u64| target.memory.ptr(object.address.plus(index.checked_mul(size)?)?).ok();
+    Contents {
+        value: typed(target, object.address, type_name),
+        text: text(target, object),
+        words: (0..count).map(word).collect(),
+    }
+}
+
+fn typed(target: &Target, at: Addr, type_name: Option<&str>) -> Known<Value> {
+    let name = type_name.ok_or_else(|| Gap::NotRecorded("its type".to_owned()))?;
+    let described = target.modules.iter().find_map(|module| Some((module, module.symbols().type_named(name)?)));
+    let (module, ty) = described.ok_or_else(|| Gap::NoLayout(format!("type {name}")))?;
+    Ok(variables::at(target, module, ty, at))
+}
+
+/// The text that a block begins with: printable up to a zero byte or its end.
+fn text(target: &Target, object: HeapObject) -> Option<String> {
+    let bytes = target.memory.slice_up_to(object.address, object.bytes.min(MAX_TEXT)).ok()?;
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let text = std::str::from_utf8(bytes.get(..end)?).ok()?;
+    let is_text = text.len() >= MIN_TEXT && text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\t' | '\r'));
+    is_text.then(|| text.to_owned())
+}

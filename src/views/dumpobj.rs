@@ -1,0 +1,299 @@
+//! `dumpobj`: one object of a heap: its type, its size, what is in it.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{Alias, Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
+use crate::error::Error;
+use crate::heap::{Contents, HeapObject, HeapSource, Naming};
+use crate::job::Job;
+use crate::model::value::{Content, Role, Scalar};
+use crate::model::{self, Addr, Subject};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::{Heap, Session};
+
+/// The view.
+pub const VIEW: View = View {
+    name: "dumpobj",
+    aliases: &[Alias::of("do")],
+    needs: Needs::Heap,
+    home_of: &[],
+    args: &[Arg::Operand("address", Kind::Address, Arity::One, "the object, or an address in it")],
+    pane: None,
+    doc: "One object of the heap: its type, its size, its fields with their values",
+    help: "An address within the object does, too. An object whose type is not known is shown as text and words.\n\nAddress  \
+           0x55d0a0001240\nType     shop::Order\nBytes    48\n\n    Name   Type          Value\n 8  .id    int           77\n16  .next  \
+           shop::Order*  0x55d0a0001280",
+    build,
+    schema: || schemars::schema_for!(Object),
+};
+
+/// Fields and elements that are listed.
+const MAX_FIELDS: usize = 1024;
+/// Structures within structures that are listed.
+const MAX_DEPTH: usize = 8;
+
+/// An object of a heap.
+#[derive(Serialize, JsonSchema)]
+pub struct Object {
+    /// Where it is.
+    pub address: Addr,
+    /// Its type's full name; null where it is not known.
+    #[serde(rename = "type")]
+    pub name: Option<String>,
+    /// Its type's identity; null where it is not known.
+    pub id: Option<Addr>,
+    /// How its type is known: `recorded` in the object, `referred` by what refers to it, by its `contents`; null where it is not known.
+    pub naming: Option<&'static str>,
+    /// What it takes itself, in bytes.
+    pub bytes: u64,
+    /// What it keeps alive, in bytes; null where no graph was asked for.
+    pub retained: Option<u64>,
+    /// Its fields, those of base classes among them.
+    pub fields: Vec<ObjectField>,
+    /// Its first elements, where it is an array; of an object whose type is not known its first words.
+    pub elements: Vec<ObjectElement>,
+    /// Why its fields are not known; null where they are.
+    pub unknown: Option<String>,
+    /// The text that it is, or begins with.
+    pub text: Option<String>,
+}
+
+/// A field of an object.
+#[derive(Serialize, JsonSchema)]
+pub struct ObjectField {
+    /// Its name; null where it has none.
+    pub name: Option<String>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: Option<String>,
+    /// A number, or text; null where it is not known.
+    pub value: Option<Shown>,
+    /// What it refers to; null where it is no reference.
+    pub address: Option<Addr>,
+    /// Bytes from the object's start.
+    pub offset: u64,
+    /// Whether it belongs to the type and not to the object.
+    #[serde(rename = "static")]
+    pub is_static: bool,
+}
+
+/// An element of an array, or a word of an object whose type is not known.
+#[derive(Serialize, JsonSchema)]
+pub struct ObjectElement {
+    /// Its type; null where it is not known.
+    #[serde(rename = "type")]
+    pub ty: Option<String>,
+    /// A number, or text; null where it is not known.
+    pub value: Option<Shown>,
+    /// What it refers to; null where it is no reference.
+    pub address: Option<Addr>,
+}
+
+/// A value as JSON has it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Shown {
+    /// A truth value.
+    Bool(bool),
+    /// A number without a fraction.
+    Number(i64),
+    /// One that is larger.
+    Large(u64),
+    /// One with a fraction.
+    Float(f64),
+    /// Anything else on one line.
+    Text(String),
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Answers {
+    let heap = session.heap(job)?;
+    let address = query.address("address").or(query.focus.object).unwrap_or_default();
+    let object = heap.object_holding(address, job)?;
+    let object = object.ok_or_else(|| Error::Failed(not_there(&heap, address)))?;
+    let data = Object::of(heap.source.as_ref(), object);
+    Ok(Box::new(Answered { data, problems: heap.source.problems() }))
+}
+
+/// What is said where no object holds an address.
+pub(super) fn not_there(heap: &Heap, address: Addr) -> String {
+    format!("no object in use holds {address} ({}); 'maddress' says what is there", heap.source.name())
+}
+
+impl Object {
+    fn of(source: &dyn HeapSource, object: HeapObject) -> Object {
+        let of_type = source.types().get(object.of_type).filter(|of_type| of_type.naming != Naming::Size);
+        let mut shown = Object {
+            address: object.address,
+            name: of_type.map(|of_type| of_type.name.clone()),
+            id: of_type.map(|of_type| of_type.id),
+            naming: of_type.map(|of_type| of_type.naming.word()),
+            bytes: object.bytes,
+            retained: None,
+            fields: Vec::new(),
+            elements: Vec::new(),
+            unknown: None,
+            text: None,
+        };
+        if let Some(contents) = source.contents(object) {
+            shown.fill(contents);
+        }
+        shown
+    }
+
+    fn fill(&mut self, contents: Contents) {
+        self.text = contents.text;
+        match contents.value {
+            Ok(value) => {
+                self.add(&value, 0, "", 0);
+                if let Err(gap) = &value.content {
+                    self.unknown = Some(gap.to_string());
+                }
+            }
+            Err(gap) => {
+                self.unknown = Some(gap.to_string());
+                self.elements.extend(contents.words.into_iter().map(|word| ObjectElement {
+                    ty: None,
+                    value: word.map(|word| Shown::Text(word.to_string())),
+                    address: word.filter(|word| word.0 > 0xfff),
+                }));
+            }
+        }
+    }
+
+    /// Fields of bases stand among those of the object.
+    fn add(&mut self, value: &model::Value, start: u64, prefix: &str, depth: usize) {
+        for field in value.fields() {
+            if self.fields.len() >= MAX_FIELDS {
+                return;
+            }
+            let offset = start.saturating_add(field.offset);
+            if field.role == Role::Base && depth < MAX_DEPTH {
+                self.add(&field.value, offset, prefix, depth.saturating_add(1));
+                continue;
+            }
+            let name = field.name.as_deref().map(|name| format!("{prefix}{name}"));
+            self.fields.push(ObjectField {
+                name: name.clone(),
+                ty: field.value.ty.as_ref().map(|ty| ty.name.to_string()),
+                value: shown(&field.value),
+                address: field.value.address(),
+                offset,
+                is_static: false,
+            });
+            // What a reference refers to is another object.
+            let is_part = matches!(field.value.content, Ok(Content::Structure { .. }));
+            if is_part && depth < MAX_DEPTH {
+                let inner = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
+                self.add(&field.value, offset, &inner, depth.saturating_add(1));
+            }
+        }
+        if depth == 0 {
+            self.elements.extend(value.elements().iter().map(|element| ObjectElement {
+                ty: element.ty.as_ref().map(|ty| ty.name.to_string()),
+                value: shown(element),
+                address: element.address(),
+            }));
+        }
+    }
+}
+
+/// A value as JSON has it; `None` where it is not known.
+fn shown(value: &model::Value) -> Option<Shown> {
+    let content = value.content.as_ref().ok()?;
+    let text = || Shown::Text(value.to_string());
+    Some(match content {
+        Content::Scalar(Scalar::Boolean(number @ (0 | 1))) => Shown::Bool(*number == 1),
+        Content::Scalar(Scalar::Signed(number)) => i64::try_from(*number).map_or_else(|_| text(), Shown::Number),
+        Content::Scalar(Scalar::Unsigned(number)) => match (i64::try_from(*number), u64::try_from(*number)) {
+            (Ok(number), _) => Shown::Number(number),
+            (_, Ok(number)) => Shown::Large(number),
+            _ => text(),
+        },
+        Content::Scalar(Scalar::Float32(number)) if number.is_finite() => Shown::Float((*number).into()),
+        Content::Scalar(Scalar::Float64(number)) if number.is_finite() => Shown::Float(*number),
+        Content::Text(characters) if !characters.cut => {
+            Shown::Text(String::from_utf8_lossy(&characters.bytes).into_owned())
+        }
+        _ => text(),
+    })
+}
+
+impl Draw for Object {
+    fn draw(&self) -> Section {
+        let own = |cell: Cell| Row::about(Subject::Memory(self.address), vec![cell]);
+        let of_type = match (&self.name, self.id) {
+            (Some(name), Some(id)) => {
+                let cell = Cell::new(Value::Type(name.as_str().into())).tone(Tone::Strong);
+                Row::about(Subject::Type(id), vec![cell])
+            }
+            _ => Row::new(vec![Cell::unknown("nothing tells the type")]),
+        };
+        let mut fields = vec![
+            ("Address".to_owned(), own(Cell::new(Value::Addr(self.address)))),
+            ("Type".to_owned(), of_type),
+            ("Bytes".to_owned(), Row::new(vec![Cell::new(Value::Bytes(self.bytes))])),
+        ];
+        if let Some(retained) = self.retained {
+            fields.push(("Retained".to_owned(), Row::new(vec![Cell::new(Value::Bytes(retained))])));
+        }
+        if let Some(text) = &self.text {
+            fields.push(("Text".to_owned(), Row::new(vec![Cell::text(format!("\"{text}\""))])));
+        }
+        if let Some(why) = &self.unknown {
+            fields.push(("Fields".to_owned(), Row::new(vec![Cell::unknown(why)])));
+        }
+        let mut bodies = vec![Body::Fields(fields)];
+        bodies.extend(self.fields());
+        bodies.extend(self.elements());
+        Section { bodies, ..Section::default() }
+    }
+}
+
+impl Object {
+    fn fields(&self) -> Option<Body> {
+        let row = |field: &ObjectField| {
+            let cells = vec![
+                Cell::new(Value::Count(field.offset)).tone(Tone::Dim),
+                Cell::text(format!(".{}", field.name.as_deref().unwrap_or("(unnamed)"))),
+                Cell::new(Value::Type(field.ty.as_deref().unwrap_or("?").into())).tone(Tone::Dim),
+                cell(field.value.as_ref(), field.address),
+            ];
+            Row { cells, subject: field.address.map(Subject::Object) }
+        };
+        let columns = vec![
+            Column::right("+"),
+            Column::left("Name"),
+            Column::wide("Type", 1).rank(2),
+            Column::wide("Value", 2).rank(1),
+        ];
+        let rows: Vec<Row> = self.fields.iter().map(row).collect();
+        (!rows.is_empty()).then(|| Body::Table(Table::new(columns, rows)))
+    }
+
+    fn elements(&self) -> Option<Body> {
+        let row = |(index, element): (usize, &ObjectElement)| {
+            let ty = element.ty.as_deref().map_or(Cell::NONE, |ty| Cell::new(Value::Type(ty.into())).tone(Tone::Dim));
+            let index = Cell::text(format!("[{index}]"));
+            Row {
+                cells: vec![index, ty, cell(element.value.as_ref(), element.address)],
+                subject: element.address.map(Subject::Object),
+            }
+        };
+        let columns = vec![Column::left("Element"), Column::wide("Type", 1).rank(2), Column::wide("Value", 2).rank(1)];
+        let rows: Vec<Row> = self.elements.iter().enumerate().map(row).collect();
+        (!rows.is_empty()).then(|| Body::Table(Table::new(columns, rows)))
+    }
+}
+
+fn cell(value: Option<&Shown>, address: Option<Addr>) -> Cell {
+    let tone = if address.is_some() { Tone::Link } else { Tone::Plain };
+    match value {
+        Some(Shown::Bool(value)) => Cell::text(value.to_string()),
+        Some(Shown::Number(number)) => Cell::text(number.to_string()),
+        Some(Shown::Large(number)) => Cell::text(number.to_string()),
+        Some(Shown::Float(number)) => Cell::text(number.to_string()),
+        Some(Shown::Text(text)) => Cell::text(text.as_str()).tone(tone),
+        None => Cell::unknown("not in the dump"),
+    }
+}
