@@ -1,4 +1,6 @@
-//! `dumpheap`: objects of a heap, or how many of each type; `-regions`: the mappings that hold it.
+//! `dumpheap`: objects of a heap, or how many of each type; `-regions`: the mappings that hold it; `-arenas`: what it is made of.
+
+mod arenas;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -32,6 +34,11 @@ pub const VIEW: View = View {
         Arg::Value("max", Kind::Bytes, "only objects of at most so many bytes"),
         Arg::Flag("regions", "the mappings that hold the heap, as 'maddress' lists them"),
         Arg::Apart("regions", &["stat", "type", "mt", "min", "max"]),
+        Arg::Flag(
+            "arenas",
+            "the arenas that the heap is made of: what each took from the system, what is in use, what is free",
+        ),
+        Arg::Apart("arenas", &["stat", "type", "mt", "min", "max", "regions"]),
         Arg::Refused("gen", NOT_YET),
         Arg::Refused("live", NOT_YET),
         Arg::Refused("dead", NOT_YET),
@@ -57,6 +64,7 @@ enum Told {
     Types(Types),
     Objects(Objects),
     Regions(maddress::Mappings),
+    Arenas(arenas::Arenas),
 }
 
 /// The objects by type.
@@ -123,9 +131,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         return maddress::build(session, query, job);
     }
     let heap = session.heap(job)?;
+    if query.flag("arenas") {
+        return arenas::build(&heap, job);
+    }
     let selection = selection(heap.source.types(), query)?;
     if query.flag("stat") {
-        let data = Types::of(heap.source.as_ref(), &*heap.histogram_of(&selection, job)?);
+        let mut data = Types::of(heap.source.as_ref(), &*heap.histogram_of(&selection, job)?);
+        data.free = heap.source.free(job)?.map(|free| Total { count: free.count, bytes: free.bytes });
         return Ok(Box::new(Answered { data, problems: heap.source.problems() }));
     }
     let data = objects(&heap, &selection, job)?;
@@ -163,6 +175,13 @@ impl Types {
 impl Total {
     fn of(Amount { count, bytes }: Amount) -> Total {
         Total { count, bytes }
+    }
+
+    fn free_row(&self) -> Row {
+        let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
+        let (count, bytes) = (Cell::new(Value::Count(self.count)), Cell::new(Value::Bytes(self.bytes)));
+        let blocks = if self.count == 1 { "block," } else { "blocks," };
+        Row::new(vec![dim("free:"), count, dim(blocks), bytes, dim("(freed, and kept by the process: 'heap -arenas')")])
     }
 
     fn row(&self, heap: &str) -> Row {
@@ -217,8 +236,9 @@ impl Draw for Types {
             Row::about(Subject::Type(row.id), cells)
         };
         let table = Table::new(columns, self.types.iter().map(row).collect());
-        let total = self.total.row(&format!("({})", self.heap));
-        Section { bodies: vec![Body::Table(table), Body::Lines(vec![total])], ..Section::default() }
+        let mut totals = vec![self.total.row(&format!("({})", self.heap))];
+        totals.extend(self.free.as_ref().map(Total::free_row));
+        Section { bodies: vec![Body::Table(table), Body::Lines(totals)], ..Section::default() }
     }
 }
 

@@ -47,8 +47,6 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("ao", Of(DotNet("failed allocations"), OBJECTS)),
     ("dumpgen", Of(Heap, OBJECTS)),
     ("dg", Of(Heap, OBJECTS)),
-    ("dumpobj", Of(Heap, "'readmemory ADDR' shows its bytes")),
-    ("do", Of(Heap, "'readmemory ADDR' shows its bytes")),
     ("dumparray", Of(Heap, "'readmemory ADDR' shows its bytes")),
     ("dumpvc", Of(Heap, "'readmemory ADDR' shows its bytes")),
     ("dumpdelegate", Of(Heap, "'readmemory ADDR' shows its bytes")),
