@@ -5,6 +5,7 @@
 
 mod allocator;
 mod contents;
+mod ptmalloc;
 mod sizes;
 mod vtables;
 

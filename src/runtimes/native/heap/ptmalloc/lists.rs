@@ -1,0 +1,212 @@
+//! Free lists whose blocks look as if they were in use: caches of threads, fast bins.
+
+use rustc_hash::FxHashMap;
+
+use super::layout::{ALIGNMENT, FASTBINS, FLAGS, HEADER, IS_MAPPED, Layout, MIN_CHUNK, TCACHE_SMALL};
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Arch};
+use crate::runtimes::native::static_tls;
+use crate::target::Target;
+
+/// Most blocks in a list of a thread's cache. Source: glibc 2.30 malloc/malloc.c, MAX_TCACHE_COUNT: the largest of 16 bits.
+const MAX_CACHED: u64 = 0xffff;
+/// Most blocks of all these lists.
+const MAX_LISTED: usize = 1 << 27;
+/// Threads by which the place of a thread's cache is found; the others must agree.
+const ASKED: usize = 64;
+
+/// The lists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lists {
+    /// The chunks that hold threads' caches, ascending.
+    pub caches: Vec<u64>,
+    /// Chunks in caches and their sizes, ascending.
+    pub cached: Vec<(u64, u64)>,
+    /// Chunks in fast bins: (blocks, bytes) of each arena.
+    pub fast: Vec<(u64, u64)>,
+    /// Those chunks, ascending.
+    pub fast_chunks: Vec<u64>,
+    /// What is wrong with lists: the list's head, and the link that cannot be followed.
+    pub broken: Vec<(u64, u64)>,
+}
+
+/// Reads all lists. `arenas`: their books.
+pub(super) fn read(target: &Target, arenas: &[u64], layout: &Layout, job: &Job) -> Result<Lists, Error> {
+    let mut lists = Lists::default();
+    let memory = &target.memory;
+    lists.caches = caches(target, layout, job)?;
+    for cache in lists.caches.clone() {
+        job.check()?;
+        lists.read_cache(memory, cache.saturating_add(HEADER), layout);
+    }
+    for arena in arenas {
+        let fast = match layout.state.fastbins {
+            Some(bins) => lists.read_fast(memory, arena.saturating_add(bins), layout, job)?,
+            None => (0, 0),
+        };
+        lists.fast.push(fast);
+    }
+    lists.cached.sort_unstable();
+    lists.cached.dedup_by_key(|(chunk, _)| *chunk);
+    lists.fast_chunks.sort_unstable();
+    lists.fast_chunks.dedup();
+    Ok(lists)
+}
+
+impl Lists {
+    /// All chunks that are no blocks in use though they look so: those of the lists, and the caches themselves. Ascending.
+    pub(super) fn hidden(&self) -> Vec<u64> {
+        let cached = self.cached.iter().map(|(chunk, _)| *chunk);
+        let mut all: Vec<u64> =
+            cached.chain(self.fast_chunks.iter().copied()).chain(self.caches.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    fn read_cache(&mut self, memory: &Memory, cache: u64, layout: &Layout) {
+        let tcache = &layout.tcache;
+        for list in 0..tcache.lists {
+            let head = cache.saturating_add(tcache.entries()).saturating_add(list.saturating_mul(8));
+            let mut block = memory.u64(Addr(head)).unwrap_or(0);
+            let limit = match count(memory, cache, list, layout) {
+                Some(count) if tcache.counted => count,
+                _ => MAX_CACHED,
+            };
+            let mut read = 0u64;
+            while block != 0 && read < limit && self.cached.len() < MAX_LISTED {
+                let size = is_cached(memory, block, list);
+                let (Some(size), Some(link)) = (size, memory.u64(Addr(block)).ok()) else {
+                    self.broken.push((head, block));
+                    break;
+                };
+                self.cached.push((block.saturating_sub(HEADER), size));
+                block = revealed(link, block, layout);
+                read = read.saturating_add(1);
+            }
+            // The last one links nowhere, and the count says which it is.
+            if tcache.counted && (read < limit) | (block != 0) && self.broken.last().is_none_or(|(of, _)| *of != head) {
+                self.broken.push((head, block));
+            }
+        }
+    }
+
+    /// Blocks and bytes of an arena's fast bins.
+    fn read_fast(&mut self, memory: &Memory, bins: u64, layout: &Layout, job: &Job) -> Result<(u64, u64), Error> {
+        let mut total = (0u64, 0u64);
+        for bin in 0..FASTBINS {
+            job.check()?;
+            let size = MIN_CHUNK.saturating_add(bin.saturating_mul(ALIGNMENT));
+            let head = bins.saturating_add(bin.saturating_mul(8));
+            let mut chunk = memory.u64(Addr(head)).unwrap_or(0);
+            // Brent: a list that goes round comes by a chunk that was marked at a power of two.
+            let (mut marked, mut steps, mut until) = (0u64, 0u64, 1u64);
+            while chunk != 0 {
+                let header = chunk.checked_add(8).and_then(|at| memory.u64(Addr(at)).ok());
+                let link = chunk.checked_add(HEADER).filter(|_| chunk.is_multiple_of(ALIGNMENT));
+                let link = link.and_then(|at| Some(revealed(memory.u64(Addr(at)).ok()?, at, layout)));
+                let is_good = header.is_some_and(|header| header & !FLAGS == size && header & IS_MAPPED == 0);
+                let (true, Some(link)) = (is_good && chunk != marked && self.fast_chunks.len() < MAX_LISTED, link)
+                else {
+                    self.broken.push((head, chunk));
+                    break;
+                };
+                self.fast_chunks.push(chunk);
+                total = (total.0.saturating_add(1), total.1.saturating_add(size));
+                steps = steps.saturating_add(1);
+                if steps == until {
+                    (marked, until) = (chunk, until.saturating_mul(2));
+                }
+                if steps.is_multiple_of(1 << 16) {
+                    job.check()?;
+                }
+                chunk = link;
+            }
+        }
+        Ok(total)
+    }
+}
+
+/// A link as it was before it was disguised.
+// Source: glibc 2.32 malloc/malloc.c, PROTECT_PTR: the address that it stands at, shifted by twelve.
+fn revealed(link: u64, at: u64, layout: &Layout) -> u64 {
+    if layout.safe_linking { link ^ (at >> 12) } else { link }
+}
+
+/// The size of the chunk whose block is in a list of a cache; `None` where it cannot be there.
+fn is_cached(memory: &Memory, block: u64, list: u64) -> Option<u64> {
+    let header = memory.u64(Addr(block).minus(8)?).ok().filter(|_| block.is_multiple_of(ALIGNMENT))?;
+    let size = header & !FLAGS;
+    let expected = MIN_CHUNK.saturating_add(list.saturating_mul(ALIGNMENT));
+    let fits = if list < TCACHE_SMALL { size == expected } else { size > MIN_CHUNK };
+    (fits && header & IS_MAPPED == 0).then_some(size)
+}
+
+fn count(memory: &Memory, cache: u64, list: u64, layout: &Layout) -> Option<u64> {
+    let at = Addr(cache.checked_add(list.checked_mul(layout.tcache.count_bytes)?)?);
+    match layout.tcache.count_bytes {
+        1 => memory.u8(at).ok().map(u64::from),
+        _ => memory.u16(at).ok().map(u64::from),
+    }
+}
+
+/// Whether a thread's cache may be at an address.
+fn is_cache(memory: &Memory, cache: u64, layout: &Layout) -> bool {
+    let tcache = &layout.tcache;
+    let Some(header) = cache.checked_sub(8).filter(|_| cache.is_multiple_of(ALIGNMENT)) else { return false };
+    if memory.u64(Addr(header)).ok().is_none_or(|header| header & !FLAGS != tcache.chunk() || header & IS_MAPPED != 0) {
+        return false;
+    }
+    (0..tcache.lists).all(|list| {
+        let head = cache.saturating_add(tcache.entries()).saturating_add(list.saturating_mul(8));
+        let (Ok(block), Some(count)) = (memory.u64(Addr(head)), count(memory, cache, list, layout)) else {
+            return false;
+        };
+        match block {
+            0 => !tcache.counted || count == 0,
+            _ => is_cached(memory, block, list).is_some() && (!tcache.counted || count > 0),
+        }
+    })
+}
+
+/// The chunks that hold the caches of threads, ascending. They are found in thread-local storage: `tcache` is a variable of the C library
+/// at the same distance from every thread pointer.
+fn caches(target: &Target, layout: &Layout, job: &Job) -> Result<Vec<u64>, Error> {
+    let memory = &target.memory;
+    let pointers: Vec<u64> =
+        target.capture.threads.iter().filter_map(|thread| thread.thread_pointer.as_ref().ok().map(|at| at.0)).collect();
+    let size = static_tls::size(target);
+    let mut votes: FxHashMap<u64, u32> = FxHashMap::default();
+    for pointer in pointers.iter().take(ASKED) {
+        job.check()?;
+        // Source: ELF Handling For Thread-Local Storage, variants I (aarch64) and II (x86-64).
+        let from = match target.arch() {
+            Arch::X86_64 => pointer.saturating_sub(size),
+            Arch::Aarch64 => *pointer,
+        };
+        let Ok(bytes) = memory.slice_up_to(Addr(from), size) else { continue };
+        for (index, word) in memory.pointers(bytes).enumerate() {
+            let at = from.saturating_add((index as u64).saturating_mul(8));
+            if memory.is_pointer(word) && is_cache(memory, word.0, layout) {
+                let vote = votes.entry(at.wrapping_sub(*pointer)).or_default();
+                *vote = vote.saturating_add(1);
+            }
+        }
+    }
+    // One place for all threads; where several agree, the one that is the same on every run.
+    let Some((&distance, _)) = votes.iter().max_by_key(|(distance, votes)| (**votes, **distance)) else {
+        return Ok(Vec::new());
+    };
+    let cache_of = |pointer: &u64| memory.u64(Addr(pointer.wrapping_add(distance))).ok();
+    let mut found: Vec<u64> = pointers
+        .iter()
+        .filter_map(cache_of)
+        .filter(|cache| is_cache(memory, *cache, layout))
+        .map(|cache| cache.saturating_sub(HEADER))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
+}

@@ -1,0 +1,112 @@
+//! What of a heap is damaged or missing, in words.
+
+use super::Books;
+use super::find::{Place, Ring};
+use super::walk::{Damage, DamageKind, Run};
+use crate::model::{Addr, Problem, Subject};
+use crate::target::Target;
+
+/// Most damages that are told one by one.
+const MAX_TOLD: usize = 16;
+
+pub(super) fn not_found(target: &Target, module: usize, why: &str) -> Option<Problem> {
+    let module = target.modules.get(module)?;
+    let name = module.file_name().unwrap_or("the executable");
+    let message = format!("the heap of {name} cannot be walked: {why}");
+    Some(Problem::new("heap-not-found", Subject::Module(module.mapped.base), message))
+}
+
+/// What is seen before anything is walked.
+pub(super) fn of_books(books: &Books, ring: &Ring, place: &Place) -> Vec<Problem> {
+    let mut all = Vec::new();
+    let main = ring.arenas.first().copied().unwrap_or(place.bins);
+    let mut say = |code: &'static str, at: u64, message: String| {
+        all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
+    };
+    if !ring.is_closed {
+        let message = "the ring of malloc's arenas does not lead back to the main one: arenas are missing, and totals are too low";
+        say("heap-damaged", main, message.to_owned());
+    }
+    for (number, arena) in books.arenas.iter().enumerate() {
+        if let Some(gap) = &arena.gap {
+            let message =
+                format!("malloc's arena {number} at {} is not whole: {gap}; totals are too low", Addr(arena.at));
+            say("heap-damaged", arena.at, message);
+        }
+    }
+    for (head, link) in books.lists.broken.iter().take(MAX_TOLD) {
+        let message =
+            format!("the free list at {} breaks off at {}: what it held counts as in use", Addr(*head), Addr(*link));
+        say("heap-damaged", *head, message);
+    }
+    match books.parameters {
+        None => {
+            let message =
+                "malloc's count of mapped blocks was not found: those that were mapped by themselves may be missing";
+            say("heap-incomplete", main, message.to_owned());
+        }
+        Some(parameters) if parameters.mmaps != books.mapped.len() as u64 => {
+            let found = books.mapped.len();
+            let message = format!("malloc counts {} mapped blocks, {found} were found", parameters.mmaps);
+            say("heap-incomplete", parameters.at, message);
+        }
+        Some(_) => {}
+    }
+    all
+}
+
+/// What was met on the walks so far.
+pub(super) fn of_walks(books: &Books) -> Vec<Problem> {
+    let walked = books.runs.iter().zip(&books.walked);
+    let damages = walked.filter_map(|(run, walked)| Some((run, walked.known()?)));
+    let mut all = Vec::new();
+    for (run, walked) in damages {
+        all.extend(walked.damages.iter().take(MAX_TOLD).map(|damage| told(run, damage)));
+        if let Some(more) = walked.damages.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+            let message = format!("{more} more places of the heap at {} are damaged", Addr(run.start));
+            all.push(Problem::new("heap-damaged", Subject::Memory(Addr(run.start)), message));
+        }
+    }
+    all
+}
+
+fn told(run: &Run, damage: &Damage) -> Problem {
+    let at = Addr(damage.at);
+    let what = match damage.kind {
+        DamageKind::Unreadable => format!("the heap at {at} is not in the dump"),
+        DamageKind::Footer { size, stated } => {
+            format!("the chunk at {at} of {size} bytes is marked free, and the next one says that it has {stated}")
+        }
+        DamageKind::Size(word) => {
+            format!("the heap is damaged at {at}: no chunk has a size of {word:#x}{}", text(word))
+        }
+    };
+    let before = match damage.before {
+        Some((before, size)) if matches!(damage.kind, DamageKind::Size(_) | DamageKind::Footer { .. }) => {
+            let block = Addr(before.saturating_add(super::layout::HEADER));
+            format!(
+                "; before it is the block {block}, a chunk of {size} bytes, which may have been written beyond its end"
+            )
+        }
+        _ => String::new(),
+    };
+    let walked = damage.resumed.unwrap_or(run.end).saturating_sub(damage.at);
+    let on = match (damage.kind, damage.resumed) {
+        (DamageKind::Footer { .. }, _) => "; it counts as in use".to_owned(),
+        (_, Some(resumed)) => {
+            format!("; the walk goes on at {}: {walked} bytes are left out, totals are too low", Addr(resumed))
+        }
+        (_, None) => format!("; the {walked} bytes behind it are left out, totals are too low"),
+    };
+    Problem::new("heap-damaged", Subject::Memory(at), format!("{what}{before}{on}"))
+}
+
+/// What a word that should be a size would be as text.
+fn text(word: u64) -> String {
+    let bytes = word.to_le_bytes();
+    let printable = bytes.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    match std::str::from_utf8(&bytes) {
+        Ok(text) if printable => format!(" (the text {text:?})"),
+        _ => String::new(),
+    }
+}

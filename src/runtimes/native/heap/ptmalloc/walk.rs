@@ -1,0 +1,299 @@
+//! One stretch of memory, chunk by chunk.
+//!
+//! A chunk states its size; whether it is in use stands with the next one. What lies in a free list that leaves this mark alone (caches of
+//! threads, fast bins) is told by its address. Where a chunk cannot be one, the next place is looked for from which chunks lead to the
+//! stretch's end, or to a chunk that is known.
+
+use super::layout::{ALIGNMENT, FENCE, FLAGS, HEADER, IS_MAPPED, MIN_CHUNK, NOT_MAIN, PREV_IN_USE};
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::heap::Free;
+use crate::job::Meter;
+use crate::model::Addr;
+use crate::runtimes::native::heap::allocator::{Block, Visit};
+
+/// Chunks in a row that are believed though they lead to nothing that is known.
+const BELIEVED: u32 = 4096;
+/// Places and chunks that are looked at in all where a stretch is damaged.
+const MAX_LOOKS: u64 = 1 << 26;
+/// Most damages of a stretch; behind the last it is left.
+const MAX_DAMAGES: usize = 256;
+/// Chunks that are counted at once.
+const BATCH: u64 = 256;
+
+/// A stretch of memory that one arena fills with chunks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    /// Position of its arena.
+    pub arena: usize,
+    /// The first chunk.
+    pub start: u64,
+    /// Behind the last chunk: where the arena's topmost chunk begins, or the mark at the end of a heap.
+    pub end: u64,
+    /// Whether the last chunk is no block but the fence in front of that mark.
+    pub fenced: bool,
+    /// Whether it belongs to the main arena.
+    pub main: bool,
+}
+
+/// What a walk counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Walked {
+    /// Blocks in use.
+    pub used: Free,
+    /// Free chunks that their neighbours know: those of the bins.
+    pub binned: Free,
+    pub damages: Vec<Damage>,
+}
+
+/// A place where chunks do not follow each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Where a chunk should be.
+    pub at: u64,
+    pub kind: DamageKind,
+    /// The chunk before it: its address and size.
+    pub before: Option<(u64, u64)>,
+    /// Where the walk goes on; `None`: nowhere.
+    pub resumed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DamageKind {
+    /// Its size is none.
+    Size(u64),
+    /// Marked free by the next chunk, which has another size of it.
+    Footer { size: u64, stated: u64 },
+    /// Not in the dump.
+    Unreadable,
+}
+
+/// A view of memory that moves forward.
+struct Window<'a> {
+    memory: &'a Memory,
+    start: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Window<'a> {
+    fn new(memory: &'a Memory) -> Window<'a> {
+        Window { memory, start: 0, bytes: &[] }
+    }
+
+    #[inline]
+    fn word(&mut self, at: u64) -> Option<u64> {
+        let inside = |bytes: &[u8], start: u64| {
+            let from = usize::try_from(at.wrapping_sub(start)).ok()?;
+            Some(u64::from_le_bytes(*bytes.get(from..)?.first_chunk::<8>()?))
+        };
+        inside(self.bytes, self.start).or_else(|| {
+            self.move_to(at);
+            inside(self.bytes, self.start).or_else(|| self.memory.u64(Addr(at)).ok())
+        })
+    }
+
+    #[cold]
+    fn move_to(&mut self, at: u64) {
+        if let Some(segment) = self.memory.segment_at(Addr(at)) {
+            (self.start, self.bytes) = (segment.start.0, segment.bytes.as_ref());
+        }
+    }
+}
+
+/// The walk of a run.
+struct Walk<'a> {
+    window: Window<'a>,
+    run: &'a Run,
+    /// Chunks of free lists, ascending.
+    known: &'a [u64],
+    looks: u64,
+}
+
+/// Tells `visit` the blocks in use of a run. `cached`: chunks of caches and fast bins, ascending, of this run or more.
+pub(super) fn walk(
+    memory: &Memory,
+    run: &Run,
+    cached: &[u64],
+    meter: &mut Meter<'_>,
+    visit: &mut Visit<'_>,
+) -> Result<Walked, Error> {
+    let from = cached.partition_point(|chunk| *chunk < run.start);
+    let cached = cached.get(from..).unwrap_or_default();
+    let cached = cached.get(..cached.partition_point(|chunk| *chunk < run.end)).unwrap_or_default();
+    let mut walk = Walk { window: Window::new(memory), run, known: cached, looks: MAX_LOOKS };
+    let mut walked = Walked::default();
+    let mut cached = cached.iter().copied();
+    let mut next_cached = cached.next().unwrap_or(u64::MAX);
+    let mut pending = 0u64;
+    let forbidden = walk.forbidden();
+    let mut at = run.start;
+    let mut before = None;
+    let mut header = walk.window.word(at.saturating_add(8));
+    while at < run.end {
+        pending = pending.saturating_add(1);
+        if pending >= BATCH {
+            meter.add(std::mem::take(&mut pending))?;
+        }
+        let word = header.unwrap_or(0);
+        let size = word & !FLAGS;
+        let end = at.saturating_add(size);
+        let behind = walk.window.word(end.saturating_add(8));
+        let is_chunk = size >= MIN_CHUNK && word & forbidden == 0 && end <= run.end;
+        let next = match behind {
+            // The chunk behind must be there too: it tells of this one.
+            Some(next) if is_chunk => next,
+            _ if header.is_some() && word & forbidden == 0 && size == FENCE => {
+                // Two of these end a piece of the main arena's memory; one ends a heap.
+                let again = behind.is_some_and(|next| next & !FLAGS == FENCE);
+                let fence = at;
+                at = if again { end.saturating_add(FENCE) } else { end };
+                if at < run.end {
+                    // What lies between belongs to whoever moved the break.
+                    let Some(resumed) = walk.resume(at, run.end, meter)? else {
+                        walked.damages.push(Damage { at: fence, kind: DamageKind::Size(word), before, resumed: None });
+                        break;
+                    };
+                    at = resumed;
+                }
+                header = walk.window.word(at.saturating_add(8));
+                before = None;
+                continue;
+            }
+            _ => {
+                let kind = if header.is_some() { DamageKind::Size(word) } else { DamageKind::Unreadable };
+                let resumed = if walked.damages.len() < MAX_DAMAGES {
+                    walk.resume(at.saturating_add(ALIGNMENT), run.end, meter)?
+                } else {
+                    None
+                };
+                walked.damages.push(Damage { at, kind, before, resumed });
+                let Some(resumed) = resumed else { break };
+                at = resumed;
+                header = walk.window.word(at.saturating_add(8));
+                before = None;
+                continue;
+            }
+        };
+        if !walk.may_follow(end, next) {
+            // Which of the two is damaged? If chunks begin before the end that this one states, it is this one.
+            let resumed = walk.resume(at.saturating_add(MIN_CHUNK), end, meter)?;
+            walked.count(at, resumed.map_or(size, |resumed| resumed.saturating_sub(at)), visit)?;
+            if let Some(resumed) = resumed {
+                walked.damages.push(Damage { at, kind: DamageKind::Size(word), before, resumed: Some(resumed) });
+                at = resumed;
+                header = walk.window.word(at.saturating_add(8));
+                before = None;
+                continue;
+            }
+            before = Some((at, size));
+            at = end;
+            header = Some(next);
+            continue;
+        }
+        while next_cached < at {
+            next_cached = cached.next().unwrap_or(u64::MAX);
+        }
+        if next & PREV_IN_USE == 0 {
+            let stated = walk.window.word(end);
+            if stated == Some(size) {
+                walked.binned.count = walked.binned.count.saturating_add(1);
+                walked.binned.bytes = walked.binned.bytes.saturating_add(size);
+            } else {
+                let kind = DamageKind::Footer { size, stated: stated.unwrap_or(0) };
+                if walked.damages.len() < MAX_DAMAGES {
+                    walked.damages.push(Damage { at, kind, before, resumed: Some(end) });
+                }
+                walked.count(at, size, visit)?;
+            }
+        } else if next_cached != at && !(end == run.end && run.fenced) {
+            walked.count(at, size, visit)?;
+        }
+        before = Some((at, size));
+        at = end;
+        header = Some(next);
+    }
+    meter.add(pending)?;
+    Ok(walked)
+}
+
+impl Walked {
+    #[inline]
+    fn count(&mut self, at: u64, size: u64, visit: &mut Visit<'_>) -> Result<(), Error> {
+        self.used.count = self.used.count.saturating_add(1);
+        self.used.bytes = self.used.bytes.saturating_add(size);
+        visit(Block { address: Addr(at.saturating_add(HEADER)), bytes: size })
+    }
+}
+
+impl Walk<'_> {
+    /// Bits that no chunk of the run has in its size.
+    fn forbidden(&self) -> u64 {
+        let foreign = if self.run.main { NOT_MAIN } else { 0 };
+        IS_MAPPED | (ALIGNMENT / 2) | foreign
+    }
+
+    /// Whether a chunk with this header may be at an address.
+    #[inline]
+    fn may_follow(&self, at: u64, header: u64) -> bool {
+        let size = header & !FLAGS;
+        let fits = size >= FENCE && at.saturating_add(size) <= self.run.end;
+        at == self.run.end || (fits && header & self.forbidden() == 0)
+    }
+
+    /// The first place from `from` on, before `to`, where chunks begin that lead somewhere.
+    fn resume(&mut self, from: u64, to: u64, meter: &mut Meter<'_>) -> Result<Option<u64>, Error> {
+        let mut at = from.next_multiple_of(ALIGNMENT);
+        while at < to && self.looks > 0 {
+            self.looks = self.looks.saturating_sub(1);
+            if self.looks.is_multiple_of(1 << 16) {
+                meter.add(0)?;
+            }
+            if self.window.word(at.saturating_add(8)).is_none() {
+                // Over what the dump leaves out.
+                let memory = self.window.memory;
+                let next = memory.segments().partition_point(|segment| segment.start.0 <= at);
+                let Some(segment) = memory.segments().get(next) else { return Ok(None) };
+                at = segment.start.0.next_multiple_of(ALIGNMENT);
+                continue;
+            }
+            if self.leads_on(at) {
+                return Ok(Some(at));
+            }
+            let Some(next) = at.checked_add(ALIGNMENT) else { break };
+            at = next;
+        }
+        Ok(None)
+    }
+
+    /// Whether chunks from here lead to the end, to a fence or to a chunk that is known, or go on for long.
+    fn leads_on(&mut self, from: u64) -> bool {
+        let forbidden = self.forbidden();
+        let mut at = from;
+        let mut known = self.known.iter().skip(self.known.partition_point(|chunk| *chunk <= from)).copied().peekable();
+        for steps in 0..BELIEVED {
+            let Some(word) = self.window.word(at.saturating_add(8)) else { return false };
+            let size = word & !FLAGS;
+            let end = at.saturating_add(size);
+            if word & forbidden != 0 || end > self.run.end {
+                return false;
+            }
+            if size == FENCE && steps > 0 {
+                return true;
+            }
+            if size < MIN_CHUNK {
+                return false;
+            }
+            while known.next_if(|chunk| *chunk < end).is_some() {}
+            let Some(next) = self.window.word(end.saturating_add(8)) else { return false };
+            if next & PREV_IN_USE == 0 && self.window.word(end) != Some(size) {
+                return false;
+            }
+            if end == self.run.end || known.peek() == Some(&end) {
+                return true;
+            }
+            self.looks = self.looks.saturating_sub(1);
+            at = end;
+        }
+        true
+    }
+}
