@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use dumpscope::heap::{Arena, Free, HeapSource};
 use dumpscope::job::Job;
+use dumpscope::model::{Addr, Subject};
 use dumpscope::session::{Heap, Session, Source};
 use dumpscope::target::Search;
 use serde_json::Value;
@@ -75,13 +76,16 @@ fn assert_sums(dump: &Dump, arenas: &[Arena]) {
         ("fsmblks", fast.1),
         ("ordblks", bins.0 + top.0),
         ("hblks", mapped.iter().map(|arena| arena.used.count).sum()),
-        ("hblkhd", mapped.iter().map(|arena| arena.used.bytes).sum()),
+        ("hblkhd", mapped.iter().map(|arena| arena.used.bytes + arena.overhead).sum()),
     ];
     for (name, seen) in seen {
         assert_eq!(seen, truth.value(name), "{name}");
     }
-    assert!(tcache.0 > 100 && fast.0 > 100 && bins.0 > 100, "lists hold something: {tcache:?} {fast:?} {bins:?}");
-    assert_eq!(mapped.iter().map(|arena| arena.overhead).sum::<u64>(), 0);
+    let is_new = dump.dir().ends_with("glibc-sid");
+    let is_filled = tcache.0 > 100 && (fast.0 > 100 || is_new) && bins.0 > 100;
+    assert!(is_filled, "lists hold something: {tcache:?} {fast:?} {bins:?}");
+    // The library's own error: 16 bytes for each of two blocks that were resized by mremap.
+    assert_eq!(mapped.iter().map(|arena| arena.overhead).sum::<u64>(), if is_new { 32 } else { 0 });
 }
 
 /// Each arena against what `malloc_info` wrote of it.
@@ -93,14 +97,17 @@ fn assert_arenas(dump: &Dump, arenas: &[Arena]) {
     for (arena, told) in arenas.iter().zip(told) {
         let told = told.split("</heap>").next().expect("a heap");
         let number = |element: &str, attribute: &str| -> u64 {
-            let line = told.lines().find(|line| line.starts_with(element)).unwrap_or_else(|| panic!("{element} in {told}"));
+            let line =
+                told.lines().find(|line| line.starts_with(element)).unwrap_or_else(|| panic!("{element} in {told}"));
             let value = line.split(&format!("{attribute}=\"")).nth(1).and_then(|rest| rest.split('"').next());
             value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{attribute} in {line}"))
         };
         assert_eq!(arena.system, number("<system type=\"current\"", "size"), "{}", arena.name);
         let fast = free(arena, "fastbins");
         let line = "<total type=\"fast\"";
-        assert_eq!((fast.count, fast.bytes), (number(line, "count"), number(line, "size")), "{}", arena.name);
+        if told.contains(line) {
+            assert_eq!((fast.count, fast.bytes), (number(line, "count"), number(line, "size")), "{}", arena.name);
+        }
         let rest = free(arena, "bins").count + free(arena, "top").count;
         assert_eq!(rest, number("<total type=\"rest\"", "count"), "{}", arena.name);
     }
@@ -156,12 +163,41 @@ fn the_main_arena_goes_on_behind_what_others_took_of_the_break() {
     assert_exact("foreign");
 }
 
+/// The chunk whose header was overwritten is skipped, with a word on what stands before it; all the others are listed.
+#[test]
+fn an_overwritten_header_is_told_and_the_walk_goes_on_behind_it() {
+    let dump = dump("heap-ptmalloc", "overrun");
+    let truth = dump.truth();
+    let (overrun, overwritten) = (truth.value("overrun"), truth.value("overwritten"));
+    let heap = heap(&dump);
+    let mut expected = published(&dump);
+    assert_eq!(expected.remove(&overwritten), Some(48), "the program knows its size from before");
+    assert_same(&listed(heap.source.as_ref()), &expected);
+    let problems = heap.source.problems();
+    let [problem] = problems.as_slice() else { panic!("one problem, but {problems:?}") };
+    assert_eq!(problem.about, Subject::Memory(Addr(overwritten - 16)));
+    for part in [format!("{overrun:#x}"), "the text \"by far t\"".to_owned(), "48 bytes are left out".to_owned()] {
+        assert!(problem.message.contains(&part), "{part} in {}", problem.message);
+    }
+}
+
 #[test]
 fn a_break_that_cannot_move_leaves_pieces_that_are_all_found() {
     assert_exact("torn");
 }
 
 #[test]
-fn another_release_of_the_library_is_read_as_well() {
+fn version_2_41_of_the_library_is_read_as_well() {
     assert_exact("glibc-trixie");
+}
+
+#[test]
+fn version_2_31_has_other_books_and_plain_links() {
+    assert_exact("glibc-bullseye");
+}
+
+/// 2.43 or later: no fast bins, and caches for large blocks.
+#[test]
+fn the_newest_version_is_read_as_well() {
+    assert_exact("glibc-sid");
 }

@@ -215,7 +215,8 @@ fn parameters_at(memory: &Memory, bytes: &[u8], at: u64, par: &Par, brk: Option<
         && i32::try_from(max).is_ok()
         && fixed <= 1
         && mmapped <= most
-        && mmapped.is_multiple_of(4096)
+        // Since 2.43 each resizing by mremap counts 16 bytes too much. Source: malloc/malloc.c, mremap_chunk.
+        && mmapped.is_multiple_of(16)
         && (mmaps == 0) == (mmapped == 0)
         && (sbrk_base == 0 || memory.segment_at(Addr(sbrk_base)).is_some());
     if !is_sane {

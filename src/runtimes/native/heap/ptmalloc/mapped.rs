@@ -96,8 +96,7 @@ fn chain(memory: &Memory, start: u64, end: u64, layout: &Layout, found: &mut Vec
 fn at_page(memory: &Memory, start: u64, layout: &Layout) -> Option<Mapped> {
     let of_chunk = |chunk: u64| {
         let before = memory.u64(Addr(chunk)).ok()?;
-        // Since the mapping's end counts, the lowest bit tells of huge pages.
-        // Source: glibc malloc/malloc.c, development after 2.42, MMAP_HP.
+        // Where the mapping's end is left free, the lowest bit tells of huge pages. Source: glibc 2.43 malloc/malloc.c, MMAP_HP.
         let before = if layout.behind_mapped > 0 { before & !1 } else { before };
         let header = memory.u64(Addr(chunk).plus(8)?).ok()?;
         let bytes = before.checked_add(header & !FLAGS)?.checked_add(layout.behind_mapped)?;
