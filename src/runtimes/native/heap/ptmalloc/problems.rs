@@ -1,7 +1,6 @@
 //! What of a heap is damaged or missing, in words.
 
-use super::Books;
-use super::find::{Place, Ring};
+use super::books::Books;
 use super::walk::{Damage, DamageKind, Run};
 use crate::model::{Addr, Problem, Subject};
 use crate::target::Target;
@@ -16,16 +15,15 @@ pub(super) fn not_found(target: &Target, module: usize, why: &str) -> Option<Pro
     Some(Problem::new("heap-not-found", Subject::Module(module.mapped.base), message))
 }
 
-/// What is seen before anything is walked.
-pub(super) fn of_books(books: &Books, ring: &Ring, place: &Place) -> Vec<Problem> {
+/// What is seen in the books, and was met on the walks so far.
+pub(super) fn of_books(books: &Books) -> Vec<Problem> {
     let mut all = Vec::new();
-    let main = ring.arenas.first().copied().unwrap_or(place.bins);
     let mut say = |code: &'static str, at: u64, message: String| {
         all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
     };
-    if !ring.is_closed {
+    if !books.is_whole {
         let message = "the ring of malloc's arenas does not lead back to the main one: arenas are missing, and totals are too low";
-        say("heap-damaged", main, message.to_owned());
+        say("heap-damaged", books.main, message.to_owned());
     }
     for (number, arena) in books.arenas.iter().enumerate() {
         if let Some(gap) = &arena.gap {
@@ -43,7 +41,7 @@ pub(super) fn of_books(books: &Books, ring: &Ring, place: &Place) -> Vec<Problem
         None => {
             let message =
                 "malloc's count of mapped blocks was not found: those that were mapped by themselves may be missing";
-            say("heap-incomplete", main, message.to_owned());
+            say("heap-incomplete", books.main, message.to_owned());
         }
         Some(parameters) if parameters.mmaps != books.mapped.len() as u64 => {
             let found = books.mapped.len();
@@ -52,11 +50,11 @@ pub(super) fn of_books(books: &Books, ring: &Ring, place: &Place) -> Vec<Problem
         }
         Some(_) => {}
     }
+    all.extend(of_walks(books));
     all
 }
 
-/// What was met on the walks so far.
-pub(super) fn of_walks(books: &Books) -> Vec<Problem> {
+fn of_walks(books: &Books) -> Vec<Problem> {
     let walked = books.runs.iter().zip(&books.walked);
     let damages = walked.filter_map(|(run, walked)| Some((run, walked.known()?)));
     let mut all = Vec::new();
