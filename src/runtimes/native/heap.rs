@@ -48,7 +48,10 @@ impl NativeHeap {
         job.phase("looking for allocators", ALLOCATORS.len() as u64);
         let mut allocators = Vec::new();
         for find in ALLOCATORS {
-            allocators.extend(find(target, job)?);
+            if let Some(mut allocator) = find(target, job)? {
+                allocator.read(job)?;
+                allocators.push(allocator);
+            }
             job.advance(1)?;
         }
         if allocators.is_empty() {

@@ -25,6 +25,11 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// `glibc malloc`, `musl mallocng`, `jemalloc` …
     fn name(&self) -> &'static str;
 
+    /// Reads what must be known before it is walked. Called once, before anything that follows.
+    fn read(&mut self, _job: &Job) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Pieces that can be walked apart, together all of it.
     fn parts(&self) -> usize;
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::find::{self, Parameters, Place};
 use super::layout::{Layout, candidates};
 use super::lists::{self, Lists};
@@ -13,6 +15,9 @@ use crate::job::{Job, Meter, Shared};
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::{Block, Visit};
 use crate::target::Target;
+
+/// Bytes of a run that are walked by one thread, where it can be cut.
+const PIECE: u64 = 32 << 20;
 
 /// A C library's allocator, as one layout reads it.
 pub(super) struct Books {
@@ -72,10 +77,14 @@ impl Books {
         }
         taken.sort_unstable();
         runs.sort_by_key(|run| run.start);
+        let hidden = lists.hidden();
+        let mut known = hidden.clone();
+        arenas.iter().for_each(|arena| lists::some_of_bins(memory, arena.at, layout, &mut known));
+        known.sort_unstable();
+        let runs: Vec<Run> = runs.into_iter().flat_map(|run| run.cut(PIECE, &known)).collect();
         let counted = parameters.map(|parameters| (parameters.mmaps, parameters.mmapped));
         let mapped = mapped::find(target, layout, &taken, counted, job)?;
         let walked = runs.iter().map(|_| Shared::default()).collect();
-        let hidden = lists.hidden();
         let main = ring.arenas.first().copied().unwrap_or(place.bins);
         Ok(Books { main, is_whole: ring.is_closed, arenas, parameters, lists, hidden, runs, walked, mapped })
     }
@@ -108,9 +117,11 @@ impl Books {
         let mut all: Vec<heap::Arena> = Vec::new();
         let mut binned = vec![Free::default(); self.arenas.len()];
         let mut used = binned.clone();
-        for (run, walked) in self.runs.iter().zip(&self.walked) {
-            let walk = |job: &Job| walk::walk(&target.memory, run, &self.hidden, &mut job.meter(), &mut |_| Ok(()));
-            let walked = walked.get(job, walk)?;
+        let walk = |(run, walked): (&Run, &Shared<Walked>)| {
+            walked.get(job, |job| walk::walk(&target.memory, run, &self.hidden, &mut job.meter(), &mut |_| Ok(())))
+        };
+        let all_walked = self.runs.par_iter().zip(&self.walked).map(walk).collect::<Result<Vec<_>, Error>>()?;
+        for (run, walked) in self.runs.iter().zip(all_walked) {
             for (sums, of_run) in [(&mut binned, walked.binned), (&mut used, walked.used)] {
                 if let Some(sum) = sums.get_mut(run.arena) {
                     add(sum, of_run.count, of_run.bytes);

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::layout::{ALIGNMENT, FASTBINS, FLAGS, HEADER, IS_MAPPED, Layout, MIN_CHUNK, TCACHE_SMALL};
+use super::layout::{ALIGNMENT, BINS, FASTBINS, FLAGS, HEADER, IS_MAPPED, Layout, MIN_CHUNK, TCACHE_SMALL};
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
@@ -14,6 +14,10 @@ use crate::target::Target;
 const MAX_CACHED: u64 = 0xffff;
 /// Most blocks of all these lists.
 const MAX_LISTED: usize = 1 << 27;
+/// Bytes of thread-local storage that are searched, where the modules do not tell that there are more.
+const MIN_STORAGE: u64 = 4096;
+/// Free chunks of a bin that are looked up.
+const LOOKED_UP: usize = 1024;
 /// Threads by which the place of a thread's cache is found; the others must agree.
 const ASKED: usize = 64;
 
@@ -129,6 +133,26 @@ impl Lists {
     }
 }
 
+/// Some of the chunks in an arena's bins, which are chunks for certain: their neighbours in the list agree.
+pub(super) fn some_of_bins(memory: &Memory, arena: u64, layout: &Layout, found: &mut Vec<u64>) {
+    let bins = arena.saturating_add(layout.state.bins);
+    for bin in 0..BINS {
+        let head = bins.saturating_add(bin.saturating_mul(16));
+        let own = head.wrapping_sub(HEADER);
+        let mut before = own;
+        let mut chunk = memory.u64(Addr(head)).unwrap_or(own);
+        for _ in 0..LOOKED_UP {
+            let link = |offset: u64| chunk.checked_add(offset).and_then(|at| memory.u64(Addr(at)).ok());
+            let (Some(next), Some(back)) = (link(16), link(24)) else { break };
+            if chunk == own || back != before || !chunk.is_multiple_of(ALIGNMENT) {
+                break;
+            }
+            found.push(chunk);
+            (before, chunk) = (chunk, next);
+        }
+    }
+}
+
 /// A link as it was before it was disguised.
 // Source: glibc 2.32 malloc/malloc.c, PROTECT_PTR: the address that it stands at, shifted by twelve.
 fn revealed(link: u64, at: u64, layout: &Layout) -> u64 {
@@ -177,13 +201,16 @@ fn caches(target: &Target, layout: &Layout, job: &Job) -> Result<Vec<u64>, Error
     let memory = &target.memory;
     let pointers: Vec<u64> =
         target.capture.threads.iter().filter_map(|thread| thread.thread_pointer.as_ref().ok().map(|at| at.0)).collect();
-    let size = static_tls::size(target);
+    let size = static_tls::size(target).max(MIN_STORAGE);
     let mut votes: FxHashMap<u64, u32> = FxHashMap::default();
     for pointer in pointers.iter().take(ASKED) {
         job.check()?;
         // Source: ELF Handling For Thread-Local Storage, variants I (aarch64) and II (x86-64).
         let from = match target.arch() {
-            Arch::X86_64 => pointer.saturating_sub(size),
+            Arch::X86_64 => {
+                let lowest = memory.segment_at(Addr(*pointer)).map_or(0, |segment| segment.start.0);
+                pointer.saturating_sub(size).max(lowest)
+            }
             Arch::Aarch64 => *pointer,
         };
         let Ok(bytes) = memory.slice_up_to(Addr(from), size) else { continue };

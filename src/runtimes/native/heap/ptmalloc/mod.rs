@@ -16,7 +16,7 @@ mod walk;
 use std::sync::Arc;
 
 use self::books::Books;
-use self::find::Found;
+use self::find::{Found, Place};
 use super::allocator::{Allocator, Visit};
 use crate::error::Error;
 use crate::heap;
@@ -27,27 +27,35 @@ use crate::target::Target;
 /// The allocators of all C libraries of a process: there is one, but for those that load a second library into a namespace of its own.
 pub(super) struct Ptmalloc {
     target: Arc<Target>,
+    places: Vec<Place>,
     books: Vec<Books>,
     problems: Vec<Problem>,
 }
 
 /// Looks for it in the C library, or in the executable.
 pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
-    let mut found = Ptmalloc { target: Arc::clone(target), books: Vec::new(), problems: Vec::new() };
+    let mut found =
+        Ptmalloc { target: Arc::clone(target), places: Vec::new(), books: Vec::new(), problems: Vec::new() };
     for (module, place) in find::places(target, job)? {
         match place {
-            Found::Here(place) => found.books.push(Books::read(target, &place, job)?),
+            Found::Here(place) => found.places.push(place),
             Found::No(Some(why)) => found.problems.extend(problems::not_found(target, module, &why)),
             Found::No(None) | Found::Unused => {}
         }
     }
-    let is_there = !found.books.is_empty() || !found.problems.is_empty();
+    let is_there = !found.places.is_empty() || !found.problems.is_empty();
     Ok(is_there.then(|| Box::new(found) as _))
 }
 
 impl Allocator for Ptmalloc {
     fn name(&self) -> &'static str {
         "glibc malloc"
+    }
+
+    fn read(&mut self, job: &Job) -> Result<(), Error> {
+        let read = self.places.iter().map(|place| Books::read(&self.target, place, job));
+        self.books = read.collect::<Result<_, Error>>()?;
+        Ok(())
     }
 
     fn parts(&self) -> usize {

@@ -37,6 +37,11 @@ pub(super) fn of_books(books: &Books) -> Vec<Problem> {
             format!("the free list at {} breaks off at {}: what it held counts as in use", Addr(*head), Addr(*link));
         say("heap-damaged", *head, message);
     }
+    let has_memory = books.arenas.iter().any(|arena| arena.top.is_some());
+    if has_memory && books.lists.caches.is_empty() {
+        let message = "no thread's cache of malloc was found: what they hold counts as in use";
+        say("heap-incomplete", books.main, message.to_owned());
+    }
     match books.parameters {
         None => {
             let message =

@@ -36,6 +36,27 @@ pub(super) struct Run {
     pub main: bool,
 }
 
+impl Run {
+    /// The run in pieces of about so many bytes, cut at chunks that are known: `known`, ascending.
+    pub(super) fn cut(self, bytes: u64, known: &[u64]) -> Vec<Run> {
+        let mut pieces = Vec::new();
+        let mut rest = self;
+        loop {
+            let wanted = rest.start.saturating_add(bytes);
+            let cut = known.get(known.partition_point(|chunk| *chunk < wanted)).copied();
+            match cut.filter(|cut| *cut < rest.end.saturating_sub(bytes / 2)) {
+                Some(cut) => {
+                    pieces.push(Run { end: cut, fenced: false, ..rest.clone() });
+                    rest.start = cut;
+                }
+                None => break,
+            }
+        }
+        pieces.push(rest);
+        pieces
+    }
+}
+
 /// What a walk counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Walked {
