@@ -40,9 +40,11 @@ impl Books {
     /// Reads all but what is in the arenas.
     pub(super) fn read(target: &Arc<Target>, place: &Place, job: &Job) -> Result<Books, Error> {
         let memory = &target.memory;
+        let module = target.modules.get(place.module);
+        let version = module.and_then(|module| find::version(target, module));
         let mut best: Option<(usize, &'static Layout, find::Ring, Lists)> = None;
         // The free lists agree with one layout: that of the version, as a rule.
-        for layout in candidates(place.version) {
+        for layout in candidates(version) {
             job.check()?;
             let ring = find::ring(memory, place.bins, &layout.state);
             let is_placed = ring.arenas.iter().skip(1).all(|arena| runs::is_in_heap(memory, *arena, layout));
@@ -55,14 +57,14 @@ impl Books {
             if is_better {
                 best = Some((odd, layout, ring, lists));
             }
-            if odd == 0 && place.version.is_some() {
+            if odd == 0 && version.is_some() {
                 break;
             }
         }
+        // There is one: the list of layouts is not empty.
         let Some((_, layout, ring, lists)) = best else { return Err(Error::Cancelled) };
         let mut arenas: Vec<runs::Arena> = ring.arenas.iter().map(|at| runs::arena(memory, *at, layout)).collect();
         let brk = arenas.first().and_then(|main| main.top?.0.checked_add(main.top?.1)?.checked_sub(main.system));
-        let module = target.modules.get(place.module);
         let parameters = module.and_then(|module| find::parameters(memory, module, layout, brk));
         let mut runs = Vec::new();
         let mut taken: Vec<(u64, u64)> = Vec::new();

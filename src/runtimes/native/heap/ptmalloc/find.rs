@@ -27,8 +27,6 @@ const MAX_SEARCHED: u64 = 256 << 20;
 pub(super) struct Place {
     /// The module that it is part of.
     pub module: usize,
-    /// Its version, where that is stated.
-    pub version: Option<(u32, u32)>,
     /// Where the first head of the main arena's bins is.
     pub bins: u64,
 }
@@ -74,7 +72,7 @@ fn of_module(target: &Target, module: &Module, must: bool, job: &Job) -> Result<
                 tried = tried.saturating_add(1);
                 let bins = (0..BINS).filter_map(|before| at.checked_sub(before.checked_mul(16)?));
                 if let Some(bins) = bins.into_iter().find(|bins| are_bins(&target.memory, *bins)) {
-                    return Ok(Found::Here(Place { module: module.index, version: version(target, module), bins }));
+                    return Ok(Found::Here(Place { module: module.index, bins }));
                 }
                 if tried >= MAX_TRIED {
                     break;
@@ -255,7 +253,7 @@ fn data<'a>(memory: &'a Memory, module: &Module, writable: bool) -> impl Iterato
 
 /// The version that a library states of itself, where its read-only data is at hand; else what its file is called.
 // Source: glibc csu/version.c, banner: `GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.`
-fn version(target: &Target, module: &Module) -> Option<(u32, u32)> {
+pub(super) fn version(target: &Target, module: &Module) -> Option<(u32, u32)> {
     let banner = || {
         data(&target.memory, module, false).find_map(|(_, bytes)| {
             let at = memchr::memmem::find(bytes, b"GNU C Library ")?;

@@ -15,8 +15,8 @@ use crate::model::Addr;
 
 /// Most heaps of an arena.
 const MAX_HEAPS: usize = 1 << 16;
-/// Most chunks that are followed to see where a mapping of the main arena ends, and most mappings.
-const MAX_CHUNKS: u64 = 1 << 30;
+/// Most chunks that are followed in all to see where mappings of the main arena end, and most mappings.
+const MAX_CHUNKS: u64 = 1 << 28;
 const MAX_RUNS: usize = 1 << 16;
 const PAGE: u64 = 4096;
 /// `flags` follows the lock. Source: glibc malloc/malloc.c, struct malloc_state, NONCONTIGUOUS_BIT.
@@ -94,8 +94,10 @@ pub(super) fn of_main(
     }
     let mut runs: Vec<Run> = Vec::new();
     let mut found = 0u64;
+    let mut looks = MAX_CHUNKS;
     let mut take = |start: u64, runs: &mut Vec<Run>| -> Result<Option<u64>, Error> {
-        let Some((last, end)) = extent(memory, start.next_multiple_of(ALIGNMENT), top, top_end, job)? else {
+        let Some((last, end)) = extent(memory, start.next_multiple_of(ALIGNMENT), (top, top_end), &mut looks, job)?
+        else {
             return Ok(None);
         };
         if runs.iter().any(|run| run.start < end && start < run.end) {
@@ -148,9 +150,16 @@ pub(super) fn of_main(
 }
 
 /// Where chunks of the main arena that begin at an address end: behind the last of them, and behind what closes them.
-fn extent(memory: &Memory, start: u64, top: u64, top_end: u64, job: &Job) -> Result<Option<(u64, u64)>, Error> {
+fn extent(
+    memory: &Memory,
+    start: u64,
+    (top, top_end): (u64, u64),
+    looks: &mut u64,
+    job: &Job,
+) -> Result<Option<(u64, u64)>, Error> {
     let mut at = start;
-    for step in 0..MAX_CHUNKS {
+    for step in 0..*looks {
+        *looks = looks.saturating_sub(1);
         if at == top && step > 0 {
             return Ok(Some((top, top_end)));
         }
