@@ -1,5 +1,7 @@
 //! All objects of a heap, sorted by address, in twelve bytes each: what a graph counts in.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{HeapObject, HeapSource};
@@ -116,6 +118,12 @@ impl Objects {
             0
         });
         self.starts.push(offset);
+    }
+
+    /// From the first object's address to the last one's end; `None` where there is none.
+    pub fn bounds(&self) -> Option<Range<Addr>> {
+        let last = self.len().checked_sub(1)?;
+        Some(self.address(0)?..self.address(last)?.plus(self.bytes(last))?)
     }
 
     /// How many there are.

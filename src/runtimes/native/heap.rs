@@ -6,18 +6,22 @@
 mod allocator;
 mod contents;
 mod ptmalloc;
+mod references;
 mod sizes;
 mod vtables;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use self::allocator::{ALLOCATORS, Allocator, Block};
 use crate::error::Error;
-use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
+use crate::heap::{
+    Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, Visit,
+};
 use crate::job::{Job, Meter};
-use crate::model::Problem;
+use crate::model::{Addr, Problem};
 use crate::target::Target;
 
 /// The blocks of all allocators of a process.
@@ -120,6 +124,10 @@ impl HeapSource for NativeHeap {
         Some(contents::of(&self.target, object, of_type.map(|of_type| of_type.name.as_str())))
     }
 
+    fn references(&self) -> Option<&dyn References> {
+        Some(self)
+    }
+
     fn free(&self, job: &Job) -> Result<Option<Free>, Error> {
         let mut all = Free::default();
         for (_, free) in self.arenas(job)?.iter().flat_map(|arena| &arena.free) {
@@ -135,5 +143,52 @@ impl HeapSource for NativeHeap {
             all.extend(allocator.arenas(job)?);
         }
         Ok(all)
+    }
+}
+
+impl References for NativeHeap {
+    fn of_part(
+        &self,
+        part: usize,
+        first: ObjectId,
+        objects: &Objects,
+        meter: &mut Meter<'_>,
+        visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some((allocator, part)) = self.part(part) else { return Ok(()) };
+        let mut next = first;
+        allocator.blocks(part, meter, &mut |block| {
+            // Blocks of several parts may lie between each other.
+            let expected = objects.address(next) == Some(block.address);
+            let id = if expected { Some(next) } else { objects.at(block.address) };
+            let Some(id) = id else { return Ok(()) };
+            next = id.saturating_add(1);
+            references::of_block(&self.target, objects, id, visit)
+        })
+    }
+
+    fn roots(
+        &self,
+        objects: &Objects,
+        job: &Job,
+        visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut own: Vec<Range<Addr>> = self.allocators.iter().flat_map(|allocator| allocator.memory()).collect();
+        own.sort_by_key(|range| range.start);
+        references::roots(&self.target, objects, &own, job, visit)
+    }
+
+    fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {
+        let object = objects.get(from)?;
+        let mut found = None;
+        let each = &mut |place: Addr, referred: ObjectId| {
+            found = found.or_else(|| place.since(object.address).filter(|_| referred == to));
+            Ok(())
+        };
+        references::of_range(&self.target, objects, object.address, object.bytes, each).ok()?;
+        let offset = found?;
+        let of_type = self.types.get(object.of_type).filter(|of_type| of_type.naming != Naming::Size);
+        let named = of_type.and_then(|of_type| contents::field_at(&self.target, &of_type.name, offset));
+        Some(named.unwrap_or_else(|| format!("+{offset:#x}")))
     }
 }

@@ -1,5 +1,6 @@
 //! What an allocator is asked, and the list of those that are known.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Error;
@@ -36,6 +37,9 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// What `visit` is told of each block in use of a part, ascending. Fails where the job was cancelled, or `visit` fails; goes on behind
     /// what is damaged, as far as it can, and tells so in [`Allocator::problems`].
     fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error>;
+
+    /// The memory that is its own: blocks in use, free ones, books. What is in it and in no block in use refers to nothing.
+    fn memory(&self) -> Vec<Range<Addr>>;
 
     /// Its arenas, with what is in use and free in each.
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error>;

@@ -30,6 +30,15 @@ fn typed(target: &Target, at: Addr, type_name: Option<&str>) -> Known<Value> {
     Ok(variables::at(target, module, ty, at))
 }
 
+/// The field of a type that is so many bytes from its start: `orders[3].next`.
+pub(super) fn field_at(target: &Target, type_name: &str, offset: u64) -> Option<String> {
+    let (module, ty) =
+        target.modules.iter().find_map(|module| Some((module, module.symbols().type_named(type_name)?)))?;
+    let part = module.symbols().part_of(ty, offset)?;
+    let path = part.path.trim_start_matches('.').to_owned();
+    Some(path).filter(|path| !path.is_empty())
+}
+
 /// The text that a block begins with: printable up to a zero byte or its end.
 fn text(target: &Target, object: HeapObject) -> Option<String> {
     let bytes = target.memory.slice_up_to(object.address, object.bytes.min(MAX_TEXT)).ok()?;

@@ -1,5 +1,6 @@
 //! The books of one C library's allocator: arenas, free lists, stretches of memory, mapped blocks.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -89,6 +90,13 @@ impl Books {
         let walked = runs.iter().map(|_| Shared::default()).collect();
         let main = ring.arenas.first().copied().unwrap_or(place.bins);
         Ok(Books { main, is_whole: ring.is_closed, arenas, parameters, lists, hidden, runs, walked, mapped })
+    }
+
+    /// The memory of arenas and mapped blocks.
+    pub(super) fn memory(&self) -> impl Iterator<Item = Range<Addr>> {
+        let arenas = self.arenas.iter().flat_map(|arena| &arena.taken).map(|(start, end)| Addr(*start)..Addr(*end));
+        let mapped = self.mapped.iter().filter_map(|block| Some(block.address..block.address.plus(block.bytes)?));
+        arenas.chain(mapped)
     }
 
     /// The runs, and behind them the mapped blocks.

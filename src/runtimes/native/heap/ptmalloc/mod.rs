@@ -13,6 +13,7 @@ mod problems;
 mod runs;
 mod walk;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use self::books::Books;
@@ -21,7 +22,7 @@ use super::allocator::{Allocator, Visit};
 use crate::error::Error;
 use crate::heap;
 use crate::job::{Job, Meter};
-use crate::model::Problem;
+use crate::model::{Addr, Problem};
 use crate::target::Target;
 
 /// The allocators of all C libraries of a process: there is one, but for those that load a second library into a namespace of its own.
@@ -71,6 +72,10 @@ impl Allocator for Ptmalloc {
             }
         }
         Ok(())
+    }
+
+    fn memory(&self) -> Vec<Range<Addr>> {
+        self.books.iter().flat_map(Books::memory).collect()
     }
 
     fn arenas(&self, job: &Job) -> Result<Vec<heap::Arena>, Error> {

@@ -1,0 +1,195 @@
+//! What blocks refer to, and what refers to them from outside: every word that is an address in a block counts, wherever in the block that
+//! is. A number that looks so keeps a block alive; no block that is referred to is told as leaked.
+//!
+//! Outside is all writable memory but the allocators' own: what is free in it, and their books, refers to nothing.
+
+use std::ops::Range;
+
+use crate::capture::Region;
+use crate::error::Error;
+use crate::heap::{ObjectId, Objects, Root, RootKind};
+use crate::job::{Job, Unit};
+use crate::model::{Addr, OsThread, Tid};
+use crate::runtimes::native::static_tls;
+use crate::target::Target;
+
+/// Bytes below the stack pointer that a function may use. Source: System V AMD64 psABI 3.2.2, "red zone".
+const RED_ZONE: u64 = 128;
+/// Bytes of memory that are looked through between two looks at the job.
+const PIECE: u64 = 1 << 20;
+
+/// Told: the word's address, and the object that it refers to.
+type Found<'a> = dyn FnMut(Addr, ObjectId) -> Result<(), Error> + 'a;
+
+/// What the words of `bytes` bytes from `start` refer to. What is not in the dump refers to nothing.
+pub(super) fn of_range(
+    target: &Target,
+    objects: &Objects,
+    start: Addr,
+    bytes: u64,
+    found: &mut Found<'_>,
+) -> Result<(), Error> {
+    let size = target.arch().pointer_size();
+    let Some(heap) = objects.bounds() else { return Ok(()) };
+    let (mut at, end) = (start, Addr(start.0.saturating_add(bytes)));
+    while at < end {
+        let left = end.since(at).unwrap_or(0);
+        let Ok(held) = target.memory.slice_up_to(at, left) else {
+            // The next page may be there.
+            let Some(next) = (at.0 | 0xfff).checked_add(1) else { return Ok(()) };
+            at = Addr(next);
+            continue;
+        };
+        let mut place = at;
+        for word in target.memory.pointers(held) {
+            if heap.contains(&word)
+                && let Some(object) = objects.holding(word)
+            {
+                found(place, object)?;
+            }
+            place = Addr(place.0.saturating_add(size));
+        }
+        let Some(next) = at.plus(held.len() as u64) else { return Ok(()) };
+        at = next;
+    }
+    Ok(())
+}
+
+/// What the blocks of one part refer to.
+pub(super) fn of_block(
+    target: &Target,
+    objects: &Objects,
+    from: ObjectId,
+    visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let Some(object) = objects.get(from) else { return Ok(()) };
+    of_range(target, objects, object.address, object.bytes, &mut |_, to| {
+        if to == from { Ok(()) } else { visit(from, to) }
+    })
+}
+
+/// Every reference from outside. `own`: memory of the allocators, ascending.
+pub(super) fn roots(
+    target: &Target,
+    objects: &Objects,
+    own: &[Range<Addr>],
+    job: &Job,
+    visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
+) -> Result<(), Error> {
+    for thread in &target.capture.threads {
+        let Ok(registers) = &thread.registers else { continue };
+        for (_, value) in registers.iter() {
+            if let Some(object) = value.and_then(|value| objects.holding(Addr(value))) {
+                visit(Root { kind: RootKind::Register, at: None, tid: Some(thread.tid) }, object)?;
+            }
+        }
+    }
+    let stacks = Stacks::of(target);
+    let regions: Vec<&Region> = target.memory.regions().iter().filter(|region| region.access.write).collect();
+    let all = regions.iter().filter_map(|region| region.end.since(region.start)).sum();
+    job.phase_of(Unit::Bytes, "looking through memory outside the heap", all);
+    for region in regions {
+        for piece in stacks.pieces(target, region) {
+            for range in outside(piece.range.clone(), own) {
+                let mut at = range.start;
+                while at < range.end {
+                    let bytes = range.end.since(at).unwrap_or(0).min(PIECE);
+                    job.advance(bytes)?;
+                    of_range(target, objects, at, bytes, &mut |place, object| {
+                        visit(Root { kind: piece.kind, at: Some(place), tid: piece.tid }, object)
+                    })?;
+                    let Some(next) = at.plus(bytes) else { break };
+                    at = next;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A piece of a mapping, and what it is.
+struct Piece {
+    range: Range<Addr>,
+    kind: RootKind,
+    tid: Option<Tid>,
+}
+
+/// The threads' stack pointers, ascending.
+struct Stacks<'a> {
+    threads: Vec<(Addr, &'a OsThread)>,
+    thread_locals: u64,
+}
+
+impl<'a> Stacks<'a> {
+    fn of(target: &'a Target) -> Stacks<'a> {
+        let pointer = |thread: &'a OsThread| Some((thread.registers.as_ref().ok()?.sp()?, thread));
+        let mut threads: Vec<(Addr, &OsThread)> = target.capture.threads.iter().filter_map(pointer).collect();
+        threads.sort_by_key(|(sp, _)| *sp);
+        Stacks { threads, thread_locals: static_tls::size(target) }
+    }
+
+    /// What of a mapping may hold references: of stacks the part that is in use.
+    fn pieces(&self, target: &Target, region: &Region) -> Vec<Piece> {
+        let first = self.threads.partition_point(|(sp, _)| *sp < region.start);
+        let inside = self.threads.get(first..).unwrap_or_default().iter().take_while(|(sp, _)| *sp < region.end);
+        let inside: Vec<&(Addr, &OsThread)> = inside.collect();
+        if inside.is_empty() {
+            let is_module = target.module_at(region.start).is_some();
+            let kind = if is_module { RootKind::Global } else { RootKind::Mapping };
+            return vec![Piece { range: region.start..region.end, kind, tid: None }];
+        }
+        let mut pieces = Vec::new();
+        for (index, (sp, thread)) in inside.iter().enumerate() {
+            // Mappings of neighbours may have been joined: the next stack begins somewhere below the next stack pointer.
+            let next = inside.get(index.saturating_add(1)).map_or(region.end, |(sp, _)| *sp);
+            let start = Addr(sp.0.saturating_sub(RED_ZONE)).max(region.start);
+            let start = Addr(start.0 & !7);
+            let control = thread.thread_pointer.as_ref().ok().filter(|at| **at > start && **at < next);
+            let locals = control.map(|at| Addr(at.0.saturating_sub(self.thread_locals)).max(start));
+            let end = locals.unwrap_or(next);
+            pieces.push(Piece { range: start..end, kind: RootKind::Stack, tid: Some(thread.tid) });
+            pieces.extend(locals.map(|from| Piece {
+                range: Addr(from.0 & !7)..next,
+                kind: RootKind::ThreadLocal,
+                tid: Some(thread.tid),
+            }));
+        }
+        pieces
+    }
+}
+
+/// What of a range is in none of these, which ascend.
+fn outside(range: Range<Addr>, own: &[Range<Addr>]) -> Vec<Range<Addr>> {
+    let mut rest = range;
+    let mut left = Vec::new();
+    let first = own.partition_point(|own| own.end <= rest.start);
+    for own in own.get(first..).unwrap_or_default() {
+        if own.start >= rest.end {
+            break;
+        }
+        if own.start > rest.start {
+            left.push(rest.start..own.start);
+        }
+        rest.start = rest.start.max(own.end);
+    }
+    if rest.start < rest.end {
+        left.push(rest);
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outside_is_what_no_allocator_has() {
+        let range = |start, end| Addr(start)..Addr(end);
+        let own = [range(0x10, 0x20), range(0x30, 0x40)];
+        assert_eq!(outside(range(0, 0x50), &own), [range(0, 0x10), range(0x20, 0x30), range(0x40, 0x50)]);
+        assert_eq!(outside(range(0x10, 0x40), &own), [range(0x20, 0x30)]);
+        assert_eq!(outside(range(0x12, 0x18), &own), []);
+        assert_eq!(outside(range(0x18, 0x34), &own), [range(0x20, 0x30)]);
+        assert_eq!(outside(range(0x50, 0x60), &own), [range(0x50, 0x60)]);
+    }
+}
