@@ -5,6 +5,8 @@
 
 pub mod objects;
 
+use std::ops::Range;
+
 use crate::error::Error;
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Known, Problem, Tid, Value};
@@ -38,6 +40,11 @@ pub trait HeapSource: Send + Sync {
     /// The arenas (generations, spaces) that it is made of; empty where the source does not tell.
     fn arenas(&self, _job: &Job) -> Result<Vec<Arena>, Error> {
         Ok(Vec::new())
+    }
+
+    /// The memory that it is kept in, ascending: objects, what is free, its books. Empty where the source does not tell.
+    fn memory(&self) -> Vec<Range<Addr>> {
+        Vec::new()
     }
 
     /// What is in an object; `None` where the source cannot tell of any.

@@ -5,6 +5,45 @@ use serde::Serialize;
 
 use super::{Addr, Tid};
 
+/// What a mapping is used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MappingKind {
+    /// An allocator gives its memory away, or a runtime keeps objects there.
+    Heap,
+    /// A thread's stack pointer lies in it.
+    Stack,
+    /// A program's or library's variables and other pages of its own.
+    ModuleData,
+    /// A program's or library's pages of its file, code among them.
+    Module,
+    /// Private memory with code in it: made while the process ran.
+    Code,
+    /// Memory that processes share, without a file.
+    Shared,
+    /// Another file.
+    File,
+    /// Private memory of which nothing else is known.
+    #[default]
+    Private,
+}
+
+impl MappingKind {
+    /// In words, for a table.
+    pub fn words(self) -> &'static str {
+        match self {
+            MappingKind::Heap => "heap",
+            MappingKind::Stack => "stacks",
+            MappingKind::ModuleData => "variables of modules",
+            MappingKind::Module => "files of modules",
+            MappingKind::Code => "code made while it ran",
+            MappingKind::Shared => "shared memory",
+            MappingKind::File => "other files",
+            MappingKind::Private => "private memory, not known for what",
+        }
+    }
+}
+
 /// A mapping, with what is known of its pages. A fact that the dump does not record is null.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MappingRow {
@@ -19,6 +58,8 @@ pub struct MappingRow {
     /// The file or the name that the kernel gave it, `[heap]`; null for private memory without one, and where none is
     /// recorded.
     pub path: Option<String>,
+    /// What it is used for.
+    pub kind: MappingKind,
     /// The threads whose stack pointers lie in it.
     pub stacks: Vec<Tid>,
     /// Bytes that were in memory.

@@ -34,7 +34,7 @@ pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
 pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
 pub use lock::{Absence, Absent, Acquisition, Lock, Owner, TimeLimit};
 pub use lock_kind::{LockFamily, LockKind};
-pub use mapping::MappingRow;
+pub use mapping::{MappingKind, MappingRow};
 pub use module::{ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
 pub use recovered::{Recorder, Recovered};
 pub use registers::{Arch, Register, Registers};

@@ -128,7 +128,9 @@ pub struct ObjectRow {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     if query.flag("regions") {
-        return maddress::build(session, query, job);
+        let own = session.heap(job).map(|heap| heap.source.memory()).unwrap_or_default();
+        job.check()?;
+        return maddress::answer(session.process()?.mappings_with_heap(&own));
     }
     let heap = session.heap(job)?;
     if query.flag("arenas") {

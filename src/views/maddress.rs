@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Alias, Answer, Answered, Draw, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{MappingRow, Subject};
+use crate::model::{MappingKind, MappingRow, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
@@ -38,8 +38,44 @@ Start               End                 Access  Size  Resident  Own  Swapped  In
 pub struct Mappings {
     /// Ascending by address.
     pub mappings: Vec<MappingRow>,
+    /// The same together, by what they are used for; the most bytes in the dump first.
+    pub kinds: Vec<KindRow>,
     /// Bytes of all of them together; a part that is not recorded for every mapping is null.
     pub total: Total,
+}
+
+/// Mappings that are used for the same.
+#[derive(Serialize, JsonSchema)]
+pub struct KindRow {
+    /// What for.
+    pub kind: MappingKind,
+    /// How many.
+    pub count: u64,
+    /// Bytes of address space.
+    pub bytes: u64,
+    /// Bytes that were in memory; null where that is not recorded of every mapping.
+    pub resident: Option<u64>,
+    /// Bytes in the dump.
+    pub dumped: u64,
+}
+
+/// Mappings together, by what they are used for.
+pub(super) fn by_kind(mappings: &[MappingRow]) -> Vec<KindRow> {
+    let mut kinds: Vec<KindRow> = Vec::new();
+    for mapping in mappings {
+        let at = kinds.iter().position(|row| row.kind == mapping.kind).unwrap_or_else(|| {
+            kinds.push(KindRow { kind: mapping.kind, count: 0, bytes: 0, resident: Some(0), dumped: 0 });
+            kinds.len().saturating_sub(1)
+        });
+        if let Some(row) = kinds.get_mut(at) {
+            row.count = row.count.saturating_add(1);
+            row.bytes = row.bytes.saturating_add(mapping.bytes);
+            row.resident = row.resident.zip(mapping.resident).map(|(sum, of)| sum.saturating_add(of));
+            row.dumped = row.dumped.saturating_add(mapping.dumped);
+        }
+    }
+    kinds.sort_by_key(|row| std::cmp::Reverse((row.resident, row.dumped, row.bytes)));
+    kinds
 }
 
 /// Sums over all mappings.
@@ -55,7 +91,11 @@ pub struct Total {
 
 /// Answers it.
 pub(super) fn build(session: &Session, _: &Query, _: &Job) -> Result<Box<dyn Answer>, Error> {
-    let mappings = session.process()?.mappings();
+    answer(session.process()?.mappings())
+}
+
+/// Those mappings, and their sums.
+pub(super) fn answer(mappings: Vec<MappingRow>) -> Result<Box<dyn Answer>, Error> {
     let sum = |of: fn(&MappingRow) -> u64| mappings.iter().map(of).fold(0, u64::saturating_add);
     let total = Total {
         bytes: sum(|mapping| mapping.bytes),
@@ -65,7 +105,7 @@ pub(super) fn build(session: &Session, _: &Query, _: &Job) -> Result<Box<dyn Ans
             .try_fold(0u64, |sum, of| Some(sum.saturating_add(of?))),
         dumped: sum(|mapping| mapping.dumped),
     };
-    Ok(Box::new(Answered { data: Mappings { mappings, total }, problems: Vec::new() }))
+    Ok(Box::new(Answered { data: Mappings { kinds: by_kind(&mappings), mappings, total }, problems: Vec::new() }))
 }
 
 impl Draw for Mappings {
@@ -97,9 +137,34 @@ impl Draw for Mappings {
             Cell::new(Value::Bytes(self.total.dumped)),
             Cell::text("in the dump").tone(Tone::Dim),
         ];
-        let bodies = vec![Body::Table(Table::new(columns, rows)), Body::Lines(vec![Row::new(total)])];
+        let heading = Body::Heading("By use".to_owned());
+        let kinds = Body::Table(kinds_table(&self.kinds));
+        let bodies = vec![Body::Table(Table::new(columns, rows)), heading, kinds, Body::Lines(vec![Row::new(total)])];
         Section { bodies, ..Section::default() }
     }
+}
+
+/// What memory is used for, a row each.
+pub(super) fn kinds_table(kinds: &[KindRow]) -> Table {
+    let columns = vec![
+        Column::left("Use"),
+        Column::right("Mappings").rank(3),
+        Column::right("Size"),
+        Column::right("Resident"),
+        Column::right("In dump"),
+    ];
+    let known =
+        |bytes: Option<u64>| bytes.map_or(Cell::text("?").tone(Tone::Dim), |bytes| Cell::new(Value::Bytes(bytes)));
+    let row = |kind: &KindRow| {
+        Row::new(vec![
+            Cell::text(kind.kind.words()),
+            Cell::new(Value::Count(kind.count)),
+            Cell::new(Value::Bytes(kind.bytes)),
+            known(kind.resident),
+            Cell::new(Value::Bytes(kind.dumped)),
+        ])
+    };
+    Table::new(columns, kinds.iter().map(row).collect())
 }
 
 fn row(mapping: &MappingRow) -> Row {

@@ -1,13 +1,14 @@
 //! `summary`: one screen that says why: what triage concludes, then the process, its heap, the dump's quality.
 
 mod heap;
+mod memory;
 mod rows;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drawing::{self, Names};
-use super::{Alias, Answer, Answered, Arg, Needs, Query, View};
+use super::{Alias, Answer, Answered, Arg, Needs, Query, View, dumpheap, maddress};
 use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
@@ -24,7 +25,10 @@ pub const VIEW: View = View {
     aliases: &[Alias::of("triage")],
     needs: Needs::Nothing,
     home_of: &[SubjectKind::Capture],
-    args: &[Arg::Refused("heap", "the heap is not looked at yet; 'heap -regions' lists the mappings that hold it")],
+    args: &[Arg::Flag(
+        "heap",
+        "looks at the heap, too: what is in use, its largest types, and what else the memory of the process is",
+    )],
     pane: Some("Summary"),
     doc: "One screen: what the process was, why it stopped, deadlocks, exceptions, what is missing",
     help: "Conclusions marked `likely` rest on a guess; the evidence says which.
@@ -44,7 +48,7 @@ $ dumpscope demo -c summary
 Process  /srv/orders-api --port 8080, pid 4711, x86-64
 Signal   SIGABRT
 Threads  34: 1 running, 31 blocked, 2 sleeping
-Heap     not looked at
+Heap     not looked at ('summary -heap' does)
 Dump     ELF core from the Linux kernel, complete, 3.7 MB; the file of its only module is at hand",
     build,
     schema: || schemars::schema_for!(Told),
@@ -138,8 +142,20 @@ pub struct ThreadCounts {
 /// The heap.
 #[derive(Serialize, JsonSchema)]
 pub struct HeapRow {
+    /// Whose heap it is.
+    pub name: String,
     /// Bytes in use.
     pub bytes: u64,
+    /// Objects in use.
+    pub objects: u64,
+    /// What is freed and kept by the process; null where the heap does not tell.
+    pub free: Option<dumpheap::Total>,
+    /// How many types have objects.
+    pub types: usize,
+    /// The types that take the most.
+    pub largest: dumpheap::Types,
+    /// All mappings of the process, by what they are used for.
+    pub memory: Vec<maddress::KindRow>,
 }
 
 /// The dump.
@@ -201,7 +217,7 @@ pub struct EvidenceRow {
 const INCOMPLETE: [&str; 6] =
     ["truncated", "segment-damaged", "notes-damaged", "no-threads", "thread-lost", "file-shrank"];
 
-fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
+fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
     if let Some(dump) = session.heap_dump() {
         return heap::build(session, dump, job);
     }
@@ -228,7 +244,7 @@ fn build(session: &Session, _: &Query, job: &Job) -> Result<Box<dyn Answer>, Err
         },
         findings: findings.iter().map(FindingRow::of).collect(),
         runtimes: session.recognised(job)?.iter().map(RuntimeRow::of).collect(),
-        heap: None,
+        heap: if query.flag("heap") { memory::look(session, job)? } else { None },
         dump: DumpRow {
             format: capture.format.to_owned(),
             pause_ms: session.pause().map(|pause| pause.as_secs_f64() * 1000.0),

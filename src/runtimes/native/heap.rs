@@ -124,6 +124,12 @@ impl HeapSource for NativeHeap {
         Some(contents::of(&self.target, object, of_type.map(|of_type| of_type.name.as_str())))
     }
 
+    fn memory(&self) -> Vec<Range<Addr>> {
+        let mut own: Vec<Range<Addr>> = self.allocators.iter().flat_map(|allocator| allocator.memory()).collect();
+        own.sort_by_key(|range| range.start);
+        own
+    }
+
     fn references(&self) -> Option<&dyn References> {
         Some(self)
     }
@@ -173,9 +179,7 @@ impl References for NativeHeap {
         job: &Job,
         visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut own: Vec<Range<Addr>> = self.allocators.iter().flat_map(|allocator| allocator.memory()).collect();
-        own.sort_by_key(|range| range.start);
-        references::roots(&self.target, objects, &own, job, visit)
+        references::roots(&self.target, objects, &self.memory(), job, visit)
     }
 
     fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {

@@ -62,6 +62,7 @@ impl Draw for Summary {
         lines.push(Row::text(""));
         bodies.push(Body::Lines(lines));
         bodies.push(Body::Fields(self.fields()));
+        bodies.extend(self.heap.iter().flat_map(super::memory::bodies));
         Section { bodies, ..Section::default() }
     }
 }
@@ -96,8 +97,8 @@ impl Summary {
         quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text(";")]);
         quality.push(files(dump));
         let heap = match &self.heap {
-            Some(heap) => vec![Cell::new(Value::Bytes(heap.bytes)), Cell::text("in use")],
-            None => vec![Cell::text("not looked at").tone(Tone::Dim)],
+            Some(heap) => super::memory::line(heap),
+            None => Row::new(vec![Cell::text("not looked at ('summary -heap' does)").tone(Tone::Dim)]),
         };
         let runtimes: Vec<String> = self
             .runtimes
@@ -113,7 +114,7 @@ impl Summary {
             ("Process".to_owned(), Row::new(what)),
             ("Signal".to_owned(), Row::new(ended)),
             ("Threads".to_owned(), threads(&process.threads)),
-            ("Heap".to_owned(), Row::new(heap)),
+            ("Heap".to_owned(), heap),
             ("Dump".to_owned(), Row::about(Subject::Capture, quality)),
         ]
     }
