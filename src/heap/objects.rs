@@ -22,8 +22,10 @@ struct Span {
     first: ObjectId,
 }
 
-/// Objects of one address unit of look-up.
+/// Look-up begins at the page of an address.
 const PAGE_SHIFT: u32 = 12;
+/// Pages without the start of an object that a run goes on over.
+const MAX_GAP: u64 = 16;
 /// A size that does not fit: it stands in `large`.
 const LARGE: u32 = u32::MAX;
 
@@ -36,12 +38,22 @@ pub struct Objects {
     types: Vec<u32>,
     /// Sizes that do not fit, ascending by object.
     large: Vec<(ObjectId, u64)>,
-    /// Of each part the first object.
-    parts: Vec<ObjectId>,
-    /// Per run of pages: the first page's number, the first of its entries in `pages`, and how many.
-    runs: Vec<(u64, usize, usize)>,
-    /// Of each page the last object that starts in it or before it, plus one.
+    /// The objects of each part.
+    parts: Vec<Range<ObjectId>>,
+    /// Runs of pages in which objects start, close together.
+    runs: Vec<Run>,
+    /// Of each page of each run the last object that starts in it or before it, plus one.
     pages: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// The number of its first page.
+    page: u64,
+    /// That page's place in `pages`.
+    at: usize,
+    /// Its first object.
+    first: ObjectId,
 }
 
 struct Part {
@@ -53,7 +65,7 @@ struct Part {
 
 impl Objects {
     /// Lists the objects of a heap, its parts in parallel. A part whose objects do not ascend is sorted. Fails where there are more than
-    /// `u32::MAX` objects, and where the job is cancelled.
+    /// `u32::MAX` objects, where parts lie within each other, and where the job is cancelled.
     pub fn of(source: &dyn HeapSource, job: &Job) -> Result<Objects, Error> {
         job.phase("listing objects", 0);
         let parts: Vec<Part> = (0..source.parts())
@@ -70,17 +82,25 @@ impl Objects {
             starts: Vec::with_capacity(total),
             sizes: Vec::with_capacity(total),
             types: Vec::with_capacity(total),
-            parts: vec![0; parts.len()],
+            parts: vec![0..0; parts.len()],
             ..Objects::default()
         };
         let mut parts: Vec<Option<Part>> = parts.into_iter().map(Some).collect();
         for at in order {
             let Some(part) = parts.get_mut(at).and_then(Option::take) else { continue };
             let first = all.len();
-            if let Some(slot) = all.parts.get_mut(at) {
-                *slot = first;
+            let before = first.checked_sub(1).and_then(|last| all.address(last));
+            if let (Some(before), Some(address)) = (before, part.addresses.first())
+                && *address <= before.0
+            {
+                let parts = "parts of the heap lie within each other";
+                return Err(Error::Failed(format!("{parts}: there are objects at {before} and {}", Addr(*address))));
             }
             all.append(part);
+            let end = all.len();
+            if let Some(range) = all.parts.get_mut(at) {
+                *range = first..end;
+            }
             job.check()?;
         }
         all.index_pages();
@@ -136,15 +156,15 @@ impl Objects {
         self.starts.is_empty()
     }
 
-    /// The first object of a part.
-    pub fn first_of(&self, part: usize) -> ObjectId {
-        self.parts.get(part).copied().unwrap_or(self.len())
+    /// The objects of a part.
+    pub fn of_part(&self, part: usize) -> Range<ObjectId> {
+        self.parts.get(part).cloned().unwrap_or_default()
     }
 
     /// Where an object is.
     pub fn address(&self, id: ObjectId) -> Option<Addr> {
         let offset = *self.starts.get(id as usize)?;
-        let span = self.spans.get(self.spans.partition_point(|span| span.first <= id).checked_sub(1)?)?;
+        let span = self.spans.get(self.span(id)?)?;
         Some(Addr(span.start.wrapping_add(u64::from(offset) << span.shift)))
     }
 
@@ -174,27 +194,46 @@ impl Objects {
     #[inline]
     pub fn holding(&self, addr: Addr) -> Option<ObjectId> {
         let page = addr.0 >> PAGE_SHIFT;
-        let run = self.runs.partition_point(|(first, ..)| *first <= page).checked_sub(1)?;
-        let (first, at, count) = *self.runs.get(run)?;
-        let inside = usize::try_from(page.checked_sub(first)?).ok()?;
-        if inside >= count {
-            return None;
-        }
-        // Objects that start in this page, and the last one before it.
-        let last = *self.pages.get(at.checked_add(inside)?)?;
-        let before = match inside.checked_sub(1) {
-            Some(before) => *self.pages.get(at.checked_add(before)?)?,
-            None => 0,
-        };
-        let mut low = before.saturating_sub(1);
-        let mut high = last;
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.address(middle)? <= addr { low = middle.checked_add(1)? } else { high = middle }
-        }
-        let id = low.checked_sub(1)?;
+        let at = self.runs.partition_point(|run| run.page <= page);
+        let run = *self.runs.get(at.checked_sub(1)?)?;
+        let end = self.runs.get(at).map_or(self.pages.len(), |next| next.at);
+        let place = run.at.saturating_add(usize::try_from(page.checked_sub(run.page)?).ok()?);
+        // Behind its last page there is nothing but the rest of the run's last object.
+        let after = if place < end { *self.pages.get(place)? } else { *self.pages.get(end.checked_sub(1)?)? };
+        let before = if place < end && place > run.at { *self.pages.get(place.checked_sub(1)?)? } else { run.first };
+        let low = if place < end { before.saturating_sub(1).max(run.first) } else { after.checked_sub(1)? };
+        let id = self.last_up_to(addr, low, after)?;
         let start = self.address(id)?;
-        (addr.0.wrapping_sub(start.0) < self.bytes(id)).then_some(id)
+        (addr.0.checked_sub(start.0)? < self.bytes(id)).then_some(id)
+    }
+
+    /// The last of the objects from `low` up to `high` that starts at an address or before it.
+    #[inline]
+    fn last_up_to(&self, addr: Addr, low: ObjectId, high: ObjectId) -> Option<ObjectId> {
+        let span = self.span(low)?;
+        if span == self.span(high.checked_sub(1)?)? {
+            // Nearly always: then offsets are compared, without making addresses of them.
+            let Span { start, shift, .. } = *self.spans.get(span)?;
+            let offset = addr.0.checked_sub(start)? >> shift;
+            let starts = self.starts.get(low as usize..high as usize)?;
+            let found = starts.partition_point(|at| u64::from(*at) <= offset);
+            return low.checked_add(u32::try_from(found).ok()?)?.checked_sub(1).filter(|id| *id >= low);
+        }
+        let (mut left, mut right) = (low, high);
+        while left < right {
+            let middle = left.midpoint(right);
+            if self.address(middle)? <= addr { left = middle.checked_add(1)? } else { right = middle }
+        }
+        left.checked_sub(1).filter(|id| *id >= low)
+    }
+
+    /// Position of the span that an object is in.
+    #[inline]
+    fn span(&self, id: ObjectId) -> Option<usize> {
+        match self.spans.len() {
+            1 => Some(0),
+            _ => self.spans.partition_point(|span| span.first <= id).checked_sub(1),
+        }
     }
 
     /// The object that begins at an address.
@@ -203,39 +242,21 @@ impl Objects {
     }
 
     fn index_pages(&mut self) {
-        let mut run: Option<(u64, usize, u64)> = None;
+        let mut last: Option<u64> = None;
         for id in 0..self.len() {
-            let (Some(start), bytes) = (self.address(id), self.bytes(id)) else { continue };
-            let first = start.0 >> PAGE_SHIFT;
-            let last = start.0.saturating_add(bytes.saturating_sub(1)) >> PAGE_SHIFT;
-            // A run goes on where the pages of the next object adjoin its own.
-            let goes_on = run.is_some_and(|(_, _, next)| first <= next);
-            if !goes_on {
-                self.close(run);
-                run = Some((first, self.pages.len(), first));
-            }
-            if let Some((begin, at, next)) = run.as_mut() {
-                // Pages that were covered before this object keep what they had; its own end with it.
-                let end = last.saturating_add(1).max(*next);
-                let count = usize::try_from(end.saturating_sub(*begin)).unwrap_or(usize::MAX);
-                let from = usize::try_from(first.saturating_sub(*begin)).unwrap_or(usize::MAX);
-                let after = id.saturating_add(1);
-                let wanted = at.saturating_add(count);
-                if self.pages.len() < wanted {
-                    self.pages.resize(wanted, after);
+            let Some(page) = self.address(id).map(|start| start.0 >> PAGE_SHIFT) else { continue };
+            match last.and_then(|last| page.checked_sub(last)).filter(|distance| *distance <= MAX_GAP) {
+                // Pages in between have what the page before them has.
+                Some(distance) => self.pages.extend((0..distance).map(|_| id)),
+                None => {
+                    self.runs.push(Run { page, at: self.pages.len(), first: id });
+                    self.pages.push(id);
                 }
-                for slot in self.pages.iter_mut().skip(at.saturating_add(from)) {
-                    *slot = after;
-                }
-                *next = end;
             }
-        }
-        self.close(run);
-    }
-
-    fn close(&mut self, run: Option<(u64, usize, u64)>) {
-        if let Some((first, at, _)) = run {
-            self.runs.push((first, at, self.pages.len().saturating_sub(at)));
+            if let Some(after) = self.pages.last_mut() {
+                *after = id.saturating_add(1);
+            }
+            last = Some(page);
         }
     }
 }
@@ -322,7 +343,11 @@ mod tests {
             &[(0x1003, 5), (0x1001, 1)],
         ]);
         assert_eq!(found.len(), 6);
-        assert_eq!((found.first_of(1), found.first_of(0)), (0, 2), "ascending by address, whatever the parts' order");
+        assert_eq!(
+            (found.of_part(1), found.of_part(0)),
+            (0..2, 2..6),
+            "ascending by address, whatever the parts' order"
+        );
         let holding = |addr| found.holding(Addr(addr));
         assert_eq!(
             [holding(0x1000), holding(0x1001), holding(0x1002), holding(0x1007), holding(0x1008)],
@@ -339,6 +364,48 @@ mod tests {
         assert_eq!(found.at(Addr(0x7000_0000_5010)), Some(5));
         assert_eq!(found.at(Addr(0x7000_0000_5011)), None);
         assert_eq!([holding(0), holding(u64::MAX)], [None, None]);
+    }
+
+    #[test]
+    fn an_object_may_claim_any_size_and_none_is_found_beyond_the_next() {
+        let found = objects(&[&[(0x1000, 8), (0x10_0000, u64::MAX), (0x7000_0000_0000, 16), (0x7000_0000_0008, 16)]]);
+        let holding = |addr| found.holding(Addr(addr));
+        assert_eq!([holding(0x1007), holding(0x1008), holding(0x6000_0000_0000)], [Some(0), None, Some(1)]);
+        assert_eq!([holding(0x7000_0000_0007), holding(0x7000_0000_0010)], [Some(2), Some(3)]);
+        assert_eq!(found.pages.len(), 3, "size costs nothing");
+    }
+
+    #[test]
+    fn every_address_is_found_as_by_looking_through_all() {
+        let mut random = 7u64;
+        let mut next = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % bound
+        };
+        let (mut address, mut list) = (0x5000u64, Vec::new());
+        for _ in 0..400 {
+            // Mostly neighbours, some pages apart, some on addresses of another unit, some in another span.
+            let bytes = 1 + next(200);
+            list.push((address, bytes));
+            address += bytes + [0, 0, 8, 40, 3, 9000, 0x100_0000, 0x1000_0000_0000][next(8) as usize].min(1 << 36);
+            address = if next(3) > 0 { address.next_multiple_of(16) } else { address };
+        }
+        let found = objects(&[&list]);
+        let plain = |addr: u64| {
+            list.iter().rposition(|(start, _)| *start <= addr).filter(|at| addr - list[*at].0 < list[*at].1)
+        };
+        for (start, bytes) in &list {
+            for addr in [start - 1, *start, start + bytes / 2, start + bytes - 1, start + bytes, start + bytes + 5000] {
+                assert_eq!(found.holding(Addr(addr)).map(|id| id as usize), plain(addr), "{addr:x}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_within_each_other_are_refused() {
+        let parts = Parts(vec![vec![(0x1000, 8), (0x3000, 8)], vec![(0x2000, 8)]]);
+        let refused = Objects::of(&parts, &Job::default()).expect_err("no ids can be given");
+        assert!(refused.to_string().contains("0x3000 and 0x2000"), "{refused}");
     }
 
     #[test]
