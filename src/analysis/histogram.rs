@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::heap::{HeapObject, HeapSource};
+use crate::heap::{HeapObject, HeapSource, ObjectId, Objects};
 use crate::job::Job;
 
 /// Which objects count.
@@ -36,7 +36,8 @@ pub struct Amount {
 }
 
 impl Amount {
-    fn add(&mut self, other: Amount) {
+    /// Both together.
+    pub fn add(&mut self, other: Amount) {
         self.count = self.count.saturating_add(other.count);
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
@@ -58,34 +59,78 @@ const SHARES: usize = 8;
 pub fn histogram(source: &dyn HeapSource, selection: &Selection, job: &Job) -> Result<Histogram, Error> {
     job.phase("counting objects", 0);
     let width = source.types().len();
-    let empty = || (vec![Amount::default(); width], Amount::default());
-    let count = |(mut types, mut total): (Vec<Amount>, Amount), part: usize| {
+    let empty = || Sums::new(width);
+    let count = |mut sums: Sums, part: usize| {
         job.check()?;
         source.objects(part, &mut job.meter(), &mut |object| {
             if selection.has(&object) {
-                let amount = Amount { count: 1, bytes: object.bytes };
-                total.add(amount);
-                if let Some(of_type) = types.get_mut(object.of_type) {
-                    of_type.add(amount);
-                }
+                sums.count(&object);
             }
             Ok(())
         })?;
-        Ok((types, total))
-    };
-    let merge = |mut one: (Vec<Amount>, Amount), other: (Vec<Amount>, Amount)| {
-        one.0.iter_mut().zip(other.0).for_each(|(one, other)| one.add(other));
-        one.1.add(other.1);
-        Ok(one)
+        Ok(sums)
     };
     let shares = rayon::current_num_threads().saturating_mul(SHARES);
     let parts = (0..source.parts()).into_par_iter().with_min_len(source.parts() / shares);
-    let (types, total) = parts.try_fold(empty, count).try_reduce(empty, merge)?;
+    let sums = parts.try_fold(empty, count).try_reduce(empty, Sums::and)?;
     // What a source has left out since the job was cancelled is no part of it.
     job.check()?;
-    let mut types: Vec<(usize, Amount)> = types.into_iter().enumerate().filter(|(_, of)| of.count > 0).collect();
-    types.sort_by_key(|(_, amount)| std::cmp::Reverse(amount.bytes));
-    Ok(Histogram { types, total })
+    Ok(sums.histogram())
+}
+
+/// Objects that are counted by one thread, at once.
+const CHUNK: u32 = 1 << 16;
+
+/// Counts those of all objects that are wanted, in parallel. `types` is how many types the heap has.
+pub fn of_objects(
+    objects: &Objects,
+    types: usize,
+    is_wanted: &(dyn Fn(ObjectId, &HeapObject) -> bool + Sync),
+    job: &Job,
+) -> Result<Histogram, Error> {
+    job.phase("counting objects", u64::from(objects.len()));
+    let count = |chunk: u32| {
+        let mut sums = Sums::new(types);
+        let first = chunk.saturating_mul(CHUNK);
+        for id in first..first.saturating_add(CHUNK).min(objects.len()) {
+            if let Some(object) = objects.get(id).filter(|object| is_wanted(id, object)) {
+                sums.count(&object);
+            }
+        }
+        job.advance(u64::from(CHUNK))?;
+        Ok(sums)
+    };
+    let chunks = (0..objects.len().div_ceil(CHUNK)).into_par_iter();
+    Ok(chunks.map(count).try_reduce(|| Sums::new(types), Sums::and)?.histogram())
+}
+
+/// What was counted so far: of each type, and in all.
+struct Sums(Vec<Amount>, Amount);
+
+impl Sums {
+    fn new(types: usize) -> Sums {
+        Sums(vec![Amount::default(); types], Amount::default())
+    }
+
+    fn count(&mut self, object: &HeapObject) {
+        let amount = Amount { count: 1, bytes: object.bytes };
+        self.1.add(amount);
+        if let Some(of_type) = self.0.get_mut(object.of_type) {
+            of_type.add(amount);
+        }
+    }
+
+    fn and(mut self, other: Sums) -> Result<Sums, Error> {
+        self.0.iter_mut().zip(other.0).for_each(|(one, other)| one.add(other));
+        self.1.add(other.1);
+        Ok(self)
+    }
+
+    fn histogram(self) -> Histogram {
+        let mut types: Vec<(usize, Amount)> = self.0.into_iter().enumerate().filter(|(_, of)| of.count > 0).collect();
+        types.sort_by_key(|(_, amount)| std::cmp::Reverse(amount.bytes));
+        Histogram { types, total: self.1 }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Pure functions over the model: no dump, no file, no printer.
 
 pub mod deadlock;
+pub mod graph;
+pub mod growth;
 pub mod histogram;
 pub mod motion;
 pub mod recursion;

@@ -1,13 +1,15 @@
-//! The heap whose objects can be listed: a heap dump's, or that of a runtime in a process.
+//! The heap whose objects can be listed: a heap dump's, or that of a runtime in a process; and what follows from it, each computed when
+//! it is first asked for.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::{Session, What};
+use crate::analysis::graph::{Dominators, Graph, Leaks, Reachable};
 use crate::analysis::histogram::{self, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::{HeapObject, HeapSource};
+use crate::heap::{HeapObject, HeapSource, Objects};
 use crate::job::{Job, Shared};
 use crate::model::Addr;
 
@@ -16,12 +18,25 @@ pub struct Heap {
     /// Its objects.
     pub source: Arc<dyn HeapSource>,
     all: Shared<Histogram>,
+    objects: Shared<Objects>,
+    graph: Shared<Graph>,
+    reachable: Shared<Reachable>,
+    leaks: Shared<Leaks>,
+    dominators: Shared<Dominators>,
 }
 
 impl Heap {
     /// Counts nothing yet.
     pub(super) fn new(source: Arc<dyn HeapSource>) -> Heap {
-        Heap { source, all: Shared::default() }
+        Heap {
+            source,
+            all: Shared::default(),
+            objects: Shared::default(),
+            graph: Shared::default(),
+            reachable: Shared::default(),
+            leaks: Shared::default(),
+            dominators: Shared::default(),
+        }
     }
 
     /// All objects by type; counted on the first call.
@@ -54,6 +69,40 @@ impl Heap {
             true => self.histogram(job),
             false => histogram::histogram(self.source.as_ref(), selection, job).map(Arc::new),
         }
+    }
+
+    /// All objects, by address.
+    pub fn objects(&self, job: &Job) -> Result<Arc<Objects>, Error> {
+        self.objects.get(job, |job| Objects::of(self.source.as_ref(), job))
+    }
+
+    /// What they refer to. Fails where the heap cannot tell that.
+    pub fn graph(&self, job: &Job) -> Result<Arc<Graph>, Error> {
+        self.graph.get(job, |job| {
+            Graph::refuse_without_references(self.source.as_ref())?;
+            Graph::build(self.source.as_ref(), &*self.objects(job)?, job)
+        })
+    }
+
+    /// What is reachable from the roots. Fails where the heap cannot tell that.
+    pub fn reachable(&self, job: &Job) -> Result<Arc<Reachable>, Error> {
+        self.reachable.get(job, |job| Reachable::from_roots(&*self.graph(job)?, job))
+    }
+
+    /// What is not. Fails where the heap cannot tell that.
+    pub fn leaks(&self, job: &Job) -> Result<Arc<Leaks>, Error> {
+        self.leaks.get(job, |job| {
+            let reachable = self.reachable(job)?;
+            Leaks::find(&*self.graph(job)?, &reachable, &*self.objects(job)?, self.source.types().len(), job)
+        })
+    }
+
+    /// What keeps what alive, and how much of it. Fails where the heap cannot tell that.
+    pub fn dominators(&self, job: &Job) -> Result<Arc<Dominators>, Error> {
+        self.dominators.get(job, |job| {
+            let leaks = self.leaks(job)?;
+            Dominators::find(&*self.graph(job)?, &leaks, &*self.objects(job)?, self.source.types().len(), job)
+        })
     }
 }
 

@@ -1,0 +1,205 @@
+//! The references of all objects, in one array: four bytes a reference, and four an object.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::offsets::Offsets;
+use crate::error::Error;
+use crate::heap::{HeapSource, ObjectId, Objects, References, Root};
+use crate::job::Job;
+
+/// What each object of a heap refers to, and what is referred to from outside.
+///
+/// An object that refers to another in several places refers to it once here: nothing that is asked of a graph depends on how often, and
+/// [`References::field`] tells in which places. An object may refer to itself.
+#[derive(Debug, Default)]
+pub struct Graph {
+    offsets: Offsets,
+    targets: Vec<ObjectId>,
+    roots: Vec<(Root, ObjectId)>,
+}
+
+impl Graph {
+    /// Reads the references of a heap, its parts in parallel. Fails where the heap cannot tell them, where they are told of other objects
+    /// than those of the part, and where the job is cancelled.
+    pub fn build(source: &dyn HeapSource, objects: &Objects, job: &Job) -> Result<Graph, Error> {
+        let references = told(source)?;
+        job.phase("reading references", u64::from(objects.len()));
+        let mut lengths = vec![0; objects.len() as usize];
+        let read = |(part, range, lengths): (usize, Range<ObjectId>, &mut [u32])| {
+            Part::new(range, objects.len(), lengths).read(references, part, objects, job)
+        };
+        let lists: Vec<Vec<ObjectId>> =
+            by_part(&mut lengths, objects, source.parts()).into_par_iter().map(read).collect::<Result<_, Error>>()?;
+        let offsets = Offsets::of(lengths)?;
+        let targets = joined(lists);
+        job.phase("looking for roots", 0);
+        let mut roots = Vec::new();
+        references.roots(objects, job, &mut |root, id| {
+            if id < objects.len() {
+                roots.push((root, id));
+            }
+            Ok(())
+        })?;
+        roots.shrink_to_fit();
+        Ok(Graph { offsets, targets, roots })
+    }
+
+    /// Fails where a heap cannot tell references, with the reason.
+    pub fn refuse_without_references(source: &dyn HeapSource) -> Result<(), Error> {
+        told(source).map(drop)
+    }
+
+    /// How many objects there are.
+    pub fn len(&self) -> u32 {
+        u32::try_from(self.offsets.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.len() == 0
+    }
+
+    /// How many references there are between objects.
+    pub fn count(&self) -> u64 {
+        self.offsets.total()
+    }
+
+    /// What an object refers to, each once, ascending.
+    #[inline]
+    pub fn references(&self, id: ObjectId) -> &[ObjectId] {
+        self.targets.get(self.offsets.range(id)).unwrap_or_default()
+    }
+
+    /// What is referred to from outside, in the source's order.
+    pub fn roots(&self) -> &[(Root, ObjectId)] {
+        &self.roots
+    }
+}
+
+fn told(source: &dyn HeapSource) -> Result<&dyn References, Error> {
+    let why = || Error::Failed(format!("what the objects of this heap ({}) refer to cannot be told", source.name()));
+    source.references().ok_or_else(why)
+}
+
+/// Each part's objects with their own piece of `lengths`, ascending.
+fn by_part<'a>(
+    lengths: &'a mut [u32],
+    objects: &Objects,
+    parts: usize,
+) -> Vec<(usize, Range<ObjectId>, &'a mut [u32])> {
+    let mut ranges: Vec<(usize, Range<ObjectId>)> = (0..parts).map(|part| (part, objects.of_part(part))).collect();
+    ranges.sort_by_key(|(_, range)| (range.start, range.end));
+    let mut rest = lengths;
+    let mut pieces = Vec::with_capacity(ranges.len());
+    for (part, range) in ranges {
+        let (piece, behind) = std::mem::take(&mut rest).split_at_mut_checked(range.len()).unwrap_or_default();
+        rest = behind;
+        pieces.push((part, range, piece));
+    }
+    pieces
+}
+
+/// One list of all, each let go when it is copied.
+fn joined(lists: Vec<Vec<ObjectId>>) -> Vec<ObjectId> {
+    let mut lists = lists.into_iter().filter(|list| !list.is_empty()).peekable();
+    let first = lists.next().unwrap_or_default();
+    if lists.peek().is_none() {
+        return first;
+    }
+    let rest: Vec<Vec<ObjectId>> = lists.collect();
+    let total = rest.iter().map(Vec::len).fold(first.len(), usize::saturating_add);
+    let mut all = Vec::with_capacity(total);
+    std::iter::once(first).chain(rest).for_each(|list| all.extend(list));
+    all
+}
+
+/// The references of one part while they are read.
+struct Part<'a> {
+    range: Range<ObjectId>,
+    /// Ids from here on name no object.
+    len: u32,
+    lengths: &'a mut [u32],
+    targets: Vec<ObjectId>,
+    current: Option<ObjectId>,
+    /// What the current one refers to.
+    list: Vec<ObjectId>,
+    /// Of a source that does not tell them ascending: all of them.
+    pairs: Option<Vec<(ObjectId, ObjectId)>>,
+}
+
+impl<'a> Part<'a> {
+    fn new(range: Range<ObjectId>, len: u32, lengths: &'a mut [u32]) -> Part<'a> {
+        Part { range, len, lengths, targets: Vec::new(), current: None, list: Vec::new(), pairs: None }
+    }
+
+    fn read(
+        mut self,
+        references: &dyn References,
+        part: usize,
+        objects: &Objects,
+        job: &Job,
+    ) -> Result<Vec<ObjectId>, Error> {
+        let first = self.range.start;
+        references.of_part(part, first, objects, &mut job.meter(), &mut |from, to| self.add(from, to))?;
+        self.close();
+        if let Some(mut pairs) = self.pairs.take() {
+            pairs.sort_unstable();
+            pairs.into_iter().try_for_each(|(from, to)| self.add(from, to))?;
+            self.close();
+        }
+        self.targets.shrink_to_fit();
+        Ok(self.targets)
+    }
+
+    fn add(&mut self, from: ObjectId, to: ObjectId) -> Result<(), Error> {
+        if !self.range.contains(&from) {
+            return Err(Error::Failed(format!("object {from} is not of the part {:?} of the heap", self.range)));
+        }
+        if to >= self.len {
+            return Ok(());
+        }
+        if let Some(pairs) = &mut self.pairs {
+            pairs.push((from, to));
+            return Ok(());
+        }
+        match self.current {
+            Some(current) if current == from => self.list.push(to),
+            Some(current) if current > from => {
+                self.close();
+                let mut pairs = self.taken_back();
+                pairs.push((from, to));
+                self.pairs = Some(pairs);
+            }
+            _ => {
+                self.close();
+                self.current = Some(from);
+                self.list.push(to);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what the current object refers to, each once.
+    fn close(&mut self) {
+        let Some(current) = self.current.take() else { return };
+        self.list.sort_unstable();
+        self.list.dedup();
+        let at = current.wrapping_sub(self.range.start) as usize;
+        if let Some(length) = self.lengths.get_mut(at) {
+            *length = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        }
+        self.targets.append(&mut self.list);
+    }
+
+    /// What was written, as pairs.
+    fn taken_back(&mut self) -> Vec<(ObjectId, ObjectId)> {
+        let mut targets = std::mem::take(&mut self.targets).into_iter();
+        let mut pairs = Vec::with_capacity(targets.len());
+        for (from, length) in self.range.clone().zip(self.lengths.iter_mut()) {
+            pairs.extend(targets.by_ref().take(std::mem::take(length) as usize).map(|to| (from, to)));
+        }
+        pairs
+    }
+}
