@@ -406,8 +406,8 @@ fn commands_of_other_tools_that_are_not_run_say_what_to_use_and_are_status_1() {
         let output = demo(&["-c", line], 1);
         assert!(output.stderr.contains(word) && !output.stderr.contains("unknown"), "{line}: {}", output.stderr);
     }
-    let help = demo(&["-c", "help gcroot", "-c", "help info threads"], 0).stdout;
-    assert!(help.contains("gcroot: ") && help.contains("'info threads' is 'threads' here"), "{help}");
+    let help = demo(&["-c", "help eeheap", "-c", "help info threads"], 0).stdout;
+    assert!(help.contains("eeheap: ") && help.contains("'info threads' is 'threads' here"), "{help}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //!     TOYHEAP 1
 //!     type 1000 shop.Order
 //!     object 7000 1000 24
+//!     refer 7000 7018 lines
+//!     root global 4000 - 7000
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,9 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use dumpscope::capture::{FORMATS, Format, HeapDump, Opened};
 use dumpscope::commands::{self, Outcome, Shell};
 use dumpscope::error::Error;
-use dumpscope::heap::{HeapObject, HeapSource, HeapType, Naming, Visit};
+use dumpscope::heap::{HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, RootKind, Visit};
 use dumpscope::job::{Job, Meter};
-use dumpscope::model::{Addr, Problem, Subject};
+use dumpscope::model::{Addr, Problem, Subject, Tid};
 use dumpscope::report::text::Style;
 use dumpscope::runtimes::RUNTIMES;
 use dumpscope::session::{Session, Source};
@@ -32,10 +34,13 @@ const MAGIC: &[u8] = b"TOYHEAP 1\n";
 /// The line of the table.
 const TOY: Format = Format { name: "toy heap", probe: |bytes| bytes.starts_with(MAGIC), open };
 
-/// Three orders of 24 bytes, two arrays of 100 and 60, and a type without objects.
+/// Three orders of 24 bytes, two arrays of 100 and 60, and a type without objects. A variable and a stack hold the first order, and
+/// through it the last; the one in the middle is held by nothing.
 const DUMP: &str = "TOYHEAP 1\n\
                     type 1000 shop.Order\ntype 2000 byte[]\ntype 3000 shop.Never\n\
-                    object 7000 1000 24\nobject 7018 2000 100\nobject 7080 1000 24\nobject 7098 2000 60\nobject 70d8 1000 24\n";
+                    object 7000 1000 24\nobject 7018 2000 100\nobject 7080 1000 24\nobject 7098 2000 60\nobject 70d8 1000 24\n\
+                    refer 7000 7018 lines\nrefer 7000 70d8 next\nrefer 7080 7098 lines\nrefer 70d8 7098 lines\n\
+                    root global 4000 - 7000\nroot stack 8000 7 7000\n";
 
 #[derive(Debug, Default)]
 struct Toy {
@@ -44,6 +49,8 @@ struct Toy {
     /// Lines that say that something is damaged, and whether they were come by.
     damaged: Vec<String>,
     read: AtomicBool,
+    references: Vec<(Addr, Addr, String)>,
+    roots: Vec<(Root, Addr)>,
 }
 
 fn open(bytes: FileBytes, path: &Path, _: &Job) -> Result<Opened, Error> {
@@ -62,6 +69,13 @@ fn open(bytes: FileBytes, path: &Path, _: &Job) -> Result<Opened, Error> {
                 let of_type = toy.types.iter().position(|of_type| of_type.id == id).ok_or(refuse(number + 1))?;
                 let bytes = bytes.parse().map_err(|_| refuse(number + 1))?;
                 toy.objects.push(HeapObject { address: hex(address)?, of_type, bytes });
+            }
+            ["refer", from, to, field] => toy.references.push((hex(from)?, hex(to)?, field.to_owned())),
+            ["root", kind, at, tid, to] => {
+                let kinds = [RootKind::Global, RootKind::Stack];
+                let kind = kinds.into_iter().find(|of| of.word() == kind).ok_or(refuse(number + 1))?;
+                let root = Root { kind, at: Some(hex(at)?), tid: tid.parse().ok().map(Tid) };
+                toy.roots.push((root, hex(to)?));
             }
             _ => return Err(refuse(number + 1)),
         }
@@ -101,6 +115,46 @@ impl HeapSource for Toy {
         let damaged = self.damaged.iter().filter(|_| self.read.load(Ordering::Relaxed));
         damaged.map(|what| Problem::new("heap-damaged", Subject::Capture, what.as_str())).collect()
     }
+
+    fn references(&self) -> Option<&dyn References> {
+        (!self.roots.is_empty()).then_some(self)
+    }
+}
+
+impl References for Toy {
+    fn of_part(
+        &self,
+        part: usize,
+        first: ObjectId,
+        objects: &Objects,
+        meter: &mut Meter<'_>,
+        visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let range = objects.of_part(part);
+        assert_eq!(first, range.start);
+        self.references.iter().try_for_each(|(from, to, _)| {
+            meter.add(1)?;
+            match (objects.at(*from), objects.at(*to)) {
+                (Some(from), Some(to)) if range.contains(&from) => visit(from, to),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn roots(
+        &self,
+        objects: &Objects,
+        _: &Job,
+        visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.roots.iter().try_for_each(|(root, to)| objects.at(*to).map_or(Ok(()), |to| visit(*root, to)))
+    }
+
+    fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {
+        let (from, to) = (objects.address(from)?, objects.address(to)?);
+        let held = self.references.iter().find(|(holder, held, _)| (*holder, *held) == (from, to));
+        held.map(|(.., field)| field.clone())
+    }
 }
 
 fn session(bytes: Vec<u8>) -> Result<Session, Error> {
@@ -137,8 +191,8 @@ fn text(line: &str) -> String {
 #[test]
 fn the_histogram_is_what_the_file_says_in_json() {
     let types = json!([
-        { "type": "byte[]", "id": "0x2000", "count": 2, "bytes": 160 },
-        { "type": "shop.Order", "id": "0x1000", "count": 3, "bytes": 72 },
+        { "type": "byte[]", "id": "0x2000", "count": 2, "bytes": 160, "retained": null },
+        { "type": "shop.Order", "id": "0x1000", "count": 3, "bytes": 72, "retained": null },
     ]);
     let expected = json!({ "types": types, "total": { "count": 5, "bytes": 232 }, "free": null, "heap": "Toy" });
     assert_eq!(data("dumpheap -stat"), expected);
@@ -146,6 +200,138 @@ fn the_histogram_is_what_the_file_says_in_json() {
     let orders = data("dumpheap -stat -type Order -min 24");
     assert_eq!(orders["total"], json!({ "count": 3, "bytes": 72 }));
     assert_eq!(data("dumpheap -stat -max 24")["total"]["count"], 3);
+}
+
+#[test]
+fn what_is_reachable_and_what_is_not_are_told_apart() {
+    let of_type = |name: &str, id: &str, count: u64, bytes: u64| json!({ "type": name, "id": id, "count": count, "bytes": bytes, "retained": null });
+    let live = data("dumpheap -stat -live");
+    assert_eq!(live["types"], json!([of_type("byte[]", "0x2000", 2, 160), of_type("shop.Order", "0x1000", 2, 48)]));
+    assert_eq!(live["total"], json!({ "count": 4, "bytes": 208 }));
+    let dead = data("dumpheap -dead");
+    let order = json!({ "address": "0x7080", "type": "shop.Order", "id": "0x1000", "bytes": 24 });
+    assert_eq!(dead, json!({ "objects": [order], "total": { "count": 1, "bytes": 24 } }));
+    assert_eq!(data("dumpheap -live -type byte")["total"]["count"], 2);
+    let Err(error) = shell().run("dumpheap -live -dead", &Job::default()) else { panic!("both at once") };
+    assert!(matches!(error, Error::Usage(_)), "{error:?}");
+}
+
+#[test]
+fn what_types_and_objects_keep_alive_is_told_where_it_is_asked_for() {
+    // The last order is inside the first, and counted once.
+    let told = data("dumpheap -stat -retained");
+    let retained = |at: usize| (told["types"][at]["type"].as_str(), told["types"][at]["retained"].as_u64());
+    assert_eq!((retained(0), retained(1)), ((Some("shop.Order"), Some(208 + 24)), (Some("byte[]"), Some(160))));
+    let listed = data("dumpheap -retained -min 24 -max 24");
+    let retained = |at: usize| (listed["objects"][at]["address"].as_str(), listed["objects"][at]["retained"].as_u64());
+    assert_eq!(
+        [retained(0), retained(1), retained(2)],
+        [(Some("0x7000"), Some(208)), (Some("0x70d8"), Some(84)), (Some("0x7080"), Some(24))]
+    );
+    let text = text("dumpheap -stat -retained");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["Objects", "Bytes", "Retained", "Type", "Id"], "{text}");
+    assert_eq!(lines[1], ["3", "72", "232", "shop.Order", "0x1000"], "{text}");
+}
+
+#[test]
+fn an_object_is_held_by_the_shortest_way_from_a_root() {
+    let root = json!({ "kind": "global", "tid": null, "name": null, "at": "0x4000" });
+    let step =
+        |address: &str, name: &str, field: Option<&str>| json!({ "address": address, "type": name, "field": field });
+    let steps = json!([
+        step("0x7000", "shop.Order", Some("next")),
+        step("0x70d8", "shop.Order", Some("lines")),
+        step("0x7098", "byte[]", None),
+    ]);
+    let told = data("gcroot 7098");
+    assert_eq!(told, json!({ "paths": [{ "root": root, "objects": steps, "omitted": 0 }] }));
+    assert_eq!(data("gcroot 70a0"), told, "an address in it will do");
+    let both = data("gcroot 7000 -all");
+    let roots: Vec<&Value> = [0, 1].map(|at| &both["paths"][at]["root"]).into();
+    assert_eq!(
+        (&roots[0]["kind"], &roots[1]["kind"], &roots[1]["tid"]),
+        (&json!("global"), &json!("stack"), &json!(7))
+    );
+    assert_eq!(data("gcroot 7000")["paths"].as_array().map(Vec::len), Some(1));
+    let shown = text("gcroot 7098");
+    for part in ["byte[] at 0x7098", "global at 0x4000", "next", "lines"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert_eq!(data("gcroot 7080"), json!({ "paths": [] }));
+    assert!(text("gcroot 7080").contains("Nothing holds it"));
+}
+
+#[test]
+fn sizes_of_an_object_are_its_own_what_it_keeps_and_what_it_reaches() {
+    let of_leaked = json!({
+        "address": "0x7080", "type": "shop.Order", "bytes": 24, "retained": 24, "reachable": { "count": 2, "bytes": 84 },
+    });
+    assert_eq!(data("objsize 7080"), of_leaked, "the array is the other order's too");
+    assert_eq!(data("objsize 7000")["retained"], 208);
+    assert!(text("objsize 7000").contains("4 objects, 208 B"));
+}
+
+#[test]
+fn what_keeps_the_most_alive_stands_first() {
+    let told = data("dominators -n 2");
+    let first = json!({
+        "address": "0x7000", "type": "shop.Order", "bytes": 24, "retained": 208, "percent": 89.6, "dominator": null,
+    });
+    let second = json!({
+        "address": "0x7018", "type": "byte[]", "bytes": 100, "retained": 100, "percent": 43.1, "dominator": "0x7000",
+    });
+    assert_eq!(told, json!({ "objects": [first, second] }));
+    let text = text("dominators");
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["Address", "Type", "Bytes", "Retained", "Share", "Dominator"], "{text}");
+    assert_eq!((lines.len(), lines[1][..2].to_vec()), (6, vec!["0x7000", "shop.Order"]), "{text}");
+}
+
+#[test]
+fn references_are_listed_in_both_directions() {
+    let row = |address: &str, name: &str, bytes: u64, field: &str| json!({ "address": address, "type": name, "bytes": bytes, "field": field });
+    let orders = json!([row("0x7080", "shop.Order", 24, "lines"), row("0x70d8", "shop.Order", 24, "lines")]);
+    let referrers = json!({
+        "address": "0x7098", "type": "byte[]", "bytes": 60, "objects": orders, "total": { "count": 2, "bytes": 48 }, "roots": [],
+    });
+    assert_eq!(data("referrers 7098"), referrers);
+    let held = data("referrers 7000");
+    assert_eq!((held["objects"].as_array().map(Vec::len), held["roots"].as_array().map(Vec::len)), (Some(0), Some(2)));
+    let references = data("references 7000");
+    assert_eq!(
+        references["objects"],
+        json!([row("0x7018", "byte[]", 100, "lines"), row("0x70d8", "shop.Order", 24, "next")])
+    );
+    let first = data("references 7000 -n 1");
+    assert_eq!((first["objects"].as_array().map(Vec::len), &first["total"]["count"]), (Some(1), &json!(2)));
+    assert!(text("references 7000 -n 1").contains("and 1 more"));
+    let shown = text("referrers 7000");
+    assert!(shown.contains("stack of 7 at 0x8000") && shown.contains("No object refers to it"), "{shown}");
+    assert!(text("references 7018").contains("It refers to no object"));
+}
+
+#[test]
+fn where_there_is_no_object_and_where_no_references_are_told_it_is_said() {
+    for line in ["gcroot 1", "objsize 1", "referrers 1", "references 1"] {
+        let Err(error) = shell().run(line, &Job::default()) else { panic!("{line} has an answer") };
+        assert_eq!(error.to_string(), "no object is at 0x1; 'dumpheap' lists them", "{line}");
+    }
+    let silent = Arc::new(session(b"TOYHEAP 1\ntype 1000 A\nobject 7000 1000 24\n".to_vec()).expect("the toy opens"));
+    for line in [
+        "gcroot 7000",
+        "objsize 7000",
+        "referrers 7000",
+        "references 7000",
+        "dominators",
+        "dumpheap -live",
+        "dumpheap -stat -retained",
+    ] {
+        let Err(error) = Shell::new(Arc::clone(&silent)).run(line, &Job::default()) else {
+            panic!("{line} has an answer")
+        };
+        assert_eq!(error.to_string(), "what the objects of this heap (Toy) refer to cannot be told", "{line}");
+    }
 }
 
 #[test]

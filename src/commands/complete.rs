@@ -179,6 +179,6 @@ mod tests {
     fn the_first_word_and_other_tools_lines_are_not_completed_so() {
         assert_eq!(at_end("stack"), None);
         assert_eq!(at_end("nonsense "), None);
-        assert_eq!(at_end("gcroot "), None);
+        assert_eq!(at_end("eeheap "), None);
     }
 }

@@ -121,6 +121,6 @@ fn list(brought: &[&'static View]) -> Outcome {
         all().map(|c| HelpRow { name: c.name, aliases: c.also(), doc: c.doc, usage: c.usage() }).collect();
     let data = serde_json::json!({ "commands": list });
     let more =
-        Row::text("help NAME explains one; commands of SOS, gdb, lldb and WinDbg are explained too: help gcroot");
+        Row::text("help NAME explains one; commands of SOS, gdb, lldb and WinDbg are explained too: help eeheap");
     Outcome::Text(Section { bodies: vec![Body::Fields(fields), Body::Lines(vec![more])], ..Section::default() }, data)
 }

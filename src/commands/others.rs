@@ -68,7 +68,7 @@ pub(super) const OTHERS: &[Command] = &[
         name: "help",
         aliases: &[Alias::of("soshelp"), Alias::of("h"), Alias::of("?")],
         doc: "Lists the commands; help NAME explains one",
-        args: &[Arg::Operand("name", Kind::Command, Arity::Rest, "the command, also one of another tool: help gcroot")],
+        args: &[Arg::Operand("name", Kind::Command, Arity::Rest, "the command, also one of another tool: help eeheap")],
         help: "Options are written with one dash or two, in any case, and may be shortened: -all, --All and -al are the \
                same.\nAn address is hexadecimal, with or without 0x, the name of a symbol (g_orders, g_orders+0x8) or a \
                register ($rsp).\nNumbers are decimal, or hexadecimal behind 0x. A name is enough as long as no other \

@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(first("pst").as_deref(), Some("pstacks → parallelstacks"));
         assert_eq!(first("clrt").as_deref(), Some("clrthreads → threads"));
         assert_eq!(first("eest").as_deref(), Some("eestack → stack --all"));
-        assert_eq!(first("gcro").as_deref(), Some("gcroot"), "another tool's, with what it says");
+        assert_eq!(first("eehe").as_deref(), Some("eeheap"), "another tool's, with what it says");
     }
 
     #[test]

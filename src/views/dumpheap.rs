@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Alias, Answered, Answers, Arg, Draw, Kind, Needs, Query, View, maddress};
-use crate::analysis::histogram::{Amount, Histogram, Selection};
+use crate::analysis::graph::{Dominators, Reachable};
+use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::{HeapSource, HeapType};
+use crate::heap::{HeapObject, HeapSource, HeapType, ObjectId};
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::rows::Rows;
@@ -39,15 +40,16 @@ pub const VIEW: View = View {
             "the arenas that the heap is made of: what each took from the system, what is in use, what is free",
         ),
         Arg::Apart("arenas", &["stat", "type", "mt", "min", "max", "regions"]),
+        Arg::Flag("live", "only objects that can be reached from roots"),
+        Arg::Flag("dead", "only objects that cannot: leaked, or not collected yet"),
+        Arg::Flag("retained", "also what would be free without them; those with the most of it first"),
         Arg::Refused("gen", NOT_YET),
-        Arg::Refused("live", NOT_YET),
-        Arg::Refused("dead", NOT_YET),
         Arg::Refused("heap", NOT_YET),
-        Arg::Refused("retained", NOT_YET),
     ],
     pane: Some("Heap"),
     doc: "Objects of the heap, or with -stat how many of each type; -regions: the mappings that hold it",
-    help: "Objects are listed of heap dumps; of a process the mappings are, so far.
+    help: "With -stat, -retained tells what the objects of a type keep alive together, those that are inside another of the type not \
+           counted twice.
 
 Objects   Bytes  Type             Id
   1,204  28,896  shop.Order       0x7f1200001000
@@ -92,6 +94,8 @@ pub struct TypeRow {
     pub count: u64,
     /// What they take themselves, in bytes.
     pub bytes: u64,
+    /// What all its objects keep alive, in bytes, none that is inside another's counted twice; null where it was not asked for.
+    pub retained: Option<u64>,
 }
 
 /// Objects together.
@@ -106,7 +110,7 @@ pub struct Total {
 /// Objects one by one.
 #[derive(Serialize, JsonSchema)]
 pub struct Objects {
-    /// In the order of the heap.
+    /// In the order of the heap; with `-live` and `-dead` by address, with `-retained` those that retain the most first.
     pub objects: Arc<Vec<ObjectRow>>,
     /// All of them together.
     pub total: Total,
@@ -124,6 +128,9 @@ pub struct ObjectRow {
     pub id: Option<Addr>,
     /// What it takes itself, in bytes.
     pub bytes: u64,
+    /// What would be free without it, in bytes, itself among it; absent where it was not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retained: Option<u64>,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
@@ -137,13 +144,100 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         return arenas::build(&heap, job);
     }
     let selection = selection(heap.source.types(), query)?;
+    let wanted = Wanted::of(&heap, &selection, query, job)?;
+    let dominators = query.flag("retained").then(|| heap.dominators(job)).transpose()?;
     if query.flag("stat") {
-        let mut data = Types::of(heap.source.as_ref(), &*heap.histogram_of(&selection, job)?);
+        let histogram = match &wanted {
+            Some(wanted) => Arc::new(wanted.histogram(heap.source.types().len(), job)?),
+            None => heap.histogram_of(&selection, job)?,
+        };
+        let mut data = Types::of(heap.source.as_ref(), &histogram);
         data.free = heap.source.free(job)?.map(|free| Total { count: free.count, bytes: free.bytes });
+        if let Some(dominators) = &dominators {
+            data.retain(&histogram, dominators);
+        }
         return Ok(Box::new(Answered { data, problems: heap.source.problems() }));
     }
-    let data = objects(&heap, &selection, job)?;
+    let data = match &wanted {
+        Some(wanted) => wanted.listed(heap.source.as_ref(), dominators.as_deref(), job)?,
+        None => objects(&heap, &selection, job)?,
+    };
     Ok(Box::new(Answered { data, problems: heap.source.problems() }))
+}
+
+/// The selected ones of all objects by address: for what asks where they are in the graph.
+struct Wanted<'a> {
+    selection: &'a Selection,
+    objects: Arc<crate::heap::Objects>,
+    /// Whether only those that can be reached count, or only those that cannot.
+    reached: Option<(bool, Arc<Reachable>)>,
+}
+
+impl<'a> Wanted<'a> {
+    /// `None` where the graph plays no part.
+    fn of(heap: &Heap, selection: &'a Selection, query: &Query, job: &Job) -> Result<Option<Wanted<'a>>, Error> {
+        let live = match (query.flag("live"), query.flag("dead")) {
+            (true, true) => return Err(Error::Usage("-live and -dead leave no object together".to_owned())),
+            (false, false) if !query.flag("retained") => return Ok(None),
+            (false, false) => None,
+            (live, _) => Some(live),
+        };
+        let reached = live.map(|live| Ok::<_, Error>((live, heap.reachable(job)?))).transpose()?;
+        Ok(Some(Wanted { selection, objects: heap.objects(job)?, reached }))
+    }
+
+    fn has(&self, id: ObjectId, object: &HeapObject) -> bool {
+        self.selection.has(object) && self.reached.as_ref().is_none_or(|(live, reached)| reached.set.has(id) == *live)
+    }
+
+    fn histogram(&self, types: usize, job: &Job) -> Result<Histogram, Error> {
+        histogram::of_objects(&self.objects, types, &|id, object| self.has(id, object), job)
+    }
+
+    fn listed(&self, source: &dyn HeapSource, dominators: Option<&Dominators>, job: &Job) -> Result<Objects, Error> {
+        job.phase("listing objects", u64::from(self.objects.len()));
+        let mut list = List::of(source);
+        let mut meter = job.meter();
+        for id in 0..self.objects.len() {
+            meter.add(1)?;
+            if let Some(object) = self.objects.get(id).filter(|object| self.has(id, object)) {
+                list.add(object, dominators.map(|dominators| dominators.retained(id)));
+            }
+        }
+        list.objects.sort_by_key(|object| std::cmp::Reverse(object.retained));
+        Ok(list.finished())
+    }
+}
+
+/// Objects while they are listed.
+struct List {
+    /// Of each type its name and identity.
+    names: Vec<(Arc<str>, Addr)>,
+    objects: Vec<ObjectRow>,
+    total: Amount,
+}
+
+impl List {
+    fn of(source: &dyn HeapSource) -> List {
+        let names = source.types().iter().map(|of_type| (of_type.name.as_str().into(), of_type.id)).collect();
+        List { names, objects: Vec::new(), total: Amount::default() }
+    }
+
+    fn add(&mut self, object: HeapObject, retained: Option<u64>) {
+        let of_type = self.names.get(object.of_type);
+        self.total.add(Amount { count: 1, bytes: object.bytes });
+        self.objects.push(ObjectRow {
+            address: object.address,
+            name: of_type.map(|(name, _)| Arc::clone(name)),
+            id: of_type.map(|(_, id)| *id),
+            bytes: object.bytes,
+            retained,
+        });
+    }
+
+    fn finished(self) -> Objects {
+        Objects { objects: Arc::new(self.objects), total: Total::of(self.total) }
+    }
 }
 
 fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
@@ -163,7 +257,7 @@ impl Types {
     pub(super) fn of(source: &dyn HeapSource, histogram: &Histogram) -> Types {
         let row = |(at, amount): &(usize, Amount)| {
             let HeapType { id, name, .. } = source.types().get(*at)?;
-            Some(TypeRow { name: name.clone(), id: *id, count: amount.count, bytes: amount.bytes })
+            Some(TypeRow { name: name.clone(), id: *id, count: amount.count, bytes: amount.bytes, retained: None })
         };
         Types {
             types: histogram.types.iter().filter_map(row).collect(),
@@ -172,10 +266,18 @@ impl Types {
             heap: source.name().to_owned(),
         }
     }
+
+    /// Adds what the types retain; those that retain the most first. `histogram` is the one that it was made of.
+    fn retain(&mut self, histogram: &Histogram, dominators: &Dominators) {
+        for (row, (at, _)) in self.types.iter_mut().zip(&histogram.types) {
+            row.retained = Some(dominators.of_type(*at));
+        }
+        self.types.sort_by_key(|row| std::cmp::Reverse(row.retained));
+    }
 }
 
 impl Total {
-    fn of(Amount { count, bytes }: Amount) -> Total {
+    pub(super) fn of(Amount { count, bytes }: Amount) -> Total {
         Total { count, bytes }
     }
 
@@ -197,44 +299,41 @@ impl Total {
 
 fn objects(heap: &Heap, selection: &Selection, job: &Job) -> Result<Objects, Error> {
     let source = heap.source.as_ref();
-    let names: Vec<(Arc<str>, Addr)> =
-        source.types().iter().map(|of_type| (of_type.name.as_str().into(), of_type.id)).collect();
-    let (mut objects, mut total) = (Vec::new(), Total { count: 0, bytes: 0 });
+    let mut list = List::of(source);
     job.phase("listing objects", 0);
     let mut meter = job.meter();
     for part in 0..source.parts() {
         job.check()?;
         source.objects(part, &mut meter, &mut |object| {
             if selection.has(&object) {
-                let of_type = names.get(object.of_type);
-                total.count = total.count.saturating_add(1);
-                total.bytes = total.bytes.saturating_add(object.bytes);
-                objects.push(ObjectRow {
-                    address: object.address,
-                    name: of_type.map(|(name, _)| Arc::clone(name)),
-                    id: of_type.map(|(_, id)| *id),
-                    bytes: object.bytes,
-                });
+                list.add(object, None);
             }
             Ok(())
         })?;
     }
     // What a source has left out since the job was cancelled is no part of it.
     job.check()?;
-    Ok(Objects { objects: Arc::new(objects), total })
+    Ok(list.finished())
 }
 
 impl Draw for Types {
     fn draw(&self) -> Section {
-        let columns =
+        let mut columns =
             vec![Column::right("Objects"), Column::right("Bytes"), Column::wide("Type", 1), Column::left("Id")];
+        let retained = self.types.iter().any(|row| row.retained.is_some());
+        if retained {
+            columns.insert(RETAINED, Column::right("Retained"));
+        }
         let row = |row: &TypeRow| {
-            let cells = vec![
+            let mut cells = vec![
                 Cell::new(Value::Count(row.count)),
                 Cell::new(Value::Bytes(row.bytes)),
                 Cell::text(row.name.as_str()).tone(Tone::Link),
                 Cell::new(Value::Addr(row.id)).tone(Tone::Dim),
             ];
+            if retained {
+                cells.insert(RETAINED, bytes_or_none(row.retained));
+            }
             Row::about(Subject::Type(row.id), cells)
         };
         let table = Table::new(columns, self.types.iter().map(row).collect());
@@ -246,10 +345,20 @@ impl Draw for Types {
 
 impl Draw for Objects {
     fn draw(&self) -> Section {
-        let columns = vec![Column::rigid("Address"), Column::right("Bytes"), Column::wide("Type", 1)];
+        let mut columns = vec![Column::rigid("Address"), Column::right("Bytes"), Column::wide("Type", 1)];
+        if self.objects.first().is_some_and(|object| object.retained.is_some()) {
+            columns.insert(RETAINED, Column::right("Retained"));
+        }
         let table = Table { columns, rows: Arc::new(Listing(Arc::clone(&self.objects))) };
         Section { bodies: vec![Body::Table(table), Body::Lines(vec![self.total.row("")])], ..Section::default() }
     }
+}
+
+/// Place of the column of retained bytes, where there is one.
+const RETAINED: usize = 2;
+
+fn bytes_or_none(bytes: Option<u64>) -> Cell {
+    bytes.map_or(Cell::NONE, |bytes| Cell::new(Value::Bytes(bytes)))
 }
 
 /// The objects as rows, which are made when they are shown: there may be millions.
@@ -262,12 +371,16 @@ impl Rows for Listing {
     }
 
     fn get(&self, index: usize) -> Option<Cow<'_, Row>> {
-        let ObjectRow { address, name, bytes, .. } = self.0.get(index)?;
+        let ObjectRow { address, name, bytes, retained, .. } = self.0.get(index)?;
         let name = match name {
             Some(name) => Cell::text(Arc::clone(name)),
             None => Cell::unknown("the heap tells no such type"),
         };
         let cells = vec![Cell::new(Value::Addr(*address)).tone(Tone::Link), Cell::new(Value::Bytes(*bytes)), name];
-        Some(Cow::Owned(Row::about(Subject::Object(*address), cells)))
+        let mut row = Row::about(Subject::Object(*address), cells);
+        if retained.is_some() {
+            row.cells.insert(RETAINED, bytes_or_none(*retained));
+        }
+        Some(Cow::Owned(row))
     }
 }

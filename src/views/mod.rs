@@ -2,19 +2,24 @@
 
 pub mod arguments;
 mod counted;
+pub mod dominators;
 mod drawing;
 pub mod dumpheap;
 pub mod dumpobj;
 mod frame_rows;
+pub mod gcroot;
 pub mod locks;
 pub mod maddress;
 pub mod modules;
 pub mod moved;
+mod object_rows;
+pub mod objsize;
 pub mod parallelstacks;
 pub mod print;
 pub mod printexception;
 pub mod ps;
 pub mod readmemory;
+pub mod referrers;
 pub mod registers;
 pub mod showframe;
 pub mod stack;
@@ -247,6 +252,11 @@ pub static VIEWS: &[View] = &[
     maddress::VIEW,
     dumpheap::VIEW,
     dumpobj::VIEW,
+    gcroot::VIEW,
+    objsize::VIEW,
+    dominators::VIEW,
+    referrers::VIEW,
+    referrers::REFERENCES,
 ];
 
 /// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.

@@ -129,7 +129,9 @@ impl Reason {
             }
             Reason::Jvm(what) => of_runtime(session, job, &[RuntimeKind::Jvm], "JVM", what),
             Reason::Heap => match session.and_then(Session::heap_dump) {
-                Some(_) => "of a heap its objects and types are told so far: 'dumpheap', 'dumpheap -stat'",
+                Some(_) => {
+                    "of a heap its objects, their types and what refers to what are told so far: 'dumpheap', 'gcroot'"
+                }
                 None => "objects of a process's heap are not listed yet",
             }
             .to_owned(),
@@ -264,7 +266,7 @@ mod tests {
             "x/16i 0x1000",
             "thread apply 3 bt",
             "disassemble",
-            "gcroot 1000",
+            "pathto 1000",
             "~3k",
             "thread 0",
             "t 0",

@@ -1,0 +1,134 @@
+//! `gcroot`: why an object is alive: the ways to it from outside the heap.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::object_rows::{ADDRESS, Named, RootRow, object_line, type_cell};
+use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
+use crate::analysis::graph::{self, Path};
+use crate::job::Job;
+use crate::model::Addr;
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::report::words::thousands;
+use crate::session::Session;
+
+/// Ways that `-all` shows at most.
+const MOST: usize = 100;
+/// Objects at each end of a way that are shown: there may be millions in between.
+const SHOWN: usize = 500;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "gcroot",
+    aliases: &[],
+    needs: Needs::Heap,
+    home_of: &[],
+    args: &[
+        Arg::Operand(ADDRESS, Kind::Address, Arity::One, "the object, or an address in it"),
+        Arg::Flag("all", "not only the shortest way, but one through each that refers to it (100 at most)"),
+        Arg::Value("n", Kind::Count, "so many ways at most"),
+    ],
+    pane: None,
+    doc: "Why an object is alive: the way to it from a thread, a global variable or another root",
+    help: "The object that the root holds stands first, the one asked about last; beside each is how it holds the \
+           next.\n\nglobal g_orders at 0x55d0a0004010\nAddress         Type           Field\n0x7f1200001010  \
+           shop.Cache     entries\n0x7f1200001040  shop.Order[]   [17]\n0x7f1200002080  shop.Order",
+    build,
+    schema: || schemars::schema_for!(Paths),
+};
+
+/// How an object is held.
+#[derive(Serialize, JsonSchema)]
+pub struct Paths {
+    /// The ways, the shortest first; none where nothing holds it.
+    pub paths: Vec<PathRow>,
+    #[serde(skip)]
+    object: (Addr, Option<Arc<str>>, u64),
+}
+
+/// A way to it.
+#[derive(Serialize, JsonSchema)]
+pub struct PathRow {
+    /// Where it begins.
+    pub root: RootRow,
+    /// The object that the root holds first, the one asked about last.
+    pub objects: Vec<Step>,
+    /// Objects in the middle that are left out, of a way of more than a thousand.
+    pub omitted: usize,
+}
+
+/// An object on the way.
+#[derive(Serialize, JsonSchema)]
+pub struct Step {
+    /// Where it is.
+    pub address: Addr,
+    /// Its type's full name; null where it has none of those that the heap tells.
+    #[serde(rename = "type")]
+    pub name: Option<Arc<str>>,
+    /// How it holds the next one: a field's name, an offset; null for the last one, and where that is not known.
+    pub field: Option<String>,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Answers {
+    let heap = session.heap(job)?;
+    let graph = heap.graph(job)?;
+    let named = Named::of(&heap, job)?;
+    let id = named.asked(query)?;
+    let most = match query.number("n") {
+        Some(most) => usize::try_from(most).unwrap_or(usize::MAX),
+        None if query.flag("all") => MOST,
+        None => 1,
+    };
+    let found = graph::paths(&graph, id, most, job)?;
+    let paths = found.iter().map(|path| PathRow::of(path, &named, session)).collect();
+    let object = (named.address(id), named.name(id), named.objects.bytes(id));
+    Ok(Box::new(Answered { data: Paths { paths, object }, problems: heap.source.problems() }))
+}
+
+impl PathRow {
+    fn of(path: &Path, named: &Named<'_>, session: &Session) -> PathRow {
+        let steps = path.objects.iter().zip(path.objects.iter().skip(1).map(Some).chain([None]));
+        let length = path.objects.len();
+        let omitted = length.saturating_sub(SHOWN.saturating_mul(2));
+        let step = |(_, (id, next)): (usize, (&u32, Option<&u32>))| Step {
+            address: named.address(*id),
+            name: named.name(*id),
+            field: next.and_then(|next| named.field(*id, *next)),
+        };
+        let is_shown = |at: usize| at < SHOWN || at >= SHOWN.saturating_add(omitted);
+        let objects = steps.enumerate().filter(|(at, _)| is_shown(*at)).map(step).collect();
+        PathRow { root: RootRow::of(&path.root, session), objects, omitted }
+    }
+}
+
+impl Draw for Paths {
+    fn draw(&self) -> Section {
+        let (address, name, bytes) = &self.object;
+        let mut bodies = vec![Body::Lines(vec![object_line(*address, name.as_ref(), *bytes)])];
+        if self.paths.is_empty() {
+            let said = "Nothing holds it: no way leads to it from a root. 'referrers' lists what refers to it.";
+            bodies.push(Body::Lines(vec![Row::text(said)]));
+        }
+        for path in &self.paths {
+            bodies.push(Body::Lines(vec![path.root.line()]));
+            let columns = vec![Column::rigid("Address"), Column::wide("Type", 1).rank(1), Column::wide("Field", 1)];
+            let mut rows: Vec<Row> = path.objects.iter().map(Step::row).collect();
+            if path.omitted > 0 {
+                let text = format!("… {} more …", thousands(path.omitted as u64));
+                let more = Row::new(vec![Cell::NONE, Cell::text(text).tone(Tone::Dim), Cell::NONE]);
+                rows.insert(SHOWN.min(rows.len()), more);
+            }
+            bodies.push(Body::Table(Table::new(columns, rows)));
+        }
+        Section { bodies, ..Section::default() }
+    }
+}
+
+impl Step {
+    fn row(&self) -> Row {
+        let field = Cell::text_or_none(self.field.as_deref()).tone(Tone::Dim);
+        Row::new(vec![Cell::new(Value::Object(self.address)), type_cell(self.name.as_ref()), field])
+    }
+}
