@@ -22,8 +22,10 @@ struct Span {
     first: ObjectId,
 }
 
-/// Look-up begins at the page of an address.
-const PAGE_SHIFT: u32 = 12;
+/// Look-up begins at the page of an address, a power of two of bytes within these bounds.
+const PAGE_SHIFTS: (u32, u32) = (8, 20);
+/// So many objects start in a page, about: as many starts are one line of the processor's cache.
+const IN_PAGE: u64 = 8;
 /// Pages without the start of an object that a run goes on over.
 const MAX_GAP: u64 = 16;
 /// A size that does not fit: it stands in `large`.
@@ -40,6 +42,8 @@ pub struct Objects {
     large: Vec<(ObjectId, u64)>,
     /// The objects of each part.
     parts: Vec<Range<ObjectId>>,
+    /// A page is `1 << page_shift` bytes.
+    page_shift: u32,
     /// Runs of pages in which objects start, close together.
     runs: Vec<Run>,
     /// Of each page of each run the last object that starts in it or before it, plus one.
@@ -193,7 +197,7 @@ impl Objects {
     /// The object that holds an address, wherever in it that is.
     #[inline]
     pub fn holding(&self, addr: Addr) -> Option<ObjectId> {
-        let page = addr.0 >> PAGE_SHIFT;
+        let page = addr.0 >> self.page_shift;
         let at = self.runs.partition_point(|run| run.page <= page);
         let run = *self.runs.get(at.checked_sub(1)?)?;
         let end = self.runs.get(at).map_or(self.pages.len(), |next| next.at);
@@ -242,9 +246,10 @@ impl Objects {
     }
 
     fn index_pages(&mut self) {
+        self.page_shift = self.fitting_page();
         let mut last: Option<u64> = None;
         for id in 0..self.len() {
-            let Some(page) = self.address(id).map(|start| start.0 >> PAGE_SHIFT) else { continue };
+            let Some(page) = self.address(id).map(|start| start.0 >> self.page_shift) else { continue };
             match last.and_then(|last| page.checked_sub(last)).filter(|distance| *distance <= MAX_GAP) {
                 // Pages in between have what the page before them has.
                 Some(distance) => self.pages.extend((0..distance).map(|_| id)),
@@ -258,6 +263,18 @@ impl Objects {
             }
             last = Some(page);
         }
+    }
+
+    /// The size of pages with which there are no more of them than a few for each [`IN_PAGE`] objects.
+    fn fitting_page(&self) -> u32 {
+        let (least, most) = PAGE_SHIFTS;
+        // A run ends where the distance is larger than this.
+        let far = MAX_GAP << most;
+        let addresses = (0..self.len()).filter_map(|id| self.address(id));
+        let distances =
+            addresses.clone().skip(1).zip(addresses).map(|(next, one)| next.0.saturating_sub(one.0).min(far));
+        let average = distances.fold(0, u64::saturating_add).checked_div(u64::from(self.len())).unwrap_or(0);
+        average.saturating_mul(IN_PAGE).checked_ilog2().unwrap_or(0).clamp(least, most)
     }
 }
 
