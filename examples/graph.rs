@@ -1,9 +1,11 @@
-//! How long it takes, and how much memory, to find out what keeps what alive in a heap of twenty million objects with two references each.
+//! How long it takes, and how much memory, to find out what keeps what alive in a heap of twenty million objects with
+//! two references each.
 //!
-//! `cargo run --profile profiling --example graph [-- near|far|list [OBJECTS]]`: references to neighbours, to anywhere, or from each object
-//! to the next.
+//! `cargo run --profile profiling --example graph [-- near|far|list [OBJECTS]]`: references to neighbours, to anywhere,
+//! or from each object to the next.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use dumpscope::analysis::graph::{Dominators, Graph, Leaks, Reachable, paths, referrers};
 use dumpscope::error::Error;
@@ -118,17 +120,42 @@ impl References for Made {
     }
 }
 
-/// Runs it and says how long it took, and how much memory is in use: now, and at most so far.
+/// Seconds of processor time so far.
+fn processor() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Fields 14 and 15, in hundredths; the name in the second may hold spaces. Source: proc_pid_stat(5).
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// Runs it and says how long it took, how much processor time, and how much memory is in use: now, and at most so far.
 fn timed<T>(what: &str, run: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), processor());
     let value = run();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let of = |name: &str| {
         status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
     };
     let [now, most] = ["RssAnon:", "VmHWM:"].map(|name| of(name).unwrap_or(0) / 1024);
-    println!("{what:12} {:6.2} s  {now:5} MB, at most {most:5} MB", start.elapsed().as_secs_f64());
+    let (seconds, worked) = (start.elapsed().as_secs_f64(), processor() - before);
+    println!("{what:12} {seconds:6.2} s, worked {worked:6.2} s  {now:5} MB, at most {most:5} MB");
     value
+}
+
+/// Says how long the processor worked on each phase of the job, until `done`.
+fn watch(job: &Job, done: &AtomicBool) {
+    let (mut phase, mut before) = ("", processor());
+    while !done.load(Ordering::Relaxed) {
+        let now = job.progress().phase;
+        if now != phase {
+            let worked = processor();
+            if !phase.is_empty() {
+                println!("    {phase:36} {:6.2} s", worked - before);
+            }
+            (phase, before) = (now, worked);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn main() -> Result<(), Error> {
@@ -141,19 +168,28 @@ fn main() -> Result<(), Error> {
     let objects = words.get(1).and_then(|count| count.parse().ok()).unwrap_or(OBJECTS).max(1);
     let of_type = |at| HeapType { id: Addr(at), name: format!("Type{at}"), naming: Naming::Recorded };
     let made = Made { objects, shape, types: (0..TYPES as u64).map(of_type).collect() };
-    let job = Job::default();
-    let objects = timed("objects", || Objects::of(&made, &job))?;
-    let graph = timed("graph", || Graph::build(&made, &objects, &job))?;
-    let reachable = timed("reachable", || Reachable::from_roots(&graph, &job))?;
-    let leaks = timed("leaks", || Leaks::find(&graph, &reachable, &objects, TYPES, &job))?;
-    let dominators = timed("dominators", || Dominators::find(&graph, &leaks, &objects, TYPES, &job))?;
+    let (job, done) = (Job::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| watch(&job, &done));
+        let result = measure(&made, &job);
+        done.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+fn measure(made: &Made, job: &Job) -> Result<(), Error> {
+    let objects = timed("objects", || Objects::of(made, job))?;
+    let graph = timed("graph", || Graph::build(made, &objects, job))?;
+    let reachable = timed("reachable", || Reachable::from_roots(&graph, job))?;
+    let leaks = timed("leaks", || Leaks::find(&graph, &reachable, &objects, TYPES, job))?;
+    let dominators = timed("dominators", || Dominators::find(&graph, &leaks, &objects, TYPES, job))?;
     let largest = timed("largest", || dominators.largest(100));
     let far = objects.len() / 2;
-    let found = timed("gcroot", || paths(&graph, far, 1, &job))?;
-    timed("gcroot -all", || paths(&graph, far, 100, &job))?;
-    let held = timed("referrers", || referrers(&graph, far, &job))?;
+    let found = timed("gcroot", || paths(&graph, far, 1, job))?;
+    timed("gcroot -all", || paths(&graph, far, 100, job))?;
+    let held = timed("referrers", || referrers(&graph, far, job))?;
     println!(
-        "{} objects, {} references, {} reachable, {} heads of leaks, the largest retains {} bytes; a path of {}, {} referrers",
+        "{} objects, {} references, {} reachable, {} heads of leaks, at most {} bytes retained; a path of {}, {} referrers",
         objects.len(),
         graph.count(),
         reachable.count,

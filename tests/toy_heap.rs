@@ -34,8 +34,8 @@ const MAGIC: &[u8] = b"TOYHEAP 1\n";
 /// The line of the table.
 const TOY: Format = Format { name: "toy heap", probe: |bytes| bytes.starts_with(MAGIC), open };
 
-/// Three orders of 24 bytes, two arrays of 100 and 60, and a type without objects. A variable and a stack hold the first order, and
-/// through it the last; the one in the middle is held by nothing.
+/// Three orders of 24 bytes, two arrays of 100 and 60, and a type without objects. A variable and a stack hold the
+/// first order, and through it the last; the one in the middle is held by nothing.
 const DUMP: &str = "TOYHEAP 1\n\
                     type 1000 shop.Order\ntype 2000 byte[]\ntype 3000 shop.Never\n\
                     object 7000 1000 24\nobject 7018 2000 100\nobject 7080 1000 24\nobject 7098 2000 60\nobject 70d8 1000 24\n\

@@ -33,8 +33,8 @@ fn delta(before: u64, after: u64) -> i64 {
     if after >= before { most(after.abs_diff(before)) } else { most(after.abs_diff(before)).saturating_neg() }
 }
 
-/// Every type that has objects in either, those that grew by the most bytes first, then by name. Types of one name count as one: two
-/// runs of a program give them other identities.
+/// Every type that has objects in either, those that grew by the most bytes first, then by name. Types of one name
+/// count as one: two runs of a program give them other identities.
 pub fn growth(before: (&[HeapType], &Histogram), after: (&[HeapType], &Histogram)) -> Vec<Growth> {
     let mut types: BTreeMap<&str, (Amount, Amount)> = BTreeMap::new();
     for (name, amount) in named(before) {

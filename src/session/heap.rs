@@ -1,5 +1,5 @@
-//! The heap whose objects can be listed: a heap dump's, or that of a runtime in a process; and what follows from it, each computed when
-//! it is first asked for.
+//! The heap whose objects can be listed: a heap dump's, or that of a runtime in a process; and what follows from it,
+//! each computed when it is first asked for.
 
 use std::sync::Arc;
 

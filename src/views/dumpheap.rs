@@ -94,7 +94,8 @@ pub struct TypeRow {
     pub count: u64,
     /// What they take themselves, in bytes.
     pub bytes: u64,
-    /// What all its objects keep alive, in bytes, none that is inside another's counted twice; null where it was not asked for.
+    /// What all its objects keep alive, in bytes, none that is inside another's counted twice; null where it was not
+    /// asked for.
     pub retained: Option<u64>,
 }
 
@@ -110,7 +111,8 @@ pub struct Total {
 /// Objects one by one.
 #[derive(Serialize, JsonSchema)]
 pub struct Objects {
-    /// In the order of the heap; with `-live` and `-dead` by address, with `-retained` those that retain the most first.
+    /// In the order of the heap; with `-live` and `-dead` by address, with `-retained` those that retain the most
+    /// first.
     pub objects: Arc<Vec<ObjectRow>>,
     /// All of them together.
     pub total: Total,

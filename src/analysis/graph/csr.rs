@@ -11,8 +11,8 @@ use crate::job::Job;
 
 /// What each object of a heap refers to, and what is referred to from outside.
 ///
-/// An object that refers to another in several places refers to it once here: nothing that is asked of a graph depends on how often, and
-/// [`References::field`] tells in which places. An object may refer to itself.
+/// An object that refers to another in several places refers to it once here: nothing that is asked of a graph depends
+/// on how often, and [`References::field`] tells in which places. An object may refer to itself.
 #[derive(Debug, Default)]
 pub struct Graph {
     offsets: Offsets,
@@ -21,8 +21,8 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Reads the references of a heap, its parts in parallel. Fails where the heap cannot tell them, where they are told of other objects
-    /// than those of the part, and where the job is cancelled.
+    /// Reads the references of a heap, its parts in parallel. Fails where the heap cannot tell them, where they are
+    /// told of other objects than those of the part, and where the job is cancelled.
     pub fn build(source: &dyn HeapSource, objects: &Objects, job: &Job) -> Result<Graph, Error> {
         let references = told(source)?;
         job.phase("reading references", u64::from(objects.len()));

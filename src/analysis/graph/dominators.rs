@@ -1,7 +1,9 @@
-//! Which object dominates which: every way from outside to the one leads through the other, so that it goes when the other goes.
+//! Which object dominates which: every way from outside to the one leads through the other, so that it goes when the
+//! other goes.
 //!
-//! Semi-NCA (Georgiadis, "Linear-Time Algorithms for Dominators and Related Problems", 2005, 2.4), in numbers of a depth-first walk and
-//! without recursion; as in LLVM's GenericDomTreeConstruction.h, but that labels are kept as the numbers by which they are compared.
+//! Semi-NCA (Georgiadis, "Linear-Time Algorithms for Dominators and Related Problems", 2005, 2.4), in numbers of a
+//! depth-first walk and without recursion; as in LLVM's GenericDomTreeConstruction.h, but that labels are kept as the
+//! numbers by which they are compared.
 
 use super::csr::Graph;
 use super::holders::{Held, Holder};
@@ -17,7 +19,8 @@ const NONE: ObjectId = u32::MAX;
 /// A size that does not fit: it stands in `large`.
 const LARGE: u32 = u32::MAX;
 
-/// The dominators of all objects, and what each keeps alive. Leaked objects are held by the heads of their leaks, and hold no others.
+/// The dominators of all objects, and what each keeps alive. Leaked objects are held by the heads of their leaks, and
+/// hold no others.
 #[derive(Debug, Default)]
 pub struct Dominators {
     dominators: Vec<ObjectId>,
@@ -152,7 +155,8 @@ fn semi_nca(numbering: &Numbering, job: &Job) -> Result<Vec<u32>, Error> {
     Ok(dominators)
 }
 
-/// The least semidominator on the way from `from` up to those that are not done yet (`current` and below); shortens the way.
+/// The least semidominator on the way from `from` up to those that are not done yet (`current` and below); shortens the
+/// way.
 #[inline]
 fn evaluated(links: &mut [Link], from: u32, current: u32, path: &mut Vec<u32>) -> u32 {
     let of =

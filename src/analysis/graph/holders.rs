@@ -1,4 +1,5 @@
-//! What holds the objects of a heap from outside, put together: each thread, each kind of other root, and nothing at all.
+//! What holds the objects of a heap from outside, put together: each thread, each kind of other root, and nothing at
+//! all.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ pub enum Holder {
     Nothing,
 }
 
-/// The graph with what holds it, as vertices: the objects under their ids, then the holders, then one above all of them.
+/// The graph with what holds it, as vertices: the objects under their ids, then the holders, then one above all of
+/// them.
 pub(super) struct Held<'a> {
     graph: &'a Graph,
     /// In their order; [`Holder::Nothing`] is the last.

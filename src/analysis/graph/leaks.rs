@@ -13,8 +13,9 @@ use crate::job::Job;
 pub struct Leaks {
     /// By type.
     pub histogram: Histogram,
-    /// The fewest objects from which all of them are reached: those that no other unreachable object refers to, and of each cycle that
-    /// nothing outside of it refers to the one with the lowest address. Those that hold the most bytes first, then by address.
+    /// The fewest objects from which all of them are reached: those that no other unreachable object refers to, and of
+    /// each cycle that nothing outside of it refers to the one with the lowest address. Those that hold the most bytes
+    /// first, then by address.
     pub heads: Vec<Head>,
 }
 
@@ -63,8 +64,9 @@ fn narrow(count: u64) -> u32 {
 
 /// The heads, ascending.
 ///
-/// All is followed from each object that was not reached from an earlier one. Such a beginning is reached from no earlier one, or it would be
-/// none; so it is a head unless a later one reaches it. The first object of a cycle that nothing else refers to is always a beginning.
+/// All is followed from each object that was not reached from an earlier one. Such a beginning is reached from no
+/// earlier one, or it would be none; so it is a head unless a later one reaches it. The first object of a cycle that
+/// nothing else refers to is always a beginning.
 fn heads(graph: &Graph, live: &ObjectSet, job: &Job) -> Result<Vec<ObjectId>, Error> {
     job.phase("looking for leaks", u64::from(graph.len()));
     let mut seen = live.clone();
@@ -100,7 +102,8 @@ fn mark(graph: &Graph, from: ObjectId, seen: &mut ObjectSet, open: &mut Vec<Obje
     Ok(())
 }
 
-/// What is reached from each head alone. Every object is passed twice at most: by the first head that reaches it, and by a second.
+/// What is reached from each head alone. Every object is passed twice at most: by the first head that reaches it, and
+/// by a second.
 fn owned(
     graph: &Graph,
     live: &ObjectSet,

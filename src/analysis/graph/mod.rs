@@ -1,5 +1,5 @@
-//! What the objects of a heap refer to, and what follows from it: what is reachable and what is leaked, what keeps an object alive, and
-//! how much it keeps alive itself.
+//! What the objects of a heap refer to, and what follows from it: what is reachable and what is leaked, what keeps an
+//! object alive, and how much it keeps alive itself.
 //!
 //! All of it counts in [`crate::heap::ObjectId`]s, and holds arrays of `u32`: a heap of twenty million objects fits.
 

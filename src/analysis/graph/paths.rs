@@ -22,8 +22,8 @@ pub struct Path {
     pub objects: Vec<ObjectId>,
 }
 
-/// The shortest ways from roots to an object that differ in what holds it last: by roots that hold it themselves, then the shorter ones
-/// first. Empty where it is unreachable. `most` is how many at most.
+/// The shortest ways from roots to an object that differ in what holds it last: by roots that hold it themselves, then
+/// the shorter ones first. Empty where it is unreachable. `most` is how many at most.
 pub fn paths(graph: &Graph, to: ObjectId, most: usize, job: &Job) -> Result<Vec<Path>, Error> {
     let direct = graph.roots().iter().filter(|(_, id)| *id == to);
     let mut found: Vec<Path> = direct.map(|(root, _)| Path { root: *root, objects: vec![to] }).take(most).collect();
@@ -60,7 +60,8 @@ struct Tree {
 }
 
 impl Tree {
-    /// Grows until `most` that refer to `to` are found. Nothing is followed through that: whoever is reached through it does not hold it.
+    /// Grows until `most` that refer to `to` are found. Nothing is followed through that: whoever is reached through it
+    /// does not hold it.
     fn grow(graph: &Graph, to: ObjectId, most: usize, job: &Job) -> Result<Tree, Error> {
         job.phase("following references from roots", u64::from(graph.len()));
         let mut meter = job.meter();
