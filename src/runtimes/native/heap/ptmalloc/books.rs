@@ -35,6 +35,8 @@ pub(super) struct Books {
     /// What each run's walk counted.
     pub walked: Vec<Shared<Walked>>,
     pub mapped: Vec<Block>,
+    /// The mapped blocks between which no run lies, by their places in `mapped`.
+    groups: Vec<Range<usize>>,
 }
 
 impl Books {
@@ -87,9 +89,10 @@ impl Books {
         let runs: Vec<Run> = runs.into_iter().flat_map(|run| run.cut(PIECE, &known)).collect();
         let counted = parameters.map(|parameters| (parameters.mmaps, parameters.mmapped));
         let mapped = mapped::find(target, layout, &taken, counted, job)?;
+        let groups = groups(&mapped, &runs);
         let walked = runs.iter().map(|_| Shared::default()).collect();
         let main = ring.arenas.first().copied().unwrap_or(place.bins);
-        Ok(Books { main, is_whole: ring.is_closed, arenas, parameters, lists, hidden, runs, walked, mapped })
+        Ok(Books { main, is_whole: ring.is_closed, arenas, parameters, lists, hidden, runs, walked, mapped, groups })
     }
 
     /// The memory of arenas and mapped blocks.
@@ -99,9 +102,9 @@ impl Books {
         arenas.chain(mapped)
     }
 
-    /// The runs, and behind them the mapped blocks.
+    /// The runs, and behind them the groups of mapped blocks.
     pub(super) fn parts(&self) -> usize {
-        self.runs.len().saturating_add(1)
+        self.runs.len().saturating_add(self.groups.len())
     }
 
     /// Tells `visit` the blocks in use of a part.
@@ -113,7 +116,9 @@ impl Books {
         visit: &mut Visit<'_>,
     ) -> Result<(), Error> {
         let Some((run, walked)) = self.runs.get(part).zip(self.walked.get(part)) else {
-            return self.mapped.iter().try_for_each(|block| {
+            let group = part.checked_sub(self.runs.len()).and_then(|group| self.groups.get(group).cloned());
+            let mapped = group.and_then(|group| self.mapped.get(group)).unwrap_or_default();
+            return mapped.iter().try_for_each(|block| {
                 meter.add(1)?;
                 visit(*block)
             });
@@ -179,6 +184,21 @@ impl Books {
         }
         sums
     }
+}
+
+/// Mapped blocks, ascending, together where no run lies between them: parts do not lie within each other.
+fn groups(mapped: &[Block], runs: &[Run]) -> Vec<Range<usize>> {
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    let mut before = None;
+    for (at, block) in mapped.iter().enumerate() {
+        let runs_below = runs.partition_point(|run| run.start <= block.address.0);
+        match groups.last_mut().filter(|_| before == Some(runs_below)) {
+            Some(group) => group.end = at.saturating_add(1),
+            None => groups.push(at..at.saturating_add(1)),
+        }
+        before = Some(runs_below);
+    }
+    groups
 }
 
 fn add(sum: &mut Free, count: u64, bytes: u64) {
