@@ -15,7 +15,7 @@ mod walked;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use symbols::FileBytes;
 
@@ -152,6 +152,14 @@ impl Session {
             }
         };
         Ok(Session { source, search: search.clone(), what, epoch: 0 })
+    }
+
+    /// When the dump's file was written; `None` where it has none.
+    pub fn written(&self) -> Option<SystemTime> {
+        match &self.source {
+            Source::File(path) => std::fs::metadata(path).and_then(|file| file.modified()).ok(),
+            Source::Bytes(..) | Source::Live(_) => None,
+        }
     }
 
     /// The same dump, with files looked for elsewhere. It is not read again: what the dump itself tells is kept, what rests on names or

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::object_rows::{Named, type_cell};
 use super::{Answered, Answers, Arg, Draw, Kind, Needs, Query, View};
 use crate::job::Job;
-use crate::model::Addr;
+use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 
@@ -95,14 +95,19 @@ impl Draw for Dominators {
             Column::rigid("Dominator").rank(4),
         ];
         let row = |object: &Dominator| {
-            Row::new(vec![
-                Cell::new(Value::Object(object.address)),
-                type_cell(object.name.as_ref()),
-                Cell::new(Value::Bytes(object.bytes)),
-                Cell::new(Value::Bytes(object.retained)),
-                Cell::new(Value::Percent((object.percent * 10.0).round() as u32)),
-                object.dominator.map_or(Cell::NONE, |dominator| Cell::new(Value::Object(dominator)).tone(Tone::Dim)),
-            ])
+            Row::about(
+                Subject::Object(object.address),
+                vec![
+                    Cell::new(Value::Object(object.address)).tone(Tone::Link),
+                    type_cell(object.name.as_ref()),
+                    Cell::new(Value::Bytes(object.bytes)),
+                    Cell::new(Value::Bytes(object.retained)),
+                    Cell::new(Value::Percent((object.percent * 10.0).round() as u32)),
+                    object
+                        .dominator
+                        .map_or(Cell::NONE, |dominator| Cell::new(Value::Object(dominator)).tone(Tone::Dim)),
+                ],
+            )
         };
         let table = Table::new(columns, self.objects.iter().map(row).collect());
         Section { bodies: vec![Body::Table(table)], ..Section::default() }

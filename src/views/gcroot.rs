@@ -9,7 +9,7 @@ use super::object_rows::{ADDRESS, Named, RootRow, object_line, type_cell};
 use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::analysis::graph::{self, Path};
 use crate::job::Job;
-use crate::model::Addr;
+use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::Session;
@@ -129,6 +129,7 @@ impl Draw for Paths {
 impl Step {
     fn row(&self) -> Row {
         let field = Cell::text_or_none(self.field.as_deref()).tone(Tone::Dim);
-        Row::new(vec![Cell::new(Value::Object(self.address)), type_cell(self.name.as_ref()), field])
+        let address = Cell::new(Value::Object(self.address)).tone(Tone::Link);
+        Row::about(Subject::Object(self.address), vec![address, type_cell(self.name.as_ref()), field])
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 mod counted;
+pub mod diff;
 pub mod dominators;
 mod drawing;
 pub mod dumpheap;
@@ -24,6 +25,7 @@ pub mod registers;
 pub mod showframe;
 pub mod stack;
 pub mod summary;
+pub mod suspects;
 pub mod threads;
 pub mod variables;
 
@@ -255,6 +257,8 @@ pub static VIEWS: &[View] = &[
     gcroot::VIEW,
     objsize::VIEW,
     dominators::VIEW,
+    suspects::VIEW,
+    diff::VIEW,
     referrers::VIEW,
     referrers::REFERENCES,
 ];

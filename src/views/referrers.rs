@@ -12,7 +12,7 @@ use crate::analysis::graph;
 use crate::analysis::histogram::Amount;
 use crate::heap::ObjectId;
 use crate::job::Job;
-use crate::model::Addr;
+use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::Session;
@@ -123,12 +123,15 @@ impl References {
             Column::wide("Field", 1),
         ];
         let row = |object: &ObjectRow| {
-            Row::new(vec![
-                Cell::new(Value::Object(object.address)),
-                type_cell(object.name.as_ref()),
-                Cell::new(Value::Bytes(object.bytes)),
-                Cell::text_or_none(object.field.as_deref()).tone(Tone::Dim),
-            ])
+            Row::about(
+                Subject::Object(object.address),
+                vec![
+                    Cell::new(Value::Object(object.address)),
+                    type_cell(object.name.as_ref()),
+                    Cell::new(Value::Bytes(object.bytes)),
+                    Cell::text_or_none(object.field.as_deref()).tone(Tone::Dim),
+                ],
+            )
         };
         let table = Table::new(columns, self.objects.iter().map(row).collect());
         let mut bodies = vec![Body::Lines(lines), Body::Table(table)];
