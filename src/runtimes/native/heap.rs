@@ -9,6 +9,7 @@ mod ptmalloc;
 mod references;
 mod sizes;
 mod vtables;
+mod window;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use self::allocator::{ALLOCATORS, Allocator, Block};
+use self::window::Window;
 use crate::error::Error;
 use crate::heap::{
     Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, Visit,
@@ -88,9 +90,12 @@ impl NativeHeap {
         None
     }
 
-    fn type_of(&self, block: Block) -> usize {
-        let word = self.target.memory.ptr(block.address).ok();
-        let known = word.and_then(|word| self.vtables.get(&word.0));
+    fn type_of(&self, block: Block, window: &mut Window<'_>) -> usize {
+        let word = match self.target.arch().pointer_size() {
+            8 => window.word(block.address.0),
+            _ => self.target.memory.ptr(block.address).ok().map(|word| word.0),
+        };
+        let known = word.and_then(|word| self.vtables.get(&word));
         known.map_or_else(|| self.sizes.saturating_add(sizes::class(block.bytes)), |of_type| *of_type as usize)
     }
 }
@@ -110,8 +115,10 @@ impl HeapSource for NativeHeap {
 
     fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
         let Some((allocator, part)) = self.part(part) else { return Ok(()) };
+        let mut window = Window::new(&self.target.memory);
         allocator.blocks(part, meter, &mut |block| {
-            visit(HeapObject { address: block.address, of_type: self.type_of(block), bytes: block.bytes })
+            let of_type = self.type_of(block, &mut window);
+            visit(HeapObject { address: block.address, of_type, bytes: block.bytes })
         })
     }
 

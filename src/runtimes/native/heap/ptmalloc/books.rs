@@ -85,7 +85,7 @@ impl Books {
         let hidden = lists.hidden();
         let mut known = hidden.clone();
         arenas.iter().for_each(|arena| lists::some_of_bins(memory, arena.at, layout, &mut known));
-        known.sort_unstable();
+        known.sort();
         let runs: Vec<Run> = runs.into_iter().flat_map(|run| run.cut(PIECE, &known)).collect();
         let counted = parameters.map(|parameters| (parameters.mmaps, parameters.mmapped));
         let mapped = mapped::find(target, layout, &taken, counted, job)?;

@@ -1,5 +1,8 @@
 //! Free lists whose blocks look as if they were in use: caches of threads, fast bins.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::layout::{ALIGNMENT, BINS, FASTBINS, FLAGS, HEADER, IS_MAPPED, Layout, MIN_CHUNK, TCACHE_SMALL};
@@ -7,6 +10,7 @@ use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Arch};
+use crate::runtimes::native::heap::window::Window;
 use crate::runtimes::native::static_tls;
 use crate::target::Target;
 
@@ -14,6 +18,8 @@ use crate::target::Target;
 const MAX_CACHED: u64 = 0xffff;
 /// Most blocks of all these lists.
 const MAX_LISTED: usize = 1 << 27;
+/// Chunks of a list between two looks at how many there are of all.
+const STRIDE: usize = 1 << 12;
 /// Bytes of thread-local storage that are searched, where the modules do not tell that there are more.
 const MIN_STORAGE: u64 = 4096;
 /// Free chunks of a bin that are looked up.
@@ -45,16 +51,10 @@ pub(super) fn read(target: &Target, arenas: &[u64], layout: &Layout, job: &Job) 
         job.check()?;
         lists.read_cache(memory, cache.saturating_add(HEADER), layout);
     }
-    for arena in arenas {
-        let fast = match layout.state.fastbins {
-            Some(bins) => lists.read_fast(memory, arena.saturating_add(bins), layout, job)?,
-            None => (0, 0),
-        };
-        lists.fast.push(fast);
-    }
+    lists.read_fast(memory, arenas, layout, job)?;
     lists.cached.sort_unstable();
     lists.cached.dedup_by_key(|(chunk, _)| *chunk);
-    lists.fast_chunks.sort_unstable();
+    lists.fast_chunks.par_sort_unstable();
     lists.fast_chunks.dedup();
     Ok(lists)
 }
@@ -65,7 +65,8 @@ impl Lists {
         let cached = self.cached.iter().map(|(chunk, _)| *chunk);
         let mut all: Vec<u64> =
             cached.chain(self.fast_chunks.iter().copied()).chain(self.caches.iter().copied()).collect();
-        all.sort_unstable();
+        // Three runs that ascend: this sort takes them as they are.
+        all.sort();
         all.dedup();
         all
     }
@@ -97,39 +98,77 @@ impl Lists {
         }
     }
 
-    /// Blocks and bytes of an arena's fast bins.
-    fn read_fast(&mut self, memory: &Memory, bins: u64, layout: &Layout, job: &Job) -> Result<(u64, u64), Error> {
-        let mut total = (0u64, 0u64);
-        for bin in 0..FASTBINS {
-            job.check()?;
-            let size = MIN_CHUNK.saturating_add(bin.saturating_mul(ALIGNMENT));
-            let head = bins.saturating_add(bin.saturating_mul(8));
-            let mut chunk = memory.u64(Addr(head)).unwrap_or(0);
-            // Brent: a list that goes round comes by a chunk that was marked at a power of two.
-            let (mut marked, mut steps, mut until) = (0u64, 0u64, 1u64);
-            while chunk != 0 {
-                let header = chunk.checked_add(8).and_then(|at| memory.u64(Addr(at)).ok());
-                let link = chunk.checked_add(HEADER).filter(|_| chunk.is_multiple_of(ALIGNMENT));
-                let link = link.and_then(|at| Some(revealed(memory.u64(Addr(at)).ok()?, at, layout)));
-                let is_good = header.is_some_and(|header| header & !FLAGS == size && header & IS_MAPPED == 0);
-                let (true, Some(link)) = (is_good && chunk != marked && self.fast_chunks.len() < MAX_LISTED, link)
-                else {
-                    self.broken.push((head, chunk));
-                    break;
-                };
-                self.fast_chunks.push(chunk);
-                total = (total.0.saturating_add(1), total.1.saturating_add(size));
-                steps = steps.saturating_add(1);
-                if steps == until {
-                    (marked, until) = (chunk, until.saturating_mul(2));
-                }
-                if steps.is_multiple_of(1 << 16) {
-                    job.check()?;
-                }
-                chunk = link;
+    /// The fast bins of all arenas, at once: each is a list that goes to and fro in memory.
+    fn read_fast(&mut self, memory: &Memory, arenas: &[u64], layout: &Layout, job: &Job) -> Result<(), Error> {
+        self.fast = vec![(0, 0); arenas.len()];
+        let Some(bins) = layout.state.fastbins else { return Ok(()) };
+        let of_arena = |(number, arena): (usize, &u64)| {
+            let first = arena.saturating_add(bins);
+            (0..FASTBINS).map(move |bin| (number, bin, first.saturating_add(bin.saturating_mul(8))))
+        };
+        let all: Vec<(usize, u64, u64)> = arenas.iter().enumerate().flat_map(of_arena).collect();
+        let listed = AtomicUsize::new(0);
+        let read = |(number, bin, head)| Ok((number, head, FastBin::read(memory, bin, head, layout, &listed, job)?));
+        for (number, head, bin) in all.into_par_iter().map(read).collect::<Result<Vec<_>, Error>>()? {
+            let count = bin.chunks.len() as u64;
+            if let Some((blocks, bytes)) = self.fast.get_mut(number) {
+                *blocks = blocks.saturating_add(count);
+                *bytes = bytes.saturating_add(count.saturating_mul(bin.size));
             }
+            self.fast_chunks.extend(bin.chunks);
+            self.broken.extend(bin.broken.map(|link| (head, link)));
         }
-        Ok(total)
+        Ok(())
+    }
+}
+
+/// A list of free chunks of one size.
+struct FastBin {
+    size: u64,
+    chunks: Vec<u64>,
+    /// The link that cannot be followed.
+    broken: Option<u64>,
+}
+
+impl FastBin {
+    /// `listed`: chunks of all such lists.
+    fn read(
+        memory: &Memory,
+        bin: u64,
+        head: u64,
+        layout: &Layout,
+        listed: &AtomicUsize,
+        job: &Job,
+    ) -> Result<FastBin, Error> {
+        let size = MIN_CHUNK.saturating_add(bin.saturating_mul(ALIGNMENT));
+        let mut read = FastBin { size, chunks: Vec::new(), broken: None };
+        let mut window = Window::new(memory);
+        let mut chunk = memory.u64(Addr(head)).unwrap_or(0);
+        let mut is_full = false;
+        // Brent: a list that goes round comes by a chunk that was marked at a power of two.
+        let (mut marked, mut steps, mut until) = (0u64, 0u64, 1u64);
+        while chunk != 0 {
+            let header = chunk.checked_add(8).and_then(|at| window.word(at));
+            let at = chunk.saturating_add(HEADER);
+            let link =
+                window.word(at).filter(|_| chunk.is_multiple_of(ALIGNMENT)).map(|link| revealed(link, at, layout));
+            let is_good = header.is_some_and(|header| header & !FLAGS == size && header & IS_MAPPED == 0);
+            let (true, Some(link)) = (is_good && chunk != marked && !is_full, link) else {
+                read.broken = Some(chunk);
+                break;
+            };
+            read.chunks.push(chunk);
+            steps = steps.saturating_add(1);
+            if steps == until {
+                (marked, until) = (chunk, until.saturating_mul(2));
+            }
+            if steps.is_multiple_of(STRIDE as u64) {
+                job.check()?;
+                is_full = listed.fetch_add(STRIDE, Ordering::Relaxed) > MAX_LISTED;
+            }
+            chunk = link;
+        }
+        Ok(read)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::heap::Free;
 use crate::job::Meter;
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::{Block, Visit};
+use crate::runtimes::native::heap::window::Window;
 
 /// Chunks in a row that are believed though they lead to nothing that is known.
 const BELIEVED: u32 = 4096;
@@ -89,40 +90,9 @@ pub(super) enum DamageKind {
     Unreadable,
 }
 
-/// A view of memory that moves forward.
-struct Window<'a> {
-    memory: &'a Memory,
-    start: u64,
-    bytes: &'a [u8],
-}
-
-impl<'a> Window<'a> {
-    fn new(memory: &'a Memory) -> Window<'a> {
-        Window { memory, start: 0, bytes: &[] }
-    }
-
-    #[inline]
-    fn word(&mut self, at: u64) -> Option<u64> {
-        let inside = |bytes: &[u8], start: u64| {
-            let from = usize::try_from(at.wrapping_sub(start)).ok()?;
-            Some(u64::from_le_bytes(*bytes.get(from..)?.first_chunk::<8>()?))
-        };
-        inside(self.bytes, self.start).or_else(|| {
-            self.move_to(at);
-            inside(self.bytes, self.start).or_else(|| self.memory.u64(Addr(at)).ok())
-        })
-    }
-
-    #[cold]
-    fn move_to(&mut self, at: u64) {
-        if let Some(segment) = self.memory.segment_at(Addr(at)) {
-            (self.start, self.bytes) = (segment.start.0, segment.bytes.as_ref());
-        }
-    }
-}
-
 /// The walk of a run.
 struct Walk<'a> {
+    memory: &'a Memory,
     window: Window<'a>,
     run: &'a Run,
     /// Chunks of free lists, ascending.
@@ -141,7 +111,7 @@ pub(super) fn walk(
     let from = cached.partition_point(|chunk| *chunk < run.start);
     let cached = cached.get(from..).unwrap_or_default();
     let cached = cached.get(..cached.partition_point(|chunk| *chunk < run.end)).unwrap_or_default();
-    let mut walk = Walk { window: Window::new(memory), run, known: cached, looks: MAX_LOOKS };
+    let mut walk = Walk { memory, window: Window::new(memory), run, known: cached, looks: MAX_LOOKS };
     let mut walked = Walked::default();
     let mut cached = cached.iter().copied();
     let mut next_cached = cached.next().unwrap_or(u64::MAX);
@@ -195,10 +165,15 @@ pub(super) fn walk(
                 continue;
             }
         };
+        while next_cached < at {
+            next_cached = cached.next().unwrap_or(u64::MAX);
+        }
         if !walk.may_follow(end, next) {
             // Which of the two is damaged? If chunks begin before the end that this one states, it is this one.
             let resumed = walk.resume(at.saturating_add(MIN_CHUNK), end, meter)?;
-            walked.count(at, resumed.map_or(size, |resumed| resumed.saturating_sub(at)), visit)?;
+            if next_cached != at {
+                walked.count(at, resumed.map_or(size, |resumed| resumed.saturating_sub(at)), visit)?;
+            }
             if let Some(resumed) = resumed {
                 walked.damages.push(Damage { at, kind: DamageKind::Size(word), before, resumed: Some(resumed) });
                 at = resumed;
@@ -210,9 +185,6 @@ pub(super) fn walk(
             at = end;
             header = Some(next);
             continue;
-        }
-        while next_cached < at {
-            next_cached = cached.next().unwrap_or(u64::MAX);
         }
         if next & PREV_IN_USE == 0 {
             let stated = walk.window.word(end);
@@ -271,7 +243,7 @@ impl Walk<'_> {
             }
             if self.window.word(at.saturating_add(8)).is_none() {
                 // Over what the dump leaves out.
-                let memory = self.window.memory;
+                let memory = self.memory;
                 let next = memory.segments().partition_point(|segment| segment.start.0 <= at);
                 let Some(segment) = memory.segments().get(next) else { return Ok(None) };
                 at = segment.start.0.next_multiple_of(ALIGNMENT);
@@ -316,5 +288,99 @@ impl Walk<'_> {
             at = end;
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Job;
+
+    /// In use: 0x1000 and 0x1050 with 0x20 bytes; between them 0x1020 with 0x30, which is free; at 0x1070 the topmost chunk.
+    const HEAP: [u64; 16] = [0, 0x21, 7, 7, 0, 0x31, 9, 9, 9, 9, 0x30, 0x20, 7, 7, 0, 0x101];
+
+    fn run(end: u64) -> Run {
+        Run { arena: 0, start: 0x1000, end, fenced: false, main: true }
+    }
+
+    fn walked(words: &[u64], run: &Run, hidden: &[u64]) -> (Walked, Vec<(u64, u64)>) {
+        let mut blocks = Vec::new();
+        let visit = &mut |block: Block| {
+            blocks.push((block.address.0, block.bytes));
+            Ok(())
+        };
+        let walked = walk(&Memory::of(0x1000, words), run, hidden, &mut Job::default().meter(), visit);
+        (walked.expect("nobody cancels"), blocks)
+    }
+
+    #[test]
+    fn blocks_in_use_are_those_whose_next_one_says_so() {
+        let (walked, blocks) = walked(&HEAP, &run(0x1070), &[]);
+        assert_eq!(blocks, [(0x1010, 0x20), (0x1060, 0x20)]);
+        assert_eq!(walked.binned, Free { count: 1, bytes: 0x30 });
+        assert_eq!((walked.used, walked.damages), (Free { count: 2, bytes: 0x40 }, vec![]));
+    }
+
+    #[test]
+    fn what_a_list_hides_is_not_in_use() {
+        let (walked, blocks) = walked(&HEAP, &run(0x1070), &[0x0f00, 0x1050, 0x2000]);
+        assert_eq!(blocks, [(0x1010, 0x20)]);
+        assert_eq!(walked.used.count, 1);
+    }
+
+    #[test]
+    fn a_damaged_size_is_skipped_up_to_the_next_chunk() {
+        for wrong in [0, 0x7000, 0x29, 0x32, 0x34, u64::MAX] {
+            let mut words = HEAP;
+            words[5] = wrong;
+            let (walked, blocks) = walked(&words, &run(0x1070), &[]);
+            assert_eq!(blocks, [(0x1010, 0x20), (0x1060, 0x20)], "{wrong:#x}");
+            let damage = Damage {
+                at: 0x1020,
+                kind: DamageKind::Size(wrong),
+                before: Some((0x1000, 0x20)),
+                resumed: Some(0x1050),
+            };
+            assert_eq!(walked.damages, [damage]);
+        }
+    }
+
+    #[test]
+    fn a_free_chunk_that_the_next_one_knows_otherwise_counts_as_in_use() {
+        let mut words = HEAP;
+        words[10] = 0x40;
+        let (walked, blocks) = walked(&words, &run(0x1070), &[]);
+        assert_eq!(blocks, [(0x1010, 0x20), (0x1030, 0x30), (0x1060, 0x20)]);
+        let kind = DamageKind::Footer { size: 0x30, stated: 0x40 };
+        assert_eq!(walked.damages, [Damage { at: 0x1020, kind, before: Some((0x1000, 0x20)), resumed: Some(0x1050) }]);
+    }
+
+    #[test]
+    fn two_fences_and_what_others_took_are_passed_over() {
+        // 0x1000 in use, two fences, 0x20 bytes of someone else, 0x1060 in use, the topmost chunk at 0x1080.
+        let words = [0, 0x21, 7, 7, 0, 0x11, 0, 0x11, 5, 5, 5, 5, 0, 0x21, 7, 7, 0, 0x101];
+        let (walked, blocks) = walked(&words, &run(0x1080), &[]);
+        assert_eq!(blocks, [(0x1010, 0x20), (0x1070, 0x20)]);
+        assert_eq!(walked.damages, []);
+    }
+
+    #[test]
+    fn a_heap_that_is_cut_anywhere_is_read_as_far_as_it_goes() {
+        for len in 1..HEAP.len() {
+            let (walked, blocks) = walked(&HEAP[..len], &run(0x1070), &[]);
+            assert_eq!(walked.damages.len(), 1, "{len} words: {walked:?}");
+            assert!(blocks.len() < 3);
+        }
+    }
+
+    #[test]
+    fn a_run_is_cut_at_chunks_that_are_known() {
+        let cut = run(0x1070).cut(0x30, &[0x1020, 0x1050, 0x1060]);
+        assert_eq!(
+            cut.iter().map(|run| (run.start, run.end)).collect::<Vec<_>>(),
+            [(0x1000, 0x1050), (0x1050, 0x1070)]
+        );
+        let all: Vec<_> = cut.iter().flat_map(|run| walked(&HEAP, run, &[]).1).collect();
+        assert_eq!(all, walked(&HEAP, &run(0x1070), &[]).1);
     }
 }
