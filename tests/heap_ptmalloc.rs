@@ -1,5 +1,6 @@
-//! Heaps of glibc's malloc in real processes: what is read from a dump against what the process counted itself. Its every block is in the
-//! file `blocks`, the sums of `mallinfo2` in the truth line, those of each arena in what `malloc_info` wrote to standard error.
+//! Heaps of glibc's malloc in real processes: what is read from a dump against what the process counted itself. Its
+//! every block is in the file `blocks`, the sums of `mallinfo2` in the truth line, those of each arena in what
+//! `malloc_info` wrote to standard error.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,9 @@ use dumpscope::target::Search;
 use serde_json::Value;
 use std::process::Command;
 use std::sync::Arc;
+use support::core_writer::{CoreWriter, files, module_page, prstatus_x86_64, words};
 use support::{Dump, dump};
+use symbols::FileBytes;
 
 fn heap(dump: &Dump) -> Arc<Heap> {
     // Nothing but the dump and what it names: no debug files of this machine.
@@ -94,6 +97,7 @@ fn assert_arenas(dump: &Dump, arenas: &[Arena]) {
     let text = dump.stderr();
     let told: Vec<&str> = text.split("<heap nr=").skip(1).collect();
     assert_eq!(arenas.iter().filter(|arena| arena.name != "mmapped").count(), told.len());
+    assert!(!text.contains("subheaps\" size=\"0\"") && text.contains("subheaps\" size=\"2\""), "one has two heaps");
     for (arena, told) in arenas.iter().zip(told) {
         let told = told.split("</heap>").next().expect("a heap");
         let number = |element: &str, attribute: &str| -> u64 {
@@ -136,6 +140,100 @@ fn total(dump: &Dump) -> Value {
     command.arg("analyze").arg(dump.core()).args(["-c", "dumpheap -stat", "--json"]);
     let documents = support::run(command).expect_status(0).documents();
     documents[0]["data"]["total"].clone()
+}
+
+const BOOKS: u64 = 0x10_0000;
+const MAIN: u64 = 0x20_0000;
+
+/// The books of a library whose file is nowhere, as 2.27 and later have them: words of `struct malloc_state`, behind it
+/// of `struct malloc_par`. And below the break: two blocks and the topmost chunk.
+fn literals() -> (Vec<u64>, Vec<u64>) {
+    let mut books = vec![0u64; 512];
+    for bin in 0..127 {
+        let own = BOOKS + (14 + 2 * bin as u64) * 8 - 16;
+        (books[14 + 2 * bin], books[15 + 2 * bin]) = (own, own);
+    }
+    let main = vec![0, 0x21, 7, 7, 0, 0x31, 8, 8, 8, 8, 0, 0x31, 0, 0, 0, 0];
+    (books[12], books[270], books[272], books[273]) = (MAIN + 0x50, BOOKS, 1, 0x80);
+    (books[289], books[291], books[296], books[300]) = (128 << 10, 8, 65536, MAIN);
+    (books, main)
+}
+
+fn heap_of(books: &[u64], main: &[u64]) -> Option<Arc<Heap>> {
+    const LIBRARY: &str = "/nowhere/libc.so.6";
+    const CODE: u64 = BOOKS - 0x1000;
+    let mut registers = [0; 27];
+    registers[21] = BOOKS + 0x1000; // the thread pointer
+    let core = CoreWriter::x86_64()
+        .note("CORE", 1, &prstatus_x86_64(1, 11, &registers))
+        .note("CORE", 0x4649_4c45, &files(&[(CODE, BOOKS, 0, LIBRARY), (BOOKS, BOOKS + 0x1000, 1, LIBRARY)]))
+        .load(CODE, 5, &module_page(&[(5, 0, 0, 0x1000), (6, 0x1000, 0x1000, 0x1000)], b"12345678"))
+        .load(BOOKS, 6, &words(books))
+        .load(MAIN, 6, &words(main));
+    let source = Source::Bytes("core".into(), FileBytes::from_vec(core.bytes()));
+    let search = Search { alone: true, ..Search::default() };
+    let session = Session::open(source, &search, &Job::default()).expect("opens");
+    session.heap(&Job::default()).ok()
+}
+
+#[test]
+fn a_heap_of_literals_needs_no_file() {
+    let (books, main) = literals();
+    let heap = heap_of(&books, &main).expect("a heap");
+    assert_same(&listed(heap.source.as_ref()), &BTreeMap::from([(MAIN + 16, 0x20), (MAIN + 0x30, 0x30)]));
+    let arenas = heap.source.arenas(&Job::default()).expect("not cancelled");
+    let [arena] = arenas.as_slice() else { panic!("the main arena alone, but {arenas:?}") };
+    assert_eq!((arena.system, arena.used.bytes, free(arena, "top").bytes, arena.overhead), (0x80, 0x50, 0x30, 0));
+}
+
+#[test]
+fn each_word_may_be_wrong() {
+    let (books, main) = literals();
+    let places = (0..20).chain(264..276).chain(288..301).map(|word| (true, word));
+    for (in_books, place) in places.chain((0..main.len()).map(|word| (false, word))) {
+        for wrong in [0, 2, 0x31, BOOKS, MAIN + 0x20, u64::MAX, i64::MAX as u64 & !15] {
+            let (mut books, mut main) = (books.clone(), main.clone());
+            if in_books {
+                books[place] = wrong
+            } else {
+                main[place] = wrong
+            }
+            let Some(heap) = heap_of(&books, &main) else { continue };
+            let mut blocks = 0;
+            for part in 0..heap.source.parts() {
+                let count = &mut |_| {
+                    blocks += 1;
+                    Ok(())
+                };
+                heap.source.objects(part, &mut Job::default().meter(), count).expect("not cancelled");
+            }
+            assert!(blocks < 8, "{wrong:#x} at {place}: {blocks} blocks");
+            heap.source.arenas(&Job::default()).expect("not cancelled");
+            heap.source.problems();
+        }
+    }
+}
+
+#[test]
+fn a_ring_of_arenas_that_is_broken_is_told() {
+    let (mut books, main) = literals();
+    books[270] = MAIN;
+    let heap = heap_of(&books, &main).expect("a heap");
+    assert_eq!(listed(heap.source.as_ref()).len(), 2, "the main arena is walked all the same");
+    assert!(heap.source.problems().iter().any(|problem| problem.message.contains("ring")));
+}
+
+#[test]
+fn a_list_that_goes_round_is_told() {
+    let (mut books, main) = literals();
+    books[2] = MAIN; // the fast bin of 32 bytes
+    for link in [MAIN, MAIN ^ ((MAIN + 16) >> 12)] {
+        let mut main = main.clone();
+        main[2] = link;
+        let heap = heap_of(&books, &main).expect("a heap");
+        assert_eq!(listed(heap.source.as_ref()).len(), 1, "what it holds is free");
+        assert!(heap.source.problems().iter().any(|problem| problem.message.contains("breaks off")));
+    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The heap of a C library without a file: its books are set up as the library does, then hostile words are written over them; what its
-//! arenas hold is hostile all through.
+//! The heap of a C library without a file: its books are set up as the library does, then hostile words are written
+//! over them; what its arenas hold is hostile all through.
 #![no_main]
 
 use std::path::PathBuf;
@@ -8,11 +8,13 @@ use dumpscope::job::Job;
 use dumpscope::session::{Session, Source};
 use dumpscope::target::Search;
 use libfuzzer_sys::fuzz_target;
-use support::core_writer::{CoreWriter, files, prstatus_x86_64};
+use support::core_writer::{CoreWriter, files, module_page, prstatus_x86_64};
 use symbols::FileBytes;
 
 /// The library's data: an arena as 2.27 and later have it, behind it the parameters, then thread-local storage.
 const BOOKS: u64 = 0x10_0000;
+const LIBRARY: &str = "/nowhere/libc.so.6";
+const CODE: u64 = BOOKS - 0x1000;
 const WORDS: usize = 512;
 const BINS: usize = 14;
 const NEXT: usize = 270;
@@ -46,7 +48,8 @@ fuzz_target!(|data: &[u8]| {
     registers[21] = BOOKS + 8 * WORDS as u64;
     let core = CoreWriter::x86_64()
         .note("CORE", 1, &prstatus_x86_64(1, 11, &registers))
-        .note("CORE", 0x4649_4c45, &files(&[(BOOKS, BOOKS + 0x1000, 0, "/nowhere/libc.so.6")]))
+        .note("CORE", 0x4649_4c45, &files(&[(CODE, BOOKS, 0, LIBRARY), (BOOKS, BOOKS + 0x1000, 1, LIBRARY)]))
+        .load(CODE, 5, &module_page(&[(5, 0, 0, 0x1000), (6, 0x1000, 0x1000, 0x1000)], b"12345678"))
         .load(BOOKS, 6, &books)
         .load(MAIN, 6, main)
         .load(HEAP, 6, heap);

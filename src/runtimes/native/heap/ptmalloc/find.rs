@@ -1,12 +1,13 @@
 //! Where ptmalloc's books are: the main arena, the ring of the others, the process's parameters.
 //!
-//! Found without symbols. An arena's empty bins point to themselves, and the main arena is a variable of the C library: a run of such
-//! pairs in writable data is its bins, and the ring of arenas that leads back to it tells where in the structure they stand.
+//! Found without symbols. An arena's empty bins point to themselves, and the main arena is a variable of the C library:
+//! a run of such pairs in writable data is its bins, and the ring of arenas that leads back to it tells where in the
+//! structure they stand.
 
 use std::sync::Arc;
 
 use super::layout::{BINS, HEADER, Layout, Par, State, candidates};
-use crate::capture::{Memory, Role};
+use crate::capture::{Memory, Region, Role};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
@@ -89,7 +90,8 @@ fn of_module(target: &Target, module: &Module, must: bool, job: &Job) -> Result<
     })
 }
 
-/// Whether these are the heads of an arena's bins: empty ones point to themselves, the first of the others back to them.
+/// Whether these are the heads of an arena's bins: empty ones point to themselves, the first of the others back to
+/// them.
 fn are_bins(memory: &Memory, bins: u64) -> bool {
     let mut odd = 0u64;
     for bin in 0..BINS {
@@ -118,8 +120,8 @@ fn are_bins(memory: &Memory, bins: u64) -> bool {
     next.is_some_and(|next| next != 0 && next.is_multiple_of(8) && memory.u64(Addr(next)).is_ok())
 }
 
-/// Whether a word is `next` of a main arena that nobody allocated from: it alone is in the ring, one thread is attached to it, all the
-/// bins are zero.
+/// Whether a word is `next` of a main arena that nobody allocated from: it alone is in the ring, one thread is attached
+/// to it, all the bins are zero.
 fn is_unused(words: &[Addr], index: usize, at: u64, state: &State) -> bool {
     let word = |index: usize| words.get(index).map(|word| word.0);
     let is_next = word(index) == at.checked_sub(state.next());
@@ -191,7 +193,8 @@ pub(super) fn parameters(memory: &Memory, module: &Module, layout: &Layout, brk:
 }
 
 fn parameters_at(memory: &Memory, bytes: &[u8], at: u64, par: &Par, brk: Option<u64>) -> Option<(u32, Parameters)> {
-    // Source: glibc malloc/malloc.c, DEFAULT_TOP_PAD, DEFAULT_MMAP_MAX, NARENAS_FROM_NCORES (1), DEFAULT_MMAP_THRESHOLD.
+    // Source: glibc malloc/malloc.c, DEFAULT_TOP_PAD, DEFAULT_MMAP_MAX, NARENAS_FROM_NCORES (1),
+    // DEFAULT_MMAP_THRESHOLD.
     const TOP_PAD: u64 = 128 << 10;
     const MMAPS_MAX: u32 = 65536;
     const ARENA_TEST: u64 = 8;
@@ -231,31 +234,39 @@ fn parameters_at(memory: &Memory, bytes: &[u8], at: u64, par: &Par, brk: Option<
 }
 
 /// Runs of a module's data, writable or not.
-fn data<'a>(memory: &'a Memory, module: &Module, writable: bool) -> impl Iterator<Item = (u64, &'a [u8])> {
+fn data<'a>(memory: &'a Memory, module: &Module, writable: bool) -> Vec<(u64, &'a [u8])> {
     let (base, end) = (module.mapped.base, module.mapped.end);
-    let first = memory
-        .segments()
-        .partition_point(|segment| segment.start.0.saturating_add(segment.bytes.len() as u64) <= base.0);
+    let is_wanted = |region: &&Region| {
+        let access = region.access;
+        let is_kind = access.write == writable && (writable || (access.read && !access.execute));
+        is_kind && region.start < end && base < region.end
+    };
+    let mut runs = Vec::new();
     let mut searched = 0u64;
-    memory.segments().iter().skip(first).take_while(move |segment| segment.start < end).filter_map(move |segment| {
-        let from = segment.start.max(base);
-        let is_wanted = memory.region_at(from).is_some_and(|region| {
-            region.access.write == writable && (writable || (region.access.read && !region.access.execute))
-        });
-        if !is_wanted || searched > MAX_SEARCHED {
-            return None;
+    for region in memory.regions().iter().filter(is_wanted) {
+        let (mut at, to) = (region.start.max(base), region.end.min(end));
+        while at < to && searched < MAX_SEARCHED {
+            let Ok(bytes) = memory.slice_up_to(at, to.since(at).unwrap_or(0)) else {
+                // Over what the dump leaves out.
+                let next = memory.segments().partition_point(|segment| segment.start <= at);
+                let Some(segment) = memory.segments().get(next) else { break };
+                at = segment.start;
+                continue;
+            };
+            runs.push((at.0, bytes));
+            searched = searched.saturating_add(bytes.len() as u64);
+            let Some(next) = at.plus(bytes.len() as u64) else { break };
+            at = next;
         }
-        let bytes = memory.slice_up_to(from, end.since(from)?).ok()?;
-        searched = searched.saturating_add(bytes.len() as u64);
-        Some((from.0, bytes))
-    })
+    }
+    runs
 }
 
 /// The version that a library states of itself, where its read-only data is at hand; else what its file is called.
 // Source: glibc csu/version.c, banner: `GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.`
 pub(super) fn version(target: &Target, module: &Module) -> Option<(u32, u32)> {
     let banner = || {
-        data(&target.memory, module, false).find_map(|(_, bytes)| {
+        data(&target.memory, module, false).into_iter().find_map(|(_, bytes)| {
             let at = memchr::memmem::find(bytes, b"GNU C Library ")?;
             let text = bytes.get(at..at.saturating_add(256).min(bytes.len()))?;
             let behind = memchr::memmem::find(text, b" release version ")?;

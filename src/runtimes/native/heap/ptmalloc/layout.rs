@@ -113,8 +113,8 @@ pub(super) const IS_MAPPED: u64 = 2;
 pub(super) const NOT_MAIN: u64 = 4;
 pub(super) const FLAGS: u64 = 7;
 
-/// Heaps of arenas are aligned to this, and no longer. Source: malloc/arena.c, HEAP_MAX_SIZE: twice DEFAULT_MMAP_THRESHOLD_MAX, which is
-/// 4 MiB times sizeof (long).
+/// Heaps of arenas are aligned to this, and no longer. Source: malloc/arena.c, HEAP_MAX_SIZE: twice
+/// DEFAULT_MMAP_THRESHOLD_MAX, which is 4 MiB times sizeof (long).
 pub(super) const HEAP_MAX: u64 = 64 << 20;
 /// With huge pages: this many of them. Source: glibc 2.35 malloc/arena.c, heap_max_size.
 pub(super) const HUGE_PAGES_OF_HEAP: u64 = 4;

@@ -14,7 +14,8 @@ use crate::runtimes::native::heap::window::Window;
 use crate::runtimes::native::static_tls;
 use crate::target::Target;
 
-/// Most blocks in a list of a thread's cache. Source: glibc 2.30 malloc/malloc.c, MAX_TCACHE_COUNT: the largest of 16 bits.
+/// Most blocks in a list of a thread's cache. Source: glibc 2.30 malloc/malloc.c, MAX_TCACHE_COUNT: the largest of 16
+/// bits.
 const MAX_CACHED: u64 = 0xffff;
 /// Most blocks of all these lists.
 const MAX_LISTED: usize = 1 << 27;
@@ -60,7 +61,8 @@ pub(super) fn read(target: &Target, arenas: &[u64], layout: &Layout, job: &Job) 
 }
 
 impl Lists {
-    /// All chunks that are no blocks in use though they look so: those of the lists, and the caches themselves. Ascending.
+    /// All chunks that are no blocks in use though they look so: those of the lists, and the caches themselves.
+    /// Ascending.
     pub(super) fn hidden(&self) -> Vec<u64> {
         let cached = self.cached.iter().map(|(chunk, _)| *chunk);
         let mut all: Vec<u64> =
@@ -234,8 +236,8 @@ fn is_cache(memory: &Memory, cache: u64, layout: &Layout) -> bool {
     })
 }
 
-/// The chunks that hold the caches of threads, ascending. They are found in thread-local storage: `tcache` is a variable of the C library
-/// at the same distance from every thread pointer.
+/// The chunks that hold the caches of threads, ascending. They are found in thread-local storage: `tcache` is a
+/// variable of the C library at the same distance from every thread pointer.
 fn caches(target: &Target, layout: &Layout, job: &Job) -> Result<Vec<u64>, Error> {
     let memory = &target.memory;
     let pointers: Vec<u64> =

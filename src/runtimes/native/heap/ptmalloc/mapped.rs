@@ -96,7 +96,8 @@ fn chain(memory: &Memory, start: u64, end: u64, layout: &Layout, found: &mut Vec
 fn at_page(memory: &Memory, start: u64, layout: &Layout) -> Option<Mapped> {
     let of_chunk = |chunk: u64| {
         let before = memory.u64(Addr(chunk)).ok()?;
-        // Where the mapping's end is left free, the lowest bit tells of huge pages. Source: glibc 2.43 malloc/malloc.c, MMAP_HP.
+        // Where the mapping's end is left free, the lowest bit tells of huge pages. Source: glibc 2.43 malloc/malloc.c,
+        // MMAP_HP.
         let before = if layout.behind_mapped > 0 { before & !1 } else { before };
         let header = memory.u64(Addr(chunk).plus(8)?).ok()?;
         let bytes = before.checked_add(header & !FLAGS)?.checked_add(layout.behind_mapped)?;
@@ -105,7 +106,8 @@ fn at_page(memory: &Memory, start: u64, layout: &Layout) -> Option<Mapped> {
     };
     let mut bytes = of_chunk(start)?;
     let mut chunk = start;
-    // An aligned block: its header stands where the alignment wants it, and the one at the mapping's start is what it was before.
+    // An aligned block: its header stands where the alignment wants it, and the one at the mapping's start is what it
+    // was before.
     // Source: malloc/malloc.c, _int_memalign.
     for power in 5..40u32 {
         let alignment = 1u64 << power;

@@ -1,8 +1,9 @@
 //! ptmalloc, the allocator of glibc: its arenas, their chunks, and the blocks that it maps by themselves.
 //!
-//! Input: the target's memory and threads; no symbols. Output: blocks in use and, by arena, what is free: the same sums as `mallinfo2` and
-//! `malloc_info` give in the process. What threads keep in their caches counts as free here and as in use there; the caches themselves
-//! are the allocator's own. 64-bit processes alone. Layouts: docs/layouts/ptmalloc.md.
+//! Input: the target's memory and threads; no symbols. Output: blocks in use and, by arena, what is free: the same sums
+//! as `mallinfo2` and `malloc_info` give in the process. What threads keep in their caches counts as free here and as
+//! in use there; the caches themselves are the allocator's own. 64-bit processes alone. Layouts:
+//! docs/layouts/ptmalloc.md.
 
 mod books;
 mod find;
@@ -25,7 +26,8 @@ use crate::job::{Job, Meter};
 use crate::model::{Addr, Problem};
 use crate::target::Target;
 
-/// The allocators of all C libraries of a process: there is one, but for those that load a second library into a namespace of its own.
+/// The allocators of all C libraries of a process: there is one, but for those that load a second library into a
+/// namespace of its own.
 pub(super) struct Ptmalloc {
     target: Arc<Target>,
     places: Vec<Place>,

@@ -22,7 +22,8 @@ pub(super) fn of_books(books: &Books) -> Vec<Problem> {
         all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
     };
     if !books.is_whole {
-        let message = "the ring of malloc's arenas does not lead back to the main one: arenas are missing, and totals are too low";
+        let message =
+            "the ring of malloc's arenas does not lead back to the main one: some are missing, totals are too low";
         say("heap-damaged", books.main, message.to_owned());
     }
     for (number, arena) in books.arenas.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The stretches of memory that arenas fill with chunks.
 //!
-//! The main arena has the memory below the break, or where that could not be moved, mappings; the others have heaps, each of which tells
-//! which arena it belongs to and which one came before it.
+//! The main arena has the memory below the break, or where that could not be moved, mappings; the others have heaps,
+//! each of which tells which arena it belongs to and which one came before it.
 
 use super::find::Parameters;
 use super::layout::{

@@ -1,8 +1,8 @@
 //! One stretch of memory, chunk by chunk.
 //!
-//! A chunk states its size; whether it is in use stands with the next one. What lies in a free list that leaves this mark alone (caches of
-//! threads, fast bins) is told by its address. Where a chunk cannot be one, the next place is looked for from which chunks lead to the
-//! stretch's end, or to a chunk that is known.
+//! A chunk states its size; whether it is in use stands with the next one. What lies in a free list that leaves this
+//! mark alone (caches of threads, fast bins) is told by its address. Where a chunk cannot be one, the next place is
+//! looked for from which chunks lead to the stretch's end, or to a chunk that is known.
 
 use super::layout::{ALIGNMENT, FENCE, FLAGS, HEADER, IS_MAPPED, MIN_CHUNK, NOT_MAIN, PREV_IN_USE};
 use crate::capture::Memory;
@@ -296,7 +296,8 @@ mod tests {
     use super::*;
     use crate::job::Job;
 
-    /// In use: 0x1000 and 0x1050 with 0x20 bytes; between them 0x1020 with 0x30, which is free; at 0x1070 the topmost chunk.
+    /// In use: 0x1000 and 0x1050 with 0x20 bytes; between them 0x1020 with 0x30, which is free; at 0x1070 the topmost
+    /// chunk.
     const HEAP: [u64; 16] = [0, 0x21, 7, 7, 0, 0x31, 9, 9, 9, 9, 0x30, 0x20, 7, 7, 0, 0x101];
 
     fn run(end: u64) -> Run {
