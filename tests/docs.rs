@@ -35,8 +35,8 @@ fn the_command_reference_is_what_help_says() {
 /// What an example in `help` begins with; the command line stands behind it, in quotes where it is of several words.
 const EXAMPLE: &str = "$ dumpscope demo -c ";
 
-/// Commands that the demo has no answer to: it is neither a live process nor a heap dump.
-const WITHOUT_EXAMPLE: [&str; 2] = ["moved", "dumpheap"];
+/// Commands that the demo has no answer to: it is no live process, and of it there is no other dump.
+const WITHOUT_EXAMPLE: [&str; 2] = ["moved", "diff"];
 
 #[test]
 fn examples_in_help_are_what_the_demo_prints() {

@@ -9,7 +9,7 @@ use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::analysis::growth::{self, Growth};
 use crate::job::Job;
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::report::words::{size, thousands};
+use crate::report::words::thousands;
 use crate::session::{Session, Source};
 
 /// The view.
@@ -135,7 +135,7 @@ impl Draw for Difference {
         ];
         let row = |row: &TypeGrowth| {
             Row::new(vec![
-                signed(row.bytes.delta, size),
+                signed(row.bytes.delta, thousands),
                 signed(row.count.delta, thousands),
                 Cell::new(Value::Bytes(row.bytes.after)),
                 Cell::new(Value::Count(row.count.after)),

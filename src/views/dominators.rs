@@ -25,9 +25,13 @@ pub const VIEW: View = View {
     pane: None,
     doc: "The objects that keep the most bytes alive",
     help: "'Retained' is what would be free without the object; it is a part of what its dominator retains, through \
-           which alone it is held. Leaked objects are told, too: they keep alive what hangs from them.\n\n\
-           Address         Type         Bytes    Retained  Share  Dominator\n0x7f1200001010  shop.Cache      32  \
-           48,213,440  61.2%\n0x7f1200001040  shop.Order[]   816  48,213,408  61.2%  0x7f1200001010",
+           which alone it is held. Leaked objects are told, too: they keep alive what hangs from them.
+
+$ dumpscope demo -c 'dominators -n 3'
+Address    Type                 Bytes  Retained   Share  Dominator
+0x89f3960  (64 KiB to 128 KiB)    71K       71K  14.6 %
+0x8a675d0  (16 KiB to 32 KiB)     16K       16K   3.3 %
+0x8a07c30  (112 bytes)            112      9.0K   1.8 %",
     build,
     schema: || schemars::schema_for!(Dominators),
 };

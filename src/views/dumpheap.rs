@@ -51,9 +51,13 @@ pub const VIEW: View = View {
     help: "With -stat, -retained tells what the objects of a type keep alive together, those that are inside another of the type not \
            counted twice.
 
-Objects   Bytes  Type             Id
-  1,204  28,896  shop.Order       0x7f1200001000
-      3     240  shop.Customer[]  0x7f1200002000",
+$ dumpscope demo -c 'dumpheap -stat'
+Objects  Bytes  Type                                                                      Id
+  3,000   234K  shop::Session                                                             0x4dc190
+  3,410   107K  (32 bytes)                                                                0x5
+      1    71K  (64 KiB to 128 KiB)                                                       0x88
+    401    44K  (112 bytes)                                                               0xf
+…",
     build,
     schema: || schemars::schema_for!(Told),
 };

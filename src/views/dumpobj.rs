@@ -21,9 +21,17 @@ pub const VIEW: View = View {
     args: &[Arg::Operand("address", Kind::Address, Arity::One, "the object, or an address in it")],
     pane: None,
     doc: "One object of the heap: its type, its size, its fields with their values",
-    help: "An address within the object does, too. An object whose type is not known is shown as text and words.\n\nAddress  \
-           0x55d0a0001240\nType     shop::Order\nBytes    48\n\n    Name   Type          Value\n 8  .id    int           77\n16  .next  \
-           shop::Order*  0x55d0a0001280",
+    help: "An address within the object does, too. An object whose type is not known is shown as text and words.
+
+$ dumpscope demo -c 'dumpobj 0x8a139a0'
+Address  0x8a139a0
+Type     shop::Session
+Bytes    80 B
+ +  Name             Type                                Value
+ 0  ._vptr.Session   __vtbl_ptr_type*                    0x4dc190 <{vtable(shop::Session)}+0x10>
+ 8  .started         long int                            1700000000
+16  .address         std::string                         2001:db8::0
+…",
     build,
     schema: || schemars::schema_for!(Object),
 };

@@ -33,8 +33,13 @@ pub const VIEW: View = View {
     pane: None,
     doc: "Why an object is alive: the way to it from a thread, a global variable or another root",
     help: "The object that the root holds stands first, the one asked about last; beside each is how it holds the \
-           next.\n\nglobal g_orders at 0x55d0a0004010\nAddress         Type           Field\n0x7f1200001010  \
-           shop.Cache     entries\n0x7f1200001040  shop.Order[]   [17]\n0x7f1200002080  shop.Order",
+           next.
+
+$ dumpscope demo -c 'gcroot 0x8a675d0'
+(16 KiB to 32 KiB) at 0x8a675d0 of 17 kB
+global object.0+0x18 at 0x4e3678
+Address    Type                Field
+0x8a675d0  (16 KiB to 32 KiB)",
     build,
     schema: || schemars::schema_for!(Paths),
 };

@@ -24,8 +24,13 @@ pub const VIEW: View = View {
     pane: None,
     doc: "How much an object takes, how much would go with it, and how much it reaches",
     help: "'retained' is what would be free without it: itself and what is held through it alone. 'reachable' is \
-           all that it leads to, held by others too or not.\n\nobject     shop.Cache at 0x7f1200001010\nbytes      \
-           32\nretained   48,213,440\nreachable  1,204 objects, 51,380,224",
+           all that it leads to, held by others too or not.
+
+$ dumpscope demo -c 'objsize 0x8a07c30'
+object     (112 bytes) at 0x8a07c30
+bytes      112 B
+retained   9.2 kB
+reachable  802 objects, 58 kB",
     build,
     schema: || schemars::schema_for!(Size),
 };

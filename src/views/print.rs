@@ -24,9 +24,13 @@ pub const VIEW: View = View {
     pane: None,
     doc: "The value of a variable, a member, an element, or what a pointer points to",
     help: "NAME is a variable of the selected frame ('frame N' selects one), a member of the object whose method it is, or a global \
-           variable. NAME.MEMBER, NAME->MEMBER, NAME[N], *NAME, &NAME and (TYPE*)0x… lead on. No code of the process is run.\n\n\
-           print order->items[2].price\n\n(shop::Order*)0x55d0a0001240\n\nName    Type         Value\n.id     int          77\n\
-           .next   shop::Order* 0x55d0a0001280",
+           variable. NAME.MEMBER, NAME->MEMBER, NAME[N], *NAME, &NAME and (TYPE*)0x… lead on. No code of the process is run.
+
+$ dumpscope demo -c 'print g_orders._M_mutex.__data.__owner'
+Expression  g_orders._M_mutex.__data.__owner
+Type        int
+Value       4719
+At          0x587be8",
     build,
     schema: || schemars::schema_for!(Printed),
 };

@@ -32,8 +32,14 @@ pub const VIEW: View = View {
     args: &[OBJECT, MOST],
     pane: None,
     doc: "What refers to an object: others, by which field, and roots",
-    help: "'gcroot' follows them up to a root.\n\nshop.Order at 0x7f1200002080 of 24 B\nglobal g_last at \
-           0x55d0a0004018\nAddress         Type           Bytes  Field\n0x7f1200001040  shop.Order[]     816  [17]",
+    help: "'gcroot' follows them up to a root.
+
+$ dumpscope demo -c 'referrers 0x8a07c40'
+(112 bytes) at 0x8a07c30 of 112 B
+Address    Type         Bytes  Field
+0x8a06a30  (112 bytes)    112  +0x8
+0x8a08e30  (112 bytes)    112  +0x8
+…",
     build: |session, query, job| build(session, query, job, true),
     schema: || schemars::schema_for!(Referrers),
 };
@@ -47,8 +53,12 @@ pub const REFERENCES: View = View {
     args: &[OBJECT, MOST],
     pane: None,
     doc: "What an object refers to, and by which field",
-    help: "Each object is listed once, however often it is referred to.\n\nshop.Order at 0x7f1200002080 of 24 \
-           B\nAddress         Type           Bytes  Field\n0x7f1200003000  shop.Customer     48  customer",
+    help: "Each object is listed once, however often it is referred to.
+
+$ dumpscope demo -c 'references 0x8a139a0'
+shop::Session at 0x8a139a0 of 80 B
+Address    Type        Bytes  Field
+0x8a139f0  (32 bytes)     32  basket",
     build: |session, query, job| build(session, query, job, false),
     schema: || schemars::schema_for!(References),
 };

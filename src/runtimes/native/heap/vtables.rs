@@ -52,6 +52,8 @@ pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<(Addr, String)
 fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Vec<(Addr, String)>, Error> {
     let memory = &target.memory;
     let (base, end) = (module.mapped.base, module.mapped.end);
+    // They are in the module's file: variables that begin as zeros lie behind what is mapped of it.
+    let end = module.mapped.parts.last().map_or(end, |part| part.end.min(end));
     let mut runs = Vec::new();
     let mut searched = 0u64;
     for segment in memory.segments() {
