@@ -43,8 +43,8 @@ use self::place::Place;
 use self::sections::Sections;
 pub(crate) use self::split::SplitFiles;
 use self::split::SplitUnit;
-use self::types::layout;
 pub use self::types::{Encoding, Member, TypeKind, TypeLayout, Variants};
+use self::types::{layout, type_parameters};
 use self::unit::Unit;
 use self::variables::locals;
 pub use self::variables::{Expression, Locals, Location, Variable};
@@ -189,6 +189,21 @@ impl Dwarf {
         })
     }
 
+    /// The global variables whose type is stated, ascending by address, one of those at the same.
+    pub(crate) fn globals(&self) -> Result<Vec<(Svma, TypeId)>, Error> {
+        let typed = |(at, variable): (u64, Place<'_, '_>)| Some((Svma(at), type_of(variable).ok()??));
+        self.held.with_dependent(|files, file| {
+            let mut all: Vec<(Svma, TypeId)> = self.catalog(file).globals(file).filter_map(typed).collect();
+            self.each_split_unit(files, file, |split, catalog| {
+                all.extend(catalog.globals(split).filter_map(typed));
+                Ok(None::<()>)
+            })?;
+            all.sort();
+            all.dedup_by_key(|(at, _)| *at);
+            Ok(all)
+        })
+    }
+
     /// The structure of that full name.
     pub(crate) fn type_named(&self, name: &str) -> Result<Option<TypeId>, Error> {
         self.held.with_dependent(|files, file| {
@@ -216,6 +231,20 @@ impl Dwarf {
     /// What a type is called.
     pub(crate) fn type_name(&self, id: TypeId) -> Result<Option<String>, Error> {
         self.with_type(id, |place| type_name(Some(place)))
+    }
+
+    /// The types that a template was given, in order, each with the parameter's name.
+    pub(crate) fn type_parameters(&self, id: TypeId) -> Result<Vec<(String, TypeId)>, Error> {
+        Ok(self.with_type(id, type_parameters)?.unwrap_or_default())
+    }
+
+    /// The type whose objects have this one as vtable.
+    pub(crate) fn containing_type(&self, id: TypeId) -> Result<Option<TypeId>, Error> {
+        let containing = |place: Place<'_, '_>| {
+            let found = place.linked(&place.entry()?, gimli::DW_AT_containing_type);
+            Ok(found.and_then(|found| found.type_id()))
+        };
+        Ok(self.with_type(id, containing)?.flatten())
     }
 
     /// The part of a type at an offset.

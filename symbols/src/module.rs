@@ -163,6 +163,12 @@ impl ModuleSymbols {
         self.dwarf()?.global_type(at).ok()?
     }
 
+    /// The global and static variables whose type is stated, ascending by address, one of those at the same. From DWARF:
+    /// reads all of it once.
+    pub fn globals(&self) -> Vec<(Svma, TypeId)> {
+        self.dwarf().and_then(|dwarf| dwarf.globals().ok()).unwrap_or_default()
+    }
+
     /// The variables in scope at `at`, of the physical function and of those inlined there. `None` where DWARF knows no function. For a return
     /// address ask for the address before it.
     pub fn locals(&self, at: Svma) -> Option<Locals> {
@@ -196,6 +202,16 @@ impl ModuleSymbols {
     /// What a type is called, as `TypeLayout::name` has it; its parts are not read.
     pub fn type_name(&self, id: TypeId) -> Option<String> {
         self.dwarf()?.type_name(id).ok()?
+    }
+
+    /// The types that a template or a generic type was given, in order, each with the parameter's name.
+    pub fn type_parameters(&self, id: TypeId) -> Vec<(String, TypeId)> {
+        self.dwarf().and_then(|dwarf| dwarf.type_parameters(id).ok()).unwrap_or_default()
+    }
+
+    /// Of the type of a Rust vtable the type that it is for.
+    pub fn containing_type(&self, id: TypeId) -> Option<TypeId> {
+        self.dwarf()?.containing_type(id).ok()?
     }
 
     /// Which part of a structure is `offset` bytes from its start.

@@ -104,6 +104,11 @@ impl Catalog {
         same.filter_map(|global| Some((start, global.entry.place(file)?))).collect()
     }
 
+    /// All variables with a fixed address, ascending by it.
+    pub(super) fn globals<'f, 'a>(&self, file: &'f File<'a>) -> impl Iterator<Item = (u64, Place<'f, 'a>)> {
+        self.globals.iter().filter_map(move |global| Some((global.address, global.entry.place(file)?)))
+    }
+
     /// The structure of that full name.
     pub(super) fn type_named<'f, 'a>(&self, file: &'f File<'a>, name: &str) -> Option<Place<'f, 'a>> {
         let wanted = hash(last_part(name).as_bytes());

@@ -11,6 +11,8 @@ use crate::Error;
 
 /// Members of one type beyond this many are left out.
 const MAX_MEMBERS: usize = 1 << 16;
+/// Template parameters of one type beyond this many are left out.
+const MAX_PARAMETERS: usize = 64;
 /// A type's name, size and parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeLayout {
@@ -120,6 +122,20 @@ pub(super) fn layout(place: Place<'_, '_>) -> Result<TypeLayout, Error> {
         _ => TypeKind::Opaque,
     };
     Ok(TypeLayout { name: type_name(Some(place))?, size: size(place, MAX_DEPTH)?, kind })
+}
+
+/// The types that a template was given, each with the parameter's name.
+pub(super) fn type_parameters(place: Place<'_, '_>) -> Result<Vec<(String, TypeId)>, Error> {
+    let mut parameters = Vec::new();
+    place.for_children(|child, entry| {
+        if entry.tag() == gimli::DW_TAG_template_type_parameter
+            && let Some(ty) = child.linked(entry, gimli::DW_AT_type).and_then(|ty| ty.type_id())
+        {
+            parameters.push((child.text(entry, gimli::DW_AT_name).unwrap_or_default(), ty));
+        }
+        Ok(parameters.len() < MAX_PARAMETERS)
+    })?;
+    Ok(parameters)
 }
 
 fn encoding(entry: &DebuggingInformationEntry<Reader<'_>>) -> Encoding {
