@@ -6,10 +6,11 @@
 pub mod objects;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::Error;
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Known, Problem, Tid, Value};
+use crate::model::{Addr, Known, Problem, Stack, Tid, Value};
 
 pub use objects::{ObjectId, Objects};
 
@@ -49,6 +50,22 @@ pub trait HeapSource: Send + Sync {
 
     /// What is in an object; `None` where the source cannot tell of any.
     fn contents(&self, _object: HeapObject) -> Option<Contents> {
+        None
+    }
+
+    /// The same heap with names for objects that carry none, by what refers to them; `None` where the source cannot tell
+    /// more. `objects` are all of its objects, `stacks` those of the process. Takes seconds for ten million objects.
+    fn named(
+        self: Arc<Self>,
+        _objects: &Arc<Objects>,
+        _stacks: &[Arc<Stack>],
+        _job: &Job,
+    ) -> Result<Option<Arc<dyn HeapSource>>, Error> {
+        Ok(None)
+    }
+
+    /// For a type whose name is told by what refers to its objects one of those that do: `shop::Order.items`.
+    fn told_by(&self, _of_type: usize) -> Option<&str> {
         None
     }
 

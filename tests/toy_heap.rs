@@ -191,8 +191,8 @@ fn text(line: &str) -> String {
 #[test]
 fn the_histogram_is_what_the_file_says_in_json() {
     let types = json!([
-        { "type": "byte[]", "id": "0x2000", "count": 2, "bytes": 160, "retained": null },
-        { "type": "shop.Order", "id": "0x1000", "count": 3, "bytes": 72, "retained": null },
+        { "type": "byte[]", "id": "0x2000", "count": 2, "bytes": 160, "retained": null, "naming": "recorded", "referrer": null },
+        { "type": "shop.Order", "id": "0x1000", "count": 3, "bytes": 72, "retained": null, "naming": "recorded", "referrer": null },
     ]);
     let expected = json!({ "types": types, "total": { "count": 5, "bytes": 232 }, "free": null, "heap": "Toy" });
     assert_eq!(data("dumpheap -stat"), expected);
@@ -204,7 +204,11 @@ fn the_histogram_is_what_the_file_says_in_json() {
 
 #[test]
 fn what_is_reachable_and_what_is_not_are_told_apart() {
-    let of_type = |name: &str, id: &str, count: u64, bytes: u64| json!({ "type": name, "id": id, "count": count, "bytes": bytes, "retained": null });
+    let of_type = |name: &str, id: &str, count: u64, bytes: u64| {
+        json!({
+            "type": name, "id": id, "count": count, "bytes": bytes, "retained": null, "naming": "recorded", "referrer": null
+        })
+    };
     let live = data("dumpheap -stat -live");
     assert_eq!(live["types"], json!([of_type("byte[]", "0x2000", 2, 160), of_type("shop.Order", "0x1000", 2, 48)]));
     assert_eq!(live["total"], json!({ "count": 4, "bytes": 208 }));

@@ -23,6 +23,7 @@ pub struct Heap {
     reachable: Shared<Reachable>,
     leaks: Shared<Leaks>,
     dominators: Shared<Dominators>,
+    named: Shared<Heap>,
 }
 
 impl Heap {
@@ -36,6 +37,7 @@ impl Heap {
             reachable: Shared::default(),
             leaks: Shared::default(),
             dominators: Shared::default(),
+            named: Shared::default(),
         }
     }
 
@@ -61,6 +63,11 @@ impl Heap {
         let found: Vec<Option<HeapObject>> =
             (0..self.source.parts()).into_par_iter().map(in_part).collect::<Result<_, Error>>()?;
         Ok(found.into_iter().flatten().next())
+    }
+
+    /// The same heap with names for objects that carry none, where [`Session::named_heap`] was asked for it.
+    pub fn named_if_known(&self) -> Option<Arc<Heap>> {
+        self.named.known()
     }
 
     /// Selected objects by type.
@@ -113,6 +120,21 @@ impl Session {
             What::Heap(..) => true,
             What::Process(process) => process.has_heap(job),
         }
+    }
+
+    /// The heap with names for objects that carry none, by what refers to them. Fails where its objects tell all that can
+    /// be known.
+    pub fn named_heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
+        let heap = self.heap(job)?;
+        let stacks = match &self.what {
+            What::Heap(..) => Vec::new(),
+            What::Process(process) => process.stacks(job)?,
+        };
+        heap.named.get(job, |job| {
+            let named = Arc::clone(&heap.source).named(&heap.objects(job)?, &stacks, job)?;
+            let nothing = || Error::Failed(format!("objects of {} have their names in themselves", heap.source.name()));
+            named.map(Heap::new).ok_or_else(nothing)
+        })
     }
 
     /// The heap whose objects can be listed: a heap dump's, or that of a runtime in the process. Fails where nothing reads one.

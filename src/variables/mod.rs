@@ -14,6 +14,8 @@ mod trusted;
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 pub use entry::AtEntry;
 pub use expression::{Local, Scope, evaluate};
 pub use place::{Context, Held, Place};
@@ -91,6 +93,50 @@ pub fn in_frame<'t>(target: &'t Target, stack: &Stack, named: &NamedFrame, name:
         return Some(Err(Gap::NotRecorded("its frame was found by scanning the stack".to_owned())));
     }
     Some(ty.and_then(|ty| Ok((module, ty, context.held(&locals, &variable.location)?))))
+}
+
+/// What is done with a variable: its module, its type, where it is, its name.
+pub type VisitPlace<'v> = dyn FnMut(&Module, symbols::TypeId, &Held, Option<&str>) + 'v;
+
+/// Where the variables of many stacks are; what debug information says of an address is read once.
+pub struct Places<'t> {
+    target: &'t Target,
+    locals: FxHashMap<Addr, Option<symbols::Locals>>,
+}
+
+impl<'t> Places<'t> {
+    /// Nothing is read yet.
+    pub fn new(target: &'t Target) -> Places<'t> {
+        Places { target, locals: FxHashMap::default() }
+    }
+
+    /// The arguments and local variables of all frames of a stack that have a type and a place, those of frames that were
+    /// guessed left out; innermost first.
+    pub fn of_stack(&mut self, stack: &Stack, visit: &mut VisitPlace<'_>) {
+        let mut trusted = Trusted::All;
+        for (index, (frame, registers)) in stack.frames.iter().zip(stack.each_registers()).enumerate() {
+            trusted = trusted.after(frame.trust);
+            if trusted == Trusted::None {
+                return;
+            }
+            let at = frame.lookup();
+            let Some(module) = self.target.module_at(at) else { continue };
+            let read = || module.symbols().locals(module.svma(at)?);
+            let (Some(locals), Some(bias)) = (self.locals.entry(at).or_insert_with(read), module.mapped.bias) else {
+                continue;
+            };
+            let registers = trusted.registers(&registers);
+            let entered = AtEntry::of_trusted(self.target, stack, index, trusted);
+            let at_entry = |register| entered.value(register);
+            let memory = &self.target.memory;
+            let context = Context { frame, registers: &registers, memory, bias, at_entry: &at_entry };
+            for variable in &locals.variables {
+                if let (Some(ty), Ok(held)) = (variable.ty, context.held(locals, &variable.location)) {
+                    visit(module, ty, &held, variable.name.as_deref());
+                }
+            }
+        }
+    }
 }
 
 /// The variables at a physical frame, each with the position of its part among the calls that debug information expands

@@ -33,13 +33,14 @@ pub const VIEW: View = View {
         Arg::Value("mt", Kind::Address, "only the type of this id"),
         Arg::Value("min", Kind::Bytes, "only objects of at least so many bytes"),
         Arg::Value("max", Kind::Bytes, "only objects of at most so many bytes"),
+        Arg::Flag("names", "with names for objects that carry none, by what refers to them"),
         Arg::Flag("regions", "the mappings that hold the heap, as 'maddress' lists them"),
-        Arg::Apart("regions", &["stat", "type", "mt", "min", "max"]),
+        Arg::Apart("regions", &["stat", "type", "mt", "min", "max", "names"]),
         Arg::Flag(
             "arenas",
             "the arenas that the heap is made of: what each took from the system, what is in use, what is free",
         ),
-        Arg::Apart("arenas", &["stat", "type", "mt", "min", "max", "regions"]),
+        Arg::Apart("arenas", &["stat", "type", "mt", "min", "max", "names", "regions"]),
         Arg::Flag("live", "only objects that can be reached from roots"),
         Arg::Flag("dead", "only objects that cannot: leaked, or not collected yet"),
         Arg::Flag("retained", "also what would be free without them; those with the most of it first"),
@@ -101,6 +102,11 @@ pub struct TypeRow {
     /// What all its objects keep alive, in bytes, none that is inside another's counted twice; null where it was not
     /// asked for.
     pub retained: Option<u64>,
+    /// How its name is known: `recorded` in the objects, `referred` by what refers to them, by their `contents`, or by
+    /// their `size` alone.
+    pub naming: &'static str,
+    /// Of a name that is told by what refers to the objects one of those that do; null for others.
+    pub referrer: Option<String>,
 }
 
 /// Objects together.
@@ -145,10 +151,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         job.check()?;
         return maddress::answer(session.process()?.mappings_with_heap(&own));
     }
-    let heap = session.heap(job)?;
     if query.flag("arenas") {
-        return arenas::build(&heap, job);
+        return arenas::build(&*session.heap(job)?, job);
     }
+    let heap = if query.flag("names") { session.named_heap(job)? } else { session.heap(job)? };
     let selection = selection(heap.source.types(), query)?;
     let wanted = Wanted::of(&heap, &selection, query, job)?;
     let dominators = query.flag("retained").then(|| heap.dominators(job)).transpose()?;
@@ -262,8 +268,10 @@ impl Types {
     /// The histogram with names.
     pub(super) fn of(source: &dyn HeapSource, histogram: &Histogram) -> Types {
         let row = |(at, amount): &(usize, Amount)| {
-            let HeapType { id, name, .. } = source.types().get(*at)?;
-            Some(TypeRow { name: name.clone(), id: *id, count: amount.count, bytes: amount.bytes, retained: None })
+            let HeapType { id, name, naming } = source.types().get(*at)?;
+            let (naming, referrer) = (naming.word(), source.told_by(*at).map(str::to_owned));
+            let (name, Amount { count, bytes }) = (name.clone(), *amount);
+            Some(TypeRow { name, id: *id, count, bytes, retained: None, naming, referrer })
         };
         Types {
             types: histogram.types.iter().filter_map(row).collect(),

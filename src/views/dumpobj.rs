@@ -53,6 +53,8 @@ pub struct Object {
     pub id: Option<Addr>,
     /// How its type is known: `recorded` in the object, `referred` by what refers to it, by its `contents`; null where it is not known.
     pub naming: Option<&'static str>,
+    /// Of a type that is told by what refers to its objects one of those that do, `shop::Order.items`; null for others.
+    pub referrer: Option<String>,
     /// What it takes itself, in bytes.
     pub bytes: u64,
     /// What it keeps alive, in bytes; null where no graph was asked for.
@@ -116,6 +118,8 @@ pub enum Shown {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let heap = session.heap(job)?;
+    // Names cost seconds: they are shown where somebody has asked for them.
+    let heap = heap.named_if_known().unwrap_or(heap);
     let address = query.address("address").or(query.focus.object).unwrap_or_default();
     let object = heap.object_holding(address, job)?;
     let object = object.ok_or_else(|| Error::Failed(not_there(&heap, address)))?;
@@ -136,6 +140,7 @@ impl Object {
             name: of_type.map(|of_type| of_type.name.clone()),
             id: of_type.map(|of_type| of_type.id),
             naming: of_type.map(|of_type| of_type.naming.word()),
+            referrer: source.told_by(object.of_type).map(str::to_owned),
             bytes: object.bytes,
             retained: None,
             fields: Vec::new(),
@@ -242,6 +247,10 @@ impl Draw for Object {
             ("Type".to_owned(), of_type),
             ("Bytes".to_owned(), Row::new(vec![Cell::new(Value::Bytes(self.bytes))])),
         ];
+        if let Some(referrer) = &self.referrer {
+            let cell = Cell::text(format!("as what {referrer} refers to")).tone(Tone::Dim);
+            fields.push(("Named".to_owned(), Row::new(vec![cell])));
+        }
         if let Some(retained) = self.retained {
             fields.push(("Retained".to_owned(), Row::new(vec![Cell::new(Value::Bytes(retained))])));
         }

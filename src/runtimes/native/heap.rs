@@ -1,10 +1,12 @@
 //! The native heap: the blocks that the process's allocators gave out and nobody freed.
 //!
 //! Each allocator is found by its own marks and walked by its own books ([`Allocator`]); several may be in one process. What a block is
-//! is told by its first word where that is a vtable ([`vtables`]); the rest is put together by size ([`sizes`]).
+//! is told by its first word where that is a vtable ([`vtables`]); the rest is put together by size ([`sizes`]), or
+//! on request named by what refers to it ([`names`]).
 
 mod allocator;
 mod contents;
+mod names;
 mod ptmalloc;
 mod references;
 mod sizes;
@@ -17,13 +19,14 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use self::allocator::{ALLOCATORS, Allocator, Block};
+use self::names::NamedHeap;
 use self::window::Window;
 use crate::error::Error;
 use crate::heap::{
     Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, Visit,
 };
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Problem};
+use crate::model::{Addr, Problem, Stack};
 use crate::target::Target;
 
 /// The blocks of all allocators of a process.
@@ -139,6 +142,15 @@ impl HeapSource for NativeHeap {
 
     fn references(&self) -> Option<&dyn References> {
         Some(self)
+    }
+
+    fn named(
+        self: Arc<Self>,
+        objects: &Arc<Objects>,
+        stacks: &[Arc<Stack>],
+        job: &Job,
+    ) -> Result<Option<Arc<dyn HeapSource>>, Error> {
+        Ok(Some(Arc::new(NamedHeap::new(self, objects, stacks, job)?)))
     }
 
     fn free(&self, job: &Job) -> Result<Option<Free>, Error> {

@@ -41,6 +41,11 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// The memory that is its own: blocks in use, free ones, books. What is in it and in no block in use refers to nothing.
     fn memory(&self) -> Vec<Range<Addr>>;
 
+    /// What it takes of the heap for so many bytes, at least.
+    fn takes(&self, bytes: u64) -> u64 {
+        bytes.checked_next_multiple_of(8).unwrap_or(bytes)
+    }
+
     /// Its arenas, with what is in use and free in each.
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error>;
 

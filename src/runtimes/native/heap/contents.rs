@@ -1,8 +1,11 @@
 //! What is in a block: fields by the DWARF of its type, text, words.
 
+use symbols::TypeId;
+
 use crate::heap::{Contents, HeapObject};
+use crate::model::value::Content;
 use crate::model::{Addr, Gap, Known, Value};
-use crate::target::Target;
+use crate::target::{Module, Target};
 use crate::variables;
 
 /// Words of a block that are read.
@@ -21,6 +24,26 @@ pub(super) fn of(target: &Target, object: HeapObject, type_name: Option<&str>) -
         text: text(target, object),
         words: (0..count).map(word).collect(),
     }
+}
+
+/// What is in a block of values of a type, the first of which is at `at`: one, or the first of so many.
+pub(super) fn values(
+    target: &Target,
+    object: HeapObject,
+    (module, ty): (&Module, TypeId),
+    at: Addr,
+    elements: Option<(u64, u64)>,
+) -> Contents {
+    let content = of(target, object, None);
+    let one = |at: Addr| variables::at(target, module, ty, at);
+    let first = one(at);
+    let Some((shown, all)) = elements else { return Contents { value: Ok(first), ..content } };
+    let size = first.ty.as_ref().and_then(|ty| ty.size).unwrap_or(0);
+    let place = |index: u64| size.checked_mul(index).and_then(|offset| at.plus(offset));
+    let elements: Vec<Value> = (0..shown).filter_map(|index| Some(one(place(index)?))).collect();
+    let left_out = all.saturating_sub(elements.len() as u64);
+    let value = Value { ty: None, location: Some(at), content: Ok(Content::Array { elements, left_out }) };
+    Contents { value: Ok(value), ..content }
 }
 
 fn typed(target: &Target, at: Addr, type_name: Option<&str>) -> Known<Value> {

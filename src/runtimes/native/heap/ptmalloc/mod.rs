@@ -80,6 +80,12 @@ impl Allocator for Ptmalloc {
         self.books.iter().flat_map(Books::memory).collect()
     }
 
+    fn takes(&self, bytes: u64) -> u64 {
+        // A chunk has a word in front of what is asked for, and is no smaller than four words.
+        // Source: glibc malloc/malloc.c, request2size.
+        bytes.saturating_add(8).max(32).checked_next_multiple_of(16).unwrap_or(bytes)
+    }
+
     fn arenas(&self, job: &Job) -> Result<Vec<heap::Arena>, Error> {
         let mut all = Vec::new();
         for books in &self.books {

@@ -1,0 +1,146 @@
+//! Names of native blocks that carry none, by what refers to them: the counts of each type against what the source of
+//! the program says.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use dumpscope::heap::Objects;
+use dumpscope::job::Job;
+use dumpscope::session::{Session, Source};
+use dumpscope::target::Search;
+use serde_json::Value;
+use support::{Dump, dump};
+
+/// What the command line says of types by their names.
+fn named(dump: &Dump) -> BTreeMap<String, Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump.core()).args(["-c", "dumpheap -stat -names", "--json"]);
+    let documents = support::run(command).expect_status(0).documents();
+    let mut all = BTreeMap::new();
+    for row in documents[0]["data"]["types"].as_array().expect("types") {
+        let name = row["type"].as_str().expect("a name").to_owned();
+        assert!(all.insert(name.clone(), row.clone()).is_none(), "{name} stands there twice");
+    }
+    all
+}
+
+fn expected(fixture: &str) -> Value {
+    let path = support::repository().join("fixtures").join(fixture).join("expected.json");
+    serde_json::from_str(&std::fs::read_to_string(path).expect("expected.json")).expect("JSON")
+}
+
+#[track_caller]
+fn assert_counts(found: &BTreeMap<String, Value>, expected: &Value) {
+    let count = |name: &str| found.get(name).and_then(|row| row["count"].as_u64()).unwrap_or(0);
+    let differ: Vec<String> = expected
+        .as_object()
+        .expect("counts")
+        .iter()
+        .filter(|(name, expected)| Some(count(name)) != expected.as_u64())
+        .map(|(name, expected)| format!("{name}: {} instead of {expected}", count(name)))
+        .collect();
+    assert!(differ.is_empty(), "{differ:#?}\namong {:#?}", found.keys());
+}
+
+#[track_caller]
+fn assert_cxx(variant: &str) {
+    let (found, expected) = (named(&dump("heap-cxx", variant)), expected("heap-cxx"));
+    for part in ["types", "leaks", "others"] {
+        assert_counts(&found, &expected[part]);
+    }
+    for (name, wanted) in expected["referrers"].as_object().expect("referrers") {
+        let told = found[name]["referrer"].as_str().expect("who told it");
+        let wanted = wanted.as_array().expect("several");
+        assert!(wanted.iter().any(|one| told.starts_with(one.as_str().expect("a name"))), "{name} by {told}");
+        assert_eq!(found[name]["naming"], "referred");
+    }
+    // All that is left has no name in the program either: what the C++ library keeps for emergencies.
+    let is_told =
+        |name: &&String| ["types", "leaks", "others"].iter().any(|part| expected[*part].get(name.as_str()).is_some());
+    let rest: Vec<&String> = found.keys().filter(|name| !is_told(name)).collect();
+    assert!(rest.iter().all(|name| name.contains("libstdc++")), "{rest:?}");
+}
+
+#[test]
+fn every_class_of_a_cxx_program_is_counted() {
+    assert_cxx("debug");
+}
+
+#[test]
+fn optimised_code_names_the_same() {
+    assert_cxx("O2");
+}
+
+#[test]
+fn without_debug_information_vtables_name_blocks_and_owners_group_the_rest() {
+    let (found, expected) = (named(&dump("heap-cxx", "stripped")), expected("heap-cxx"));
+    assert_counts(&found, &expected["stripped"]);
+    let recorded = |row: &&Value| row["naming"] == "recorded";
+    assert_eq!(found.values().filter(recorded).count(), expected["stripped"].as_object().expect("counts").len());
+    assert_eq!(found["(96 bytes, by shop::Customer+8)"]["count"], 30, "what each customer is called");
+    assert_eq!(
+        found["(48 bytes, by (528 bytes))"]["count"], 600,
+        "the items of the deque, whichever place they have in a node"
+    );
+}
+
+#[track_caller]
+fn assert_rust(variant: &str) {
+    assert_counts(&named(&dump("heap-rust", variant)), &expected("heap-rust")["types"]);
+}
+
+#[test]
+fn every_type_of_a_rust_program_is_counted() {
+    assert_rust("debug");
+}
+
+#[test]
+fn optimised_rust_names_the_same() {
+    assert_rust("O");
+}
+
+#[test]
+fn an_object_is_shown_with_the_name_that_was_found_for_it() {
+    let dump = dump("heap-cxx", "debug");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump.core()).args(["-c", "dumpheap -names -type shop::Track", "--json"]);
+    let documents = support::run(command).expect_status(0).documents();
+    let address = documents[0]["data"]["objects"][0]["address"].as_str().expect("an address").to_owned();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    let show = format!("dumpobj {address}");
+    command.arg("analyze").arg(dump.core()).args(["-c", &show, "-c", "dumpheap -stat -names", "-c", &show, "--json"]);
+    let documents = support::run(command).expect_status(0).documents();
+    let (before, after) = (&documents[0]["data"], &documents[2]["data"]);
+    assert_eq!((&before["type"], &before["naming"]), (&Value::Null, &Value::Null));
+    assert_eq!((&after["type"], &after["naming"]), (&"shop::Track[]".into(), &"referred".into()));
+    assert_eq!(after["referrer"], "shop::g_tracks");
+    assert_eq!(after["elements"].as_array().map(Vec::len), Some(20), "the number in front of them is none");
+    let item = &after["elements"][0]["value"].as_str().expect("a structure's fields");
+    assert!(item.contains("at = [0, 0, 0, 0]"), "it is no part of the first: {item}");
+}
+
+#[test]
+fn each_part_has_the_objects_that_the_heap_has_without_names() {
+    let dump = dump("heap-cxx", "debug");
+    let (session, job) =
+        (Session::open(Source::File(dump.core()), &Search::default(), &Job::default()), Job::default());
+    let session = session.expect("opens");
+    let (plain, named) = (session.heap(&job).expect("a heap"), session.named_heap(&job).expect("names"));
+    let (plain, named) = (plain.source.as_ref(), named.source.as_ref());
+    let (before, after) = (Objects::of(plain, &job).expect("listed"), Objects::of(named, &job).expect("listed"));
+    assert_eq!((before.len(), plain.parts()), (after.len(), named.parts()));
+    let same = |id: u32| (before.address(id), before.bytes(id)) == (after.address(id), after.bytes(id));
+    assert!((0..before.len()).all(same));
+    assert!((0..after.len()).all(|id| after.of_type(id) < named.types().len()));
+}
+
+#[test]
+fn naming_can_be_cancelled() {
+    let dump = dump("heap-cxx", "debug");
+    let session = Session::open(Source::File(dump.core()), &Search::default(), &Job::default()).expect("opens");
+    let job = Job::default();
+    session.heap(&job).expect("a heap");
+    job.cancel();
+    assert!(session.named_heap(&job).is_err());
+    session.named_heap(&Job::default()).expect("another may ask again");
+}
