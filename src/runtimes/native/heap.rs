@@ -6,8 +6,10 @@
 
 mod allocator;
 mod contents;
+mod mallocng;
 mod names;
 mod ptmalloc;
+mod reading;
 mod references;
 mod sizes;
 mod vtables;

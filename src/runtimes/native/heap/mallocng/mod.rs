@@ -1,0 +1,124 @@
+//! mallocng, the allocator of musl since 1.2.1: groups of equal slots, told by bits of a `meta` each.
+//!
+//! Input: the target's memory; no symbols. Output: slots in use, each under the address that the program was given (musl moves it within
+//! the slot); slots that are groups themselves are none. Slots held back are counted by what the library counts of them itself.
+//! Layouts: docs/layouts/mallocng.md.
+
+mod find;
+mod groups;
+mod layout;
+mod problems;
+mod slots;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::find::Place;
+use self::groups::{Groups, Kind};
+use self::slots::Walked;
+use super::allocator::{Allocator, Visit};
+use super::reading::add;
+use crate::error::Error;
+use crate::heap::{Arena, Free};
+use crate::job::{Job, Meter, Shared};
+use crate::model::{Addr, Problem};
+use crate::target::Target;
+
+/// Groups of a part.
+const PART: usize = 4096;
+
+/// The allocator.
+pub(super) struct Mallocng {
+    target: Arc<Target>,
+    place: Place,
+    groups: Groups,
+    /// Ranges of the outermost groups.
+    parts: Vec<Range<usize>>,
+    walked: Vec<Shared<Walked>>,
+}
+
+/// Looks for it in musl, or in the executable.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
+    let Some(place) = find::place(target, job)? else { return Ok(None) };
+    let groups = groups::read(&target.memory, &place, job)?;
+    let parts: Vec<Range<usize>> = (0..groups.outer.len())
+        .step_by(PART)
+        .map(|from| from..from.saturating_add(PART).min(groups.outer.len()))
+        .collect();
+    let walked = parts.iter().map(|_| Shared::default()).collect();
+    Ok(Some(Box::new(Mallocng { target: Arc::clone(target), place, groups, parts, walked })))
+}
+
+impl Mallocng {
+    fn walk(&self, part: &Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
+        let outer = self.groups.outer.get(part.clone()).unwrap_or_default();
+        slots::walk(&self.target.memory, outer, &self.groups.inner, meter, visit)
+    }
+
+    /// What each part's walk counted. Walks those that were not walked yet.
+    fn walked(&self, job: &Job) -> Result<Vec<Arc<Walked>>, Error> {
+        let parts = self.parts.iter().zip(&self.walked);
+        parts.map(|(part, walked)| walked.get(job, |job| self.walk(part, &mut job.meter(), &mut |_| Ok(())))).collect()
+    }
+}
+
+impl Allocator for Mallocng {
+    fn name(&self) -> &'static str {
+        "musl mallocng"
+    }
+
+    fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let Some((part, walked)) = self.parts.get(part).zip(self.walked.get(part)) else { return Ok(()) };
+        let counted = self.walk(part, meter, visit)?;
+        walked.get(meter.job(), |_| Ok(counted)).map(drop)
+    }
+
+    fn memory(&self) -> Vec<Range<Addr>> {
+        self.groups.memory(&self.place.areas)
+    }
+
+    fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
+        let mut sums = Walked::default();
+        for walked in self.walked(job)? {
+            for (sum, more) in [
+                (&mut sums.used, walked.used),
+                (&mut sums.available, walked.available),
+                (&mut sums.freed, walked.freed),
+                (&mut sums.mapped, walked.mapped),
+            ] {
+                add(sum, more.count, more.bytes);
+            }
+        }
+        let (mut system, mut mapped) = (self.groups.areas.saturating_mul(layout::PAGE), 0u64);
+        for group in &self.groups.outer {
+            let bytes = match group.kind() {
+                Kind::Single => &mut mapped,
+                Kind::Mapped | Kind::Donated | Kind::Inner => &mut system,
+            };
+            *bytes = bytes.saturating_add(group.taken());
+        }
+        let told = sums.used.bytes.saturating_add(sums.available.bytes).saturating_add(sums.freed.bytes);
+        let mut all = vec![Arena {
+            name: "groups".to_owned(),
+            address: Some(Addr(self.place.context)),
+            system,
+            used: sums.used,
+            free: vec![("available slots", sums.available), ("free slots", sums.freed)],
+            overhead: system.saturating_sub(told),
+        }];
+        if sums.mapped != Free::default() {
+            let overhead = mapped.saturating_sub(sums.mapped.bytes);
+            let name = "mmapped".to_owned();
+            all.push(Arena { name, address: None, system: mapped, used: sums.mapped, free: Vec::new(), overhead });
+        }
+        Ok(all)
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        problems::of(&self.place, &self.groups, self.walked.iter().filter_map(Shared::known))
+    }
+}

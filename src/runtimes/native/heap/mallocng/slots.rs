@@ -1,0 +1,180 @@
+//! Groups, slot by slot.
+//!
+//! A slot in use begins with what it tells of itself in four bytes in front of it. Where the block was moved within the slot, for an
+//! alignment or to spread addresses, those tell by how much, and the same four bytes stand in front of the block.
+
+use rustc_hash::FxHashMap;
+
+use super::groups::{Group, Kind, is_used};
+use super::layout::{IN_BAND, UNIT};
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::heap::Free;
+use crate::job::Meter;
+use crate::model::Addr;
+use crate::runtimes::native::heap::allocator::{Block, Visit};
+use crate::runtimes::native::heap::reading::{Window, add};
+
+/// Groups within groups: each has a slot smaller than the one that it is in.
+const MAX_DEPTH: u32 = 48;
+/// Most damages that are kept of a part.
+const MAX_DAMAGES: usize = 256;
+/// What stands for a size in a header that tells where the block is.
+// Source: musl 1.2.3 src/malloc/mallocng/meta.h, enframe: `p[-3] = 7<<5`.
+const MOVED: u8 = 7;
+
+/// What a walk counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Walked {
+    /// Slots in use.
+    pub used: Free,
+    /// Slots that may be given out next.
+    pub available: Free,
+    /// Slots that were given back, or never used.
+    pub freed: Free,
+    /// Blocks with a mapping of their own.
+    pub mapped: Free,
+    pub damages: Vec<Damage>,
+    /// Damages that are not kept.
+    pub more: u64,
+}
+
+/// A block in use that is not whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// The block; where its header is overwritten, its slot.
+    pub at: u64,
+    /// Bytes of its slot.
+    pub bytes: u64,
+    pub kind: DamageKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DamageKind {
+    /// What stands in front of it is no header.
+    Header([u8; 4]),
+    /// The byte behind what was asked for is not 0.
+    Overrun { asked: u64, byte: u8 },
+    /// The dump does not hold its header.
+    Unreadable,
+}
+
+struct Walk<'a, 'v> {
+    window: Window<'a>,
+    ends: Window<'a>,
+    inner: &'a FxHashMap<u64, Group>,
+    visit: &'v mut Visit<'v>,
+    walked: Walked,
+}
+
+/// Tells `visit` the blocks in use of some groups, ascending.
+pub(super) fn walk(
+    memory: &Memory,
+    groups: &[Group],
+    inner: &FxHashMap<u64, Group>,
+    meter: &mut Meter<'_>,
+    visit: &mut Visit<'_>,
+) -> Result<Walked, Error> {
+    let mut visit = |block| visit(block);
+    let mut walk = Walk {
+        window: Window::new(memory),
+        ends: Window::new(memory),
+        inner,
+        visit: &mut visit,
+        walked: Walked::default(),
+    };
+    for group in groups {
+        walk.group(group, 0, meter)?;
+    }
+    Ok(walk.walked)
+}
+
+impl Walk<'_, '_> {
+    fn group(&mut self, group: &Group, depth: u32, meter: &mut Meter<'_>) -> Result<(), Error> {
+        meter.add(group.count)?;
+        let single = group.kind() == Kind::Single;
+        let bytes = if single { group.mapped } else { group.stride };
+        for index in 0..group.count {
+            let offset = index.saturating_mul(group.stride).saturating_add(UNIT);
+            let slot = group.start.saturating_add(offset);
+            if !is_used(group, index) {
+                let is_next = group.available >> index & 1 == 1;
+                add(if is_next { &mut self.walked.available } else { &mut self.walked.freed }, 1, bytes);
+                continue;
+            }
+            let nested = self.inner.get(&slot).filter(|nested| nested.taken() <= group.stride && depth < MAX_DEPTH);
+            if let Some(nested) = nested.copied() {
+                self.group(&nested, depth.saturating_add(1), meter)?;
+                continue;
+            }
+            add(if single { &mut self.walked.mapped } else { &mut self.walked.used }, 1, bytes);
+            let address = self.block(group, index, slot);
+            (self.visit)(Block { address: Addr(address), bytes })?;
+        }
+        Ok(())
+    }
+
+    /// What the program was given of a slot.
+    fn block(&mut self, group: &Group, index: u64, slot: u64) -> u64 {
+        let Some(header) = self.window.bytes::<4>(slot.wrapping_sub(IN_BAND)) else {
+            self.damage(slot, group.stride, DamageKind::Unreadable);
+            return slot;
+        };
+        let [_, kind, low, high] = header;
+        let moved = if kind >> 5 == MOVED { u64::from(u16::from_le_bytes([low, high])) } else { 0 };
+        let end = slot.saturating_add(group.stride).saturating_sub(IN_BAND);
+        // The distance has 16 bits; a block that was aligned farther away is the only one of its group.
+        let step = UNIT << 16;
+        let mut block = slot.saturating_add(moved.saturating_mul(UNIT));
+        while block < end {
+            match self.header(group, index, block) {
+                Some(reserved) => {
+                    self.hold_end(block, end, reserved, group.stride);
+                    return block;
+                }
+                None if kind >> 5 == MOVED && group.count == 1 => block = block.saturating_add(step),
+                None => break,
+            }
+        }
+        self.damage(slot, group.stride, DamageKind::Header(header));
+        slot
+    }
+
+    /// What the header in front of a block says of the end of its slot; `None` where it is none of this slot.
+    // Source: musl 1.2.3 src/malloc/mallocng/meta.h, get_meta and get_nominal_size.
+    fn header(&mut self, group: &Group, index: u64, block: u64) -> Option<u8> {
+        let [wide, kind, low, high] = self.window.bytes(block.wrapping_sub(IN_BAND))?;
+        let near = u32::from(u16::from_le_bytes([low, high]));
+        let units = match wide {
+            0 => near,
+            _ if near == 0 => self.window.u32(block.wrapping_sub(8))?,
+            _ => return None,
+        };
+        let stated = u64::from(units).checked_mul(UNIT)?.checked_add(group.start)?.checked_add(UNIT)?;
+        let reserved = kind >> 5;
+        (stated == block && u64::from(kind & 31) == index && reserved <= 5).then_some(reserved)
+    }
+
+    /// Whether the byte behind what was asked for is 0, as the library left it.
+    fn hold_end(&mut self, block: u64, end: u64, reserved: u8, slot: u64) {
+        let reserved = match reserved {
+            5 => self.ends.u32(end.wrapping_sub(4)).map_or(0, u64::from),
+            few => u64::from(few),
+        };
+        let Some(asked) = end.checked_sub(reserved).and_then(|end| end.checked_sub(block)) else {
+            let bytes = self.ends.bytes(end.wrapping_sub(4)).unwrap_or_default();
+            return self.damage(block, slot, DamageKind::Header(bytes));
+        };
+        if let Some(byte) = self.ends.u8(end.wrapping_sub(reserved)).filter(|byte| *byte != 0) {
+            self.damage(block, slot, DamageKind::Overrun { asked, byte });
+        }
+    }
+
+    fn damage(&mut self, at: u64, bytes: u64, kind: DamageKind) {
+        if self.walked.damages.len() < MAX_DAMAGES {
+            self.walked.damages.push(Damage { at, bytes, kind });
+        } else {
+            self.walked.more = self.walked.more.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What all walkers read: the data of modules, and memory from low to high addresses.
+
+use crate::capture::Memory;
+use crate::model::Addr;
+use crate::target::Module;
+
+/// Most bytes of a module's data that are searched.
+const MAX_SEARCHED: u64 = 256 << 20;
+
+/// Runs of a module's writable data that are in the dump: start and bytes, ascending.
+pub(super) fn data<'a>(memory: &'a Memory, module: &Module) -> impl Iterator<Item = (u64, &'a [u8])> {
+    let (base, end) = (module.mapped.base, module.mapped.end);
+    let first = memory
+        .segments()
+        .partition_point(|segment| segment.start.0.saturating_add(segment.bytes.len() as u64) <= base.0);
+    let mut searched = 0u64;
+    memory.segments().iter().skip(first).take_while(move |segment| segment.start < end).filter_map(move |segment| {
+        let from = segment.start.max(base);
+        if searched > MAX_SEARCHED || !memory.region_at(from)?.access.write {
+            return None;
+        }
+        let bytes = memory.slice_up_to(from, end.since(from)?).ok()?;
+        searched = searched.saturating_add(bytes.len() as u64);
+        Some((from.0, bytes))
+    })
+}
+
+/// Words of 64 bits of a run of data, each with its address.
+pub(super) fn words(start: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let ahead = start.next_multiple_of(8).saturating_sub(start);
+    let aligned = usize::try_from(ahead).ok().and_then(|ahead| bytes.get(ahead..)).unwrap_or_default();
+    let (chunks, _) = aligned.as_chunks::<8>();
+    let first = start.saturating_add(ahead);
+    (0u64..)
+        .zip(chunks)
+        .map(move |(index, word)| (first.saturating_add(index.saturating_mul(8)), u64::from_le_bytes(*word)))
+}
+
+/// A view of memory that moves forward: reading on in the same segment costs no search.
+pub(super) struct Window<'a> {
+    memory: &'a Memory,
+    start: u64,
+    bytes: &'a [u8],
+}
+
+impl<'a> Window<'a> {
+    pub(super) fn new(memory: &'a Memory) -> Window<'a> {
+        Window { memory, start: 0, bytes: &[] }
+    }
+
+    /// `N` bytes, where all of them are in one segment.
+    #[inline]
+    pub(super) fn bytes<const N: usize>(&mut self, at: u64) -> Option<[u8; N]> {
+        let inside = |bytes: &[u8], start: u64| {
+            let from = usize::try_from(at.wrapping_sub(start)).ok()?;
+            bytes.get(from..)?.first_chunk::<N>().copied()
+        };
+        inside(self.bytes, self.start).or_else(|| {
+            self.move_to(at);
+            inside(self.bytes, self.start)
+        })
+    }
+
+    #[inline]
+    pub(super) fn u64(&mut self, at: u64) -> Option<u64> {
+        self.bytes(at).map(u64::from_le_bytes)
+    }
+
+    #[inline]
+    pub(super) fn u32(&mut self, at: u64) -> Option<u32> {
+        self.bytes(at).map(u32::from_le_bytes)
+    }
+
+    #[inline]
+    pub(super) fn u8(&mut self, at: u64) -> Option<u8> {
+        self.bytes(at).map(u8::from_le_bytes)
+    }
+
+    #[cold]
+    fn move_to(&mut self, at: u64) {
+        if let Some(segment) = self.memory.segment_at(Addr(at)) {
+            (self.start, self.bytes) = (segment.start.0, segment.bytes.as_ref());
+        }
+    }
+}
+
+/// Adds to a sum of blocks and bytes.
+pub(super) fn add(sum: &mut crate::heap::Free, count: u64, bytes: u64) {
+    sum.count = sum.count.saturating_add(count);
+    sum.bytes = sum.bytes.saturating_add(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_where_they_are_aligned() {
+        let bytes: Vec<u8> = (0..20).collect();
+        let all: Vec<(u64, u64)> = words(0x1004, &bytes).collect();
+        assert_eq!(all, [(0x1008, 0x0b0a_0908_0706_0504), (0x1010, 0x1312_1110_0f0e_0d0c)]);
+    }
+
+    #[test]
+    fn a_window_reads_what_lies_in_one_segment() {
+        let memory = Memory::of(0x1000, &[0x1122_3344_5566_7788]);
+        let mut window = Window::new(&memory);
+        assert_eq!(window.u64(0x1000), Some(0x1122_3344_5566_7788));
+        assert_eq!((window.u8(0x1007), window.u32(0x1004)), (Some(0x11), Some(0x1122_3344)));
+        assert_eq!((window.u64(0x1001), window.u32(0x0ffe)), (None, None));
+    }
+}
