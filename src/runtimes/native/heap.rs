@@ -8,6 +8,7 @@ mod allocator;
 mod contents;
 mod mallocng;
 mod names;
+mod oldmalloc;
 mod ptmalloc;
 mod reading;
 mod references;

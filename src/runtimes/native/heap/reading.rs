@@ -1,11 +1,21 @@
 //! What all walkers read: the data of modules, and memory from low to high addresses.
 
-use crate::capture::Memory;
+use crate::capture::{Memory, Role};
 use crate::model::Addr;
-use crate::target::Module;
+use crate::runtimes::native::libc::{Family, family_of};
+use crate::target::{Module, Target};
 
 /// Most bytes of a module's data that are searched.
 const MAX_SEARCHED: u64 = 256 << 20;
+
+/// Modules that may have an allocator of musl: musl's library; without any C library the executable.
+pub(super) fn of_musl(target: &Target) -> impl Iterator<Item = &Module> {
+    let has_library = target.modules.iter().any(|module| family_of(module).is_some());
+    target.modules.iter().filter(move |module| match has_library {
+        true => family_of(module) == Some(Family::Musl),
+        false => module.mapped.role == Role::Executable,
+    })
+}
 
 /// Runs of a module's writable data that are in the dump: start and bytes, ascending.
 pub(super) fn data<'a>(memory: &'a Memory, module: &Module) -> impl Iterator<Item = (u64, &'a [u8])> {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::layout::{AREA_NEXT, AREAS, INIT_DONE, PAGE};
-use crate::capture::{Memory, Role};
+use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
-use crate::runtimes::native::heap::reading::{data, words};
-use crate::runtimes::native::libc::{Family, family_of};
-use crate::target::{Module, Target};
+use crate::runtimes::native::heap::reading::{data, of_musl, words};
+use crate::target::Target;
 
 /// Most areas of a process: each has 101 metas.
 const MAX_AREAS: usize = 1 << 22;
@@ -29,7 +28,7 @@ pub(super) struct Place {
 
 /// Looks for the context in musl; in a process without a C library of its own, in the executable.
 pub(super) fn place(target: &Arc<Target>, job: &Job) -> Result<Option<Place>, Error> {
-    for module in modules(target) {
+    for module in of_musl(target) {
         for (start, bytes) in data(&target.memory, module) {
             for (index, (at, secret)) in (0u64..).zip(words(start, bytes)) {
                 if index.is_multiple_of(OFTEN) {
@@ -42,15 +41,6 @@ pub(super) fn place(target: &Arc<Target>, job: &Job) -> Result<Option<Place>, Er
         }
     }
     Ok(None)
-}
-
-/// Modules that may have it: musl's library; without any C library the executable.
-pub(super) fn modules(target: &Target) -> impl Iterator<Item = &Module> {
-    let has_library = target.modules.iter().any(|module| family_of(module).is_some());
-    target.modules.iter().filter(move |module| match has_library {
-        true => family_of(module) == Some(Family::Musl),
-        false => module.mapped.role == Role::Executable,
-    })
 }
 
 fn at_word(memory: &Memory, at: u64, secret: u64, job: &Job) -> Result<Option<Place>, Error> {
