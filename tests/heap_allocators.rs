@@ -170,3 +170,15 @@ fn every_chunk_of_the_old_musl_is_told() {
     assert!(seen.others.is_empty(), "nobody else takes any: {:?}", seen.others);
     assert!(seen.free("bins").count > 100 && seen.arena("mmapped").used.count >= 8);
 }
+
+#[test]
+fn every_region_of_jemalloc_is_told() {
+    let seen = seen("jemalloc", "jemalloc");
+    let truth = seen.dump.truth();
+    let tcache = seen.free("tcache");
+    assert_eq!(tcache.bytes, truth.value("tcache_bytes"));
+    // The stacks of the threads' caches are blocks, too, of four threads.
+    let stacks = truth.value("allocated") - seen.used().bytes - tcache.bytes;
+    assert!(stacks.is_multiple_of(4) && (8 << 10..64 << 10).contains(&(stacks / 4)), "{stacks} bytes of books");
+    assert!(seen.others.len() < 40, "the library's own: {:?}", seen.others);
+}

@@ -6,6 +6,7 @@
 
 mod allocator;
 mod contents;
+mod jemalloc;
 mod mallocng;
 mod names;
 mod oldmalloc;
@@ -13,6 +14,7 @@ mod ptmalloc;
 mod reading;
 mod references;
 mod sizes;
+mod unwalked;
 mod vtables;
 mod window;
 

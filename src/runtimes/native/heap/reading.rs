@@ -17,6 +17,37 @@ pub(super) fn of_musl(target: &Target) -> impl Iterator<Item = &Module> {
     })
 }
 
+/// Modules that have an allocator: libraries of its name, and the executable where its read-only data holds one of its messages.
+pub(super) fn of_allocator<'a>(target: &'a Target, name: &str, message: &str) -> Vec<&'a Module> {
+    let has = |module: &&Module| {
+        let is_named = module.file_name().is_some_and(|file| file.starts_with("lib") && file.contains(name));
+        is_named || (module.mapped.role == Role::Executable && says(&target.memory, module, message.as_bytes()))
+    };
+    target.modules.iter().filter(has).collect()
+}
+
+fn says(memory: &Memory, module: &Module, message: &[u8]) -> bool {
+    let mut searched = 0u64;
+    let (base, end) = (module.mapped.base, module.mapped.end);
+    let first = memory.regions().partition_point(|region| region.end <= base);
+    let regions = memory.regions().iter().skip(first).take_while(|region| region.start < end);
+    regions.filter(|region| region.access.read && !region.access.write && !region.access.execute).any(|region| {
+        let mut at = region.start.max(base);
+        while let Ok(bytes) = memory.slice_up_to(at, region.end.since(at).unwrap_or(0)) {
+            searched = searched.saturating_add(bytes.len() as u64);
+            if searched > MAX_SEARCHED {
+                return false;
+            }
+            if memchr::memmem::find(bytes, message).is_some() {
+                return true;
+            }
+            let Some(next) = at.plus(bytes.len() as u64) else { return false };
+            at = next;
+        }
+        false
+    })
+}
+
 /// Runs of a module's writable data that are in the dump: start and bytes, ascending.
 pub(super) fn data<'a>(memory: &'a Memory, module: &Module) -> impl Iterator<Item = (u64, &'a [u8])> {
     let (base, end) = (module.mapped.base, module.mapped.end);

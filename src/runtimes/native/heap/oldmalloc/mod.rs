@@ -17,7 +17,8 @@ use self::chunks::Walked;
 use self::mapped::Mapped;
 use self::pieces::Piece;
 use super::allocator::{Allocator, Visit};
-use super::reading::{add, data, of_musl};
+use super::reading::{add, of_musl};
+use super::unwalked::{self, Unwalked};
 use crate::error::Error;
 use crate::heap::{Arena, Free};
 use crate::job::{Job, Meter, Shared};
@@ -49,7 +50,10 @@ pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn All
     let Some(bins) = bins::find(target, job)? else {
         let libraries = of_musl(target).any(|module| module.mapped.role == crate::capture::Role::Library);
         return Ok(match libraries && super::mallocng::find(target, job)?.is_none() {
-            true => Some(Box::new(Unknown { target: Arc::clone(target) })),
+            true => {
+                let modules = of_musl(target).map(|module| (module, unwalked::why(target, module)));
+                Some(Box::new(Unwalked::of("musl malloc", modules)))
+            }
             false => None,
         });
     };
@@ -141,45 +145,5 @@ impl Allocator for Oldmalloc {
             say("heap-incomplete", self.bins.at, message);
         }
         all
-    }
-}
-
-/// musl, whose allocator is not recognised.
-struct Unknown {
-    target: Arc<Target>,
-}
-
-impl Allocator for Unknown {
-    fn name(&self) -> &'static str {
-        "musl malloc"
-    }
-
-    fn parts(&self) -> usize {
-        0
-    }
-
-    fn blocks(&self, _part: usize, _meter: &mut Meter<'_>, _visit: &mut Visit<'_>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn memory(&self) -> Vec<Range<Addr>> {
-        Vec::new()
-    }
-
-    fn arenas(&self, _job: &Job) -> Result<Vec<Arena>, Error> {
-        Ok(Vec::new())
-    }
-
-    fn problems(&self) -> Vec<Problem> {
-        let of_module = |module: &crate::target::Module| {
-            let name = module.file_name().unwrap_or("the executable");
-            let why = match data(&self.target.memory, module).next() {
-                Some(_) => "no books of malloc are recognised in its data",
-                None => "the dump does not hold its data",
-            };
-            let message = format!("the heap of {name} cannot be walked: {why}");
-            Problem::new("heap-not-found", Subject::Module(module.mapped.base), message)
-        };
-        of_musl(&self.target).map(of_module).collect()
     }
 }

@@ -1,0 +1,156 @@
+//! The map from pages to extents, a tree of two levels: found by what it says of itself, and read whole.
+//!
+//! The root is a table in a module's data. A leaf's words lead to `edata`s, whose addresses say which leaf and which word they belong to: a
+//! word of data that leads to such a leaf is the root's, and its place tells where the root begins.
+
+use rustc_hash::FxHashSet;
+
+use super::layout::{
+    ACTIVE, ADDRESS_BITS, Bits, CLASSES, EDATA_ADDRESS, EDATA_MASK, EDATA_SIZE, LEAF_BITS, LEAF_SLOTS, PAGE, RETAINED,
+    SLAB, STATE_SHIFT,
+};
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::Addr;
+use crate::runtimes::native::heap::reading::{Window, data, words};
+use crate::target::{Module, Target};
+
+/// Most words of data that are followed to what may be a leaf.
+const MAX_TRIED: usize = 1 << 10;
+/// Bytes of a leaf.
+const LEAF: u64 = LEAF_SLOTS * 8;
+/// Bytes of addresses below a leaf.
+const SPAN_SHIFT: u32 = LEAF_BITS + 12;
+/// Most extents that disagree with the map: those that a thread is about to change.
+const MAX_ODD: usize = 64;
+
+/// Pages with one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Its `edata`.
+    pub edata: u64,
+    /// The first page.
+    pub start: u64,
+    /// Where its block begins, of one that is no slab.
+    pub address: u64,
+    pub bytes: u64,
+    pub bits: Bits,
+}
+
+/// What the map holds.
+#[derive(Debug, Default)]
+pub(super) struct Map {
+    /// Where the root is.
+    pub root: u64,
+    /// Extents, ascending.
+    pub extents: Vec<Extent>,
+    /// Extents whose `edata` disagrees with the map.
+    pub odd: Vec<u64>,
+}
+
+/// Looks for the map in a module's data.
+pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option<Map>, Error> {
+    let memory = &target.memory;
+    let mut tried = FxHashSet::default();
+    for (start, bytes) in data(memory, module) {
+        for (at, leaf) in words(start, bytes) {
+            if leaf == 0 || !leaf.is_multiple_of(64) || tried.len() >= MAX_TRIED || tried.contains(&leaf) {
+                continue;
+            }
+            if target.module_at(Addr(leaf)).is_some() || memory.slice(Addr(leaf), LEAF).is_err() {
+                continue;
+            }
+            job.check()?;
+            tried.insert(leaf);
+            let Some(span) = span_of(memory, leaf) else { continue };
+            let Some(root) = at.checked_sub(span.saturating_mul(8)) else { continue };
+            let map = read(memory, root, job)?;
+            let is_map = map.extents.iter().any(|extent| extent.bits.state == ACTIVE);
+            if is_map && map.odd.len() <= MAX_ODD.max(map.extents.len() / 64) {
+                return Ok(Some(map));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Which part of the address space a leaf is of, by its first word that leads to an edata.
+fn span_of(memory: &Memory, leaf: u64) -> Option<u64> {
+    let bytes = memory.slice(Addr(leaf), LEAF).ok()?;
+    let (place, word) = (0u64..)
+        .zip(words(leaf, bytes))
+        .map(|(place, (_, word))| (place, word))
+        .find(|(_, word)| edata_of(*word) != 0)?;
+    let address = memory.u64(Addr(edata_of(word)).plus(EDATA_ADDRESS)?).ok()?;
+    let span = address >> SPAN_SHIFT;
+    (address >> 12 == (span << LEAF_BITS | place) && span < LEAF_SLOTS).then_some(span)
+}
+
+/// The edata of a leaf's word: an address, whose highest bit is repeated.
+fn edata_of(word: u64) -> u64 {
+    let free = 64 - ADDRESS_BITS;
+    (((word << free) as i64) >> free) as u64 & EDATA_MASK
+}
+
+fn read(memory: &Memory, root: u64, job: &Job) -> Result<Map, Error> {
+    let mut map = Map { root, ..Map::default() };
+    let (mut window, mut of_edata) = (Window::new(memory), Window::new(memory));
+    for span in 0..LEAF_SLOTS {
+        if span.is_multiple_of(1 << 14) {
+            job.check()?;
+        }
+        let leaf = root.checked_add(span.saturating_mul(8)).and_then(|at| window.u64(at)).unwrap_or(0);
+        let Some(bytes) = memory.slice(Addr(leaf), LEAF).ok().filter(|_| leaf != 0) else { continue };
+        job.check()?;
+        for (place, (_, word)) in (0u64..).zip(words(leaf, bytes)) {
+            let page = (span << LEAF_BITS | place).saturating_mul(PAGE);
+            // Of pages that are in no extent the class stays.
+            if edata_of(word) == 0 {
+                continue;
+            }
+            match extent(&mut of_edata, word, page) {
+                // Inner and last pages lead to the same edata.
+                Some(extent) if extent.start != page => {}
+                Some(extent) if agrees(word, &extent) => map.extents.push(extent),
+                Some(extent) => map.odd.push(extent.edata),
+                None => map.odd.push(edata_of(word)),
+            }
+        }
+    }
+    // Ascending by the tree's order; what overlaps cannot be right.
+    let (mut end, odd) = (0u64, &mut map.odd);
+    map.extents.retain(|extent| {
+        let is_apart = extent.start >= end;
+        end = end.max(extent.start.saturating_add(extent.bytes));
+        if !is_apart {
+            odd.push(extent.edata);
+        }
+        is_apart
+    });
+    Ok(map)
+}
+
+/// The extent that a word of a leaf leads to; `None` where it is none, or does not hold the page.
+fn extent(window: &mut Window<'_>, word: u64, page: u64) -> Option<Extent> {
+    let edata = edata_of(word);
+    let bits = Bits::of(window.u64(edata)?);
+    let address = window.u64(edata.checked_add(EDATA_ADDRESS)?)?;
+    let bytes = window.u64(edata.checked_add(EDATA_SIZE)?)? & !(PAGE - 1);
+    let start = address & !(PAGE - 1);
+    let end = start.checked_add(bytes)?;
+    (bytes > 0 && (start..end).contains(&page)).then_some(Extent { edata, start, address, bytes, bits })
+}
+
+/// Whether the map says the same of an extent as its edata.
+fn agrees(word: u64, extent: &Extent) -> bool {
+    let bits = extent.bits;
+    let (state, slab, class) = (word >> STATE_SHIFT & 7, word & SLAB != 0, word >> ADDRESS_BITS);
+    // What is not in use has no class (SC_NSIZES) in its edata; the map keeps the last one, the edata whether it was a slab.
+    // Source: jemalloc 5.3.0 src/pac.c, src/emap.c.
+    let is_same = match bits.state {
+        ACTIVE => class == bits.class && bits.class < CLASSES && slab == bits.slab,
+        _ => bits.class == CLASSES,
+    };
+    state == bits.state && bits.state <= RETAINED && is_same
+}

@@ -1,0 +1,164 @@
+//! jemalloc 5.3: extents of pages, which are one block each or slabs of equal regions.
+//!
+//! Input: the target's memory and threads; no symbols. Output: regions and blocks in use: those that neither a slab's bits nor a thread's
+//! cache call free. What the slabs count is held against their bits, what is cached against the slabs: a version whose books are
+//! other is named and not walked. x86-64 alone. Layouts: docs/layouts/jemalloc.md.
+
+mod caches;
+mod layout;
+mod map;
+mod walk;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::caches::Caches;
+use self::layout::{ACTIVE, BOOK, DIRTY, MUZZY};
+use self::map::{Extent, Map};
+use self::walk::Walked;
+use super::allocator::{Allocator, Visit};
+use super::reading::{add, of_allocator};
+use super::unwalked::{self, Unwalked};
+use crate::error::Error;
+use crate::heap::{Arena, Free};
+use crate::job::{Job, Meter, Shared};
+use crate::model::{Addr, Arch, Problem, Subject};
+use crate::target::Target;
+
+const NAME: &str = "jemalloc";
+/// What it begins its messages with. Source: jemalloc 5.3.0, all of src/.
+const MESSAGE: &str = "<jemalloc>: ";
+/// Extents of a part.
+const PART: usize = 4096;
+
+/// The allocator of one module.
+struct Jemalloc {
+    target: Arc<Target>,
+    map: Map,
+    caches: Caches,
+    /// Ranges of extents.
+    parts: Vec<Range<usize>>,
+    walked: Vec<Shared<Walked>>,
+}
+
+/// Looks for it in libraries of its name and in the executable.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
+    let modules = of_allocator(target, "jemalloc", MESSAGE);
+    for module in &modules {
+        let map = if target.arch() == Arch::X86_64 { map::find(target, module, job)? } else { None };
+        let Some(map) = map else { continue };
+        let caches = caches::read(target, job)?;
+        if let Some(why) = walk::disagreement(&target.memory, &map.extents, &caches, job)? {
+            return Ok(Some(Box::new(Unwalked::of(NAME, [(*module, why)]))));
+        }
+        let count = map.extents.len();
+        let parts: Vec<Range<usize>> =
+            (0..count).step_by(PART).map(|from| from..from.saturating_add(PART).min(count)).collect();
+        let walked = parts.iter().map(|_| Shared::default()).collect();
+        return Ok(Some(Box::new(Jemalloc { target: Arc::clone(target), map, caches, parts, walked })));
+    }
+    if modules.is_empty() {
+        return Ok(None);
+    }
+    let told = modules.into_iter().map(|module| (module, unwalked::why(target, module)));
+    Ok(Some(Box::new(Unwalked::of(NAME, told))))
+}
+
+impl Jemalloc {
+    fn walk(&self, part: &Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
+        let extents = self.map.extents.get(part.clone()).unwrap_or_default();
+        walk::walk(&self.target.memory, extents, &self.caches, meter, visit)
+    }
+}
+
+impl Allocator for Jemalloc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let Some((part, walked)) = self.parts.get(part).zip(self.walked.get(part)) else { return Ok(()) };
+        let counted = self.walk(part, meter, visit)?;
+        walked.get(meter.job(), |_| Ok(counted)).map(drop)
+    }
+
+    fn memory(&self) -> Vec<Range<Addr>> {
+        let range = |from: u64, bytes: u64| Addr(from)..Addr(from.saturating_add(bytes));
+        let extents = self.map.extents.iter().map(|extent| range(extent.start, extent.bytes));
+        let mut books: Vec<u64> = self.map.extents.iter().map(|extent| extent.edata & !(BOOK - 1)).collect();
+        books.sort_unstable();
+        books.dedup();
+        let books = books.into_iter().filter_map(|book| {
+            let bytes = self.target.memory.u64(Addr(book)).ok()?;
+            (bytes > 0 && bytes.is_multiple_of(BOOK) && bytes <= u64::MAX >> 16).then(|| range(book, bytes))
+        });
+        extents.chain(books).collect()
+    }
+
+    fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
+        let mut sums = Walked::default();
+        for (part, walked) in self.parts.iter().zip(&self.walked) {
+            let walked = walked.get(job, |job| self.walk(part, &mut job.meter(), &mut |_| Ok(())))?;
+            sums.merge(&walked);
+        }
+        let mut arenas: BTreeMap<u64, (u64, Free, Free)> = BTreeMap::new();
+        for Extent { bytes, bits, .. } in &self.map.extents {
+            let (system, dirty, muzzy) = arenas.entry(bits.arena).or_default();
+            match bits.state {
+                ACTIVE => {}
+                DIRTY => add(dirty, 1, *bytes),
+                MUZZY => add(muzzy, 1, *bytes),
+                // Retained pages were given back; their addresses are kept.
+                _ => continue,
+            }
+            *system = system.saturating_add(*bytes);
+        }
+        let arena = |(number, (system, dirty, muzzy)): (u64, (u64, Free, Free))| {
+            let of = sums.arenas.get(&number).copied().unwrap_or_default();
+            let free = vec![("tcache", of.cached), ("slabs", of.free), ("dirty", dirty), ("muzzy", muzzy)];
+            let told = free.iter().map(|(_, free)| free.bytes).fold(of.used.bytes, u64::saturating_add);
+            let name = format!("arena {number}");
+            Arena { name, address: None, system, used: of.used, free, overhead: system.saturating_sub(told) }
+        };
+        Ok(arenas.into_iter().map(arena).collect())
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut all = Vec::new();
+        let mut say = |code: &'static str, at: u64, message: String| {
+            all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
+        };
+        if let Some(first) = self.map.odd.first() {
+            let odd = self.map.odd.len();
+            let message = format!(
+                "jemalloc's map and {odd} of its extents disagree, the first at {}: they are left out, totals are too low",
+                Addr(*first)
+            );
+            say("heap-damaged", *first, message);
+        }
+        if self.caches.count == 0 {
+            let message = "no thread's cache of jemalloc was found: what they hold counts as in use";
+            say("heap-incomplete", self.map.root, message.to_owned());
+        }
+        if let Some(first) = self.caches.broken.first() {
+            let broken = self.caches.broken.len();
+            let message = format!("{broken} bins of threads' caches cannot be read: what they hold counts as in use");
+            say("heap-damaged", *first, message);
+        }
+        let mut odd = self.walked.iter().filter_map(Shared::known).flat_map(|walked| walked.odd.clone());
+        if let Some(first) = odd.next() {
+            let more = odd.count();
+            let message = format!(
+                "the bits of the slab at {} are not as many as it counts free regions ({more} more slabs are so)",
+                Addr(first)
+            );
+            say("heap-damaged", first, message);
+        }
+        all
+    }
+}
