@@ -182,3 +182,17 @@ fn every_region_of_jemalloc_is_told() {
     assert!(stacks.is_multiple_of(4) && (8 << 10..64 << 10).contains(&(stacks / 4)), "{stacks} bytes of books");
     assert!(seen.others.len() < 40, "the library's own: {:?}", seen.others);
 }
+
+#[test]
+fn every_object_of_tcmalloc_is_told() {
+    let seen = seen("tcmalloc", "tcmalloc");
+    let truth = seen.dump.truth();
+    let arena = seen.arena("page heap");
+    assert_eq!(arena.used.bytes, truth.value("allocated"));
+    assert_eq!(seen.free("thread caches").bytes, truth.value("thread_cache"));
+    assert_eq!(seen.free("transfer").bytes, truth.value("transfer"));
+    assert_eq!(seen.free("page heap").bytes, truth.value("pageheap"));
+    // What no object fills at the end of a span counts there as free.
+    assert_eq!(seen.free("spans").bytes + arena.overhead, truth.value("central"));
+    assert!(seen.others.len() < 40, "the library's own: {:?}", seen.others);
+}

@@ -14,6 +14,7 @@ mod ptmalloc;
 mod reading;
 mod references;
 mod sizes;
+mod tcmalloc;
 mod unwalked;
 mod vtables;
 mod window;

@@ -58,5 +58,10 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
 pub(super) type Find = fn(&Arc<Target>, &Job) -> Result<Option<Box<dyn Allocator>>, Error>;
 
 /// Every allocator that is known.
-pub(super) const ALLOCATORS: &[Find] =
-    &[super::ptmalloc::find, super::mallocng::find, super::oldmalloc::find, super::jemalloc::find];
+pub(super) const ALLOCATORS: &[Find] = &[
+    super::ptmalloc::find,
+    super::mallocng::find,
+    super::oldmalloc::find,
+    super::jemalloc::find,
+    super::tcmalloc::find,
+];

@@ -1,0 +1,167 @@
+//! tcmalloc of gperftools: spans of pages, which are one block each or full of equal objects.
+//!
+//! Input: the target's memory; no symbols. Output: blocks and objects in use: those that no free list of a span, a thread's cache or a
+//! transfer between them holds. What is read is held against what the library counts: pages, objects of each span, lengths and sizes
+//! of lists. A version whose books are other is named and not walked. Layouts: docs/layouts/tcmalloc.md.
+
+mod layout;
+mod lists;
+mod spans;
+mod walk;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::layout::{CACHE_PREVIOUS, Location};
+use self::lists::Lists;
+use self::spans::Map;
+use self::walk::Walked;
+use super::allocator::{Allocator, Visit};
+use super::reading::{add, of_allocator};
+use super::unwalked::{self, Unwalked};
+use crate::error::Error;
+use crate::heap::{Arena, Free};
+use crate::job::{Job, Meter, Shared};
+use crate::model::{Addr, Problem, Subject};
+use crate::target::{Module, Target};
+
+const NAME: &str = "tcmalloc";
+/// A message that every version has. Source: gperftools 2.10 src/tcmalloc.cc, ReportLargeAlloc.
+const MESSAGE: &str = "tcmalloc: large alloc ";
+/// Spans of a part.
+const PART: usize = 4096;
+
+/// The allocator of one module.
+struct Tcmalloc {
+    target: Arc<Target>,
+    map: Map,
+    lists: Lists,
+    /// Ranges of spans.
+    parts: Vec<Range<usize>>,
+    walked: Vec<Shared<Walked>>,
+}
+
+/// Looks for it in libraries of its name and in the executable.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
+    let mut told: Vec<(&Module, String)> = Vec::new();
+    for module in of_allocator(target, "tcmalloc", MESSAGE) {
+        match of_module(target, module, job)? {
+            Ok(found) => return Ok(Some(Box::new(found))),
+            Err(why) => told.push((module, why)),
+        }
+    }
+    Ok((!told.is_empty()).then(|| Box::new(Unwalked::of(NAME, told)) as _))
+}
+
+/// The allocator of a module, or why it cannot be walked.
+fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<Tcmalloc, String>, Error> {
+    if module.file_name().is_some_and(|file| file.contains("_debug")) {
+        return Ok(Err("the debugging library keeps books of its own in each block".to_owned()));
+    }
+    let Some(map) = spans::find(target, module, job)? else { return Ok(Err(unwalked::why(target, module))) };
+    let (sums, counted) = (map.sums(), map.counted);
+    if sums != counted {
+        let why = format!(
+            "its pages sum up to {} bytes, and where 2.10 counts them stands {}: this version is not known",
+            sums.system, counted.system
+        );
+        return Ok(Err(why));
+    }
+    let Some(lists) = lists::read(target, module, job)? else {
+        return Ok(Err("no thread's cache is recognised: this version is not known".to_owned()));
+    };
+    if !lists.has_central {
+        return Ok(Err("the central free lists are not recognised: this version is not known".to_owned()));
+    }
+    if let Some(why) = walk::disagreement(&target.memory, &map.spans, &lists, job)? {
+        return Ok(Err(why));
+    }
+    let count = map.spans.len();
+    let parts: Vec<Range<usize>> =
+        (0..count).step_by(PART).map(|from| from..from.saturating_add(PART).min(count)).collect();
+    let walked = parts.iter().map(|_| Shared::default()).collect();
+    Ok(Ok(Tcmalloc { target: Arc::clone(target), map, lists, parts, walked }))
+}
+
+impl Tcmalloc {
+    fn walk(&self, part: &Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
+        let spans = self.map.spans.get(part.clone()).unwrap_or_default();
+        walk::walk(&self.target.memory, spans, &self.lists, meter, visit)
+    }
+}
+
+impl Allocator for Tcmalloc {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+        let Some((part, walked)) = self.parts.get(part).zip(self.walked.get(part)) else { return Ok(()) };
+        let counted = self.walk(part, meter, visit)?;
+        walked.get(meter.job(), |_| Ok(counted)).map(drop)
+    }
+
+    fn memory(&self) -> Vec<Range<Addr>> {
+        let range = |from: u64, bytes: u64| Addr(from)..Addr(from.saturating_add(bytes));
+        let spans = self.map.spans.iter().map(|span| range(span.start, span.bytes));
+        let caches = self.lists.caches.iter().map(|cache| range(*cache, CACHE_PREVIOUS.saturating_add(8)));
+        spans.chain(caches).collect()
+    }
+
+    fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
+        let (mut used, mut free) = (Free::default(), Free::default());
+        for (part, walked) in self.parts.iter().zip(&self.walked) {
+            let walked = walked.get(job, |job| self.walk(part, &mut job.meter(), &mut |_| Ok(())))?;
+            add(&mut used, walked.used.count, walked.used.bytes);
+            add(&mut free, walked.free.count, walked.free.bytes);
+        }
+        let mut pages = Free::default();
+        let kept = self.map.spans.iter().filter(|span| span.location == Location::Free);
+        kept.for_each(|span| add(&mut pages, 1, span.bytes));
+        // Pages that were returned are mapped still, and hold nothing.
+        let system = self.map.counted.system.saturating_sub(self.map.counted.unmapped);
+        let free = vec![
+            ("thread caches", self.lists.cached),
+            ("transfer", self.lists.transfer),
+            ("spans", free),
+            ("page heap", pages),
+        ];
+        let told = free.iter().map(|(_, free)| free.bytes).fold(used.bytes, u64::saturating_add);
+        Ok(vec![Arena {
+            name: "page heap".to_owned(),
+            address: Some(Addr(self.map.root)),
+            system,
+            used,
+            free,
+            overhead: system.saturating_sub(told),
+        }])
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut all = Vec::new();
+        let mut say = |at: u64, message: String| {
+            all.push(Problem::new("heap-damaged", Subject::Memory(Addr(at)), message));
+        };
+        if let Some(first) = self.lists.broken.first() {
+            let broken = self.lists.broken.len();
+            let message = format!(
+                "{broken} free lists of tcmalloc are not as long as they state: what they held may count as in use"
+            );
+            say(*first, message);
+        }
+        let mut odd = self.walked.iter().filter_map(Shared::known).flat_map(|walked| walked.odd.clone());
+        if let Some(first) = odd.next() {
+            let more = odd.count();
+            let message = format!(
+                "the span at {} has not as many free objects as it states ({more} more spans are so)",
+                Addr(first)
+            );
+            say(first, message);
+        }
+        all
+    }
+}

@@ -1,0 +1,161 @@
+//! The map from pages to spans, a tree of two levels: found by what it says of itself, and read whole.
+//!
+//! The root is a table in a module's data. A leaf's words lead to spans, which say where they begin: a word of data that leads to such a
+//! leaf is the root's, and its place tells where the root begins. What the library counts of its pages, behind the root, must agree.
+
+use rustc_hash::FxHashSet;
+
+use super::layout::{LEAF_BITS, LEAF_SLOTS, Location, PAGE_SHIFT, ROOT_SLOTS, SPAN_BITS, SPAN_OBJECTS, STATISTICS};
+use crate::capture::Memory;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::Addr;
+use crate::runtimes::native::heap::reading::{Window, data, words};
+use crate::target::{Module, Target};
+
+/// Most words of data that are followed to what may be a leaf.
+const MAX_TRIED: usize = 1 << 10;
+/// Words of a leaf that are tried: some lead to spans that are no more.
+const MAX_WORDS: usize = 1 << 8;
+/// Bytes of a leaf.
+const LEAF: u64 = LEAF_SLOTS * 8;
+
+/// Pages with one purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// Where it begins, and its bytes.
+    pub start: u64,
+    pub bytes: u64,
+    /// The first of its free objects, if it has a class.
+    pub objects: u64,
+    /// Objects that are not among those.
+    pub taken: u64,
+    /// Class of its objects; 0 of one block.
+    pub class: u64,
+    pub location: Location,
+}
+
+/// What the library counts of its pages, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub system: u64,
+    pub free: u64,
+    pub unmapped: u64,
+}
+
+/// What the map holds.
+#[derive(Debug)]
+pub(super) struct Map {
+    /// Where the root is.
+    pub root: u64,
+    /// Spans, ascending.
+    pub spans: Vec<Span>,
+    pub counted: Counted,
+}
+
+impl Map {
+    /// The same sums over the spans that were found.
+    pub(super) fn sums(&self) -> Counted {
+        let mut sums = Counted::default();
+        for span in &self.spans {
+            sums.system = sums.system.saturating_add(span.bytes);
+            match span.location {
+                Location::InUse => {}
+                Location::Free => sums.free = sums.free.saturating_add(span.bytes),
+                Location::Returned => sums.unmapped = sums.unmapped.saturating_add(span.bytes),
+            }
+        }
+        sums
+    }
+}
+
+/// Looks for the map in a module's data. What its spans sum up to may be other than what is counted: that is for the caller to judge.
+pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option<Map>, Error> {
+    let memory = &target.memory;
+    let mut tried = FxHashSet::default();
+    let mut best: Option<Map> = None;
+    for (start, bytes) in data(memory, module) {
+        for (at, leaf) in words(start, bytes) {
+            if leaf == 0 || !leaf.is_multiple_of(8) || tried.len() >= MAX_TRIED || tried.contains(&leaf) {
+                continue;
+            }
+            if target.module_at(Addr(leaf)).is_some() || memory.slice(Addr(leaf), LEAF).is_err() {
+                continue;
+            }
+            job.check()?;
+            tried.insert(leaf);
+            let root = number_of(memory, leaf).and_then(|number| at.checked_sub(number.checked_mul(8)?));
+            let Some(root) = root else { continue };
+            let map = read(memory, root, job)?;
+            if !map.spans.is_empty() && map.sums() == map.counted {
+                return Ok(Some(map));
+            }
+            if best.as_ref().is_none_or(|best| best.spans.len() < map.spans.len()) {
+                best = Some(map);
+            }
+        }
+    }
+    Ok(best.filter(|map| !map.spans.is_empty()))
+}
+
+/// Which leaf it is, by a word that leads to a span whose place it is.
+fn number_of(memory: &Memory, leaf: u64) -> Option<u64> {
+    let bytes = memory.slice(Addr(leaf), LEAF).ok()?;
+    let mut window = Window::new(memory);
+    let taken = (0u64..).zip(words(leaf, bytes)).filter(|(_, (_, word))| *word != 0).take(MAX_WORDS);
+    taken.into_iter().find_map(|(place, (_, span))| {
+        let page = window.u64(span)?;
+        let number = page >> LEAF_BITS;
+        (page & (LEAF_SLOTS - 1) == place && number < ROOT_SLOTS && span_at(&mut window, span, page).is_some())
+            .then_some(number)
+    })
+}
+
+fn read(memory: &Memory, root: u64, job: &Job) -> Result<Map, Error> {
+    let mut window = Window::new(memory);
+    let count = |window: &mut Window<'_>, place: u64| {
+        let at = root.checked_add(STATISTICS)?.checked_add(place)?;
+        window.u64(at)
+    };
+    let counted = Counted {
+        system: count(&mut window, 0).unwrap_or(0),
+        free: count(&mut window, 8).unwrap_or(0),
+        unmapped: count(&mut window, 16).unwrap_or(0),
+    };
+    let mut map = Map { root, spans: Vec::new(), counted };
+    let mut of_span = Window::new(memory);
+    // What lies in a span that was found leads to spans that are no more.
+    let mut behind = 0u64;
+    for number in 0..ROOT_SLOTS {
+        if number.is_multiple_of(1 << 14) {
+            job.check()?;
+        }
+        let leaf = root.checked_add(number.saturating_mul(8)).and_then(|at| window.u64(at)).unwrap_or(0);
+        let Some(bytes) = memory.slice(Addr(leaf), LEAF).ok().filter(|_| leaf != 0) else { continue };
+        job.check()?;
+        for (place, (_, word)) in (0u64..).zip(words(leaf, bytes)) {
+            let page = number << LEAF_BITS | place;
+            if word == 0 || page < behind {
+                continue;
+            }
+            if let Some(span) = span_at(&mut of_span, word, page) {
+                behind = page.saturating_add(span.bytes >> PAGE_SHIFT);
+                map.spans.push(span);
+            }
+        }
+    }
+    Ok(map)
+}
+
+/// The span at an address, if it begins with a page.
+fn span_at(window: &mut Window<'_>, at: u64, page: u64) -> Option<Span> {
+    let start = window.u64(at).filter(|start| *start == page)?;
+    let length = window.u64(at.checked_add(8)?)?;
+    let objects = window.u64(at.checked_add(SPAN_OBJECTS)?)?;
+    let bits = window.u64(at.checked_add(SPAN_BITS)?)?;
+    let location = Location::of(bits >> 24 & 3)?;
+    let bytes = length.checked_mul(1 << PAGE_SHIFT).filter(|bytes| *bytes > 0)?;
+    let start = start.checked_mul(1 << PAGE_SHIFT)?;
+    start.checked_add(bytes)?;
+    Some(Span { start, bytes, objects, taken: bits & 0xffff, class: bits >> 16 & 0xff, location })
+}
