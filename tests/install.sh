@@ -64,6 +64,9 @@ test_files() {
 /usr/aarch64-linux-gnu/include/stdio.h libc6-dev-arm64-cross
 /usr/share/keyrings/debian-archive-trixie-automatic.gpg debian-archive-keyring
 /etc/ssl/certs/ca-certificates.crt ca-certificates
+/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 libjemalloc2
+/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4 libtcmalloc-minimal4
+/usr/lib/x86_64-linux-gnu/libmimalloc.so.2 libmimalloc2.0
 LIST
 }
 

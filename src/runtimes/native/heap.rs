@@ -8,6 +8,7 @@ mod allocator;
 mod contents;
 mod jemalloc;
 mod mallocng;
+mod mimalloc;
 mod names;
 mod oldmalloc;
 mod ptmalloc;
@@ -160,8 +161,13 @@ impl HeapSource for NativeHeap {
     }
 
     fn free(&self, job: &Job) -> Result<Option<Free>, Error> {
+        let arenas = self.arenas(job)?;
+        if arenas.is_empty() {
+            // Allocators are there, and none of them is understood.
+            return Ok(None);
+        }
         let mut all = Free::default();
-        for (_, free) in self.arenas(job)?.iter().flat_map(|arena| &arena.free) {
+        for (_, free) in arenas.iter().flat_map(|arena| &arena.free) {
             all.count = all.count.saturating_add(free.count);
             all.bytes = all.bytes.saturating_add(free.bytes);
         }

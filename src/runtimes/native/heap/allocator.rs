@@ -64,4 +64,5 @@ pub(super) const ALLOCATORS: &[Find] = &[
     super::oldmalloc::find,
     super::jemalloc::find,
     super::tcmalloc::find,
+    super::mimalloc::find,
 ];

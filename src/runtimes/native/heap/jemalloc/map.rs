@@ -6,8 +6,8 @@
 use rustc_hash::FxHashSet;
 
 use super::layout::{
-    ACTIVE, ADDRESS_BITS, Bits, CLASSES, EDATA_ADDRESS, EDATA_MASK, EDATA_SIZE, LEAF_BITS, LEAF_SLOTS, PAGE, RETAINED,
-    SLAB, STATE_SHIFT,
+    ACTIVE, ADDRESS_BITS, BOOK, Bits, CLASSES, EDATA_ADDRESS, EDATA_MASK, EDATA_SIZE, LEAF_BITS, LEAF_SLOTS, PAGE,
+    RETAINED, SLAB, STATE_SHIFT,
 };
 use crate::capture::Memory;
 use crate::error::Error;
@@ -16,8 +16,8 @@ use crate::model::Addr;
 use crate::runtimes::native::heap::reading::{Window, data, words};
 use crate::target::{Module, Target};
 
-/// Most words of data that are followed to what may be a leaf.
-const MAX_TRIED: usize = 1 << 10;
+/// Words that are read of what may be leaves.
+const MAX_READ: u64 = 1 << 27;
 /// Bytes of a leaf.
 const LEAF: u64 = LEAF_SLOTS * 8;
 /// Bytes of addresses below a leaf.
@@ -53,17 +53,15 @@ pub(super) struct Map {
 pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option<Map>, Error> {
     let memory = &target.memory;
     let mut tried = FxHashSet::default();
+    let mut left = MAX_READ;
     for (start, bytes) in data(memory, module) {
+        job.check()?;
         for (at, leaf) in words(start, bytes) {
-            if leaf == 0 || !leaf.is_multiple_of(64) || tried.len() >= MAX_TRIED || tried.contains(&leaf) {
-                continue;
-            }
-            if target.module_at(Addr(leaf)).is_some() || memory.slice(Addr(leaf), LEAF).is_err() {
+            if leaf == 0 || !leaf.is_multiple_of(64) || !is_in_book(memory, leaf) || !tried.insert(leaf) {
                 continue;
             }
             job.check()?;
-            tried.insert(leaf);
-            let Some(span) = span_of(memory, leaf) else { continue };
+            let Some(span) = span_of(memory, leaf, &mut left) else { continue };
             let Some(root) = at.checked_sub(span.saturating_mul(8)) else { continue };
             let map = read(memory, root, job)?;
             let is_map = map.extents.iter().any(|extent| extent.bits.state == ACTIVE);
@@ -75,13 +73,19 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
     Ok(None)
 }
 
-/// Which part of the address space a leaf is of, by its first word that leads to an edata.
-fn span_of(memory: &Memory, leaf: u64) -> Option<u64> {
+/// Whether a leaf may be at an address: it is in a block of books, which begins with its size.
+fn is_in_book(memory: &Memory, leaf: u64) -> bool {
+    let book = leaf & !(BOOK - 1);
+    let is_book = |bytes: u64| bytes > 0 && bytes.is_multiple_of(BOOK);
+    book != 0 && memory.u64(Addr(book)).is_ok_and(is_book) && memory.slice(Addr(leaf), LEAF).is_ok()
+}
+
+/// Which part of the address space a leaf is of, by its first word that leads to an edata. `left`: words that may be read.
+fn span_of(memory: &Memory, leaf: u64, left: &mut u64) -> Option<u64> {
     let bytes = memory.slice(Addr(leaf), LEAF).ok()?;
-    let (place, word) = (0u64..)
-        .zip(words(leaf, bytes))
-        .map(|(place, (_, word))| (place, word))
-        .find(|(_, word)| edata_of(*word) != 0)?;
+    let most = usize::try_from(*left).ok()?;
+    let mut read = (0u64..).zip(words(leaf, bytes)).take(most).inspect(|_| *left = left.saturating_sub(1));
+    let (place, (_, word)) = read.find(|(_, (_, word))| edata_of(*word) != 0)?;
     let address = memory.u64(Addr(edata_of(word)).plus(EDATA_ADDRESS)?).ok()?;
     let span = address >> SPAN_SHIFT;
     (address >> 12 == (span << LEAF_BITS | place) && span < LEAF_SLOTS).then_some(span)

@@ -15,7 +15,7 @@ use crate::runtimes::native::heap::reading::{Window, add, data, words};
 use crate::target::{Module, Target};
 
 /// Most words of data that are looked at as threads' caches.
-const MAX_TRIED: usize = 1 << 16;
+const MAX_TRIED: usize = 1 << 22;
 /// Most caches.
 const MAX_CACHES: usize = 1 << 20;
 /// Most objects of a list.

@@ -13,9 +13,9 @@ use crate::model::Addr;
 use crate::runtimes::native::heap::reading::{Window, data, words};
 use crate::target::{Module, Target};
 
-/// Most words of data that are followed to what may be a leaf.
-const MAX_TRIED: usize = 1 << 10;
-/// Words of a leaf that are tried: some lead to spans that are no more.
+/// Words that are read of what may be leaves.
+const MAX_READ: u64 = 1 << 27;
+/// Words of a leaf that are followed: some lead to spans that are no more.
 const MAX_WORDS: usize = 1 << 8;
 /// Bytes of a leaf.
 const LEAF: u64 = LEAF_SLOTS * 8;
@@ -74,17 +74,18 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
     let memory = &target.memory;
     let mut tried = FxHashSet::default();
     let mut best: Option<Map> = None;
+    let mut left = MAX_READ;
     for (start, bytes) in data(memory, module) {
+        job.check()?;
         for (at, leaf) in words(start, bytes) {
-            if leaf == 0 || !leaf.is_multiple_of(8) || tried.len() >= MAX_TRIED || tried.contains(&leaf) {
+            if leaf == 0 || !leaf.is_multiple_of(8) || left == 0 || memory.slice(Addr(leaf), LEAF).is_err() {
                 continue;
             }
-            if target.module_at(Addr(leaf)).is_some() || memory.slice(Addr(leaf), LEAF).is_err() {
+            if target.module_at(Addr(leaf)).is_some() || !tried.insert(leaf) {
                 continue;
             }
             job.check()?;
-            tried.insert(leaf);
-            let root = number_of(memory, leaf).and_then(|number| at.checked_sub(number.checked_mul(8)?));
+            let root = number_of(memory, leaf, &mut left).and_then(|number| at.checked_sub(number.checked_mul(8)?));
             let Some(root) = root else { continue };
             let map = read(memory, root, job)?;
             if !map.spans.is_empty() && map.sums() == map.counted {
@@ -98,11 +99,13 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
     Ok(best.filter(|map| !map.spans.is_empty()))
 }
 
-/// Which leaf it is, by a word that leads to a span whose place it is.
-fn number_of(memory: &Memory, leaf: u64) -> Option<u64> {
+/// Which leaf it is, by a word that leads to a span whose place it is. `left`: words that may be read.
+fn number_of(memory: &Memory, leaf: u64, left: &mut u64) -> Option<u64> {
     let bytes = memory.slice(Addr(leaf), LEAF).ok()?;
     let mut window = Window::new(memory);
-    let taken = (0u64..).zip(words(leaf, bytes)).filter(|(_, (_, word))| *word != 0).take(MAX_WORDS);
+    let most = usize::try_from(*left).ok()?;
+    let read = (0u64..).zip(words(leaf, bytes)).take(most).inspect(|_| *left = left.saturating_sub(1));
+    let taken = read.filter(|(_, (_, word))| *word != 0).take(MAX_WORDS);
     taken.into_iter().find_map(|(place, (_, span))| {
         let page = window.u64(span)?;
         let number = page >> LEAF_BITS;
