@@ -24,6 +24,7 @@ aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
 qemu-aarch64 qemu-user
 objcopy binutils
 readelf binutils
+nm binutils
 dwp binutils
 llvm-dwp llvm
 dwz dwz

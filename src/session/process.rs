@@ -243,7 +243,7 @@ impl Process {
         self.heap.get(job, |job| match self.runtimes(job)?.heap(&self.target, job)? {
             Some(source) => Ok(Heap::new(source)),
             None => Err(Error::Failed(
-                "objects of this heap are not listed yet; 'heap -regions' lists the mappings that hold it".to_owned(),
+                "no allocator that is known is recognised in this process; 'heap -regions' lists what its memory is used for".to_owned(),
             )),
         })
     }

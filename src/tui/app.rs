@@ -139,7 +139,7 @@ impl App {
             file: file.into(),
             dump: Dump::Opening(job),
             pane: Pane::new("", None, Vec::new(), size),
-            tabs: tabs(&Opened::default()),
+            tabs: tabs(&Opened { has_heap: true, ..Opened::default() }),
             tab: 0,
             back: Vec::new(),
             forward: Vec::new(),
@@ -251,11 +251,23 @@ impl App {
         std::mem::take(&mut self.effects)
     }
 
-    /// The panes of what was opened; until then they are those of a process.
+    /// The panes of what was opened; until then they are those of a process. The one that was gone to meanwhile stays.
     fn choose_tabs(&mut self, opened: &Opened) {
-        let tabs = tabs(opened);
-        if !tabs.iter().map(|tab| tab.view).eq(self.tabs.iter().map(|tab| tab.view)) {
-            (self.tabs, self.tab) = (tabs, 0);
+        let mut tabs = tabs(opened);
+        if tabs.iter().map(|tab| tab.view).eq(self.tabs.iter().map(|tab| tab.view)) {
+            return;
+        }
+        let same = |view| tabs.iter().position(|tab: &Tab| tab.view == view);
+        let stays = self.tabs.get(self.tab).and_then(|tab| same(tab.view));
+        let kept: Vec<(usize, Pane)> =
+            self.tabs.iter_mut().filter_map(|tab| Some((same(tab.view)?, tab.kept.take()?))).collect();
+        for (at, pane) in kept {
+            if let Some(tab) = tabs.get_mut(at) {
+                tab.kept = Some(pane);
+            }
+        }
+        (self.tabs, self.tab) = (tabs, stays.unwrap_or(0));
+        if stays.is_none() {
             self.pane = self.root(0);
         }
     }

@@ -74,6 +74,8 @@ pub struct Summary {
     pub runtimes: Vec<RuntimeRow>,
     /// The heap in use; null while it was not looked at.
     pub heap: Option<HeapRow>,
+    /// Why its heap cannot be told; null where it was told, or not looked at.
+    pub no_heap: Option<String>,
     /// What was dumped, and how much of it.
     pub dump: DumpRow,
     #[serde(skip)]
@@ -231,6 +233,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let modules: Vec<VerificationState> = modules.map(|module| module.verification().state).collect();
     let modules_that = |state| modules.iter().filter(|module| **module == state).count();
     let names = Names { locks: &locks.locks, threads: &threads.value };
+    let looked = if query.flag("heap") { Some(memory::look(session, job)?) } else { None };
+    let (heap, no_heap) = looked.map_or((None, None), |looked| match looked {
+        Ok(heap) => (Some(heap), None),
+        Err(why) => (None, Some(why)),
+    });
     let data = Summary {
         process: ProcessRow {
             pid: capture.process.pid.as_ref().ok().copied(),
@@ -244,7 +251,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         },
         findings: findings.iter().map(FindingRow::of).collect(),
         runtimes: session.recognised(job)?.iter().map(RuntimeRow::of).collect(),
-        heap: if query.flag("heap") { memory::look(session, job)? } else { None },
+        heap,
+        no_heap,
         dump: DumpRow {
             format: capture.format.to_owned(),
             pause_ms: session.pause().map(|pause| pause.as_secs_f64() * 1000.0),

@@ -40,6 +40,8 @@ $ dumpscope demo -c suspects
 
 /// From which share of the heap on, in tenths of a percent.
 const MUCH: u64 = 100;
+/// A heap of fewer bytes is no suspect's.
+const LEAST: u64 = 64 << 10;
 /// From which share on leaks of a type are told.
 const LEAK: u64 = 10;
 /// From which share of an arena on its free space is told, in tenths of a percent, and from how many bytes on.
@@ -187,7 +189,8 @@ fn singles(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
     let is_much = |id: &ObjectId| tenths(dominators.retained(*id), all) >= MUCH;
     // What hangs from a leak is told as one.
     let is_head = |id: ObjectId| leaked.heads.iter().take(LARGEST).any(|head| head.object == id);
-    let top = largest.iter().filter(|id| is_much(id) && dominators.of(**id).is_none() && !is_head(**id));
+    let top =
+        largest.iter().filter(|id| all >= LEAST && is_much(id) && dominators.of(**id).is_none() && !is_head(**id));
     let mut suspects = Vec::new();
     for id in top.take(SHOWN) {
         job.check()?;
@@ -230,7 +233,7 @@ fn groups(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
     let histogram = heap.histogram(job)?;
     let all = histogram.total.bytes;
     let dominators = heap.source.references().is_some().then(|| heap.dominators(job)).transpose()?;
-    let much = histogram.types.iter().filter(|(_, of)| of.count > 1 && tenths(of.bytes, all) >= MUCH);
+    let much = histogram.types.iter().filter(|(_, of)| all >= LEAST && of.count > 1 && tenths(of.bytes, all) >= MUCH);
     let suspect = |(at, of): &(usize, crate::analysis::histogram::Amount)| {
         let known = heap.source.types().get(*at)?;
         let unnamed = known.naming == Naming::Size;

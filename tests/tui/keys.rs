@@ -124,8 +124,8 @@ fn the_palette_runs_what_is_typed_and_what_is_chosen() {
     }
     stage.press("<C-u>clrthr");
     assert!(stage.text().contains("clrthreads → threads"), "{}", stage.text());
-    stage.press("<C-u>p g_orders<Enter>");
-    assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("help p g_orders"), "what to use instead");
+    stage.press("<C-u>po g_orders<Enter>");
+    assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("help po g_orders"), "what to use instead");
     stage.press(":eest<Tab><Enter>");
     assert_eq!(stage.asked.last().map(Question::line).as_deref(), Some("stack -all"));
     stage.press(":bt -<Tab><Enter>");

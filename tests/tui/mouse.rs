@@ -90,7 +90,7 @@ fn a_heading_is_found_below_a_filter_and_in_a_scrolled_table() {
 
 #[test]
 fn a_click_on_a_panes_name_opens_it() {
-    let mut stage = stage(80, 24);
+    let mut stage = stage(100, 24);
     for (name, holds) in [("4 Locks", "Waiters"), ("6 Modules", "/srv/deadlock"), ("1 Summary", "deadlock: ")] {
         let x = column_of(&mut stage, TABS, name);
         assert!(stage.click(x, TABS).text().contains(holds), "{name}");

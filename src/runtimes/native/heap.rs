@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use self::allocator::{ALLOCATORS, Allocator, Block};
+use self::allocator::{Allocator, Block};
 use self::names::NamedHeap;
 use self::window::Window;
 use crate::error::Error;
@@ -35,6 +35,14 @@ use crate::heap::{
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Problem, Stack};
 use crate::target::Target;
+
+/// Looks for an allocator; cheap where it is not there. An allocator that is there and cannot be walked is found, has no parts, and says
+/// why in its problems.
+type Find = fn(&Arc<Target>, &Job) -> Result<Option<Box<dyn Allocator>>, Error>;
+
+/// Every allocator that is known.
+const ALLOCATORS: &[Find] =
+    &[ptmalloc::find, mallocng::find, oldmalloc::find, jemalloc::find, tcmalloc::find, mimalloc::find];
 
 /// The blocks of all allocators of a process.
 pub(super) struct NativeHeap {
@@ -49,16 +57,6 @@ pub(super) struct NativeHeap {
 }
 
 impl NativeHeap {
-    /// Whether an allocator is recognised; its heap is not looked at.
-    pub(super) fn is_there(target: &Arc<Target>, job: &Job) -> Result<bool, Error> {
-        for find in ALLOCATORS {
-            if find(target, job)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// `None` where no allocator is recognised.
     pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<NativeHeap>, Error> {
         job.phase("looking for allocators", ALLOCATORS.len() as u64);

@@ -12,19 +12,20 @@ use crate::views::maddress;
 /// Types that are shown, and told.
 const SHOWN: usize = 10;
 
-/// Looks at the heap; `None` where there is none whose objects can be listed.
-pub(super) fn look(session: &Session, job: &Job) -> Result<Option<HeapRow>, Error> {
-    if !session.has_heap(job) {
-        return Ok(None);
-    }
-    let heap = session.heap(job)?;
+/// Looks at the heap; the reason where there is none whose objects can be listed.
+pub(super) fn look(session: &Session, job: &Job) -> Result<Result<HeapRow, String>, Error> {
+    let heap = match session.heap(job) {
+        Ok(heap) => heap,
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
+        Err(why) => return Ok(Err(why.to_string())),
+    };
     let histogram = heap.histogram(job)?;
     let mut largest = Types::of(heap.source.as_ref(), &histogram);
     let types = largest.types.len();
     largest.types.truncate(SHOWN);
     let free = heap.source.free(job)?;
     let kinds = maddress::by_kind(&session.process()?.mappings_with_heap(&heap.source.memory()));
-    Ok(Some(HeapRow {
+    Ok(Ok(HeapRow {
         name: heap.source.name().to_owned(),
         bytes: histogram.total.bytes,
         objects: histogram.total.count,

@@ -96,9 +96,10 @@ impl Summary {
         });
         quality.extend([Cell::text(","), Cell::new(Value::Bytes(dump.bytes)), Cell::text(";")]);
         quality.push(files(dump));
-        let heap = match &self.heap {
-            Some(heap) => super::memory::line(heap),
-            None => Row::new(vec![Cell::text("not looked at ('summary -heap' does)").tone(Tone::Dim)]),
+        let heap = match (&self.heap, &self.no_heap) {
+            (Some(heap), _) => super::memory::line(heap),
+            (None, Some(why)) => Row::new(vec![Cell::unknown(why)]),
+            (None, None) => Row::new(vec![Cell::text("not looked at ('summary -heap' does)").tone(Tone::Dim)]),
         };
         let runtimes: Vec<String> = self
             .runtimes

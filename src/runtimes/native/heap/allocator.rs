@@ -1,13 +1,11 @@
-//! What an allocator is asked, and the list of those that are known.
+//! What an allocator is asked.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::error::Error;
 use crate::heap::Arena;
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Problem};
-use crate::target::Target;
 
 /// A block that is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,17 +50,3 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// What is damaged or missing, as far as it was walked.
     fn problems(&self) -> Vec<Problem>;
 }
-
-/// Looks for an allocator; cheap where it is not there. An allocator that is there and cannot be walked is found, has no parts, and says
-/// why in its problems.
-pub(super) type Find = fn(&Arc<Target>, &Job) -> Result<Option<Box<dyn Allocator>>, Error>;
-
-/// Every allocator that is known.
-pub(super) const ALLOCATORS: &[Find] = &[
-    super::ptmalloc::find,
-    super::mallocng::find,
-    super::oldmalloc::find,
-    super::jemalloc::find,
-    super::tcmalloc::find,
-    super::mimalloc::find,
-];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ALIGNMENT, HEADER, IN_USE};
+use super::layout::{ALIGNMENT, HEADER, IN_USE};
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::heap::Free;

@@ -1,7 +1,7 @@
 //! A piece of the heap, chunk by chunk. Each chunk's size stands in itself and in the next one, with whether it is in use.
 
+use super::layout::{ALIGNMENT, HEADER, IN_USE};
 use super::pieces::{Piece, chunk};
-use super::{ALIGNMENT, HEADER, IN_USE};
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::heap::Free;

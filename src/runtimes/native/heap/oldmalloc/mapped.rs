@@ -1,7 +1,7 @@
 //! Blocks that were mapped by themselves: each begins a page, and its header tells so.
 
+use super::layout::{ALIGNMENT, HEADER, IN_USE};
 use super::pieces::{Piece, outside};
-use super::{ALIGNMENT, HEADER, IN_USE};
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;

@@ -6,6 +6,7 @@
 
 mod bins;
 mod chunks;
+mod layout;
 mod mapped;
 mod pieces;
 
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use self::bins::Bins;
 use self::chunks::Walked;
+use self::layout::HEADER;
 use self::mapped::Mapped;
 use self::pieces::Piece;
 use super::allocator::{Allocator, Visit};
@@ -27,14 +29,6 @@ use crate::target::Target;
 
 /// Most damages that are told one by one.
 const MAX_TOLD: usize = 16;
-
-// struct chunk: psize 0, csize 8, next 16, prev 24. Source: musl 1.2.3 src/malloc/oldmalloc/malloc_impl.h.
-/// Bytes of a chunk in front of what the program is given.
-const HEADER: u64 = 16;
-/// Chunks are multiples of this. Source: as above, SIZE_ALIGN.
-const ALIGNMENT: u64 = 32;
-/// In both sizes of a chunk that is in use. Source: as above, C_INUSE.
-const IN_USE: u64 = 1;
 
 /// The allocator.
 struct Oldmalloc {

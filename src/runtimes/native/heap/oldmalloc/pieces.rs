@@ -1,7 +1,7 @@
 //! Stretches of memory that chunks fill: below the break, mappings where the break could not move, ends of modules' pages that the loader
 //! donated. No list holds them: each begins with a chunk that has nothing before it, and the sizes of its chunks lead to one of size 0.
 
-use super::{ALIGNMENT, HEADER, IN_USE};
+use super::layout::{ALIGNMENT, HEADER, IN_USE};
 use crate::error::Error;
 use crate::job::Job;
 use crate::runtimes::native::heap::reading::{Window, data};
