@@ -16,8 +16,8 @@ use crate::model::Addr;
 use crate::runtimes::native::heap::reading::{Window, data, words};
 use crate::target::{Module, Target};
 
-/// Words that are read of what may be leaves.
-const MAX_READ: u64 = 1 << 27;
+/// Words that are read of what may be the map.
+const MAX_READ: u64 = 1 << 30;
 /// Bytes of a leaf.
 const LEAF: u64 = LEAF_SLOTS * 8;
 /// Bytes of addresses below a leaf.
@@ -63,9 +63,9 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
             job.check()?;
             let Some(span) = span_of(memory, leaf, &mut left) else { continue };
             let Some(root) = at.checked_sub(span.saturating_mul(8)) else { continue };
-            let map = read(memory, root, job)?;
+            let map = read(memory, root, &mut left, job)?;
             let is_map = map.extents.iter().any(|extent| extent.bits.state == ACTIVE);
-            if is_map && map.odd.len() <= MAX_ODD.max(map.extents.len() / 64) {
+            if left > 0 && is_map && map.odd.len() <= MAX_ODD.max(map.extents.len() / 64) {
                 return Ok(Some(map));
             }
         }
@@ -97,8 +97,10 @@ fn edata_of(word: u64) -> u64 {
     (((word << free) as i64) >> free) as u64 & EDATA_MASK
 }
 
-fn read(memory: &Memory, root: u64, job: &Job) -> Result<Map, Error> {
+/// Reads the map, as far as `left` words go.
+fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Error> {
     let mut map = Map { root, ..Map::default() };
+    *left = left.saturating_sub(LEAF_SLOTS);
     let (mut window, mut of_edata) = (Window::new(memory), Window::new(memory));
     for span in 0..LEAF_SLOTS {
         if span.is_multiple_of(1 << 14) {
@@ -107,6 +109,10 @@ fn read(memory: &Memory, root: u64, job: &Job) -> Result<Map, Error> {
         let leaf = root.checked_add(span.saturating_mul(8)).and_then(|at| window.u64(at)).unwrap_or(0);
         let Some(bytes) = memory.slice(Addr(leaf), LEAF).ok().filter(|_| leaf != 0) else { continue };
         job.check()?;
+        *left = left.saturating_sub(LEAF_SLOTS);
+        if *left == 0 {
+            break;
+        }
         for (place, (_, word)) in (0u64..).zip(words(leaf, bytes)) {
             let page = (span << LEAF_BITS | place).saturating_mul(PAGE);
             // Of pages that are in no extent the class stays.

@@ -178,3 +178,96 @@ impl Walk<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Job;
+
+    const START: u64 = 0x1_0000;
+
+    /// A group of slots of 48 bytes, whose first eight bytes are its meta.
+    fn group(count: u64) -> Group {
+        Group {
+            meta: 0x9000,
+            start: START,
+            available: 0,
+            freed: 0,
+            count,
+            stride: 48,
+            mapped: 0,
+            class: 2,
+            freeable: false,
+        }
+    }
+
+    /// Writes what stands in front of a block: slot, bytes not asked for, distance in units.
+    fn header(bytes: &mut [u8], block: usize, slot: u8, reserved: u8, units: u16) {
+        bytes[block - 3] = slot | reserved << 5;
+        bytes[block - 2..block].copy_from_slice(&units.to_le_bytes());
+    }
+
+    fn walked(group: &Group, bytes: &[u8]) -> (Vec<(u64, u64)>, Walked) {
+        let memory = Memory::of_bytes(START, bytes);
+        let mut blocks = Vec::new();
+        let visit = &mut |block: Block| {
+            blocks.push((block.address.0 - START, block.bytes));
+            Ok(())
+        };
+        let walked = walk(&memory, &[*group], &FxHashMap::default(), &mut Job::default().meter(), visit);
+        (blocks, walked.expect("not cancelled"))
+    }
+
+    #[test]
+    fn slots_in_neither_mask_are_in_use() {
+        let mut bytes = vec![0u8; 16 + 4 * 48];
+        header(&mut bytes, 16, 0, 4, 0);
+        header(&mut bytes, 16 + 3 * 48, 3, 4, 9);
+        let (blocks, walked) = walked(&Group { available: 2, freed: 4, ..group(4) }, &bytes);
+        assert_eq!(blocks, [(16, 48), (16 + 3 * 48, 48)]);
+        let slot = Free { count: 1, bytes: 48 };
+        assert_eq!((walked.available, walked.freed, walked.damages), (slot, slot, Vec::new()));
+    }
+
+    #[test]
+    fn a_block_that_was_moved_in_its_slot_is_told_where_it_is() {
+        let mut bytes = vec![0u8; 16 + 48];
+        // By one unit: 28 bytes are left, all of them asked for.
+        header(&mut bytes, 16, 0, MOVED, 1);
+        header(&mut bytes, 32, 0, 0, 1);
+        let (blocks, walked) = walked(&group(1), &bytes);
+        assert_eq!((blocks, walked.damages), (vec![(32, 48)], Vec::new()));
+    }
+
+    #[test]
+    fn a_block_written_beyond_its_end_is_told_and_stays() {
+        let mut bytes = vec![0u8; 16 + 48];
+        header(&mut bytes, 16, 0, 4, 0);
+        bytes[16 + 40] = b'x';
+        let (blocks, walked) = walked(&group(1), &bytes);
+        assert_eq!(blocks, [(16, 48)]);
+        let kind = DamageKind::Overrun { asked: 40, byte: b'x' };
+        assert_eq!(walked.damages, [Damage { at: START + 16, bytes: 48, kind }]);
+    }
+
+    #[test]
+    fn an_overwritten_header_is_told_and_its_slot_stays() {
+        let mut bytes = vec![0u8; 16 + 2 * 48];
+        header(&mut bytes, 16, 0, 0, 0);
+        bytes[16 + 44..16 + 48].copy_from_slice(b"text");
+        let (blocks, walked) = walked(&group(2), &bytes);
+        assert_eq!(blocks, [(16, 48), (64, 48)]);
+        let kinds: Vec<DamageKind> = walked.damages.iter().map(|damage| damage.kind).collect();
+        assert_eq!(kinds, [DamageKind::Overrun { asked: 44, byte: b't' }, DamageKind::Header(*b"text")]);
+    }
+
+    #[test]
+    fn a_dump_that_ends_within_a_group_is_told() {
+        let mut bytes = vec![0u8; 16 + 48];
+        header(&mut bytes, 16, 0, 4, 0);
+        let (blocks, walked) = walked(&group(3), &bytes);
+        assert_eq!(blocks.len(), 3);
+        let kinds: Vec<DamageKind> = walked.damages.iter().map(|damage| damage.kind).collect();
+        assert_eq!(kinds, [DamageKind::Header([0; 4]), DamageKind::Unreadable]);
+    }
+}

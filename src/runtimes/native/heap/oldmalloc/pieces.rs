@@ -102,3 +102,38 @@ pub(super) fn chunk(window: &mut Window<'_>, at: u64, limit: u64) -> Option<u64>
     let is_one = size > 0 && size.is_multiple_of(ALIGNMENT) && end < limit && window.u64(end)? == word;
     is_one.then_some(size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Memory;
+
+    /// Nothing before, a chunk in use of 32 bytes, a free one of 64, the end.
+    // 0x1000 → | psize 1, csize 33 | 16 | psize 33, csize 64 | next, prev, 32 | psize 64, csize 1 |
+    fn words() -> Vec<u64> {
+        vec![0, 0, 1, 33, 0, 0, 33, 64, 0, 0, 0, 0, 0, 0, 64, 1]
+    }
+
+    fn piece(words: &[u64]) -> Option<Piece> {
+        let memory = Memory::of(0x1000, words);
+        let end = 0x1000 + words.len() as u64 * 8;
+        piece_at(&mut Window::new(&memory), 0x1010, end, BELIEVED, &Job::default()).expect("not cancelled")
+    }
+
+    #[test]
+    fn chunks_that_lead_to_an_end_are_a_piece() {
+        assert_eq!(piece(&words()), Some(Piece { start: 0x1010, end: 0x1070 }));
+    }
+
+    #[test]
+    fn with_any_size_wrong_or_cut_off_there_is_none() {
+        for place in [2, 3, 6, 7, 14, 15] {
+            let mut wrong = words();
+            wrong[place] ^= 2;
+            assert_eq!(piece(&wrong), None, "word {place}");
+        }
+        for length in 0..words().len() {
+            assert_eq!(piece(&words()[..length]), None, "{length} words");
+        }
+    }
+}

@@ -20,6 +20,8 @@ pub(super) const STATISTICS: u64 = ROOT_SLOTS * 8 + 8 + 2 * 48 + 128 * 2 * SPAN;
 // struct Span: start 0, length 8, next 16, prev 24, objects 32, refcount 40 (16 bits), sizeclass 42 (8), location 43 (2).
 // Source: src/span.h, compiled.
 pub(super) const SPAN: u64 = 48;
+/// Most objects of a span: `refcount` has 16 bits.
+pub(super) const MAX_OBJECTS: u64 = 0xffff;
 pub(super) const SPAN_OBJECTS: u64 = 32;
 pub(super) const SPAN_BITS: u64 = 40;
 

@@ -13,8 +13,8 @@ use crate::model::Addr;
 use crate::runtimes::native::heap::reading::{Window, data, words};
 use crate::target::{Module, Target};
 
-/// Words that are read of what may be leaves.
-const MAX_READ: u64 = 1 << 27;
+/// Words that are read of what may be the map.
+const MAX_READ: u64 = 1 << 30;
 /// Words of a leaf that are followed: some lead to spans that are no more.
 const MAX_WORDS: usize = 1 << 8;
 /// Bytes of a leaf.
@@ -87,7 +87,7 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
             job.check()?;
             let root = number_of(memory, leaf, &mut left).and_then(|number| at.checked_sub(number.checked_mul(8)?));
             let Some(root) = root else { continue };
-            let map = read(memory, root, job)?;
+            let map = read(memory, root, &mut left, job)?;
             if !map.spans.is_empty() && map.sums() == map.counted {
                 return Ok(Some(map));
             }
@@ -114,7 +114,9 @@ fn number_of(memory: &Memory, leaf: u64, left: &mut u64) -> Option<u64> {
     })
 }
 
-fn read(memory: &Memory, root: u64, job: &Job) -> Result<Map, Error> {
+/// Reads the map, as far as `left` words go.
+fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Error> {
+    *left = left.saturating_sub(ROOT_SLOTS);
     let mut window = Window::new(memory);
     let count = |window: &mut Window<'_>, place: u64| {
         let at = root.checked_add(STATISTICS)?.checked_add(place)?;
@@ -136,6 +138,10 @@ fn read(memory: &Memory, root: u64, job: &Job) -> Result<Map, Error> {
         let leaf = root.checked_add(number.saturating_mul(8)).and_then(|at| window.u64(at)).unwrap_or(0);
         let Some(bytes) = memory.slice(Addr(leaf), LEAF).ok().filter(|_| leaf != 0) else { continue };
         job.check()?;
+        *left = left.saturating_sub(LEAF_SLOTS);
+        if *left == 0 {
+            break;
+        }
         for (place, (_, word)) in (0u64..).zip(words(leaf, bytes)) {
             let page = number << LEAF_BITS | place;
             if word == 0 || page < behind {

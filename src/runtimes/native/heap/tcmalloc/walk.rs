@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::layout::Location;
+use super::layout::{Location, MAX_OBJECTS};
 use super::lists::Lists;
 use super::spans::Span;
 use crate::capture::Memory;
@@ -38,7 +38,8 @@ pub(super) fn walk(
             0 => span.bytes,
             class => lists.size(class),
         };
-        let Some(count) = span.bytes.checked_div(size) else {
+        let count = span.bytes.checked_div(size).filter(|count| *count <= MAX_OBJECTS);
+        let Some(count) = count else {
             walked.odd.push(span.start);
             continue;
         };
@@ -88,7 +89,8 @@ pub(super) fn disagreement(memory: &Memory, spans: &[Span], lists: &Lists, job: 
         job.check()?;
         held = held.saturating_add(1);
         let size = lists.size(span.class);
-        let agrees = span.bytes.checked_div(size).is_some_and(|count| objects(memory, span, size, count, &mut free));
+        let count = span.bytes.checked_div(size).filter(|count| *count <= MAX_OBJECTS);
+        let agrees = count.is_some_and(|count| objects(memory, span, size, count, &mut free));
         odd = odd.saturating_add(usize::from(!agrees));
     }
     if odd > held / 16 {
