@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use dumpscope::job::Job;
 use dumpscope::session::{Session, Source};
 use dumpscope::target::Search;
-use support::core_writer::{CoreWriter, files, prstatus_x86_64};
+use support::core_writer::{CoreWriter, files, module_page, prstatus_x86_64};
 use symbols::FileBytes;
 
-/// A core with a module's data, which holds a thread's own storage too.
+/// A core with a module, whose data holds a thread's own storage too.
 pub fn core(module: &str, start: u64, data: &[u8], thread_pointer: u64) -> CoreWriter {
     let mut registers = [0; 27];
     registers[21] = thread_pointer;
-    let end = (start + data.len() as u64).next_multiple_of(4096);
+    let size = (data.len() as u64).next_multiple_of(4096);
+    let code = start - 0x1000;
     CoreWriter::x86_64()
         .note("CORE", 1, &prstatus_x86_64(1, 11, &registers))
-        .note("CORE", 0x4649_4c45, &files(&[(start, end, 0, module)]))
-        .load_part(start, 6, data, end - start)
+        .note("CORE", 0x4649_4c45, &files(&[(code, start, 0, module), (start, start + size, 1, module)]))
+        .load(code, 5, &module_page(&[(5, 0, 0, 0x1000), (6, 0x1000, 0x1000, size)], b"12345678"))
+        .load_part(start, 6, data, size)
 }
 
 /// Walks the heap of a core, in which there can be so many blocks at most.
@@ -38,9 +40,10 @@ pub fn walk(core: CoreWriter, most: usize) {
     heap.source.problems();
 }
 
-/// Words as the library would have set them up, some of them written over: each patch is the place of a word and six bytes.
+/// Words as the library would have set them up, some of them written over: each patch is the place of a word and six bytes;
+/// zeros are none.
 pub fn patch(words: &mut [u64], patches: &[u8]) {
-    for patch in patches.chunks_exact(8) {
+    for patch in patches.chunks_exact(8).filter(|patch| patch.iter().any(|byte| *byte != 0)) {
         let place = usize::from(u16::from_le_bytes([patch[0], patch[1]])) % words.len();
         words[place] = u64::from_le_bytes([patch[2], patch[3], patch[4], patch[5], patch[6], patch[7], 0, 0]);
     }
