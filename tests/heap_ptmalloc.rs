@@ -294,8 +294,17 @@ fn version_2_31_has_other_books_and_plain_links() {
     assert_exact("glibc-bullseye");
 }
 
-/// 2.43 or later: no fast bins, and caches for large blocks.
+/// 2.43: no fast bins, and caches for large blocks. Debian's unreleased library moves: what comes after it is not known here yet.
 #[test]
 fn the_newest_version_is_read_as_well() {
+    let dump = dump("heap-ptmalloc", "glibc-sid");
+    let library = dump.core().with_file_name("../.sid/root/usr/lib/x86_64-linux-gnu/libc.so.6");
+    let bytes = std::fs::read(&library).expect("the library that the program ran with");
+    let banner = b"stable release version 2.";
+    let at = bytes.windows(banner.len()).position(|window| window == banner).expect("a banner") + banner.len();
+    let minor: String = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| *byte as char).collect();
+    if minor.parse::<u32>().expect("a number") > 43 {
+        return support::left_out(&format!("malloc of glibc 2.{minor}, which is newer than what is known"));
+    }
     assert_exact("glibc-sid");
 }
