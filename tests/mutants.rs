@@ -261,3 +261,71 @@ fn a_thousand_mutants_neither_break_the_program_nor_lose_intact_frames() {
     println!("{}", lost.join("\n"));
     assert!(u64::from(kept) * 100 >= u64::from(whole) * 95, "{kept} of {whole}:\n{}", lost.join("\n"));
 }
+
+/// Everything that is asked of a heap; says how many objects it has, or that it was refused.
+fn ask_heap(bytes: Vec<u8>, with_names: bool) -> Option<u64> {
+    let job = Job::default();
+    let source = Source::Bytes(PathBuf::from("core.mutant"), FileBytes::from_vec(bytes));
+    // The libraries' files and their vtables are read for some alone: that takes most of the time, and is no heap.
+    let search = Search { alone: !with_names, ..Search::default() };
+    let session = Session::open(source, &search, &job).ok()?;
+    let heap = session.heap(&job).ok()?;
+    let counted = heap.histogram(&job).ok()?.total.count;
+    let _ = heap.source.arenas(&job);
+    let _ = heap.leaks(&job);
+    let _ = heap.dominators(&job);
+    let objects = heap.objects(&job).ok();
+    for id in objects.iter().flat_map(|objects| 0..objects.len().min(8)) {
+        let object = objects.as_ref().and_then(|objects| objects.get(id));
+        let _ = object.and_then(|object| heap.source.contents(object));
+    }
+    if with_names {
+        let _ = session.named_heap(&job).map(|named| named.histogram(&job));
+    }
+    let _ = session.problems();
+    Some(counted)
+}
+
+#[test]
+fn a_thousand_mutants_of_a_heap_neither_break_the_program_nor_make_blocks_up() {
+    let bytes = std::fs::read(dump("heap-cxx", "stripped").core()).expect("the core can be read");
+    let sound = ask_heap(bytes.clone(), true).expect("the sound core has a heap");
+    let only: Option<u64> = std::env::var("MUTANT").ok().and_then(|number| number.parse().ok());
+    let current = Arc::new(AtomicU64::new(0));
+    watch(Arc::clone(&current));
+    let before = peak_memory();
+    // Chunks are multiples of 16 bytes: no core has more blocks than that.
+    let most = bytes.len() as u64 / 16;
+    let mut answered = 0u64;
+    for number in 0..MUTANTS {
+        if only.is_some_and(|only| only != number) {
+            continue;
+        }
+        current.store(number, Ordering::Relaxed);
+        let mut random = Random(number ^ 0x4845_4150);
+        let (mut mutant, mut done) = (bytes.clone(), String::new());
+        for _ in 0..=random.below(8) {
+            let at = random.below(mutant.len() / 8) * 8;
+            // A size of malloc, an address that is somewhere in the core already, or a number that parsers dislike.
+            let value = match random.below(3) {
+                0 => (random.next() & 0xff_fff0) | (random.next() & 7),
+                1 => word(&bytes, random.below(bytes.len() / 8) * 8) as u64,
+                _ => random.number(),
+            };
+            mutant[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            done += &format!("{value:#x} at {at:#x}; ");
+        }
+        let start = Instant::now();
+        let counted = catch_unwind(AssertUnwindSafe(|| ask_heap(mutant, number % THOROUGH == 0)));
+        let counted = counted.unwrap_or_else(|_| panic!("mutant {number} panics: {done}"));
+        assert!(start.elapsed() < LIMIT, "mutant {number} takes {:?}: {done}", start.elapsed());
+        assert!(counted.is_none_or(|counted| counted <= most), "mutant {number} has {counted:?} blocks: {done}");
+        answered += u64::from(counted.is_some());
+    }
+    let grown = peak_memory().saturating_sub(before);
+    assert!(grown < MEMORY_KIB, "memory grew by {grown} KiB");
+    println!(
+        "{answered} of {MUTANTS} mutants tell a heap; the sound one has {sound} blocks; memory grew by {grown} KiB"
+    );
+    assert!(only.is_some() || answered * 10 >= MUTANTS * 8, "{answered} of {MUTANTS} tell a heap");
+}
