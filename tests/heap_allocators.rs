@@ -249,15 +249,11 @@ fn every_block_of_mimalloc_is_told() {
 #[track_caller]
 fn assert_unknown(variant: &str, allocator: &str) {
     let dump = dump("allocators", variant);
-    let heap = heap(&dump);
-    assert_eq!(heap.source.name(), allocator);
-    assert_eq!(listed(heap.source.as_ref()), BTreeMap::new());
-    assert_eq!(heap.source.arenas(&Job::default()).expect("not cancelled"), []);
-    assert_eq!(heap.source.free(&Job::default()).expect("not cancelled"), None);
-    let problems = heap.source.problems();
-    let [problem] = problems.as_slice() else { panic!("one problem, but {problems:?}") };
-    assert_eq!(problem.code, "heap-not-found");
-    assert!(problem.message.contains("a version that is not known"), "{}", problem.message);
+    let session = Session::open(Source::File(dump.core()), &Search::default(), &Job::default()).expect("opens");
+    // It is no heap of no objects.
+    let why = session.heap(&Job::default()).err().expect("nothing is shown").to_string();
+    assert!(why.contains(allocator) && why.contains("a version that is not known"), "{why}");
+    assert!(session.has_heap(&Job::default()), "the pane is there, and says why");
 }
 
 #[test]

@@ -308,3 +308,19 @@ fn the_newest_version_is_read_as_well() {
     }
     assert_exact("glibc-sid");
 }
+
+/// Half a core, without the data of libc: neither an empty heap nor one that is in order.
+#[test]
+fn a_heap_whose_books_are_not_in_the_dump_is_no_empty_heap() {
+    let bytes = std::fs::read(dump("heap-ptmalloc", "glibc").core()).expect("the core can be read");
+    let cut = tempfile::NamedTempFile::new().expect("a file");
+    // The main heap's memory stands before the libraries', which are mapped higher.
+    std::fs::write(cut.path(), &bytes[..bytes.len() / 20]).expect("room for it");
+    for command in ["dumpheap -stat", "suspects", "heap -arenas"] {
+        let output = support::dumpscope!("analyze", cut.path(), "-c", command).expect_status(1);
+        assert!(output.stderr.contains("cannot be walked: the dump does not hold its data"), "{}", output.stderr);
+        assert!(!output.stdout.contains("in all") && !output.stdout.contains("Nothing"), "{}", output.stdout);
+    }
+    let summary = support::dumpscope!("analyze", cut.path(), "-c", "summary -heap").expect_status(0).stdout;
+    assert!(summary.contains("Heap     ? (the heap of libc.so.6 cannot be walked"), "{summary}");
+}

@@ -61,6 +61,8 @@ const SHOWN: usize = 5;
 pub struct Suspects {
     /// Those that hold the most first, within their kinds.
     pub suspects: Vec<Suspect>,
+    /// Whether all of the heap could be read, as far as that is known: what is not read may hold more.
+    pub is_whole: bool,
 }
 
 /// A suspect.
@@ -120,7 +122,9 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     suspects.extend(groups(&heap, job)?.into_iter().filter(|group| !is_told(group)));
     suspects.extend(free(&heap, job)?);
     suspects.extend(elsewhere(session, &heap));
-    Ok(Box::new(Answered { data: Suspects { suspects }, problems: heap.source.problems() }))
+    let problems = heap.source.problems();
+    let is_whole = problems.is_empty();
+    Ok(Box::new(Answered { data: Suspects { suspects, is_whole }, problems }))
 }
 
 /// A share in tenths of a percent.
@@ -323,7 +327,10 @@ fn elsewhere(session: &Session, heap: &Heap) -> Vec<Suspect> {
 impl Draw for Suspects {
     fn draw(&self) -> Section {
         if self.suspects.is_empty() {
-            let none = "Nothing stands out: no object, type, leak or arena holds much of the heap.";
+            let none = match self.is_whole {
+                true => "Nothing stands out: no object, type, leak or arena holds much of the heap.",
+                false => "Nothing stands out in what could be read of the heap, which is not all of it.",
+            };
             return Section { bodies: vec![Body::Lines(vec![Row::text(none)])], ..Section::default() };
         }
         let mut lines = Vec::new();

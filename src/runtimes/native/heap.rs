@@ -71,6 +71,13 @@ impl NativeHeap {
         if allocators.is_empty() {
             return Ok(None);
         }
+        // None of it can be walked: that is no empty heap.
+        if allocators.iter().all(|allocator| allocator.parts() == 0) {
+            let why: Vec<String> = allocators.iter().flat_map(|one| one.problems()).map(|why| why.message).collect();
+            if !why.is_empty() {
+                return Err(Error::Failed(why.join("; ")));
+            }
+        }
         let mut names: Vec<&str> = allocators.iter().map(|allocator| allocator.name()).collect();
         names.dedup();
         let name = names.join(", ");
