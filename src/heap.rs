@@ -185,6 +185,11 @@ pub trait References: Send + Sync {
         visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error>;
 
+    /// Why an object that seems to be referred to by nothing may be all the same: memory that may hold references and is not in the dump.
+    fn missing(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
     /// How one object holds another, in words: a field's name, an offset. `None` where it does not refer to it.
     fn field(&self, _from: ObjectId, _to: ObjectId, _objects: &Objects) -> Option<String> {
         None

@@ -11,7 +11,7 @@ use crate::analysis::histogram::{self, Histogram, Selection};
 use crate::error::Error;
 use crate::heap::{HeapObject, HeapSource, Objects};
 use crate::job::{Job, Shared};
-use crate::model::Addr;
+use crate::model::{Addr, Problem};
 
 /// A heap with what was counted of it.
 pub struct Heap {
@@ -68,6 +68,13 @@ impl Heap {
     /// The same heap with names for objects that carry none, where [`Session::named_heap`] was asked for it.
     pub fn named_if_known(&self) -> Option<Arc<Heap>> {
         self.named.known()
+    }
+
+    /// Why it is not sure that nothing refers to an object to which nothing seems to: parts of the heap, or of the memory around it,
+    /// that could not be read.
+    pub fn doubts(&self) -> Vec<Problem> {
+        let references = self.source.references().map(|references| references.missing());
+        self.source.problems().into_iter().chain(references.into_iter().flatten()).collect()
     }
 
     /// Selected objects by type.

@@ -79,7 +79,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         }
     };
     let objects = dominators.largest(count).into_iter().map(row).collect();
-    Ok(Box::new(Answered { data: Dominators { objects }, problems: heap.source.problems() }))
+    Ok(Box::new(Answered { data: Dominators { objects }, problems: heap.doubts() }))
 }
 
 /// A share in tenths of a percent.

@@ -156,6 +156,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     }
     let heap = if query.flag("names") { session.named_heap(job)? } else { session.heap(job)? };
     let selection = selection(heap.source.types(), query)?;
+    let asks_reached = query.flag("live") || query.flag("dead");
+    let problems = |heap: &Heap| if asks_reached { heap.doubts() } else { heap.source.problems() };
     let wanted = Wanted::of(&heap, &selection, query, job)?;
     let dominators = query.flag("retained").then(|| heap.dominators(job)).transpose()?;
     if query.flag("stat") {
@@ -168,13 +170,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         if let Some(dominators) = &dominators {
             data.retain(&histogram, dominators);
         }
-        return Ok(Box::new(Answered { data, problems: heap.source.problems() }));
+        return Ok(Box::new(Answered { data, problems: problems(&heap) }));
     }
     let data = match &wanted {
         Some(wanted) => wanted.listed(heap.source.as_ref(), dominators.as_deref(), job)?,
         None => objects(&heap, &selection, job)?,
     };
-    Ok(Box::new(Answered { data, problems: heap.source.problems() }))
+    Ok(Box::new(Answered { data, problems: problems(&heap) }))
 }
 
 /// The selected ones of all objects by address: for what asks where they are in the graph.

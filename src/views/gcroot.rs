@@ -89,7 +89,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let found = graph::paths(&graph, id, most, job)?;
     let paths = found.iter().map(|path| PathRow::of(path, &named, session)).collect();
     let object = (named.address(id), named.name(id), named.objects.bytes(id));
-    Ok(Box::new(Answered { data: Paths { paths, object }, problems: heap.source.problems() }))
+    Ok(Box::new(Answered { data: Paths { paths, object }, problems: heap.doubts() }))
 }
 
 impl PathRow {

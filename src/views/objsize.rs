@@ -65,7 +65,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         retained,
         reachable: Total::of(reachable),
     };
-    Ok(Box::new(Answered { data, problems: heap.source.problems() }))
+    Ok(Box::new(Answered { data, problems: heap.doubts() }))
 }
 
 impl Draw for Size {

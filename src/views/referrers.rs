@@ -108,7 +108,7 @@ fn build(session: &Session, query: &Query, job: &Job, to_it: bool) -> Answers {
         objects: ids.iter().take(shown).map(row).collect(),
         total: Total::of(total),
     };
-    let problems = heap.source.problems();
+    let problems = heap.doubts();
     if !to_it {
         return Ok(Box::new(Answered { data: list, problems }));
     }

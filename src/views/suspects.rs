@@ -122,7 +122,7 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     suspects.extend(groups(&heap, job)?.into_iter().filter(|group| !is_told(group)));
     suspects.extend(free(&heap, job)?);
     suspects.extend(elsewhere(session, &heap));
-    let problems = heap.source.problems();
+    let problems = heap.doubts();
     let is_whole = problems.is_empty();
     Ok(Box::new(Answered { data: Suspects { suspects, is_whole }, problems }))
 }
@@ -146,6 +146,7 @@ fn of_type(count: u64, name: &str) -> String {
 fn leaks(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
     let (leaks, named) = (heap.leaks(job)?, Named::of(heap, job)?);
     let all = heap.histogram(job)?.total.bytes;
+    let sure = heap.doubts().is_empty();
     let mut types: Vec<(usize, u64, u64, u64, graph::Head)> = Vec::new();
     for head in &leaks.heads {
         let of = named.objects.of_type(head.object);
@@ -177,7 +178,10 @@ fn leaks(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
             retained: Some(bytes),
             percent: percent(bytes, all),
             accumulation: None,
-            text: format!("leaked: nothing refers to {}{with}", of_type(heads, shown)),
+            text: match sure {
+                true => format!("leaked: nothing refers to {}{with}", of_type(heads, shown)),
+                false => format!("likely leaked: nothing that could be read refers to {}{with}", of_type(heads, shown)),
+            },
             next: format!("dumpobj {address}"),
         }
     };

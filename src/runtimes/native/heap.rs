@@ -33,7 +33,7 @@ use crate::heap::{
     Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, Visit,
 };
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Problem, Stack};
+use crate::model::{Addr, Problem, Stack, Subject};
 use crate::target::Target;
 
 /// Looks for an allocator; cheap where it is not there. An allocator that is there and cannot be walked is found, has no parts, and says
@@ -216,6 +216,19 @@ impl References for NativeHeap {
         visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
         references::roots(&self.target, objects, &self.memory(), job, visit)
+    }
+
+    fn missing(&self) -> Vec<Problem> {
+        let (bytes, threads) = references::missing(&self.target, &self.memory());
+        let said = |what: String| {
+            let message = format!("{what}: an object to which nothing seems to refer may be referred to from there");
+            Problem::new("references-missing", Subject::Capture, message)
+        };
+        let memory =
+            (bytes > 0).then(|| said(format!("{bytes} bytes of writable memory outside the heap are not in the dump")));
+        let threads =
+            (threads > 0).then(|| said(format!("of {threads} threads the registers and the stack are not known")));
+        memory.into_iter().chain(threads).collect()
     }
 
     fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {

@@ -107,6 +107,21 @@ pub(super) fn roots(
     Ok(())
 }
 
+/// What of the memory outside may hold references and is not in the dump, nor in a file: bytes, and the threads without registers.
+pub(super) fn missing(target: &Target, own: &[Range<Addr>]) -> (u64, usize) {
+    let stacks = Stacks::of(target);
+    let memory = &target.memory;
+    let writable = memory.regions().iter().filter(|region| region.access.write);
+    let ranges = writable.flat_map(|region| stacks.pieces(target, region)).flat_map(|piece| outside(piece.range, own));
+    let unread = |range: Range<Addr>| {
+        let all = range.end.since(range.start).unwrap_or(0);
+        all.saturating_sub(memory.bytes_within(range.start, range.end))
+    };
+    let bytes = ranges.map(unread).fold(0, u64::saturating_add);
+    let lost = target.capture.threads.iter().filter(|thread| thread.registers.is_err()).count();
+    (bytes, lost)
+}
+
 /// A piece of a mapping, and what it is.
 struct Piece {
     range: Range<Addr>,
