@@ -35,6 +35,7 @@ pub use crate::runtimes::Runtimes;
 pub use self::heap::Heap;
 pub use self::process::Process;
 pub use self::snapshot::Snapshot;
+pub use crate::variables::Evaluated;
 
 /// Locks with what follows from them.
 #[derive(Debug, Default)]

@@ -408,6 +408,7 @@ fn the_variables_of_one_frame_are_those_of_the_whole_stack() {
 /// The program that `print` is asked about: lists, members of a method's own object, globals in a namespace, bases.
 const PRINTED: &str = r#"
 #include <cstdlib>
+#include <string>
 namespace shop {
 struct Named { const char *name; };
 struct Item : Named { int price; Item *next; };
@@ -420,6 +421,13 @@ struct Cart {
 Cart g_cart;
 }
 static int g_counts[3] = {5, 6, 7};
+namespace one { int same = 1; }
+namespace two { int same = 2; }
+std::string g_title = "a title";
+int g_grid[2][3] = {{1, 2, 3}, {4, 5, 6}};
+struct Root { int deep = 9; };
+struct Left : virtual Root {};
+Left g_left;
 int main() {
     shop::Cart &cart = shop::g_cart;
     cart.items[0].name = "tea"; cart.items[0].price = 3; cart.items[0].next = &cart.items[1];
@@ -463,8 +471,14 @@ fn print_follows_members_elements_and_pointers_without_running_code() {
     is("shop::g_cart.items[0].price", "int", "3");
     is("g_cart.first->next->price", "int", "4");
     is("g_counts[2]", "int", "7");
+    is("one::same", "int", "1");
+    is("::two::same", "int", "2");
+    // Its symbol is `g_title[abi:cxx11]`.
+    is("g_title", "std::string", "\"a title\"");
     is("first[1].price", "int", "4");
     assert!(value("first->next->name").1.ends_with("\"jam\""), "{:?}", value("first->next->name"));
+    let told = ask(&[&select, "print g_cart.total"])["data"]["globals"].clone();
+    assert_eq!(told, serde_json::json!(["shop::g_cart of exe"]), "what was typed is a part of its name");
     // The address is that of the symbol table; what it is told to point to is read as that.
     let address = value("&g_cart").1;
     let address = address.split(' ').next().expect("an address");
@@ -483,6 +497,9 @@ fn print_follows_members_elements_and_pointers_without_running_code() {
         ("tip()", "not understood"),
         ("(", "')' is missing"),
         ("*tip", "int is no pointer"),
+        ("same", "'same' may be one::same of exe, two::same of exe"),
+        ("g_grid[1]", "2 dimensions"),
+        ("g_left.deep", "a virtual base, which is not read"),
     ] {
         let answer = ask(&[&select, &format!("print {expression}")]);
         let message = answer["error"]["message"].as_str().unwrap_or_default();

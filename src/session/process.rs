@@ -16,12 +16,12 @@ use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{
     Acquisition, Addr, Exception, Frame, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Thread, Tid,
-    Value, Variable,
+    Variable,
 };
 use crate::runtimes::{self, RuntimeKind, Runtimes, Scene};
 use crate::target::{Search, Target};
 use crate::unwind::Unwinder;
-use crate::variables::{self, Scope as Variables};
+use crate::variables::{self, Evaluated, Scope as Variables};
 
 /// The runtimes in the target, and the unwinder, which asks them for the callers of their own code.
 struct Understood {
@@ -270,12 +270,13 @@ impl Process {
 
     /// The value of an expression (`order->items[2]`). Names are those of a frame, if one is given (the thread's position in the one
     /// order, the logical frame), and of global variables.
-    pub fn evaluate(&self, text: &str, frame: Option<(usize, usize)>, job: &Job) -> Result<Value, Error> {
+    pub fn evaluate(&self, text: &str, frame: Option<(usize, usize)>, job: &Job) -> Result<Evaluated, Error> {
         let stack = frame.map(|(index, _)| self.stack(index, job)).transpose()?;
         let named = stack.as_ref().map(|stack| self.named(stack)).unwrap_or_default();
         let frame = frame.and_then(|(_, frame)| named.get(frame));
         let local = |name: &str| variables::in_frame(&self.target, stack.as_ref()?, frame?, name);
-        variables::evaluate(&Variables { target: &self.target, local: &local }, text, job)
+        let module = frame.and_then(|frame| Some(self.target.module_at(frame.pc)?.index));
+        variables::evaluate(&Variables { target: &self.target, local: &local, module }, text, job)
     }
 
     /// `g_orders`, `g_cache+0x8`: the data symbol that holds an address.

@@ -3,6 +3,9 @@
 //! Input: the text, and the frame whose variables it may name. Output: a value. No code of the target is run: members, elements,
 //! pointers and casts to pointers, nothing else. Names are those of the frame, of the object whose method it is, of global variables.
 
+use std::cell::RefCell;
+
+use rustc_hash::FxHashSet;
 use symbols::{Member, SymbolKind, TypeId, TypeKind};
 
 use super::place::Held;
@@ -10,15 +13,17 @@ use super::read::ValueReader;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::value::{Behind, Content, Pointer, Scalar};
-use crate::model::{Addr, Known, Type, Value};
+use crate::model::{Addr, Gap, Known, Type, Value};
 use crate::target::{Module, Target};
 
 /// Longest expression, in bytes.
 const MAX_TEXT: usize = 4096;
 /// Operators within operators.
 const MAX_DEPTH: usize = 64;
-/// Base classes and unnamed unions around a member.
-const MAX_BASES: usize = 16;
+/// Base classes and unnamed unions of a type that are looked through for a member.
+const MAX_BASES: usize = 4096;
+/// Global variables of one name that are told when it is not clear which is meant.
+const MAX_TOLD: usize = 6;
 
 /// A variable of a frame: the module that describes its type, the type, and where it is.
 pub type Local<'a> = Known<(&'a Module, TypeId, Held)>;
@@ -29,18 +34,29 @@ pub struct Scope<'a> {
     pub target: &'a Target,
     /// The variable of that name in the frame at hand.
     pub local: &'a dyn Fn(&str) -> Option<Local<'a>>,
+    /// The module of that frame: its global variables go before those of others.
+    pub module: Option<usize>,
+}
+
+/// What an expression is.
+pub struct Evaluated {
+    /// Its value.
+    pub value: Value,
+    /// The global variables that it names, each with its whole name and its module: what was typed may be a part of it.
+    pub globals: Vec<String>,
 }
 
 /// The value of an expression; fails with what was not understood, or not there.
-pub fn evaluate(scope: &Scope<'_>, text: &str, job: &Job) -> Result<Value, Error> {
+pub fn evaluate(scope: &Scope<'_>, text: &str, job: &Job) -> Result<Evaluated, Error> {
     if text.len() > MAX_TEXT {
         return Err(Error::Usage(format!("an expression of more than {MAX_TEXT} bytes")));
     }
-    let mut parser = Parser { scope, text, at: 0, job };
+    let globals = RefCell::new(Vec::new());
+    let mut parser = Parser { scope, text, at: 0, job, globals: &globals };
     let operand = parser.unary(0)?;
     parser.skip_blanks();
     match parser.rest() {
-        "" => operand.value(scope.target),
+        "" => Ok(Evaluated { value: operand.value(scope.target)?, globals: globals.take() }),
         rest => Err(Error::Usage(format!(
             "'{rest}' is not understood: names, '.', '->', '[N]', '*', '&' and '(TYPE*)' are; no code is run"
         ))),
@@ -126,6 +142,14 @@ impl<'a> Operand<'a> {
 
     /// A member of a structure, or of the one that it points to.
     fn member(self, target: &'a Target, name: &str) -> Result<Operand<'a>, Error> {
+        match self.find_member(target, name)? {
+            Ok(member) => Ok(member),
+            Err(lacks) => Err(Error::Failed(lacks)),
+        }
+    }
+
+    /// The same; the sentence that it has none where it has none.
+    fn find_member(self, target: &'a Target, name: &str) -> Result<Result<Operand<'a>, String>, Error> {
         let mut whole = self.referred(target)?;
         let pointed = match &whole {
             Operand::Pointer { .. } => true,
@@ -143,16 +167,19 @@ impl<'a> Operand<'a> {
         };
         let reader = ValueReader::new(target, module);
         let (named, _) = reader.layout(ty).map_err(unreadable)?;
-        let found = find_member(&reader, ty, name, 0, 0).map_err(unreadable)?;
-        let Some((member, offset)) = found else {
-            return Err(Error::Failed(format!("{} has no member '{name}'", named.name)));
+        let mut search = MemberSearch { reader: &reader, name, seen: FxHashSet::default(), virtual_bases: false };
+        let Some((member, offset)) = search.find(ty, 0).map_err(unreadable)? else {
+            return Ok(Err(match search.virtual_bases {
+                true => format!("{} has no member '{name}' but in a virtual base, which is not read", named.name),
+                false => format!("{} has no member '{name}'", named.name),
+            }));
         };
         if member.bits.is_some() {
             return Err(Error::Failed(format!("'{name}' is a bit field: show the whole structure")));
         }
         let (_, layout) = reader.layout(member.ty).map_err(unreadable)?;
         let part = reader.part(&held, offset, layout.size.unwrap_or(0)).map_err(unreadable)?;
-        Ok(Operand::Typed(module, member.ty, part))
+        Ok(Ok(Operand::Typed(module, member.ty, part)))
     }
 
     fn element(self, target: &'a Target, index: u64) -> Result<Operand<'a>, Error> {
@@ -160,7 +187,13 @@ impl<'a> Operand<'a> {
         if let Operand::Typed(module, ty, held) = &whole {
             let reader = ValueReader::new(target, module);
             let (named, layout) = reader.layout(*ty).map_err(unreadable)?;
-            if let TypeKind::Array { element, count } = layout.kind {
+            if let TypeKind::Array { element, count, dimensions } = layout.kind {
+                if dimensions > 1 {
+                    return Err(Error::Failed(format!(
+                        "{} has {dimensions} dimensions, which are not told apart: show the whole, or cast its address to a pointer",
+                        named.name
+                    )));
+                }
                 if count.is_some_and(|count| index >= count) {
                     return Err(Error::Failed(format!("{} has no element {index}", named.name)));
                 }
@@ -196,29 +229,72 @@ fn element(target: &Target, module: &Module, ty: TypeId, to: Addr, index: u64) -
     size.checked_mul(index).and_then(|offset| to.plus(offset)).ok_or_else(outside)
 }
 
-/// The member of that name, of the type or its bases, with its offset.
-fn find_member(
-    reader: &ValueReader<'_>,
-    ty: TypeId,
-    name: &str,
-    offset: u64,
-    depth: usize,
-) -> Known<Option<(Member, u64)>> {
-    let (_, layout) = reader.layout(ty)?;
-    let (TypeKind::Structure { members, .. } | TypeKind::Union(members)) = layout.kind else { return Ok(None) };
-    if let Some(member) = members.iter().find(|member| member.name.as_deref() == Some(name)) {
-        return Ok(Some((member.clone(), offset.saturating_add(member.offset))));
-    }
-    if depth >= MAX_BASES {
-        return Ok(None);
-    }
-    for member in members.iter().filter(|member| member.is_base || member.name.is_none()) {
-        let inside = offset.saturating_add(member.offset);
-        if let Some(found) = find_member(reader, member.ty, name, inside, depth.saturating_add(1))? {
-            return Ok(Some(found));
+/// The search for a member in a type and its bases.
+struct MemberSearch<'a> {
+    reader: &'a ValueReader<'a>,
+    name: &'a str,
+    /// Types that were looked at: a base that is one several times has the same members each time.
+    seen: FxHashSet<TypeId>,
+    /// Whether there are bases that were not looked at.
+    virtual_bases: bool,
+}
+
+impl MemberSearch<'_> {
+    /// The member, with its offset from the start of the whole.
+    fn find(&mut self, ty: TypeId, offset: u64) -> Known<Option<(Member, u64)>> {
+        let mut waiting = vec![(ty, offset)];
+        while let Some((ty, offset)) = waiting.pop() {
+            if self.seen.len() > MAX_BASES {
+                return Err(Gap::Unsupported(format!("a type of more than {MAX_BASES} bases")));
+            }
+            if !self.seen.insert(ty) {
+                continue;
+            }
+            let (_, layout) = self.reader.layout(ty)?;
+            let members = match layout.kind {
+                TypeKind::Structure { members, virtual_bases, .. } => {
+                    self.virtual_bases |= virtual_bases > 0;
+                    members
+                }
+                TypeKind::Union(members) => members,
+                _ => continue,
+            };
+            if let Some(member) = members.iter().find(|member| member.name.as_deref() == Some(self.name)) {
+                return Ok(Some((member.clone(), offset.saturating_add(member.offset))));
+            }
+            let inner = members.iter().filter(|member| member.is_base || member.name.is_none());
+            waiting.extend(inner.map(|member| (member.ty, offset.saturating_add(member.offset))));
         }
+        Ok(None)
     }
-    Ok(None)
+}
+
+/// A global variable that an expression may mean.
+#[derive(Clone)]
+struct Global<'a> {
+    module: &'a Module,
+    at: symbols::Svma,
+    /// Its name, demangled.
+    full: String,
+}
+
+impl Global<'_> {
+    /// `shop::g_cart of orders-api`.
+    fn told(&self) -> String {
+        format!("{} of {}", self.full, self.module.file_name().unwrap_or("a module without a name"))
+    }
+}
+
+/// A name without its ABI tags: `g_title` for `g_title[abi:cxx11]`.
+fn without_tags(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((before, tagged)) = rest.split_once("[abi:") {
+        plain.push_str(before);
+        rest = tagged.split_once(']').map_or("", |(_, behind)| behind);
+    }
+    plain.push_str(rest);
+    plain
 }
 
 struct Parser<'a, 's> {
@@ -226,6 +302,7 @@ struct Parser<'a, 's> {
     text: &'s str,
     at: usize,
     job: &'s Job,
+    globals: &'s RefCell<Vec<String>>,
 }
 
 impl<'a, 's> Parser<'a, 's> {
@@ -269,7 +346,7 @@ impl<'a, 's> Parser<'a, 's> {
                 let (module, to_type) = self.type_named(name)?;
                 return Ok(Operand::Pointer { module, to_type, more, to });
             }
-            let mut whole = Parser { scope: self.scope, text: inside, at: 0, job: self.job };
+            let mut whole = Parser { scope: self.scope, text: inside, at: 0, job: self.job, globals: self.globals };
             let operand = whole.unary(inner)?;
             whole.skip_blanks();
             if !whole.rest().is_empty() {
@@ -382,55 +459,96 @@ impl<'a, 's> Parser<'a, 's> {
     }
 
     fn variable(&self, name: &str) -> Result<Operand<'a>, Error> {
-        let local = |name: &str| {
-            let found = (self.scope.local)(name)?;
-            Some(found.map(|(module, ty, held)| Operand::Typed(module, ty, held)).map_err(unreadable))
-        };
-        if let Some(found) = local(name) {
+        if let Some(name) = name.strip_prefix("::") {
+            return self.global_operand(name);
+        }
+        if let Some(found) = self.local(name) {
             return found;
         }
-        // In a method a name may be that of a member.
-        if let Some(Ok(this)) = local("this")
-            && let Ok(member) = this.member(self.scope.target, name)
-        {
-            return Ok(member);
+        // In a method a name may be that of a member: a global variable of the same name is not meant then.
+        match self.local("this") {
+            None => self.global_operand(name),
+            Some(Err(why)) => match self.global_operand(name) {
+                Ok(_) => Err(Error::Failed(format!(
+                    "'{name}' may be a member of the object whose method it is, which cannot be read ({why}); ::{name} is the global one"
+                ))),
+                Err(_) => {
+                    Err(Error::Failed(format!("no variable '{name}' in this frame; of the object 'this': {why}")))
+                }
+            },
+            Some(Ok(this)) => match this.find_member(self.scope.target, name)? {
+                Ok(member) => Ok(member),
+                Err(_) => self.global_operand(name),
+            },
         }
-        let Some((module, symbol, full)) = self.global(name)? else {
+    }
+
+    fn local(&self, name: &str) -> Option<Result<Operand<'a>, Error>> {
+        let found = (self.scope.local)(name)?;
+        Some(found.map(|(module, ty, held)| Operand::Typed(module, ty, held)).map_err(unreadable))
+    }
+
+    fn global_operand(&self, name: &str) -> Result<Operand<'a>, Error> {
+        let mut found = self.globals_named(name)?;
+        let Some(first) = found.first().cloned() else {
             return Err(Error::Failed(format!("no variable '{name}' in this frame, nor a global one")));
         };
-        let at = module.addr(symbol).ok_or_else(outside)?;
-        match module.symbols().global_type(symbol) {
-            Some(ty) => Ok(Operand::Typed(module, ty, Held::Memory(at))),
+        if found.len() > 1 {
+            found.truncate(MAX_TOLD);
+            let told: Vec<String> = found.iter().map(Global::told).collect();
+            return Err(Error::Failed(format!(
+                "'{name}' may be {}: write more of the one that is meant",
+                told.join(", ")
+            )));
+        }
+        let at = first.module.addr(first.at).ok_or_else(outside)?;
+        match first.module.symbols().global_type(first.at) {
+            Some(ty) => {
+                self.globals.borrow_mut().push(first.told());
+                Ok(Operand::Typed(first.module, ty, Held::Memory(at)))
+            }
             None => Err(Error::Failed(format!(
-                "{full} is at {at}, and no debug information tells its type: 'readmemory {at}', or cast it, (TYPE*){at}"
+                "{} is at {at}, and no debug information tells its type: 'readmemory {at}', or cast it, (TYPE*){at}",
+                first.told()
             ))),
         }
     }
 
-    /// The global variable of that name: as it is in the symbol table, with its whole scope, or with the end of it.
-    fn global(&self, name: &str) -> Result<Option<(&'a Module, symbols::Svma, String)>, Error> {
+    /// The global variables of that name, of those that go before others: those of the frame's module, those that are called exactly
+    /// so and not only at the end.
+    fn globals_named(&self, name: &str) -> Result<Vec<Global<'a>>, Error> {
         let last = name.rsplit("::").next().unwrap_or(name);
-        let mut ends_so = None;
+        let mut best: Option<(bool, bool)> = None;
+        let mut found: Vec<Global<'a>> = Vec::new();
         for module in &self.scope.target.modules {
             self.job.check()?;
             for symbol in module.symbols().symbols(SymbolKind::Object) {
-                if *symbol.name == *name {
-                    return Ok(Some((module, symbol.svma, name.to_owned())));
-                }
                 if !symbol.name.contains(last) {
                     continue;
                 }
                 let full = symbols::demangle(&symbol.name);
-                if full == name {
-                    return Ok(Some((module, symbol.svma, name.to_owned())));
+                let plain = without_tags(&full);
+                let exact = *symbol.name == *name || full == name || plain == name;
+                let ends = || plain.strip_suffix(name).is_some_and(|scope| scope.ends_with("::"));
+                if !exact && !ends() {
+                    continue;
                 }
-                let scope = full.strip_suffix(name);
-                if ends_so.is_none() && scope.is_some_and(|scope| scope.ends_with("::")) {
-                    ends_so = Some((module, symbol.svma, full.into_owned()));
+                // What is called so in another module may be any library's own.
+                let rank = (exact, self.scope.module == Some(module.index));
+                if best.is_some_and(|best| rank < best) {
+                    continue;
+                }
+                if best != Some(rank) {
+                    found.clear();
+                    best = Some(rank);
+                }
+                // Several names of one variable are one.
+                if !found.iter().any(|known| known.module.index == module.index && known.at == symbol.svma) {
+                    found.push(Global { module, at: symbol.svma, full: full.into_owned() });
                 }
             }
         }
-        Ok(ends_so)
+        Ok(found)
     }
 
     fn type_named(&self, name: &str) -> Result<(&'a Module, TypeId), Error> {
@@ -475,6 +593,13 @@ fn unreadable(gap: impl std::fmt::Display) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_of_the_abi_are_no_part_of_a_name() {
+        assert_eq!(without_tags("shop::g_title[abi:cxx11]"), "shop::g_title");
+        assert_eq!(without_tags("f[abi:cxx11](int)::names[abi:v1]"), "f(int)::names");
+        assert_eq!([without_tags("plain"), without_tags("a[abi:"), without_tags("")], ["plain", "a", ""]);
+    }
 
     #[test]
     fn a_cast_names_a_type_and_ends_in_a_star() {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 pub use entry::AtEntry;
-pub use expression::{Local, Scope, evaluate};
+pub use expression::{Evaluated, Local, Scope, evaluate};
 pub use place::{Context, Held, Place};
 
 use self::read::ValueReader;

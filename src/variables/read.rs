@@ -68,10 +68,16 @@ impl<'a> ValueReader<'a> {
                 Ok(enumerator(names, raw, bits))
             }
             TypeKind::Pointer(pointee) => self.pointer(layout, *pointee, held, depth).map(Content::Pointer),
-            TypeKind::Array { element, count } => self.array(*element, *count, held, depth),
-            TypeKind::Structure { members, variants } => match self.text(layout, members, held) {
+            TypeKind::Array { element, count, .. } => self.array(*element, *count, held, depth),
+            TypeKind::Structure { members, variants, virtual_bases } => match self.text(layout, members, held) {
                 Some(text) => text.map(Content::Text),
-                None => self.structure(members, variants.as_ref(), held, depth),
+                None => self.structure(members, variants.as_ref(), held, depth).map(|content| match content {
+                    Content::Structure { fields, left_out } => {
+                        let left_out = left_out.saturating_add(u64::try_from(*virtual_bases).unwrap_or(u64::MAX));
+                        Content::Structure { fields, left_out }
+                    }
+                    other => other,
+                }),
             },
             TypeKind::Union(members) => self.structure(members, None, held, depth),
             TypeKind::Alias(_) | TypeKind::Function | TypeKind::Opaque => {

@@ -9,7 +9,7 @@ use crate::job::Job;
 use crate::model::value::Role;
 use crate::model::{self, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::Session;
+use crate::session::{Evaluated, Session};
 
 /// The view.
 pub const VIEW: View = View {
@@ -19,7 +19,7 @@ pub const VIEW: View = View {
     home_of: &[],
     args: &[
         Arg::Operand("expression", Kind::Expression, Arity::Rest, "a variable, and what it leads to"),
-        Arg::Value("t", Kind::Thread, "names are those of this thread's innermost frame, not of the selected frame"),
+        Arg::Value("t", Kind::Thread, "names are those of this thread, in its innermost frame where it is not the selected one"),
     ],
     pane: None,
     doc: "The value of a variable, a member, an element, or what a pointer points to",
@@ -45,6 +45,8 @@ const MAX_DEPTH: usize = 4;
 pub struct Printed {
     /// As it was asked.
     pub expression: String,
+    /// The global variables that it names, each with its whole name and its module.
+    pub globals: Vec<String>,
     /// Its type and value.
     #[serde(flatten)]
     pub value: model::Value,
@@ -57,8 +59,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             "print takes an expression: print g_orders, print *order, print order->items[2]".to_owned(),
         ));
     }
-    let value = session.process()?.evaluate(text, frame(session, query)?, job)?;
-    let data = Printed { expression: text.to_owned(), value };
+    let Evaluated { value, globals } = session.process()?.evaluate(text, frame(session, query)?, job)?;
+    let data = Printed { expression: text.to_owned(), globals, value };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
 }
 
@@ -68,8 +70,7 @@ fn frame(session: &Session, query: &Query) -> Result<Option<(usize, usize)>, Err
         return Ok(None);
     }
     let index = query.thread_index(session)?;
-    let frame = if query.number("t").is_some() { 0 } else { query.focus.frame };
-    Ok(Some((index, frame)))
+    Ok(Some((index, query.frame_index(session, index))))
 }
 
 impl Draw for Printed {
@@ -81,6 +82,10 @@ impl Draw for Printed {
             ("Type".to_owned(), Row::new(vec![Cell::new(Value::Type(ty.into()))])),
             ("Value".to_owned(), Row { cells: vec![shown], subject: self.value.address().map(Subject::Memory) }),
         ];
+        if !self.globals.is_empty() {
+            let of = Row::new(vec![Cell::text(self.globals.join(", ")).tone(Tone::Dim)]);
+            fields.push(("Variable".to_owned(), of));
+        }
         if let Some(at) = self.value.location {
             fields.push(("At".to_owned(), Row::about(Subject::Memory(at), vec![Cell::new(Value::Addr(at))])));
         }
@@ -94,10 +99,9 @@ impl Draw for Printed {
 pub(super) fn parts(value: &model::Value) -> Option<Body> {
     let mut rows = Vec::new();
     collect(value, 0, &mut rows);
-    let more = rows.len().saturating_sub(MAX_ROWS);
-    rows.truncate(MAX_ROWS);
-    if more > 0 {
-        let note = Cell::text(format!("… {more} more; --json has them")).tone(Tone::Guess);
+    if rows.len() > MAX_ROWS {
+        rows.truncate(MAX_ROWS);
+        let note = Cell::text("… there are more; --json has them").tone(Tone::Guess);
         rows.push(Row::new(vec![Cell::NONE, Cell::NONE, note]));
     }
     let columns = vec![Column::left("Name"), Column::wide("Type", 1).rank(2), Column::wide("Value", 3).rank(1)];

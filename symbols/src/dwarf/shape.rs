@@ -36,7 +36,7 @@ pub(super) fn size(place: Place<'_, '_>, depth: usize) -> Result<Option<u64>, Er
             Ok(Some(place.unit.header.address_size().into()))
         }
         (gimli::DW_TAG_array_type, Some(target)) => {
-            let (count, element) = (element_count(place)?, size(target, deeper)?);
+            let ((count, _), element) = (element_count(place)?, size(target, deeper)?);
             Ok(count.zip(element).and_then(|(count, element)| count.checked_mul(element)))
         }
         (tag, Some(target)) if is_alias(tag) => size(target, deeper),
@@ -69,8 +69,8 @@ pub(super) fn is_alias(tag: gimli::DwTag) -> bool {
     )
 }
 
-/// The product of all dimensions.
-pub(super) fn element_count(place: Place<'_, '_>) -> Result<Option<u64>, Error> {
+/// The product of all dimensions, and how many they are.
+pub(super) fn element_count(place: Place<'_, '_>) -> Result<(Option<u64>, usize), Error> {
     let mut total = Some(1u64);
     let mut dimensions = 0usize;
     place.for_children(|_, entry| {
@@ -82,5 +82,5 @@ pub(super) fn element_count(place: Place<'_, '_>) -> Result<Option<u64>, Error> 
         }
         Ok(dimensions < MAX_DIMENSIONS)
     })?;
-    Ok(total.filter(|_| dimensions > 0))
+    Ok((total.filter(|_| dimensions > 0), dimensions))
 }

@@ -82,7 +82,7 @@ impl Speller {
             gimli::DW_TAG_volatile_type => self.type_name(target)? + " volatile",
             gimli::DW_TAG_restrict_type => self.type_name(target)? + " restrict",
             gimli::DW_TAG_atomic_type => format!("_Atomic({})", self.type_name(target)?),
-            gimli::DW_TAG_array_type => match element_count(place)? {
+            gimli::DW_TAG_array_type => match element_count(place)?.0 {
                 Some(count) => format!("{} [{count}]", self.type_name(target)?),
                 None => self.type_name(target)? + " []",
             },

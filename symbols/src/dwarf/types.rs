@@ -37,6 +37,8 @@ pub enum TypeKind {
         members: Vec<Member>,
         /// The alternatives of a Rust `enum`.
         variants: Option<Variants>,
+        /// Virtual base classes, which are not among the members: only an object tells where in it they are.
+        virtual_bases: usize,
     },
     /// Members that share their bytes.
     Union(Vec<Member>),
@@ -46,6 +48,8 @@ pub enum TypeKind {
         element: TypeId,
         /// How many; `None` for an array without a stated bound.
         count: Option<u64>,
+        /// Dimensions; of several the elements of one row follow each other.
+        dimensions: usize,
     },
     /// Named numbers.
     Enumeration(Vec<(String, i128)>),
@@ -109,11 +113,15 @@ pub(super) fn layout(place: Place<'_, '_>) -> Result<TypeLayout, Error> {
             TypeKind::Pointer(target().and_then(|target| target.type_id()))
         }
         gimli::DW_TAG_structure_type | gimli::DW_TAG_class_type | gimli::DW_TAG_interface_type => {
-            TypeKind::Structure { members: members(place)?, variants: variants(place)? }
+            let virtual_bases = virtual_bases(place)?;
+            TypeKind::Structure { members: members(place)?, variants: variants(place)?, virtual_bases }
         }
         gimli::DW_TAG_union_type => TypeKind::Union(members(place)?),
         gimli::DW_TAG_array_type => match target().and_then(|target| target.type_id()) {
-            Some(element) => TypeKind::Array { element, count: element_count(place)? },
+            Some(element) => {
+                let (count, dimensions) = element_count(place)?;
+                TypeKind::Array { element, count, dimensions }
+            }
             None => TypeKind::Opaque,
         },
         gimli::DW_TAG_enumeration_type => TypeKind::Enumeration(enumerators(place)?),
@@ -150,6 +158,17 @@ fn encoding(entry: &DebuggingInformationEntry<Reader<'_>>) -> Encoding {
         },
         _ => Encoding::Other,
     }
+}
+
+/// Base classes without a fixed place.
+fn virtual_bases(place: Place<'_, '_>) -> Result<usize, Error> {
+    let mut count = 0usize;
+    place.for_children(|child, entry| {
+        let is_base = entry.tag() == gimli::DW_TAG_inheritance;
+        count = count.saturating_add(usize::from(is_base && member(child, entry).is_none()));
+        Ok(count < MAX_MEMBERS)
+    })?;
+    Ok(count)
 }
 
 /// Members and base classes that have a fixed place.

@@ -68,7 +68,7 @@ fn types_have_the_sizes_and_offsets_that_gdb_gives() {
     let module = ModuleSymbols::new(Some(open(&program)), None);
     let shard = module.type_named("shop::Shard").unwrap();
     let layout = module.type_layout(shard).unwrap();
-    let TypeKind::Structure { members, variants: None } = &layout.kind else { panic!("{layout:?}") };
+    let TypeKind::Structure { members, variants: None, .. } = &layout.kind else { panic!("{layout:?}") };
     let zero = "(shop::Shard*)0";
     let asked: Vec<String> = ["items", "mutex_", "color", "as_int"].map(|name| format!("&({zero})->{name}")).to_vec();
     let mut asked: Vec<&str> = asked.iter().map(String::as_str).collect();
@@ -96,7 +96,7 @@ fn types_have_the_sizes_and_offsets_that_gdb_gives() {
     let TypeKind::Structure { members, .. } = cache.kind else { panic!() };
     let member = |name: &str| members.iter().find(|member| member.name.as_deref() == Some(name)).unwrap().ty;
     let grid = module.type_layout(member("grid")).unwrap();
-    let TypeKind::Array { element, count } = grid.kind else { panic!("{grid:?}") };
+    let TypeKind::Array { element, count, .. } = grid.kind else { panic!("{grid:?}") };
     assert_eq!((count, grid.size), (Some(10), Some(40)));
     let int = module.type_layout(element).unwrap();
     assert_eq!((int.name.as_str(), int.size, int.kind), ("int", Some(4), TypeKind::Base(Encoding::Signed)));

@@ -113,7 +113,7 @@ impl<'a> Described<'a> {
                 let to = self.plain_at(Ty { id: *target, ..ty }, depth.saturating_add(1));
                 to.map(|to| to.ty).hash(&mut hasher);
             }
-            TypeKind::Array { element, count } if depth < MAX_LINKS => {
+            TypeKind::Array { element, count, .. } if depth < MAX_LINKS => {
                 let of = self.plain_at(Ty { id: *element, ..ty }, depth.saturating_add(1));
                 (of.map(|of| of.ty), count).hash(&mut hasher);
             }

@@ -280,7 +280,7 @@ impl<'a> Shapes<'a> {
                     slots.push(Slot { offset, path: path.into(), kind: Kind::Pointer(of) });
                 }
             }
-            TypeKind::Structure { members, variants } => {
+            TypeKind::Structure { members, variants, .. } => {
                 let mut part = Part { plain: &plain, offset, path, inside, depth: deeper, slots };
                 if libstdcxx::add(self, &mut part) || rust::add(self, &mut part) {
                     return;
@@ -305,7 +305,7 @@ impl<'a> Shapes<'a> {
                     self.add(Ty { id: value.ty, ..plain.ty }, offset, path, inside, deeper, slots);
                 }
             }
-            TypeKind::Array { element, count: Some(count) } => {
+            TypeKind::Array { element, count: Some(count), .. } => {
                 let element = Ty { id: *element, ..plain.ty };
                 let Some(of_element) = self.described.plain(element) else { return };
                 let Some(stride) = of_element.layout.size.filter(|size| *size > 0) else { return };
