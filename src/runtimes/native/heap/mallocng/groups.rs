@@ -99,7 +99,7 @@ pub(super) fn read(memory: &Memory, place: &Place, job: &Job) -> Result<Groups, 
         let used = stated.min(METAS).saturating_sub(if is_last { unused } else { 0 });
         for number in 0..used {
             let meta = area.saturating_add(AREA_METAS).saturating_add(number.saturating_mul(META));
-            match group(&mut window, &mut home, meta) {
+            match group(memory, &mut window, &mut home, meta) {
                 Read::Unused => {}
                 Read::Odd => groups.odd.push(meta),
                 Read::Group(group) if group.kind() == Kind::Inner => {
@@ -133,7 +133,7 @@ enum Read {
     Group(Group),
 }
 
-fn group(window: &mut Window<'_>, home: &mut Window<'_>, meta: u64) -> Read {
+fn group(memory: &Memory, window: &mut Window<'_>, home: &mut Window<'_>, meta: u64) -> Read {
     let mut word = |offset: u64| window.u64(meta.saturating_add(offset));
     let (Some(start), Some(masks), Some(bits)) = (word(16), word(24), word(32)) else { return Read::Odd };
     if start == 0 {
@@ -155,6 +155,11 @@ fn group(window: &mut Window<'_>, home: &mut Window<'_>, meta: u64) -> Read {
     let is_classed = class < CLASSES.len() as u64 || (class == CLASSLESS && last == 0 && mapped > 0);
     let Some(stride) = stride.filter(fits).filter(|_| is_classed) else { return Read::Odd };
     if !start.is_multiple_of(UNIT) || home.u64(start) != Some(meta) {
+        return Read::Odd;
+    }
+    // What it maps must be mapped: its length has 52 bits of pages.
+    let last_byte = start.checked_add(mapped).and_then(|end| end.checked_sub(1));
+    if mapped > 0 && last_byte.and_then(|at| memory.region_at(Addr(at))).is_none() {
         return Read::Odd;
     }
     let (available, freed) = ((masks & 0xffff_ffff) as u32, (masks >> 32) as u32);
@@ -192,4 +197,36 @@ impl Groups {
 /// Whether a slot of a group is in use.
 pub(super) fn is_used(group: &Group, slot: u64) -> bool {
     u64::from(group.available | group.freed) >> slot.min(MAX_SLOTS) & 1 == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AREA: u64 = 0x1000;
+    const HOME: u64 = 0x2000;
+
+    /// An area of one meta, and behind it two pages that a group of one slot has for itself.
+    fn words(mapped: u64) -> Vec<u64> {
+        let mut words = vec![0u64; 3 * 512];
+        (words[2], words[5], words[7]) = (1, HOME, mapped << 12 | CLASSLESS << 6 | 1 << 5);
+        words[512] = AREA + AREA_METAS;
+        words
+    }
+
+    fn groups(mapped: u64) -> Groups {
+        let place = Place { context: 0, areas: vec![AREA], is_whole: true };
+        read(&Memory::of(AREA, &words(mapped)), &place, &Job::default()).expect("not cancelled")
+    }
+
+    #[test]
+    fn a_group_has_no_more_pages_than_are_mapped() {
+        let two = groups(2);
+        assert_eq!(two.outer.iter().map(|group| (group.start, group.mapped)).collect::<Vec<_>>(), [(HOME, 2 * PAGE)]);
+        assert!(two.odd.is_empty());
+        for pages in [3, 1 << 20, 1 << 49, (1 << 52) - 1] {
+            let beyond = groups(pages);
+            assert_eq!((beyond.outer, beyond.odd), (vec![], vec![AREA + AREA_METAS]), "{pages}");
+        }
+    }
 }

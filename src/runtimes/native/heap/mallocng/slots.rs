@@ -108,17 +108,17 @@ impl Walk<'_, '_> {
                 continue;
             }
             add(if single { &mut self.walked.mapped } else { &mut self.walked.used }, 1, bytes);
-            let address = self.block(group, index, slot);
+            let address = self.block(group, index, slot, meter)?;
             (self.visit)(Block { address: Addr(address), bytes })?;
         }
         Ok(())
     }
 
     /// What the program was given of a slot.
-    fn block(&mut self, group: &Group, index: u64, slot: u64) -> u64 {
+    fn block(&mut self, group: &Group, index: u64, slot: u64, meter: &mut Meter<'_>) -> Result<u64, Error> {
         let Some(header) = self.window.bytes::<4>(slot.wrapping_sub(IN_BAND)) else {
             self.damage(slot, group.stride, DamageKind::Unreadable);
-            return slot;
+            return Ok(slot);
         };
         let [_, kind, low, high] = header;
         let moved = if kind >> 5 == MOVED { u64::from(u16::from_le_bytes([low, high])) } else { 0 };
@@ -130,14 +130,17 @@ impl Walk<'_, '_> {
             match self.header(group, index, block) {
                 Some(reserved) => {
                     self.hold_end(block, end, reserved, group.stride);
-                    return block;
+                    return Ok(block);
                 }
-                None if kind >> 5 == MOVED && group.count == 1 => block = block.saturating_add(step),
+                None if kind >> 5 == MOVED && group.count == 1 => {
+                    meter.add(0)?;
+                    block = block.saturating_add(step);
+                }
                 None => break,
             }
         }
         self.damage(slot, group.stride, DamageKind::Header(header));
-        slot
+        Ok(slot)
     }
 
     /// What the header in front of a block says of the end of its slot; `None` where it is none of this slot.
@@ -237,6 +240,26 @@ mod tests {
         header(&mut bytes, 32, 0, 0, 1);
         let (blocks, walked) = walked(&group(1), &bytes);
         assert_eq!((blocks, walked.damages), (vec![(32, 48)], Vec::new()));
+    }
+
+    #[test]
+    fn looking_for_a_block_that_was_moved_far_can_be_cancelled() {
+        let mut bytes = vec![0u8; 16 + 48];
+        header(&mut bytes, 16, 0, MOVED, 0);
+        // The group's slot is as long as a mapping may be: 2^27 steps, but for the first.
+        let far = Group { stride: 1 << 47, mapped: 1 << 47, ..group(1) };
+        let job = Job::default();
+        job.cancel();
+        let memory = Memory::of_bytes(START, &bytes);
+        let (inner, mut visit) = (FxHashMap::default(), |_| Ok(()));
+        let mut walk = Walk {
+            window: Window::new(&memory),
+            ends: Window::new(&memory),
+            inner: &inner,
+            visit: &mut visit,
+            walked: Walked::default(),
+        };
+        assert!(walk.block(&far, 0, START + 16, &mut job.meter()).is_err());
     }
 
     #[test]
