@@ -77,7 +77,7 @@ fn of_walks(books: &Books) -> Vec<Problem> {
 fn told(run: &Run, damage: &Damage) -> Problem {
     let at = Addr(damage.at);
     let what = match damage.kind {
-        DamageKind::Unreadable => format!("the heap at {at} is not in the dump"),
+        DamageKind::Unreadable => format!("the dump does not hold all of the heap at {at}"),
         DamageKind::Footer { size, stated } => {
             format!("the chunk at {at} of {size} bytes is marked free, and the next one says that it has {stated}")
         }
@@ -102,7 +102,11 @@ fn told(run: &Run, damage: &Damage) -> Problem {
         }
         (_, None) => format!("; the {walked} bytes behind it are left out, totals are too low"),
     };
-    Problem::new("heap-damaged", Subject::Memory(at), format!("{what}{before}{on}"))
+    let code = match damage.kind {
+        DamageKind::Unreadable => "heap-incomplete",
+        DamageKind::Size(_) | DamageKind::Footer { .. } => "heap-damaged",
+    };
+    Problem::new(code, Subject::Memory(at), format!("{what}{before}{on}"))
 }
 
 /// What a word that should be a size would be as text.

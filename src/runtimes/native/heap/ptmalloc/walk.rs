@@ -86,7 +86,7 @@ pub(super) enum DamageKind {
     Size(u64),
     /// Marked free by the next chunk, which has another size of it.
     Footer { size: u64, stated: u64 },
-    /// Not in the dump.
+    /// It, or what follows it, is not in the dump.
     Unreadable,
 }
 
@@ -140,8 +140,10 @@ pub(super) fn walk(
                 at = if again { end.saturating_add(FENCE) } else { end };
                 if at < run.end {
                     // What lies between belongs to whoever moved the break.
+                    let is_there = walk.window.word(at.saturating_add(8)).is_some();
                     let Some(resumed) = walk.resume(at, run.end, meter)? else {
-                        walked.damages.push(Damage { at: fence, kind: DamageKind::Size(word), before, resumed: None });
+                        let kind = if is_there { DamageKind::Size(word) } else { DamageKind::Unreadable };
+                        walked.damages.push(Damage { at: fence, kind, before, resumed: None });
                         break;
                     };
                     at = resumed;
@@ -151,7 +153,9 @@ pub(super) fn walk(
                 continue;
             }
             _ => {
-                let kind = if header.is_some() { DamageKind::Size(word) } else { DamageKind::Unreadable };
+                // A chunk that leads out of the dump is none that is damaged.
+                let is_left_out = header.is_none() || (is_chunk && behind.is_none());
+                let kind = if is_left_out { DamageKind::Unreadable } else { DamageKind::Size(word) };
                 let resumed = if walked.damages.len() < MAX_DAMAGES {
                     walk.resume(at.saturating_add(ALIGNMENT), run.end, meter)?
                 } else {
@@ -370,8 +374,18 @@ mod tests {
         for len in 1..HEAP.len() {
             let (walked, blocks) = walked(&HEAP[..len], &run(0x1070), &[]);
             assert_eq!(walked.damages.len(), 1, "{len} words: {walked:?}");
+            assert_eq!(walked.damages[0].kind, DamageKind::Unreadable, "{len} words: nothing of it is damaged");
             assert!(blocks.len() < 3);
         }
+    }
+
+    #[test]
+    fn what_others_took_and_the_dump_leaves_out_is_no_damage() {
+        let words = [0, 0x21, 7, 7, 0, 0x11, 0, 0x11];
+        let (walked, blocks) = walked(&words, &run(0x1080), &[]);
+        assert_eq!(blocks, [(0x1010, 0x20)]);
+        let kinds: Vec<DamageKind> = walked.damages.iter().map(|damage| damage.kind).collect();
+        assert_eq!(kinds, [DamageKind::Unreadable]);
     }
 
     #[test]
