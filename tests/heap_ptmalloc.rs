@@ -160,16 +160,27 @@ fn literals() -> (Vec<u64>, Vec<u64>) {
 }
 
 fn heap_of(books: &[u64], main: &[u64]) -> Option<Arc<Heap>> {
+    heap_of_threads(books, main, &[])
+}
+
+/// `storage`: the thread-local storage of further threads, 4096 bytes each, in front of what is their thread pointer.
+fn heap_of_threads(books: &[u64], main: &[u64], storage: &[u64]) -> Option<Arc<Heap>> {
+    const STORAGE: u64 = 0x30_0000;
     const LIBRARY: &str = "/nowhere/libc.so.6";
     const CODE: u64 = BOOKS - 0x1000;
     let mut registers = [0; 27];
     registers[21] = BOOKS + 0x1000; // the thread pointer
-    let core = CoreWriter::x86_64()
-        .note("CORE", 1, &prstatus_x86_64(1, 11, &registers))
+    let mut core = CoreWriter::x86_64().note("CORE", 1, &prstatus_x86_64(1, 11, &registers));
+    for number in 1..=storage.len().div_ceil(512) as u64 {
+        registers[21] = STORAGE + number * 0x1000;
+        core = core.note("CORE", 1, &prstatus_x86_64(1 + number as u32, 0, &registers));
+    }
+    let core = core
         .note("CORE", 0x4649_4c45, &files(&[(CODE, BOOKS, 0, LIBRARY), (BOOKS, BOOKS + 0x1000, 1, LIBRARY)]))
         .load(CODE, 5, &module_page(&[(5, 0, 0, 0x1000), (6, 0x1000, 0x1000, 0x1000)], b"12345678"))
         .load(BOOKS, 6, &words(books))
         .load(MAIN, 6, &words(main));
+    let core = if storage.is_empty() { core } else { core.load(STORAGE, 6, &words(storage)) };
     let source = Source::Bytes("core".into(), FileBytes::from_vec(core.bytes()));
     let search = Search { alone: true, ..Search::default() };
     let session = Session::open(source, &search, &Job::default()).expect("opens");
@@ -234,6 +245,74 @@ fn a_list_that_goes_round_is_told() {
         assert_eq!(listed(heap.source.as_ref()).len(), 1, "what it holds is free");
         assert!(heap.source.problems().iter().any(|problem| problem.message.contains("breaks off")));
     }
+}
+
+const CACHES: u64 = MAIN + 0x10;
+const CACHE: u64 = 0x290;
+
+/// Three threads, the word in front of whose thread pointer leads to its cache, as 2.30 has it: 64 counts of 16 bits, 64
+/// heads. The first holds the block of 32 bytes behind the caches; the second that of 48 bytes behind it, and none else.
+fn cached() -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+    let (mut books, _) = literals();
+    let end = 3 * CACHE as usize / 8;
+    let mut main = vec![0u64; end];
+    for number in 0..3 {
+        main[number * 0x52 + 1] = CACHE | 1;
+    }
+    main.extend([0, 0x21, 0, 0, 0, 0x31, 0, 0, 0, 0, 0, 0x31, 0, 0, 0, 0]);
+    let behind = MAIN + 3 * CACHE;
+    main[2] = 1;
+    main[2 + 16] = behind + 16;
+    main[0x52 + 2] = 1 << 16;
+    main[0x52 + 2 + 17] = behind + 0x30;
+    books[12] = behind + 0x50;
+    books[272] = 3 * CACHE + 0x80;
+    books[273] = books[272];
+    books[511] = CACHES;
+    let mut storage = vec![0u64; 1024];
+    (storage[511], storage[1023]) = (CACHES + CACHE, CACHES + 2 * CACHE);
+    (books, main, storage)
+}
+
+/// What is in use of such a heap, and what is told of it.
+fn of_caches((books, main, storage): &(Vec<u64>, Vec<u64>, Vec<u64>)) -> (Vec<u64>, Vec<String>) {
+    let heap = heap_of_threads(books, main, storage).expect("a heap");
+    let blocks = listed(heap.source.as_ref()).into_keys().map(|block| block - MAIN).collect();
+    let told = heap.source.problems().into_iter().map(|problem| problem.message);
+    // The books of literals have no count that fits this version.
+    (blocks, told.filter(|message| !message.contains("count of mapped blocks")).collect())
+}
+
+#[test]
+fn a_cache_with_a_bad_word_is_read_but_for_its_list() {
+    let mut heap = cached();
+    assert_eq!(of_caches(&heap), (vec![], vec![]));
+    // The first list of the second thread's: its count, its head.
+    heap.1[0x52 + 2] = 1 << 16 | 1;
+    heap.1[0x52 + 2 + 16] = 0x4141_4141_4141_4140;
+    let (blocks, told) = of_caches(&heap);
+    assert!(blocks.is_empty(), "the other list is read, and the cache is no block");
+    let head = CACHES + CACHE + 0x80;
+    let expected =
+        format!("the free list at {} breaks off at 0x4141414141414140: what it held counts as in use", Addr(head));
+    assert_eq!(told, [expected]);
+}
+
+#[test]
+fn threads_whose_caches_cannot_be_read_are_counted() {
+    let expected = "the caches of 1 of 3 threads cannot be read: what they hold counts as in use, and so do they";
+    for wrong in [0x4141_4141_4141_4140, CACHES + CACHE + 8, MAIN + 3 * CACHE + 16] {
+        let mut heap = cached();
+        heap.2[511] = wrong;
+        assert_eq!(of_caches(&heap), (vec![0x10 + CACHE, 3 * CACHE + 0x30], vec![expected.to_owned()]), "{wrong:#x}");
+    }
+    let mut heap = cached();
+    heap.2.truncate(1000);
+    assert_eq!(of_caches(&heap), (vec![0x10 + 2 * CACHE], vec![expected.to_owned()]));
+    // A thread that took nothing yet has none.
+    let mut heap = cached();
+    heap.2[1023] = 0;
+    assert_eq!(of_caches(&heap), (vec![0x10 + 2 * CACHE], vec![]));
 }
 
 #[test]

@@ -20,6 +20,10 @@ use crate::target::Target;
 /// Bytes of a run that are walked by one thread, where it can be cut.
 const PIECE: u64 = 32 << 20;
 
+/// What speaks against a layout, the weightiest first: the ring of arenas is broken, arenas are not where they should be,
+/// no thread's cache is found, so many lists are broken. Caches whose lists are broken are caches still.
+type Odd = (bool, bool, bool, usize);
+
 /// A C library's allocator, as one layout reads it.
 pub(super) struct Books {
     /// Where the main arena is.
@@ -45,22 +49,19 @@ impl Books {
         let memory = &target.memory;
         let module = target.modules.get(place.module);
         let version = module.and_then(|module| find::version(target, module));
-        let mut best: Option<(usize, &'static Layout, find::Ring, Lists)> = None;
+        let mut best: Option<(Odd, &'static Layout, find::Ring, Lists)> = None;
         // The free lists agree with one layout: that of the version, as a rule.
         for layout in candidates(version) {
             job.check()?;
             let ring = find::ring(memory, place.bins, &layout.state);
             let is_placed = ring.arenas.iter().skip(1).all(|arena| runs::is_in_heap(memory, *arena, layout));
             let lists = lists::read(target, &ring.arenas, layout, job)?;
-            let odd = usize::from(!ring.is_closed) * 1000
-                + usize::from(!is_placed) * 100
-                + usize::from(lists.caches.is_empty());
-            let odd = odd.saturating_add(lists.broken.len());
+            let odd = (!ring.is_closed, !is_placed, lists.caches.is_empty(), lists.broken.len());
             let is_better = best.as_ref().is_none_or(|(least, ..)| odd < *least);
             if is_better {
                 best = Some((odd, layout, ring, lists));
             }
-            if odd == 0 && version.is_some() {
+            if odd == Odd::default() && version.is_some() {
                 break;
             }
         }

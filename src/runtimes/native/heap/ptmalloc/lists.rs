@@ -33,6 +33,8 @@ const ASKED: usize = 64;
 pub(super) struct Lists {
     /// The chunks that hold threads' caches, ascending.
     pub caches: Vec<u64>,
+    /// Threads whose cache cannot be read, and all threads; (0, 0) where no cache was found at all.
+    pub lost: (usize, usize),
     /// Chunks in caches and their sizes, ascending.
     pub cached: Vec<(u64, u64)>,
     /// Chunks in fast bins: (blocks, bytes) of each arena.
@@ -47,7 +49,7 @@ pub(super) struct Lists {
 pub(super) fn read(target: &Target, arenas: &[u64], layout: &Layout, job: &Job) -> Result<Lists, Error> {
     let mut lists = Lists::default();
     let memory = &target.memory;
-    lists.caches = caches(target, layout, job)?;
+    (lists.caches, lists.lost) = caches(target, layout, job)?;
     for cache in lists.caches.clone() {
         job.check()?;
         lists.read_cache(memory, cache.saturating_add(HEADER), layout);
@@ -77,7 +79,10 @@ impl Lists {
         let tcache = &layout.tcache;
         for list in 0..tcache.lists {
             let head = cache.saturating_add(tcache.entries()).saturating_add(list.saturating_mul(8));
-            let mut block = memory.u64(Addr(head)).unwrap_or(0);
+            let Ok(mut block) = memory.u64(Addr(head)) else {
+                self.broken.push((head, head));
+                continue;
+            };
             let limit = match count(memory, cache, list, layout) {
                 Some(count) if tcache.counted => count,
                 _ => MAX_CACHED,
@@ -217,28 +222,33 @@ fn count(memory: &Memory, cache: u64, list: u64, layout: &Layout) -> Option<u64>
     }
 }
 
-/// Whether a thread's cache may be at an address.
+/// Whether a chunk as large as a thread's cache is at an address.
+fn is_cache_chunk(memory: &Memory, cache: u64, layout: &Layout) -> bool {
+    let at = cache.checked_sub(8).filter(|_| cache.is_multiple_of(ALIGNMENT));
+    let header = at.and_then(|at| memory.u64(Addr(at)).ok());
+    header.is_some_and(|header| header & !FLAGS == layout.tcache.chunk() && header & IS_MAPPED == 0)
+}
+
+/// Whether a thread's cache may be at an address, of which nothing is damaged.
 fn is_cache(memory: &Memory, cache: u64, layout: &Layout) -> bool {
     let tcache = &layout.tcache;
-    let Some(header) = cache.checked_sub(8).filter(|_| cache.is_multiple_of(ALIGNMENT)) else { return false };
-    if memory.u64(Addr(header)).ok().is_none_or(|header| header & !FLAGS != tcache.chunk() || header & IS_MAPPED != 0) {
-        return false;
-    }
-    (0..tcache.lists).all(|list| {
-        let head = cache.saturating_add(tcache.entries()).saturating_add(list.saturating_mul(8));
-        let (Ok(block), Some(count)) = (memory.u64(Addr(head)), count(memory, cache, list, layout)) else {
-            return false;
-        };
-        match block {
-            0 => !tcache.counted || count == 0,
-            _ => is_cached(memory, block, list).is_some() && (!tcache.counted || count > 0),
-        }
-    })
+    is_cache_chunk(memory, cache, layout)
+        && (0..tcache.lists).all(|list| {
+            let head = cache.saturating_add(tcache.entries()).saturating_add(list.saturating_mul(8));
+            let (Ok(block), Some(count)) = (memory.u64(Addr(head)), count(memory, cache, list, layout)) else {
+                return false;
+            };
+            match block {
+                0 => !tcache.counted || count == 0,
+                _ => is_cached(memory, block, list).is_some() && (!tcache.counted || count > 0),
+            }
+        })
 }
 
 /// The chunks that hold the caches of threads, ascending. They are found in thread-local storage: `tcache` is a
-/// variable of the C library at the same distance from every thread pointer.
-fn caches(target: &Target, layout: &Layout, job: &Job) -> Result<Vec<u64>, Error> {
+/// variable of the C library at the same distance from every thread pointer. With them how many threads have one that
+/// cannot be read, of how many.
+fn caches(target: &Target, layout: &Layout, job: &Job) -> Result<(Vec<u64>, (usize, usize)), Error> {
     let memory = &target.memory;
     let pointers: Vec<u64> =
         target.capture.threads.iter().filter_map(|thread| thread.thread_pointer.as_ref().ok().map(|at| at.0)).collect();
@@ -265,16 +275,24 @@ fn caches(target: &Target, layout: &Layout, job: &Job) -> Result<Vec<u64>, Error
     }
     // One place for all threads; where several agree, the one that is the same on every run.
     let Some((&distance, _)) = votes.iter().max_by_key(|(distance, votes)| (**votes, **distance)) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), (0, 0)));
     };
     let cache_of = |pointer: &u64| memory.u64(Addr(pointer.wrapping_add(distance))).ok();
-    let mut found: Vec<u64> = pointers
-        .iter()
-        .filter_map(cache_of)
-        .filter(|cache| is_cache(memory, *cache, layout))
-        .map(|cache| cache.saturating_sub(HEADER))
-        .collect();
+    let mut found: Vec<u64> = Vec::new();
+    let all = target.capture.threads.len();
+    let mut lost = all.saturating_sub(pointers.len());
+    for pointer in &pointers {
+        match cache_of(pointer) {
+            // What is damaged in it is told list by list.
+            Some(cache) if is_cache_chunk(memory, cache, layout) => found.push(cache.saturating_sub(HEADER)),
+            // None yet, or no more: in newer versions that is a constant of the library.
+            // Source: glibc 2.43 malloc/malloc.c, __tcache_dummy.
+            Some(0) => {}
+            Some(cache) if target.module_at(Addr(cache)).is_some() => {}
+            Some(_) | None => lost = lost.saturating_add(1),
+        }
+    }
     found.sort_unstable();
     found.dedup();
-    Ok(found)
+    Ok((found, (lost, all)))
 }

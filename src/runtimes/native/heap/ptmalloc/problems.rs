@@ -43,6 +43,12 @@ pub(super) fn of_books(books: &Books) -> Vec<Problem> {
         let message = "no thread's cache of malloc was found: what they hold counts as in use";
         say("heap-incomplete", books.main, message.to_owned());
     }
+    if let (lost @ 1.., all) = books.lists.lost {
+        let message = format!(
+            "the caches of {lost} of {all} threads cannot be read: what they hold counts as in use, and so do they"
+        );
+        say("heap-incomplete", books.main, message);
+    }
     match books.parameters {
         None => {
             let message =
