@@ -11,9 +11,9 @@ use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
 use crossterm::style::Print;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use procfs::process::{Process, Stat};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use rustix::process::{Pid, getpgid, getpgrp, getppid, getsid};
 
 use super::panics;
 use crate::error::Error;
@@ -61,23 +61,22 @@ pub(super) fn restore() {
 /// kernel ignores Ctrl-Z, but not the signal that stops for certain.
 /// Source: POSIX.1-2017, Base Definitions 3.264 "Orphaned Process Group", of which the parents are looked at alone.
 pub(super) fn can_be_continued() -> bool {
-    let (group, session) = (getpgrp(), getsid(None));
-    let mut parent = getppid();
-    for _ in 0..MAX_PARENTS {
-        let Some(pid) = parent.filter(|pid| session.is_ok() && getsid(Some(*pid)) == session) else { return false };
-        match getpgid(Some(pid)) {
-            Ok(of_parent) if of_parent == group => parent = parent_of(pid),
-            other => return other.is_ok(),
-        }
-    }
-    false
+    let Ok(ours) = Process::myself().and_then(|process| process.stat()) else { return false };
+    may_continue(&ours, |pid| Process::new(pid).and_then(|process| process.stat()).ok())
 }
 
-/// Source: Linux proc_pid_stat(5): the parent follows the state, behind the name in parentheses.
-fn parent_of(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    Pid::from_raw(fields.split(' ').nth(1)?.parse().ok()?)
+/// Ids are 0 for what is outside of our PID namespace: nothing can be said of it.
+fn may_continue(ours: &Stat, stat: impl Fn(i32) -> Option<Stat>) -> bool {
+    let mut parent = ours.ppid;
+    for _ in 0..MAX_PARENTS {
+        let seen = if parent > 0 && ours.session > 0 { stat(parent) } else { None };
+        let Some(seen) = seen.filter(|seen| seen.session == ours.session) else { return false };
+        if seen.pgrp != ours.pgrp {
+            return true;
+        }
+        parent = seen.ppid;
+    }
+    false
 }
 
 /// Captures the mouse, or leaves it to the terminal.

@@ -68,6 +68,19 @@ fn control_z_does_not_stop_what_no_shell_could_continue() {
     assert_eq!(terminal.ended(&fresh()).code(), Some(0));
 }
 
+/// As in a container that was entered from outside: the session's leader has no number there.
+#[test]
+fn control_z_does_not_stop_where_the_session_belongs_to_another_pid_namespace() {
+    let demo = format!("{} demo; exit $?", env!("CARGO_BIN_EXE_dumpscope"));
+    let line = ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", &demo];
+    let mut terminal = Terminal::run(&line, (80, 24), &[], ".".as_ref());
+    terminal.wait_text("deadlock");
+    terminal.press("\x1a");
+    terminal.wait_text("not suspended");
+    terminal.press("q");
+    assert_eq!(terminal.ended(&fresh()).code(), Some(0));
+}
+
 #[test]
 fn the_screen_follows_the_terminals_size() {
     let mut terminal = Terminal::demo((80, 24), &[]);
