@@ -4,6 +4,7 @@
 //! `cargo run --profile profiling --example graph [-- near|far|list [OBJECTS]]`: references to neighbours, to anywhere,
 //! or from each object to the next.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -90,21 +91,19 @@ impl HeapSource for Made {
 }
 
 impl References for Made {
-    fn of_part(
+    fn of_objects(
         &self,
-        part: usize,
-        first: ObjectId,
+        mut range: Range<ObjectId>,
         objects: &Objects,
         meter: &mut Meter<'_>,
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let begin = self.range(part).start;
-        self.range(part).try_for_each(|id| {
+        range.try_for_each(|id| {
             meter.add(1)?;
             [0, 1].into_iter().try_for_each(|which| {
                 // As a source would: by an address somewhere in the object.
                 let inside = Addr(self.address(self.next(id, which)).0 + 8);
-                objects.holding(inside).map_or(Ok(()), |to| visit(first + (id - begin), to))
+                objects.holding(inside).map_or(Ok(()), |to| visit(id, to))
             })
         })
     }

@@ -166,12 +166,11 @@ pub struct Contents {
 
 /// What the objects of a heap refer to, and what refers to them from outside.
 pub trait References: Send + Sync {
-    /// What the objects of one part refer to: `visit` is told (referring object, object referred to), the referring ones ascending. The
-    /// ids are those of `objects`, which holds the same heap; `first` is that of the part's first object. Counts objects at `meter`.
-    fn of_part(
+    /// What the objects with these ids refer to: `visit` is told (referring object, object referred to), the referring ones ascending. The
+    /// ids are those of `objects`, which holds the same heap. Counts objects at `meter`.
+    fn of_objects(
         &self,
-        part: usize,
-        first: ObjectId,
+        range: Range<ObjectId>,
         objects: &Objects,
         meter: &mut Meter<'_>,
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,

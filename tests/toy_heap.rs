@@ -8,6 +8,7 @@
 //!     root global 4000 - 7000
 
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,16 +123,13 @@ impl HeapSource for Toy {
 }
 
 impl References for Toy {
-    fn of_part(
+    fn of_objects(
         &self,
-        part: usize,
-        first: ObjectId,
+        range: Range<ObjectId>,
         objects: &Objects,
         meter: &mut Meter<'_>,
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let range = objects.of_part(part);
-        assert_eq!(first, range.start);
         self.references.iter().try_for_each(|(from, to, _)| {
             meter.add(1)?;
             match (objects.at(*from), objects.at(*to)) {

@@ -293,6 +293,11 @@ impl Memory {
         (addr.0 < segment.end()).then_some(segment)
     }
 
+    /// The first readable run that begins behind an address.
+    pub fn next_segment(&self, addr: Addr) -> Option<&Segment> {
+        self.segments.get(self.segments.partition_point(|segment| segment.start <= addr))
+    }
+
     /// Bytes of a range that segments hold.
     pub fn bytes_within(&self, start: Addr, end: Addr) -> u64 {
         let first = self.segments.partition_point(|segment| segment.end() <= start.0);

@@ -21,17 +21,16 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Reads the references of a heap, its parts in parallel. Fails where the heap cannot tell them, where they are
-    /// told of other objects than those of the part, and where the job is cancelled.
+    /// Reads the references of a heap, in parallel. Fails where the heap cannot tell them, where they are
+    /// told of other objects than those that are asked for, and where the job is cancelled.
     pub fn build(source: &dyn HeapSource, objects: &Objects, job: &Job) -> Result<Graph, Error> {
         let references = told(source)?;
         job.phase("reading references", u64::from(objects.len()));
         let mut lengths = vec![0; objects.len() as usize];
-        let read = |(part, range, lengths): (usize, Range<ObjectId>, &mut [u32])| {
-            Part::new(range, objects.len(), lengths).read(references, part, objects, job)
+        let read = |(range, lengths): (Range<ObjectId>, &mut [u32])| {
+            Piece::new(range, objects.len(), lengths).read(references, objects, job)
         };
-        let lists: Vec<Vec<ObjectId>> =
-            by_part(&mut lengths, objects, source.parts()).into_par_iter().map(read).collect::<Result<_, Error>>()?;
+        let lists: Vec<Vec<ObjectId>> = pieces(&mut lengths).into_par_iter().map(read).collect::<Result<_, Error>>()?;
         let offsets = Offsets::of(lengths)?;
         let targets = joined(lists);
         job.phase("looking for roots", 0);
@@ -83,20 +82,20 @@ fn told(source: &dyn HeapSource) -> Result<&dyn References, Error> {
     source.references().ok_or_else(why)
 }
 
-/// Each part's objects with their own piece of `lengths`, ascending.
-fn by_part<'a>(
-    lengths: &'a mut [u32],
-    objects: &Objects,
-    parts: usize,
-) -> Vec<(usize, Range<ObjectId>, &'a mut [u32])> {
-    let mut ranges: Vec<(usize, Range<ObjectId>)> = (0..parts).map(|part| (part, objects.of_part(part))).collect();
-    ranges.sort_by_key(|(_, range)| (range.start, range.end));
-    let mut rest = lengths;
-    let mut pieces = Vec::with_capacity(ranges.len());
-    for (part, range) in ranges {
-        let (piece, behind) = std::mem::take(&mut rest).split_at_mut_checked(range.len()).unwrap_or_default();
-        rest = behind;
-        pieces.push((part, range, piece));
+/// Objects in one piece of the work at least, and pieces for each thread.
+const LEAST: usize = 1 << 12;
+const SHARES: usize = 16;
+
+/// Runs of objects with their own pieces of `lengths`, ascending.
+fn pieces(lengths: &mut [u32]) -> Vec<(Range<ObjectId>, &mut [u32])> {
+    let shares = rayon::current_num_threads().saturating_mul(SHARES).max(1);
+    let length = lengths.len().div_ceil(shares).max(LEAST);
+    let mut start = 0;
+    let mut pieces = Vec::new();
+    for piece in lengths.chunks_mut(length) {
+        let end = u32::try_from(piece.len()).unwrap_or(u32::MAX).saturating_add(start);
+        pieces.push((start..end, piece));
+        start = end;
     }
     pieces
 }
@@ -115,8 +114,8 @@ fn joined(lists: Vec<Vec<ObjectId>>) -> Vec<ObjectId> {
     all
 }
 
-/// The references of one part while they are read.
-struct Part<'a> {
+/// The references of a run of objects while they are read.
+struct Piece<'a> {
     range: Range<ObjectId>,
     /// Ids from here on name no object.
     len: u32,
@@ -129,20 +128,14 @@ struct Part<'a> {
     pairs: Option<Vec<(ObjectId, ObjectId)>>,
 }
 
-impl<'a> Part<'a> {
-    fn new(range: Range<ObjectId>, len: u32, lengths: &'a mut [u32]) -> Part<'a> {
-        Part { range, len, lengths, targets: Vec::new(), current: None, list: Vec::new(), pairs: None }
+impl<'a> Piece<'a> {
+    fn new(range: Range<ObjectId>, len: u32, lengths: &'a mut [u32]) -> Piece<'a> {
+        Piece { range, len, lengths, targets: Vec::new(), current: None, list: Vec::new(), pairs: None }
     }
 
-    fn read(
-        mut self,
-        references: &dyn References,
-        part: usize,
-        objects: &Objects,
-        job: &Job,
-    ) -> Result<Vec<ObjectId>, Error> {
-        let first = self.range.start;
-        references.of_part(part, first, objects, &mut job.meter(), &mut |from, to| self.add(from, to))?;
+    fn read(mut self, references: &dyn References, objects: &Objects, job: &Job) -> Result<Vec<ObjectId>, Error> {
+        let range = self.range.clone();
+        references.of_objects(range, objects, &mut job.meter(), &mut |from, to| self.add(from, to))?;
         self.close();
         if let Some(mut pairs) = self.pairs.take() {
             pairs.sort_unstable();
@@ -155,7 +148,7 @@ impl<'a> Part<'a> {
 
     fn add(&mut self, from: ObjectId, to: ObjectId) -> Result<(), Error> {
         if !self.range.contains(&from) {
-            return Err(Error::Failed(format!("object {from} is not of the part {:?} of the heap", self.range)));
+            return Err(Error::Failed(format!("object {from} is none of those that were asked for, {:?}", self.range)));
         }
         if to >= self.len {
             return Ok(());

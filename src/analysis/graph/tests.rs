@@ -1,6 +1,7 @@
 //! Small graphs by hand, and many random ones held against what anyone would compute by looking at everything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::*;
 use crate::error::Error;
@@ -88,16 +89,13 @@ fn root(tid: Option<u32>) -> Root {
 }
 
 impl References for Literal {
-    fn of_part(
+    fn of_objects(
         &self,
-        part: usize,
-        first: ObjectId,
+        range: Range<ObjectId>,
         _: &Objects,
         _: &mut Meter<'_>,
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let range = self.range(part);
-        assert!(range.is_empty() || first == range.start);
         self.references.iter().filter(|(from, _)| range.contains(from)).try_for_each(|(from, to)| visit(*from, *to))
     }
 

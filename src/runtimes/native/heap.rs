@@ -189,24 +189,18 @@ impl HeapSource for NativeHeap {
 }
 
 impl References for NativeHeap {
-    fn of_part(
+    fn of_objects(
         &self,
-        part: usize,
-        first: ObjectId,
+        range: Range<ObjectId>,
         objects: &Objects,
         meter: &mut Meter<'_>,
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let Some((allocator, part)) = self.part(part) else { return Ok(()) };
-        let mut next = first;
-        allocator.blocks(part, meter, &mut |block| {
-            // Blocks of several parts may lie between each other.
-            let expected = objects.address(next) == Some(block.address);
-            let id = if expected { Some(next) } else { objects.at(block.address) };
-            let Some(id) = id else { return Ok(()) };
-            next = id.saturating_add(1);
-            references::of_block(&self.target, objects, id, visit)
-        })
+        for id in range {
+            meter.add(1)?;
+            references::of_block(&self.target, objects, id, visit)?;
+        }
+        Ok(())
     }
 
     fn roots(

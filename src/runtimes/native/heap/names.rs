@@ -38,6 +38,8 @@ use crate::variables;
 
 /// Ids of types that have no address begin here: nothing is mapped there, and sizes have those below.
 const FIRST_ID: u64 = 0x1000;
+/// Objects of a part.
+const PART: u32 = 1 << 16;
 /// Values of an array that are shown.
 const MAX_VALUES: u64 = 64;
 
@@ -55,6 +57,11 @@ pub(super) struct NamedHeap {
     of: Vec<u32>,
 }
 
+fn sorted(mut ranges: Vec<Range<Addr>>) -> Vec<Range<Addr>> {
+    ranges.sort_by_key(|range| range.start);
+    ranges
+}
+
 impl NamedHeap {
     /// Names what can be named. `objects` are those of the heap.
     pub(super) fn new(
@@ -66,10 +73,16 @@ impl NamedHeap {
         let target = Arc::clone(&native.target);
         let recorded = native.sizes;
         let (recorded_types, classes) = native.types.split_at_checked(recorded).unwrap_or_default();
+        let memory: Vec<Vec<Range<Addr>>> =
+            native.allocators.iter().map(|allocator| sorted(allocator.memory())).collect();
         let takes = |id: ObjectId, bytes: u64| {
-            let part = (0..native.parts()).find(|part| objects.of_part(*part).contains(&id));
-            let allocator = native.part(part.unwrap_or(0)).map(|(allocator, _)| allocator);
-            allocator.map_or(bytes, |allocator| allocator.takes(bytes))
+            let at = objects.address(id).unwrap_or_default();
+            let owns = |own: &[Range<Addr>]| {
+                own.get(own.partition_point(|own| own.end <= at)).is_some_and(|own| own.start <= at)
+            };
+            let owner =
+                native.allocators.iter().zip(&memory).find(|(_, own)| owns(own)).map(|(allocator, _)| allocator);
+            owner.or(native.allocators.first()).map_or(bytes, |allocator| allocator.takes(bytes))
         };
         let only = native.allocators.first().filter(|_| native.allocators.len() == 1);
         let quick = |_: ObjectId, bytes: u64| only.map_or(bytes, |allocator| allocator.takes(bytes));
@@ -210,11 +223,13 @@ impl HeapSource for NamedHeap {
     }
 
     fn parts(&self) -> usize {
-        self.native.parts()
+        (self.objects.len().div_ceil(PART)) as usize
     }
 
     fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
-        for object in self.objects.of_part(part).filter_map(|id| self.object(id)) {
+        let first = u32::try_from(part).unwrap_or(u32::MAX).saturating_mul(PART);
+        let last = first.saturating_add(PART).min(self.objects.len());
+        for object in (first..last).filter_map(|id| self.object(id)) {
             meter.add(1)?;
             visit(object)?;
         }

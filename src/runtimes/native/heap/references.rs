@@ -35,9 +35,9 @@ pub(super) fn of_range(
     while at < end {
         let left = end.since(at).unwrap_or(0);
         let Ok(held) = target.memory.slice_up_to(at, left) else {
-            // The next page may be there.
-            let Some(next) = (at.0 | 0xfff).checked_add(1) else { return Ok(()) };
-            at = Addr(next);
+            // A mapping of terabytes may have no contents.
+            let Some(next) = target.memory.next_segment(at) else { return Ok(()) };
+            at = Addr(next.start.0.next_multiple_of(size).max(at.0.saturating_add(size)));
             continue;
         };
         let mut place = at;
@@ -86,13 +86,20 @@ pub(super) fn roots(
     }
     let stacks = Stacks::of(target);
     let regions: Vec<&Region> = target.memory.regions().iter().filter(|region| region.access.write).collect();
-    let all = regions.iter().filter_map(|region| region.end.since(region.start)).sum();
+    let held = regions.iter().map(|region| target.memory.bytes_within(region.start, region.end));
+    let all = held.fold(0, u64::saturating_add);
     job.phase_of(Unit::Bytes, "looking through memory outside the heap", all);
     for region in regions {
         for piece in stacks.pieces(target, region) {
             for range in outside(piece.range.clone(), own) {
                 let mut at = range.start;
                 while at < range.end {
+                    if target.memory.segment_at(at).is_none() {
+                        let Some(next) = target.memory.next_segment(at).filter(|next| next.start < range.end) else {
+                            break;
+                        };
+                        at = Addr(next.start.0 & !7).max(at);
+                    }
                     let bytes = range.end.since(at).unwrap_or(0).min(PIECE);
                     job.advance(bytes)?;
                     of_range(target, objects, at, bytes, &mut |place, object| {
