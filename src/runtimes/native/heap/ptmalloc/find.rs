@@ -71,8 +71,7 @@ fn of_module(target: &Target, module: &Module, must: bool, job: &Job) -> Result<
             if first == second && first.0 == at.wrapping_sub(HEADER) {
                 job.check()?;
                 tried = tried.saturating_add(1);
-                let bins = (0..BINS).filter_map(|before| at.checked_sub(before.checked_mul(16)?));
-                if let Some(bins) = bins.into_iter().find(|bins| are_bins(&target.memory, *bins)) {
+                if let Some(bins) = bins_around(&target.memory, at) {
                     return Ok(Found::Here(Place { module: module.index, bins }));
                 }
                 if tried >= MAX_TRIED {
@@ -90,9 +89,21 @@ fn of_module(target: &Target, module: &Module, must: bool, job: &Job) -> Result<
     })
 }
 
-/// Whether these are the heads of an arena's bins: empty ones point to themselves, the first of the others back to
-/// them.
-fn are_bins(memory: &Memory, bins: u64) -> bool {
+/// Where the bins begin that the head of one is among: where the ring of arenas is closed, and the fewest are odd. They
+/// could begin a few bins later too, but for what stands behind them.
+fn bins_around(memory: &Memory, head: u64) -> Option<u64> {
+    let starts = (0..BINS).filter_map(|before| head.checked_sub(before.checked_mul(16)?));
+    let odd = |bins: u64| {
+        let odd = odd_bins(memory, bins)?;
+        let is_closed = candidates(None).any(|layout| ring(memory, bins, &layout.state).is_closed);
+        Some((!is_closed, odd, bins))
+    };
+    starts.filter_map(odd).min_by_key(|(is_open, odd, _)| (*is_open, *odd)).map(|(.., bins)| bins)
+}
+
+/// How many of what may be the heads of an arena's bins are none: empty ones point to themselves, the first of the
+/// others back to them. `None` where they are too many.
+fn odd_bins(memory: &Memory, bins: u64) -> Option<u64> {
     let mut odd = 0u64;
     for bin in 0..BINS {
         let head = bins.saturating_add(bin.saturating_mul(16));
@@ -111,13 +122,13 @@ fn are_bins(memory: &Memory, bins: u64) -> bool {
         if !is_good().unwrap_or(false) {
             odd = odd.saturating_add(1);
             if odd > MAX_ODD_BINS {
-                return false;
+                return None;
             }
         }
     }
     // The ring of arenas stands behind them, and what was taken from the system.
     let next = bins.checked_add(BINS * 16 + 16).and_then(|at| memory.u64(Addr(at)).ok());
-    next.is_some_and(|next| next != 0 && next.is_multiple_of(8) && memory.u64(Addr(next)).is_ok())
+    next.filter(|next| *next != 0 && next.is_multiple_of(8) && memory.u64(Addr(*next)).is_ok()).map(|_| odd)
 }
 
 /// Whether a word is `next` of a main arena that nobody allocated from: it alone is in the ring, one thread is attached
