@@ -33,6 +33,12 @@ pub trait HeapSource: Send + Sync {
     /// What is damaged or missing, as far as it was read.
     fn problems(&self) -> Vec<Problem>;
 
+    /// What is wrong with its books that nothing else needs to read: links of free lists, handles, cards. Without what
+    /// [`HeapSource::problems`] tells.
+    fn verify(&self, _job: &Job) -> Result<Vec<Problem>, Error> {
+        Ok(Vec::new())
+    }
+
     /// What of it is free and stays with the process; `None` where the source does not tell.
     fn free(&self, _job: &Job) -> Result<Option<Free>, Error> {
         Ok(None)

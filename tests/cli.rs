@@ -394,7 +394,7 @@ fn commands_of_other_tools_that_are_not_run_say_what_to_use_and_are_status_1() {
     for (line, word) in [
         ("clrstack", "'stack'"),
         ("eeheap", "'maddress'"),
-        ("pathto 7f00", "gcroot"),
+        ("findroots 7f00", "gcroot"),
         ("dumpasync", ".NET"),
         ("po g_orders", "'print'"),
         ("disassemble", "'readmemory ADDR'"),

@@ -358,6 +358,48 @@ fn an_overwritten_header_is_told_and_the_walk_goes_on_behind_it() {
     }
 }
 
+/// What `verifyheap` says on the command line.
+fn verified(dump: &Dump) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump.core()).args(["-c", "verifyheap", "--json"]);
+    support::run(command).expect_status(0).documents()[0]["data"].clone()
+}
+
+#[test]
+fn a_heap_whose_lists_agree_is_verified() {
+    for variant in ["glibc", "static", "glibc-bullseye", "glibc-sid"] {
+        let dump = dump("heap-ptmalloc", variant);
+        let data = verified(&dump);
+        assert_eq!((&data["verdict"], &data["findings"]), (&"intact".into(), &Value::Array(Vec::new())), "{variant}");
+        assert_eq!(data["checked"]["count"], dump.truth().value("blocks"), "{variant}");
+    }
+}
+
+/// No walk needs the links of a bin: it lists every block all the same.
+#[test]
+fn a_block_that_was_written_to_after_it_was_freed_is_told() {
+    let dump = dump("heap-ptmalloc", "stale");
+    let heap = heap(&dump);
+    assert_same(&listed(heap.source.as_ref()), &published(&dump));
+    let data = verified(&dump);
+    let findings = data["findings"].as_array().expect("a list");
+    let [finding] = findings.as_slice() else { panic!("one finding, but {findings:?}") };
+    let stale = dump.truth().value("stale");
+    assert_eq!((&data["verdict"], &finding["code"]), (&"damaged".into(), &"heap-damaged".into()));
+    assert_eq!(finding["address"], format!("{:#x}", stale - 16));
+    let said = finding["message"].as_str().expect("a sentence");
+    let links = "0x7a7a7a7a7a7a7a7a";
+    for part in [&format!("the free block {stale:#x}"), links, "written to after it was freed"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}
+
+#[test]
+fn what_was_overwritten_in_use_is_told_by_verifyheap_too() {
+    let data = verified(&dump("heap-ptmalloc", "overrun"));
+    assert_eq!((&data["verdict"], data["findings"].as_array().map(Vec::len)), (&"damaged".into(), Some(1)));
+}
+
 #[test]
 fn a_break_that_cannot_move_leaves_pieces_that_are_all_found() {
     assert_exact("torn");

@@ -265,6 +265,37 @@ fn an_object_is_held_by_the_shortest_way_from_a_root() {
 }
 
 #[test]
+fn one_object_leads_to_another() {
+    let way = data("pathto 7000 7098");
+    assert_eq!([&way["from"]["address"], &way["to"]["address"]], ["0x7000", "0x7098"]);
+    let step = |address: &str, of_type: &str, field: Option<&str>| json!({ "address": address, "type": of_type, "field": field });
+    let steps = [
+        step("0x7000", "shop.Order", Some("next")),
+        step("0x70d8", "shop.Order", Some("lines")),
+        step("0x7098", "byte[]", None),
+    ];
+    assert_eq!(way["way"], json!({ "objects": steps, "omitted": 0 }));
+    assert_eq!(data("pathto 7098 7000")["way"], Value::Null);
+    assert!(text("pathto 7098 7000").contains("No way leads from it to 0x7000"));
+}
+
+#[test]
+fn a_heap_of_any_kind_is_verified() {
+    let whole = json!({
+        "heap": "Toy", "checked": { "count": 5, "bytes": 232 }, "verdict": "intact", "findings": []
+    });
+    assert_eq!(data("verifyheap"), whole);
+    let session = Arc::new(session(format!("{DUMP}damaged block9\n").into()).expect("it opens"));
+    let mut shell = Shell::new(session);
+    let Ok(Outcome::Answer(answer)) = shell.run("verifyheap", &Job::default()) else { panic!("an answer") };
+    let mut written = Vec::new();
+    answer.write_json(&mut written, &Job::default()).expect("written");
+    let said: Value = serde_json::from_slice(&written).expect("JSON");
+    let finding = json!({ "code": "heap-damaged", "address": null, "message": "block9" });
+    assert_eq!((&said["verdict"], &said["findings"]), (&"damaged".into(), &json!([finding])));
+}
+
+#[test]
 fn sizes_of_an_object_are_its_own_what_it_keeps_and_what_it_reaches() {
     let of_leaked = json!({
         "address": "0x7080", "type": "shop.Order", "bytes": 24, "retained": 24, "reachable": { "count": 2, "bytes": 84 },

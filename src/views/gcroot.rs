@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::object_rows::{ADDRESS, Named, RootRow, object_line, type_cell};
 use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::analysis::graph::{self, Path};
+use crate::heap::ObjectId;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
@@ -58,7 +59,15 @@ pub struct Paths {
 pub struct PathRow {
     /// Where it begins.
     pub root: RootRow,
-    /// The object that the root holds first, the one asked about last.
+    /// From the object that the root holds to the one asked about.
+    #[serde(flatten)]
+    pub steps: Steps,
+}
+
+/// Objects of which each refers to the next.
+#[derive(Serialize, JsonSchema)]
+pub struct Steps {
+    /// The first of them first, the one asked about last.
     pub objects: Vec<Step>,
     /// Objects in the middle that are left out, of a way of more than a thousand.
     pub omitted: usize,
@@ -94,17 +103,32 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
 
 impl PathRow {
     fn of(path: &Path, named: &Named<'_>, session: &Session) -> PathRow {
-        let steps = path.objects.iter().zip(path.objects.iter().skip(1).map(Some).chain([None]));
-        let length = path.objects.len();
-        let omitted = length.saturating_sub(SHOWN.saturating_mul(2));
-        let step = |(_, (id, next)): (usize, (&u32, Option<&u32>))| Step {
+        PathRow { root: RootRow::of(&path.root, session), steps: Steps::of(&path.objects, named) }
+    }
+}
+
+impl Steps {
+    pub(super) fn of(objects: &[ObjectId], named: &Named<'_>) -> Steps {
+        let steps = objects.iter().zip(objects.iter().skip(1).map(Some).chain([None]));
+        let omitted = objects.len().saturating_sub(SHOWN.saturating_mul(2));
+        let step = |(_, (id, next)): (usize, (&ObjectId, Option<&ObjectId>))| Step {
             address: named.address(*id),
             name: named.name(*id),
             field: next.and_then(|next| named.field(*id, *next)),
         };
         let is_shown = |at: usize| at < SHOWN || at >= SHOWN.saturating_add(omitted);
-        let objects = steps.enumerate().filter(|(at, _)| is_shown(*at)).map(step).collect();
-        PathRow { root: RootRow::of(&path.root, session), objects, omitted }
+        Steps { objects: steps.enumerate().filter(|(at, _)| is_shown(*at)).map(step).collect(), omitted }
+    }
+
+    pub(super) fn table(&self) -> Body {
+        let columns = vec![Column::rigid("Address"), Column::wide("Type", 1).rank(1), Column::wide("Field", 1)];
+        let mut rows: Vec<Row> = self.objects.iter().map(Step::row).collect();
+        if self.omitted > 0 {
+            let text = format!("… {} more …", thousands(self.omitted as u64));
+            let more = Row::new(vec![Cell::NONE, Cell::text(text).tone(Tone::Dim), Cell::NONE]);
+            rows.insert(SHOWN.min(rows.len()), more);
+        }
+        Body::Table(Table::new(columns, rows))
     }
 }
 
@@ -118,14 +142,7 @@ impl Draw for Paths {
         }
         for path in &self.paths {
             bodies.push(Body::Lines(vec![path.root.line()]));
-            let columns = vec![Column::rigid("Address"), Column::wide("Type", 1).rank(1), Column::wide("Field", 1)];
-            let mut rows: Vec<Row> = path.objects.iter().map(Step::row).collect();
-            if path.omitted > 0 {
-                let text = format!("… {} more …", thousands(path.omitted as u64));
-                let more = Row::new(vec![Cell::NONE, Cell::text(text).tone(Tone::Dim), Cell::NONE]);
-                rows.insert(SHOWN.min(rows.len()), more);
-            }
-            bodies.push(Body::Table(Table::new(columns, rows)));
+            bodies.push(path.steps.table());
         }
         Section { bodies, ..Section::default() }
     }

@@ -16,6 +16,7 @@ pub mod moved;
 mod object_rows;
 pub mod objsize;
 pub mod parallelstacks;
+pub mod pathto;
 pub mod print;
 pub mod printexception;
 pub mod ps;
@@ -28,6 +29,7 @@ pub mod summary;
 pub mod suspects;
 pub mod threads;
 pub mod variables;
+pub mod verifyheap;
 
 use std::fmt;
 use std::io::Write;
@@ -261,6 +263,8 @@ pub static VIEWS: &[View] = &[
     diff::VIEW,
     referrers::VIEW,
     referrers::REFERENCES,
+    pathto::VIEW,
+    verifyheap::VIEW,
 ];
 
 /// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.

@@ -53,8 +53,13 @@ impl<'a> Named<'a> {
 
     /// The object that the question names by its address, or by one inside of it.
     pub(super) fn asked(&self, query: &Query) -> Result<ObjectId, Error> {
+        self.asked_as(query, ADDRESS)
+    }
+
+    /// The same by another operand.
+    pub(super) fn asked_as(&self, query: &Query, operand: &str) -> Result<ObjectId, Error> {
         let addr =
-            query.address(ADDRESS).ok_or_else(|| Error::Usage("the address of an object is missing".to_owned()))?;
+            query.address(operand).ok_or_else(|| Error::Usage("the address of an object is missing".to_owned()))?;
         let none = || Error::Failed(format!("no object is at {addr}; 'dumpheap' lists them"));
         self.objects.holding(addr).ok_or_else(none)
     }

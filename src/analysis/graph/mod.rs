@@ -18,7 +18,7 @@ pub use csr::Graph;
 pub use dominators::Dominators;
 pub use holders::Holder;
 pub use leaks::{Head, Leaks};
-pub use paths::{Path, paths, referrers};
+pub use paths::{Path, paths, referrers, way};
 pub use reachable::{Reachable, reach};
 pub use set::ObjectSet;
 

@@ -29,10 +29,20 @@ pub fn paths(graph: &Graph, to: ObjectId, most: usize, job: &Job) -> Result<Vec<
     let mut found: Vec<Path> = direct.map(|(root, _)| Path { root: *root, objects: vec![to] }).take(most).collect();
     let left = most.saturating_sub(found.len());
     if left > 0 {
-        let tree = Tree::grow(graph, to, left, job)?;
+        let roots = graph.roots().iter().map(|(_, id)| *id);
+        let tree = Tree::grow(graph, roots, to, left, job)?;
         found.extend(tree.last.iter().filter_map(|id| tree.path(graph, *id, to)));
     }
     Ok(found)
+}
+
+/// The shortest way from one object to another, both among it; `None` where none leads there.
+pub fn way(graph: &Graph, from: ObjectId, to: ObjectId, job: &Job) -> Result<Option<Vec<ObjectId>>, Error> {
+    if from == to {
+        return Ok(Some(vec![to]));
+    }
+    let tree = Tree::grow(graph, std::iter::once(from), to, 1, job)?;
+    Ok(tree.last.first().map(|last| tree.way(*last, to)))
 }
 
 /// The objects that refer to one, ascending. Looks through all references in parallel.
@@ -60,16 +70,21 @@ struct Tree {
 }
 
 impl Tree {
-    /// Grows until `most` that refer to `to` are found. Nothing is followed through that: whoever is reached through it
+    /// Grows from some objects until `most` that refer to `to` are found. Nothing is followed through that: whoever is reached through it
     /// does not hold it.
-    fn grow(graph: &Graph, to: ObjectId, most: usize, job: &Job) -> Result<Tree, Error> {
-        job.phase("following references from roots", u64::from(graph.len()));
+    fn grow(
+        graph: &Graph,
+        starts: impl Iterator<Item = ObjectId>,
+        to: ObjectId,
+        most: usize,
+        job: &Job,
+    ) -> Result<Tree, Error> {
+        job.phase("following references", u64::from(graph.len()));
         let mut meter = job.meter();
         let mut reached = ObjectSet::new(graph.len());
         let mut tree = Tree { before: vec![NONE; graph.len() as usize], last: Vec::new() };
         reached.insert(to);
-        let mut open: Vec<ObjectId> =
-            graph.roots().iter().map(|(_, id)| *id).filter(|id| reached.insert(*id)).collect();
+        let mut open: Vec<ObjectId> = starts.filter(|id| reached.insert(*id)).collect();
         while !open.is_empty() {
             let mut next = Vec::new();
             for id in open {
@@ -98,10 +113,15 @@ impl Tree {
     }
 
     /// The way to an object and from it to `to`.
-    fn path(&self, graph: &Graph, last: ObjectId, to: ObjectId) -> Option<Path> {
+    fn way(&self, last: ObjectId, to: ObjectId) -> Vec<ObjectId> {
         let back = std::iter::successors(Some(last), |id| self.before(*id));
         let mut objects: Vec<ObjectId> = std::iter::once(to).chain(back).collect();
         objects.reverse();
+        objects
+    }
+
+    fn path(&self, graph: &Graph, last: ObjectId, to: ObjectId) -> Option<Path> {
+        let objects = self.way(last, to);
         let first = objects.first()?;
         let (root, _) = graph.roots().iter().find(|(_, id)| id == first)?;
         Some(Path { root: *root, objects })

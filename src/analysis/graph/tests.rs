@@ -233,6 +233,17 @@ fn ways_to_an_object_differ_in_what_refers_to_it_last() {
 }
 
 #[test]
+fn one_object_leads_to_another_by_the_shortest_way() {
+    let known = Literal::of(9, &REFERENCES, &[0]).understood();
+    let leads = |from, to| way(&known.graph, from, to, &Job::default()).expect("found");
+    assert_eq!(leads(0, 3), Some(vec![0, 1, 3]));
+    assert_eq!(leads(7, 3), Some(vec![7, 3]), "reachable or not");
+    assert_eq!(leads(8, 8), Some(vec![8]));
+    assert_eq!(leads(3, 7), None);
+    assert_eq!(leads(3, 1000), None);
+}
+
+#[test]
 fn all_that_an_object_leads_to_is_added_up() {
     let known = Literal::of(9, &REFERENCES, &[0]).understood();
     let amount = |from| reach(&known.graph, from, &known.objects, &Job::default()).expect("followed");

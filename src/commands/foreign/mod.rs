@@ -266,7 +266,6 @@ mod tests {
             "x/16i 0x1000",
             "thread apply 3 bt",
             "disassemble",
-            "pathto 1000",
             "~3k",
             "thread 0",
             "t 0",

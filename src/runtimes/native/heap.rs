@@ -141,6 +141,14 @@ impl HeapSource for NativeHeap {
         self.allocators.iter().flat_map(|allocator| allocator.problems()).collect()
     }
 
+    fn verify(&self, job: &Job) -> Result<Vec<Problem>, Error> {
+        let mut all = Vec::new();
+        for allocator in &self.allocators {
+            all.extend(allocator.verify(job)?);
+        }
+        Ok(all)
+    }
+
     fn contents(&self, object: HeapObject) -> Option<Contents> {
         let of_type = self.types.get(object.of_type).filter(|of_type| of_type.naming != Naming::Size);
         Some(contents::of(&self.target, object, of_type.map(|of_type| of_type.name.as_str())))

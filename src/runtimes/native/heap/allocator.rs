@@ -47,6 +47,11 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// Its arenas, with what is in use and free in each.
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error>;
 
+    /// What is wrong with its books that the walk of blocks does not need.
+    fn verify(&self, _job: &Job) -> Result<Vec<Problem>, Error> {
+        Ok(Vec::new())
+    }
+
     /// What is damaged or missing, as far as it was walked.
     fn problems(&self) -> Vec<Problem>;
 }

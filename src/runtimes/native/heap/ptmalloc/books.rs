@@ -9,14 +9,16 @@ use super::find::{self, Parameters, Place};
 use super::layout::{Layout, candidates};
 use super::lists::{self, Lists};
 use super::walk::{self, Run, Walked};
-use super::{mapped, runs};
+use super::{bins, mapped, runs};
 use crate::error::Error;
 use crate::heap::{self, Free};
 use crate::job::{Job, Meter, Shared};
-use crate::model::Addr;
+use crate::model::{Addr, Problem};
 use crate::runtimes::native::heap::allocator::{Block, Visit};
 use crate::target::Target;
 
+/// What free chunks are in that are in no quicker list.
+const BINNED: &str = "bins";
 /// Bytes of a run that are walked by one thread, where it can be cut.
 const PIECE: u64 = 32 << 20;
 
@@ -26,6 +28,7 @@ type Odd = (bool, bool, bool, usize);
 
 /// A C library's allocator, as one layout reads it.
 pub(super) struct Books {
+    layout: &'static Layout,
     /// Where the main arena is.
     pub main: u64,
     /// Whether the ring of arenas leads back to it.
@@ -93,7 +96,19 @@ impl Books {
         let groups = groups(&mapped, &runs);
         let walked = runs.iter().map(|_| Shared::default()).collect();
         let main = ring.arenas.first().copied().unwrap_or(place.bins);
-        Ok(Books { main, is_whole: ring.is_closed, arenas, parameters, lists, hidden, runs, walked, mapped, groups })
+        Ok(Books {
+            layout,
+            main,
+            is_whole: ring.is_closed,
+            arenas,
+            parameters,
+            lists,
+            hidden,
+            runs,
+            walked,
+            mapped,
+            groups,
+        })
     }
 
     /// The memory of arenas and mapped blocks.
@@ -151,7 +166,7 @@ impl Books {
             let fast = Free { count: fast.0, bytes: fast.1 };
             // Counted by mallinfo even where it has no memory yet.
             let top = Free { count: 1, bytes: arena.top.map_or(0, |(_, size)| size) };
-            let free = vec![("tcache", of(&cached)), ("fastbins", fast), ("bins", of(&binned)), ("top", top)];
+            let free = vec![("tcache", of(&cached)), ("fastbins", fast), (BINNED, of(&binned)), ("top", top)];
             let told = free.iter().map(|(_, free)| free.bytes).fold(of(&used).bytes, u64::saturating_add);
             all.push(heap::Arena {
                 name: if number == 0 { "main".to_owned() } else { format!("arena {number}") },
@@ -169,6 +184,16 @@ impl Books {
             let overhead = system.saturating_sub(used.bytes);
             let name = "mmapped".to_owned();
             all.push(heap::Arena { name, address: None, system, used, free: Vec::new(), overhead });
+        }
+        Ok(all)
+    }
+
+    /// What is wrong with lists that no walk of blocks needs.
+    pub(super) fn verify(&self, target: &Target, job: &Job) -> Result<Vec<Problem>, Error> {
+        let mut all = Vec::new();
+        for (arena, told) in self.arenas.iter().zip(self.arenas(target, job)?) {
+            let binned = told.free.iter().find(|(name, _)| *name == BINNED).map(|(_, free)| *free).unwrap_or_default();
+            all.extend(bins::verify(&target.memory, arena.at, binned, self.layout, job)?);
         }
         Ok(all)
     }

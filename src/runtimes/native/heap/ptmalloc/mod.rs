@@ -5,6 +5,7 @@
 //! in use there; the caches themselves are the allocator's own. 64-bit processes alone. Layouts:
 //! docs/layouts/ptmalloc.md.
 
+mod bins;
 mod books;
 mod find;
 mod layout;
@@ -90,6 +91,14 @@ impl Allocator for Ptmalloc {
         let mut all = Vec::new();
         for books in &self.books {
             all.extend(books.arenas(&self.target, job)?);
+        }
+        Ok(all)
+    }
+
+    fn verify(&self, job: &Job) -> Result<Vec<Problem>, Error> {
+        let mut all = Vec::new();
+        for books in &self.books {
+            all.extend(books.verify(&self.target, job)?);
         }
         Ok(all)
     }

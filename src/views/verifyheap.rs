@@ -1,0 +1,128 @@
+//! `verifyheap`: whether a heap's books agree with each other.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::dumpheap::Total;
+use super::{Answered, Answers, Draw, Needs, Query, View};
+use crate::job::Job;
+use crate::model::{Addr, Problem, Subject};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::report::words::thousands;
+use crate::session::Session;
+
+/// The view.
+pub const VIEW: View = View {
+    name: "verifyheap",
+    aliases: &[],
+    needs: Needs::Heap,
+    home_of: &[],
+    args: &[],
+    pane: None,
+    doc: "Whether the heap is damaged: every object walked, every free list followed",
+    help: "Reads the heap as its allocator or collector would: each object must end where the next one begins, each \
+           link of a free list must lead back, the sums of an arena must be what it took from the system. Blocks that \
+           were written beyond their end, or after they were freed, are found where that touched the heap's own books.
+
+$ dumpscope demo -c verifyheap
+heap     glibc malloc
+checked  6,907 objects of 498 kB
+found    nothing wrong",
+    build,
+    schema: || schemars::schema_for!(Verified),
+};
+
+/// What was checked, and what is wrong.
+#[derive(Serialize, JsonSchema)]
+pub struct Verified {
+    /// Whose heap it is.
+    pub heap: String,
+    /// The objects that were walked.
+    pub checked: Total,
+    /// `damaged`; `unsure` where nothing is wrong for certain, and not everything could be read or adds up; else
+    /// `intact`.
+    pub verdict: &'static str,
+    /// What is wrong, does not add up, or could not be read.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong, does not add up, or could not be read.
+#[derive(Serialize, JsonSchema)]
+pub struct Finding {
+    /// `heap-damaged`; `heap-unbalanced` for sums that do not agree; or why it could not be checked: `heap-incomplete`,
+    /// `heap-not-found`.
+    pub code: &'static str,
+    /// Where; null where it has no place.
+    pub address: Option<Addr>,
+    /// What, in a sentence.
+    pub message: String,
+}
+
+/// The code of what is wrong; all others are of what could not be read.
+const DAMAGED: &str = "heap-damaged";
+
+fn build(session: &Session, _: &Query, job: &Job) -> Answers {
+    let heap = session.heap(job)?;
+    let checked = Total::of(heap.histogram(job)?.total);
+    let mut problems = heap.source.verify(job)?;
+    Problem::join(&mut problems, heap.source.problems());
+    let findings: Vec<Finding> = problems.into_iter().map(Finding::of).collect();
+    let verdict = match findings.is_empty() {
+        true => "intact",
+        false if findings.iter().any(|finding| finding.code == DAMAGED) => "damaged",
+        false => "unsure",
+    };
+    let data = Verified { heap: heap.source.name().to_owned(), checked, verdict, findings };
+    Ok(Box::new(Answered { data, problems: Vec::new() }))
+}
+
+impl Finding {
+    fn of(problem: Problem) -> Finding {
+        let address = match problem.about {
+            Subject::Memory(at) | Subject::Object(at) | Subject::Module(at) => Some(at),
+            _ => None,
+        };
+        Finding { code: problem.code, address, message: problem.to_string() }
+    }
+
+    fn row(&self) -> Row {
+        let tone = if self.code == DAMAGED { Tone::Bad } else { Tone::Dim };
+        let place = self.address.map_or(Cell::NONE, |address| Cell::new(Value::Addr(address)));
+        let cells = vec![place, Cell::text(self.message.as_str()).tone(tone)];
+        match self.address {
+            Some(address) => Row::about(Subject::Memory(address), cells),
+            None => Row::new(cells),
+        }
+    }
+}
+
+impl Draw for Verified {
+    fn draw(&self) -> Section {
+        let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
+        let objects = if self.checked.count == 1 { "object of" } else { "objects of" };
+        let checked = vec![
+            Cell::new(Value::Count(self.checked.count)),
+            dim(objects),
+            Cell::new(Value::Bytes(self.checked.bytes)),
+        ];
+        let damages = self.findings.iter().filter(|finding| finding.code == DAMAGED).count();
+        let unread = self.findings.len().saturating_sub(damages);
+        let found = match (damages, unread) {
+            (0, 0) => Cell::text("nothing wrong"),
+            (0, _) => Cell::text("nothing that is wrong for certain"),
+            (1, _) => Cell::text("1 place is damaged").tone(Tone::Bad),
+            _ => Cell::text(format!("{} places are damaged", thousands(damages as u64))).tone(Tone::Bad),
+        };
+        let fields = vec![
+            ("heap".to_owned(), Row::text(self.heap.as_str())),
+            ("checked".to_owned(), Row::new(checked)),
+            ("found".to_owned(), Row::new(vec![found])),
+        ];
+        let mut bodies = vec![Body::Fields(fields)];
+        if !self.findings.is_empty() {
+            let columns = vec![Column::rigid("Address"), Column::wide("What", 1)];
+            bodies.push(Body::Table(Table::new(columns, self.findings.iter().map(Finding::row).collect())));
+        }
+        Section { bodies, ..Section::default() }
+    }
+}
