@@ -394,6 +394,46 @@ fn a_block_that_was_written_to_after_it_was_freed_is_told() {
     }
 }
 
+/// Of the mapping that holds the most blocks the dump has those of the first half alone: that is said, and nothing is called damaged.
+#[test]
+fn what_the_dump_leaves_out_is_no_damage() {
+    let dump = dump("heap-ptmalloc", "glibc");
+    let blocks = published(&dump);
+    let mut bytes = std::fs::read(dump.core()).expect("the core can be read");
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    // Elf64_Ehdr: e_phnum 56; Elf64_Phdr of 56 bytes: p_offset 8, p_vaddr 16, p_filesz 32. Source: elf.h.
+    let headers: Vec<usize> = (0..usize::from(bytes[56])).map(|at| 64 + 56 * at).collect();
+    let held = |at: &usize| {
+        let start = word(&bytes, at + 16);
+        blocks.range(start..start + word(&bytes, at + 32)).count()
+    };
+    let most = headers.iter().copied().max_by_key(held).expect("a mapping");
+    let (offset, start, len) = (word(&bytes, most + 8), word(&bytes, most + 16), word(&bytes, most + 32));
+    let middle = blocks.range(start..start + len).nth(held(&most) / 2).expect("blocks").0;
+    let half = (middle - start).next_multiple_of(4096);
+    let lost = start + half..start + len;
+    bytes[most + 32..most + 40].copy_from_slice(&half.to_le_bytes());
+    for behind in headers.into_iter().filter(|at| word(&bytes, at + 8) > offset).collect::<Vec<_>>() {
+        let moved = word(&bytes, behind + 8) - (len - half);
+        bytes[behind + 8..behind + 16].copy_from_slice(&moved.to_le_bytes());
+    }
+    bytes.drain((offset + half) as usize..(offset + len) as usize);
+    let source = Source::Bytes("core".into(), FileBytes::from_vec(bytes));
+    let session = Session::open(source, &Search::default(), &Job::default()).expect("opens");
+    let heap = session.heap(&Job::default()).expect("a heap");
+    let listed = listed(heap.source.as_ref());
+    let missing = blocks.iter().filter(|(block, _)| !listed.contains_key(block));
+    let is_lost = |block: u64, bytes: u64| block + bytes > lost.start && block < lost.end;
+    let others: Vec<u64> =
+        missing.clone().filter(|(block, bytes)| !is_lost(**block, **bytes)).map(|(block, _)| *block).collect();
+    let missing = missing.count();
+    assert!(others.is_empty() && missing > 100, "{missing}: {others:x?} besides {lost:x?}");
+    let mut problems = heap.source.problems();
+    problems.extend(heap.source.verify(&Job::default()).expect("not cancelled"));
+    let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
+    assert!(codes.len() > 2 && codes.iter().all(|code| *code == "heap-incomplete"), "{problems:?}");
+}
+
 #[test]
 fn what_was_overwritten_in_use_is_told_by_verifyheap_too() {
     let data = verified(&dump("heap-ptmalloc", "overrun"));

@@ -23,7 +23,7 @@ pub(super) fn verify(
     let mut window = Window::new(memory);
     let mut held = Free::default();
     let mut all = Vec::new();
-    let mut more = 0u64;
+    let (mut more, mut missing) = (0u64, 0u64);
     for bin in 0..BINS {
         let head = arena.saturating_add(layout.state.bins).saturating_add(bin.saturating_mul(16));
         let own = head.wrapping_sub(HEADER);
@@ -37,6 +37,11 @@ pub(super) fn verify(
                     held.count = held.count.saturating_add(1);
                     held.bytes = held.bytes.saturating_add(size);
                     (before, chunk) = (chunk, next);
+                }
+                // Where nothing is mapped no chunk was.
+                Err(Wrong::Unreadable) if memory.region_at(Addr(chunk)).is_some() => {
+                    missing = missing.saturating_add(1);
+                    break;
                 }
                 Err(_) if all.len() >= MAX_TOLD => {
                     more = more.saturating_add(1);
@@ -52,6 +57,11 @@ pub(super) fn verify(
     if more > 0 {
         let message = format!("{more} more bins of malloc's arena at {} break off", Addr(arena));
         all.push(Problem::new("heap-damaged", Subject::Memory(Addr(arena)), message));
+    }
+    if missing > 0 {
+        let message =
+            format!("bins of malloc's arena at {} lead to what is not in the dump ({missing} of them)", Addr(arena));
+        all.push(Problem::new("heap-incomplete", Subject::Memory(Addr(arena)), message));
     }
     if all.is_empty() && held != binned {
         let message = format!(
@@ -115,8 +125,7 @@ impl Wrong {
         };
         let written = "the block was written to after it was freed, or freed twice";
         let what = match self {
-            Wrong::Unreadable => format!("{in_front} leads to the chunk at {}, which is not in the dump", Addr(chunk)),
-            Wrong::Place => {
+            Wrong::Unreadable | Wrong::Place => {
                 let blame = match before == own {
                     true => String::new(),
                     false => format!(": {written}"),
@@ -133,8 +142,7 @@ impl Wrong {
                 "the free block {block} of {size} bytes is written over at its end, which says that it has {stated}"
             ),
         };
-        let code = if matches!(self, Wrong::Unreadable) { "heap-incomplete" } else { "heap-damaged" };
         let message = format!("a bin of malloc's arena at {} breaks off: {what}", Addr(arena));
-        Problem::new(code, Subject::Memory(Addr(chunk)), message)
+        Problem::new("heap-damaged", Subject::Memory(Addr(chunk)), message)
     }
 }

@@ -41,8 +41,27 @@ pub(super) struct Lists {
     pub fast: Vec<(u64, u64)>,
     /// Those chunks, ascending.
     pub fast_chunks: Vec<u64>,
-    /// What is wrong with lists: the list's head, and the link that cannot be followed.
-    pub broken: Vec<(u64, u64)>,
+    /// What is wrong with lists.
+    pub broken: Vec<Broken>,
+}
+
+/// A list that cannot be followed to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// Where its head is.
+    pub head: u64,
+    /// The link that cannot be followed.
+    pub link: u64,
+    /// Whether what it leads to is not in the dump; else it is no chunk of this list.
+    pub is_missing: bool,
+}
+
+impl Broken {
+    /// `needed`: the words that would have told.
+    fn of(memory: &Memory, head: u64, link: u64, needed: [u64; 2]) -> Broken {
+        let is_left_out = |at: &u64| memory.u64(Addr(*at)).is_err() && memory.region_at(Addr(*at)).is_some();
+        Broken { head, link, is_missing: needed.iter().any(is_left_out) }
+    }
 }
 
 /// Reads all lists. `arenas`: their books.
@@ -80,7 +99,7 @@ impl Lists {
         for list in 0..tcache.lists {
             let head = cache.saturating_add(tcache.entries()).saturating_add(list.saturating_mul(8));
             let Ok(mut block) = memory.u64(Addr(head)) else {
-                self.broken.push((head, head));
+                self.broken.push(Broken::of(memory, head, head, [head, head]));
                 continue;
             };
             let limit = match count(memory, cache, list, layout) {
@@ -91,7 +110,7 @@ impl Lists {
             while block != 0 && read < limit && self.cached.len() < MAX_LISTED {
                 let size = is_cached(memory, block, list);
                 let (Some(size), Some(link)) = (size, memory.u64(Addr(block)).ok()) else {
-                    self.broken.push((head, block));
+                    self.broken.push(Broken::of(memory, head, block, [block, block.wrapping_sub(8)]));
                     break;
                 };
                 self.cached.push((block.saturating_sub(HEADER), size));
@@ -99,8 +118,11 @@ impl Lists {
                 read = read.saturating_add(1);
             }
             // The last one links nowhere, and the count says which it is.
-            if tcache.counted && (read < limit) | (block != 0) && self.broken.last().is_none_or(|(of, _)| *of != head) {
-                self.broken.push((head, block));
+            if tcache.counted
+                && (read < limit) | (block != 0)
+                && self.broken.last().is_none_or(|broken| broken.head != head)
+            {
+                self.broken.push(Broken::of(memory, head, block, [block, block.wrapping_sub(8)]));
             }
         }
     }
@@ -123,7 +145,8 @@ impl Lists {
                 *bytes = bytes.saturating_add(count.saturating_mul(bin.size));
             }
             self.fast_chunks.extend(bin.chunks);
-            self.broken.extend(bin.broken.map(|link| (head, link)));
+            let header = |chunk: u64| [chunk.wrapping_add(8), chunk.wrapping_add(HEADER)];
+            self.broken.extend(bin.broken.map(|link| Broken::of(memory, head, link, header(link))));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What of a heap is damaged or missing, in words.
 
 use super::books::Books;
+use super::lists::Broken;
 use super::walk::{Damage, DamageKind, Run};
 use crate::model::{Addr, Problem, Subject};
 use crate::target::Target;
@@ -33,10 +34,21 @@ pub(super) fn of_books(books: &Books) -> Vec<Problem> {
             say("heap-damaged", arena.at, message);
         }
     }
-    for (head, link) in books.lists.broken.iter().take(MAX_TOLD) {
+    let (missing, broken): (Vec<Broken>, Vec<Broken>) = books.lists.broken.iter().partition(|broken| broken.is_missing);
+    for Broken { head, link, .. } in broken.iter().take(MAX_TOLD) {
         let message =
             format!("the free list at {} breaks off at {}: what it held counts as in use", Addr(*head), Addr(*link));
         say("heap-damaged", *head, message);
+    }
+    if let Some(more) = broken.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+        say("heap-damaged", books.main, format!("{more} more free lists of malloc break off"));
+    }
+    if !missing.is_empty() {
+        let message = format!(
+            "free lists of malloc lead to what is not in the dump ({} of them): what they held counts as in use",
+            missing.len()
+        );
+        say("heap-incomplete", books.main, message);
     }
     let has_memory = books.arenas.iter().any(|arena| arena.top.is_some());
     if has_memory && books.lists.caches.is_empty() {
@@ -70,14 +82,38 @@ fn of_walks(books: &Books) -> Vec<Problem> {
     let walked = books.runs.iter().zip(&books.walked);
     let damages = walked.filter_map(|(run, walked)| Some((run, walked.known()?)));
     let mut all = Vec::new();
+    let mut missing: Vec<(Run, Damage)> = Vec::new();
     for (run, walked) in damages {
-        all.extend(walked.damages.iter().take(MAX_TOLD).map(|damage| told(run, damage)));
-        if let Some(more) = walked.damages.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+        let (unread, damages): (Vec<&Damage>, Vec<&Damage>) =
+            walked.damages.iter().partition(|damage| damage.kind == DamageKind::Unreadable);
+        missing.extend(unread.into_iter().map(|damage| (run.clone(), damage.clone())));
+        all.extend(damages.iter().take(MAX_TOLD).map(|damage| told(run, damage)));
+        if let Some(more) = damages.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
             let message = format!("{more} more places of the heap at {} are damaged", Addr(run.start));
             all.push(Problem::new("heap-damaged", Subject::Memory(Addr(run.start)), message));
         }
     }
+    match missing.as_slice() {
+        [] => {}
+        [(run, damage)] => all.push(told(run, damage)),
+        [(_, first), ..] => {
+            let bytes = missing.iter().map(|(run, damage)| damage.left_out(run)).fold(0, u64::saturating_add);
+            let message = format!(
+                "the dump does not hold all of malloc's heap: in {} places {bytes} bytes are left out, totals are too low",
+                missing.len()
+            );
+            let problem = Problem::new("heap-incomplete", Subject::Memory(Addr(first.at)), message);
+            all.push(problem.with_remedy("'collect --type heap' and 'live --heap' keep the heap"));
+        }
+    }
     all
+}
+
+impl Damage {
+    /// Bytes that the walk stepped over.
+    fn left_out(&self, run: &Run) -> u64 {
+        self.resumed.unwrap_or(run.end).saturating_sub(self.at)
+    }
 }
 
 fn told(run: &Run, damage: &Damage) -> Problem {
@@ -100,7 +136,7 @@ fn told(run: &Run, damage: &Damage) -> Problem {
         }
         _ => String::new(),
     };
-    let walked = damage.resumed.unwrap_or(run.end).saturating_sub(damage.at);
+    let walked = damage.left_out(run);
     let on = match (damage.kind, damage.resumed) {
         (DamageKind::Footer { .. }, _) => "; it counts as in use".to_owned(),
         (_, Some(resumed)) => {
