@@ -11,6 +11,7 @@ mod mallocng;
 mod mimalloc;
 mod names;
 mod oldmalloc;
+mod parts;
 mod ptmalloc;
 mod reading;
 mod references;
@@ -18,7 +19,6 @@ mod sizes;
 mod tcmalloc;
 mod unwalked;
 mod vtables;
-mod window;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use rustc_hash::FxHashMap;
 
 use self::allocator::{Allocator, Block};
 use self::names::NamedHeap;
-use self::window::Window;
+use self::reading::Window;
 use crate::error::Error;
 use crate::heap::{
     Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, Visit,
@@ -107,7 +107,7 @@ impl NativeHeap {
 
     fn type_of(&self, block: Block, window: &mut Window<'_>) -> usize {
         let word = match self.target.arch().pointer_size() {
-            8 => window.word(block.address.0),
+            8 => window.u64(block.address.0),
             _ => self.target.memory.ptr(block.address).ok().map(|word| word.0),
         };
         let known = word.and_then(|word| self.vtables.get(&word));

@@ -1,5 +1,7 @@
 //! What all walkers read: the data of modules, and memory from low to high addresses.
 
+use std::ops::Range;
+
 use crate::capture::{Memory, Role};
 use crate::model::Addr;
 use crate::runtimes::native::libc::{Family, family_of};
@@ -89,7 +91,7 @@ impl<'a> Window<'a> {
         Window { memory, start: 0, bytes: &[] }
     }
 
-    /// `N` bytes, where all of them are in one segment.
+    /// `N` bytes, of one segment or more.
     #[inline]
     pub(super) fn bytes<const N: usize>(&mut self, at: u64) -> Option<[u8; N]> {
         let inside = |bytes: &[u8], start: u64| {
@@ -98,7 +100,7 @@ impl<'a> Window<'a> {
         };
         inside(self.bytes, self.start).or_else(|| {
             self.move_to(at);
-            inside(self.bytes, self.start)
+            inside(self.bytes, self.start).or_else(|| self.across(at))
         })
     }
 
@@ -123,6 +125,17 @@ impl<'a> Window<'a> {
             (self.start, self.bytes) = (segment.start.0, segment.bytes.as_ref());
         }
     }
+
+    #[cold]
+    fn across<const N: usize>(&self, at: u64) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.memory.read(Addr(at), &mut bytes).ok().map(|()| bytes)
+    }
+}
+
+/// So many bytes of memory from an address on.
+pub(super) fn range(from: u64, bytes: u64) -> Range<Addr> {
+    Addr(from)..Addr(from.saturating_add(bytes))
 }
 
 /// Adds to a sum of blocks and bytes.
@@ -134,6 +147,7 @@ pub(super) fn add(sum: &mut crate::heap::Free, count: u64, bytes: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::{Origin, Segment};
 
     #[test]
     fn words_are_read_where_they_are_aligned() {
@@ -143,7 +157,15 @@ mod tests {
     }
 
     #[test]
-    fn a_window_reads_what_lies_in_one_segment() {
+    fn a_window_reads_what_lies_in_one_segment_or_in_two() {
+        let segment = |start: u64, byte: u8| Segment {
+            start: Addr(start),
+            bytes: symbols::FileBytes::from_vec(vec![byte; 4]),
+            origin: Origin::Dump,
+        };
+        let memory = Memory::new(vec![segment(0x1000, 0x11), segment(0x1004, 0x22)], vec![]);
+        let mut window = Window::new(&memory);
+        assert_eq!((window.u32(0x1000), window.u64(0x1000)), (Some(0x1111_1111), Some(0x2222_2222_1111_1111)));
         let memory = Memory::of(0x1000, &[0x1122_3344_5566_7788]);
         let mut window = Window::new(&memory);
         assert_eq!(window.u64(0x1000), Some(0x1122_3344_5566_7788));

@@ -10,6 +10,7 @@ use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, words};
 use crate::target::Target;
 
@@ -28,7 +29,7 @@ pub(super) struct Caches {
     /// Caches.
     pub count: usize,
     /// Bins that cannot be read.
-    pub broken: Vec<u64>,
+    pub broken: Odd,
 }
 
 /// Reads the caches of all threads.
@@ -100,13 +101,13 @@ impl Caches {
             let empty = window.bytes::<2>(bin.saturating_add(BIN_EMPTY)).map(u16::from_le_bytes);
             let bytes = empty.map(|empty| empty.wrapping_sub((head & 0xffff) as u16));
             let Some(bytes) = bytes.filter(|bytes| bytes.is_multiple_of(8) && head.is_multiple_of(8)) else {
-                self.broken.push(bin);
+                self.broken.add(bin);
                 break;
             };
             for place in (0..u64::from(bytes)).step_by(8) {
                 match stack.u64(head.saturating_add(place)) {
                     Some(block) => self.cached.push((block, class)),
-                    None => self.broken.push(bin),
+                    None => self.broken.add(bin),
                 }
             }
         }

@@ -13,6 +13,7 @@ use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, data, words};
 use crate::target::{Module, Target};
 
@@ -46,7 +47,7 @@ pub(super) struct Map {
     /// Extents, ascending.
     pub extents: Vec<Extent>,
     /// Extents whose `edata` disagrees with the map.
-    pub odd: Vec<u64>,
+    pub odd: Odd,
 }
 
 /// Looks for the map in a module's data.
@@ -65,7 +66,7 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
             let Some(root) = at.checked_sub(span.saturating_mul(8)) else { continue };
             let map = read(memory, root, &mut left, job)?;
             let is_map = map.extents.iter().any(|extent| extent.bits.state == ACTIVE);
-            if left > 0 && is_map && map.odd.len() <= MAX_ODD.max(map.extents.len() / 64) {
+            if left > 0 && is_map && map.odd.count <= MAX_ODD.max(map.extents.len() / 64) {
                 return Ok(Some(map));
             }
         }
@@ -123,8 +124,8 @@ fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Er
                 // Inner and last pages lead to the same edata.
                 Some(extent) if extent.start != page => {}
                 Some(extent) if agrees(word, &extent) => map.extents.push(extent),
-                Some(extent) => map.odd.push(extent.edata),
-                None => map.odd.push(edata_of(word)),
+                Some(extent) => map.odd.add(extent.edata),
+                None => map.odd.add(edata_of(word)),
             }
         }
     }
@@ -134,7 +135,7 @@ fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Er
         let is_apart = extent.start >= end;
         end = end.max(extent.start.saturating_add(extent.bytes));
         if !is_apart {
-            odd.push(extent.edata);
+            odd.add(extent.edata);
         }
         is_apart
     });

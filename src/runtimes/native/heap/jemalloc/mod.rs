@@ -18,28 +18,26 @@ use self::layout::{ACTIVE, BOOK, DIRTY, MUZZY};
 use self::map::{Extent, Map};
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit};
-use super::reading::{add, of_allocator};
+use super::parts::{Odd, Parts};
+use super::reading::{add, of_allocator, range};
 use super::unwalked::{self, Unwalked};
 use crate::error::Error;
 use crate::heap::{Arena, Free};
-use crate::job::{Job, Meter, Shared};
+use crate::job::{Job, Meter};
 use crate::model::{Addr, Arch, Problem, Subject};
 use crate::target::Target;
 
 const NAME: &str = "jemalloc";
 /// What it begins its messages with. Source: jemalloc 5.3.0, all of src/.
 const MESSAGE: &str = "<jemalloc>: ";
-/// Extents of a part.
-const PART: usize = 4096;
 
 /// The allocator of one module.
 struct Jemalloc {
     target: Arc<Target>,
     map: Map,
     caches: Caches,
-    /// Ranges of extents.
-    parts: Vec<Range<usize>>,
-    walked: Vec<Shared<Walked>>,
+    /// Of the map's extents.
+    parts: Parts<Walked>,
 }
 
 /// Looks for it in libraries of its name and in the executable.
@@ -52,11 +50,8 @@ pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn All
         if let Some(why) = walk::disagreement(&target.memory, &map.extents, &caches, job)? {
             return Ok(Some(Box::new(Unwalked::of(NAME, [(*module, why)]))));
         }
-        let count = map.extents.len();
-        let parts: Vec<Range<usize>> =
-            (0..count).step_by(PART).map(|from| from..from.saturating_add(PART).min(count)).collect();
-        let walked = parts.iter().map(|_| Shared::default()).collect();
-        return Ok(Some(Box::new(Jemalloc { target: Arc::clone(target), map, caches, parts, walked })));
+        let parts = Parts::of(map.extents.len());
+        return Ok(Some(Box::new(Jemalloc { target: Arc::clone(target), map, caches, parts })));
     }
     if modules.is_empty() {
         return Ok(None);
@@ -66,8 +61,8 @@ pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn All
 }
 
 impl Jemalloc {
-    fn walk(&self, part: &Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
-        let extents = self.map.extents.get(part.clone()).unwrap_or_default();
+    fn walk(&self, part: Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
+        let extents = self.map.extents.get(part).unwrap_or_default();
         walk::walk(&self.target.memory, extents, &self.caches, meter, visit)
     }
 }
@@ -78,17 +73,14 @@ impl Allocator for Jemalloc {
     }
 
     fn parts(&self) -> usize {
-        self.parts.len()
+        self.parts.count()
     }
 
     fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
-        let Some((part, walked)) = self.parts.get(part).zip(self.walked.get(part)) else { return Ok(()) };
-        let counted = self.walk(part, meter, visit)?;
-        walked.get(meter.job(), |_| Ok(counted)).map(drop)
+        self.parts.walk(part, meter, |part, meter| self.walk(part, meter, visit))
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {
-        let range = |from: u64, bytes: u64| Addr(from)..Addr(from.saturating_add(bytes));
         let extents = self.map.extents.iter().map(|extent| range(extent.start, extent.bytes));
         let mut books: Vec<u64> = self.map.extents.iter().map(|extent| extent.edata & !(BOOK - 1)).collect();
         books.sort_unstable();
@@ -102,8 +94,7 @@ impl Allocator for Jemalloc {
 
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
         let mut sums = Walked::default();
-        for (part, walked) in self.parts.iter().zip(&self.walked) {
-            let walked = walked.get(job, |job| self.walk(part, &mut job.meter(), &mut |_| Ok(())))?;
+        for walked in self.parts.all(job, |part, meter| self.walk(part, meter, &mut |_| Ok(())))? {
             sums.merge(&walked);
         }
         let mut arenas: BTreeMap<u64, (u64, Free, Free)> = BTreeMap::new();
@@ -129,36 +120,23 @@ impl Allocator for Jemalloc {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut all = Vec::new();
-        let mut say = |code: &'static str, at: u64, message: String| {
-            all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
-        };
-        if let Some(first) = self.map.odd.first() {
-            let odd = self.map.odd.len();
-            let message = format!(
-                "jemalloc's map and {odd} of its extents disagree, the first at {}: they are left out, totals are too low",
-                Addr(*first)
-            );
-            say("heap-damaged", *first, message);
-        }
-        if self.caches.count == 0 {
+        let map = self.map.odd.told("heap-damaged", |odd, first| {
+            format!("jemalloc's map and {odd} of its extents disagree, the first at {first}: they are left out, totals are too low")
+        });
+        let caches = (self.caches.count == 0).then(|| {
             let message = "no thread's cache of jemalloc was found: what they hold counts as in use";
-            say("heap-incomplete", self.map.root, message.to_owned());
-        }
-        if let Some(first) = self.caches.broken.first() {
-            let broken = self.caches.broken.len();
-            let message = format!("{broken} bins of threads' caches cannot be read: what they hold counts as in use");
-            say("heap-damaged", *first, message);
-        }
-        let mut odd = self.walked.iter().filter_map(Shared::known).flat_map(|walked| walked.odd.clone());
-        if let Some(first) = odd.next() {
-            let more = odd.count();
-            let message = format!(
-                "the bits of the slab at {} are not as many as it counts free regions ({more} more slabs are so)",
-                Addr(first)
-            );
-            say("heap-damaged", first, message);
-        }
-        all
+            Problem::new("heap-incomplete", Subject::Memory(Addr(self.map.root)), message)
+        });
+        let bins = self.caches.broken.told("heap-damaged", |broken, _| {
+            format!("{broken} bins of threads' caches cannot be read: what they hold counts as in use")
+        });
+        let odd = self.parts.known().fold(Odd::default(), |odd, walked| odd.and(walked.odd));
+        let slabs = odd.told("heap-damaged", |odd, first| {
+            let more = odd.saturating_sub(1);
+            format!(
+                "the bits of the slab at {first} are not as many as it counts free regions ({more} more slabs are so)"
+            )
+        });
+        map.into_iter().chain(caches).chain(bins).chain(slabs).collect()
     }
 }

@@ -11,6 +11,7 @@ use crate::heap::Free;
 use crate::job::{Job, Meter};
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::{Block, Visit};
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, add};
 
 /// What a walk counted of an arena.
@@ -28,7 +29,7 @@ pub(super) struct Sums {
 pub(super) struct Walked {
     pub arenas: BTreeMap<u64, Sums>,
     /// Slabs whose bits are not as many as they count.
-    pub odd: Vec<u64>,
+    pub odd: Odd,
 }
 
 impl Walked {
@@ -107,7 +108,7 @@ pub(super) fn walk(
             continue;
         }
         let Some(slab) = Slab::of(&mut window, extent) else {
-            walked.odd.push(extent.start);
+            walked.odd.add(extent.start);
             continue;
         };
         meter.add(slab.count)?;
@@ -121,7 +122,7 @@ pub(super) fn walk(
         }
         add(&mut sums.free, free, free.saturating_mul(slab.region));
         if free != extent.bits.free {
-            walked.odd.push(extent.start);
+            walked.odd.add(extent.start);
         }
     }
     Ok(walked)

@@ -17,48 +17,35 @@ use self::find::Place;
 use self::groups::{Groups, Kind};
 use self::slots::Walked;
 use super::allocator::{Allocator, Visit};
+use super::parts::Parts;
 use super::reading::add;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
-use crate::job::{Job, Meter, Shared};
+use crate::job::{Job, Meter};
 use crate::model::{Addr, Problem};
 use crate::target::Target;
-
-/// Groups of a part.
-const PART: usize = 4096;
 
 /// The allocator.
 pub(super) struct Mallocng {
     target: Arc<Target>,
     place: Place,
     groups: Groups,
-    /// Ranges of the outermost groups.
-    parts: Vec<Range<usize>>,
-    walked: Vec<Shared<Walked>>,
+    /// Of the outermost groups.
+    parts: Parts<Walked>,
 }
 
 /// Looks for it in musl, or in the executable.
 pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
     let Some(place) = find::place(target, job)? else { return Ok(None) };
     let groups = groups::read(&target.memory, &place, job)?;
-    let parts: Vec<Range<usize>> = (0..groups.outer.len())
-        .step_by(PART)
-        .map(|from| from..from.saturating_add(PART).min(groups.outer.len()))
-        .collect();
-    let walked = parts.iter().map(|_| Shared::default()).collect();
-    Ok(Some(Box::new(Mallocng { target: Arc::clone(target), place, groups, parts, walked })))
+    let parts = Parts::of(groups.outer.len());
+    Ok(Some(Box::new(Mallocng { target: Arc::clone(target), place, groups, parts })))
 }
 
 impl Mallocng {
-    fn walk(&self, part: &Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
-        let outer = self.groups.outer.get(part.clone()).unwrap_or_default();
+    fn walk(&self, part: Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
+        let outer = self.groups.outer.get(part).unwrap_or_default();
         slots::walk(&self.target.memory, outer, &self.groups.inner, meter, visit)
-    }
-
-    /// What each part's walk counted. Walks those that were not walked yet.
-    fn walked(&self, job: &Job) -> Result<Vec<Arc<Walked>>, Error> {
-        let parts = self.parts.iter().zip(&self.walked);
-        parts.map(|(part, walked)| walked.get(job, |job| self.walk(part, &mut job.meter(), &mut |_| Ok(())))).collect()
     }
 }
 
@@ -68,13 +55,11 @@ impl Allocator for Mallocng {
     }
 
     fn parts(&self) -> usize {
-        self.parts.len()
+        self.parts.count()
     }
 
     fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
-        let Some((part, walked)) = self.parts.get(part).zip(self.walked.get(part)) else { return Ok(()) };
-        let counted = self.walk(part, meter, visit)?;
-        walked.get(meter.job(), |_| Ok(counted)).map(drop)
+        self.parts.walk(part, meter, |part, meter| self.walk(part, meter, visit))
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {
@@ -83,7 +68,7 @@ impl Allocator for Mallocng {
 
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
         let mut sums = Walked::default();
-        for walked in self.walked(job)? {
+        for walked in self.parts.all(job, |part, meter| self.walk(part, meter, &mut |_| Ok(())))? {
             for (sum, more) in [
                 (&mut sums.used, walked.used),
                 (&mut sums.available, walked.available),
@@ -119,6 +104,6 @@ impl Allocator for Mallocng {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        problems::of(&self.place, &self.groups, self.walked.iter().filter_map(Shared::known))
+        problems::of(&self.place, &self.groups, self.parts.known())
     }
 }

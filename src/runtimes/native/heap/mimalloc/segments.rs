@@ -10,6 +10,7 @@ use super::layout::{
 };
 use crate::error::Error;
 use crate::job::Job;
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, data, words};
 use crate::target::{Module, Target};
 
@@ -57,7 +58,7 @@ pub(super) struct Segments {
     /// Bytes of slices in no page.
     pub free_slices: (u64, u64),
     /// Pages that cannot be right.
-    pub odd: Vec<u64>,
+    pub odd: Odd,
 }
 
 /// Looks for the segments of the library that a module holds.
@@ -120,7 +121,7 @@ impl Segments {
             let count = window.u32(at).map_or(0, u64::from);
             let size = window.u32(at.saturating_add(BLOCK));
             let (Some(size), true) = (size, count > 0) else {
-                self.odd.push(at);
+                self.odd.add(at);
                 return;
             };
             if size == 0 {
@@ -129,7 +130,7 @@ impl Segments {
             } else {
                 match page(window, segment, at, slice, count) {
                     Some(page) => self.pages.push(page),
-                    None => self.odd.push(at),
+                    None => self.odd.add(at),
                 }
             }
             slice = slice.saturating_add(count);

@@ -10,6 +10,7 @@ use crate::heap::Free;
 use crate::job::{Job, Meter};
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::{Block, Visit};
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, add};
 
 /// What a walk counted.
@@ -21,7 +22,7 @@ pub(super) struct Walked {
     /// In the lists of heaps.
     pub delayed: Free,
     /// Pages whose lists are broken, or hold another number of blocks than they state.
-    pub odd: Vec<u64>,
+    pub odd: Odd,
 }
 
 /// Tells `visit` the blocks in use of some pages, ascending. `delayed`: blocks in heaps' lists, ascending.
@@ -38,7 +39,7 @@ pub(super) fn walk(
         meter.add(page.capacity)?;
         let (counts, agrees) = lists(memory, page, &mut free);
         if !agrees {
-            walked.odd.push(page.at);
+            walked.odd.add(page.at);
         }
         for (sum, count) in walked.lists.iter_mut().zip(counts) {
             add(sum, count, count.saturating_mul(page.block));
@@ -91,7 +92,7 @@ pub(super) struct Heaps {
     /// Blocks in their lists, ascending.
     pub delayed: Vec<u64>,
     /// Heaps whose lists are broken.
-    pub broken: Vec<u64>,
+    pub broken: Odd,
     /// Pages that they count, and those of them that were found, where these are other.
     pub miscounted: Option<(u64, u64)>,
 }
@@ -117,7 +118,7 @@ pub(super) fn heaps(memory: &Memory, pages: &[Page], job: &Job) -> Result<Heaps,
         while block != 0 {
             let is_new = seen.len() < MAX_DELAYED && seen.insert(block) && is_block(pages, block);
             let Some(next) = window.u64(block).filter(|_| is_new) else {
-                heaps.broken.push(heap);
+                heaps.broken.add(heap);
                 break;
             };
             heaps.delayed.push(block);

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::heap::Free;
 use crate::job::Job;
 use crate::model::{Addr, Problem, Subject};
-use crate::runtimes::native::heap::window::Window;
+use crate::runtimes::native::heap::reading::Window;
 
 /// Most that is told of one arena.
 const MAX_TOLD: usize = 16;
@@ -28,7 +28,7 @@ pub(super) fn verify(
         let head = arena.saturating_add(layout.state.bins).saturating_add(bin.saturating_mul(16));
         let own = head.wrapping_sub(HEADER);
         let mut before = own;
-        let Some(mut chunk) = window.word(head) else { continue };
+        let Some(mut chunk) = window.u64(head) else { continue };
         // A link that leads back to the chunk before is that of one chunk alone: this ends.
         while chunk != own {
             meter.add(1)?;
@@ -97,7 +97,7 @@ fn checked(window: &mut Window<'_>, chunk: u64, before: u64) -> Result<(u64, u64
     if !chunk.is_multiple_of(ALIGNMENT) {
         return Err(Wrong::Place);
     }
-    let mut word = |offset: u64| chunk.checked_add(offset).and_then(|at| window.word(at)).ok_or(Wrong::Unreadable);
+    let mut word = |offset: u64| chunk.checked_add(offset).and_then(|at| window.u64(at)).ok_or(Wrong::Unreadable);
     let (header, next, back) = (word(8)?, word(16)?, word(24)?);
     if back != before {
         return Err(Wrong::Back(back));

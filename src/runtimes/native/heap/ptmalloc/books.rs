@@ -15,6 +15,7 @@ use crate::heap::{self, Free};
 use crate::job::{Job, Meter, Shared};
 use crate::model::{Addr, Problem};
 use crate::runtimes::native::heap::allocator::{Block, Visit};
+use crate::runtimes::native::heap::reading::add;
 use crate::target::Target;
 
 /// What free chunks are in that are in no quicker list.
@@ -225,9 +226,4 @@ fn groups(mapped: &[Block], runs: &[Run]) -> Vec<Range<usize>> {
         before = Some(runs_below);
     }
     groups
-}
-
-fn add(sum: &mut Free, count: u64, bytes: u64) {
-    sum.count = sum.count.saturating_add(count);
-    sum.bytes = sum.bytes.saturating_add(bytes);
 }

@@ -10,7 +10,7 @@ use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Arch};
-use crate::runtimes::native::heap::window::Window;
+use crate::runtimes::native::heap::reading::Window;
 use crate::runtimes::native::static_tls;
 use crate::target::Target;
 
@@ -178,10 +178,10 @@ impl FastBin {
         // Brent: a list that goes round comes by a chunk that was marked at a power of two.
         let (mut marked, mut steps, mut until) = (0u64, 0u64, 1u64);
         while chunk != 0 {
-            let header = chunk.checked_add(8).and_then(|at| window.word(at));
+            let header = chunk.checked_add(8).and_then(|at| window.u64(at));
             let at = chunk.saturating_add(HEADER);
             let link =
-                window.word(at).filter(|_| chunk.is_multiple_of(ALIGNMENT)).map(|link| revealed(link, at, layout));
+                window.u64(at).filter(|_| chunk.is_multiple_of(ALIGNMENT)).map(|link| revealed(link, at, layout));
             let is_good = header.is_some_and(|header| header & !FLAGS == size && header & IS_MAPPED == 0);
             let (true, Some(link)) = (is_good && chunk != marked && !is_full, link) else {
                 read.broken = Some(chunk);

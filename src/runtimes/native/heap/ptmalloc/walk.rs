@@ -11,7 +11,7 @@ use crate::heap::Free;
 use crate::job::Meter;
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::{Block, Visit};
-use crate::runtimes::native::heap::window::Window;
+use crate::runtimes::native::heap::reading::Window;
 
 /// Chunks in a row that are believed though they lead to nothing that is known.
 const BELIEVED: u32 = 4096;
@@ -119,7 +119,7 @@ pub(super) fn walk(
     let forbidden = walk.forbidden();
     let mut at = run.start;
     let mut before = None;
-    let mut header = walk.window.word(at.saturating_add(8));
+    let mut header = walk.window.u64(at.saturating_add(8));
     while at < run.end {
         pending = pending.saturating_add(1);
         if pending >= BATCH {
@@ -128,7 +128,7 @@ pub(super) fn walk(
         let word = header.unwrap_or(0);
         let size = word & !FLAGS;
         let end = at.saturating_add(size);
-        let behind = walk.window.word(end.saturating_add(8));
+        let behind = walk.window.u64(end.saturating_add(8));
         let is_chunk = size >= MIN_CHUNK && word & forbidden == 0 && end <= run.end;
         let next = match behind {
             // The chunk behind must be there too: it tells of this one.
@@ -140,7 +140,7 @@ pub(super) fn walk(
                 at = if again { end.saturating_add(FENCE) } else { end };
                 if at < run.end {
                     // What lies between belongs to whoever moved the break.
-                    let is_there = walk.window.word(at.saturating_add(8)).is_some();
+                    let is_there = walk.window.u64(at.saturating_add(8)).is_some();
                     let Some(resumed) = walk.resume(at, run.end, meter)? else {
                         let kind = if is_there { DamageKind::Size(word) } else { DamageKind::Unreadable };
                         walked.damages.push(Damage { at: fence, kind, before, resumed: None });
@@ -148,7 +148,7 @@ pub(super) fn walk(
                     };
                     at = resumed;
                 }
-                header = walk.window.word(at.saturating_add(8));
+                header = walk.window.u64(at.saturating_add(8));
                 before = None;
                 continue;
             }
@@ -164,7 +164,7 @@ pub(super) fn walk(
                 walked.damages.push(Damage { at, kind, before, resumed });
                 let Some(resumed) = resumed else { break };
                 at = resumed;
-                header = walk.window.word(at.saturating_add(8));
+                header = walk.window.u64(at.saturating_add(8));
                 before = None;
                 continue;
             }
@@ -181,7 +181,7 @@ pub(super) fn walk(
             if let Some(resumed) = resumed {
                 walked.damages.push(Damage { at, kind: DamageKind::Size(word), before, resumed: Some(resumed) });
                 at = resumed;
-                header = walk.window.word(at.saturating_add(8));
+                header = walk.window.u64(at.saturating_add(8));
                 before = None;
                 continue;
             }
@@ -191,7 +191,7 @@ pub(super) fn walk(
             continue;
         }
         if next & PREV_IN_USE == 0 {
-            let stated = walk.window.word(end);
+            let stated = walk.window.u64(end);
             if stated == Some(size) {
                 walked.binned.count = walked.binned.count.saturating_add(1);
                 walked.binned.bytes = walked.binned.bytes.saturating_add(size);
@@ -245,7 +245,7 @@ impl Walk<'_> {
             if self.looks.is_multiple_of(1 << 16) {
                 meter.add(0)?;
             }
-            if self.window.word(at.saturating_add(8)).is_none() {
+            if self.window.u64(at.saturating_add(8)).is_none() {
                 // Over what the dump leaves out.
                 let memory = self.memory;
                 let next = memory.segments().partition_point(|segment| segment.start.0 <= at);
@@ -268,7 +268,7 @@ impl Walk<'_> {
         let mut at = from;
         let mut known = self.known.iter().skip(self.known.partition_point(|chunk| *chunk <= from)).copied().peekable();
         for steps in 0..BELIEVED {
-            let Some(word) = self.window.word(at.saturating_add(8)) else { return false };
+            let Some(word) = self.window.u64(at.saturating_add(8)) else { return false };
             let size = word & !FLAGS;
             let end = at.saturating_add(size);
             if word & forbidden != 0 || end > self.run.end {
@@ -281,8 +281,8 @@ impl Walk<'_> {
                 return false;
             }
             while known.next_if(|chunk| *chunk < end).is_some() {}
-            let Some(next) = self.window.word(end.saturating_add(8)) else { return false };
-            if next & PREV_IN_USE == 0 && self.window.word(end) != Some(size) {
+            let Some(next) = self.window.u64(end.saturating_add(8)) else { return false };
+            if next & PREV_IN_USE == 0 && self.window.u64(end) != Some(size) {
                 return false;
             }
             if end == self.run.end || known.peek() == Some(&end) {

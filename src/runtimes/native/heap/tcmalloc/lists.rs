@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::heap::Free;
 use crate::job::Job;
 use crate::model::Addr;
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, add, data, words};
 use crate::target::{Module, Target};
 
@@ -37,7 +38,7 @@ pub(super) struct Lists {
     /// In transfer.
     pub transfer: Free,
     /// Lists that are not as long as they state, or lead nowhere.
-    pub broken: Vec<u64>,
+    pub broken: Odd,
     /// Threads' caches.
     pub caches: Vec<u64>,
     /// Whether the central lists were found.
@@ -59,7 +60,7 @@ pub(super) fn read(target: &Target, module: &Module, job: &Job) -> Result<Option
         match window.u64(cache.saturating_add(CACHE_NEXT)) {
             Some(next) => cache = next,
             None => {
-                lists.broken.push(cache);
+                lists.broken.add(cache);
                 break;
             }
         }
@@ -152,12 +153,12 @@ impl Lists {
             let length = window.u32(list.saturating_add(LIST_LENGTH)).map_or(0, u64::from);
             let (found, end) = self.follow(memory, head, length.min(MAX_LISTED), class);
             if found != length || end != 0 {
-                self.broken.push(list);
+                self.broken.add(list);
             }
             add(&mut of_lists, found, found.saturating_mul(self.size(class)));
         }
         if window.u32(cache.saturating_add(CACHE_SIZE)).map(u64::from) != Some(of_lists.bytes) {
-            self.broken.push(cache);
+            self.broken.add(cache);
         }
         add(&mut self.cached, of_lists.count, of_lists.bytes);
     }
@@ -166,7 +167,7 @@ impl Lists {
         let mut window = Window::new(memory);
         let used = window.u32(central.saturating_add(CENTRAL_USED)).map(u64::from);
         let Some(used) = used.filter(|used| *used <= MAX_TRANSFERS) else {
-            self.broken.push(central);
+            self.broken.add(central);
             return;
         };
         for slot in 0..used {
@@ -174,7 +175,7 @@ impl Lists {
             let head = window.u64(at).unwrap_or(0);
             let (found, end) = self.follow(memory, head, MAX_LISTED, class);
             if found == 0 || end != 0 {
-                self.broken.push(at);
+                self.broken.add(at);
             }
             let bytes = found.saturating_mul(self.size(class));
             add(&mut self.transfer, found, bytes);

@@ -17,28 +17,26 @@ use self::lists::Lists;
 use self::spans::Map;
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit};
-use super::reading::{add, of_allocator};
+use super::parts::{Odd, Parts};
+use super::reading::{add, of_allocator, range};
 use super::unwalked::{self, Unwalked};
 use crate::error::Error;
 use crate::heap::{Arena, Free};
-use crate::job::{Job, Meter, Shared};
-use crate::model::{Addr, Problem, Subject};
+use crate::job::{Job, Meter};
+use crate::model::{Addr, Problem};
 use crate::target::{Module, Target};
 
 const NAME: &str = "tcmalloc";
 /// A message that every version has. Source: gperftools 2.10 src/tcmalloc.cc, ReportLargeAlloc.
 const MESSAGE: &str = "tcmalloc: large alloc ";
-/// Spans of a part.
-const PART: usize = 4096;
 
 /// The allocator of one module.
 struct Tcmalloc {
     target: Arc<Target>,
     map: Map,
     lists: Lists,
-    /// Ranges of spans.
-    parts: Vec<Range<usize>>,
-    walked: Vec<Shared<Walked>>,
+    /// Of the map's spans.
+    parts: Parts<Walked>,
 }
 
 /// Looks for it in libraries of its name and in the executable.
@@ -76,16 +74,13 @@ fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<
     if let Some(why) = walk::disagreement(&target.memory, &map.spans, &lists, job)? {
         return Ok(Err(why));
     }
-    let count = map.spans.len();
-    let parts: Vec<Range<usize>> =
-        (0..count).step_by(PART).map(|from| from..from.saturating_add(PART).min(count)).collect();
-    let walked = parts.iter().map(|_| Shared::default()).collect();
-    Ok(Ok(Tcmalloc { target: Arc::clone(target), map, lists, parts, walked }))
+    let parts = Parts::of(map.spans.len());
+    Ok(Ok(Tcmalloc { target: Arc::clone(target), map, lists, parts }))
 }
 
 impl Tcmalloc {
-    fn walk(&self, part: &Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
-        let spans = self.map.spans.get(part.clone()).unwrap_or_default();
+    fn walk(&self, part: Range<usize>, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<Walked, Error> {
+        let spans = self.map.spans.get(part).unwrap_or_default();
         walk::walk(&self.target.memory, spans, &self.lists, meter, visit)
     }
 }
@@ -96,17 +91,14 @@ impl Allocator for Tcmalloc {
     }
 
     fn parts(&self) -> usize {
-        self.parts.len()
+        self.parts.count()
     }
 
     fn blocks(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
-        let Some((part, walked)) = self.parts.get(part).zip(self.walked.get(part)) else { return Ok(()) };
-        let counted = self.walk(part, meter, visit)?;
-        walked.get(meter.job(), |_| Ok(counted)).map(drop)
+        self.parts.walk(part, meter, |part, meter| self.walk(part, meter, visit))
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {
-        let range = |from: u64, bytes: u64| Addr(from)..Addr(from.saturating_add(bytes));
         let spans = self.map.spans.iter().map(|span| range(span.start, span.bytes));
         let caches = self.lists.caches.iter().map(|cache| range(*cache, CACHE_PREVIOUS.saturating_add(8)));
         spans.chain(caches).collect()
@@ -114,8 +106,7 @@ impl Allocator for Tcmalloc {
 
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
         let (mut used, mut free) = (Free::default(), Free::default());
-        for (part, walked) in self.parts.iter().zip(&self.walked) {
-            let walked = walked.get(job, |job| self.walk(part, &mut job.meter(), &mut |_| Ok(())))?;
+        for walked in self.parts.all(job, |part, meter| self.walk(part, meter, &mut |_| Ok(())))? {
             add(&mut used, walked.used.count, walked.used.bytes);
             add(&mut free, walked.free.count, walked.free.bytes);
         }
@@ -142,26 +133,14 @@ impl Allocator for Tcmalloc {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut all = Vec::new();
-        let mut say = |at: u64, message: String| {
-            all.push(Problem::new("heap-damaged", Subject::Memory(Addr(at)), message));
-        };
-        if let Some(first) = self.lists.broken.first() {
-            let broken = self.lists.broken.len();
-            let message = format!(
-                "{broken} free lists of tcmalloc are not as long as they state: what they held may count as in use"
-            );
-            say(*first, message);
-        }
-        let mut odd = self.walked.iter().filter_map(Shared::known).flat_map(|walked| walked.odd.clone());
-        if let Some(first) = odd.next() {
-            let more = odd.count();
-            let message = format!(
-                "the span at {} has not as many free objects as it states ({more} more spans are so)",
-                Addr(first)
-            );
-            say(first, message);
-        }
-        all
+        let lists = self.lists.broken.told("heap-damaged", |broken, _| {
+            format!("{broken} free lists of tcmalloc are not as long as they state: what they held may count as in use")
+        });
+        let odd = self.parts.known().fold(Odd::default(), |odd, walked| odd.and(walked.odd));
+        let spans = odd.told("heap-damaged", |odd, first| {
+            let more = odd.saturating_sub(1);
+            format!("the span at {first} has not as many free objects as it states ({more} more spans are so)")
+        });
+        lists.into_iter().chain(spans).collect()
     }
 }

@@ -11,6 +11,7 @@ use crate::heap::Free;
 use crate::job::{Job, Meter};
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::{Block, Visit};
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::heap::reading::{Window, add};
 
 /// What a walk counted.
@@ -20,7 +21,7 @@ pub(super) struct Walked {
     /// Free objects that their spans know.
     pub free: Free,
     /// Spans whose free objects are not as many as they state.
-    pub odd: Vec<u64>,
+    pub odd: Odd,
 }
 
 /// Tells `visit` the blocks in use of some spans, ascending.
@@ -40,12 +41,12 @@ pub(super) fn walk(
         };
         let count = span.bytes.checked_div(size).filter(|count| *count <= MAX_OBJECTS);
         let Some(count) = count else {
-            walked.odd.push(span.start);
+            walked.odd.add(span.start);
             continue;
         };
         meter.add(count)?;
         if span.class != 0 && !objects(memory, span, size, count, &mut free) {
-            walked.odd.push(span.start);
+            walked.odd.add(span.start);
         }
         for number in 0..count {
             let object = span.start.saturating_add(number.saturating_mul(size));
