@@ -70,9 +70,11 @@ impl Books {
             }
         }
         // There is one: the list of layouts is not empty.
-        let Some((_, layout, ring, lists)) = best else { return Err(Error::Cancelled) };
+        let Some((_, layout, ring, lists)) = best else {
+            return Err(Error::Failed("no layout of glibc's malloc is known".to_owned()));
+        };
         let mut arenas: Vec<runs::Arena> = ring.arenas.iter().map(|at| runs::arena(memory, *at, layout)).collect();
-        let brk = arenas.first().and_then(|main| main.top?.0.checked_add(main.top?.1)?.checked_sub(main.system));
+        let brk = arenas.first().and_then(|main| main.top?.0.checked_add(main.top?.1)?.checked_sub(main.system?));
         let parameters = module.and_then(|module| find::parameters(memory, module, layout, brk));
         let mut runs = Vec::new();
         let mut taken: Vec<(u64, u64)> = Vec::new();
@@ -169,13 +171,16 @@ impl Books {
             let top = Free { count: 1, bytes: arena.top.map_or(0, |(_, size)| size) };
             let free = vec![("tcache", of(&cached)), ("fastbins", fast), (BINNED, of(&binned)), ("top", top)];
             let told = free.iter().map(|(_, free)| free.bytes).fold(of(&used).bytes, u64::saturating_add);
+            // At least what was found.
+            let taken = arena.taken.iter().map(|(start, end)| end.saturating_sub(*start)).fold(0, u64::saturating_add);
+            let system = arena.system.unwrap_or(taken);
             all.push(heap::Arena {
                 name: if number == 0 { "main".to_owned() } else { format!("arena {number}") },
                 address: Some(Addr(arena.at)),
-                system: arena.system,
+                system,
                 used: of(&used),
                 free,
-                overhead: arena.system.saturating_sub(told),
+                overhead: system.saturating_sub(told),
             });
         }
         let mut used = Free::default();

@@ -126,9 +126,10 @@ fn odd_bins(memory: &Memory, bins: u64) -> Option<u64> {
             }
         }
     }
-    // The ring of arenas stands behind them, and what was taken from the system.
+    // The ring of arenas stands behind them.
     let next = bins.checked_add(BINS * 16 + 16).and_then(|at| memory.u64(Addr(at)).ok());
-    next.filter(|next| *next != 0 && next.is_multiple_of(8) && memory.u64(Addr(*next)).is_ok()).map(|_| odd)
+    let leads_on = next.is_some_and(|next| next != 0 && next.is_multiple_of(8) && memory.u64(Addr(next)).is_ok());
+    odd.checked_add(u64::from(!leads_on))
 }
 
 /// Whether a word is `next` of a main arena that nobody allocated from: it alone is in the ring, one thread is attached

@@ -18,6 +18,8 @@ const MAX_HEAPS: usize = 1 << 16;
 /// Most chunks that are followed in all to see where mappings of the main arena end, and most mappings.
 const MAX_CHUNKS: u64 = 1 << 28;
 const MAX_RUNS: usize = 1 << 16;
+/// Most pages that are looked at one by one for mappings of the main arena: 64 GiB.
+const MAX_PAGES: u64 = 1 << 24;
 const PAGE: u64 = 4096;
 /// `flags` follows the lock. Source: glibc malloc/malloc.c, struct malloc_state, NONCONTIGUOUS_BIT.
 const FLAGS_OF_ARENA: u64 = 4;
@@ -28,8 +30,8 @@ const NONCONTIGUOUS: u32 = 2;
 pub(super) struct Arena {
     /// Its books.
     pub at: u64,
-    /// Bytes that it says it has taken from the system.
-    pub system: u64,
+    /// Bytes that it says it has taken from the system; `None` where that cannot be read.
+    pub system: Option<u64>,
     /// Its topmost chunk, and that one's size: none of an arena that has no memory yet.
     pub top: Option<(u64, u64)>,
     /// Ranges of memory that are its own.
@@ -41,9 +43,13 @@ pub(super) struct Arena {
 /// What an arena's books say.
 pub(super) fn arena(memory: &Memory, at: u64, layout: &Layout) -> Arena {
     let word = |offset: u64| at.checked_add(offset).and_then(|at| memory.u64(Addr(at)).ok());
-    let system = word(layout.state.system()).unwrap_or(0);
-    let mut gap = None;
-    let top = word(layout.state.top).filter(|top| {
+    let system = word(layout.state.system());
+    let mut gap = system.is_none().then(|| "what it took from the system cannot be read".to_owned());
+    let top = word(layout.state.top);
+    if top.is_none() {
+        gap = Some("where its topmost chunk is cannot be read".to_owned());
+    }
+    let top = top.filter(|top| {
         // Before it has memory its first bin stands for a chunk, whose size would be `last_remainder`.
         at.checked_add(layout.state.top) != Some(*top) && *top != 0
     });
@@ -84,7 +90,7 @@ pub(super) fn of_main(
     };
     let flags = arena.at.checked_add(FLAGS_OF_ARENA).and_then(|at| memory.u32(Addr(at)).ok()).unwrap_or(0);
     let base = parameters.map(|parameters| parameters.sbrk_base).filter(|base| *base != 0);
-    let start = top_end.checked_sub(arena.system);
+    let start = arena.system.and_then(|system| top_end.checked_sub(system));
     if flags & NONCONTIGUOUS == 0 {
         // The break moved on from where it was first; what others took of it counts as the arena's.
         let start = base.or(start).filter(|start| *start <= top);
@@ -108,7 +114,7 @@ pub(super) fn of_main(
         arena.taken.push((start, end));
         Ok(Some(found))
     };
-    let is_all = |found: Option<u64>| found.is_some_and(|found| found >= arena.system);
+    let is_all = |found: Option<u64>| found.zip(arena.system).is_some_and(|(found, system)| found >= system);
     if let Some(base) = base
         && is_all(take(base, &mut runs)?)
     {
@@ -133,17 +139,26 @@ pub(super) fn of_main(
         }
     }
     let found = runs.iter().map(|run| run.end.saturating_sub(run.start)).fold(0, u64::saturating_add);
-    if found.saturating_add(size) < arena.system {
+    if arena.system.is_none_or(|system| found.saturating_add(size) < system) {
+        let mut pages = 0u64;
         'pages: for region in regions() {
             let mut at = region.start.0;
             while at < region.end.0 && runs.len() < MAX_RUNS {
                 job.check()?;
+                pages = pages.saturating_add(1);
+                if pages > MAX_PAGES {
+                    arena.gap = Some(format!("pieces of it were looked for up to {}", Addr(at)));
+                    break 'pages;
+                }
                 at = at.saturating_add(PAGE);
                 if is_all(take(at, &mut runs)?) {
                     break 'pages;
                 }
             }
         }
+    }
+    if looks == 0 || runs.len() >= MAX_RUNS {
+        arena.gap = Some("it has more pieces or chunks than are followed".to_owned());
     }
     runs.sort_by_key(|run| run.start);
     Ok(runs)
