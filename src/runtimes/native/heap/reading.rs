@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::capture::{Memory, Role};
-use crate::model::Addr;
+use crate::model::{Addr, Problem, Subject};
 use crate::runtimes::native::libc::{Family, family_of};
 use crate::target::{Module, Target};
 
@@ -131,6 +131,19 @@ impl<'a> Window<'a> {
         let mut bytes = [0; N];
         self.memory.read(Addr(at), &mut bytes).ok().map(|()| bytes)
     }
+}
+
+/// Whether the first and the last of so many bytes are mapped.
+pub(super) fn is_mapped(memory: &Memory, from: u64, bytes: u64) -> bool {
+    let last = bytes.checked_sub(1).and_then(|bytes| from.checked_add(bytes));
+    last.is_some_and(|last| [from, last].iter().all(|at| memory.region_at(Addr(*at)).is_some()))
+}
+
+/// Says that a search ended at a limit.
+pub(super) fn cut(what: &str, at: u64) -> Problem {
+    let at = Addr(at);
+    let message = format!("{what} were looked for up to {at}: what lies behind is left out, totals may be too low");
+    Problem::new("heap-incomplete", Subject::Memory(at), message)
 }
 
 /// So many bytes of memory from an address on.

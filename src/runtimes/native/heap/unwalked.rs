@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::allocator::{Allocator, Visit};
+use super::parts::Odd;
+use super::reading::{data, words};
 use crate::error::Error;
 use crate::heap::Arena;
 use crate::job::{Job, Meter};
@@ -55,8 +57,34 @@ impl Allocator for Unwalked {
 
 /// Why nothing was found in a module's data.
 pub(super) fn why(target: &Target, module: &Module) -> String {
-    match super::reading::data(&target.memory, module).next() {
-        Some(_) => "its books are of a version that is not known, or were never used".to_owned(),
-        None => "the dump does not hold its data".to_owned(),
+    let memory = &target.memory;
+    let (base, end) = (module.mapped.base, module.mapped.end);
+    let own = memory.regions().iter().filter(|region| region.access.write && region.start < end && base < region.end);
+    let own = own.map(|region| (region.start.max(base), region.end.min(end)));
+    let (held, all) = own.fold((0u64, 0u64), |(held, all), (from, to)| {
+        let (more, of) = (memory.bytes_within(from, to), to.since(from).unwrap_or(0));
+        (held.saturating_add(more), all.saturating_add(of))
+    });
+    if held == 0 {
+        return "the dump does not hold its data".to_owned();
+    }
+    let mut lost = Odd::default();
+    for (_, word) in data(memory, module).flat_map(|(start, bytes)| words(start, bytes)).filter(|(_, word)| *word != 0)
+    {
+        let is_lost = memory.segment_at(Addr(word)).is_none()
+            && memory.region_at(Addr(word)).is_some_and(|region| region.access.write);
+        if is_lost {
+            lost.add(word);
+        }
+    }
+    let unknown = "of a version that is not known, or were never used";
+    match lost.told("", |words, first| {
+        format!("{words} words of its data lead to memory that it leaves out, the first to {first}")
+    }) {
+        Some(lost) => format!("its books are not in the dump ({}), {unknown}", lost.message),
+        None if held < all => {
+            format!("its books are not in the dump ({held} of {all} bytes of its data are), {unknown}")
+        }
+        None => format!("its books are {unknown}"),
     }
 }

@@ -28,7 +28,9 @@ pub(super) struct Caches {
     pub stacks: Vec<u64>,
     /// Caches.
     pub count: usize,
-    /// Bins that cannot be read.
+    /// Threads whose storage is not known, or not in the dump.
+    pub lost: Odd,
+    /// Bins that cannot be read, and links from cache to cache.
     pub broken: Odd,
 }
 
@@ -39,9 +41,15 @@ pub(super) fn read(target: &Target, job: &Job) -> Result<Caches, Error> {
     let mut caches = Caches::default();
     for thread in &target.capture.threads {
         job.check()?;
-        let Ok(pointer) = thread.thread_pointer else { continue };
-        for cache in below(memory, pointer.0) {
-            ring(memory, cache, &mut seen);
+        let pointer = thread.thread_pointer.as_ref().map_or(0, |pointer| pointer.0);
+        let Some(found) = below(memory, pointer) else {
+            caches.lost.add(pointer);
+            continue;
+        };
+        for cache in found {
+            if !ring(memory, cache, &mut seen) {
+                caches.broken.add(cache);
+            }
         }
     }
     caches.count = seen.len();
@@ -57,15 +65,13 @@ pub(super) fn read(target: &Target, job: &Job) -> Result<Caches, Error> {
     Ok(caches)
 }
 
-/// Caches in a thread's own storage.
-fn below(memory: &Memory, pointer: u64) -> Vec<u64> {
-    let Some(segment) = pointer.checked_sub(1).and_then(|last| memory.segment_at(Addr(last))) else {
-        return Vec::new();
-    };
+/// Caches in a thread's own storage; `None` where that is not in the dump.
+fn below(memory: &Memory, pointer: u64) -> Option<Vec<u64>> {
+    let segment = memory.segment_at(Addr(pointer.checked_sub(1)?))?;
     let from = pointer.saturating_sub(SEARCHED).max(segment.start.0);
     let bytes = memory.slice(Addr(from), pointer.saturating_sub(from)).unwrap_or_default();
     let found = words(from, bytes).filter(|(at, slow)| is_cache(memory, *at, *slow));
-    found.map(|(at, _)| at).collect()
+    Some(found.map(|(at, _)| at).collect())
 }
 
 fn is_cache(memory: &Memory, at: u64, slow: u64) -> bool {
@@ -73,8 +79,8 @@ fn is_cache(memory: &Memory, at: u64, slow: u64) -> bool {
     slow != 0 && slow.is_multiple_of(8) && back(SLOW_CACHE) == Some(at)
 }
 
-/// Adds a cache and all that are in a ring with it.
-fn ring(memory: &Memory, cache: u64, seen: &mut FxHashSet<u64>) {
+/// Adds a cache and all that are in a ring with it; tells whether the ring leads back to one that was seen.
+fn ring(memory: &Memory, cache: u64, seen: &mut FxHashSet<u64>) -> bool {
     let mut cache = cache;
     while seen.len() < MAX_CACHES && seen.insert(cache) {
         let next = || {
@@ -83,21 +89,30 @@ fn ring(memory: &Memory, cache: u64, seen: &mut FxHashSet<u64>) {
             let next = memory.u64(Addr(slow).plus(SLOW_CACHE)?).ok()?;
             is_cache(memory, next, memory.u64(Addr(next)).ok()?).then_some(next)
         };
-        let Some(next) = next() else { break };
+        let Some(next) = next() else { return false };
         cache = next;
     }
+    seen.len() < MAX_CACHES
 }
 
 impl Caches {
     fn read_cache(&mut self, memory: &Memory, cache: u64) {
         let mut window = Window::new(memory);
         let mut stack = Window::new(memory);
-        let slow = window.u64(cache).unwrap_or(0);
-        self.stacks.extend(stack.u64(slow.saturating_add(SLOW_STACKS)));
+        match window.u64(cache).and_then(|slow| stack.u64(slow.checked_add(SLOW_STACKS)?)) {
+            Some(block) => self.stacks.push(block),
+            None => self.broken.add(cache),
+        }
         for class in 0..MAX_BINS {
             let bin = cache.saturating_add(CACHE_BINS).saturating_add(class.saturating_mul(CACHE_BIN));
+            let Some(head) = window.u64(bin) else {
+                self.broken.add(bin);
+                break;
+            };
             // The first bin that is not there ends them.
-            let Some(head) = window.u64(bin).filter(|head| *head != 0) else { break };
+            if head == 0 {
+                break;
+            }
             let empty = window.bytes::<2>(bin.saturating_add(BIN_EMPTY)).map(u16::from_le_bytes);
             let bytes = empty.map(|empty| empty.wrapping_sub((head & 0xffff) as u16));
             let Some(bytes) = bytes.filter(|bytes| bytes.is_multiple_of(8) && head.is_multiple_of(8)) else {

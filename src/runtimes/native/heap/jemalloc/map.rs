@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
 use crate::runtimes::native::heap::parts::Odd;
-use crate::runtimes::native::heap::reading::{Window, data, words};
+use crate::runtimes::native::heap::reading::{Window, data, is_mapped, words};
 use crate::target::{Module, Target};
 
 /// Words that are read of what may be the map.
@@ -48,6 +48,10 @@ pub(super) struct Map {
     pub extents: Vec<Extent>,
     /// Extents whose `edata` disagrees with the map.
     pub odd: Odd,
+    /// Extents whose `edata` is not in the dump.
+    pub lost: Odd,
+    /// Words of the root that are not in the dump, or lead to a leaf that is not.
+    pub unread: Odd,
 }
 
 /// Looks for the map in a module's data.
@@ -66,7 +70,8 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
             let Some(root) = at.checked_sub(span.saturating_mul(8)) else { continue };
             let map = read(memory, root, &mut left, job)?;
             let is_map = map.extents.iter().any(|extent| extent.bits.state == ACTIVE);
-            if left > 0 && is_map && map.odd.count <= MAX_ODD.max(map.extents.len() / 64) {
+            let agrees = map.odd.count <= MAX_ODD.max(map.extents.len() / 64) && map.lost.count <= map.extents.len();
+            if left > 0 && is_map && agrees {
                 return Ok(Some(map));
             }
         }
@@ -103,24 +108,40 @@ fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Er
     let mut map = Map { root, ..Map::default() };
     *left = left.saturating_sub(LEAF_SLOTS);
     let (mut window, mut of_edata) = (Window::new(memory), Window::new(memory));
+    // Each page of an extent leads to the same edata.
+    let mut lost = 0u64;
     for span in 0..LEAF_SLOTS {
         if span.is_multiple_of(1 << 14) {
             job.check()?;
         }
-        let leaf = root.checked_add(span.saturating_mul(8)).and_then(|at| window.u64(at)).unwrap_or(0);
-        let Some(bytes) = memory.slice(Addr(leaf), LEAF).ok().filter(|_| leaf != 0) else { continue };
+        let at = root.saturating_add(span.saturating_mul(8));
+        let leaf = window.u64(at);
+        if leaf == Some(0) {
+            continue;
+        }
+        let bytes = leaf.and_then(|leaf| memory.slice_up_to(Addr(leaf), LEAF).ok()).unwrap_or_default();
+        if (bytes.len() as u64) < LEAF {
+            map.unread.add(at);
+        }
         job.check()?;
-        *left = left.saturating_sub(LEAF_SLOTS);
+        *left = left.saturating_sub(bytes.len() as u64 / 8);
         if *left == 0 {
             break;
         }
-        for (place, (_, word)) in (0u64..).zip(words(leaf, bytes)) {
+        for (place, (_, word)) in (0u64..).zip(words(leaf.unwrap_or(0), bytes)) {
             let page = (span << LEAF_BITS | place).saturating_mul(PAGE);
             // Of pages that are in no extent the class stays.
             if edata_of(word) == 0 {
                 continue;
             }
-            match extent(&mut of_edata, word, page) {
+            if of_edata.u64(edata_of(word)).is_none() {
+                if lost != edata_of(word) {
+                    lost = edata_of(word);
+                    map.lost.add(lost);
+                }
+                continue;
+            }
+            match extent(memory, &mut of_edata, word, page) {
                 // Inner and last pages lead to the same edata.
                 Some(extent) if extent.start != page => {}
                 Some(extent) if agrees(word, &extent) => map.extents.push(extent),
@@ -143,14 +164,16 @@ fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Er
 }
 
 /// The extent that a word of a leaf leads to; `None` where it is none, or does not hold the page.
-fn extent(window: &mut Window<'_>, word: u64, page: u64) -> Option<Extent> {
+fn extent(memory: &Memory, window: &mut Window<'_>, word: u64, page: u64) -> Option<Extent> {
     let edata = edata_of(word);
     let bits = Bits::of(window.u64(edata)?);
     let address = window.u64(edata.checked_add(EDATA_ADDRESS)?)?;
     let bytes = window.u64(edata.checked_add(EDATA_SIZE)?)? & !(PAGE - 1);
     let start = address & !(PAGE - 1);
     let end = start.checked_add(bytes)?;
-    (bytes > 0 && (start..end).contains(&page)).then_some(Extent { edata, start, address, bytes, bits })
+    // What is in use must be mapped: its length has 52 bits of pages.
+    let fits = (start..end).contains(&page) && (bits.state != ACTIVE || is_mapped(memory, start, bytes));
+    fits.then_some(Extent { edata, start, address, bytes, bits })
 }
 
 /// Whether the map says the same of an extent as its edata.

@@ -31,6 +31,9 @@ const NAME: &str = "jemalloc";
 /// What it begins its messages with. Source: jemalloc 5.3.0, all of src/.
 const MESSAGE: &str = "<jemalloc>: ";
 
+/// What follows from it.
+const LEFT_OUT: &str = "what they tell of is left out, totals are too low";
+
 /// The allocator of one module.
 struct Jemalloc {
     target: Arc<Target>,
@@ -121,14 +124,26 @@ impl Allocator for Jemalloc {
 
     fn problems(&self) -> Vec<Problem> {
         let map = self.map.odd.told("heap-damaged", |odd, first| {
-            format!("jemalloc's map and {odd} of its extents disagree, the first at {first}: they are left out, totals are too low")
+            format!("jemalloc's map and {odd} of its extents disagree, the first at {first}: {LEFT_OUT}")
+        });
+        let lost = self.map.lost.told("heap-incomplete", |lost, first| {
+            format!("the books of {lost} of jemalloc's extents, the first at {first}, are not in the dump: {LEFT_OUT}")
+        });
+        let unread = self.map.unread.told("heap-incomplete", |unread, first| {
+            format!(
+                "{unread} words of the root of jemalloc's map, the first at {first}, or the leaves that they lead to are not in the \
+                 dump: {LEFT_OUT}"
+            )
+        });
+        let threads = self.caches.lost.told("heap-incomplete", |lost, _| {
+            format!("of {lost} threads the storage where jemalloc has their caches is not in the dump: what they hold counts as in use")
         });
         let caches = (self.caches.count == 0).then(|| {
             let message = "no thread's cache of jemalloc was found: what they hold counts as in use";
             Problem::new("heap-incomplete", Subject::Memory(Addr(self.map.root)), message)
         });
         let bins = self.caches.broken.told("heap-damaged", |broken, _| {
-            format!("{broken} bins of threads' caches cannot be read: what they hold counts as in use")
+            format!("{broken} bins or links of threads' caches cannot be read: what they hold counts as in use")
         });
         let odd = self.parts.known().fold(Odd::default(), |odd, walked| odd.and(walked.odd));
         let slabs = odd.told("heap-damaged", |odd, first| {
@@ -137,6 +152,6 @@ impl Allocator for Jemalloc {
                 "the bits of the slab at {first} are not as many as it counts free regions ({more} more slabs are so)"
             )
         });
-        map.into_iter().chain(caches).chain(bins).chain(slabs).collect()
+        [map, lost, unread, threads, caches, bins, slabs].into_iter().flatten().collect()
     }
 }

@@ -102,8 +102,10 @@ pub(super) fn walk(
         };
         if !extent.bits.slab {
             meter.add(1)?;
-            if let Some(bytes) = size(extent.bits.class) {
-                tell(sums, extent.address, bytes)?;
+            // Blocks begin anywhere in the first page. Source: jemalloc 5.3.0 src/extent.c, extent_random_offset (cache_oblivious).
+            match size(extent.bits.class).filter(|bytes| *bytes <= extent.bytes) {
+                Some(bytes) => tell(sums, extent.address, bytes)?,
+                None => walked.odd.add(extent.start),
             }
             continue;
         }

@@ -16,7 +16,7 @@ use self::segments::Segments;
 use self::walk::{Heaps, Walked};
 use super::allocator::{Allocator, Visit};
 use super::parts::{Odd, Parts};
-use super::reading::{add, of_allocator, range};
+use super::reading::{self, add, of_allocator, range};
 use super::unwalked::{self, Unwalked};
 use crate::error::Error;
 use crate::heap::{Arena, Free};
@@ -119,6 +119,16 @@ impl Allocator for Mimalloc {
         let heaps = self.heaps.broken.told("heap-damaged", |_, _| {
             "a heap's list of what other threads freed breaks off: what it held counts as in use".to_owned()
         });
+        let lost = self.heaps.lost.told("heap-incomplete", |lost, _| {
+            format!("{lost} of mimalloc's heaps are not in the dump: what other threads freed of them counts as in use")
+        });
+        let places = self.segments.lost.told("heap-incomplete", |places, first| {
+            format!(
+                "at {places} addresses, the first {first}, a segment of mimalloc may begin, and the dump does not hold them: totals \
+                 may be too low"
+            )
+        });
+        let cut = self.segments.cut.map(|at| reading::cut("segments of mimalloc", at));
         let incomplete = self.heaps.miscounted.zip(self.heaps.heaps.first()).map(|((counted, found), heap)| {
             let message = format!("mimalloc's heaps count {counted} pages, {found} were found");
             Problem::new("heap-incomplete", Subject::Memory(Addr(*heap)), message)
@@ -139,6 +149,6 @@ impl Allocator for Mimalloc {
                 "the free lists of the page that {first} tells of do not hold what it states ({more} more pages are so)"
             )
         });
-        [pages, heaps, incomplete, inexact, lists].into_iter().flatten().collect()
+        [pages, heaps, lost, places, cut, incomplete, inexact, lists].into_iter().flatten().collect()
     }
 }

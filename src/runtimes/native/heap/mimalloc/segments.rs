@@ -8,10 +8,11 @@ use super::layout::{
     LOCAL_FREE, MAX_KIND, PAGE, RESERVED, SEGMENT, SEGMENT_SLICES, SLICE, SLICES, THREAD_FREE, THREAD_FREE_FLAGS, USED,
     ahead,
 };
+use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::runtimes::native::heap::parts::Odd;
-use crate::runtimes::native::heap::reading::{Window, data, words};
+use crate::runtimes::native::heap::reading::{Window, data, is_mapped, words};
 use crate::target::{Module, Target};
 
 /// Most places where a segment may begin: 128 TiB.
@@ -59,6 +60,10 @@ pub(super) struct Segments {
     pub free_slices: (u64, u64),
     /// Pages that cannot be right.
     pub odd: Odd,
+    /// Places where a segment may begin that are not in the dump.
+    pub lost: Odd,
+    /// Where the search for segments ended before all memory was looked at.
+    pub cut: Option<u64>,
 }
 
 /// Looks for the segments of the library that a module holds.
@@ -66,15 +71,22 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Segmen
     let memory = &target.memory;
     let mut window = Window::new(memory);
     let mut by_cookie: FxHashMap<u64, Vec<Segment>> = FxHashMap::default();
-    let mut places = 0u64;
+    let (mut places, mut lost, mut cut) = (0u64, Odd::default(), None);
     for region in memory.regions().iter().filter(|region| region.access.write) {
         let mut at = region.start.0.next_multiple_of(SEGMENT);
-        while at < region.end.0 && places < MAX_PLACES {
+        while at < region.end.0 {
+            if places >= MAX_PLACES {
+                cut = cut.or(Some(at));
+                break;
+            }
             places = places.saturating_add(1);
             if places.is_multiple_of(1 << 10) {
                 job.check()?;
             }
-            if let Some((cookie, segment)) = segment(&mut window, at) {
+            if window.u8(at).is_none() {
+                lost.add(at);
+            }
+            if let Some((cookie, segment)) = segment(memory, &mut window, at) {
                 by_cookie.entry(cookie).or_default().push(segment);
             }
             let Some(next) = at.checked_add(SEGMENT) else { break };
@@ -98,19 +110,20 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Segmen
             best = segments;
         }
     }
-    Ok(best)
+    Ok(Segments { lost, cut, ..best })
 }
 
 /// The segment that begins at an address, and the process's cookie as it has it.
-fn segment(window: &mut Window<'_>, start: u64) -> Option<(u64, Segment)> {
+fn segment(memory: &Memory, window: &mut Window<'_>, start: u64) -> Option<(u64, Segment)> {
     let mut word = |offset: u64| window.u64(start.checked_add(offset)?);
     let cookie = word(COOKIE)? ^ start;
     let (slices, info, entries) = (word(SEGMENT_SLICES)?, word(INFO_SLICES)?, word(ENTRIES)?);
     let kind = window.u32(start.checked_add(KIND)?)?;
     let bytes = slices.checked_mul(SLICE)?;
     let fits = kind <= MAX_KIND && info > 0 && info <= entries && entries <= SLICES && entries <= slices;
-    start.checked_add(bytes)?;
-    (fits && cookie != 0).then_some((cookie, Segment { start, bytes, info, entries }))
+    // What it has must be mapped: its slices have 64 bits.
+    (fits && cookie != 0 && is_mapped(memory, start, bytes))
+        .then_some((cookie, Segment { start, bytes, info, entries }))
 }
 
 impl Segments {

@@ -93,6 +93,8 @@ pub(super) struct Heaps {
     pub delayed: Vec<u64>,
     /// Heaps whose lists are broken.
     pub broken: Odd,
+    /// Heaps that are not in the dump.
+    pub lost: Odd,
     /// Pages that they count, and those of them that were found, where these are other.
     pub miscounted: Option<(u64, u64)>,
 }
@@ -113,8 +115,12 @@ pub(super) fn heaps(memory: &Memory, pages: &[Page], job: &Job) -> Result<Heaps,
     let (mut counted, mut seen) = (0u64, FxHashSet::default());
     for heap in heaps.heaps.clone() {
         job.check()?;
-        counted = counted.saturating_add(window.u64(heap.saturating_add(PAGE_COUNT)).unwrap_or(0));
-        let mut block = window.u64(heap.saturating_add(DELAYED)).unwrap_or(0);
+        let pages_of = window.u64(heap.saturating_add(PAGE_COUNT));
+        let (Some(pages_of), Some(mut block)) = (pages_of, window.u64(heap.saturating_add(DELAYED))) else {
+            heaps.lost.add(heap);
+            continue;
+        };
+        counted = counted.saturating_add(pages_of);
         while block != 0 {
             let is_new = seen.len() < MAX_DELAYED && seen.insert(block) && is_block(pages, block);
             let Some(next) = window.u64(block).filter(|_| is_new) else {
@@ -127,7 +133,7 @@ pub(super) fn heaps(memory: &Memory, pages: &[Page], job: &Job) -> Result<Heaps,
     }
     heaps.delayed.sort_unstable();
     let found = found.values().copied().fold(0, u64::saturating_add);
-    heaps.miscounted = (counted != found).then_some((counted, found));
+    heaps.miscounted = (counted != found && heaps.lost.count == 0).then_some((counted, found));
     Ok(heaps)
 }
 

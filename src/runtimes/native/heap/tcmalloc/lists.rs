@@ -149,8 +149,11 @@ impl Lists {
         let mut of_lists = Free::default();
         for class in 1..self.sizes.len() as u64 {
             let list = cache.saturating_add(class.saturating_mul(FREE_LIST));
-            let head = window.u64(list).unwrap_or(0);
-            let length = window.u32(list.saturating_add(LIST_LENGTH)).map_or(0, u64::from);
+            let length = window.u32(list.saturating_add(LIST_LENGTH)).map(u64::from);
+            let (Some(head), Some(length)) = (window.u64(list), length) else {
+                self.broken.add(list);
+                continue;
+            };
             let (found, end) = self.follow(memory, head, length.min(MAX_LISTED), class);
             if found != length || end != 0 {
                 self.broken.add(list);
@@ -172,8 +175,7 @@ impl Lists {
         };
         for slot in 0..used {
             let at = central.saturating_add(CENTRAL_SLOTS).saturating_add(slot.saturating_mul(16));
-            let head = window.u64(at).unwrap_or(0);
-            let (found, end) = self.follow(memory, head, MAX_LISTED, class);
+            let (found, end) = self.follow(memory, window.u64(at).unwrap_or(0), MAX_LISTED, class);
             if found == 0 || end != 0 {
                 self.broken.add(at);
             }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::layout::{CACHE_PREVIOUS, Location};
 use self::lists::Lists;
-use self::spans::Map;
+use self::spans::{Counted, Map};
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit};
 use super::parts::{Odd, Parts};
@@ -34,6 +34,7 @@ const MESSAGE: &str = "tcmalloc: large alloc ";
 struct Tcmalloc {
     target: Arc<Target>,
     map: Map,
+    counted: Counted,
     lists: Lists,
     /// Of the map's spans.
     parts: Parts<Walked>,
@@ -57,8 +58,11 @@ fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<
         return Ok(Err("the debugging library keeps books of its own in each block".to_owned()));
     }
     let Some(map) = spans::find(target, module, job)? else { return Ok(Err(unwalked::why(target, module))) };
-    let (sums, counted) = (map.sums(), map.counted);
-    if sums != counted {
+    let sums = map.sums();
+    let Some(counted) = map.counted else {
+        return Ok(Err("what it counts of its pages is not in the dump".to_owned()));
+    };
+    if sums != counted && (map.unread.count == 0 || sums.system > counted.system) {
         let why = format!(
             "its pages sum up to {} bytes, and where 2.10 counts them stands {}: this version is not known",
             sums.system, counted.system
@@ -75,7 +79,7 @@ fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<
         return Ok(Err(why));
     }
     let parts = Parts::of(map.spans.len());
-    Ok(Ok(Tcmalloc { target: Arc::clone(target), map, lists, parts }))
+    Ok(Ok(Tcmalloc { target: Arc::clone(target), map, counted, lists, parts }))
 }
 
 impl Tcmalloc {
@@ -114,7 +118,7 @@ impl Allocator for Tcmalloc {
         let kept = self.map.spans.iter().filter(|span| span.location == Location::Free);
         kept.for_each(|span| add(&mut pages, 1, span.bytes));
         // Pages that were returned are mapped still, and hold nothing.
-        let system = self.map.counted.system.saturating_sub(self.map.counted.unmapped);
+        let system = self.counted.system.saturating_sub(self.counted.unmapped);
         let free = vec![
             ("thread caches", self.lists.cached),
             ("transfer", self.lists.transfer),
@@ -141,6 +145,12 @@ impl Allocator for Tcmalloc {
             let more = odd.saturating_sub(1);
             format!("the span at {first} has not as many free objects as it states ({more} more spans are so)")
         });
-        lists.into_iter().chain(spans).collect()
+        let unread = self.map.unread.told("heap-incomplete", |unread, first| {
+            format!(
+                "{unread} words of the root of tcmalloc's map, the first at {first}, or the leaves that they lead to are not in the \
+                 dump: what they tell of is left out, totals are too low"
+            )
+        });
+        [unread, lists, spans].into_iter().flatten().collect()
     }
 }

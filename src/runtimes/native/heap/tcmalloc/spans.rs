@@ -10,7 +10,8 @@ use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
-use crate::runtimes::native::heap::reading::{Window, data, words};
+use crate::runtimes::native::heap::parts::Odd;
+use crate::runtimes::native::heap::reading::{Window, data, is_mapped, words};
 use crate::target::{Module, Target};
 
 /// Words that are read of what may be the map.
@@ -38,6 +39,7 @@ pub(super) struct Span {
 /// What the library counts of its pages, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
+    /// What it took from the system; of that the pages that are free, and those that were given back.
     pub system: u64,
     pub free: u64,
     pub unmapped: u64,
@@ -50,7 +52,10 @@ pub(super) struct Map {
     pub root: u64,
     /// Spans, ascending.
     pub spans: Vec<Span>,
-    pub counted: Counted,
+    /// `None` where it is not in the dump.
+    pub counted: Option<Counted>,
+    /// Words of the root that are not in the dump, or lead to a leaf that is not.
+    pub unread: Odd,
 }
 
 impl Map {
@@ -88,7 +93,7 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option
             let root = number_of(memory, leaf, &mut left).and_then(|number| at.checked_sub(number.checked_mul(8)?));
             let Some(root) = root else { continue };
             let map = read(memory, root, &mut left, job)?;
-            if !map.spans.is_empty() && map.sums() == map.counted {
+            if !map.spans.is_empty() && Some(map.sums()) == map.counted {
                 return Ok(Some(map));
             }
             if best.as_ref().is_none_or(|best| best.spans.len() < map.spans.len()) {
@@ -122,12 +127,12 @@ fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Er
         let at = root.checked_add(STATISTICS)?.checked_add(place)?;
         window.u64(at)
     };
-    let counted = Counted {
-        system: count(&mut window, 0).unwrap_or(0),
-        free: count(&mut window, 8).unwrap_or(0),
-        unmapped: count(&mut window, 16).unwrap_or(0),
+    let counts = [0, 8, 16].map(|place| count(&mut window, place));
+    let counted = match counts {
+        [Some(system), Some(free), Some(unmapped)] => Some(Counted { system, free, unmapped }),
+        _ => None,
     };
-    let mut map = Map { root, spans: Vec::new(), counted };
+    let mut map = Map { root, spans: Vec::new(), counted, unread: Odd::default() };
     let mut of_span = Window::new(memory);
     // What lies in a span that was found leads to spans that are no more.
     let mut behind = 0u64;
@@ -135,19 +140,28 @@ fn read(memory: &Memory, root: u64, left: &mut u64, job: &Job) -> Result<Map, Er
         if number.is_multiple_of(1 << 14) {
             job.check()?;
         }
-        let leaf = root.checked_add(number.saturating_mul(8)).and_then(|at| window.u64(at)).unwrap_or(0);
-        let Some(bytes) = memory.slice(Addr(leaf), LEAF).ok().filter(|_| leaf != 0) else { continue };
+        let at = root.saturating_add(number.saturating_mul(8));
+        let leaf = window.u64(at);
+        if leaf == Some(0) {
+            continue;
+        }
+        let bytes = leaf.and_then(|leaf| memory.slice_up_to(Addr(leaf), LEAF).ok()).unwrap_or_default();
+        if (bytes.len() as u64) < LEAF {
+            map.unread.add(at);
+        }
         job.check()?;
-        *left = left.saturating_sub(LEAF_SLOTS);
+        *left = left.saturating_sub(bytes.len() as u64 / 8);
         if *left == 0 {
             break;
         }
-        for (place, (_, word)) in (0u64..).zip(words(leaf, bytes)) {
+        for (place, (_, word)) in (0u64..).zip(words(leaf.unwrap_or(0), bytes)) {
             let page = number << LEAF_BITS | place;
             if word == 0 || page < behind {
                 continue;
             }
-            if let Some(span) = span_at(&mut of_span, word, page) {
+            if let Some(span) =
+                span_at(&mut of_span, word, page).filter(|span| is_mapped(memory, span.start, span.bytes))
+            {
                 behind = page.saturating_add(span.bytes >> PAGE_SHIFT);
                 map.spans.push(span);
             }
