@@ -144,3 +144,21 @@ fn naming_can_be_cancelled() {
     assert!(session.named_heap(&job).is_err());
     session.named_heap(&Job::default()).expect("another may ask again");
 }
+
+/// Of a block that was written beyond its end its vtable tells what it is.
+#[test]
+fn an_object_in_front_of_what_is_overwritten_is_told_by_its_class() {
+    let dump = dump("heap-cxx", "overrun");
+    let truth = dump.truth();
+    let output = support::dumpscope!("analyze", dump.core(), "-c", "verifyheap").expect_status(0).stdout;
+    let output = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let expected = format!(
+        "the heap is damaged at {:#x}: no chunk has a size of {:#x} (the text {:?}); before it is the block {:#x}, a chunk of 48 bytes, \
+         a shop::Label: it may have been written beyond its end",
+        truth.value("overwritten") - 16,
+        u64::from_le_bytes(*b"too long"),
+        "too long",
+        truth.value("overrun"),
+    );
+    assert!(output.contains(&expected), "{expected} in {output}");
+}

@@ -375,7 +375,10 @@ fn an_overwritten_header_is_told_and_the_walk_goes_on_behind_it() {
     let problems = heap.source.problems();
     let [problem] = problems.as_slice() else { panic!("one problem, but {problems:?}") };
     assert_eq!(problem.about, Subject::Memory(Addr(overwritten - 16)));
-    for part in [format!("{overrun:#x}"), "the text \"by far t\"".to_owned(), "48 bytes are left out".to_owned()] {
+    let begins = "a chunk of 48 bytes, which begins with the text \"a name that is longer than forty\":".to_owned();
+    for part in
+        [format!("{overrun:#x}"), begins, "the text \"by far t\"".to_owned(), "48 bytes are left out".to_owned()]
+    {
         assert!(problem.message.contains(&part), "{part} in {}", problem.message);
     }
 }

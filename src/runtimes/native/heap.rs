@@ -73,7 +73,8 @@ impl NativeHeap {
         }
         // None of it can be walked: that is no empty heap.
         if allocators.iter().all(|allocator| allocator.parts() == 0) {
-            let why: Vec<String> = allocators.iter().flat_map(|one| one.problems()).map(|why| why.message).collect();
+            let why: Vec<String> =
+                allocators.iter().flat_map(|one| one.problems(&|_| String::new())).map(|why| why.message).collect();
             if !why.is_empty() {
                 return Err(Error::Failed(why.join("; ")));
             }
@@ -138,7 +139,14 @@ impl HeapSource for NativeHeap {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        self.allocators.iter().flat_map(|allocator| allocator.problems()).collect()
+        let what = |block: Block| {
+            let of_type = self.type_of(block, &mut Window::new(&self.target.memory));
+            match self.types.get(of_type).filter(|of_type| of_type.naming != Naming::Size) {
+                Some(of_type) => format!(", a {}", of_type.name),
+                None => contents::beginning(&self.target, block.address, block.bytes),
+            }
+        };
+        self.allocators.iter().flat_map(|allocator| allocator.problems(&what)).collect()
     }
 
     fn verify(&self, job: &Job) -> Result<Vec<Problem>, Error> {

@@ -19,6 +19,9 @@ pub(in crate::runtimes::native) struct Block {
 /// What is done with each block.
 pub(in crate::runtimes::native) type Visit<'a> = dyn FnMut(Block) -> Result<(), Error> + 'a;
 
+/// Tells what is in a block, in words that follow what it is called: `, a shop::Order`; nothing where nobody knows.
+pub(in crate::runtimes::native) type What<'a> = dyn Fn(Block) -> String + 'a;
+
 /// An allocator of a process.
 pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// `glibc malloc`, `musl mallocng`, `jemalloc` …
@@ -52,6 +55,6 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// What is damaged or missing, as far as it was walked.
-    fn problems(&self) -> Vec<Problem>;
+    /// What is damaged or missing, as far as it was walked. `what` tells what a block is: an allocator knows no types.
+    fn problems(&self, what: &What<'_>) -> Vec<Problem>;
 }

@@ -13,6 +13,8 @@ const MAX_WORDS: u64 = 64;
 /// Bytes of text that are read, and the fewest that are taken for text.
 const MAX_TEXT: u64 = 256;
 const MIN_TEXT: usize = 4;
+/// Bytes that are told of a block that was written beyond its end.
+const MAX_TOLD: u64 = 32;
 
 /// What is in a block; `type_name` where its type is known by name.
 pub(super) fn of(target: &Target, object: HeapObject, type_name: Option<&str>) -> Contents {
@@ -60,6 +62,17 @@ pub(super) fn field_at(target: &Target, type_name: &str, offset: u64) -> Option<
     let part = module.symbols().part_of(ty, offset)?;
     let path = part.path.trim_start_matches('.').to_owned();
     Some(path).filter(|path| !path.is_empty())
+}
+
+/// What a block without a type begins with, in words: `, which begins with the text "name"`.
+pub(super) fn beginning(target: &Target, address: Addr, bytes: u64) -> String {
+    let object = HeapObject { address, of_type: 0, bytes: bytes.min(MAX_TOLD) };
+    if let Some(text) = text(target, object) {
+        return format!(", which begins with the text {text:?}");
+    }
+    let words: Vec<String> =
+        of(target, object, None).words.into_iter().flatten().map(|word| word.to_string()).collect();
+    if words.is_empty() { String::new() } else { format!(", which begins with the words {}", words.join(" ")) }
 }
 
 /// The text that a block begins with: printable up to a zero byte or its end.

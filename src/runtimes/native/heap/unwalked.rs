@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use super::parts::Odd;
 use super::reading::{data, words};
 use crate::error::Error;
@@ -50,7 +50,7 @@ impl Allocator for Unwalked {
         Ok(Vec::new())
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
         self.problems.clone()
     }
 }

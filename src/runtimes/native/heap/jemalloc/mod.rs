@@ -17,7 +17,7 @@ use self::caches::Caches;
 use self::layout::{ACTIVE, BOOK, DIRTY, MUZZY};
 use self::map::{Extent, Map};
 use self::walk::Walked;
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
 use super::reading::{add, of_allocator, range};
 use super::unwalked::{self, Unwalked};
@@ -122,7 +122,7 @@ impl Allocator for Jemalloc {
         Ok(arenas.into_iter().map(arena).collect())
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
         let map = self.map.odd.told("heap-damaged", |odd, first| {
             format!("jemalloc's map and {odd} of its extents disagree, the first at {first}: {LEFT_OUT}")
         });

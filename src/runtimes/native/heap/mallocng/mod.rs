@@ -16,7 +16,7 @@ use std::sync::Arc;
 use self::find::Place;
 use self::groups::{Groups, Kind};
 use self::slots::Walked;
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use super::parts::Parts;
 use super::reading::add;
 use crate::error::Error;
@@ -103,7 +103,7 @@ impl Allocator for Mallocng {
         Ok(all)
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        problems::of(&self.place, &self.groups, self.parts.known())
+    fn problems(&self, what: &What<'_>) -> Vec<Problem> {
+        problems::of(&self.place, &self.groups, self.parts.known(), what)
     }
 }

@@ -6,11 +6,17 @@ use super::find::Place;
 use super::groups::Groups;
 use super::slots::{Damage, DamageKind, Walked};
 use crate::model::{Addr, Problem, Subject};
+use crate::runtimes::native::heap::allocator::{Block, What};
 
 /// Most damages that are told one by one.
 const MAX_TOLD: usize = 16;
 
-pub(super) fn of(place: &Place, groups: &Groups, walked: impl Iterator<Item = Arc<Walked>>) -> Vec<Problem> {
+pub(super) fn of(
+    place: &Place,
+    groups: &Groups,
+    walked: impl Iterator<Item = Arc<Walked>>,
+    what: &What<'_>,
+) -> Vec<Problem> {
     let mut all = Vec::new();
     let mut say = |code: &'static str, at: u64, message: String| {
         all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
@@ -36,7 +42,7 @@ pub(super) fn of(place: &Place, groups: &Groups, walked: impl Iterator<Item = Ar
         for damage in &walked.damages {
             if told < MAX_TOLD {
                 told = told.saturating_add(1);
-                say("heap-damaged", damage.at, text(damage));
+                say("heap-damaged", damage.at, text(damage, what));
             } else {
                 untold = untold.saturating_add(1);
             }
@@ -49,7 +55,7 @@ pub(super) fn of(place: &Place, groups: &Groups, walked: impl Iterator<Item = Ar
     all
 }
 
-fn text(damage: &Damage) -> String {
+fn text(damage: &Damage, what: &What<'_>) -> String {
     let at = Addr(damage.at);
     match damage.kind {
         DamageKind::Header(bytes) => {
@@ -63,8 +69,24 @@ fn text(damage: &Damage) -> String {
             format!("the header of the slot at {at} of {} bytes is overwritten with {word:#010x}{text}", damage.bytes)
         }
         DamageKind::Overrun { asked, byte } => {
-            format!("the block at {at} of {asked} bytes was written beyond its end: the byte behind it is {byte:#04x}")
+            let what = what(Block { address: at, bytes: asked });
+            format!(
+                "the block at {at} of {asked} bytes{what} was written beyond its end: the byte behind it is {byte:#04x}"
+            )
         }
         DamageKind::Unreadable => format!("the slot at {at} of {} bytes is not in the dump", damage.bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_that_was_written_beyond_its_end_is_told_with_what_it_is() {
+        let damage = Damage { at: 0x1000, bytes: 48, kind: DamageKind::Overrun { asked: 40, byte: b'x' } };
+        let told = text(&damage, &|block| format!(", a shop::Order of {}", block.bytes));
+        let expected = "the block at 0x1000 of 40 bytes, a shop::Order of 40 was written beyond its end: the byte behind it is 0x78";
+        assert_eq!(told, expected);
     }
 }

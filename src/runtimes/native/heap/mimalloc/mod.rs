@@ -14,7 +14,7 @@ use std::sync::Arc;
 use self::layout::HEAP_BYTES;
 use self::segments::Segments;
 use self::walk::{Heaps, Walked};
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
 use super::reading::{self, add, of_allocator, range};
 use super::unwalked::{self, Unwalked};
@@ -112,7 +112,7 @@ impl Allocator for Mimalloc {
         Ok(vec![Arena { name: "segments".to_owned(), address: None, system, used, free, overhead }])
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
         let pages = self.segments.odd.told("heap-damaged", |odd, _| {
             format!("what mimalloc says of {odd} pages cannot be right: their blocks are left out")
         });

@@ -18,7 +18,7 @@ use self::chunks::Walked;
 use self::layout::HEADER;
 use self::mapped::Mapped;
 use self::pieces::Piece;
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use super::reading::{add, of_musl};
 use super::unwalked::{self, Unwalked};
 use crate::error::Error;
@@ -112,7 +112,7 @@ impl Allocator for Oldmalloc {
         Ok(all)
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
         let mut all = Vec::new();
         let mut say = |code: &'static str, at: u64, message: String| {
             all.push(Problem::new(code, Subject::Memory(Addr(at)), message));

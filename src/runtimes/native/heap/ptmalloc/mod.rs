@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use self::books::Books;
 use self::find::{Found, Place};
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use crate::error::Error;
 use crate::heap;
 use crate::job::{Job, Meter};
@@ -103,8 +103,8 @@ impl Allocator for Ptmalloc {
         Ok(all)
     }
 
-    fn problems(&self) -> Vec<Problem> {
-        let of_books = self.books.iter().flat_map(problems::of_books);
+    fn problems(&self, what: &What<'_>) -> Vec<Problem> {
+        let of_books = self.books.iter().flat_map(|books| problems::of_books(books, what));
         self.problems.iter().cloned().chain(of_books).collect()
     }
 }

@@ -1,9 +1,11 @@
 //! What of a heap is damaged or missing, in words.
 
 use super::books::Books;
+use super::layout::HEADER;
 use super::lists::Broken;
 use super::walk::{Damage, DamageKind, Run};
 use crate::model::{Addr, Problem, Subject};
+use crate::runtimes::native::heap::allocator::{Block, What};
 use crate::target::Target;
 
 /// Most damages that are told one by one.
@@ -17,7 +19,7 @@ pub(super) fn not_found(target: &Target, module: usize, why: &str) -> Option<Pro
 }
 
 /// What is seen in the books, and was met on the walks so far.
-pub(super) fn of_books(books: &Books) -> Vec<Problem> {
+pub(super) fn of_books(books: &Books, what: &What<'_>) -> Vec<Problem> {
     let mut all = Vec::new();
     let mut say = |code: &'static str, at: u64, message: String| {
         all.push(Problem::new(code, Subject::Memory(Addr(at)), message));
@@ -74,11 +76,11 @@ pub(super) fn of_books(books: &Books) -> Vec<Problem> {
         }
         Some(_) => {}
     }
-    all.extend(of_walks(books));
+    all.extend(of_walks(books, what));
     all
 }
 
-fn of_walks(books: &Books) -> Vec<Problem> {
+fn of_walks(books: &Books, tell: &What<'_>) -> Vec<Problem> {
     let walked = books.runs.iter().zip(&books.walked);
     let damages = walked.filter_map(|(run, walked)| Some((run, walked.known()?)));
     let mut all = Vec::new();
@@ -87,7 +89,7 @@ fn of_walks(books: &Books) -> Vec<Problem> {
         let (unread, damages): (Vec<&Damage>, Vec<&Damage>) =
             walked.damages.iter().partition(|damage| damage.kind == DamageKind::Unreadable);
         missing.extend(unread.into_iter().map(|damage| (run.clone(), damage.clone())));
-        all.extend(damages.iter().take(MAX_TOLD).map(|damage| told(run, damage)));
+        all.extend(damages.iter().take(MAX_TOLD).map(|damage| told(run, damage, tell)));
         if let Some(more) = damages.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
             let message = format!("{more} more places of the heap at {} are damaged", Addr(run.start));
             all.push(Problem::new("heap-damaged", Subject::Memory(Addr(run.start)), message));
@@ -95,7 +97,7 @@ fn of_walks(books: &Books) -> Vec<Problem> {
     }
     match missing.as_slice() {
         [] => {}
-        [(run, damage)] => all.push(told(run, damage)),
+        [(run, damage)] => all.push(told(run, damage, tell)),
         [(_, first), ..] => {
             let bytes = missing.iter().map(|(run, damage)| damage.left_out(run)).fold(0, u64::saturating_add);
             let message = format!(
@@ -116,7 +118,7 @@ impl Damage {
     }
 }
 
-fn told(run: &Run, damage: &Damage) -> Problem {
+fn told(run: &Run, damage: &Damage, tell: &What<'_>) -> Problem {
     let at = Addr(damage.at);
     let what = match damage.kind {
         DamageKind::Unreadable => format!("the dump does not hold all of the heap at {at}"),
@@ -129,9 +131,11 @@ fn told(run: &Run, damage: &Damage) -> Problem {
     };
     let before = match damage.before {
         Some((before, size)) if matches!(damage.kind, DamageKind::Size(_) | DamageKind::Footer { .. }) => {
-            let block = Addr(before.saturating_add(super::layout::HEADER));
+            let block = Addr(before.saturating_add(HEADER));
+            // What was asked for ends with the first word of the next chunk at the latest.
+            let what = tell(Block { address: block, bytes: size.saturating_sub(8) });
             format!(
-                "; before it is the block {block}, a chunk of {size} bytes, which may have been written beyond its end"
+                "; before it is the block {block}, a chunk of {size} bytes{what}: it may have been written beyond its end"
             )
         }
         _ => String::new(),

@@ -16,7 +16,7 @@ use self::layout::{CACHE_PREVIOUS, Location};
 use self::lists::Lists;
 use self::spans::{Counted, Map};
 use self::walk::Walked;
-use super::allocator::{Allocator, Visit};
+use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
 use super::reading::{add, of_allocator, range};
 use super::unwalked::{self, Unwalked};
@@ -136,7 +136,7 @@ impl Allocator for Tcmalloc {
         }])
     }
 
-    fn problems(&self) -> Vec<Problem> {
+    fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
         let lists = self.lists.broken.told("heap-damaged", |broken, _| {
             format!("{broken} free lists of tcmalloc are not as long as they state: what they held may count as in use")
         });
