@@ -77,11 +77,30 @@ fn without_debug_information_vtables_name_blocks_and_owners_group_the_rest() {
     assert_counts(&found, &expected["stripped"]);
     let recorded = |row: &&Value| row["naming"] == "recorded";
     assert_eq!(found.values().filter(recorded).count(), expected["stripped"].as_object().expect("counts").len());
-    assert_eq!(found["(96 bytes, by shop::Customer+8)"]["count"], 30, "what each customer is called");
+    let text = "std::string buffer, by shop::Customer+8";
+    assert_eq!(found[text]["count"], 30, "what each customer is called");
+    assert_eq!(found[text]["naming"], "contents");
     assert_eq!(
         found["(48 bytes, by (528 bytes))"]["count"], 600,
         "the items of the deque, whichever place they have in a node"
     );
+}
+
+#[test]
+fn without_debug_information_containers_are_told_by_their_own_words() {
+    let (found, expected) = (named(&dump("heap-cxx", "stripped")), expected("heap-cxx"));
+    let patterns = expected["patterns"].as_object().expect("counts");
+    for (pattern, count) in patterns {
+        let is_it = |name: &str| name.split_once(", by ").map_or(name, |(name, _)| name) == pattern;
+        let rows = found.iter().filter(|(name, _)| is_it(name));
+        let all: u64 = rows.filter_map(|(_, row)| row["count"].as_u64()).sum();
+        assert_eq!(Some(all), count.as_u64(), "{pattern}");
+    }
+    let others = found.iter().filter(|(name, row)| {
+        let is_known = patterns.keys().any(|pattern| name.starts_with(pattern.as_str()));
+        row["naming"] == "contents" && !is_known && *name != "text"
+    });
+    assert_eq!(others.map(|(name, _)| name).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[track_caller]

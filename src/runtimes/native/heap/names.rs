@@ -11,6 +11,7 @@
 
 mod described;
 mod found;
+mod patterns;
 mod rest;
 mod shapes;
 mod spelling;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::found::Entry;
+use super::patterns::{Pattern, Patterns};
 use super::walk::NONE;
 use crate::error::Error;
 use crate::heap::{HeapType, Naming, ObjectId, Objects, References, RootKind};
@@ -25,6 +26,9 @@ const MAX_OWNER: u64 = 256;
 const MIN_TEXT: u64 = 12;
 /// The longest that is looked at.
 const MAX_TEXT: u64 = 1 << 20;
+
+/// Bytes of the largest container that tells what it holds: a deque.
+const HOLDER: u64 = 80;
 
 /// A pointer to the last bytes of a block is one to the header of the next.
 const HEADER: u64 = 16;
@@ -74,10 +78,18 @@ pub(super) fn group(rest: &Rest<'_>, types: &mut [u32], job: &Job) -> Result<Vec
     }
     job.phase("looking for what refers to the rest", rest.objects.len().into());
     let owners: Vec<AtomicU64> = unnamed.iter().map(|_| AtomicU64::new(NOBODY)).collect();
-    let seen = Seen { rest, types, owners: &owners };
+    let patterns = Patterns::new(&rest.target.memory, rest.objects, rest.takes);
+    let patterns = (rest.pointer == 8).then_some(&patterns);
+    let seen = Seen { rest, types, owners: &owners, patterns };
     seen.objects(job)?;
     seen.roots(job)?;
-    let texts: Vec<bool> = unnamed.par_iter().map(|id| is_text(rest, *id)).collect();
+    let texts: Vec<bool> = unnamed
+        .par_iter()
+        .map(|id| {
+            patterns.into_iter().for_each(|patterns| patterns.links(*id));
+            is_text(rest, *id)
+        })
+        .collect();
     job.check()?;
     let mut groups = Groups::default();
     let mut found = Vec::with_capacity(unnamed.len());
@@ -85,9 +97,11 @@ pub(super) fn group(rest: &Rest<'_>, types: &mut [u32], job: &Job) -> Result<Vec
         if found.len().is_multiple_of(CHUNK as usize) {
             job.check()?;
         }
-        found.push(match is_text {
-            true => groups.get(("text".to_owned(), Naming::Contents)),
-            false => seen.group(*id, owner.load(Ordering::Relaxed), &mut groups),
+        let owner = owner.load(Ordering::Relaxed);
+        found.push(match (patterns.and_then(|patterns| patterns.of(*id)), is_text) {
+            (Some(pattern), _) => seen.of_container(pattern, owner, &mut groups),
+            (None, true) => groups.get(("text".to_owned(), Naming::Contents)),
+            (None, false) => seen.group(*id, owner, &mut groups),
         });
     }
     let first = u32::try_from(rest.recorded.len().saturating_add(rest.entries.len())).unwrap_or(u32::MAX);
@@ -141,17 +155,21 @@ struct Seen<'s, 'a> {
     rest: &'s Rest<'a>,
     types: &'s [u32],
     owners: &'s [AtomicU64],
+    patterns: Option<&'s Patterns<'s>>,
 }
 
 impl Seen<'_, '_> {
-    /// Notes a word that refers to a block without a name.
-    fn note(&self, at: Addr, to: Addr, kind: u64, from: Option<ObjectId>) {
+    /// Notes a word that refers to a block without a name; with the bytes that begin with it.
+    fn note(&self, at: Addr, to: Addr, kind: u64, from: Option<ObjectId>, bytes: &[u8]) {
         let Some(object) = self.rest.objects.holding(to).filter(|object| Some(*object) != from) else { return };
         let rank = self.types.get(object as usize).filter(|of_type| is_rank(**of_type)).map(|rank| rank & !RANK);
         let Some(owner) = rank.and_then(|rank| self.owners.get(rank as usize)) else { return };
         let inside = self.rest.objects.address(object).and_then(|start| to.since(start)).unwrap_or(0);
         if inside.saturating_add(HEADER) >= self.rest.objects.bytes(object) && inside > 0 {
             return;
+        }
+        if let Some(patterns) = self.patterns.filter(|_| inside == 0) {
+            patterns.holder(object, bytes);
         }
         let where_to = if inside == 0 { 0 } else { INTO_MIDST };
         owner.fetch_min(kind | where_to | (at.0 & ADDRESS), Ordering::Relaxed);
@@ -167,9 +185,11 @@ impl Seen<'_, '_> {
     fn words(&self, start: Addr, bytes: &[u8], kind: u64, from: Option<ObjectId>) {
         let Some(heap) = self.rest.objects.bounds() else { return };
         let mut at = start;
-        for to in self.rest.target.memory.pointers(bytes) {
+        let pointer = usize::try_from(self.rest.pointer).unwrap_or(8);
+        for (index, to) in self.rest.target.memory.pointers(bytes).enumerate() {
             if heap.contains(&to) {
-                self.note(at, to, kind, from);
+                let behind = bytes.get(index.saturating_mul(pointer)..).unwrap_or_default();
+                self.note(at, to, kind, from, behind);
             }
             at = Addr(at.0.wrapping_add(self.rest.pointer));
         }
@@ -207,7 +227,7 @@ impl Seen<'_, '_> {
                 None => BY_GLOBAL,
             };
             match root.at.map(|at| memory.ptr(at)) {
-                Some(Ok(to)) => self.note(at, to, kind, None),
+                Some(Ok(to)) => self.note(at, to, kind, None, memory.slice_up_to(at, HOLDER).unwrap_or_default()),
                 _ => self.note_object(at, object, kind),
             }
             Ok(())
@@ -261,6 +281,23 @@ impl Seen<'_, '_> {
         let group = groups.get((format!("({size}, by {})", self.owner(key, offset)), Naming::Size));
         groups.known.insert((class, key, offset), group);
         group
+    }
+
+    /// A group for a part of a container: with who holds it, where that has a name.
+    fn of_container(&self, pattern: Pattern, owner: u64, groups: &mut Groups) -> u32 {
+        let at = Addr(owner & ADDRESS);
+        let by = match owner & KIND {
+            _ if owner == NOBODY || !pattern.has_holder() || groups.is_full() => None,
+            BY_GLOBAL => self.variable(at),
+            BY_NAMED => self.rest.objects.holding(at).and_then(|owner| {
+                let offset = self.rest.objects.address(owner).and_then(|start| at.since(start))?;
+                let of_type = self.types.get(owner as usize).copied()?;
+                Some(self.owner(of_type, self.in_element(of_type, offset)))
+            }),
+            _ => None,
+        };
+        let name = by.map_or_else(|| pattern.name().to_owned(), |by| format!("{}, by {by}", pattern.name()));
+        groups.get((name, Naming::Contents))
     }
 
     fn entry(&self, of_type: u32) -> Option<&Entry> {
