@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use dumpscope::analysis::graph::{Dominators, Graph, Leaks, Reachable, paths, referrers};
+use dumpscope::analysis::graph::{Dominators, Graph, Leaks, Reachable, paths, referrers, retained_by_classes};
 use dumpscope::error::Error;
 use dumpscope::heap::{HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, RootKind, Visit};
 use dumpscope::job::{Job, Meter};
@@ -181,7 +181,8 @@ fn measure(made: &Made, job: &Job) -> Result<(), Error> {
     let graph = timed("graph", || Graph::build(made, &objects, job))?;
     let reachable = timed("reachable", || Reachable::from_roots(&graph, job))?;
     let leaks = timed("leaks", || Leaks::find(&graph, &reachable, &objects, TYPES, job))?;
-    let dominators = timed("dominators", || Dominators::find(&graph, &leaks, &objects, TYPES, job))?;
+    let dominators = timed("dominators", || Dominators::find(&graph, &leaks, &objects, job))?;
+    timed("retained by type", || retained_by_classes(&dominators, TYPES, &|id| objects.of_type(id), job))?;
     let largest = timed("largest", || dominators.largest(100));
     let far = objects.len() / 2;
     let found = timed("gcroot", || paths(&graph, far, 1, job))?;

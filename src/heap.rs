@@ -60,7 +60,8 @@ pub trait HeapSource: Send + Sync {
     }
 
     /// The same heap with names for objects that carry none, by what refers to them; `None` where the source cannot tell
-    /// more. `objects` are all of its objects, `stacks` those of the process. Takes seconds for ten million objects.
+    /// more. Its objects are the same, and what they refer to. `objects` are all of them, `stacks` those of the process. Takes seconds for
+    /// ten million objects.
     fn named(
         self: Arc<Self>,
         _objects: &Arc<Objects>,

@@ -237,6 +237,85 @@ fn what_types_and_objects_keep_alive_is_told_where_it_is_asked_for() {
 }
 
 #[test]
+fn of_chosen_objects_only_these_keep_alive() {
+    let told = data("dumpheap -stat -dead -retained");
+    assert_eq!(told["types"], json!([of_type(("shop.Order", "0x1000"), (1, 24), Some(24))]));
+    // The second array is held by two orders.
+    let told = data("dumpheap -stat -retained -min 60 -max 60");
+    assert_eq!(told["types"], json!([of_type(("byte[]", "0x2000"), (1, 60), Some(60))]));
+}
+
+/// A row of `-stat`: (type, id), (count, bytes), retained.
+fn of_type((name, id): (&str, &str), (count, bytes): (u64, u64), retained: Option<u64>) -> Value {
+    json!({
+        "type": name, "id": id, "count": count, "bytes": bytes, "retained": retained, "naming": "recorded",
+        "referrer": null,
+    })
+}
+
+#[test]
+fn types_of_a_namespace_are_told_together() {
+    let dump = DUMP.replace("type 3000 shop.Never", "type 3000 shop.Line\nobject 7200 3000 40\nrefer 7000 7200 line");
+    let run = |line: &str| {
+        let mut shell = Shell::new(Arc::new(session(dump.clone().into()).expect("the toy opens")));
+        let (result, mut out) = (shell.run(line, &Job::default()), Vec::new());
+        shell.print(line, &result, commands::Format::Json, &mut out, &Job::default()).expect("written");
+        serde_json::from_slice::<Value>(&out).expect("one line of JSON")["data"].clone()
+    };
+    let group = |name: &str, id: &str, types: u64, count: u64, bytes: u64, retained: Option<u64>| json!({ "namespace": name, "id": id, "types": types, "count": count, "bytes": bytes, "retained": retained });
+    let total = json!({ "count": 6, "bytes": 272 });
+    let told = run("dumpheap -stat -group");
+    assert_eq!(
+        told["namespaces"],
+        json!([group("", "0x2000", 1, 2, 160, None), group("shop", "0x1000", 2, 4, 112, None)])
+    );
+    assert_eq!((&told["total"]["count"], &told["total"]["bytes"]), (&total["count"], &total["bytes"]));
+    // The first order keeps the line, the last order and both arrays but for what the leaked one holds as well: that is all of it.
+    let told = run("dumpheap -group -retained");
+    assert_eq!(told["namespaces"][1], group("shop", "0x1000", 2, 4, 112, Some(208 + 40 + 24)));
+    let types = run("dumpheap -stat -beside 3000")["types"].clone();
+    let names: Vec<&str> = types.as_array().expect("types").iter().filter_map(|row| row["type"].as_str()).collect();
+    assert_eq!(names, ["shop.Order", "shop.Line"]);
+    assert_eq!(run("dumpheap -beside 3000 -type Line")["total"]["count"], 1);
+    let Err(error) = shell().run("dumpheap -stat -beside 9999", &Job::default()) else {
+        panic!("there is no such type")
+    };
+    assert!(error.to_string().contains("no type has the id 0x9999"), "{error}");
+}
+
+#[test]
+fn what_is_known_by_now_is_told_without_being_computed() {
+    let session = Arc::new(session(DUMP.into()).expect("the toy opens"));
+    let run = |line: &str, format| {
+        let mut shell = Shell::new(Arc::clone(&session));
+        let (result, mut out) = (shell.run(line, &Job::default()), Vec::new());
+        shell.print(line, &result, format, &mut out, &Job::default()).expect("written");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let text = || run("dumpheap -stat -known", commands::Format::Text(Style::default()));
+    let words = |text: &str| -> Vec<Vec<String>> {
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    };
+    let before = words(&text());
+    assert_eq!(before[0], ["Objects", "Bytes", "Share", "Retained", "Type", "Id"]);
+    assert_eq!(before[1], ["2", "160", "68.9", "%", "…", "byte[]", "0x2000"], "160 of 232");
+    assert!(run("dumpheap -stat -known", commands::Format::Json).contains("\"retained\":null"));
+    let listed = || run("dumpheap -known", commands::Format::Text(Style::default()));
+    assert_eq!(words(&listed())[1], ["0x7018", "100", "…", "byte[]"], "the largest first");
+    run("dominators", commands::Format::Json);
+    let after = words(&text());
+    assert_eq!(after[1], ["2", "160", "68.9", "%", "160", "byte[]", "0x2000"]);
+    assert_eq!(after[2], ["3", "72", "31.0", "%", "232", "shop.Order", "0x1000"], "in the order of bytes");
+    assert_eq!(words(&listed())[1], ["0x7000", "24", "208", "shop.Order"], "what keeps the most alive first");
+}
+
+#[test]
+fn a_heap_that_does_not_tell_says_so() {
+    let Err(error) = shell().run("dumpheap -free", &Job::default()) else { panic!("the toy tells nothing of it") };
+    assert_eq!(error.to_string(), "the heap (Toy) does not tell what is free");
+}
+
+#[test]
 fn an_object_is_held_by_the_shortest_way_from_a_root() {
     let root = json!({ "kind": "global", "tid": null, "name": null, "at": "0x4000" });
     let step =

@@ -21,6 +21,8 @@ pub enum Subject {
     Exception(usize),
     /// A type of objects of a heap, by its identity in the dump.
     Type(Addr),
+    /// The types of a namespace, by the identity of one of them.
+    Namespace(Addr),
     /// An object of a heap, by its address.
     Object(Addr),
     /// A command of this program, by its name.
@@ -46,6 +48,8 @@ pub enum SubjectKind {
     Exception,
     /// A type of objects.
     Type,
+    /// The types of a namespace.
+    Namespace,
     /// An object of a heap.
     Object,
     /// A command of this program.
@@ -64,6 +68,7 @@ impl Subject {
             Subject::Memory(_) => SubjectKind::Memory,
             Subject::Exception(_) => SubjectKind::Exception,
             Subject::Type(_) => SubjectKind::Type,
+            Subject::Namespace(_) => SubjectKind::Namespace,
             Subject::Object(_) => SubjectKind::Object,
             Subject::Command(_) => SubjectKind::Command,
         }

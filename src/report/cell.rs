@@ -43,7 +43,7 @@ pub enum Value {
     Millis(u64),
     /// A share, in tenths of a percent.
     Percent(u32),
-    /// A share, in tenths of a percent, drawn as a bar.
+    /// A share, in tenths of a percent, on the screen with a bar before it.
     Bar(u32),
     /// Yes or no.
     Bool(bool),
@@ -65,6 +65,8 @@ pub enum Value {
     Path(Arc<str>),
     /// Not known, because.
     Unknown(Arc<str>),
+    /// Not known yet: it is computed meanwhile, or will be where somebody asks for it.
+    Awaited,
 }
 
 impl Value {
@@ -89,7 +91,8 @@ impl Value {
             | Value::Type(_)
             | Value::Source(..)
             | Value::Path(_)
-            | Value::Unknown(_) => false,
+            | Value::Unknown(_)
+            | Value::Awaited => false,
         }
     }
 }

@@ -36,7 +36,7 @@ const MAX_COLUMN: usize = 1024;
 /// Longest text in a sentence or a detail, in bytes: two screens.
 const MAX_DETAIL: usize = 4096;
 /// Characters of a whole bar.
-const BAR: u32 = 10;
+const BAR: u32 = 5;
 
 /// A value in words.
 pub fn words(value: &Value, room: Room) -> Cow<'_, str> {
@@ -56,8 +56,8 @@ pub fn words(value: &Value, room: Room) -> Cow<'_, str> {
         }),
         Value::Seconds(seconds) => Cow::Owned(span(*seconds)),
         Value::Millis(ms) => Cow::Owned(short_span(*ms)),
-        Value::Percent(tenths) => Cow::Owned(format!("{}.{} %", tenths / 10, tenths % 10)),
-        Value::Bar(tenths) => Cow::Owned(bar(*tenths)),
+        Value::Bar(tenths) if room == Room::Column => Cow::Owned(bar(*tenths)),
+        Value::Percent(tenths) | Value::Bar(tenths) => Cow::Owned(format!("{}.{} %", tenths / 10, tenths % 10)),
         Value::Bool(yes) => Cow::Borrowed(if *yes { "yes" } else { "no" }),
         Value::Hex(bytes) => Cow::Owned(hex(bytes)),
         Value::Tid(tid) => Cow::Owned(tid.to_string()),
@@ -80,6 +80,8 @@ pub fn words(value: &Value, room: Room) -> Cow<'_, str> {
                 None => plain(file, room),
             }
         }
+        Value::Awaited if whole => Cow::Borrowed("… (not computed yet)"),
+        Value::Awaited => Cow::Borrowed("…"),
         Value::Unknown(_) if room == Room::Column => Cow::Borrowed("?"),
         Value::Unknown(reason) => Cow::Owned(format!("? ({})", plain(reason, room))),
     }
@@ -130,10 +132,15 @@ fn hex(bytes: &[Option<u8>]) -> String {
     hex
 }
 
-/// `█████░░░░░`: ten characters, half of one rounded up.
+/// `██▌    51 %`: a bar in eighths of a character, and the number, a tenth of a percent left out.
 fn bar(tenths: u32) -> String {
-    let full = tenths.min(1000).saturating_mul(BAR).saturating_add(500) / 1000;
-    (0..BAR).map(|at| if at < full { '█' } else { '░' }).collect()
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    // What is there at all is seen.
+    let eighths = tenths.min(1000).saturating_mul(BAR).saturating_mul(8).div_ceil(1000);
+    let (whole, part) = (eighths / 8, PARTS.get((eighths % 8) as usize).copied().unwrap_or_default());
+    let blanks = BAR.saturating_sub(whole).saturating_sub(u32::from(!part.is_empty()));
+    let percent = tenths / 10;
+    format!("{}{part}{} {percent:>3} %", "█".repeat(whole as usize), " ".repeat(blanks as usize))
 }
 
 /// `4712 4713 4714 … 19 threads`: the first `most` ids, and how many there are where that is not all.
@@ -245,7 +252,7 @@ fn scaled(bytes: u64, power: f64) -> (String, &'static str) {
 /// Order of two cells of a column: numbers by value, text with its numbers by value (`worker-9` before `worker-10`).
 /// Empty and unknown cells come last, in either direction.
 pub fn compare(a: &Cell, b: &Cell, descending: bool) -> Ordering {
-    let missing = |cell: &Cell| matches!(cell.value, Value::None | Value::Unknown(_));
+    let missing = |cell: &Cell| matches!(cell.value, Value::None | Value::Unknown(_) | Value::Awaited);
     match (missing(a), missing(b)) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Greater,
@@ -339,8 +346,10 @@ mod tests {
         let shown = |value: &Value| words(value, Room::Column).into_owned();
         assert_eq!(shown(&Value::Percent(1000)), "100.0 %");
         assert_eq!(shown(&Value::Percent(334)), "33.4 %");
-        assert_eq!(shown(&Value::Bar(334)), "███░░░░░░░");
-        assert_eq!(shown(&Value::Bar(u32::MAX)), "██████████");
+        assert_eq!(shown(&Value::Bar(334)), "█▊     33 %");
+        assert_eq!(shown(&Value::Bar(1)), "▏       0 %", "what is there is seen");
+        assert_eq!(shown(&Value::Bar(1000)), "█████ 100 %");
+        assert_eq!(words(&Value::Bar(334), Room::Printed), "33.4 %");
         assert_eq!(shown(&Value::Bool(true)), "yes");
         assert_eq!(shown(&Value::Hex([Some(0xde), None, Some(0x07)].into())), "de ?? 07");
         assert_eq!(shown(&Value::Object(Addr(0x7f10))), "0x7f10");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{Session, What};
-use crate::analysis::graph::{Dominators, Graph, Leaks, Reachable};
+use crate::analysis::graph::{self, Dominators, Graph, Leaks, Reachable};
 use crate::analysis::histogram::{self, Histogram, Selection};
 use crate::error::Error;
 use crate::heap::{HeapObject, HeapSource, Objects};
@@ -19,11 +19,19 @@ pub struct Heap {
     pub source: Arc<dyn HeapSource>,
     all: Shared<Histogram>,
     objects: Shared<Objects>,
+    leaks: Shared<Leaks>,
+    /// Of each type of the source what its objects retain.
+    retained: Shared<Vec<u64>>,
+    held: Arc<Held>,
+    named: Shared<Heap>,
+}
+
+/// What holds what, whatever the objects are called: one for a heap and for the same with names.
+#[derive(Default)]
+struct Held {
     graph: Shared<Graph>,
     reachable: Shared<Reachable>,
-    leaks: Shared<Leaks>,
     dominators: Shared<Dominators>,
-    named: Shared<Heap>,
 }
 
 impl Heap {
@@ -33,10 +41,9 @@ impl Heap {
             source,
             all: Shared::default(),
             objects: Shared::default(),
-            graph: Shared::default(),
-            reachable: Shared::default(),
             leaks: Shared::default(),
-            dominators: Shared::default(),
+            retained: Shared::default(),
+            held: Arc::default(),
             named: Shared::default(),
         }
     }
@@ -92,7 +99,7 @@ impl Heap {
 
     /// What they refer to. Fails where the heap cannot tell that.
     pub fn graph(&self, job: &Job) -> Result<Arc<Graph>, Error> {
-        self.graph.get(job, |job| {
+        self.held.graph.get(job, |job| {
             Graph::refuse_without_references(self.source.as_ref())?;
             Graph::build(self.source.as_ref(), &*self.objects(job)?, job)
         })
@@ -100,7 +107,7 @@ impl Heap {
 
     /// What is reachable from the roots. Fails where the heap cannot tell that.
     pub fn reachable(&self, job: &Job) -> Result<Arc<Reachable>, Error> {
-        self.reachable.get(job, |job| Reachable::from_roots(&*self.graph(job)?, job))
+        self.held.reachable.get(job, |job| Reachable::from_roots(&*self.graph(job)?, job))
     }
 
     /// What is not. Fails where the heap cannot tell that.
@@ -113,9 +120,23 @@ impl Heap {
 
     /// What keeps what alive, and how much of it. Fails where the heap cannot tell that.
     pub fn dominators(&self, job: &Job) -> Result<Arc<Dominators>, Error> {
-        self.dominators.get(job, |job| {
+        self.held.dominators.get(job, |job| {
             let leaks = self.leaks(job)?;
-            Dominators::find(&*self.graph(job)?, &leaks, &*self.objects(job)?, self.source.types().len(), job)
+            Dominators::find(&*self.graph(job)?, &leaks, &*self.objects(job)?, job)
+        })
+    }
+
+    /// The same, if it was found before; never waits.
+    pub fn dominators_if_known(&self) -> Option<Arc<Dominators>> {
+        self.held.dominators.known()
+    }
+
+    /// Of each type of the source the bytes that its objects keep alive, none that is inside another's counted twice. Fails where the heap
+    /// cannot tell that.
+    pub fn retained_by_types(&self, job: &Job) -> Result<Arc<Vec<u64>>, Error> {
+        self.retained.get(job, |job| {
+            let (dominators, objects) = (self.dominators(job)?, self.objects(job)?);
+            graph::retained_by_classes(&dominators, self.source.types().len(), &|id| objects.of_type(id), job)
         })
     }
 }
@@ -140,7 +161,9 @@ impl Session {
         heap.named.get(job, |job| {
             let named = Arc::clone(&heap.source).named(&heap.objects(job)?, &stacks, job)?;
             let nothing = || Error::Failed(format!("objects of {} have their names in themselves", heap.source.name()));
-            named.map(Heap::new).ok_or_else(nothing)
+            // Its objects have the same numbers.
+            let of = |source| Heap { held: Arc::clone(&heap.held), ..Heap::new(source) };
+            named.map(of).ok_or_else(nothing)
         })
     }
 

@@ -94,7 +94,7 @@ fn title(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Cont
         Some(Subject::Exception(index)) => {
             exception_type(row, columns, Room::Column).unwrap_or_else(|| format!("exception {index}"))
         }
-        Some(Subject::Type(id)) => {
+        Some(Subject::Type(id) | Subject::Namespace(id)) => {
             let name = row.cells.iter().find(|cell| matches!(cell.value, Value::Text(_)));
             name.map_or_else(|| format!("type {id}"), |name| words::words(&name.value, Room::Column).into_owned())
         }
@@ -134,6 +134,10 @@ fn question(subject: Option<Subject>, context: &Context<'_>) -> Option<Question>
             Some(Question::View(&printexception::VIEW, Query::default().with("n", Given::Number(index as u64))))
         }
         Subject::Type(id) => Some(Question::View(&dumpheap::VIEW, Query::default().with("mt", Given::Address(id)))),
+        Subject::Namespace(id) => {
+            let of_it = Query::default().flagged("stat").with("beside", Given::Address(id));
+            Some(Question::View(&dumpheap::VIEW, of_it))
+        }
         Subject::Object(addr) => about(&dumpobj::VIEW, addr),
         Subject::Command(name) => Some(Question::Line { line: format!("help {name}"), focus: Focus::default() }),
         Subject::Capture | Subject::Memory(_) => None,

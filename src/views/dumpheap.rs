@@ -1,15 +1,23 @@
-//! `dumpheap`: objects of a heap, or how many of each type; `-regions`: the mappings that hold it; `-arenas`: what it is made of.
+//! `dumpheap`: objects of a heap, or how many of each type; `-free`: what is not in use; `-regions`: the mappings that hold it; `-arenas`:
+//! what it is made of.
 
 mod arenas;
+mod free;
+mod kept;
+mod namespaces;
+mod types;
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::kept::Kept;
+use self::namespaces::Namespaces;
 use super::{Alias, Answered, Answers, Arg, Draw, Kind, Needs, Query, View, maddress};
-use crate::analysis::graph::{Dominators, Reachable};
+use crate::analysis::graph::{self, Dominators, Reachable};
 use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
 use crate::heap::{HeapObject, HeapSource, HeapType, ObjectId};
@@ -34,16 +42,23 @@ pub const VIEW: View = View {
         Arg::Value("min", Kind::Bytes, "only objects of at least so many bytes"),
         Arg::Value("max", Kind::Bytes, "only objects of at most so many bytes"),
         Arg::Flag("names", "with names for objects that carry none, by what refers to them"),
+        Arg::Flag("group", "of types those of a namespace, package or module together"),
+        Arg::Value("beside", Kind::Address, "only types of the namespace that the type of this id is in"),
         Arg::Flag("regions", "the mappings that hold the heap, as 'maddress' lists them"),
-        Arg::Apart("regions", &["stat", "type", "mt", "min", "max", "names"]),
+        Arg::Apart("regions", SELECTING),
         Arg::Flag(
             "arenas",
             "the arenas that the heap is made of: what each took from the system, what is in use, what is free",
         ),
-        Arg::Apart("arenas", &["stat", "type", "mt", "min", "max", "names", "regions"]),
+        Arg::Apart("arenas", SELECTING),
+        Arg::Apart("arenas", &["regions"]),
+        Arg::Flag("free", "what is free and stays with the process, by the list that holds it"),
+        Arg::Apart("free", SELECTING),
+        Arg::Apart("free", &["regions", "arenas", "live", "dead"]),
         Arg::Flag("live", "only objects that can be reached from roots"),
         Arg::Flag("dead", "only objects that cannot: leaked, or not collected yet"),
         Arg::Flag("retained", "also what would be free without them; those with the most of it first"),
+        Arg::Flag("known", "as the pane shows it: names and what would be free without them as far as that is known by now"),
         Arg::Refused("gen", NOT_YET),
         Arg::Refused("heap", NOT_YET),
     ],
@@ -63,13 +78,18 @@ Objects  Bytes  Type                                                            
     schema: || schemars::schema_for!(Told),
 };
 
+/// What chooses among objects, or says what is told of them.
+const SELECTING: &[&str] = &["stat", "type", "mt", "min", "max", "names", "group", "beside", "known", "retained"];
+
 /// What is told: by the arguments.
 #[derive(JsonSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "the shape of each answer, for the schema alone")]
 enum Told {
     Types(Types),
+    Namespaces(namespaces::Groups),
     Objects(Objects),
+    Free(free::Lists),
     Regions(maddress::Mappings),
     Arenas(arenas::Arenas),
 }
@@ -85,6 +105,11 @@ pub struct Types {
     pub free: Option<Total>,
     /// Whose heap it is.
     pub heap: String,
+    #[serde(skip)]
+    kept: Kept,
+    /// Whether each type's share of the bytes is drawn.
+    #[serde(skip)]
+    shares: bool,
 }
 
 /// The objects of a type.
@@ -99,8 +124,8 @@ pub struct TypeRow {
     pub count: u64,
     /// What they take themselves, in bytes.
     pub bytes: u64,
-    /// What all its objects keep alive, in bytes, none that is inside another's counted twice; null where it was not
-    /// asked for.
+    /// What all its objects (of those that are asked for) keep alive, in bytes, none that is inside another's counted twice; null where it
+    /// was not asked for.
     pub retained: Option<u64>,
     /// How its name is known: `recorded` in the objects, `referred` by what refers to them, by their `contents`, or by
     /// their `size` alone.
@@ -122,10 +147,12 @@ pub struct Total {
 #[derive(Serialize, JsonSchema)]
 pub struct Objects {
     /// In the order of the heap; with `-live` and `-dead` by address, with `-retained` those that retain the most
-    /// first.
+    /// first, with `-known` the largest where that is not known.
     pub objects: Arc<Vec<ObjectRow>>,
     /// All of them together.
     pub total: Total,
+    #[serde(skip)]
+    kept: Kept,
 }
 
 /// An object.
@@ -154,29 +181,65 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     if query.flag("arenas") {
         return arenas::build(&*session.heap(job)?, job);
     }
-    let heap = if query.flag("names") { session.named_heap(job)? } else { session.heap(job)? };
+    if query.flag("free") {
+        return free::build(&*session.heap(job)?, job);
+    }
+    let heap = heap_of(session, query, job)?;
     let selection = selection(heap.source.types(), query)?;
     let asks_reached = query.flag("live") || query.flag("dead");
     let problems = |heap: &Heap| if asks_reached { heap.doubts() } else { heap.source.problems() };
-    let wanted = Wanted::of(&heap, &selection, query, job)?;
-    let dominators = query.flag("retained").then(|| heap.dominators(job)).transpose()?;
-    if query.flag("stat") {
+    let kept = Kept::of(&heap, query, job)?;
+    let wanted = Wanted::of(&heap, &selection, query, kept.dominators().is_some(), job)?;
+    if query.flag("stat") || query.flag("group") {
         let histogram = match &wanted {
             Some(wanted) => Arc::new(wanted.histogram(heap.source.types().len(), job)?),
             None => heap.histogram_of(&selection, job)?,
         };
         let mut data = Types::of(heap.source.as_ref(), &histogram);
-        data.free = heap.source.free(job)?.map(|free| Total { count: free.count, bytes: free.bytes });
-        if let Some(dominators) = &dominators {
-            data.retain(&histogram, dominators);
+        data.shares = query.flag("known");
+        if query.flag("group") {
+            let namespaces = Namespaces::of(heap.source.types());
+            let retained = match kept.dominators().zip(wanted.as_ref()) {
+                Some((dominators, wanted)) => Some(namespaces.retained(dominators, wanted, job)?),
+                None => None,
+            };
+            let data = namespaces.groups(data, &histogram, retained.as_deref(), kept);
+            return Ok(Box::new(Answered { data, problems: problems(&heap) }));
         }
+        data.free = heap.source.free(job)?.map(|free| Total { count: free.count, bytes: free.bytes });
+        if let Some((dominators, wanted)) = kept.dominators().zip(wanted.as_ref()) {
+            data.retain(&histogram, &wanted.retained(&heap, dominators, job)?);
+        }
+        if query.flag("retained") {
+            data.types.sort_by_key(|row| Reverse(row.retained));
+        }
+        data.kept = kept;
         return Ok(Box::new(Answered { data, problems: problems(&heap) }));
     }
-    let data = match &wanted {
-        Some(wanted) => wanted.listed(heap.source.as_ref(), dominators.as_deref(), job)?,
+    let mut data = match &wanted {
+        Some(wanted) => wanted.listed(heap.source.as_ref(), kept.dominators(), job)?,
         None => objects(&heap, &selection, job)?,
     };
+    if query.flag("known") && kept.dominators().is_none() {
+        // Nobody else has them yet.
+        if let Some(objects) = Arc::get_mut(&mut data.objects) {
+            objects.sort_by_key(|object| Reverse(object.bytes));
+        }
+    }
+    data.kept = kept;
     Ok(Box::new(Answered { data, problems: problems(&heap) }))
+}
+
+/// The heap that is asked about: with names where they are asked for, or are known and do not hide the type that is.
+fn heap_of(session: &Session, query: &Query, job: &Job) -> Result<Arc<Heap>, Error> {
+    if query.flag("names") {
+        return session.named_heap(job);
+    }
+    let heap = session.heap(job)?;
+    let named = heap.named_if_known().filter(|_| query.flag("known"));
+    let id = query.address("mt").or(query.address("beside"));
+    let tells = |named: &Arc<Heap>| id.is_none_or(|id| named.source.types().iter().any(|of_type| of_type.id == id));
+    Ok(named.filter(tells).unwrap_or(heap))
 }
 
 /// The selected ones of all objects by address: for what asks where they are in the graph.
@@ -189,10 +252,16 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     /// `None` where the graph plays no part.
-    fn of(heap: &Heap, selection: &'a Selection, query: &Query, job: &Job) -> Result<Option<Wanted<'a>>, Error> {
+    fn of(
+        heap: &Heap,
+        selection: &'a Selection,
+        query: &Query,
+        retains: bool,
+        job: &Job,
+    ) -> Result<Option<Wanted<'a>>, Error> {
         let live = match (query.flag("live"), query.flag("dead")) {
             (true, true) => return Err(Error::Usage("-live and -dead leave no object together".to_owned())),
-            (false, false) if !query.flag("retained") => return Ok(None),
+            (false, false) if !retains => return Ok(None),
             (false, false) => None,
             (live, _) => Some(live),
         };
@@ -208,6 +277,20 @@ impl<'a> Wanted<'a> {
         histogram::of_objects(&self.objects, types, &|id, object| self.has(id, object), job)
     }
 
+    /// Of each type what those of its objects keep alive that are wanted.
+    fn retained(&self, heap: &Heap, dominators: &Dominators, job: &Job) -> Result<Arc<Vec<u64>>, Error> {
+        if self.reached.is_none() && (self.selection.min, self.selection.max) == (None, None) {
+            return heap.retained_by_types(job);
+        }
+        let classes = heap.source.types().len();
+        graph::retained_by_classes(dominators, classes, &|id| self.type_of(id).unwrap_or(usize::MAX), job).map(Arc::new)
+    }
+
+    /// The type of an object, if that is wanted.
+    fn type_of(&self, id: ObjectId) -> Option<usize> {
+        self.objects.get(id).filter(|object| self.has(id, object)).map(|object| object.of_type)
+    }
+
     fn listed(&self, source: &dyn HeapSource, dominators: Option<&Dominators>, job: &Job) -> Result<Objects, Error> {
         job.phase("listing objects", u64::from(self.objects.len()));
         let mut list = List::of(source);
@@ -218,7 +301,7 @@ impl<'a> Wanted<'a> {
                 list.add(object, dominators.map(|dominators| dominators.retained(id)));
             }
         }
-        list.objects.sort_by_key(|object| std::cmp::Reverse(object.retained));
+        list.objects.sort_by_key(|object| Reverse(object.retained));
         Ok(list.finished())
     }
 }
@@ -250,8 +333,12 @@ impl List {
     }
 
     fn finished(self) -> Objects {
-        Objects { objects: Arc::new(self.objects), total: Total::of(self.total) }
+        Objects { objects: Arc::new(self.objects), total: Total::of(self.total), kept: Kept::Absent }
     }
+}
+
+fn unknown(id: Addr) -> Error {
+    Error::Failed(format!("no type has the id {id}; 'dumpheap -stat' lists them"))
 }
 
 fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
@@ -260,10 +347,17 @@ fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
         part.is_none_or(|part| of_type.name.contains(part)) && id.is_none_or(|id| of_type.id == id)
     };
     if let Some(id) = id.filter(|id| !types.iter().any(|of_type| of_type.id == *id)) {
-        return Err(Error::Failed(format!("no type has the id {id}; 'dumpheap -stat' lists them")));
+        return Err(unknown(id));
     }
-    let types = (part.is_some() || id.is_some()).then(|| types.iter().map(is_wanted).collect());
-    Ok(Selection { types, min: query.number("min"), max: query.number("max") })
+    let mut wanted = (part.is_some() || id.is_some()).then(|| types.iter().map(is_wanted).collect::<Vec<bool>>());
+    if let Some(id) = query.address("beside") {
+        let beside = Namespaces::of(types).beside(types, id).ok_or_else(|| unknown(id))?;
+        wanted = Some(match wanted {
+            Some(wanted) => wanted.into_iter().zip(beside).map(|(one, other)| one && other).collect(),
+            None => beside,
+        });
+    }
+    Ok(Selection { types: wanted, min: query.number("min"), max: query.number("max") })
 }
 
 impl Types {
@@ -280,15 +374,16 @@ impl Types {
             total: Total::of(histogram.total),
             free: None,
             heap: source.name().to_owned(),
+            kept: Kept::Absent,
+            shares: false,
         }
     }
 
-    /// Adds what the types retain; those that retain the most first. `histogram` is the one that it was made of.
-    fn retain(&mut self, histogram: &Histogram, dominators: &Dominators) {
+    /// Adds what the types retain. `histogram` is the one that it was made of.
+    fn retain(&mut self, histogram: &Histogram, retained: &[u64]) {
         for (row, (at, _)) in self.types.iter_mut().zip(&histogram.types) {
-            row.retained = Some(dominators.of_type(*at));
+            row.retained = retained.get(*at).copied();
         }
-        self.types.sort_by_key(|row| std::cmp::Reverse(row.retained));
     }
 }
 
@@ -332,54 +427,19 @@ fn objects(heap: &Heap, selection: &Selection, job: &Job) -> Result<Objects, Err
     Ok(list.finished())
 }
 
-impl Draw for Types {
-    fn draw(&self) -> Section {
-        let mut columns =
-            vec![Column::right("Objects"), Column::right("Bytes"), Column::wide("Type", 1), Column::left("Id")];
-        let retained = self.types.iter().any(|row| row.retained.is_some());
-        if retained {
-            columns.insert(RETAINED, Column::right("Retained"));
-        }
-        let row = |row: &TypeRow| {
-            let mut cells = vec![
-                Cell::new(Value::Count(row.count)),
-                Cell::new(Value::Bytes(row.bytes)),
-                Cell::text(row.name.as_str()).tone(Tone::Link),
-                Cell::new(Value::Addr(row.id)).tone(Tone::Dim),
-            ];
-            if retained {
-                cells.insert(RETAINED, bytes_or_none(row.retained));
-            }
-            Row::about(Subject::Type(row.id), cells)
-        };
-        let table = Table::new(columns, self.types.iter().map(row).collect());
-        let mut totals = vec![self.total.row(&format!("({})", self.heap))];
-        totals.extend(self.free.as_ref().map(Total::free_row));
-        Section { bodies: vec![Body::Table(table), Body::Lines(totals)], ..Section::default() }
-    }
-}
-
 impl Draw for Objects {
     fn draw(&self) -> Section {
-        let mut columns = vec![Column::rigid("Address"), Column::right("Bytes"), Column::wide("Type", 1)];
-        if self.objects.first().is_some_and(|object| object.retained.is_some()) {
-            columns.insert(RETAINED, Column::right("Retained"));
-        }
-        let table = Table { columns, rows: Arc::new(Listing(Arc::clone(&self.objects))) };
+        let mut columns = vec![Column::rigid("Address"), Column::right("Bytes").rank(3)];
+        columns.extend(self.kept.column());
+        columns.push(Column::wide("Type", 1).rank(1));
+        let table = Table { columns, rows: Arc::new(Listing(Arc::clone(&self.objects), self.kept.clone())) };
         Section { bodies: vec![Body::Table(table), Body::Lines(vec![self.total.row("")])], ..Section::default() }
     }
 }
 
-/// Place of the column of retained bytes, where there is one.
-const RETAINED: usize = 2;
-
-fn bytes_or_none(bytes: Option<u64>) -> Cell {
-    bytes.map_or(Cell::NONE, |bytes| Cell::new(Value::Bytes(bytes)))
-}
-
 /// The objects as rows, which are made when they are shown: there may be millions.
 #[derive(Debug)]
-struct Listing(Arc<Vec<ObjectRow>>);
+struct Listing(Arc<Vec<ObjectRow>>, Kept);
 
 impl Rows for Listing {
     fn len(&self) -> usize {
@@ -392,11 +452,9 @@ impl Rows for Listing {
             Some(name) => Cell::text(Arc::clone(name)),
             None => Cell::unknown("the heap tells no such type"),
         };
-        let cells = vec![Cell::new(Value::Addr(*address)).tone(Tone::Link), Cell::new(Value::Bytes(*bytes)), name];
-        let mut row = Row::about(Subject::Object(*address), cells);
-        if retained.is_some() {
-            row.cells.insert(RETAINED, bytes_or_none(*retained));
-        }
-        Some(Cow::Owned(row))
+        let mut cells = vec![Cell::new(Value::Addr(*address)).tone(Tone::Link), Cell::new(Value::Bytes(*bytes))];
+        cells.extend(self.1.cell(*retained));
+        cells.push(name);
+        Some(Cow::Owned(Row::about(Subject::Object(*address), cells)))
     }
 }

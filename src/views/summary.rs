@@ -329,8 +329,9 @@ fn subject(about: Option<Subject>) -> (Option<Tid>, Option<usize>, Option<Addr>)
         Some(
             Subject::Lock(address) | Subject::Module(address) | Subject::Memory(address) | Subject::Object(address),
         ) => (None, None, Some(address)),
-        Some(Subject::Capture | Subject::Exception(_) | Subject::Type(_) | Subject::Command(_)) | None => {
-            (None, None, None)
-        }
+        Some(
+            Subject::Capture | Subject::Exception(_) | Subject::Type(_) | Subject::Namespace(_) | Subject::Command(_),
+        )
+        | None => (None, None, None),
     }
 }

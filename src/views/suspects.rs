@@ -240,7 +240,7 @@ fn singles(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
 fn groups(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
     let histogram = heap.histogram(job)?;
     let all = histogram.total.bytes;
-    let dominators = heap.source.references().is_some().then(|| heap.dominators(job)).transpose()?;
+    let retained = heap.source.references().is_some().then(|| heap.retained_by_types(job)).transpose()?;
     let much = histogram.types.iter().filter(|(_, of)| all >= LEAST && of.count > 1 && tenths(of.bytes, all) >= MUCH);
     let suspect = |(at, of): &(usize, crate::analysis::histogram::Amount)| {
         let known = heap.source.types().get(*at)?;
@@ -260,7 +260,7 @@ fn groups(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
             address: None,
             count: of.count,
             bytes: of.bytes,
-            retained: dominators.as_ref().map(|dominators| dominators.of_type(*at)),
+            retained: retained.as_ref().and_then(|retained| retained.get(*at).copied()),
             percent: percent(of.bytes, all),
             accumulation: None,
             text,

@@ -27,26 +27,23 @@ pub struct Dominators {
     retained: Vec<u32>,
     /// Sizes that do not fit, ascending by object.
     large: Vec<(ObjectId, u64)>,
-    types: Vec<u64>,
     holders: Vec<(Holder, u64)>,
 }
 
 impl Dominators {
-    /// Finds them. `types` is how many types the heap has.
-    pub fn find(graph: &Graph, leaks: &Leaks, objects: &Objects, types: usize, job: &Job) -> Result<Dominators, Error> {
+    /// Finds them.
+    pub fn find(graph: &Graph, leaks: &Leaks, objects: &Objects, job: &Job) -> Result<Dominators, Error> {
         let held = Held::new(graph, leaks)?;
         let numbering = Numbering::of(&held, job)?;
         let dominators = semi_nca(&numbering, job)?;
         let Numbering { vertices, .. } = numbering;
         let sums = Sums { held: &held, objects, vertices: &vertices, dominators: &dominators };
         let retained = sums.retained(job)?;
-        let types = sums.of_types(&retained, types, job)?;
         let holders = sums.of_holders(&retained);
         let mut all = Dominators {
             dominators: vec![NONE; graph.len() as usize],
             retained: vec![0; graph.len() as usize],
             large: Vec::new(),
-            types,
             holders,
         };
         for ((vertex, dominator), bytes) in vertices.iter().zip(&dominators).zip(&retained) {
@@ -80,9 +77,9 @@ impl Dominators {
         }
     }
 
-    /// The bytes that the objects of a type keep alive: what those retain that are inside no other of the same type.
-    pub fn of_type(&self, of_type: usize) -> u64 {
-        self.types.get(of_type).copied().unwrap_or(0)
+    /// The dominator of each object; `u32::MAX` where there is no single one.
+    pub(super) fn all(&self) -> &[ObjectId] {
+        &self.dominators
     }
 
     /// The bytes that each holder outside of the heap keeps alive alone.

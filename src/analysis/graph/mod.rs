@@ -3,6 +3,7 @@
 //!
 //! All of it counts in [`crate::heap::ObjectId`]s, and holds arrays of `u32`: a heap of twenty million objects fits.
 
+mod classes;
 mod csr;
 mod dominators;
 mod holders;
@@ -14,6 +15,7 @@ mod reachable;
 mod retained;
 mod set;
 
+pub use classes::retained_by_classes;
 pub use csr::Graph;
 pub use dominators::Dominators;
 pub use holders::Holder;

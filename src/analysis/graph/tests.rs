@@ -36,7 +36,7 @@ impl Literal {
         let graph = Graph::build(self, &objects, &job).expect("read");
         let reachable = Reachable::from_roots(&graph, &job).expect("followed");
         let leaks = Leaks::find(&graph, &reachable, &objects, self.types, &job).expect("found");
-        let dominators = Dominators::find(&graph, &leaks, &objects, self.types, &job).expect("found");
+        let dominators = Dominators::find(&graph, &leaks, &objects, &job).expect("found");
         Understood { objects, graph, reachable, leaks, dominators }
     }
 }
@@ -47,6 +47,14 @@ struct Understood {
     reachable: Reachable,
     leaks: Leaks,
     dominators: Dominators,
+}
+
+impl Understood {
+    /// What each of three types retains.
+    fn by_type(&self) -> Vec<u64> {
+        let class_of = |id| self.objects.of_type(id);
+        retained_by_classes(&self.dominators, 3, &class_of, &Job::default()).expect("added up")
+    }
 }
 
 fn bytes(id: u32) -> u64 {
@@ -181,8 +189,7 @@ fn an_object_retains_what_goes_with_it() {
     assert_eq!(dominators.largest(3), [8, 7, 6]);
     assert!(dominators.largest(0).is_empty());
     // Type 0: of 0 and 3, of which 0 holds 3, and 6; type 1: 1, 4, 7; type 2: 2, 5 (8 too).
-    let types: Vec<u64> = (0..3).map(|of_type| dominators.of_type(of_type)).collect();
-    assert_eq!(types, [15 + 64, 2 + 48 + 128, 4 + 32 + 256]);
+    assert_eq!(known.by_type(), [15 + 64, 2 + 48 + 128, 4 + 32 + 256]);
     assert_eq!(dominators.holders(), [(Holder::Roots(RootKind::Global), 15), (Holder::Nothing, 64 + 48 + 128 + 256)]);
 }
 
@@ -260,7 +267,7 @@ fn a_cancelled_job_stops_all_of_it() {
     let cancelled = |error: Option<Error>| assert!(matches!(error, Some(Error::Cancelled)));
     cancelled(Reachable::from_roots(&known.graph, &job).err());
     cancelled(Leaks::find(&known.graph, &known.reachable, &known.objects, 3, &job).err());
-    cancelled(Dominators::find(&known.graph, &known.leaks, &known.objects, 3, &job).err());
+    cancelled(Dominators::find(&known.graph, &known.leaks, &known.objects, &job).err());
     cancelled(paths(&known.graph, 3, 1, &job).err());
     cancelled(referrers(&known.graph, 3, &job).err());
 }
@@ -354,7 +361,7 @@ fn random_graphs_give_what_looking_at_everything_gives() {
                 by_type[of_type(id, 3)] += known.dominators.retained(id);
             }
         }
-        assert_eq!([0, 1, 2].map(|of_type| known.dominators.of_type(of_type)), by_type, "{}", says("types"));
+        assert_eq!(known.by_type(), by_type, "{}", says("types"));
 
         for to in 0..count {
             let found = paths(graph, to, 1000, &Job::default()).expect("found");
