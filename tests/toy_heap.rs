@@ -313,6 +313,11 @@ fn what_is_known_by_now_is_told_without_being_computed() {
 fn a_heap_that_does_not_tell_says_so() {
     let Err(error) = shell().run("dumpheap -free", &Job::default()) else { panic!("the toy tells nothing of it") };
     assert_eq!(error.to_string(), "the heap (Toy) does not tell what is free");
+    let silent = Arc::new(session(b"TOYHEAP 1\ntype 1000 A\nobject 7000 1000 24\n".to_vec()).expect("the toy opens"));
+    let mut stage = stage(&silent);
+    let heap = stage.press("2").text();
+    let line = heap.lines().find(|line| line.contains("0x1000")).expect("the type is listed");
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>()[1..], ["1", "24", "█████", "100", "%", "?", "A", "0x1000"]);
 }
 
 #[test]
@@ -555,6 +560,58 @@ fn panes_are_those_that_can_be() {
     assert!(heap.contains("byte[]") && heap.contains("shop.Order"), "{heap}");
     let arrays = stage.press("<Enter>").text();
     assert!(arrays.contains("0x7018") && arrays.contains("0x7098") && !arrays.contains("0x7000"), "{arrays}");
+}
+
+#[test]
+fn what_is_free_and_what_leaked_stand_beside_what_is_in_use() {
+    let session = Arc::new(session(DUMP.into()).expect("the toy opens"));
+    let mut stage = stage(&session);
+    assert!(stage.press("2").text().contains("[in use] free  leaked"), "{}", stage.text());
+    let free = stage.press("l").text();
+    assert!(free.contains("in use [free] leaked") && free.contains("does not tell what is free"), "{free}");
+    let leaked = stage.press("<Right>").text();
+    assert!(leaked.contains("free [leaked]") && leaked.contains("in all: 1 object, 24 B"), "{leaked}");
+    let objects = stage.press("<Enter>").text();
+    assert!(objects.contains("Heap ▸ shop.Order") && objects.contains("0x7080"), "{objects}");
+    assert!(!objects.contains("0x7000"), "those of the type that did not leak: {objects}");
+    assert!(stage.press("H").text().contains("[leaked]"), "as it was left");
+    assert!(stage.press("hh").text().contains("[in use]"), "{}", stage.text());
+}
+
+#[test]
+fn a_way_into_the_heap_is_told_step_by_step() {
+    let session = Arc::new(session(DUMP.into()).expect("the toy opens"));
+    let mut stage = stage(&session);
+    // Of the orders the first keeps the most alive.
+    assert!(stage.press("2j<Enter><Enter>").text().contains("Heap ▸ shop.Order ▸ 0x7000"), "{}", stage.text());
+    let referrers = stage.press("R").text();
+    assert!(referrers.contains("Heap ▸ shop.Order ▸ 0x7000 ▸ referrers"), "{referrers}");
+    assert!(referrers.contains("stack of 7 at 0x8000"), "{referrers}");
+    let references = stage.press("Hf").text();
+    assert!(references.contains("▸ 0x7000 ▸ references") && references.contains("0x70d8"), "{references}");
+    let roots = stage.press("jr").text();
+    assert!(roots.contains("▸ 0x7000 ▸ references ▸ 0x70d8 ▸ roots"), "of the row that is selected: {roots}");
+    assert!(roots.contains("global at 0x4000"), "{roots}");
+    let types = stage.press("HHHH").text();
+    assert!(types.contains("[in use]"), "{types}");
+    let groups = stage.press("p").text();
+    assert!(
+        groups.contains("Namespace") && groups.contains("(in no namespace)") && groups.contains("shop"),
+        "{groups}"
+    );
+    assert!(stage.press("j<Enter>").text().contains("Heap ▸ shop ─"), "{}", stage.text());
+    assert!(stage.press("<Enter>").text().contains("Heap ▸ shop ▸ shop.Order ─"), "{}", stage.text());
+}
+
+#[test]
+fn objects_are_chosen_by_their_size_on_the_screen() {
+    let session = Arc::new(session(DUMP.into()).expect("the toy opens"));
+    let mut stage = stage(&session);
+    assert!(stage.press("2z").text().contains(":dumpheap -known -stat -min "), "{}", stage.text());
+    let large = stage.press("61<Enter>").text();
+    assert!(large.contains("in all: 1 object, 100 B"), "{large}");
+    let objects = stage.press("<Enter>").text();
+    assert!(objects.contains("0x7018") && !objects.contains("0x7098"), "the choice goes along: {objects}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crossterm::event::KeyEventKind;
 
-use super::event::{Effect, Event, Failure, Opened, Question, Ticket};
+use super::event::{Effect, Event, Failure, Later, Opened, Question, Ticket};
 use super::keymap::{Key, Scope};
 use super::layout::{Detail, Layout};
 use super::look::Look;
@@ -81,6 +81,8 @@ pub(super) enum Errand {
     Memory(Addr),
     /// It says where memory points to; then that is shown.
     Follow,
+    /// It computes something that pages show as soon as it is known.
+    Fill(Later),
 }
 
 /// A question under way.
@@ -92,6 +94,8 @@ pub(super) struct Asked {
     pub(super) errand: Option<Errand>,
     /// The tick at which it was asked.
     pub(super) since: u64,
+    /// How much had been filled in by then.
+    pub(super) filled: u32,
 }
 
 /// The state.
@@ -126,6 +130,10 @@ pub struct App {
     /// What values were asked for, to complete the prompt's line with.
     pub(super) offering: Option<(Ticket, Kind, String)>,
     pub(super) kept: Vec<(Question, Arc<Section>)>,
+    /// What is still to be computed of the heap.
+    pub(super) later: Option<Later>,
+    /// How often pages were asked for anew because something of it had been computed.
+    pub(super) filled: u32,
     tickets: u64,
     pub(super) effects: Vec<Effect>,
 }
@@ -159,6 +167,8 @@ impl App {
             history: Vec::new(),
             offering: None,
             kept: Vec::new(),
+            later: Some(Later::Names),
+            filled: 0,
             tickets: 0,
             effects: Vec::new(),
         };
@@ -288,6 +298,7 @@ impl App {
             self.ask();
         }
         self.refit_memory();
+        self.fill();
         self.refresh_detail();
         let Some(layout) = self.layout() else { return };
         self.pane.resize(layout.body.width, layout.body.height);
@@ -350,6 +361,12 @@ impl App {
         }
         if self.shows_stack() {
             scopes.push(Scope::Stack);
+        }
+        if self.object().is_some() {
+            scopes.push(Scope::Object);
+        }
+        if self.shelf().is_some() {
+            scopes.push(Scope::Heap);
         }
         if self.has_detail() {
             scopes.push(Scope::Detail);

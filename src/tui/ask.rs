@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::app::{App, Asked, Dump, Errand, KEPT, Overlay};
-use super::event::{Answered, Changed, Effect, Failure, Opened, Question, Ticket};
+use super::event::{Answered, Changed, Effect, Failure, Later, Opened, Question, Ticket};
+use super::heap;
 use super::pane::{Content, Pane};
 use crate::job::Job;
 use crate::report::section::{Section, Tone};
@@ -21,7 +22,7 @@ impl App {
             self.pane.content = Content::Failed(Failure::Cancelled);
             return true;
         }
-        self.leave_off(|asked| asked.errand.is_some()) || self.cancel_detail()
+        self.leave_off(|asked| asked.errand.is_some_and(|errand| !errand.is_fill())) || self.cancel_detail()
     }
 
     /// Stops these questions and forgets them. Says whether there were some.
@@ -36,9 +37,9 @@ impl App {
         self.asked.len() < before
     }
 
-    /// Whether something is worked on besides pages.
+    /// Whether something is worked on besides pages, and awaited.
     pub(super) fn runs_errand(&self) -> bool {
-        self.asked.iter().any(|asked| asked.errand.is_some())
+        self.asked.iter().any(|asked| asked.errand.is_some_and(|errand| !errand.is_fill()))
     }
 
     /// Asks for the page's content, unless it is there or known.
@@ -64,7 +65,14 @@ impl App {
     /// Sends a question to a worker.
     pub(super) fn send(&mut self, question: Question, errand: Option<Errand>) -> (Ticket, Job) {
         let (ticket, job) = (self.ticket(), Job::default());
-        self.asked.push(Asked { ticket, question: question.clone(), job: job.clone(), errand, since: self.ticks });
+        self.asked.push(Asked {
+            ticket,
+            question: question.clone(),
+            job: job.clone(),
+            errand,
+            since: self.ticks,
+            filled: self.filled,
+        });
         self.effects.push(Effect::Ask(ticket, question, job.clone()));
         (ticket, job)
     }
@@ -87,9 +95,10 @@ impl App {
             }
             return;
         };
-        let Asked { question, errand, .. } = self.asked.swap_remove(at);
+        let Asked { question, errand, filled, .. } = self.asked.swap_remove(at);
         if let Some(errand) = errand {
             match (result, errand) {
+                (result, Errand::Fill(later)) => self.filled_in(later, result.err()),
                 (Ok(Answered { changed: Some(changed), .. }), _) => self.change(changed),
                 (Ok(_), Errand::Memory(addr)) => self.show_memory(addr),
                 (Ok(Answered { points_to: Some(addr), .. }), Errand::Follow) => self.memory(addr),
@@ -114,13 +123,21 @@ impl App {
                 if let (Dump::Open(opened), Some(count)) = (&mut self.dump, answer.without_symbols) {
                     opened.modules_without_symbols = count;
                 }
-                if self.kept.len() >= KEPT {
-                    self.kept.remove(0);
+                // What was computed meanwhile may be missing from it: it is shown, and asked for anew.
+                let is_whole = filled == self.filled || !heap::grows(&question);
+                if is_whole {
+                    if self.kept.len() >= KEPT {
+                        self.kept.remove(0);
+                    }
+                    self.kept.push((question, Arc::clone(&answer.section)));
                 }
-                self.kept.push((question, Arc::clone(&answer.section)));
                 if waits {
                     self.pane.answer(&answer.section);
                     self.arrive();
+                    if !is_whole {
+                        self.pane.outgrow();
+                        self.ask();
+                    }
                 }
                 self.answer_detail();
             }
@@ -173,6 +190,7 @@ impl App {
         self.file.clone_from(&opened.file);
         self.dump = Dump::Open(opened);
         self.kept.clear();
+        self.later = Some(Later::Names);
         self.tabs.iter_mut().for_each(|tab| tab.kept = None);
         self.back.clear();
         self.forward.clear();
@@ -191,7 +209,8 @@ impl App {
         self.ask();
         self.offer();
         // What was to be done is done with what is open now.
-        for Asked { question, errand, .. } in before.into_iter().filter(|asked| asked.errand.is_some()) {
+        let errands = before.into_iter().filter(|asked| asked.errand.is_some_and(|errand| !errand.is_fill()));
+        for Asked { question, errand, .. } in errands {
             self.send(question, errand);
         }
     }

@@ -161,8 +161,12 @@ impl App {
         }
     }
 
-    /// `Threads ▸ worker-3 4719 ▸ frame 2`, its first parts left out where it is wider than `most`; nothing for a pane itself.
+    /// `Threads ▸ worker-3 4719 ▸ frame 2`, its first parts left out where it is wider than `most`; of a heap's own pane which part
+    /// of it is shown, of others nothing.
     fn trail(&self, between: &str, most: u16) -> Option<String> {
+        if self.is_root() && most >= LEAST_TRAIL {
+            return self.shelves().filter(|shelves| width_of(shelves) <= usize::from(most));
+        }
         if self.is_root() || most < LEAST_TRAIL {
             return None;
         }
@@ -197,7 +201,10 @@ impl App {
                 pen.cut(area.x.saturating_add(1), area.y, room, &format!(" {said} "), pen.theme.tone(*tone), &[]);
             }
             _ if self.runs_errand() => self.working(pen, area),
-            _ if !layout.low => self.place(pen, area),
+            _ if !layout.low => {
+                self.place(pen, area);
+                self.filling(pen, area);
+            }
             _ => {}
         }
     }
@@ -267,6 +274,7 @@ impl App {
             Action::Open if matches!(self.dump, Dump::Choosing) => self.pane.spot().is_some(),
             Action::Open => self.pane.subject().is_some() || !matches!(self.overlay, Overlay::None),
             Action::Back => !self.back.is_empty(),
+            Action::Group | Action::Sizes => self.has_types(),
             _ => true,
         }
     }

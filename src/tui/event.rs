@@ -50,6 +50,8 @@ pub enum Question {
         /// How many lines of source before and after its own.
         around: u32,
     },
+    /// That something of the heap be computed, for answers that show it as far as it is known.
+    Later(Later),
     /// What there is to choose from, where no dump is open.
     Choices,
     /// A source file of this machine, as the dump's symbols name it.
@@ -61,6 +63,15 @@ pub enum Question {
         /// How many lines before and after it.
         around: u32,
     },
+}
+
+/// What is computed of a heap while it is looked at already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Later {
+    /// Names of objects that carry none.
+    Names,
+    /// What objects keep alive.
+    Retained,
 }
 
 /// A part of memory.
@@ -112,6 +123,8 @@ impl Question {
             Question::Words { start, .. } => format!("complete {start}"),
             Question::Frame { index, .. } => format!("{} {index}", showframe::VIEW.name),
             Question::Choices => "list".to_owned(),
+            Question::Later(Later::Names) => "names of the heap's objects".to_owned(),
+            Question::Later(Later::Retained) => "retained sizes of the heap's objects".to_owned(),
             Question::Source { file, line, .. } => format!("source {file}:{line}"),
         }
     }
@@ -123,9 +136,11 @@ impl Question {
             Question::Memory(window) => Focus { thread: window.thread, ..Focus::default() },
             Question::Line { focus, .. } => *focus,
             Question::Frame { tid, index, .. } => Focus { thread: Some(*tid), frame: *index, ..Focus::default() },
-            Question::Pointer(_) | Question::Words { .. } | Question::Choices | Question::Source { .. } => {
-                Focus::default()
-            }
+            Question::Pointer(_)
+            | Question::Words { .. }
+            | Question::Later(_)
+            | Question::Choices
+            | Question::Source { .. } => Focus::default(),
         }
     }
 

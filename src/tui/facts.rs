@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::event::Question;
+use super::heap;
 use crate::model::{Addr, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
 use crate::report::words::{self, Room};
-use crate::views::{Focus, Given, Query, dumpheap, dumpobj, locks, modules, printexception, stack};
+use crate::views::{Focus, Given, Query, locks, modules, printexception, stack};
 
 /// A row's detail.
 #[derive(Default)]
@@ -28,6 +29,8 @@ pub(super) struct Context<'a> {
     pub labels: &'a BTreeMap<Tid, String>,
     /// Whether stacks show where each frame stands.
     pub pc: bool,
+    /// What the page asks of a heap.
+    pub page: Option<&'a Query>,
 }
 
 impl Context<'_> {
@@ -40,8 +43,10 @@ impl Context<'_> {
 /// The detail of a row of a table (`columns`) or of anything else (no columns).
 pub(super) fn of(row: &Row, columns: &[Column], subject: Option<Subject>, context: &Context<'_>) -> Facts {
     // The answer tells these whole.
-    let whole =
-        matches!(subject, Some(Subject::Frame(..) | Subject::Lock(_) | Subject::Module(_) | Subject::Exception(_)));
+    let whole = matches!(
+        subject,
+        Some(Subject::Frame(..) | Subject::Lock(_) | Subject::Module(_) | Subject::Exception(_) | Subject::Object(_))
+    );
     let shown = if whole { &[] } else { columns };
     let mut fields: Vec<(String, Row)> = Vec::new();
     for (column, cell) in shown.iter().zip(&row.cells) {
@@ -133,12 +138,9 @@ fn question(subject: Option<Subject>, context: &Context<'_>) -> Option<Question>
         Subject::Exception(index) => {
             Some(Question::View(&printexception::VIEW, Query::default().with("n", Given::Number(index as u64))))
         }
-        Subject::Type(id) => Some(Question::View(&dumpheap::VIEW, Query::default().with("mt", Given::Address(id)))),
-        Subject::Namespace(id) => {
-            let of_it = Query::default().flagged("stat").with("beside", Given::Address(id));
-            Some(Question::View(&dumpheap::VIEW, of_it))
-        }
-        Subject::Object(addr) => about(&dumpobj::VIEW, addr),
+        Subject::Type(id) => Some(heap::of_type(id, context.page)),
+        Subject::Namespace(id) => Some(heap::of_namespace(id, context.page)),
+        Subject::Object(addr) => Some(heap::object(addr)),
         Subject::Command(name) => Some(Question::Line { line: format!("help {name}"), focus: Focus::default() }),
         Subject::Capture | Subject::Memory(_) => None,
     }

@@ -3,6 +3,7 @@
 use super::app::{App, Dump, Errand, Step};
 use super::event::{Effect, Question, Window};
 use super::facts;
+use super::heap;
 use super::keymap::Action;
 use super::palette::Run;
 use super::pane::{Content, Pane, Seek};
@@ -31,7 +32,7 @@ impl App {
             Some(view) if view.args.iter().any(|arg| arg.name() == LIST_ONLY) => {
                 Question::View(view, Query::default().flagged(LIST_ONLY))
             }
-            Some(view) if *view == dumpheap::VIEW => Question::View(view, Query::default().flagged("stat")),
+            Some(view) if *view == dumpheap::VIEW => heap::question(heap::histogram()),
             Some(view) => Question::View(view, Query::default()),
         };
         let mut pane = Pane::new(tab.title, Some(question), Vec::new(), self.pane.size());
@@ -109,7 +110,7 @@ impl App {
     }
 
     /// Opens a page of its own.
-    fn page_to(&mut self, pane: Pane) {
+    pub(super) fn page_to(&mut self, pane: Pane) {
         self.keep();
         self.remember();
         self.pane = pane;
@@ -229,11 +230,15 @@ impl App {
         };
         let tab = self.home_of(home).unwrap_or(self.tab);
         let crumbs = self.crumbs(tab, subject, title.clone());
-        let mut pane = Pane::new(title, question, facts.bodies, self.pane.size());
+        // What stands in a list of types is seen there, and beside it.
+        let is_list = matches!(subject, Subject::Type(_) | Subject::Namespace(_));
+        let bodies = if is_list { Vec::new() } else { facts.bodies };
+        let mut pane = Pane::new(title, question, bodies, self.pane.size());
         pane.crumbs = crumbs;
         pane.seek = match (&pane.question, subject) {
             (Some(Question::Source { line, .. }), _) => Some(Seek::Number(u64::from(*line))),
             (_, Subject::Thread(_)) => Some(Seek::OwnFrame),
+            _ if is_list => Some(Seek::FirstRow),
             _ => None,
         };
         self.page_to(pane);
@@ -258,11 +263,17 @@ impl App {
             _ => None,
         };
         let pane = self.tabs.get(tab).map(|tab| tab.title.to_owned());
+        // Of a heap each page is one step deeper.
+        let deeper = matches!(subject, Subject::Type(_) | Subject::Namespace(_) | Subject::Object(_));
+        if deeper && tab == self.tab && !self.pane.crumbs.is_empty() {
+            return heap::deeper(&self.pane.crumbs, title);
+        }
         pane.into_iter().chain(thread).chain([title]).collect()
     }
 
     pub(super) fn context(&self) -> facts::Context<'_> {
-        facts::Context { labels: &self.labels, pc: self.pc }
+        let page = self.pane.question.as_ref().and_then(heap::of_heap);
+        facts::Context { labels: &self.labels, pc: self.pc, page }
     }
 
     /// Turns an option of the stack that is shown on or off.

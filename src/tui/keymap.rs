@@ -77,6 +77,24 @@ pub enum Action {
     FoldAll,
     /// Unfold every node.
     UnfoldAll,
+    /// To the next of what a heap is told by: in use, free, leaked.
+    NextShelf,
+    /// To the previous one.
+    PreviousShelf,
+    /// Types by namespace, or one by one.
+    Group,
+    /// Type the sizes of objects that count.
+    Sizes,
+    /// Type the dump to compare with.
+    Diff,
+    /// Why an object is alive.
+    Roots,
+    /// What refers to it.
+    Referrers,
+    /// What it refers to.
+    References,
+    /// What it keeps alive.
+    Dominated,
     /// Write a dump of what the row is about.
     Collect,
     /// Ask for the list anew.
@@ -140,6 +158,10 @@ pub enum Scope {
     Memory,
     /// Where a stack is shown.
     Stack,
+    /// Where objects of a heap are shown by type.
+    Heap,
+    /// Where an object of a heap is shown or selected.
+    Object,
     /// Where lines of code are shown.
     Code,
     /// Where the selected row's detail is shown: below locks and exceptions, beside or below any list from 110 columns on.
@@ -162,13 +184,15 @@ pub enum Scope {
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 15] = [
+    pub const ALL: [Scope; 17] = [
         Scope::Everywhere,
         Scope::Live,
         Scope::Table,
         Scope::Tree,
         Scope::Memory,
         Scope::Stack,
+        Scope::Heap,
+        Scope::Object,
         Scope::Code,
         Scope::Detail,
         Scope::Picker,
@@ -189,6 +213,8 @@ impl Scope {
             Scope::Tree => "Trees",
             Scope::Memory => "Memory",
             Scope::Stack => "Stacks of threads",
+            Scope::Heap => "Types of a heap",
+            Scope::Object => "An object of a heap, selected or shown",
             Scope::Code => "Source code",
             Scope::Detail => "Detail of the selected row",
             Scope::Picker => "Processes to choose from",
@@ -242,10 +268,18 @@ pub fn action(scopes: &[Scope], key: Key) -> Option<Action> {
     })
 }
 
+/// The bindings of these scopes that a narrower one of them leaves a key.
+pub fn reached(scopes: &[Scope]) -> impl Iterator<Item = &'static Binding> {
+    let is_reached = |binding: &&Binding| {
+        let does = |key: &Key| action(scopes, *key) == Some(binding.action);
+        scopes.contains(&binding.scope) && binding.keys.iter().any(does)
+    };
+    KEYMAP.iter().filter(is_reached)
+}
+
 /// The bindings that the footer shows, most important first.
 pub fn footer(scopes: &[Scope]) -> Vec<&'static Binding> {
-    let mut shown: Vec<&Binding> =
-        KEYMAP.iter().filter(|binding| binding.rank > 0 && scopes.contains(&binding.scope)).collect();
+    let mut shown: Vec<&Binding> = reached(scopes).filter(|binding| binding.rank > 0).collect();
     shown.sort_by_key(|binding| binding.rank);
     shown
 }
@@ -292,6 +326,8 @@ mod tests {
                     | Scope::Tree
                     | Scope::Memory
                     | Scope::Stack
+                    | Scope::Heap
+                    | Scope::Object
                     | Scope::Code
                     | Scope::Detail
                     | Scope::Picker

@@ -15,6 +15,7 @@ mod draw;
 pub mod event;
 mod facts;
 mod go;
+mod heap;
 mod history;
 pub mod ink;
 pub mod keymap;

@@ -6,6 +6,7 @@ use super::keymap::{self, Action, Key};
 use super::palette::{Palette, Run};
 use super::pane::Found;
 use crate::report::section::Tone;
+use crate::views::{dominators, gcroot, referrers};
 
 impl App {
     /// A key was pressed.
@@ -68,22 +69,20 @@ impl App {
             Action::Filter => self.overlay = Overlay::Filter,
             Action::NextMatch => self.match_from_here(true),
             Action::PreviousMatch => self.match_from_here(false),
-            Action::Palette => {
-                self.overlay = {
-                    let keys_only = matches!(self.dump, Dump::Choosing);
-                    Overlay::Palette(Palette {
-                        keys_only,
-                        scopes: self.page_scopes(),
-                        brought: self.brought(),
-                        history: self.history.clone(),
-                        ..Palette::default()
-                    })
-                }
-            }
+            Action::Palette => self.prompt(""),
             Action::Help => self.overlay = Overlay::Help(0),
             Action::CopyMenu => self.overlay = Overlay::Copy,
             Action::SortMenu => self.open_sort(),
             Action::Panes => self.overlay = Overlay::Panes(self.tab),
+            Action::NextShelf => self.turn_shelf(true),
+            Action::PreviousShelf => self.turn_shelf(false),
+            Action::Group => self.group(),
+            Action::Sizes => self.type_sizes(),
+            Action::Diff => self.prompt("diff "),
+            Action::Roots => self.relate(&gcroot::VIEW, "roots"),
+            Action::Referrers => self.relate(&referrers::VIEW, "referrers"),
+            Action::References => self.relate(&referrers::REFERENCES, "references"),
+            Action::Dominated => self.relate(&dominators::VIEW, "dominated"),
             Action::Locals => self.toggle("a"),
             Action::ProgramCounters => {
                 self.pc = !self.pc;
@@ -116,6 +115,19 @@ impl App {
         }
     }
 
+    /// Opens the `:` prompt with the beginning of a line.
+    pub(super) fn prompt(&mut self, typed: &str) {
+        self.overlay = Overlay::Palette(Palette {
+            typed: typed.to_owned(),
+            keys_only: matches!(self.dump, Dump::Choosing),
+            scopes: self.page_scopes(),
+            brought: self.brought(),
+            history: self.history.clone(),
+            ..Palette::default()
+        });
+        self.offer();
+    }
+
     /// To the next or the previous line that matches what was typed last.
     fn match_from_here(&mut self, down: bool) {
         match self.pane.go_to_match(down) {
@@ -136,11 +148,13 @@ impl App {
             self.refilter();
         } else if !self.is_root() {
             self.go_back();
+        } else if self.stop_filling() {
+            self.say("stopped: what is not known yet stays so", Tone::Guess);
         }
     }
 
     fn interrupt(&mut self) {
-        if self.cancel() {
+        if self.cancel() || self.stop_filling() {
             self.say("stopped", Tone::Guess);
         } else if self.interrupted {
             self.effects.push(Effect::Quit);

@@ -3,7 +3,7 @@
 use super::app::{App, Dump, Overlay};
 use super::event::{Effect, Question};
 use super::facts;
-use super::keymap::{Action, GRAMMAR, KEYMAP, MOUSE, Scope};
+use super::keymap::{self, Action, Binding, GRAMMAR, MOUSE, Scope};
 use super::palette::{self, Run};
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Sort, Tone, Value};
@@ -208,8 +208,11 @@ impl App {
     /// The keys that mean something on this page, narrowest scope first.
     pub(super) fn help(&self) -> Section {
         let mut bodies = Vec::new();
-        for scope in self.page_scopes().into_iter().chain([Scope::Filter]) {
-            let of_scope = KEYMAP.iter().filter(|binding| binding.scope == scope);
+        let scopes = self.page_scopes();
+        // A filter is typed apart from the page.
+        let reached: Vec<&Binding> = keymap::reached(&scopes).chain(keymap::reached(&[Scope::Filter])).collect();
+        for scope in scopes.into_iter().chain([Scope::Filter]) {
+            let of_scope = reached.iter().filter(|binding| binding.scope == scope);
             let fields = of_scope.map(|binding| {
                 let mut cells = vec![Cell::text(binding.doc)];
                 if !binding.command.is_empty() {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::arrange::Arranging;
-use super::event::{Answered, Changed, Event, Failure, Opened, Question, Ticket};
+use super::event::{Answered, Changed, Event, Failure, Later, Opened, Question, Ticket};
 use super::{panics, source};
 use crate::commands::{self, Outcome, Shell};
 use crate::error::Error;
@@ -157,6 +157,13 @@ pub fn answer(
         Question::Words { kind, start } => {
             let words = commands::values(&session, kind, &start, job)?;
             return Ok(Answered { words, ..Answered::shown(Section::default()) });
+        }
+        Question::Later(later) => {
+            match later {
+                Later::Names => drop(session.named_heap(job)?),
+                Later::Retained => drop(session.heap(job)?.dominators(job)?),
+            }
+            return Ok(Answered::shown(Section::default()));
         }
         Question::Choices => return Err(Error::Failed("there is nothing to choose from".to_owned())),
         Question::Line { line, focus } => (line, focus),

@@ -4,6 +4,7 @@ mod change;
 mod collect;
 #[path = "../golden/dumps.rs"]
 mod dumps;
+mod heap;
 mod hostile;
 mod keys;
 mod log;

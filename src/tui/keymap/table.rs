@@ -65,6 +65,17 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Stack,      &[ch('l')],                            A::Locals,       "locals",    (2, "locals"), "Arguments and local variables of every frame; again: without"),
     bind(S::Stack,      &[ch('p')],                            A::ProgramCounters, "pc",     (4, "pc"),     "Each frame's pc and offset; again: without"),
 
+    bind(S::Heap,       &[ch('l'), key(C::Right)],             A::NextShelf,    "",          (2, "free, leaked"), "What is free, what leaked, what is in use: the next of them"),
+    bind(S::Heap,       &[ch('h'), key(C::Left)],              A::PreviousShelf, "",         NO,            "The one before"),
+    bind(S::Heap,       &[ch('p')],                            A::Group,        "group",     (5, "group"),  "The types of a namespace, package or module together; again: one by one"),
+    bind(S::Heap,       &[ch('z')],                            A::Sizes,        "sizes",     (8, "sizes"),  "Only objects of at least (-min) or at most (-max) so many bytes"),
+    bind(S::Heap,       &[ch('D')],                            A::Diff,         "",          (8, "diff"),   "What grew since another dump: names it"),
+
+    bind(S::Object,     &[ch('r')],                            A::Roots,        "roots",     (2, "roots"),  "Why the object is alive: the way to it from a root"),
+    bind(S::Object,     &[ch('R')],                            A::Referrers,    "",          (2, "who refers"), "What refers to it"),
+    bind(S::Object,     &[ch('f')],                            A::References,   "",          (3, "refers to"), "What it refers to"),
+    bind(S::Object,     &[ch('d')],                            A::Dominated,    "dominated", (2, "dominated"), "What it keeps alive: the objects that would go with it"),
+
     bind(S::Code,       &[ch('h'), key(C::Left)],              A::ScrollLeft,   "",          (2, "left"),   "Scroll the code to the left"),
     bind(S::Code,       &[ch('l'), key(C::Right)],             A::ScrollRight,  "",          (3, "right"),  "Scroll the code to the right"),
 
