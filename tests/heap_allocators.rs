@@ -205,6 +205,22 @@ fn jemalloc_in_a_stripped_program_is_found_as_well() {
     assert_jemalloc("jemalloc-linked");
 }
 
+/// A library may have a copy of its own, hidden from all others: both are walked, and their arenas are told apart.
+#[test]
+fn two_copies_of_an_allocator_are_both_told() {
+    let seen = seen("jemalloc-twice", "jemalloc");
+    // The first copy's own count; the other one's cannot be asked for.
+    let of = |copy: &str| seen.arenas.iter().filter(|arena| arena.name.starts_with(copy)).cloned().collect::<Vec<_>>();
+    let (first, second) = (of("jemalloc in libjemalloc.so.2: arena "), of("jemalloc in libsecond.so: arena "));
+    assert_eq!(first.len() + second.len(), seen.arenas.len());
+    let caches = first.iter().flat_map(|arena| &arena.free).filter(|(list, _)| *list == "tcache");
+    assert_eq!(caches.map(|(_, free)| free.bytes).sum::<u64>(), seen.dump.truth().value("tcache_bytes"));
+    // Main, three threads and one that ended took 600 blocks each and gave back every third; four caches have stacks.
+    assert_eq!(second.iter().map(|arena| arena.used.count).sum::<u64>(), 5 * 400);
+    let arenas = support::dumpscope!("analyze", seen.dump.core(), "-c", "heap -arenas").expect_status(0).stdout;
+    assert!(arenas.contains("jemalloc in libsecond.so: arena 0"), "{arenas}");
+}
+
 #[track_caller]
 fn assert_tcmalloc(variant: &str) {
     let seen = seen(variant, "tcmalloc");

@@ -36,9 +36,9 @@ use crate::job::{Job, Meter};
 use crate::model::{Addr, Problem, Stack, Subject};
 use crate::target::Target;
 
-/// Looks for an allocator; cheap where it is not there. An allocator that is there and cannot be walked is found, has no parts, and says
-/// why in its problems.
-type Find = fn(&Arc<Target>, &Job) -> Result<Option<Box<dyn Allocator>>, Error>;
+/// Looks for an allocator, of which a process may have several copies; cheap where it is not there. One that is there and cannot be walked
+/// is found, has no parts, and says why in its problems.
+type Find = fn(&Arc<Target>, &Job) -> Result<Vec<Box<dyn Allocator>>, Error>;
 
 /// Every allocator that is known.
 const ALLOCATORS: &[Find] =
@@ -62,7 +62,7 @@ impl NativeHeap {
         job.phase("looking for allocators", ALLOCATORS.len() as u64);
         let mut allocators = Vec::new();
         for find in ALLOCATORS {
-            if let Some(mut allocator) = find(target, job)? {
+            for mut allocator in find(target, job)? {
                 allocator.read(job)?;
                 allocators.push(allocator);
             }
@@ -104,6 +104,14 @@ impl NativeHeap {
             }
         }
         None
+    }
+
+    /// An allocator's name; of one of several copies with the file that it is part of.
+    fn whose(&self, allocator: &dyn Allocator) -> String {
+        let name = allocator.name();
+        let are_several = self.allocators.iter().filter(|other| other.name() == name && other.parts() > 0).count() > 1;
+        let module = allocator.module().filter(|_| are_several).and_then(|module| self.target.modules.get(module));
+        module.map_or_else(|| name.to_owned(), |module| format!("{name} in {}", module.file_name().unwrap_or("?")))
     }
 
     fn type_of(&self, block: Block, window: &mut Window<'_>) -> usize {
@@ -197,8 +205,13 @@ impl HeapSource for NativeHeap {
 
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {
         let mut all = Vec::new();
+        let are_several = self.allocators.iter().filter(|allocator| allocator.parts() > 0).count() > 1;
         for allocator in &self.allocators {
-            all.extend(allocator.arenas(job)?);
+            let arenas = allocator.arenas(job)?.into_iter();
+            all.extend(arenas.map(|arena| match are_several {
+                true => Arena { name: format!("{}: {}", self.whose(allocator.as_ref()), arena.name), ..arena },
+                false => arena,
+            }));
         }
         Ok(all)
     }

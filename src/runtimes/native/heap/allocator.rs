@@ -27,6 +27,11 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// `glibc malloc`, `musl mallocng`, `jemalloc` …
     fn name(&self) -> &'static str;
 
+    /// The module that it is part of, of an allocator that may be in more than one.
+    fn module(&self) -> Option<usize> {
+        None
+    }
+
     /// Reads what must be known before it is walked. Called once, before anything that follows.
     fn read(&mut self, _job: &Job) -> Result<(), Error> {
         Ok(())

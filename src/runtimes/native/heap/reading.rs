@@ -19,11 +19,11 @@ pub(super) fn of_musl(target: &Target) -> impl Iterator<Item = &Module> {
     })
 }
 
-/// Modules that have an allocator: libraries of its name, and the executable where its read-only data holds one of its messages.
+/// Modules that have an allocator: libraries of its name, and whatever holds one of its messages in its read-only data.
 pub(super) fn of_allocator<'a>(target: &'a Target, name: &str, message: &str) -> Vec<&'a Module> {
     let has = |module: &&Module| {
         let is_named = module.file_name().is_some_and(|file| file.starts_with("lib") && file.contains(name));
-        is_named || (module.mapped.role == Role::Executable && says(&target.memory, module, message.as_bytes()))
+        is_named || says(&target.memory, module, message.as_bytes())
     };
     target.modules.iter().filter(has).collect()
 }

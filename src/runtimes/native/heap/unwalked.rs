@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::allocator::{Allocator, Visit, What};
 use super::parts::Odd;
-use super::reading::{data, words};
+use super::reading::{data, of_allocator, words};
 use crate::error::Error;
 use crate::heap::Arena;
 use crate::job::{Job, Meter};
@@ -53,6 +53,26 @@ impl Allocator for Unwalked {
     fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
         self.problems.clone()
     }
+}
+
+/// The allocator of each module that has one of a name, by its file's name or a message that it holds; of those that cannot be walked why.
+pub(super) fn or_walked<A: Allocator + 'static>(
+    target: &Target,
+    (name, message): (&'static str, &str),
+    of_module: impl Fn(&Module) -> Result<Result<A, String>, Error>,
+) -> Result<Vec<Box<dyn Allocator>>, Error> {
+    let mut all: Vec<Box<dyn Allocator>> = Vec::new();
+    let mut told: Vec<(&Module, String)> = Vec::new();
+    for module in of_allocator(target, name, message) {
+        match of_module(module)? {
+            Ok(found) => all.push(Box::new(found)),
+            Err(why) => told.push((module, why)),
+        }
+    }
+    if !told.is_empty() {
+        all.push(Box::new(Unwalked::of(name, told)));
+    }
+    Ok(all)
 }
 
 /// Why nothing was found in a module's data.

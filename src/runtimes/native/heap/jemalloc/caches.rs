@@ -6,6 +6,7 @@
 use rustc_hash::FxHashSet;
 
 use super::layout::{BIN_EMPTY, CACHE_BIN, CACHE_BINS, MAX_BINS, SLOW_CACHE, SLOW_STACKS};
+use super::map::Map;
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
@@ -34,8 +35,8 @@ pub(super) struct Caches {
     pub broken: Odd,
 }
 
-/// Reads the caches of all threads.
-pub(super) fn read(target: &Target, job: &Job) -> Result<Caches, Error> {
+/// Reads the caches of all threads, those of another copy of the library left out: the blocks that hold their stacks are of its extents.
+pub(super) fn read(target: &Target, map: &Map, job: &Job) -> Result<Caches, Error> {
     let memory = &target.memory;
     let mut seen = FxHashSet::default();
     let mut caches = Caches::default();
@@ -52,9 +53,14 @@ pub(super) fn read(target: &Target, job: &Job) -> Result<Caches, Error> {
             }
         }
     }
-    caches.count = seen.len();
     let mut seen: Vec<u64> = seen.into_iter().collect();
     seen.sort_unstable();
+    let is_own = |cache: &u64| stacks(memory, *cache).is_some_and(|block| map.holds(block));
+    // Where that is so of none, stacks are not where they should be: what they hold is then held against the map.
+    if seen.iter().any(is_own) {
+        seen.retain(is_own);
+    }
+    caches.count = seen.len();
     for cache in seen {
         job.check()?;
         caches.read_cache(memory, cache);
@@ -63,6 +69,12 @@ pub(super) fn read(target: &Target, job: &Job) -> Result<Caches, Error> {
     caches.cached.dedup_by_key(|(block, _)| *block);
     caches.stacks.sort_unstable();
     Ok(caches)
+}
+
+/// The block that holds a cache's stacks.
+fn stacks(memory: &Memory, cache: u64) -> Option<u64> {
+    let slow = memory.u64(Addr(cache)).ok()?;
+    memory.u64(Addr(slow).plus(SLOW_STACKS)?).ok()
 }
 
 /// Caches in a thread's own storage; `None` where that is not in the dump.
@@ -99,7 +111,7 @@ impl Caches {
     fn read_cache(&mut self, memory: &Memory, cache: u64) {
         let mut window = Window::new(memory);
         let mut stack = Window::new(memory);
-        match window.u64(cache).and_then(|slow| stack.u64(slow.checked_add(SLOW_STACKS)?)) {
+        match stacks(memory, cache) {
             Some(block) => self.stacks.push(block),
             None => self.broken.add(cache),
         }

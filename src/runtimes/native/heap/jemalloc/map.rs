@@ -54,6 +54,15 @@ pub(super) struct Map {
     pub unread: Odd,
 }
 
+impl Map {
+    /// Whether an address is in one of its extents.
+    pub(super) fn holds(&self, at: u64) -> bool {
+        let before = self.extents.partition_point(|extent| extent.start <= at).checked_sub(1);
+        let extent = before.and_then(|before| self.extents.get(before));
+        extent.is_some_and(|extent| at < extent.start.saturating_add(extent.bytes))
+    }
+}
+
 /// Looks for the map in a module's data.
 pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Option<Map>, Error> {
     let memory = &target.memory;

@@ -19,13 +19,13 @@ use self::map::{Extent, Map};
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
-use super::reading::{add, of_allocator, range};
-use super::unwalked::{self, Unwalked};
+use super::reading::{add, range};
+use super::unwalked;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Arch, Problem, Subject};
-use crate::target::Target;
+use crate::target::{Module, Target};
 
 const NAME: &str = "jemalloc";
 /// What it begins its messages with. Source: jemalloc 5.3.0, all of src/.
@@ -37,30 +37,28 @@ const LEFT_OUT: &str = "what they tell of is left out, totals are too low";
 /// The allocator of one module.
 struct Jemalloc {
     target: Arc<Target>,
+    module: usize,
     map: Map,
     caches: Caches,
     /// Of the map's extents.
     parts: Parts<Walked>,
 }
 
-/// Looks for it in libraries of its name and in the executable.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
-    let modules = of_allocator(target, "jemalloc", MESSAGE);
-    for module in &modules {
-        let map = if target.arch() == Arch::X86_64 { map::find(target, module, job)? } else { None };
-        let Some(map) = map else { continue };
-        let caches = caches::read(target, job)?;
-        if let Some(why) = walk::disagreement(&target.memory, &map.extents, &caches, job)? {
-            return Ok(Some(Box::new(Unwalked::of(NAME, [(*module, why)]))));
-        }
-        let parts = Parts::of(map.extents.len());
-        return Ok(Some(Box::new(Jemalloc { target: Arc::clone(target), map, caches, parts })));
+/// Looks for it in libraries of its name, and in modules that hold its message.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<Box<dyn Allocator>>, Error> {
+    unwalked::or_walked(target, (NAME, MESSAGE), |module| of_module(target, module, job))
+}
+
+/// The allocator of a module, or why it cannot be walked.
+fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<Jemalloc, String>, Error> {
+    let map = if target.arch() == Arch::X86_64 { map::find(target, module, job)? } else { None };
+    let Some(map) = map else { return Ok(Err(unwalked::why(target, module))) };
+    let caches = caches::read(target, &map, job)?;
+    if let Some(why) = walk::disagreement(&target.memory, &map.extents, &caches, job)? {
+        return Ok(Err(why));
     }
-    if modules.is_empty() {
-        return Ok(None);
-    }
-    let told = modules.into_iter().map(|module| (module, unwalked::why(target, module)));
-    Ok(Some(Box::new(Unwalked::of(NAME, told))))
+    let parts = Parts::of(map.extents.len());
+    Ok(Ok(Jemalloc { target: Arc::clone(target), module: module.index, map, caches, parts }))
 }
 
 impl Jemalloc {
@@ -73,6 +71,10 @@ impl Jemalloc {
 impl Allocator for Jemalloc {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn module(&self) -> Option<usize> {
+        Some(self.module)
     }
 
     fn parts(&self) -> usize {

@@ -35,11 +35,11 @@ pub(super) struct Mallocng {
 }
 
 /// Looks for it in musl, or in the executable.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
-    let Some(place) = find::place(target, job)? else { return Ok(None) };
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<Box<dyn Allocator>>, Error> {
+    let Some(place) = find::place(target, job)? else { return Ok(Vec::new()) };
     let groups = groups::read(&target.memory, &place, job)?;
     let parts = Parts::of(groups.outer.len());
-    Ok(Some(Box::new(Mallocng { target: Arc::clone(target), place, groups, parts })))
+    Ok(vec![Box::new(Mallocng { target: Arc::clone(target), place, groups, parts })])
 }
 
 impl Mallocng {

@@ -16,8 +16,8 @@ use self::segments::Segments;
 use self::walk::{Heaps, Walked};
 use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
-use super::reading::{self, add, of_allocator, range};
-use super::unwalked::{self, Unwalked};
+use super::reading::{self, add, range};
+use super::unwalked;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
 use crate::job::{Job, Meter};
@@ -31,22 +31,16 @@ const MESSAGE: &str = "mimalloc: ";
 /// The allocator of one module.
 struct Mimalloc {
     target: Arc<Target>,
+    module: usize,
     segments: Segments,
     heaps: Heaps,
     /// Of the segments' pages.
     parts: Parts<Walked>,
 }
 
-/// Looks for it in libraries of its name and in the executable.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
-    let mut told: Vec<(&Module, String)> = Vec::new();
-    for module in of_allocator(target, "mimalloc", MESSAGE) {
-        match of_module(target, module, job)? {
-            Ok(found) => return Ok(Some(Box::new(found))),
-            Err(why) => told.push((module, why)),
-        }
-    }
-    Ok((!told.is_empty()).then(|| Box::new(Unwalked::of(NAME, told)) as _))
+/// Looks for it in libraries of its name, and in modules that hold its message.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<Box<dyn Allocator>>, Error> {
+    unwalked::or_walked(target, (NAME, MESSAGE), |module| of_module(target, module, job))
 }
 
 /// The allocator of a module, or why it cannot be walked.
@@ -60,7 +54,7 @@ fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<
     }
     let heaps = walk::heaps(&target.memory, &segments.pages, job)?;
     let parts = Parts::of(segments.pages.len());
-    Ok(Ok(Mimalloc { target: Arc::clone(target), segments, heaps, parts }))
+    Ok(Ok(Mimalloc { target: Arc::clone(target), module: module.index, segments, heaps, parts }))
 }
 
 impl Mimalloc {
@@ -73,6 +67,10 @@ impl Mimalloc {
 impl Allocator for Mimalloc {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn module(&self) -> Option<usize> {
+        Some(self.module)
     }
 
     fn parts(&self) -> usize {

@@ -40,21 +40,21 @@ struct Oldmalloc {
 }
 
 /// Looks for it in musl, or in the executable. Of a library of musl that has neither this nor mallocng it is said that it has none.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<Box<dyn Allocator>>, Error> {
     let Some(bins) = bins::find(target, job)? else {
         let libraries = of_musl(target).any(|module| module.mapped.role == crate::capture::Role::Library);
-        return Ok(match libraries && super::mallocng::find(target, job)?.is_none() {
+        return Ok(match libraries && super::mallocng::find(target, job)?.is_empty() {
             true => {
                 let modules = of_musl(target).map(|module| (module, unwalked::why(target, module)));
-                Some(Box::new(Unwalked::of("musl malloc", modules)))
+                vec![Box::new(Unwalked::of("musl malloc", modules))]
             }
-            false => None,
+            false => Vec::new(),
         });
     };
     let pieces = pieces::find(target, job)?;
     let mapped = mapped::find(target, &pieces, job)?;
     let walked = pieces.iter().map(|_| Shared::default()).collect();
-    Ok(Some(Box::new(Oldmalloc { target: Arc::clone(target), bins, pieces, walked, mapped })))
+    Ok(vec![Box::new(Oldmalloc { target: Arc::clone(target), bins, pieces, walked, mapped })])
 }
 
 impl Allocator for Oldmalloc {

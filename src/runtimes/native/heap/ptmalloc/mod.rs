@@ -37,7 +37,7 @@ pub(super) struct Ptmalloc {
 }
 
 /// Looks for it in the C library, or in the executable.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<Box<dyn Allocator>>, Error> {
     let mut found =
         Ptmalloc { target: Arc::clone(target), places: Vec::new(), books: Vec::new(), problems: Vec::new() };
     for (module, place) in find::places(target, job)? {
@@ -48,7 +48,7 @@ pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn All
         }
     }
     let is_there = !found.places.is_empty() || !found.problems.is_empty();
-    Ok(is_there.then(|| Box::new(found) as _))
+    Ok(is_there.then(|| Box::new(found) as _).into_iter().collect())
 }
 
 impl Allocator for Ptmalloc {

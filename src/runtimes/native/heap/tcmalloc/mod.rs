@@ -18,8 +18,8 @@ use self::spans::{Counted, Map};
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
-use super::reading::{add, of_allocator, range};
-use super::unwalked::{self, Unwalked};
+use super::reading::{add, range};
+use super::unwalked;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
 use crate::job::{Job, Meter};
@@ -33,6 +33,7 @@ const MESSAGE: &str = "tcmalloc: large alloc ";
 /// The allocator of one module.
 struct Tcmalloc {
     target: Arc<Target>,
+    module: usize,
     map: Map,
     counted: Counted,
     lists: Lists,
@@ -40,16 +41,9 @@ struct Tcmalloc {
     parts: Parts<Walked>,
 }
 
-/// Looks for it in libraries of its name and in the executable.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Option<Box<dyn Allocator>>, Error> {
-    let mut told: Vec<(&Module, String)> = Vec::new();
-    for module in of_allocator(target, "tcmalloc", MESSAGE) {
-        match of_module(target, module, job)? {
-            Ok(found) => return Ok(Some(Box::new(found))),
-            Err(why) => told.push((module, why)),
-        }
-    }
-    Ok((!told.is_empty()).then(|| Box::new(Unwalked::of(NAME, told)) as _))
+/// Looks for it in libraries of its name, and in modules that hold its message.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<Box<dyn Allocator>>, Error> {
+    unwalked::or_walked(target, (NAME, MESSAGE), |module| of_module(target, module, job))
 }
 
 /// The allocator of a module, or why it cannot be walked.
@@ -79,7 +73,7 @@ fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Result<
         return Ok(Err(why));
     }
     let parts = Parts::of(map.spans.len());
-    Ok(Ok(Tcmalloc { target: Arc::clone(target), map, counted, lists, parts }))
+    Ok(Ok(Tcmalloc { target: Arc::clone(target), module: module.index, map, counted, lists, parts }))
 }
 
 impl Tcmalloc {
@@ -92,6 +86,10 @@ impl Tcmalloc {
 impl Allocator for Tcmalloc {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn module(&self) -> Option<usize> {
+        Some(self.module)
     }
 
     fn parts(&self) -> usize {
