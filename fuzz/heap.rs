@@ -21,7 +21,8 @@ pub fn core(module: &str, start: u64, data: &[u8], thread_pointer: u64) -> CoreW
         .load_part(start, 6, data, size)
 }
 
-/// Walks the heap of a core, in which there can be so many blocks at most.
+/// Walks the heap of a core, in which there can be so many blocks at most, checks it, names its blocks and follows what they
+/// refer to.
 pub fn walk(core: CoreWriter, most: usize) {
     let job = Job::default();
     let source = Source::Bytes(PathBuf::from("core"), FileBytes::from_vec(core.bytes()));
@@ -37,7 +38,13 @@ pub fn walk(core: CoreWriter, most: usize) {
     }
     assert!(blocks <= most, "{blocks} blocks");
     heap.source.arenas(&job).expect("nobody cancels");
+    heap.source.verify(&job).expect("nobody cancels");
     heap.source.problems();
+    // More blocks than ids, or a part that cannot be listed twice alike, is refused.
+    let Ok(objects) = heap.objects(&job) else { return };
+    let named = session.named_heap(&job).expect("blocks carry no names");
+    assert_eq!(named.objects(&job).expect("nobody cancels").len(), objects.len());
+    heap.dominators(&job).expect("native heaps tell references");
 }
 
 /// Words as the library would have set them up, some of them written over: each patch is the place of a word and six bytes;

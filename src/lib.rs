@@ -19,6 +19,7 @@ pub mod processes;
 mod ptrace;
 pub mod report;
 pub mod runtimes;
+pub mod scratch;
 pub mod session;
 pub mod settings;
 pub mod target;

@@ -272,6 +272,7 @@ fn ask_heap(bytes: Vec<u8>, with_names: bool) -> Option<u64> {
     let heap = session.heap(&job).ok()?;
     let counted = heap.histogram(&job).ok()?.total.count;
     let _ = heap.source.arenas(&job);
+    let _ = heap.source.verify(&job);
     let _ = heap.leaks(&job);
     let _ = heap.dominators(&job);
     let objects = heap.objects(&job).ok();

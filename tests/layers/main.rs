@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
     Room { name: "settings", uses: &[], crates: &[] },
     Room { name: "heap", uses: &["model", "job", "error"], crates: &[] },
     Room { name: "ptrace", uses: &[], crates: &[] },
+    Room { name: "scratch", uses: &[], crates: &["tempfile"] },
     // By what a runtime is recognised in a file: a live process's or a dump's.
     Room { name: "marks", uses: &["model"], crates: &["symbols"] },
     Room {
