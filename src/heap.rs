@@ -54,6 +54,11 @@ pub trait HeapSource: Send + Sync {
         Vec::new()
     }
 
+    /// The same, each with whose it is: of several allocators the one.
+    fn owners(&self) -> Vec<(Range<Addr>, &str)> {
+        self.memory().into_iter().map(|range| (range, self.name())).collect()
+    }
+
     /// What is in an object; `None` where the source cannot tell of any.
     fn contents(&self, _object: HeapObject) -> Option<Contents> {
         None

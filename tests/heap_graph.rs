@@ -9,13 +9,16 @@ use dumpscope::session::{Session, Source};
 use dumpscope::target::Search;
 use support::{dump, dumpscope};
 
-/// glibc's arenas grow between the mappings of an allocator that was preloaded. What `g_kept` holds of both is printed.
+/// glibc's arenas grow between the mappings of an allocator that was preloaded. What `g_kept` holds of both is printed, and where
+/// the program's own arena is.
 const TWO: &str = r#"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 extern void *__libc_malloc(size_t);
 void *g_kept[4][200];
+void *g_pool;
 static void *work(void *argument) {
     long number = (long)argument;
     for (int at = 1; at < 200; at++) g_kept[number][at] = __libc_malloc(100 + at);
@@ -29,6 +32,12 @@ int main(void) {
         pthread_create(&thread, NULL, work, (void *)number);
         pthread_join(thread, NULL);
     }
+    /* Between two mappings that nobody may touch, so that it is joined with no other. */
+    char *room = mmap(NULL, 5 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    g_pool = room + (1 << 20);
+    mprotect(g_pool, 3 << 20, PROT_READ | PROT_WRITE);
+    for (long at = 0; at < 3 << 20; at += 4096) ((char *)g_pool)[at] = 1;
+    fprintf(stderr, "%p\n", g_pool);
     printf("%p %p\n", g_kept[3][0], g_kept[3][7]);
     fflush(stdout);
     abort();
@@ -47,7 +56,8 @@ fn two_allocators_between_each_others_mappings_are_one_graph() {
     assert!(library.exists(), "needs jemalloc: apt-get install libjemalloc2");
     let mut run = Command::new("sh");
     run.arg("-c").arg("ulimit -c unlimited; LD_PRELOAD=$1 exec \"$0\"").arg(&exe).arg(library);
-    let said = run.current_dir(folder.path()).output().expect("sh runs").stdout;
+    let output = run.current_dir(folder.path()).output().expect("sh runs");
+    let (said, pool) = (output.stdout, String::from_utf8(output.stderr).expect("an address"));
     let files =
         std::fs::read_dir(folder.path()).expect("the folder is there").filter_map(|file| Some(file.ok()?.path()));
     let is_core =
@@ -66,6 +76,17 @@ fn two_allocators_between_each_others_mappings_are_one_graph() {
         assert!(paths[0]["root"]["name"].as_str().is_some_and(|name| name.starts_with("g_kept")), "{paths}");
         assert_eq!(paths[0]["objects"].as_array().map(Vec::len), Some(1), "it is held by the variable itself: {paths}");
     }
+
+    let output = dumpscope!("analyze", &core, "--json", "-c", "heap -regions").expect_status(0);
+    let mappings = output.data("dumpheap")["mappings"].as_array().expect("mappings").clone();
+    let owner = |row: &&serde_json::Value| row["kind"] == "heap";
+    let owners: std::collections::BTreeSet<&str> =
+        mappings.iter().filter(owner).filter_map(|row| row["owner"].as_str()).collect();
+    assert!(owners.contains("glibc malloc") && owners.contains("jemalloc"), "{owners:?}");
+    let pool = pool.lines().find(|line| line.starts_with("0x")).expect("an address");
+    let row = mappings.iter().find(|row| row["start"] == pool).expect("the program's own arena is a mapping");
+    assert_eq!((&row["kind"], &row["owner"]), (&"private".into(), &"g_pool".into()));
+    assert_eq!(row["bytes"], 3 << 20);
 }
 
 /// A writable mapping of terabytes of which the dump holds nothing (as ASan's shadow is) is not looked through page by page.

@@ -60,6 +60,9 @@ pub struct MappingRow {
     pub path: Option<String>,
     /// What it is used for.
     pub kind: MappingKind,
+    /// Whose memory it is: the allocator; of other private memory the variable that refers to its first page. Null where that is not
+    /// known, and where it was not looked for: by all but `heap -regions`.
+    pub owner: Option<String>,
     /// The threads whose stack pointers lie in it.
     pub stacks: Vec<Tid>,
     /// Bytes that were in memory.

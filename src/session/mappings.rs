@@ -1,12 +1,17 @@
 //! The mappings of the process: as the dump's own note lists them, whole and with what was in memory; else as its program headers do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::Process;
 use crate::capture::facts::MappingFacts;
 use crate::capture::{Access, Region};
+use crate::error::Error;
+use crate::job::Job;
 use crate::model::{Addr, MappingKind, MappingRow, Tid};
+
+/// A mapping is a variable's that refers to one of so many bytes at its beginning.
+const PAGE: u64 = 4096;
 
 impl Process {
     /// Every mapping that the dump lists, with what is known of its pages; ascending by address.
@@ -70,6 +75,62 @@ impl Process {
             }
         }
         rows
+    }
+
+    /// The same with whose they are: of a heap's memory, `own`, ascending, the allocator; of private memory the variable of a module
+    /// that refers to its beginning.
+    pub fn mappings_with_owners(&self, own: &[(Range<Addr>, &str)], job: &Job) -> Result<Vec<MappingRow>, Error> {
+        let ranges: Vec<Range<Addr>> = own.iter().map(|(range, _)| range.clone()).collect();
+        let mut rows = self.mappings_with_heap(&ranges);
+        for row in rows.iter_mut().filter(|row| row.kind == MappingKind::Heap) {
+            let first = own.partition_point(|(own, _)| own.end <= row.start);
+            let inside = own.get(first..).unwrap_or_default().iter().take_while(|(own, _)| own.start < row.end);
+            let mut names: Vec<&str> = inside.map(|(_, name)| *name).collect();
+            names.dedup();
+            row.owner = Some(names.join(", ")).filter(|names| !names.is_empty());
+        }
+        self.find_variables(&mut rows, job)?;
+        Ok(rows)
+    }
+
+    /// Tells of private memory which variable refers to its first page: the first one to the lowest address.
+    fn find_variables(&self, rows: &mut [MappingRow], job: &Job) -> Result<(), Error> {
+        let memory = &self.target.memory;
+        let mut found: BTreeMap<usize, (Addr, Addr)> = BTreeMap::new();
+        let data: Vec<Range<Addr>> =
+            rows.iter().filter(|row| row.kind == MappingKind::ModuleData).map(|row| row.start..row.end).collect();
+        for range in data {
+            job.check()?;
+            let mut at = range.start;
+            while let Ok(bytes) = memory.slice_up_to(at, range.end.since(at).unwrap_or(0)) {
+                let mut place = at;
+                for word in memory.pointers(bytes) {
+                    let row = rows.partition_point(|row| row.start <= word).checked_sub(1);
+                    let of = row.and_then(|row| Some((row, rows.get(row)?)));
+                    if let Some((row, _)) = of.filter(|(_, of)| {
+                        of.kind == MappingKind::Private && word.since(of.start).is_some_and(|offset| offset < PAGE)
+                    }) {
+                        let known = found.entry(row).or_insert((word, place));
+                        *known = (*known).min((word, place));
+                    }
+                    place = Addr(place.0.saturating_add(self.target.arch().pointer_size()));
+                }
+                let Some(next) = at.plus(bytes.len() as u64).filter(|next| *next < range.end && *next > at) else {
+                    break;
+                };
+                at = next;
+            }
+        }
+        for (row, (_, place)) in found {
+            let name = self.symbol_at(place).or_else(|| {
+                let module = self.target.module_at(place)?;
+                Some(format!("a variable of {}", module.file_name()?))
+            });
+            if let (Some(row), Some(name)) = (rows.get_mut(row), name) {
+                row.owner = Some(name);
+            }
+        }
+        Ok(())
     }
 }
 

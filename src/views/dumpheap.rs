@@ -174,9 +174,10 @@ pub struct ObjectRow {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     if query.flag("regions") {
-        let own = session.heap(job).map(|heap| heap.source.memory()).unwrap_or_default();
+        let heap = session.heap(job);
         job.check()?;
-        return maddress::answer(session.process()?.mappings_with_heap(&own));
+        let own = heap.as_ref().map(|heap| heap.source.owners()).unwrap_or_default();
+        return maddress::answer(session.process()?.mappings_with_owners(&own, job)?);
     }
     if query.flag("arenas") {
         return arenas::build(&*session.heap(job)?, job);

@@ -172,7 +172,11 @@ fn row(mapping: &MappingRow) -> Row {
         |bytes: Option<u64>| bytes.map_or(Cell::text("?").tone(Tone::Dim), |bytes| Cell::new(Value::Bytes(bytes)));
     let holds = match (&mapping.path, mapping.stacks.as_slice()) {
         (Some(path), _) => Cell::new(Value::Path(path.as_str().into())),
-        (None, []) => Cell::NONE,
+        (None, []) => match (&mapping.owner, mapping.kind) {
+            (Some(owner), MappingKind::Heap) => Cell::text(format!("heap ({owner})")),
+            (Some(owner), _) => Cell::text(format!("by {owner}")).tone(Tone::Guess),
+            (None, _) => Cell::NONE,
+        },
         (None, [only]) => Cell::text(format!("stack of {only}")).tone(Tone::Link),
         (None, several) => Cell::text(format!("stacks of {} threads", several.len())).tone(Tone::Link),
     };

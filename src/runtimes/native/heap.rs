@@ -171,8 +171,16 @@ impl HeapSource for NativeHeap {
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {
-        let mut own: Vec<Range<Addr>> = self.allocators.iter().flat_map(|allocator| allocator.memory()).collect();
-        own.sort_by_key(|range| range.start);
+        self.owners().into_iter().map(|(range, _)| range).collect()
+    }
+
+    fn owners(&self) -> Vec<(Range<Addr>, &str)> {
+        let of = |allocator: &'_ Box<dyn Allocator>| {
+            let name = allocator.name();
+            allocator.memory().into_iter().map(move |range| (range, name))
+        };
+        let mut own: Vec<(Range<Addr>, &str)> = self.allocators.iter().flat_map(of).collect();
+        own.sort_by_key(|(range, _)| range.start);
         own
     }
 

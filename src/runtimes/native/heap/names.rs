@@ -270,6 +270,10 @@ impl HeapSource for NamedHeap {
         self.native.memory()
     }
 
+    fn owners(&self) -> Vec<(Range<Addr>, &str)> {
+        self.native.owners()
+    }
+
     // Its objects are the same, and so are their numbers.
     fn references(&self) -> Option<&dyn References> {
         self.native.references()
