@@ -148,6 +148,53 @@ pub struct Free {
     pub bytes: u64,
 }
 
+/// How what was counted of a heap relates to what there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bound {
+    /// As much.
+    #[default]
+    Exact,
+    /// There may be more: a part was not read.
+    AtLeast,
+    /// There may be less: something counts that may not.
+    AtMost,
+    /// Either.
+    About,
+}
+
+impl Bound {
+    /// What a problem of a heap means for its totals. The source says it by the problem's code.
+    pub fn of(problem: &Problem) -> Bound {
+        match problem.code {
+            // Where blocks begin is not sure; how many there are is.
+            "heap-inexact" => Bound::Exact,
+            // What a free list held counts as in use where the list is damaged, or was not found.
+            "heap-list-damaged" | "heap-overcounted" => Bound::AtMost,
+            _ => Bound::AtLeast,
+        }
+    }
+
+    /// Both together.
+    pub fn and(self, other: Bound) -> Bound {
+        match (self, other) {
+            (Bound::Exact, other) => other,
+            (one, Bound::Exact) => one,
+            (one, other) if one == other => one,
+            _ => Bound::About,
+        }
+    }
+
+    /// What stands before the number; `None` where it is exact.
+    pub fn words(self) -> Option<&'static str> {
+        match self {
+            Bound::Exact => None,
+            Bound::AtLeast => Some("at least"),
+            Bound::AtMost => Some("at most"),
+            Bound::About => Some("about"),
+        }
+    }
+}
+
 /// A piece of a heap with books of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arena {

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dumpscope::capture::{self, FORMATS, Opened};
+use dumpscope::commands::{Format, Shell};
 use dumpscope::job::Job;
 use dumpscope::model::{Frame, Stack};
-use dumpscope::session::{Session, Source};
+use dumpscope::report::text::Style;
+use dumpscope::session::{Heap, Session, Source};
 use dumpscope::target::{Search, Target};
 use dumpscope::unwind::Unwinder;
 use support::dump;
@@ -262,15 +264,17 @@ fn a_thousand_mutants_neither_break_the_program_nor_lose_intact_frames() {
     assert!(u64::from(kept) * 100 >= u64::from(whole) * 95, "{kept} of {whole}:\n{}", lost.join("\n"));
 }
 
-/// Everything that is asked of a heap; says how many objects it has, or that it was refused.
-fn ask_heap(bytes: Vec<u8>, with_names: bool) -> Option<u64> {
+/// Everything that is asked of a heap; says how many objects it has and whether that is told to be all, or that it was refused.
+fn ask_heap(bytes: Vec<u8>, with_names: bool) -> Option<(u64, bool)> {
     let job = Job::default();
     let source = Source::Bytes(PathBuf::from("core.mutant"), FileBytes::from_vec(bytes));
     // The libraries' files and their vtables are read for some alone: that takes most of the time, and is no heap.
     let search = Search { alone: !with_names, ..Search::default() };
     let session = Session::open(source, &search, &job).ok()?;
+    let session = Arc::new(session);
     let heap = session.heap(&job).ok()?;
     let counted = heap.histogram(&job).ok()?.total.count;
+    let is_all = all_or_bounds(&session, &heap);
     let _ = heap.source.arenas(&job);
     let _ = heap.source.verify(&job);
     let _ = heap.leaks(&job);
@@ -284,20 +288,60 @@ fn ask_heap(bytes: Vec<u8>, with_names: bool) -> Option<u64> {
         let _ = session.named_heap(&job).map(|named| named.histogram(&job));
     }
     let _ = session.problems();
-    Some(counted)
+    Some((counted, is_all))
+}
+
+/// Where something of the heap is told to be damaged or missing, no total is told as if it were all.
+/// Whether nothing is.
+fn all_or_bounds(session: &Arc<Session>, heap: &Heap) -> bool {
+    let problems = heap.source.problems();
+    let has = |codes: &[&str]| problems.iter().any(|problem| codes.contains(&problem.code));
+    let words: &[&str] = match (
+        has(&["heap-damaged", "heap-incomplete", "heap-not-found"]),
+        has(&["heap-list-damaged", "heap-overcounted"]),
+    ) {
+        (true, true) => &["about"],
+        (true, false) => &["at least"],
+        (false, true) => &["at most"],
+        (false, false) => {
+            assert_eq!(problems, [], "a problem of a kind that is not held against totals");
+            return true;
+        }
+    };
+    for (line, total) in [("dumpheap -stat", "in all:"), ("heap -arenas", "in use,")] {
+        let mut shell = Shell::new(Arc::clone(session));
+        let result = shell.run(line, &Job::default());
+        let print = |format| {
+            let mut out = Vec::new();
+            shell.print(line, &result, format, &mut out, &Job::default()).expect("a vector takes everything");
+            String::from_utf8(out).expect("text")
+        };
+        let json: serde_json::Value = serde_json::from_str(&print(Format::Json)).expect("one line of JSON");
+        let data = &json["data"];
+        let complete = if line == "heap -arenas" { &data["complete"] } else { &data["total"]["complete"] };
+        assert!(result.is_err() || *complete == false, "{line} is complete in spite of {problems:?}");
+        let text = print(Format::Text(Style::default()));
+        let told = text.lines().find(|line| line.contains(total)).unwrap_or_default();
+        assert!(
+            result.is_err() || words.iter().any(|word| told.contains(word)),
+            "{line} says '{told}' in spite of {problems:?}"
+        );
+    }
+    false
 }
 
 #[test]
 fn a_thousand_mutants_of_a_heap_neither_break_the_program_nor_make_blocks_up() {
     let bytes = std::fs::read(dump("heap-cxx", "stripped").core()).expect("the core can be read");
-    let sound = ask_heap(bytes.clone(), true).expect("the sound core has a heap");
+    let (sound, is_all) = ask_heap(bytes.clone(), true).expect("the sound core has a heap");
+    assert!(is_all);
     let only: Option<u64> = std::env::var("MUTANT").ok().and_then(|number| number.parse().ok());
     let current = Arc::new(AtomicU64::new(0));
     watch(Arc::clone(&current));
     let before = peak_memory();
     // Chunks are multiples of 16 bytes: no core has more blocks than that.
     let most = bytes.len() as u64 / 16;
-    let mut answered = 0u64;
+    let (mut answered, mut bounded) = (0u64, 0u64);
     for number in 0..MUTANTS {
         if only.is_some_and(|only| only != number) {
             continue;
@@ -320,13 +364,16 @@ fn a_thousand_mutants_of_a_heap_neither_break_the_program_nor_make_blocks_up() {
         let counted = catch_unwind(AssertUnwindSafe(|| ask_heap(mutant, number % THOROUGH == 0)));
         let counted = counted.unwrap_or_else(|_| panic!("mutant {number} panics: {done}"));
         assert!(start.elapsed() < LIMIT, "mutant {number} takes {:?}: {done}", start.elapsed());
-        assert!(counted.is_none_or(|counted| counted <= most), "mutant {number} has {counted:?} blocks: {done}");
+        assert!(counted.is_none_or(|(counted, _)| counted <= most), "mutant {number} has {counted:?} blocks: {done}");
         answered += u64::from(counted.is_some());
+        bounded += u64::from(counted.is_some_and(|(_, is_all)| !is_all));
     }
     let grown = peak_memory().saturating_sub(before);
     assert!(grown < MEMORY_KIB, "memory grew by {grown} KiB");
     println!(
-        "{answered} of {MUTANTS} mutants tell a heap; the sound one has {sound} blocks; memory grew by {grown} KiB"
+        "{answered} of {MUTANTS} mutants tell a heap, {bounded} with bounds for totals; the sound one has {sound} blocks; memory grew \
+         by {grown} KiB"
     );
+    assert!(only.is_some() || bounded * 50 > MUTANTS, "{bounded} of {MUTANTS} tell of damage");
     assert!(only.is_some() || answered * 10 >= MUTANTS * 8, "{answered} of {MUTANTS} tell a heap");
 }

@@ -48,7 +48,7 @@ struct Toy {
     types: Vec<HeapType>,
     objects: Vec<HeapObject>,
     /// Lines that say that something is damaged, and whether they were come by.
-    damaged: Vec<String>,
+    damaged: Vec<(&'static str, String)>,
     read: AtomicBool,
     references: Vec<(Addr, Addr, String)>,
     roots: Vec<(Root, Addr)>,
@@ -64,7 +64,8 @@ fn open(bytes: FileBytes, path: &Path, _: &Job) -> Result<Opened, Error> {
             ["type", id, name] => {
                 toy.types.push(HeapType { id: hex(id)?, name: name.to_owned(), naming: Naming::Recorded })
             }
-            ["damaged", what] => toy.damaged.push(what.to_owned()),
+            ["damaged", what] => toy.damaged.push(("heap-damaged", what.to_owned())),
+            ["overcounted", what] => toy.damaged.push(("heap-overcounted", what.to_owned())),
             ["object", address, id, bytes] => {
                 let id = hex(id)?;
                 let of_type = toy.types.iter().position(|of_type| of_type.id == id).ok_or(refuse(number + 1))?;
@@ -114,7 +115,7 @@ impl HeapSource for Toy {
 
     fn problems(&self) -> Vec<Problem> {
         let damaged = self.damaged.iter().filter(|_| self.read.load(Ordering::Relaxed));
-        damaged.map(|what| Problem::new("heap-damaged", Subject::Capture, what.as_str())).collect()
+        damaged.map(|(code, what)| Problem::new(code, Subject::Capture, what.as_str())).collect()
     }
 
     fn references(&self) -> Option<&dyn References> {
@@ -167,7 +168,12 @@ fn shell() -> Shell {
 
 /// What a command prints, and whether it had an answer.
 fn printed(line: &str, format: commands::Format) -> (bool, String) {
-    let mut shell = shell();
+    printed_of(DUMP, line, format)
+}
+
+/// The same of another dump.
+fn printed_of(dump: &str, line: &str, format: commands::Format) -> (bool, String) {
+    let mut shell = Shell::new(Arc::new(session(dump.into()).expect("the toy opens")));
     let result = shell.run(line, &Job::default());
     let mut out = Vec::new();
     shell.print(line, &result, format, &mut out, &Job::default()).expect("written");
@@ -175,13 +181,21 @@ fn printed(line: &str, format: commands::Format) -> (bool, String) {
 }
 
 fn data(line: &str) -> Value {
-    let (answered, out) = printed(line, commands::Format::Json);
+    data_of(DUMP, line)
+}
+
+fn data_of(dump: &str, line: &str) -> Value {
+    let (answered, out) = printed_of(dump, line, commands::Format::Json);
     assert!(answered, "{line}: {out}");
     serde_json::from_str::<Value>(&out).expect("one line of JSON")["data"].clone()
 }
 
 fn text(line: &str) -> String {
-    let (answered, out) = printed(line, commands::Format::Text(Style::default()));
+    text_of(DUMP, line)
+}
+
+fn text_of(dump: &str, line: &str) -> String {
+    let (answered, out) = printed_of(dump, line, commands::Format::Text(Style::default()));
     assert!(answered, "{line}: {out}");
     out
 }
@@ -192,11 +206,12 @@ fn the_histogram_is_what_the_file_says_in_json() {
         { "type": "byte[]", "id": "0x2000", "count": 2, "bytes": 160, "retained": null, "naming": "recorded", "referrer": null },
         { "type": "shop.Order", "id": "0x1000", "count": 3, "bytes": 72, "retained": null, "naming": "recorded", "referrer": null },
     ]);
-    let expected = json!({ "types": types, "total": { "count": 5, "bytes": 232 }, "free": null, "heap": "Toy" });
+    let expected =
+        json!({ "types": types, "total": { "count": 5, "bytes": 232, "complete": true }, "free": null, "heap": "Toy" });
     assert_eq!(data("dumpheap -stat"), expected);
     assert_eq!(data("heap -stat"), expected, "the alias");
     let orders = data("dumpheap -stat -type Order -min 24");
-    assert_eq!(orders["total"], json!({ "count": 3, "bytes": 72 }));
+    assert_eq!(orders["total"], json!({ "count": 3, "bytes": 72, "complete": true }));
     assert_eq!(data("dumpheap -stat -max 24")["total"]["count"], 3);
 }
 
@@ -209,10 +224,10 @@ fn what_is_reachable_and_what_is_not_are_told_apart() {
     };
     let live = data("dumpheap -stat -live");
     assert_eq!(live["types"], json!([of_type("byte[]", "0x2000", 2, 160), of_type("shop.Order", "0x1000", 2, 48)]));
-    assert_eq!(live["total"], json!({ "count": 4, "bytes": 208 }));
+    assert_eq!(live["total"], json!({ "count": 4, "bytes": 208, "complete": true }));
     let dead = data("dumpheap -dead");
     let order = json!({ "address": "0x7080", "type": "shop.Order", "id": "0x1000", "bytes": 24 });
-    assert_eq!(dead, json!({ "objects": [order], "total": { "count": 1, "bytes": 24 } }));
+    assert_eq!(dead, json!({ "objects": [order], "total": { "count": 1, "bytes": 24, "complete": true } }));
     assert_eq!(data("dumpheap -live -type byte")["total"]["count"], 2);
     let Err(error) = shell().run("dumpheap -live -dead", &Job::default()) else { panic!("both at once") };
     assert!(matches!(error, Error::Usage(_)), "{error:?}");
@@ -331,7 +346,7 @@ fn an_object_is_held_by_the_shortest_way_from_a_root() {
         step("0x7098", "byte[]", None),
     ]);
     let told = data("gcroot 7098");
-    assert_eq!(told, json!({ "paths": [{ "root": root, "objects": steps, "omitted": 0 }] }));
+    assert_eq!(told, json!({ "paths": [{ "root": root, "objects": steps, "omitted": 0 }], "complete": true }));
     assert_eq!(data("gcroot 70a0"), told, "an address in it will do");
     let both = data("gcroot 7000 -all");
     let roots: Vec<&Value> = [0, 1].map(|at| &both["paths"][at]["root"]).into();
@@ -344,7 +359,7 @@ fn an_object_is_held_by_the_shortest_way_from_a_root() {
     for part in ["byte[] at 0x7098", "global at 0x4000", "next", "lines"] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
-    assert_eq!(data("gcroot 7080"), json!({ "paths": [] }));
+    assert_eq!(data("gcroot 7080"), json!({ "paths": [], "complete": true }));
     assert!(text("gcroot 7080").contains("Nothing holds it"));
 }
 
@@ -366,7 +381,7 @@ fn one_object_leads_to_another() {
 #[test]
 fn a_heap_of_any_kind_is_verified() {
     let whole = json!({
-        "heap": "Toy", "checked": { "count": 5, "bytes": 232 }, "verdict": "intact", "findings": []
+        "heap": "Toy", "checked": { "count": 5, "bytes": 232, "complete": true }, "verdict": "intact", "findings": []
     });
     assert_eq!(data("verifyheap"), whole);
     let session = Arc::new(session(format!("{DUMP}damaged block9\n").into()).expect("it opens"));
@@ -382,7 +397,7 @@ fn a_heap_of_any_kind_is_verified() {
 #[test]
 fn sizes_of_an_object_are_its_own_what_it_keeps_and_what_it_reaches() {
     let of_leaked = json!({
-        "address": "0x7080", "type": "shop.Order", "bytes": 24, "retained": 24, "reachable": { "count": 2, "bytes": 84 },
+        "address": "0x7080", "type": "shop.Order", "bytes": 24, "retained": 24, "reachable": { "count": 2, "bytes": 84, "complete": true },
     });
     assert_eq!(data("objsize 7080"), of_leaked, "the array is the other order's too");
     assert_eq!(data("objsize 7000")["retained"], 208);
@@ -410,7 +425,7 @@ fn references_are_listed_in_both_directions() {
     let row = |address: &str, name: &str, bytes: u64, field: &str| json!({ "address": address, "type": name, "bytes": bytes, "field": field });
     let orders = json!([row("0x7080", "shop.Order", 24, "lines"), row("0x70d8", "shop.Order", 24, "lines")]);
     let referrers = json!({
-        "address": "0x7098", "type": "byte[]", "bytes": 60, "objects": orders, "total": { "count": 2, "bytes": 48 }, "roots": [],
+        "address": "0x7098", "type": "byte[]", "bytes": 60, "objects": orders, "total": { "count": 2, "bytes": 48, "complete": true }, "roots": [],
     });
     assert_eq!(data("referrers 7098"), referrers);
     let held = data("referrers 7000");
@@ -457,7 +472,7 @@ fn objects_are_listed_in_their_order() {
     let array =
         |address: &str, bytes: u64| json!({ "address": address, "type": "byte[]", "id": "0x2000", "bytes": bytes });
     assert_eq!(listed["objects"], json!([array("0x7018", 100), array("0x7098", 60)]));
-    assert_eq!(listed["total"], json!({ "count": 2, "bytes": 160 }));
+    assert_eq!(listed["total"], json!({ "count": 2, "bytes": 160, "complete": true }));
     assert_eq!(data("dumpheap")["objects"].as_array().map(Vec::len), Some(5));
 }
 
@@ -519,6 +534,41 @@ fn what_is_damaged_is_told_once_by_every_command() {
         let heap = stage.press(keys).text();
         assert_eq!(heap.matches("block9").count(), 1, "{heap}");
     }
+}
+
+/// A heap of which a part could not be read, and one in which something counts that may be free.
+#[test]
+fn totals_of_a_heap_that_was_not_read_whole_are_bounds() {
+    let [cut, more] = ["damaged", "overcounted"].map(|how| format!("{DUMP}{how} block9\n"));
+    let both = format!("{cut}overcounted block8\n");
+    for (dump, word) in [(&cut, "at least"), (&more, "at most"), (&both, "about")] {
+        for line in ["dumpheap -stat", "dumpheap", "dumpheap -retained"] {
+            assert_eq!(data_of(dump, line)["total"], json!({ "count": 5, "bytes": 232, "complete": false }), "{line}");
+            assert!(text_of(dump, line).contains(&format!("in all: {word} 5 objects, 232 B")), "{line}");
+        }
+        assert_eq!(data_of(dump, "summary")["heap"]["total"]["complete"], false);
+        let summary = text_of(dump, "summary");
+        assert!(summary.contains(&format!("Toy: {word} 5 objects of 2 types")), "{summary}");
+    }
+    // What seems to be held by nothing may be held by what was not read.
+    assert!(text_of(&cut, "dumpheap -live").contains("at least 4 objects"));
+    assert!(text_of(&cut, "dumpheap -dead").contains("about 1 object,"));
+    assert!(text_of(&more, "dumpheap -dead").contains("at most 1 object,"));
+    assert_eq!(data_of(&cut, "objsize 7080")["reachable"]["complete"], false);
+    assert!(text_of(&cut, "objsize 7080").contains("at least 2 objects, 84 B"));
+}
+
+#[test]
+fn that_nothing_holds_an_object_is_sure_where_the_heap_was_read_whole_alone() {
+    let cut = format!("{DUMP}damaged block9\n");
+    assert_eq!(data_of(&cut, "gcroot 7080"), json!({ "paths": [], "complete": false }));
+    let shown = text_of(&cut, "gcroot 7080");
+    assert!(shown.contains("Nothing that could be read holds it") && !shown.contains("Nothing holds it"), "{shown}");
+    assert!(text("referrers 7080").contains("Nothing refers to it."));
+    assert_eq!(data_of(&cut, "referrers 7080")["total"]["complete"], false);
+    let shown = text_of(&cut, "referrers 7080");
+    assert!(shown.contains("Nothing that could be read refers to it") && !shown.contains("Nothing refers"), "{shown}");
+    assert!(text_of(&cut, "referrers 7000").contains("No object that could be read refers to it"));
 }
 
 #[test]

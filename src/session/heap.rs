@@ -9,7 +9,7 @@ use super::{Session, What};
 use crate::analysis::graph::{self, Dominators, Graph, Leaks, Reachable};
 use crate::analysis::histogram::{self, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::{HeapObject, HeapSource, Objects};
+use crate::heap::{Bound, HeapObject, HeapSource, Objects};
 use crate::job::{Job, Shared};
 use crate::model::{Addr, Problem};
 
@@ -82,6 +82,22 @@ impl Heap {
     pub fn doubts(&self) -> Vec<Problem> {
         let references = self.source.references().map(|references| references.missing());
         self.source.problems().into_iter().chain(references.into_iter().flatten()).collect()
+    }
+
+    /// How far what was counted of it can be relied on. Asked after it was counted: what is damaged is met on the way.
+    pub fn bound(&self) -> Bound {
+        self.source.problems().iter().map(Bound::of).fold(Bound::Exact, Bound::and)
+    }
+
+    /// The same of what can be reached from roots, or of what cannot.
+    pub fn bound_of_reached(&self, live: bool) -> Bound {
+        let unseen = if live { Bound::AtLeast } else { Bound::AtMost };
+        self.bound().and(if self.doubts().is_empty() { Bound::Exact } else { unseen })
+    }
+
+    /// How far the number of those that refer to an object can be relied on.
+    pub fn bound_of_referrers(&self) -> Bound {
+        if self.doubts().is_empty() { Bound::Exact } else { Bound::AtLeast }
     }
 
     /// Selected objects by type.

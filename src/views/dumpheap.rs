@@ -20,7 +20,7 @@ use super::{Alias, Answered, Answers, Arg, Draw, Kind, Needs, Query, View, maddr
 use crate::analysis::graph::{self, Dominators, Reachable};
 use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::{HeapObject, HeapSource, HeapType, ObjectId};
+use crate::heap::{Bound, Free, HeapObject, HeapSource, HeapType, ObjectId};
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::rows::Rows;
@@ -141,6 +141,10 @@ pub struct Total {
     pub count: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Whether that is all: false where a part of the heap could not be read, or may be counted that is not in use; the warnings tell.
+    pub complete: bool,
+    #[serde(skip)]
+    bound: Bound,
 }
 
 /// Objects one by one.
@@ -189,6 +193,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let selection = selection(heap.source.types(), query)?;
     let asks_reached = query.flag("live") || query.flag("dead");
     let problems = |heap: &Heap| if asks_reached { heap.doubts() } else { heap.source.problems() };
+    let bound = |heap: &Heap| if asks_reached { heap.bound_of_reached(query.flag("live")) } else { heap.bound() };
     let kept = Kept::of(&heap, query, job)?;
     let wanted = Wanted::of(&heap, &selection, query, kept.dominators().is_some(), job)?;
     if query.flag("stat") || query.flag("group") {
@@ -196,7 +201,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             Some(wanted) => Arc::new(wanted.histogram(heap.source.types().len(), job)?),
             None => heap.histogram_of(&selection, job)?,
         };
-        let mut data = Types::of(heap.source.as_ref(), &histogram);
+        let mut data = Types::of(heap.source.as_ref(), &histogram, bound(&heap));
         data.shares = query.flag("known");
         if query.flag("group") {
             let namespaces = Namespaces::of(heap.source.types());
@@ -207,7 +212,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             let data = namespaces.groups(data, &histogram, retained.as_deref(), kept);
             return Ok(Box::new(Answered { data, problems: problems(&heap) }));
         }
-        data.free = heap.source.free(job)?.map(|free| Total { count: free.count, bytes: free.bytes });
+        data.free = free(&heap, job)?;
         if let Some((dominators, wanted)) = kept.dominators().zip(wanted.as_ref()) {
             data.retain(&histogram, &wanted.retained(&heap, dominators, job)?);
         }
@@ -217,10 +222,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         data.kept = kept;
         return Ok(Box::new(Answered { data, problems: problems(&heap) }));
     }
-    let mut data = match &wanted {
+    let list = match &wanted {
         Some(wanted) => wanted.listed(heap.source.as_ref(), kept.dominators(), job)?,
-        None => objects(&heap, &selection, job)?,
+        None => listed(&heap, &selection, job)?,
     };
+    let mut data = list.finished(bound(&heap));
     if query.flag("known") && kept.dominators().is_none() {
         // Nobody else has them yet.
         if let Some(objects) = Arc::get_mut(&mut data.objects) {
@@ -292,7 +298,7 @@ impl<'a> Wanted<'a> {
         self.objects.get(id).filter(|object| self.has(id, object)).map(|object| object.of_type)
     }
 
-    fn listed(&self, source: &dyn HeapSource, dominators: Option<&Dominators>, job: &Job) -> Result<Objects, Error> {
+    fn listed(&self, source: &dyn HeapSource, dominators: Option<&Dominators>, job: &Job) -> Result<List, Error> {
         job.phase("listing objects", u64::from(self.objects.len()));
         let mut list = List::of(source);
         let mut meter = job.meter();
@@ -303,7 +309,7 @@ impl<'a> Wanted<'a> {
             }
         }
         list.objects.sort_by_key(|object| Reverse(object.retained));
-        Ok(list.finished())
+        Ok(list)
     }
 }
 
@@ -333,8 +339,8 @@ impl List {
         });
     }
 
-    fn finished(self) -> Objects {
-        Objects { objects: Arc::new(self.objects), total: Total::of(self.total), kept: Kept::Absent }
+    fn finished(self, bound: Bound) -> Objects {
+        Objects { objects: Arc::new(self.objects), total: Total::of(self.total, bound), kept: Kept::Absent }
     }
 }
 
@@ -363,7 +369,7 @@ fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
 
 impl Types {
     /// The histogram with names.
-    pub(super) fn of(source: &dyn HeapSource, histogram: &Histogram) -> Types {
+    pub(super) fn of(source: &dyn HeapSource, histogram: &Histogram, bound: Bound) -> Types {
         let row = |(at, amount): &(usize, Amount)| {
             let HeapType { id, name, naming } = source.types().get(*at)?;
             let (naming, referrer) = (naming.word(), source.told_by(*at).map(str::to_owned));
@@ -372,7 +378,7 @@ impl Types {
         };
         Types {
             types: histogram.types.iter().filter_map(row).collect(),
-            total: Total::of(histogram.total),
+            total: Total::of(histogram.total, bound),
             free: None,
             heap: source.name().to_owned(),
             kept: Kept::Absent,
@@ -389,15 +395,21 @@ impl Types {
 }
 
 impl Total {
-    pub(super) fn of(Amount { count, bytes }: Amount) -> Total {
-        Total { count, bytes }
+    pub(super) fn of(Amount { count, bytes }: Amount, bound: Bound) -> Total {
+        Total { count, bytes, complete: bound == Bound::Exact, bound }
+    }
+
+    /// `at least`, where it is not all.
+    pub(super) fn bound_cell(&self) -> Option<Cell> {
+        self.bound.words().map(|words| Cell::text(words).tone(Tone::Guess))
     }
 
     fn free_row(&self) -> Row {
         let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
         let (count, bytes) = (Cell::new(Value::Count(self.count)), Cell::new(Value::Bytes(self.bytes)));
         let blocks = if self.count == 1 { "block," } else { "blocks," };
-        Row::new(vec![dim("free:"), count, dim(blocks), bytes, dim("(freed, and kept by the process: 'heap -arenas')")])
+        let told = [count, dim(blocks), bytes, dim("(freed, and kept by the process: 'heap -arenas')")];
+        Row::new([dim("free:")].into_iter().chain(self.bound_cell()).chain(told).collect())
     }
 
     fn row(&self, heap: &str) -> Row {
@@ -405,11 +417,23 @@ impl Total {
         let count = Cell::new(Value::Count(self.count));
         let objects = if self.count == 1 { "object," } else { "objects," };
         let bytes = Cell::new(Value::Bytes(self.bytes));
-        Row::new(vec![dim("in all:"), count, dim(objects), bytes, dim(heap)])
+        let told = [count, dim(objects), bytes, dim(heap)];
+        Row::new([dim("in all:")].into_iter().chain(self.bound_cell()).chain(told).collect())
     }
 }
 
-fn objects(heap: &Heap, selection: &Selection, job: &Job) -> Result<Objects, Error> {
+/// What is freed and kept; `None` where the heap does not tell. Of a heap of which not all was read there may be more.
+pub(super) fn free(heap: &Heap, job: &Job) -> Result<Option<Total>, Error> {
+    let free = heap.source.free(job)?;
+    Ok(free.map(|Free { count, bytes }| Total::of(Amount { count, bytes }, bound_of_free(heap))))
+}
+
+/// What counts as in use and is not, is missing from what is free.
+fn bound_of_free(heap: &Heap) -> Bound {
+    if heap.bound() == Bound::Exact { Bound::Exact } else { Bound::AtLeast }
+}
+
+fn listed(heap: &Heap, selection: &Selection, job: &Job) -> Result<List, Error> {
     let source = heap.source.as_ref();
     let mut list = List::of(source);
     job.phase("listing objects", 0);
@@ -425,7 +449,7 @@ fn objects(heap: &Heap, selection: &Selection, job: &Job) -> Result<Objects, Err
     }
     // What a source has left out since the job was cancelled is no part of it.
     job.check()?;
-    Ok(list.finished())
+    Ok(list)
 }
 
 impl Draw for Objects {

@@ -50,6 +50,8 @@ Address    Type                Field
 pub struct Paths {
     /// The ways, the shortest first; none where nothing holds it.
     pub paths: Vec<PathRow>,
+    /// Whether nothing else can hold it: false where memory that may is not in the dump; the warnings tell which.
+    pub complete: bool,
     #[serde(skip)]
     object: (Addr, Option<Arc<str>>, u64),
 }
@@ -98,7 +100,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let found = graph::paths(&graph, id, most, job)?;
     let paths = found.iter().map(|path| PathRow::of(path, &named, session)).collect();
     let object = (named.address(id), named.name(id), named.objects.bytes(id));
-    Ok(Box::new(Answered { data: Paths { paths, object }, problems: heap.doubts() }))
+    let problems = heap.doubts();
+    Ok(Box::new(Answered { data: Paths { paths, complete: problems.is_empty(), object }, problems }))
 }
 
 impl PathRow {
@@ -137,7 +140,13 @@ impl Draw for Paths {
         let (address, name, bytes) = &self.object;
         let mut bodies = vec![Body::Lines(vec![object_line(*address, name.as_ref(), *bytes)])];
         if self.paths.is_empty() {
-            let said = "Nothing holds it: no way leads to it from a root. 'referrers' lists what refers to it.";
+            let said = match self.complete {
+                true => "Nothing holds it: no way leads to it from a root. 'referrers' lists what refers to it.",
+                false => {
+                    "Nothing that could be read holds it: what may hold it is not all in the dump. 'referrers' lists \
+                     what refers to it."
+                }
+            };
             bodies.push(Body::Lines(vec![Row::text(said)]));
         }
         for path in &self.paths {

@@ -63,7 +63,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         name: named.name(id),
         bytes: named.objects.bytes(id),
         retained,
-        reachable: Total::of(reachable),
+        reachable: Total::of(reachable, heap.bound()),
     };
     Ok(Box::new(Answered { data, problems: heap.doubts() }))
 }
@@ -75,7 +75,8 @@ impl Draw for Size {
         let at =
             vec![type_cell(self.name.as_ref()).tone(Tone::Strong), dim("at"), Cell::new(Value::Object(self.address))];
         let objects = if self.reachable.count == 1 { "object," } else { "objects," };
-        let reachable = vec![Cell::new(Value::Count(self.reachable.count)), dim(objects), bytes(self.reachable.bytes)];
+        let mut reachable: Vec<Cell> = self.reachable.bound_cell().into_iter().collect();
+        reachable.extend([Cell::new(Value::Count(self.reachable.count)), dim(objects), bytes(self.reachable.bytes)]);
         let field = |name: &str, cells| (name.to_owned(), Row::new(cells));
         let fields = vec![
             field("object", at),

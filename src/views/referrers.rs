@@ -106,7 +106,7 @@ fn build(session: &Session, query: &Query, job: &Job, to_it: bool) -> Answers {
         name: named.name(id),
         bytes: named.objects.bytes(id),
         objects: ids.iter().take(shown).map(row).collect(),
-        total: Total::of(total),
+        total: Total::of(total, if to_it { heap.bound_of_referrers() } else { heap.bound() }),
     };
     let problems = heap.doubts();
     if !to_it {
@@ -162,7 +162,12 @@ impl Draw for References {
 
 impl Draw for Referrers {
     fn draw(&self) -> Section {
-        let none = if self.roots.is_empty() { "Nothing refers to it." } else { "No object refers to it." };
+        let none = match (self.roots.is_empty(), self.list.total.complete) {
+            (true, true) => "Nothing refers to it.",
+            (true, false) => "Nothing that could be read refers to it: not all of the memory that may is in the dump.",
+            (false, true) => "No object refers to it.",
+            (false, false) => "No object that could be read refers to it.",
+        };
         Section { bodies: self.list.bodies(&self.roots, none), ..Section::default() }
     }
 }

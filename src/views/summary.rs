@@ -150,6 +150,8 @@ pub struct HeapRow {
     pub bytes: u64,
     /// Objects in use.
     pub objects: u64,
+    /// Whether that is all of it: false where a part could not be read, or may be counted that is not in use.
+    pub complete: bool,
     /// What is freed and kept by the process; null where the heap does not tell.
     pub free: Option<dumpheap::Total>,
     /// How many types have objects.

@@ -49,7 +49,7 @@ pub struct Verified {
 /// Something that is wrong, does not add up, or could not be read.
 #[derive(Serialize, JsonSchema)]
 pub struct Finding {
-    /// `heap-damaged`; `heap-unbalanced` for sums that do not agree; or why it could not be checked: `heap-incomplete`,
+    /// `heap-damaged`, of free lists `heap-list-damaged`; `heap-unbalanced` for sums that do not agree; or why it could not be checked: `heap-incomplete`,
     /// `heap-not-found`.
     pub code: &'static str,
     /// Where; null where it has no place.
@@ -58,18 +58,19 @@ pub struct Finding {
     pub message: String,
 }
 
-/// The code of what is wrong; all others are of what could not be read.
-const DAMAGED: &str = "heap-damaged";
+/// The codes of what is wrong; all others are of what could not be read.
+const DAMAGED: [&str; 2] = ["heap-damaged", "heap-list-damaged"];
 
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     let heap = session.heap(job)?;
-    let checked = Total::of(heap.histogram(job)?.total);
+    let checked = heap.histogram(job)?.total;
+    let checked = Total::of(checked, heap.bound());
     let mut problems = heap.source.verify(job)?;
     Problem::join(&mut problems, heap.source.problems());
     let findings: Vec<Finding> = problems.into_iter().map(Finding::of).collect();
     let verdict = match findings.is_empty() {
         true => "intact",
-        false if findings.iter().any(|finding| finding.code == DAMAGED) => "damaged",
+        false if findings.iter().any(|finding| DAMAGED.contains(&finding.code)) => "damaged",
         false => "unsure",
     };
     let data = Verified { heap: heap.source.name().to_owned(), checked, verdict, findings };
@@ -86,7 +87,7 @@ impl Finding {
     }
 
     fn row(&self) -> Row {
-        let tone = if self.code == DAMAGED { Tone::Bad } else { Tone::Dim };
+        let tone = if DAMAGED.contains(&self.code) { Tone::Bad } else { Tone::Dim };
         let place = self.address.map_or(Cell::NONE, |address| Cell::new(Value::Addr(address)));
         let cells = vec![place, Cell::text(self.message.as_str()).tone(tone)];
         match self.address {
@@ -100,12 +101,13 @@ impl Draw for Verified {
     fn draw(&self) -> Section {
         let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
         let objects = if self.checked.count == 1 { "object of" } else { "objects of" };
-        let checked = vec![
+        let mut checked: Vec<Cell> = self.checked.bound_cell().into_iter().collect();
+        checked.extend([
             Cell::new(Value::Count(self.checked.count)),
             dim(objects),
             Cell::new(Value::Bytes(self.checked.bytes)),
-        ];
-        let damages = self.findings.iter().filter(|finding| finding.code == DAMAGED).count();
+        ]);
+        let damages = self.findings.iter().filter(|finding| DAMAGED.contains(&finding.code)).count();
         let unread = self.findings.len().saturating_sub(damages);
         let found = match (damages, unread) {
             (0, 0) => Cell::text("nothing wrong"),

@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Total;
+use crate::analysis::histogram::Amount;
 use crate::error::Error;
-use crate::heap::{Arena, Free};
+use crate::heap::{Arena, Bound, Free};
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
@@ -19,6 +20,12 @@ pub(super) struct Arenas {
     pub arenas: Vec<ArenaRow>,
     /// Whose heap it is.
     pub heap: String,
+    /// Whether that is all of it: false where a part could not be read, or may be counted that is not in use.
+    pub complete: bool,
+    #[serde(skip)]
+    used: Bound,
+    #[serde(skip)]
+    free: Bound,
 }
 
 /// An arena, and what its bytes are.
@@ -56,13 +63,22 @@ pub(super) fn build(heap: &Heap, job: &Job) -> Result<Box<dyn Answer>, Error> {
     if arenas.is_empty() {
         return Err(Error::Failed(format!("the heap ({}) does not tell what it is made of", heap.source.name())));
     }
-    let data = Arenas { arenas: arenas.iter().map(ArenaRow::of).collect(), heap: heap.source.name().to_owned() };
+    // Damage is met while blocks are counted.
+    heap.histogram(job)?;
+    let (used, free) = (heap.bound(), super::bound_of_free(heap));
+    let data = Arenas {
+        arenas: arenas.iter().map(|arena| ArenaRow::of(arena, used, free)).collect(),
+        heap: heap.source.name().to_owned(),
+        complete: used == Bound::Exact,
+        used,
+        free,
+    };
     Ok(Box::new(Answered { data, problems: heap.source.problems() }))
 }
 
 impl ArenaRow {
-    fn of(arena: &Arena) -> ArenaRow {
-        let total = |free: Free| Total { count: free.count, bytes: free.bytes };
+    fn of(arena: &Arena, used: Bound, free: Bound) -> ArenaRow {
+        let total = |Free { count, bytes }: Free, bound| Total::of(Amount { count, bytes }, bound);
         let all = arena.free.iter().fold(Free::default(), |all, (_, free)| Free {
             count: all.count.saturating_add(free.count),
             bytes: all.bytes.saturating_add(free.bytes),
@@ -72,8 +88,8 @@ impl ArenaRow {
             name: arena.name.clone(),
             address: arena.address,
             system: arena.system,
-            used: total(arena.used),
-            free: total(all),
+            used: total(arena.used, used),
+            free: total(all, free),
             lists: arena.free.iter().map(list).collect(),
             overhead: arena.overhead,
         }
@@ -112,17 +128,16 @@ impl Draw for Arenas {
         let table = Table::new(columns, self.arenas.iter().map(row).collect());
         let sum = |of: fn(&ArenaRow) -> u64| self.arenas.iter().map(of).fold(0, u64::saturating_add);
         let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
-        let total = Row::new(vec![
-            dim("in all:"),
-            Cell::new(Value::Bytes(sum(|arena| arena.system))),
-            dim("from the system,"),
-            Cell::new(Value::Bytes(sum(|arena| arena.used.bytes))),
-            dim("in use,"),
-            Cell::new(Value::Bytes(sum(|arena| arena.free.bytes))),
-            dim("free,"),
-            Cell::new(Value::Bytes(sum(|arena| arena.overhead))),
-            Cell::text(format!("overhead ({})", self.heap)).tone(Tone::Dim),
-        ]);
+        let word = |bound: Bound| bound.words().map(|words| Cell::text(words).tone(Tone::Guess));
+        let mut total =
+            vec![dim("in all:"), Cell::new(Value::Bytes(sum(|arena| arena.system))), dim("from the system,")];
+        total.extend(word(self.used));
+        total.extend([Cell::new(Value::Bytes(sum(|arena| arena.used.bytes))), dim("in use,")]);
+        total.extend(word(self.free));
+        total.extend([Cell::new(Value::Bytes(sum(|arena| arena.free.bytes))), dim("free,")]);
+        total.push(Cell::new(Value::Bytes(sum(|arena| arena.overhead))));
+        total.push(Cell::text(format!("overhead ({})", self.heap)).tone(Tone::Dim));
+        let total = Row::new(total);
         Section { bodies: vec![Body::Table(table), Body::Lines(vec![total])], ..Section::default() }
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn build(heap: &Heap, job: &Job) -> Result<Box<dyn Answer>, Error> {
     lists.sort_by_key(|row| Reverse(row.bytes));
     let mut total = Amount::default();
     lists.iter().for_each(|row| total.add(Amount { count: row.count, bytes: row.bytes }));
-    let data = Lists { lists, total: Total::of(total), heap: heap.source.name().to_owned() };
+    // Damage is met while blocks are counted.
+    heap.histogram(job)?;
+    let data =
+        Lists { lists, total: Total::of(total, super::bound_of_free(heap)), heap: heap.source.name().to_owned() };
     Ok(Box::new(Answered { data, problems: heap.source.problems() }))
 }
 

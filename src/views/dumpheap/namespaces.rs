@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::kept::Kept;
 use super::{Total, Types, Wanted, types};
 use crate::analysis::graph::{self, Dominators};
-use crate::analysis::histogram::Histogram;
+use crate::analysis::histogram::{Amount, Histogram};
 use crate::error::Error;
 use crate::heap::{HeapType, Naming};
 use crate::job::Job;
@@ -124,8 +124,8 @@ impl Draw for Groups {
         columns.extend([Column::right("Types").rank(3), Column::wide("Namespace", 1).rank(1).enough(types::ENOUGH)]);
         let share = self.shares.then_some(self.total.bytes);
         let row = |row: &GroupRow| {
-            let of = Total { count: row.count, bytes: row.bytes };
-            let mut cells = types::cells(&of, share, row.retained, &self.kept);
+            let of = Amount { count: row.count, bytes: row.bytes };
+            let mut cells = types::cells(of, share, row.retained, &self.kept);
             cells.push(Cell::new(Value::Count(row.types)));
             cells.push(match row.namespace.as_deref() {
                 Some("") => Cell::text("(in no namespace)"),

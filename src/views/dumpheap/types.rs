@@ -2,6 +2,7 @@
 
 use super::kept::Kept;
 use super::{Total, TypeRow, Types};
+use crate::analysis::histogram::Amount;
 use crate::model::Subject;
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::views::Draw;
@@ -18,7 +19,7 @@ pub(super) fn columns(kept: &Kept, shares: bool) -> Vec<Column> {
 }
 
 /// Their cells: `share` of so many bytes is drawn where it is given.
-pub(super) fn cells(of: &Total, share: Option<u64>, retained: Option<u64>, kept: &Kept) -> Vec<Cell> {
+pub(super) fn cells(of: Amount, share: Option<u64>, retained: Option<u64>, kept: &Kept) -> Vec<Cell> {
     let mut cells = vec![Cell::new(Value::Count(of.count)), Cell::new(Value::Bytes(of.bytes))];
     cells.extend(share.map(|all| Cell::new(Value::Bar(tenths(of.bytes, all)))));
     cells.extend(kept.cell(retained));
@@ -37,7 +38,7 @@ impl Draw for Types {
         columns.extend([Column::wide("Type", 1).rank(1).enough(ENOUGH), Column::rigid("Id").rank(4)]);
         let share = self.shares.then_some(self.total.bytes);
         let row = |row: &TypeRow| {
-            let mut cells = cells(&Total { count: row.count, bytes: row.bytes }, share, row.retained, &self.kept);
+            let mut cells = cells(Amount { count: row.count, bytes: row.bytes }, share, row.retained, &self.kept);
             cells.push(Cell::text(row.name.as_str()).tone(Tone::Link));
             cells.push(Cell::new(Value::Addr(row.id)).tone(Tone::Dim));
             Row::about(Subject::Type(row.id), cells)

@@ -44,7 +44,7 @@ pub(super) struct HeapDumpRow {
 pub(super) fn build(session: &Session, dump: &HeapDump, job: &Job) -> Answers {
     let heap = session.heap(job)?;
     let histogram = heap.histogram(job)?;
-    let mut largest = Types::of(heap.source.as_ref(), &histogram);
+    let mut largest = Types::of(heap.source.as_ref(), &histogram, heap.bound());
     let types = largest.types.len();
     largest.types.truncate(SHOWN);
     let problems = session.problems();
@@ -60,14 +60,15 @@ impl Draw for HeapSummary {
         let complete = if self.dump.complete { dim("complete") } else { Cell::text("incomplete").tone(Tone::Guess) };
         let bytes = |bytes| Cell::new(Value::Bytes(bytes));
         let dump = vec![Cell::text(self.dump.format.as_str()), bytes(self.dump.bytes), complete];
-        let heap = vec![
-            Cell::text(format!("{}:", self.heap.heap)).tone(Tone::Strong),
+        let mut heap = vec![Cell::text(format!("{}:", self.heap.heap)).tone(Tone::Strong)];
+        heap.extend(self.heap.total.bound_cell());
+        heap.extend([
             Cell::new(Value::Count(self.heap.total.count)),
             dim("objects of"),
             Cell::new(Value::Count(u64::try_from(self.types).unwrap_or(u64::MAX))),
             dim("types,"),
             bytes(self.heap.total.bytes),
-        ];
+        ]);
         let fields = vec![("heap".to_owned(), Row::new(heap)), ("dump".to_owned(), Row::new(dump))];
         let mut bodies = vec![Body::Fields(fields), Body::Heading("Largest types".to_owned())];
         // The total stands above already.

@@ -20,16 +20,17 @@ pub(super) fn look(session: &Session, job: &Job) -> Result<Result<HeapRow, Strin
         Err(why) => return Ok(Err(why.to_string())),
     };
     let histogram = heap.histogram(job)?;
-    let mut largest = Types::of(heap.source.as_ref(), &histogram);
+    let mut largest = Types::of(heap.source.as_ref(), &histogram, heap.bound());
     let types = largest.types.len();
     largest.types.truncate(SHOWN);
-    let free = heap.source.free(job)?;
+    let free = dumpheap::free(&heap, job)?;
     let kinds = maddress::by_kind(&session.process()?.mappings_with_heap(&heap.source.memory()));
     Ok(Ok(HeapRow {
         name: heap.source.name().to_owned(),
         bytes: histogram.total.bytes,
         objects: histogram.total.count,
-        free: free.map(|free| dumpheap::Total { count: free.count, bytes: free.bytes }),
+        free,
+        complete: largest.total.complete,
         types,
         largest,
         memory: kinds,
@@ -40,10 +41,13 @@ pub(super) fn look(session: &Session, job: &Job) -> Result<Result<HeapRow, Strin
 pub(super) fn line(heap: &HeapRow) -> Row {
     let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
     let bytes = |bytes| Cell::new(Value::Bytes(bytes));
-    let mut cells = vec![bytes(heap.bytes), dim("in"), Cell::new(Value::Count(heap.objects))];
+    let mut cells: Vec<Cell> = heap.largest.total.bound_cell().into_iter().collect();
+    cells.extend([bytes(heap.bytes), dim("in"), Cell::new(Value::Count(heap.objects))]);
     cells.push(dim(if heap.objects == 1 { "object in use" } else { "objects in use" }));
     if let Some(free) = &heap.free {
-        cells.extend([dim("and"), bytes(free.bytes), dim("free")]);
+        cells.push(dim("and"));
+        cells.extend(free.bound_cell());
+        cells.extend([bytes(free.bytes), dim("free")]);
     }
     cells.push(Cell::text(format!("({})", heap.name)).tone(Tone::Dim));
     Row::new(cells)

@@ -137,14 +137,14 @@ impl Allocator for Jemalloc {
                  dump: {LEFT_OUT}"
             )
         });
-        let threads = self.caches.lost.told("heap-incomplete", |lost, _| {
+        let threads = self.caches.lost.told("heap-overcounted", |lost, _| {
             format!("of {lost} threads the storage where jemalloc has their caches is not in the dump: what they hold counts as in use")
         });
         let caches = (self.caches.count == 0).then(|| {
             let message = "no thread's cache of jemalloc was found: what they hold counts as in use";
-            Problem::new("heap-incomplete", Subject::Memory(Addr(self.map.root)), message)
+            Problem::new("heap-overcounted", Subject::Memory(Addr(self.map.root)), message)
         });
-        let bins = self.caches.broken.told("heap-damaged", |broken, _| {
+        let bins = self.caches.broken.told("heap-list-damaged", |broken, _| {
             format!("{broken} bins or links of threads' caches cannot be read: what they hold counts as in use")
         });
         let odd = self.parts.known().fold(Odd::default(), |odd, walked| odd.and(walked.odd));

@@ -114,10 +114,10 @@ impl Allocator for Mimalloc {
         let pages = self.segments.odd.told("heap-damaged", |odd, _| {
             format!("what mimalloc says of {odd} pages cannot be right: their blocks are left out")
         });
-        let heaps = self.heaps.broken.told("heap-damaged", |_, _| {
+        let heaps = self.heaps.broken.told("heap-list-damaged", |_, _| {
             "a heap's list of what other threads freed breaks off: what it held counts as in use".to_owned()
         });
-        let lost = self.heaps.lost.told("heap-incomplete", |lost, _| {
+        let lost = self.heaps.lost.told("heap-overcounted", |lost, _| {
             format!("{lost} of mimalloc's heaps are not in the dump: what other threads freed of them counts as in use")
         });
         let places = self.segments.lost.told("heap-incomplete", |places, first| {

@@ -40,28 +40,28 @@ pub(super) fn of_books(books: &Books, what: &What<'_>) -> Vec<Problem> {
     for Broken { head, link, .. } in broken.iter().take(MAX_TOLD) {
         let message =
             format!("the free list at {} breaks off at {}: what it held counts as in use", Addr(*head), Addr(*link));
-        say("heap-damaged", *head, message);
+        say("heap-list-damaged", *head, message);
     }
     if let Some(more) = broken.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
-        say("heap-damaged", books.main, format!("{more} more free lists of malloc break off"));
+        say("heap-list-damaged", books.main, format!("{more} more free lists of malloc break off"));
     }
     if !missing.is_empty() {
         let message = format!(
             "free lists of malloc lead to what is not in the dump ({} of them): what they held counts as in use",
             missing.len()
         );
-        say("heap-incomplete", books.main, message);
+        say("heap-overcounted", books.main, message);
     }
     let has_memory = books.arenas.iter().any(|arena| arena.top.is_some());
     if has_memory && books.lists.caches.is_empty() {
         let message = "no thread's cache of malloc was found: what they hold counts as in use";
-        say("heap-incomplete", books.main, message.to_owned());
+        say("heap-overcounted", books.main, message.to_owned());
     }
     if let (lost @ 1.., all) = books.lists.lost {
         let message = format!(
             "the caches of {lost} of {all} threads cannot be read: what they hold counts as in use, and so do they"
         );
-        say("heap-incomplete", books.main, message);
+        say("heap-overcounted", books.main, message);
     }
     match books.parameters {
         None => {
@@ -150,7 +150,8 @@ fn told(run: &Run, damage: &Damage, tell: &What<'_>) -> Problem {
     };
     let code = match damage.kind {
         DamageKind::Unreadable => "heap-incomplete",
-        DamageKind::Size(_) | DamageKind::Footer { .. } => "heap-damaged",
+        DamageKind::Size(_) => "heap-damaged",
+        DamageKind::Footer { .. } => "heap-list-damaged",
     };
     Problem::new(code, Subject::Memory(at), format!("{what}{before}{on}"))
 }

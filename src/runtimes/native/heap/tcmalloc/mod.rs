@@ -135,7 +135,7 @@ impl Allocator for Tcmalloc {
     }
 
     fn problems(&self, _what: &What<'_>) -> Vec<Problem> {
-        let lists = self.lists.broken.told("heap-damaged", |broken, _| {
+        let lists = self.lists.broken.told("heap-list-damaged", |broken, _| {
             format!("{broken} free lists of tcmalloc are not as long as they state: what they held may count as in use")
         });
         let odd = self.parts.known().fold(Odd::default(), |odd, walked| odd.and(walked.odd));
