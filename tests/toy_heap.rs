@@ -572,6 +572,20 @@ fn that_nothing_holds_an_object_is_sure_where_the_heap_was_read_whole_alone() {
 }
 
 #[test]
+fn suspects_say_what_was_not_looked_at() {
+    let unseen = |dump: &str| data_of(dump, "suspects")["not_looked_at"].to_string();
+    // 232 bytes: too few for an object to be suspected.
+    assert!(unseen(DUMP).contains("64 KiB") && unseen(DUMP).contains("free space was not looked at"));
+    assert!(!unseen(DUMP).contains("leaks"), "they were looked for");
+    let silent = "TOYHEAP 1\ntype 1000 A\nobject 7000 1000 200000\n";
+    assert!(unseen(silent).contains("neither leaks") && !unseen(silent).contains("64 KiB"));
+    let shown = text_of(silent, "suspects");
+    assert!(shown.contains("Nothing stands out in what was looked at.\n"), "{shown}");
+    assert!(shown.contains("not looked at: what its objects refer to cannot be told"), "{shown}");
+    assert!(!shown.contains("no object, type, leak"), "{shown}");
+}
+
+#[test]
 fn it_is_found_inside_gzip_too() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(DUMP.as_bytes()).expect("written");

@@ -63,6 +63,8 @@ pub struct Suspects {
     pub suspects: Vec<Suspect>,
     /// Whether all of the heap could be read, as far as that is known: what is not read may hold more.
     pub is_whole: bool,
+    /// What was not looked at, and why, in a sentence each: none of it is said to be in order.
+    pub not_looked_at: Vec<String>,
 }
 
 /// A suspect.
@@ -122,9 +124,31 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     suspects.extend(groups(&heap, job)?.into_iter().filter(|group| !is_told(group)));
     suspects.extend(free(&heap, job)?);
     suspects.extend(elsewhere(session, &heap));
+    let not_looked_at = not_looked_at(session, &heap, job)?;
     let problems = heap.doubts();
     let is_whole = problems.is_empty();
-    Ok(Box::new(Answered { data: Suspects { suspects, is_whole }, problems }))
+    Ok(Box::new(Answered { data: Suspects { suspects, is_whole, not_looked_at }, problems }))
+}
+
+/// What is not told of a heap because nothing tells it, or because it is too small.
+fn not_looked_at(session: &Session, heap: &Heap, job: &Job) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    if heap.source.references().is_none() {
+        let what =
+            "what its objects refer to cannot be told: neither leaks nor what objects keep alive were looked for";
+        all.push(what.to_owned());
+    }
+    if heap.histogram(job)?.total.bytes < LEAST {
+        let what = "less than 64 KiB of it is in use: no object or type of so small a heap is told as holding much";
+        all.push(what.to_owned());
+    }
+    if heap.source.arenas(job)?.is_empty() {
+        all.push("it does not tell what it is made of: free space was not looked at".to_owned());
+    }
+    if session.process().is_ok() && heap.source.memory().is_empty() {
+        all.push("it does not tell where it is kept: what of the memory is no heap was not looked at".to_owned());
+    }
+    Ok(all)
 }
 
 /// A share in tenths of a percent.
@@ -308,6 +332,9 @@ fn free(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
 /// Memory of the process that is no heap.
 fn elsewhere(session: &Session, heap: &Heap) -> Vec<Suspect> {
     let Ok(process) = session.process() else { return Vec::new() };
+    if heap.source.memory().is_empty() {
+        return Vec::new();
+    }
     let kinds = maddress::by_kind(&process.mappings_with_heap(&heap.source.memory()));
     let held = |kind: &maddress::KindRow| kind.resident.unwrap_or(kind.dumped);
     let all: u64 = kinds.iter().map(held).fold(0, u64::saturating_add);
@@ -330,14 +357,14 @@ fn elsewhere(session: &Session, heap: &Heap) -> Vec<Suspect> {
 
 impl Draw for Suspects {
     fn draw(&self) -> Section {
-        if self.suspects.is_empty() {
-            let none = match self.is_whole {
-                true => "Nothing stands out: no object, type, leak or arena holds much of the heap.",
-                false => "Nothing stands out in what could be read of the heap, which is not all of it.",
-            };
-            return Section { bodies: vec![Body::Lines(vec![Row::text(none)])], ..Section::default() };
-        }
         let mut lines = Vec::new();
+        if self.suspects.is_empty() {
+            lines.push(Row::text(match (self.is_whole, self.not_looked_at.is_empty()) {
+                (true, true) => "Nothing stands out: no object, type, leak or arena holds much of the heap.",
+                (true, false) => "Nothing stands out in what was looked at.",
+                (false, _) => "Nothing stands out in what could be read of the heap, which is not all of it.",
+            }));
+        }
         for suspect in &self.suspects {
             let tone = if suspect.kind == "leak" { Tone::Bad } else { Tone::Strong };
             let subject = match (suspect.kind, suspect.address) {
@@ -354,6 +381,8 @@ impl Draw for Suspects {
             lines.push(Row { cells, subject });
             lines.push(Row::new(vec![Cell::text(format!("    → {}", suspect.next)).tone(Tone::Dim)]));
         }
+        let unseen = |what: &String| Row::new(vec![Cell::text(format!("not looked at: {what}")).tone(Tone::Guess)]);
+        lines.extend(self.not_looked_at.iter().map(unseen));
         Section { bodies: vec![Body::Lines(lines)], ..Section::default() }
     }
 }

@@ -255,8 +255,9 @@ impl References for NativeHeap {
             let message = format!("{what}: an object to which nothing seems to refer may be referred to from there");
             Problem::new("references-missing", Subject::Capture, message)
         };
+        let size = sizes::words(bytes);
         let memory =
-            (bytes > 0).then(|| said(format!("{bytes} bytes of writable memory outside the heap are not in the dump")));
+            (bytes > 0).then(|| said(format!("{size} of writable memory outside the heap are not in the dump")));
         let threads =
             (threads > 0).then(|| said(format!("of {threads} threads the registers and the stack are not known")));
         memory.into_iter().chain(threads).collect()

@@ -38,9 +38,28 @@ fn size(power: u32) -> String {
     format!("{} {unit}", 1u64 << (power % 10))
 }
 
+/// `63.6 MiB`: so many bytes in a sentence.
+pub(super) fn words(bytes: u64) -> String {
+    let power = (bytes.checked_ilog2().unwrap_or(0) / 10).saturating_mul(10);
+    let unit = size(power).split_off(2);
+    let tenths = (u128::from(bytes).saturating_mul(10).saturating_add((1 << power) / 2)) >> power;
+    match (bytes, tenths % 10) {
+        (1, _) => "1 byte".to_owned(),
+        (_, 0) => format!("{} {unit}", tenths / 10),
+        (_, rest) => format!("{}.{rest} {unit}", tenths / 10),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_in_sentences_have_a_unit() {
+        let told = [0, 1, 1023, 1024, 1536, 16 << 20, 66_674_688, u64::MAX].map(words);
+        let expected = ["0 bytes", "1 byte", "1023 bytes", "1 KiB", "1.5 KiB", "16 MiB", "63.6 MiB", "16 EiB"];
+        assert_eq!(told, expected);
+    }
 
     #[test]
     fn a_block_is_in_the_class_that_names_its_size() {
