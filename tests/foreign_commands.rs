@@ -139,3 +139,25 @@ fn every_command_that_lldb_lists_is_answered() {
     assert!(names.len() > 50, "lldb lists {names:?}");
     all_are_answered(names);
 }
+
+/// Objects of heaps are listed: no command of another tool is told that they are not.
+#[test]
+fn what_is_asked_of_a_heap_leads_to_the_commands_that_tell_it() {
+    let said = |line: &str| match resolve(line) {
+        Ok(Resolved::Foreign(found)) => found.sentence(None, &Job::default()),
+        _ => panic!("{line} is another tool's"),
+    };
+    for (line, ours) in [
+        ("dumparray 10", "dumpobj"),
+        ("jhisto", "dumpheap -stat"),
+        ("revptrs", "referrers"),
+        ("traverseheap", "gcroot"),
+    ] {
+        assert!(said(line).contains(ours), "{line}: {}", said(line));
+    }
+    assert!(said("finalizequeue").contains("finalizers of .NET"), "{}", said("finalizequeue"));
+    let stale: Vec<&str> = SOS.split_whitespace().filter(|name| {
+        is_answered(name).is_ok() && matches!(resolve(name), Ok(Resolved::Foreign(found)) if found.sentence(None, &Job::default()).contains("not listed yet"))
+    }).collect();
+    assert!(stale.is_empty(), "{stale:?}");
+}

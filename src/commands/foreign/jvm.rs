@@ -4,6 +4,7 @@ use super::reply::Entry;
 use super::reply::Reason::{Heap, Jvm};
 use super::reply::Reply::{Of, Same, Says};
 
+const COUNTS: &str = "'dumpheap -stat' counts the objects of each type in the heap that is read";
 const REGIONS: &str = "'heap -regions' lists the mappings that hold the heap";
 
 pub(super) const COMMANDS: &[Entry] = &[
@@ -13,12 +14,12 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("thread.dump_to_file", Says("answers are printed: dumpscope analyze DUMP -c 'stack --all' > FILE")),
     ("deadlock", Same("locks")),
     ("jps", Says("'dumpscope ps' lists the processes of this machine with their runtimes")),
-    ("jhisto", Of(Heap, REGIONS)),
+    ("jhisto", Says(COUNTS)),
     ("jmap", Of(Heap, REGIONS)),
-    ("histo", Of(Heap, REGIONS)),
+    ("histo", Says(COUNTS)),
     ("universe", Of(Heap, REGIONS)),
     ("gc.heap_info", Of(Heap, REGIONS)),
-    ("gc.class_histogram", Of(Heap, REGIONS)),
+    ("gc.class_histogram", Says(COUNTS)),
     ("gc.heap_dump", Says("'dumpscope collect -p PID --type heap' writes a dump of a live process")),
     ("gc.run", Says("a dump is looked at, and nothing in it runs")),
     ("vm.flags", Of(Jvm("flags"), "'summary' tells its version")),
@@ -57,7 +58,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("jdis", Of(Jvm("methods"), "")),
     ("jseval", Says("expressions are not evaluated")),
     ("jsload", Says("expressions are not evaluated")),
-    ("revptrs", Of(Heap, "what holds an object cannot be told")),
+    ("revptrs", Says("'referrers ADDR' lists what refers to an object")),
     ("livenmethods", Of(Jvm("compiled methods"), "")),
     ("g1regiondetails", Of(Heap, REGIONS)),
     ("tokenize", Says("words are split at blanks here, and double quotes keep them together")),

@@ -128,13 +128,10 @@ impl Reason {
                 of_runtime(session, job, &kinds, ".NET", what)
             }
             Reason::Jvm(what) => of_runtime(session, job, &[RuntimeKind::Jvm], "JVM", what),
-            Reason::Heap => match session.and_then(Session::heap_dump) {
-                Some(_) => {
-                    "of a heap its objects, their types and what refers to what are told so far: 'dumpheap', 'gcroot'"
-                }
-                None => "objects of a process's heap are not listed yet",
+            Reason::Heap => {
+                "of a heap its objects, their types and what refers to what are told so far: 'dumpheap', 'gcroot'"
+                    .to_owned()
             }
-            .to_owned(),
         }
     }
 }
