@@ -116,3 +116,112 @@ fn a_mapping_of_terabytes_without_contents_costs_nothing_and_is_told() {
     let texts = suspects["suspects"].to_string();
     assert!(texts.contains("likely leaked") && !texts.contains("\"leaked"), "{texts}");
 }
+
+/// The two runs of one program, the second of which has more, with when they are said to have been written.
+fn two_runs(seconds: [u64; 2]) -> (tempfile::TempDir, [std::path::PathBuf; 2]) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let files = ["debug", "grown"].map(|name| folder.path().join(name));
+    for (file, seconds) in files.iter().zip(seconds) {
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        std::fs::copy(dump("heap-cxx", name).core(), file).expect("room for it");
+        let written = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        std::fs::File::options().write(true).open(file).and_then(|file| file.set_modified(written)).expect("a time");
+    }
+    (folder, files)
+}
+
+fn row<'a>(rows: &'a serde_json::Value, name: &str) -> &'a serde_json::Value {
+    let found = rows.as_array().expect("rows").iter().find(|row| row["type"] == name);
+    found.unwrap_or_else(|| panic!("no {name} among {rows}"))
+}
+
+/// By the source 100 items of the deque and one node of it are more, and 5 chains of 7 items that nothing refers to.
+#[test]
+fn what_grew_and_what_leaked_between_two_dumps_is_what_the_source_says() {
+    let (_folder, [before, after]) = two_runs([1000, 2000]);
+    let diff = format!("diff {} -names", before.display());
+    let told = dumpscope!("analyze", &after, "--json", "-c", &diff).expect_status(0).data("diff");
+    assert_eq!((&told["ordered_by"], &told["complete"]), (&"written".into(), &true.into()));
+    assert_eq!(told["before"], before.display().to_string());
+    let grown = |name: &str| row(&told["types"], name)["count"]["delta"].as_i64();
+    assert_eq!(grown("shop::Item"), Some(100));
+    assert_eq!(grown("shop::Item*[] of std::deque<shop::Item*>"), Some(1));
+    assert_eq!(row(&told["types"], "shop::Item")["bytes"]["delta"], 100 * 48, "40 bytes and malloc's header");
+    assert_eq!(told["types"].as_array().map(Vec::len), Some(4), "with heads of chains and what hangs from them");
+    let leaks = told["leaks"].as_array().expect("leaks");
+    let [chains] = leaks.as_slice() else { panic!("one kind of leak grew, but {leaks:?}") };
+    assert_eq!((&chains["count"]["before"], &chains["count"]["after"]), (&1.into(), &6.into()), "{chains}");
+    assert_eq!(chains["bytes"]["delta"], 5 * 7 * 48);
+    let head = chains["address"].as_str().expect("a head");
+    let held = dumpscope!("analyze", &after, "--json", "-c", &format!("gcroot {head}")).expect_status(0);
+    assert_eq!(held.data("gcroot")["paths"], serde_json::json!([]), "nothing refers to it");
+    // In words, too: types from a hundredth of the heap on, leaks always.
+    let suspects = format!("suspects -with {}", before.display());
+    let told = dumpscope!("analyze", &after, "--json", "-c", &suspects).expect_status(0).data("suspects");
+    let grew = told["suspects"].as_array().expect("suspects").iter().filter(|one| one["kind"] == "grew");
+    let grew: Vec<(&str, u64)> =
+        grew.filter_map(|one| Some((one["text"].as_str()?.split(" since ").next()?, one["count"].as_u64()?))).collect();
+    assert_eq!(grew, [("shop::Item grew by 100 objects", 100), ("leaked", 5)]);
+}
+
+#[test]
+fn which_dump_was_before_is_said_and_guessed_where_files_do_not_tell() {
+    let (_folder, [one, two]) = two_runs([2000, 1000]);
+    let told = |open: &Path, line: &str| {
+        let output = dumpscope!("analyze", open, "-c", line, "--json").expect_status(0);
+        let data = output.data("diff");
+        (data["ordered_by"].as_str().unwrap_or("?").to_owned(), data["before"].as_str().unwrap_or("?").to_owned())
+    };
+    let (first, second) = (one.display().to_string(), two.display().to_string());
+    assert_eq!(told(&one, &format!("diff {second}")), ("written".to_owned(), second.clone()));
+    assert_eq!(told(&one, &format!("diff {second} -reverse")), ("reverse".to_owned(), first));
+    let (_folder, [one, two]) = two_runs([1000, 1000]);
+    let (first, line) = (one.display().to_string(), format!("diff {}", two.display()));
+    assert_eq!(told(&one, &line), ("opened".to_owned(), first));
+    let text = dumpscope!("analyze", &one, "-c", &line).expect_status(0).stdout;
+    assert!(text.contains("guessed: the files do not tell which was first"), "{text}");
+}
+
+#[test]
+fn heaps_of_different_kinds_are_not_held_against_each_other() {
+    let line = format!("diff {}", dump("allocators", "musl").core().display());
+    let output = dumpscope!("analyze", dump("heap-cxx", "debug").core(), "-c", &line).expect_status(1);
+    assert!(output.stderr.contains("a heap of glibc malloc and one of musl mallocng cannot be held"), "{output:?}");
+}
+
+#[test]
+fn what_is_missing_of_two_dumps_is_told_with_the_dump_that_misses_it() {
+    let (whole, damaged) = (dump("heap-ptmalloc", "glibc").core(), dump("heap-ptmalloc", "overrun").core());
+    let line = format!("diff {}", damaged.display());
+    let output = dumpscope!("analyze", &whole, "-c", &line, "--json").expect_status(0);
+    assert_eq!(output.data("diff")["complete"], false);
+    let warnings = output.documents()[0]["warnings"].to_string();
+    assert!(warnings.contains(&format!("{}: the heap is damaged at", damaged.display())), "{warnings}");
+    let text = dumpscope!("analyze", &whole, "-c", &line).expect_status(0).stdout;
+    let of_damaged = text.lines().find(|line| line.contains("overrun")).expect("its line");
+    let of_whole = text.lines().find(|line| line.contains("glibc/core")).expect("its line");
+    assert!(of_damaged.contains("at least") && !of_whole.contains("at least"), "{text}");
+}
+
+/// Of 1,147 items 600 are each held by the deque alone. From `g_by_name` hang of 20 names a node, a text and an array, and 100
+/// orders with three items, an address and two texts each; from `g_customers` the buckets, and of 30 customers a node, the customer, its
+/// name, its home with a text, an array, and two such orders.
+#[test]
+fn what_the_heap_hangs_from_is_told_by_the_names_of_variables() {
+    let output = dumpscope!("analyze", dump("heap-cxx", "debug").core(), "--json", "-c", "suspects").expect_status(0);
+    let suspects = output.data("suspects")["suspects"].as_array().expect("suspects").clone();
+    let of_kind = |kind: &str| suspects.iter().filter(|one| one["kind"] == kind).collect::<Vec<_>>();
+    let held: Vec<(&str, u64)> = of_kind("holder")
+        .iter()
+        .filter_map(|one| Some((one["holder"]["name"].as_str()?, one["count"].as_u64()?)))
+        .collect();
+    let (orders, customers) = (20 * 3 + 100 * 7, 1 + 30 * (6 + 2 * 7));
+    assert_eq!(held, [("shop::g_by_name", orders), ("shop::g_customers", customers), ("shop::g_deque", 600 + 11)]);
+    let items = of_kind("group").into_iter().find(|one| one["type"] == "shop::Item").expect("they take the most");
+    assert_eq!((&items["count"], &items["naming"]), (&1147.into(), &"referred".into()));
+    let way = serde_json::json!(["shop::Item*[] of std::deque<shop::Item*>"]);
+    assert_eq!((&items["holder"]["name"], &items["holder"]["count"]), (&"shop::g_deque".into(), &600.into()));
+    assert_eq!(items["holder"]["way"], way);
+    let text = items["text"].as_str().expect("a sentence");
+    assert!(text.contains("52.3 % of them hang from shop::g_deque"), "600 of 1,147: {text}");
+}

@@ -28,7 +28,8 @@ impl Growth {
     }
 }
 
-fn delta(before: u64, after: u64) -> i64 {
+/// How much more there is after than before: as far as a number holds it.
+pub fn delta(before: u64, after: u64) -> i64 {
     let most = |distance: u64| i64::try_from(distance).unwrap_or(i64::MAX);
     if after >= before { most(after.abs_diff(before)) } else { most(after.abs_diff(before)).saturating_neg() }
 }

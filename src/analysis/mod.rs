@@ -6,5 +6,6 @@ pub mod growth;
 pub mod histogram;
 pub mod motion;
 pub mod recursion;
+pub mod share;
 pub mod stacks;
 pub mod triage;

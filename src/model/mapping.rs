@@ -17,7 +17,7 @@ pub enum MappingKind {
     ModuleData,
     /// A program's or library's pages of its file, code among them.
     Module,
-    /// Private memory with code in it: made while the process ran.
+    /// Private memory with code in it that is of no known module: made while the process ran, or of a file that the dump does not name.
     Code,
     /// Memory that processes share, without a file.
     Shared,
@@ -36,7 +36,7 @@ impl MappingKind {
             MappingKind::Stack => "stacks",
             MappingKind::ModuleData => "variables of modules",
             MappingKind::Module => "files of modules",
-            MappingKind::Code => "code made while it ran",
+            MappingKind::Code => "code of no known module",
             MappingKind::Shared => "shared memory",
             MappingKind::File => "other files",
             MappingKind::Private => "private memory, not known for what",

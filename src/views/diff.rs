@@ -1,16 +1,20 @@
 //! `diff`: what grew between two dumps, by type.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
+use super::compared::{self, Compared, Heads, HeadsOfBoth};
+use super::{Answered, Answers, Arg, Draw, Needs, Query, View};
 use crate::analysis::growth::{self, Growth};
+use crate::heap::Bound;
 use crate::job::Job;
+use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
-use crate::session::{Session, Source};
+use crate::session::Session;
 
 /// The view.
 pub const VIEW: View = View {
@@ -19,14 +23,16 @@ pub const VIEW: View = View {
     needs: Needs::Heap,
     home_of: &[],
     args: &[
-        Arg::Operand("other", Kind::Word, Arity::One, "the other dump's file"),
-        Arg::Flag("reverse", "the other way round"),
+        compared::OTHER,
+        compared::REVERSE,
         Arg::Flag("all", "also types that did not change"),
+        Arg::Flag("names", "with names for objects that carry none, by what refers to them"),
     ],
     pane: None,
-    doc: "What grew between two dumps, by type",
+    doc: "What grew between two dumps, by type, and what leaked in between",
     help: "The dump whose file was written first is the one before; where that cannot be told, the one that is open. Types are told \
-           apart by their names.",
+           apart by their names. Heads of leaks are objects to which nothing refers any more: those of which the second dump has \
+           more are listed, with all that hangs from them.",
     build,
     schema: || schemars::schema_for!(Difference),
 };
@@ -38,10 +44,25 @@ pub struct Difference {
     pub before: String,
     /// The file of the dump after.
     pub after: String,
+    /// How it is known which was before: `written` first, `opened` first where the files do not tell (that is a guess), or `reverse`: the
+    /// other way round, as asked.
+    pub ordered_by: &'static str,
     /// Those that grew by the most bytes first.
     pub types: Vec<TypeGrowth>,
     /// All of them together.
     pub total: TypeGrowth,
+    /// Types of which the second has more heads of leaks than the first, by how many bytes more hang from them; null where a heap does
+    /// not tell what refers to what.
+    pub leaks: Option<Vec<LeakGrowth>>,
+    /// Whether that is all of both heaps: false where a part could not be read, or may be counted that is not in use.
+    pub complete: bool,
+    #[serde(skip)]
+    bounds: [Bound; 2],
+    /// Whether nothing else can refer to a leak.
+    #[serde(skip)]
+    is_sure: bool,
+    #[serde(skip)]
+    is_open_after: bool,
 }
 
 /// The objects of a type in both dumps.
@@ -53,6 +74,20 @@ pub struct TypeGrowth {
     /// How many there are.
     pub count: Change,
     /// What they take.
+    pub bytes: Change,
+}
+
+/// Heads of leaks of a type in both dumps.
+#[derive(Serialize, JsonSchema)]
+pub struct LeakGrowth {
+    /// Its full name.
+    #[serde(rename = "type")]
+    pub name: Arc<str>,
+    /// The head with the most bytes in the dump after.
+    pub address: Option<Addr>,
+    /// How many heads there are.
+    pub count: Change,
+    /// What hangs from them, themselves among it.
     pub bytes: Change,
 }
 
@@ -69,38 +104,52 @@ pub struct Change {
 
 impl Change {
     fn of(before: u64, after: u64) -> Change {
-        let distance = i64::try_from(after.abs_diff(before)).unwrap_or(i64::MAX);
-        Change { before, after, delta: if after >= before { distance } else { distance.saturating_neg() } }
+        Change { before, after, delta: growth::delta(before, after) }
     }
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let path = Path::new(query.text("other").unwrap_or_default());
-    let heap = session.heap(job)?;
-    let histogram = heap.histogram(job)?;
-    let other = Session::open(Source::File(path.to_owned()), &session.search, job)?;
-    let other_heap = other.heap(job)?;
-    let other_histogram = other_heap.histogram(job)?;
-    let written = session.written().zip(other.written());
-    let is_first = written.is_none_or(|(own, other)| own <= other) != query.flag("reverse");
-    let own = (heap.source.types(), histogram.as_ref());
-    let others = (other_heap.source.types(), other_histogram.as_ref());
-    let (before, after) = if is_first { (own, others) } else { (others, own) };
-    let names = [session.source.path(), path].map(|path| path.display().to_string());
-    let [first, second] = names;
-    let (before_name, after_name) = if is_first { (first, second) } else { (second, first) };
-    let mut types: Vec<TypeGrowth> = growth::growth(before, after).into_iter().map(TypeGrowth::of).collect();
+    let compared = Compared::of(session, path, query, query.flag("names"), job)?;
+    let mut types: Vec<TypeGrowth> = compared.types().into_iter().map(TypeGrowth::of).collect();
     if !query.flag("all") {
         types.retain(|row| row.count.delta != 0 || row.bytes.delta != 0);
     }
+    let (before, after) = (compared.before.histogram.total, compared.after.histogram.total);
     let total = TypeGrowth {
         name: None,
-        count: Change::of(before.1.total.count, after.1.total.count),
-        bytes: Change::of(before.1.total.bytes, after.1.total.bytes),
+        count: Change::of(before.count, after.count),
+        bytes: Change::of(before.bytes, after.bytes),
     };
-    let mut problems = heap.source.problems();
-    problems.extend(other_heap.source.problems());
-    Ok(Box::new(Answered { data: Difference { before: before_name, after: after_name, types, total }, problems }))
+    let leaks = compared.heads(job)?.map(grown);
+    let (problems, bounds) = (compared.problems(), compared.bounds());
+    let data = Difference {
+        types,
+        total,
+        leaks,
+        ordered_by: compared.ordered_by,
+        before: compared.before.path,
+        after: compared.after.path,
+        complete: bounds == [Bound::Exact; 2],
+        bounds,
+        is_sure: problems.is_empty(),
+        is_open_after: compared.is_open_after,
+    };
+    Ok(Box::new(Answered { data, problems }))
+}
+
+/// Those of which there are more heads after.
+fn grown(heads: HeadsOfBoth) -> Vec<LeakGrowth> {
+    let more = heads.into_iter().filter(|(_, [before, after])| after.count > before.count);
+    let row = |(name, [before, after]): (_, [Heads; 2])| LeakGrowth {
+        name,
+        address: after.largest.map(|(_, address)| address),
+        count: Change::of(before.count, after.count),
+        bytes: Change::of(before.held.bytes, after.held.bytes),
+    };
+    let mut rows: Vec<LeakGrowth> = more.map(row).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.bytes.delta));
+    rows
 }
 
 impl TypeGrowth {
@@ -144,13 +193,77 @@ impl Draw for Difference {
                 }),
             ])
         };
-        let path = |path: &str| Row::new(vec![Cell::new(Value::Path(path.into()))]);
-        let fields = vec![("Before".to_owned(), path(&self.before)), ("After".to_owned(), path(&self.after))];
+        let path = |path: &str, bound: Bound| {
+            let words = bound.words().map(|words| Cell::text(format!("{words} what is told of it")).tone(Tone::Guess));
+            Row::new([Cell::new(Value::Path(path.into()))].into_iter().chain(words).collect())
+        };
+        let order = match self.ordered_by {
+            "written" => Cell::text("by when the files were written (-reverse turns it round)").tone(Tone::Dim),
+            "reverse" => Cell::text("turned round, as asked").tone(Tone::Dim),
+            _ => {
+                Cell::text("guessed: the files do not tell which was first (-reverse turns it round)").tone(Tone::Guess)
+            }
+        };
+        let [before, after] = self.bounds;
+        let fields = vec![
+            ("Before".to_owned(), path(&self.before, before)),
+            ("After".to_owned(), path(&self.after, after)),
+            ("Order".to_owned(), Row::new(vec![order])),
+        ];
+        let mut bodies = vec![Body::Fields(fields)];
         if self.types.is_empty() {
-            let none = Row::text("No type has more or fewer objects.");
-            return Section { bodies: vec![Body::Fields(fields), Body::Lines(vec![none])], ..Section::default() };
+            let none = match self.complete {
+                true => "No type has more or fewer objects.",
+                false => "No type has more or fewer objects in what could be read of both heaps.",
+            };
+            bodies.push(Body::Lines(vec![Row::text(none)]));
+        } else {
+            let rows = self.types.iter().chain([&self.total]).map(row).collect();
+            bodies.push(Body::Table(Table::new(columns, rows)));
         }
-        let rows = self.types.iter().chain([&self.total]).map(row).collect();
-        Section { bodies: vec![Body::Fields(fields), Body::Table(Table::new(columns, rows))], ..Section::default() }
+        bodies.extend(self.leaks());
+        Section { bodies, ..Section::default() }
+    }
+}
+
+impl Difference {
+    fn leaks(&self) -> Vec<Body> {
+        let Some(leaks) = &self.leaks else {
+            let none = "what objects refer to cannot be told of both: leaks were not looked for";
+            return vec![Body::Lines(vec![Row::new(vec![Cell::text(none).tone(Tone::Guess)])])];
+        };
+        if leaks.is_empty() {
+            let none = match self.is_sure {
+                true => "No type has more heads of leaks.",
+                false => "No type has more heads of leaks, as far as both could be read.",
+            };
+            return vec![Body::Lines(vec![Row::text(none)])];
+        }
+        let heading = match self.is_sure {
+            true => "Leaked in between: nothing refers to these any more",
+            false => "Likely leaked in between: nothing that could be read refers to these any more",
+        };
+        let columns = vec![
+            Column::right("Growth"),
+            Column::right("Heads"),
+            Column::right("Held").rank(3),
+            Column::right("In all").rank(4),
+            Column::wide("Type", 1).rank(1).min(20),
+            Column::rigid("Largest").rank(3),
+        ];
+        let row = |row: &LeakGrowth| {
+            let cells = vec![
+                signed(row.bytes.delta, thousands),
+                signed(row.count.delta, thousands),
+                Cell::new(Value::Bytes(row.bytes.after)),
+                Cell::new(Value::Count(row.count.after)),
+                Cell::new(Value::Type(Arc::clone(&row.name))).tone(Tone::Strong),
+                row.address.map_or(Cell::NONE, |at| Cell::new(Value::Object(at)).tone(Tone::Dim)),
+            ];
+            // An object of the other dump cannot be asked about.
+            Row { cells, subject: row.address.filter(|_| self.is_open_after).map(Subject::Object) }
+        };
+        let table = Table::new(columns, leaks.iter().map(row).collect());
+        vec![Body::Heading(heading.to_owned()), Body::Table(table)]
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::object_rows::{Named, type_cell};
 use super::{Answered, Answers, Arg, Draw, Kind, Needs, Query, View};
+use crate::analysis::share::percent;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
@@ -74,18 +75,12 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             name: named.name(id),
             bytes: named.objects.bytes(id),
             retained,
-            percent: f64::from(tenths(retained, all)) / 10.0,
+            percent: percent(retained, all),
             dominator: dominators.of(id).map(|dominator| named.address(dominator)),
         }
     };
     let objects = dominators.largest(count).into_iter().map(row).collect();
     Ok(Box::new(Answered { data: Dominators { objects }, problems: heap.doubts() }))
-}
-
-/// A share in tenths of a percent.
-fn tenths(part: u64, all: u64) -> u32 {
-    let tenths = u128::from(part).saturating_mul(1000).checked_div(u128::from(all)).unwrap_or(0);
-    u32::try_from(tenths).unwrap_or(u32::MAX)
 }
 
 impl Draw for Dominators {

@@ -1,6 +1,7 @@
 //! One file per question. A view is at once a command, a JSON document, a report chapter and a pane.
 
 pub mod arguments;
+mod compared;
 mod counted;
 pub mod diff;
 pub mod dominators;

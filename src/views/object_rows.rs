@@ -41,7 +41,7 @@ pub struct RootRow {
 }
 
 /// The objects of a heap with the names of their types.
-pub(super) struct Named<'a> {
+pub(in crate::views) struct Named<'a> {
     pub(super) source: &'a dyn HeapSource,
     pub(super) objects: Arc<Objects>,
 }
@@ -70,6 +70,11 @@ impl<'a> Named<'a> {
 
     pub(super) fn name(&self, id: ObjectId) -> Option<Arc<str>> {
         self.source.types().get(self.objects.of_type(id)).map(|of_type| of_type.name.as_str().into())
+    }
+
+    /// How its type is known, in a word.
+    pub(super) fn naming(&self, id: ObjectId) -> Option<&'static str> {
+        self.source.types().get(self.objects.of_type(id)).map(|of_type| of_type.naming.word())
     }
 
     /// How one object holds another.

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::Total;
 use crate::analysis::histogram::Amount;
+use crate::analysis::share::tenths;
 use crate::error::Error;
 use crate::heap::{Arena, Bound, Free};
 use crate::job::Job;
@@ -109,7 +110,6 @@ impl Draw for Arenas {
             Column::left("Address").rank(5),
         ];
         let row = |arena: &ArenaRow| {
-            let share = arena.free.bytes.saturating_mul(1000).checked_div(arena.system).unwrap_or(0);
             let lists = arena.lists.iter().filter(|list| list.count > 0);
             let lists: Vec<String> = lists.map(|list| format!("{} {}", list.count, list.list)).collect();
             let address = arena.address.map_or(Cell::NONE, |at| Cell::new(Value::Addr(at)).tone(Tone::Dim));
@@ -119,7 +119,7 @@ impl Draw for Arenas {
                 Cell::new(Value::Count(arena.used.count)),
                 Cell::new(Value::Bytes(arena.used.bytes)),
                 Cell::new(Value::Bytes(arena.free.bytes)),
-                Cell::new(Value::Percent(u32::try_from(share).unwrap_or(u32::MAX))),
+                Cell::new(Value::Percent(tenths(arena.free.bytes, arena.system))),
                 Cell::text(lists.join(", ")),
                 address,
             ];

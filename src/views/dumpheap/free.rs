@@ -5,8 +5,9 @@ use std::cmp::Reverse;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Total, types};
+use super::Total;
 use crate::analysis::histogram::Amount;
+use crate::analysis::share::tenths;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
@@ -83,7 +84,7 @@ impl Draw for Lists {
             let cells = vec![
                 Cell::new(Value::Count(row.count)),
                 Cell::new(Value::Bytes(row.bytes)),
-                Cell::new(Value::Bar(types::tenths(row.bytes, self.total.bytes))),
+                Cell::new(Value::Bar(tenths(row.bytes, self.total.bytes))),
                 Cell::text_or_none(row.list),
                 Cell::text_or_none(row.arena.as_deref()),
                 row.at.map_or(Cell::NONE, |at| Cell::new(Value::Addr(at)).tone(Tone::Dim)),

@@ -3,6 +3,7 @@
 use super::kept::Kept;
 use super::{Total, TypeRow, Types};
 use crate::analysis::histogram::Amount;
+use crate::analysis::share::tenths;
 use crate::model::Subject;
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::views::Draw;
@@ -24,12 +25,6 @@ pub(super) fn cells(of: Amount, share: Option<u64>, retained: Option<u64>, kept:
     cells.extend(share.map(|all| Cell::new(Value::Bar(tenths(of.bytes, all)))));
     cells.extend(kept.cell(retained));
     cells
-}
-
-/// A share in tenths of a percent.
-pub(super) fn tenths(part: u64, all: u64) -> u32 {
-    let tenths = u128::from(part).saturating_mul(1000).checked_div(u128::from(all)).unwrap_or(0);
-    u32::try_from(tenths).unwrap_or(u32::MAX)
 }
 
 impl Draw for Types {
