@@ -175,11 +175,11 @@ impl HeapSource for NativeHeap {
     }
 
     fn owners(&self) -> Vec<(Range<Addr>, &str)> {
-        let of = |allocator: &'_ Box<dyn Allocator>| {
+        let each = self.allocators.iter().flat_map(|allocator| {
             let name = allocator.name();
             allocator.memory().into_iter().map(move |range| (range, name))
-        };
-        let mut own: Vec<(Range<Addr>, &str)> = self.allocators.iter().flat_map(of).collect();
+        });
+        let mut own: Vec<(Range<Addr>, &str)> = each.collect();
         own.sort_by_key(|(range, _)| range.start);
         own
     }
