@@ -53,8 +53,12 @@ impl Heap {
         self.all.get(job, |job| histogram::histogram(self.source.as_ref(), &Selection::default(), job))
     }
 
-    /// The object that holds an address, wherever in it that is; `None` where no object in use does. Walks the heap.
+    /// The object that holds an address, wherever in it that is; `None` where no object in use does. Walks the heap, unless its objects
+    /// were listed before.
     pub fn object_holding(&self, address: Addr, job: &Job) -> Result<Option<HeapObject>, Error> {
+        if let Some(objects) = self.objects.known() {
+            return Ok(objects.holding(address).and_then(|id| objects.get(id)));
+        }
         job.phase("looking for the object", 0);
         let in_part = |part: usize| {
             let mut found = None;
@@ -106,6 +110,11 @@ impl Heap {
             true => self.histogram(job),
             false => histogram::histogram(self.source.as_ref(), selection, job).map(Arc::new),
         }
+    }
+
+    /// All objects, if they were listed before; never waits.
+    pub fn objects_if_known(&self) -> Option<Arc<Objects>> {
+        self.objects.known()
     }
 
     /// All objects, by address.

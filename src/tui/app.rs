@@ -39,6 +39,8 @@ pub enum Overlay {
     Sort(usize),
     /// To which pane to go.
     Panes(usize),
+    /// To which of the marked objects to go.
+    Marks(usize),
 }
 
 /// Whether there is a dump to ask.
@@ -130,6 +132,8 @@ pub struct App {
     /// What values were asked for, to complete the prompt's line with.
     pub(super) offering: Option<(Ticket, Kind, String)>,
     pub(super) kept: Vec<(Question, Arc<Section>)>,
+    /// Objects that were marked, and what they are called.
+    pub(super) marks: Vec<(Addr, String)>,
     /// What is still to be computed of the heap.
     pub(super) later: Option<Later>,
     /// How often pages were asked for anew because something of it had been computed.
@@ -167,6 +171,7 @@ impl App {
             history: Vec::new(),
             offering: None,
             kept: Vec::new(),
+            marks: Vec::new(),
             later: Some(Later::Names),
             filled: 0,
             tickets: 0,
@@ -338,6 +343,7 @@ impl App {
             Overlay::Copy => vec![Scope::Copy],
             Overlay::Sort(_) => vec![Scope::Sort],
             Overlay::Panes(_) => vec![Scope::Panes],
+            Overlay::Marks(_) => vec![Scope::Marks],
             Overlay::None => self.page_scopes(),
         }
     }

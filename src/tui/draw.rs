@@ -52,6 +52,7 @@ impl App {
             Overlay::Palette(_) => self.suggestions(pen, layout),
             Overlay::Sort(choice) => self.sort_menu(pen, layout, *choice),
             Overlay::Panes(choice) => self.pane_menu(pen, layout, *choice),
+            Overlay::Marks(choice) => self.mark_menu(pen, layout, *choice),
             _ => {}
         }
         if self.hides_keys(layout) {
@@ -118,6 +119,7 @@ impl App {
         let selected = pane.line().filter(|line| focused && document.spot(*line).is_some());
         let selected = pane.found().filter(|_| focused).or(selected);
         document.draw(pen, area, pane.top(), selected);
+        self.draw_marks(pen, pane, area);
         match &pane.content {
             // An answer that is there within a tick never flickers.
             Content::Waiting(_, job) if self.waited(pane) => {
@@ -273,7 +275,7 @@ fn separate(pen: &mut Pen<'_>, area: Rect, title: &str) {
 }
 
 /// A list of choices above the lower line.
-fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice: Option<usize>) {
+pub(super) fn choices(pen: &mut Pen<'_>, layout: Layout, rows: &[(String, String)], choice: Option<usize>) {
     let shown = rows.len().min(CHOICES).min(usize::from(layout.body.height));
     let first = choice.map_or(0, |choice| choice.saturating_add(1).saturating_sub(shown));
     let height = u16::try_from(shown).unwrap_or(0);

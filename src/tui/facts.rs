@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::Question;
+use super::event::{Question, Window};
 use super::heap;
 use crate::model::{Addr, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Tone, Value};
@@ -22,6 +22,9 @@ pub(super) struct Facts {
 
 /// Lines of source around a position: beside a list, and on a page of their own.
 pub(super) const LINES_BESIDE: u32 = 9;
+
+/// Bytes of memory beside a list.
+const BYTES_BESIDE: u64 = 256;
 
 /// What pages know beside their rows.
 pub(super) struct Context<'a> {
@@ -142,6 +145,9 @@ fn question(subject: Option<Subject>, context: &Context<'_>) -> Option<Question>
         Subject::Namespace(id) => Some(heap::of_namespace(id, context.page)),
         Subject::Object(addr) => Some(heap::object(addr)),
         Subject::Command(name) => Some(Question::Line { line: format!("help {name}"), focus: Focus::default() }),
-        Subject::Capture | Subject::Memory(_) => None,
+        Subject::Memory(addr) => {
+            Some(Question::Memory(Window { at: Some(addr), thread: None, bytes: BYTES_BESIDE, per_row: 8 }))
+        }
+        Subject::Capture => None,
     }
 }

@@ -95,6 +95,10 @@ pub enum Action {
     References,
     /// What it keeps alive.
     Dominated,
+    /// Mark it, or take its mark away.
+    Mark,
+    /// Choose a marked object.
+    Marks,
     /// Write a dump of what the row is about.
     Collect,
     /// Ask for the list anew.
@@ -178,13 +182,15 @@ pub enum Scope {
     Sort,
     /// While a pane is chosen.
     Panes,
+    /// While a marked object is chosen.
+    Marks,
     /// While the keys are shown.
     Help,
 }
 
 impl Scope {
     /// Every scope, in the order of the documentation.
-    pub const ALL: [Scope; 17] = [
+    pub const ALL: [Scope; 18] = [
         Scope::Everywhere,
         Scope::Live,
         Scope::Table,
@@ -201,6 +207,7 @@ impl Scope {
         Scope::Copy,
         Scope::Sort,
         Scope::Panes,
+        Scope::Marks,
         Scope::Help,
     ];
 
@@ -223,6 +230,7 @@ impl Scope {
             Scope::Copy => "Copy menu",
             Scope::Sort => "Sort menu",
             Scope::Panes => "List of panes",
+            Scope::Marks => "List of marked objects",
             Scope::Help => "This help",
         }
     }

@@ -22,6 +22,7 @@ pub mod keymap;
 pub mod layout;
 pub mod look;
 pub mod marked;
+mod marks;
 mod mouse;
 pub mod palette;
 pub mod pane;

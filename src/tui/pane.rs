@@ -190,12 +190,15 @@ impl Pane {
         tables.take(MEASURED).map(width).max()
     }
 
-    /// Lines of screen that its tables and warnings take, whatever a filter hides.
+    /// Lines of screen that its tables, fields, sentences and warnings take, whatever a filter hides.
     pub fn natural_height(&self) -> u16 {
         let tables = self.section.bodies.iter().map(|body| match body {
             Body::Table(table) => table.rows.len().saturating_add(1),
             Body::Tree(nodes) => nodes.len(),
-            _ => 0,
+            // A blank line sets them off.
+            Body::Fields(fields) => fields.len().saturating_add(1),
+            Body::Lines(rows) => rows.len(),
+            Body::Heading(_) | Body::Chain(_) => 0,
         });
         let problems = self.section.problems.len().saturating_mul(2);
         u16::try_from(tables.sum::<usize>().saturating_add(problems)).unwrap_or(u16::MAX)

@@ -28,6 +28,7 @@ impl App {
                         self.overlay = Overlay::None;
                         self.numbered(digit);
                     }
+                    Overlay::Marks(_) => self.go_to_mark(digit.saturating_sub(1)),
                     _ => self.numbered(digit),
                 }
             }
@@ -83,6 +84,8 @@ impl App {
             Action::Referrers => self.relate(&referrers::VIEW, "referrers"),
             Action::References => self.relate(&referrers::REFERENCES, "references"),
             Action::Dominated => self.relate(&dominators::VIEW, "dominated"),
+            Action::Mark => self.mark(),
+            Action::Marks => self.open_marks(),
             Action::Locals => self.toggle("a"),
             Action::ProgramCounters => {
                 self.pc = !self.pc;

@@ -66,6 +66,10 @@ impl App {
                 self.overlay = Overlay::None;
                 self.visit(tab);
             }
+            (Overlay::Marks(choice), action) => {
+                let choice = *choice;
+                self.act_in_marks(choice, action);
+            }
             (Overlay::Copy, _) => {
                 self.overlay = Overlay::None;
                 self.copy(action);

@@ -1,12 +1,15 @@
 //! `dominators`: the objects that keep the most alive.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::object_rows::{Named, type_cell};
-use super::{Answered, Answers, Arg, Draw, Kind, Needs, Query, View};
+use super::dumpheap::Total;
+use super::object_rows::{ADDRESS, Named, object_line, type_cell};
+use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
+use crate::analysis::histogram::Amount;
 use crate::analysis::share::percent;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
@@ -22,11 +25,15 @@ pub const VIEW: View = View {
     aliases: &[],
     needs: Needs::Heap,
     home_of: &[],
-    args: &[Arg::Value("n", Kind::Count, "so many objects (100 when not given)")],
+    args: &[
+        Arg::Operand(ADDRESS, Kind::Address, Arity::Optional, "an object: what would go with it"),
+        Arg::Value("n", Kind::Count, "so many objects (100 when not given)"),
+    ],
     pane: None,
-    doc: "The objects that keep the most bytes alive",
+    doc: "The objects that keep the most bytes alive, or what an object keeps alive",
     help: "'Retained' is what would be free without the object; it is a part of what its dominator retains, through \
-           which alone it is held. Leaked objects are told, too: they keep alive what hangs from them.
+           which alone it is held. Leaked objects are told, too: they keep alive what hangs from them. With an object, those are told that \
+           are held through it directly; what they retain goes with it, too.
 
 $ dumpscope demo -c 'dominators -n 3'
 Address    Type                 Bytes  Retained   Share  Dominator
@@ -42,6 +49,10 @@ Address    Type                 Bytes  Retained   Share  Dominator
 pub struct Dominators {
     /// Those that retain the most first.
     pub objects: Vec<Dominator>,
+    /// The object that was asked about; null where all were.
+    pub of: Option<Dominator>,
+    /// All that are held through it alone and directly, whether they are listed or not; null where all objects were asked about.
+    pub total: Option<Total>,
 }
 
 /// An object and what it keeps alive.
@@ -79,20 +90,42 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             dominator: dominators.of(id).map(|dominator| named.address(dominator)),
         }
     };
-    let objects = dominators.largest(count).into_iter().map(row).collect();
-    Ok(Box::new(Answered { data: Dominators { objects }, problems: heap.doubts() }))
+    let problems = heap.doubts();
+    if query.address(ADDRESS).is_none() {
+        let objects = dominators.largest(count).into_iter().map(row).collect();
+        return Ok(Box::new(Answered { data: Dominators { objects, of: None, total: None }, problems }));
+    }
+    let of = named.asked(query)?;
+    job.phase("looking for what goes with it", u64::from(named.objects.len()));
+    let (mut held, mut total, mut meter) = (Vec::new(), Amount::default(), job.meter());
+    for id in 0..named.objects.len() {
+        meter.add(1)?;
+        if dominators.of(id) == Some(of) {
+            held.push(id);
+            total.add(Amount { count: 1, bytes: named.objects.bytes(id) });
+        }
+    }
+    held.sort_by_key(|id| Reverse(dominators.retained(*id)));
+    let objects = held.into_iter().take(count).map(row).collect();
+    let data = Dominators { objects, of: Some(row(of)), total: Some(Total::of(total, heap.bound())) };
+    Ok(Box::new(Answered { data, problems }))
 }
 
 impl Draw for Dominators {
     fn draw(&self) -> Section {
-        let columns = vec![
+        let mut bodies: Vec<Body> = self.of.iter().map(|of| Body::Lines(self.about(of))).collect();
+        if self.of.is_some() && self.objects.is_empty() {
+            return Section { bodies, ..Section::default() };
+        }
+        let mut columns = vec![
             Column::rigid("Address"),
             Column::wide("Type", 1).rank(1).min(20),
             Column::right("Bytes").rank(3),
             Column::right("Retained"),
             Column::right("Share").rank(3),
-            Column::rigid("Dominator").rank(4),
         ];
+        // What is held through an object has that one.
+        columns.extend(self.of.is_none().then(|| Column::rigid("Dominator").rank(4)));
         let row = |object: &Dominator| {
             Row::about(
                 Subject::Object(object.address),
@@ -109,6 +142,28 @@ impl Draw for Dominators {
             )
         };
         let table = Table::new(columns, self.objects.iter().map(row).collect());
-        Section { bodies: vec![Body::Table(table)], ..Section::default() }
+        bodies.push(Body::Table(table));
+        Section { bodies, ..Section::default() }
+    }
+}
+
+impl Dominators {
+    /// What an object keeps alive, in words.
+    fn about(&self, of: &Dominator) -> Vec<Row> {
+        let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
+        let mut lines = vec![object_line(of.address, of.name.as_ref(), of.bytes)];
+        let Some(total) = self.total.as_ref().filter(|total| total.count > 0) else {
+            lines.push(Row::text("It keeps nothing alive but itself."));
+            return lines;
+        };
+        let objects = if total.count == 1 { "object directly" } else { "objects directly" };
+        let mut cells = vec![dim("keeps"), Cell::new(Value::Bytes(of.retained)), dim("alive, itself among it;")];
+        cells.extend([Cell::new(Value::Count(total.count)), dim(objects)]);
+        let left = total.count.saturating_sub(self.objects.len() as u64);
+        if left > 0 {
+            cells.extend([dim("(-n N lists more of them:"), Cell::new(Value::Count(left)), dim("are not shown)")]);
+        }
+        lines.push(Row::new(cells));
+        lines
     }
 }

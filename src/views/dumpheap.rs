@@ -3,7 +3,7 @@
 
 mod arenas;
 mod free;
-mod kept;
+pub(in crate::views) mod kept;
 mod namespaces;
 mod types;
 

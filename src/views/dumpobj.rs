@@ -1,11 +1,14 @@
 //! `dumpobj`: one object of a heap: its type, its size, what is in it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::dumpheap::kept::Kept;
 use super::{Alias, Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
-use crate::heap::{Contents, HeapObject, HeapSource, Naming};
+use crate::heap::{Contents, HeapObject, HeapSource, Naming, Objects};
 use crate::job::Job;
 use crate::model::value::{Content, Role, Scalar};
 use crate::model::{self, Addr, Subject};
@@ -18,7 +21,10 @@ pub const VIEW: View = View {
     aliases: &[Alias::of("do")],
     needs: Needs::Heap,
     home_of: &[],
-    args: &[Arg::Operand("address", Kind::Address, Arity::One, "the object, or an address in it")],
+    args: &[
+        Arg::Operand("address", Kind::Address, Arity::One, "the object, or an address in it"),
+        Arg::Flag("known", "as the terminal shows it: what would be free without it as far as that is known by now"),
+    ],
     pane: None,
     doc: "One object of the heap: its type, its size, its fields with their values",
     help: "An address within the object does, too. An object whose type is not known is shown as text and words.
@@ -27,9 +33,9 @@ $ dumpscope demo -c 'dumpobj 0x8a139a0'
 Address  0x8a139a0
 Type     shop::Session
 Bytes    80 B
- +  Name             Type                                Value
- 0  ._vptr.Session   __vtbl_ptr_type*                    0x4dc190 <{vtable(shop::Session)}+0x10>
- 8  .started         long int                            1700000000
+ +  Name             Type                                Value                                    Hex
+ 0  ._vptr.Session   __vtbl_ptr_type*                    0x4dc190 <{vtable(shop::Session)}+0x10>  90 c1 4d 00 00 00 00 00
+ 8  .started         long int                            1700000000                               00 f1 53 65 00 00 00 00
 16  .address         std::string                         2001:db8::0
 …",
     build,
@@ -38,6 +44,8 @@ Bytes    80 B
 
 /// Fields and elements that are listed.
 const MAX_FIELDS: usize = 1024;
+/// Bytes of a field that are shown beside its value, at most: two words.
+const MAX_HEX: u64 = 16;
 /// Structures within structures that are listed.
 const MAX_DEPTH: usize = 8;
 
@@ -57,7 +65,7 @@ pub struct Object {
     pub referrer: Option<String>,
     /// What it takes itself, in bytes.
     pub bytes: u64,
-    /// What it keeps alive, in bytes; null where no graph was asked for.
+    /// What it keeps alive, in bytes; null where that was not computed before.
     pub retained: Option<u64>,
     /// Its fields, those of base classes among them.
     pub fields: Vec<ObjectField>,
@@ -67,6 +75,11 @@ pub struct Object {
     pub unknown: Option<String>,
     /// The text that it is, or begins with.
     pub text: Option<String>,
+    #[serde(skip)]
+    kept: Kept,
+    /// Whether the dump has memory, in which it is.
+    #[serde(skip)]
+    has_memory: bool,
 }
 
 /// A field of an object.
@@ -86,6 +99,14 @@ pub struct ObjectField {
     /// Whether it belongs to the type and not to the object.
     #[serde(rename = "static")]
     pub is_static: bool,
+    #[serde(skip)]
+    opens: Option<Subject>,
+    /// Of what has no parts of its own, where that is stated.
+    #[serde(skip)]
+    size: Option<u64>,
+    /// Its bytes, where it is no more than two words and has no parts of its own.
+    #[serde(skip)]
+    bytes: Arc<[Option<u8>]>,
 }
 
 /// An element of an array, or a word of an object whose type is not known.
@@ -98,6 +119,8 @@ pub struct ObjectElement {
     pub value: Option<Shown>,
     /// What it refers to; null where it is no reference.
     pub address: Option<Addr>,
+    #[serde(skip)]
+    opens: Option<Subject>,
 }
 
 /// A value as JSON has it.
@@ -117,13 +140,19 @@ pub enum Shown {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
-    let heap = session.heap(job)?;
+    let plain = session.heap(job)?;
     // Names cost seconds: they are shown where somebody has asked for them.
-    let heap = heap.named_if_known().unwrap_or(heap);
+    let heap = plain.named_if_known().unwrap_or_else(|| Arc::clone(&plain));
     let address = query.address("address").or(query.focus.object).unwrap_or_default();
     let object = heap.object_holding(address, job)?;
     let object = object.ok_or_else(|| Error::Failed(not_there(&heap, address)))?;
-    let data = Object::of(heap.source.as_ref(), object);
+    let (objects, dominators) = (plain.objects_if_known(), plain.dominators_if_known());
+    let id = objects.as_ref().and_then(|objects| objects.at(object.address));
+    let mut data = Object::of(heap.source.as_ref(), object);
+    data.retained = dominators.zip(id).map(|(dominators, id)| dominators.retained(id));
+    data.kept = Kept::of(&plain, query, job)?;
+    data.has_memory = session.process().is_ok();
+    data.lead(objects.as_deref());
     Ok(Box::new(Answered { data, problems: heap.source.problems() }))
 }
 
@@ -147,6 +176,8 @@ impl Object {
             elements: Vec::new(),
             unknown: None,
             text: None,
+            kept: Kept::Absent,
+            has_memory: false,
         };
         if let Some(contents) = source.contents(object) {
             shown.fill(contents);
@@ -159,6 +190,8 @@ impl Object {
         match contents.value {
             Ok(value) => {
                 self.add(&value, 0, "", 0);
+                let bytes: Vec<Option<u8>> = contents.words.iter().flat_map(|word| bytes(*word)).collect();
+                self.fields.iter_mut().for_each(|field| field.bytes = part(&bytes, field.offset, field.size));
                 if let Err(gap) = &value.content {
                     self.unknown = Some(gap.to_string());
                 }
@@ -169,8 +202,26 @@ impl Object {
                     ty: None,
                     value: word.map(|word| Shown::Text(word.to_string())),
                     address: word.filter(|word| word.0 > 0xfff),
+                    opens: None,
                 }));
             }
+        }
+    }
+
+    /// Says where fields and elements lead: to the objects that they refer to, else to memory. `objects` are all of the heap, where they
+    /// were listed: what is none of them is not called one.
+    fn lead(&mut self, objects: Option<&Objects>) {
+        let has_memory = self.has_memory;
+        let to = |address: Addr| match objects.is_none_or(|objects| objects.holding(address).is_some()) {
+            true => Some(Subject::Object(address)),
+            false => has_memory.then_some(Subject::Memory(address)),
+        };
+        let own = |offset| self.address.plus(offset).filter(|_| has_memory).map(Subject::Memory);
+        for field in &mut self.fields {
+            field.opens = field.address.map_or_else(|| own(field.offset), to);
+        }
+        for element in &mut self.elements {
+            element.opens = element.address.and_then(to);
         }
     }
 
@@ -186,6 +237,8 @@ impl Object {
                 continue;
             }
             let name = field.name.as_deref().map(|name| format!("{prefix}{name}"));
+            // What a reference refers to is another object.
+            let is_part = matches!(field.value.content, Ok(Content::Structure { .. }));
             self.fields.push(ObjectField {
                 name: name.clone(),
                 ty: field.value.ty.as_ref().map(|ty| ty.name.to_string()),
@@ -193,9 +246,10 @@ impl Object {
                 address: field.value.address(),
                 offset,
                 is_static: false,
+                opens: None,
+                size: field.value.ty.as_ref().and_then(|ty| ty.size).filter(|_| !is_part),
+                bytes: Arc::default(),
             });
-            // What a reference refers to is another object.
-            let is_part = matches!(field.value.content, Ok(Content::Structure { .. }));
             if is_part && depth < MAX_DEPTH {
                 let inner = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
                 self.add(&field.value, offset, &inner, depth.saturating_add(1));
@@ -206,9 +260,23 @@ impl Object {
                 ty: element.ty.as_ref().map(|ty| ty.name.to_string()),
                 value: shown(element),
                 address: element.address(),
+                opens: None,
             }));
         }
     }
+}
+
+/// The bytes of a word in their order in memory: that of little-endian machines, as all are whose dumps are read.
+fn bytes(word: Option<Addr>) -> [Option<u8>; 8] {
+    word.map_or([None; 8], |word| word.0.to_le_bytes().map(Some))
+}
+
+/// The bytes of a field, none where they are more than fit a line, or are not at hand.
+fn part(all: &[Option<u8>], offset: u64, size: Option<u64>) -> Arc<[Option<u8>]> {
+    let size = size.filter(|size| *size <= MAX_HEX).and_then(|size| usize::try_from(size).ok());
+    let start = usize::try_from(offset).ok();
+    let range = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?));
+    range.and_then(|range| all.get(range)).unwrap_or_default().into()
 }
 
 /// A value as JSON has it; `None` where it is not known.
@@ -234,7 +302,8 @@ fn shown(value: &model::Value) -> Option<Shown> {
 
 impl Draw for Object {
     fn draw(&self) -> Section {
-        let own = |cell: Cell| Row::about(Subject::Memory(self.address), vec![cell]);
+        let memory = self.has_memory.then_some(Subject::Memory(self.address));
+        let own = |cell: Cell| Row { cells: vec![cell], subject: memory };
         let of_type = match (&self.name, self.id) {
             (Some(name), Some(id)) => {
                 let cell = Cell::new(Value::Type(name.as_str().into())).tone(Tone::Strong);
@@ -251,8 +320,9 @@ impl Draw for Object {
             let cell = Cell::text(format!("as what {referrer} refers to")).tone(Tone::Dim);
             fields.push(("Named".to_owned(), Row::new(vec![cell])));
         }
-        if let Some(retained) = self.retained {
-            fields.push(("Retained".to_owned(), Row::new(vec![Cell::new(Value::Bytes(retained))])));
+        let retained = self.retained.map(|bytes| Cell::new(Value::Bytes(bytes)));
+        if let Some(retained) = retained.or_else(|| self.kept.cell(None)) {
+            fields.push(("Retained".to_owned(), Row::new(vec![retained])));
         }
         if let Some(text) = &self.text {
             fields.push(("Text".to_owned(), Row::new(vec![Cell::text(format!("\"{text}\""))])));
@@ -275,14 +345,20 @@ impl Object {
                 Cell::text(format!(".{}", field.name.as_deref().unwrap_or("(unnamed)"))),
                 Cell::new(Value::Type(field.ty.as_deref().unwrap_or("?").into())).tone(Tone::Dim),
                 cell(field.value.as_ref(), field.address),
+                if field.bytes.is_empty() {
+                    Cell::NONE
+                } else {
+                    Cell::new(Value::Hex(Arc::clone(&field.bytes))).tone(Tone::Dim)
+                },
             ];
-            Row { cells, subject: field.address.map(Subject::Object) }
+            Row { cells, subject: field.opens }
         };
         let columns = vec![
             Column::right("+"),
             Column::left("Name"),
             Column::wide("Type", 1).rank(2),
             Column::wide("Value", 2).rank(1),
+            Column::rigid("Hex").rank(4),
         ];
         let rows: Vec<Row> = self.fields.iter().map(row).collect();
         (!rows.is_empty()).then(|| Body::Table(Table::new(columns, rows)))
@@ -292,10 +368,7 @@ impl Object {
         let row = |(index, element): (usize, &ObjectElement)| {
             let ty = element.ty.as_deref().map_or(Cell::NONE, |ty| Cell::new(Value::Type(ty.into())).tone(Tone::Dim));
             let index = Cell::text(format!("[{index}]"));
-            Row {
-                cells: vec![index, ty, cell(element.value.as_ref(), element.address)],
-                subject: element.address.map(Subject::Object),
-            }
+            Row { cells: vec![index, ty, cell(element.value.as_ref(), element.address)], subject: element.opens }
         };
         let columns = vec![Column::left("Element"), Column::wide("Type", 1).rank(2), Column::wide("Value", 2).rank(1)];
         let rows: Vec<Row> = self.elements.iter().enumerate().map(row).collect();

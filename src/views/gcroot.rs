@@ -105,13 +105,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
 }
 
 impl PathRow {
-    fn of(path: &Path, named: &Named<'_>, session: &Session) -> PathRow {
+    fn of(path: &Path, named: &Named, session: &Session) -> PathRow {
         PathRow { root: RootRow::of(&path.root, session), steps: Steps::of(&path.objects, named) }
     }
 }
 
 impl Steps {
-    pub(super) fn of(objects: &[ObjectId], named: &Named<'_>) -> Steps {
+    pub(super) fn of(objects: &[ObjectId], named: &Named) -> Steps {
         let steps = objects.iter().zip(objects.iter().skip(1).map(Some).chain([None]));
         let omitted = objects.len().saturating_sub(SHOWN.saturating_mul(2));
         let step = |(_, (id, next)): (usize, (&ObjectId, Option<&ObjectId>))| Step {

@@ -40,15 +40,17 @@ pub struct RootRow {
     pub at: Option<Addr>,
 }
 
-/// The objects of a heap with the names of their types.
-pub(in crate::views) struct Named<'a> {
-    pub(super) source: &'a dyn HeapSource,
+/// The objects of a heap with the names of their types: those that what refers to them gives, where they are known.
+pub(in crate::views) struct Named {
+    pub(super) source: Arc<dyn HeapSource>,
     pub(super) objects: Arc<Objects>,
 }
 
-impl<'a> Named<'a> {
-    pub(super) fn of(heap: &'a Heap, job: &Job) -> Result<Named<'a>, Error> {
-        Ok(Named { source: heap.source.as_ref(), objects: heap.objects(job)? })
+impl Named {
+    pub(super) fn of(heap: &Heap, job: &Job) -> Result<Named, Error> {
+        let named = heap.named_if_known();
+        let heap = named.as_deref().unwrap_or(heap);
+        Ok(Named { source: Arc::clone(&heap.source), objects: heap.objects(job)? })
     }
 
     /// The object that the question names by its address, or by one inside of it.

@@ -31,6 +31,21 @@ fn panes_of_a_service_in_a_deadlock() {
 }
 
 #[test]
+fn a_heap_by_type_by_namespace_and_what_is_free_and_leaked_of_it() {
+    let pages = [
+        ("heap", "8"),
+        ("heap-namespaces", "8p"),
+        ("heap-free", "8l"),
+        ("heap-leaked", "8ll"),
+        ("heap-objects", "8<Enter>jx"),
+        ("heap-object", "8<Enter><Enter>"),
+        ("heap-referrers", "8jjj<Enter><Enter>R"),
+        ("heap-dominated", "8jjj<Enter><Enter>d"),
+    ];
+    screens("demo", &[SMALL, USUAL, WIDE], &pages);
+}
+
+#[test]
 fn panes_of_three_deadlocks() {
     let panes = [
         ("summary", ""),

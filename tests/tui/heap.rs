@@ -137,3 +137,19 @@ fn a_heap_that_names_itself_goes_on_with_retained_sizes() {
     assert!(next.iter().any(|(_, question, _)| *question == Question::Later(Later::Retained)), "{next:?}");
     assert!(!seen(&app).contains("in themselves"), "that is no fault: {}", seen(&app));
 }
+
+/// `started` of a session, in seconds, as `fixtures/demo` has it: 1,700,000,000 is 0x6553f100.
+const STARTED: &str = "00 f1 53 65 00 00 00 00";
+
+#[test]
+fn an_objects_bytes_stand_beside_its_fields_and_its_memory_beside_its_address() {
+    let mut stage = screen::of_dump("demo", (120, 40));
+    let object = stage.press(":dumpobj 0x8a139a0<Enter>").text();
+    let field = object.lines().find(|line| line.contains(".started")).expect("the field is shown");
+    assert!(field.contains("1700000000") && field.trim_end().ends_with(STARTED), "{object}");
+    let memory = object.split("─ memory 0x8a139a0 ─").nth(1).expect("the memory at its address");
+    assert!(memory.contains("0x8a139a8") && memory.contains(STARTED), "{object}");
+    // What is no object is not taken for one: its vtable is a module's.
+    let vtable = stage.press("8<Enter><Enter>jj").text();
+    assert!(vtable.contains("▸  0  ._vptr.Session") && vtable.contains("─ memory 0x4dc190 ─"), "{vtable}");
+}

@@ -43,6 +43,7 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Everywhere, &[ch(':')],                            A::Palette,      "",          (5, "command"), "Any command, with completion"),
     bind(S::Everywhere, &[ch('?'), key(C::F(1))],              A::Help,         "keys",      (6, "keys"),   "The keys of this pane"),
     bind(S::Everywhere, &[ch('y')],                            A::CopyMenu,     "copy",      (8, "copy"),   "Copy address, name, row or pane to the clipboard"),
+    bind(S::Everywhere, &[ch('\'')],                           A::Marks,        "marks",     NO,            "Choose one of the objects that were marked"),
     bind(S::Everywhere, &[ch('m')],                            A::Mouse,        "mouse",     NO,            "Mouse on or off (off: the terminal selects text)"),
     bind(S::Everywhere, &[ctrl('l')],                          A::Redraw,       "redraw",    NO,            "Draw the screen anew"),
     bind(S::Everywhere, &[ctrl('z')],                          A::Suspend,      "",          NO,            "Suspend; `fg` comes back"),
@@ -75,6 +76,8 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Object,     &[ch('R')],                            A::Referrers,    "",          (2, "who refers"), "What refers to it"),
     bind(S::Object,     &[ch('f')],                            A::References,   "",          (3, "refers to"), "What it refers to"),
     bind(S::Object,     &[ch('d')],                            A::Dominated,    "dominated", (2, "dominated"), "What it keeps alive: the objects that would go with it"),
+
+    bind(S::Object,     &[ch('x')],                            A::Mark,         "mark",      (8, "mark"),   "Mark it, so that ' finds it again; again: take the mark away"),
 
     bind(S::Code,       &[ch('h'), key(C::Left)],              A::ScrollLeft,   "",          (2, "left"),   "Scroll the code to the left"),
     bind(S::Code,       &[ch('l'), key(C::Right)],             A::ScrollRight,  "",          (3, "right"),  "Scroll the code to the right"),
@@ -120,6 +123,13 @@ pub static KEYMAP: &[Binding] = &[
     bind(S::Panes,      &DIGITS,                               A::Pane,         "",          NO,            "The pane of that number"),
     bind(S::Panes,      &[key(C::Enter)],                      A::Accept,       "",          (2, "open"),   "Go there"),
     bind(S::Panes,      &[key(C::Esc), ch('q'), ch('0'), ctrl('c')], A::Close,  "",          (3, "close"),  "Close"),
+
+    bind(S::Marks,      &[key(C::Down), ch('j')],              A::NextChoice,   "",          (1, "next"),   "Next object"),
+    bind(S::Marks,      &[key(C::Up), ch('k')],                A::PreviousChoice, "",        NO,            "Previous object"),
+    bind(S::Marks,      &DIGITS,                               A::Pane,         "",          NO,            "The object of that number"),
+    bind(S::Marks,      &[key(C::Enter)],                      A::Accept,       "",          (2, "open"),   "Go there"),
+    bind(S::Marks,      &[ch('x')],                            A::Erase,        "",          (3, "unmark"), "Take its mark away"),
+    bind(S::Marks,      &[key(C::Esc), ch('q'), ch('\''), ctrl('c')], A::Close,  "",         (4, "close"),  "Close"),
 
     bind(S::Help,       &[ch('j'), key(C::Down)],              A::Down,         "",          (1, "down"),   "Scroll down"),
     bind(S::Help,       &[ch('k'), key(C::Up)],                A::Up,           "",          (2, "up"),     "Scroll up"),

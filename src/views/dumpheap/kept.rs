@@ -11,7 +11,7 @@ use crate::views::Query;
 
 /// What is known of it.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Kept {
+pub(in crate::views) enum Kept {
     /// Nobody asked.
     #[default]
     Absent,
@@ -25,7 +25,7 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Computed where `-retained` asks for it; with `-known` what is known by now.
-    pub(super) fn of(heap: &Heap, query: &Query, job: &Job) -> Result<Kept, Error> {
+    pub(in crate::views) fn of(heap: &Heap, query: &Query, job: &Job) -> Result<Kept, Error> {
         if query.flag("retained") {
             return heap.dominators(job).map(Kept::Known);
         }
@@ -39,7 +39,7 @@ impl Kept {
         Ok(refused.map_or_else(|why| Kept::Unknown(why.to_string().into()), |()| Kept::Awaited))
     }
 
-    pub(super) fn dominators(&self) -> Option<&Dominators> {
+    pub(in crate::views) fn dominators(&self) -> Option<&Dominators> {
         match self {
             Kept::Known(dominators) => Some(dominators),
             Kept::Absent | Kept::Awaited | Kept::Unknown(_) => None,
@@ -52,7 +52,7 @@ impl Kept {
     }
 
     /// The cell of a row that retains so much.
-    pub(super) fn cell(&self, bytes: Option<u64>) -> Option<Cell> {
+    pub(in crate::views) fn cell(&self, bytes: Option<u64>) -> Option<Cell> {
         match self {
             Kept::Absent => None,
             Kept::Awaited => Some(Cell::new(Value::Awaited)),

@@ -30,12 +30,14 @@ pub(super) fn cells(of: Amount, share: Option<u64>, retained: Option<u64>, kept:
 impl Draw for Types {
     fn draw(&self) -> Section {
         let mut columns = columns(&self.kept, self.shares);
-        columns.extend([Column::wide("Type", 1).rank(1).enough(ENOUGH), Column::rigid("Id").rank(4)]);
+        columns.push(Column::wide("Type", 1).rank(1).enough(ENOUGH));
+        // On the screen the name has its room: there a row is opened, and not named by a command.
+        columns.extend((!self.shares).then(|| Column::rigid("Id").rank(4)));
         let share = self.shares.then_some(self.total.bytes);
         let row = |row: &TypeRow| {
             let mut cells = cells(Amount { count: row.count, bytes: row.bytes }, share, row.retained, &self.kept);
             cells.push(Cell::text(row.name.as_str()).tone(Tone::Link));
-            cells.push(Cell::new(Value::Addr(row.id)).tone(Tone::Dim));
+            cells.extend((!self.shares).then(|| Cell::new(Value::Addr(row.id)).tone(Tone::Dim)));
             Row::about(Subject::Type(row.id), cells)
         };
         let table = Table::new(columns, self.types.iter().map(row).collect());

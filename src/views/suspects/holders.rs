@@ -40,7 +40,7 @@ pub(super) struct Holder {
 
 /// The holders of a heap.
 pub(super) struct Holders<'a> {
-    named: &'a Named<'a>,
+    named: &'a Named,
     nearest: Nearest,
     /// Those of the most bytes first.
     pub(super) all: Vec<Holder>,
@@ -49,7 +49,7 @@ pub(super) struct Holders<'a> {
 }
 
 impl<'a> Holders<'a> {
-    pub(super) fn of(session: &Session, heap: &Heap, named: &'a Named<'a>, job: &Job) -> Result<Holders<'a>, Error> {
+    pub(super) fn of(session: &Session, heap: &Heap, named: &'a Named, job: &Job) -> Result<Holders<'a>, Error> {
         let graph = heap.graph(job)?;
         let nearest = Nearest::find(&graph, job)?;
         let (all, of_root) = holders(session, &graph, &nearest, named, job)?;
@@ -99,7 +99,7 @@ fn holders(
     session: &Session,
     graph: &Graph,
     nearest: &Nearest,
-    named: &Named<'_>,
+    named: &Named,
     job: &Job,
 ) -> Result<(Vec<Holder>, FxHashMap<usize, usize>), Error> {
     let mut sums: FxHashMap<usize, Amount> = FxHashMap::default();

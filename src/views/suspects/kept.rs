@@ -26,7 +26,7 @@ const LARGEST: usize = 4096;
 const HANGS: u32 = 500;
 
 /// The heads of leaks by type: what nothing refers to.
-pub(super) fn leaks(heap: &Heap, named: &Named<'_>, job: &Job) -> Result<Vec<Suspect>, Error> {
+pub(super) fn leaks(heap: &Heap, named: &Named, job: &Job) -> Result<Vec<Suspect>, Error> {
     let leaks = heap.leaks(job)?;
     let all = heap.histogram(job)?.total.bytes;
     let sure = heap.doubts().is_empty();
@@ -68,7 +68,7 @@ pub(super) fn leaks(heap: &Heap, named: &Named<'_>, job: &Job) -> Result<Vec<Sus
 }
 
 /// Objects that keep much alive, and are held by none that does.
-pub(super) fn singles(heap: &Heap, named: &Named<'_>, job: &Job) -> Result<Vec<Suspect>, Error> {
+pub(super) fn singles(heap: &Heap, named: &Named, job: &Job) -> Result<Vec<Suspect>, Error> {
     let dominators = heap.dominators(job)?;
     let all = heap.histogram(job)?.total.bytes;
     let leaked = heap.leaks(job)?;
@@ -131,7 +131,7 @@ fn accumulates(from: ObjectId, below: &FxHashMap<ObjectId, ObjectId>, dominators
 pub(super) fn groups_and_holders(
     session: &Session,
     heap: &Heap,
-    named: &Named<'_>,
+    named: &Named,
     job: &Job,
 ) -> Result<(Vec<Suspect>, Vec<Suspect>), Error> {
     let histogram = heap.histogram(job)?;
@@ -184,7 +184,7 @@ pub(super) fn groups_and_holders(
 }
 
 /// Variables and stacks from which much of the heap hangs.
-fn held(holders: &Holders<'_>, named: &Named<'_>, all: u64) -> Vec<Suspect> {
+fn held(holders: &Holders<'_>, named: &Named, all: u64) -> Vec<Suspect> {
     // One object is told by itself.
     let is_much = |holder: &super::holders::Holder| holder.amount.count > 1 && tenths(holder.amount.bytes, all) >= MUCH;
     let much = holders.all.iter().enumerate().filter(|(_, holder)| is_much(holder));
