@@ -50,7 +50,7 @@ pub struct Verified {
 #[derive(Serialize, JsonSchema)]
 pub struct Finding {
     /// `heap-damaged`, of free lists `heap-list-damaged`; `heap-unbalanced` for sums that do not agree; or why it could not be checked: `heap-incomplete`,
-    /// `heap-not-found`.
+    /// `heap-overcounted`, `heap-not-found`.
     pub code: &'static str,
     /// Where; null where it has no place.
     pub address: Option<Addr>,

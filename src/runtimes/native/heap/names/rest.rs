@@ -79,7 +79,7 @@ pub(super) fn group(rest: &Rest<'_>, types: &mut [u32], job: &Job) -> Result<Vec
     job.phase("looking for what refers to the rest", rest.objects.len().into());
     let owners: Vec<AtomicU64> = unnamed.iter().map(|_| AtomicU64::new(NOBODY)).collect();
     let patterns = Patterns::new(&rest.target.memory, rest.objects, rest.takes);
-    let patterns = (rest.pointer == 8).then_some(&patterns);
+    let patterns = (rest.pointer == 8 && has_cxx(rest)).then_some(&patterns);
     let seen = Seen { rest, types, owners: &owners, patterns };
     seen.objects(job)?;
     seen.roots(job)?;
@@ -111,6 +111,12 @@ pub(super) fn group(rest: &Rest<'_>, types: &mut [u32], job: &Job) -> Result<Vec
         }
     }
     Ok(groups.all)
+}
+
+/// Whether there is C++ in the process: where there is none, nothing is a container of its library.
+fn has_cxx(rest: &Rest<'_>) -> bool {
+    let is_library = |file: &str| file.starts_with("libstdc++") || file.starts_with("libc++");
+    !rest.recorded.is_empty() || rest.target.modules.iter().any(|module| module.file_name().is_some_and(is_library))
 }
 
 /// Whether a block is text and nothing else: printable up to a zero byte, in a block of just that size.

@@ -29,7 +29,7 @@ type Odd = (bool, bool, bool, usize);
 
 /// A C library's allocator, as one layout reads it.
 pub(super) struct Books {
-    layout: &'static Layout,
+    pub layout: &'static Layout,
     /// Where the main arena is.
     pub main: u64,
     /// Whether the ring of arenas leads back to it.
@@ -192,6 +192,11 @@ impl Books {
             all.push(heap::Arena { name, address: None, system, used, free: Vec::new(), overhead });
         }
         Ok(all)
+    }
+
+    /// Bytes of the mapped blocks that were found.
+    pub(super) fn bytes_mapped(&self) -> u64 {
+        self.mapped.iter().map(|block| block.bytes).fold(0, u64::saturating_add)
     }
 
     /// What is wrong with lists that no walk of blocks needs.

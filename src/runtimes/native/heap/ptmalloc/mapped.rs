@@ -29,11 +29,14 @@ pub(super) fn find(
     if counted.is_some_and(|(blocks, _)| blocks == 0) {
         return Ok(Vec::new());
     }
+    let files = target.capture.files.iter().flatten().map(|file| (file.start.0, file.end.0));
+    let mut taken: Vec<(u64, u64)> = taken.iter().copied().chain(files).collect();
+    taken.sort_unstable();
     let regions: Vec<(u64, u64)> = memory
         .regions()
         .iter()
         .filter(|region| region.access.write && target.module_at(region.start).is_none())
-        .flat_map(|region| without(region.start.0, region.end.0, taken))
+        .flat_map(|region| without(region.start.0, region.end.0, &taken))
         .collect();
     // A mapping begins where nothing was mapped before, or one of these ends.
     for (start, end) in &regions {
@@ -41,7 +44,8 @@ pub(super) fn find(
         chain(memory, *start, *end, layout, &mut found);
     }
     let is_all = |found: &[Mapped]| match counted {
-        Some((blocks, bytes)) => found.len() as u64 >= blocks || sum(found) >= bytes,
+        // Where the bytes of resized blocks are counted too high they say nothing.
+        Some((blocks, bytes)) => found.len() as u64 >= blocks && (sum(found) >= bytes || layout.behind_mapped > 0),
         None => true,
     };
     // Others stand right behind a mapping of another kind.
@@ -119,8 +123,24 @@ fn at_page(memory: &Memory, start: u64, layout: &Layout) -> Option<Mapped> {
         }
     }
     let end = start.checked_add(bytes)?;
-    memory.region_at(Addr(end).minus(1)?)?;
+    is_writable(memory, start, end).then_some(())?;
     Some(Mapped { start, end, block: Block { address: Addr(chunk).plus(HEADER)?, bytes } })
+}
+
+/// Whether all of a range is mapped and can be written: by mappings without a gap.
+fn is_writable(memory: &Memory, start: u64, end: u64) -> bool {
+    let first = memory.regions().partition_point(|region| region.end.0 <= start);
+    let mut at = start;
+    for region in memory.regions().iter().skip(first) {
+        if region.start.0 > at || !region.access.write {
+            return false;
+        }
+        at = region.end.0;
+        if at >= end {
+            return true;
+        }
+    }
+    false
 }
 
 /// The parts of a range that are in none of the others.

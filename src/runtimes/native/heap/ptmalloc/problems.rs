@@ -74,6 +74,15 @@ pub(super) fn of_books(books: &Books, what: &What<'_>) -> Vec<Problem> {
             let message = format!("malloc counts {} mapped blocks, {found} were found", parameters.mmaps);
             say("heap-incomplete", parameters.at, message);
         }
+        // Where the library's own count is too high for resized ones it says nothing.
+        Some(parameters) if books.layout.behind_mapped == 0 && parameters.mmapped != books.bytes_mapped() => {
+            let message = format!(
+                "malloc counts {} bytes of mapped blocks, {} were found",
+                parameters.mmapped,
+                books.bytes_mapped()
+            );
+            say("heap-unbalanced", parameters.at, message);
+        }
         Some(_) => {}
     }
     all.extend(of_walks(books, what));
