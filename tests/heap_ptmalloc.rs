@@ -176,6 +176,11 @@ fn heap_with(
     others: &[(u64, u32, Vec<u64>)],
     mapped: &[(u64, u64, u64, &str)],
 ) -> Result<Arc<Heap>, String> {
+    let core = core_of(books, main, storage, mapped);
+    heap_in(others.iter().fold(core, |core, (at, rights, content)| core.load(*at, *rights, &words(content))))
+}
+
+fn core_of(books: &[u64], main: &[u64], storage: &[u64], mapped: &[(u64, u64, u64, &str)]) -> CoreWriter {
     const STORAGE: u64 = 0x30_0000;
     const LIBRARY: &str = "/nowhere/libc.so.6";
     const CODE: u64 = BOOKS - 0x1000;
@@ -192,8 +197,10 @@ fn heap_with(
         .load(CODE, 5, &module_page(&[(5, 0, 0, 0x1000), (6, 0x1000, 0x1000, 0x1000)], b"12345678"))
         .load(BOOKS, 6, &words(books))
         .load(MAIN, 6, &words(main));
-    let core = if storage.is_empty() { core } else { core.load(STORAGE, 6, &words(storage)) };
-    let core = others.iter().fold(core, |core, (at, rights, content)| core.load(*at, *rights, &words(content)));
+    if storage.is_empty() { core } else { core.load(STORAGE, 6, &words(storage)) }
+}
+
+fn heap_in(core: CoreWriter) -> Result<Arc<Heap>, String> {
     let source = Source::Bytes("core".into(), FileBytes::from_vec(core.bytes()));
     let search = Search { alone: true, ..Search::default() };
     let session = Session::open(source, &search, &Job::default()).expect("opens");
@@ -289,6 +296,22 @@ fn a_mapped_block_is_one_of_memory_that_the_program_may_write() {
     books[298] = 0x5000;
     books[299] = 0x5000;
     assert!(said(&heap_with(&books, &main, &[], &others, &files).expect("a heap")));
+}
+
+/// A program may map a terabyte and write nothing there.
+#[test]
+fn a_mapped_block_is_found_behind_much_that_is_not_in_the_dump() {
+    const HOLE: u64 = 0x1000_0000_0000;
+    const BLOCK: u64 = HOLE + (1 << 40) + 0x10_0000;
+    let (mut books, main) = literals();
+    // `n_mmaps` and the most there were, 1 each; `mmapped_mem` and the most that was, a page.
+    (books[295], books[296], books[298], books[299]) = (1 << 32, 65536 | 1 << 32, 0x1000, 0x1000);
+    let mut pages = vec![0u64; 1024];
+    pages[513] = 0x1000 | 2;
+    let core = core_of(&books, &main, &[], &[]).load_part(HOLE, 6, &[], 1 << 40).load(BLOCK, 6, &words(&pages));
+    let heap = heap_in(core).expect("a heap");
+    let expected = BTreeMap::from([(MAIN + 16, 0x20), (MAIN + 0x30, 0x30), (BLOCK + 0x1010, 0x1000)]);
+    assert_same(&listed(heap.source.as_ref()), &expected);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::target::{Module, Target};
 /// Most bytes of a module's data that are searched.
 const MAX_SEARCHED: u64 = 256 << 20;
 
+/// The smallest page.
+pub(super) const PAGE: u64 = 4096;
+
 /// Modules that may have an allocator of musl: musl's library; without any C library the executable.
 pub(super) fn of_musl(target: &Target) -> impl Iterator<Item = &Module> {
     let has_library = target.modules.iter().any(|module| family_of(module).is_some());
@@ -133,6 +136,16 @@ impl<'a> Window<'a> {
     }
 }
 
+/// The first page from an address on of which the dump holds the start; `None` where there is none before `end`.
+pub(super) fn held_page(memory: &Memory, from: u64, end: u64) -> Option<u64> {
+    let mut at = from.checked_next_multiple_of(PAGE)?;
+    while at < end && memory.segment_at(Addr(at)).is_none() {
+        // A mapping of terabytes may have no contents.
+        at = memory.next_segment(Addr(at))?.start.0.checked_next_multiple_of(PAGE)?;
+    }
+    (at < end).then_some(at)
+}
+
 /// Whether the first and the last of so many bytes are mapped.
 pub(super) fn is_mapped(memory: &Memory, from: u64, bytes: u64) -> bool {
     let last = bytes.checked_sub(1).and_then(|bytes| from.checked_add(bytes));
@@ -167,6 +180,20 @@ mod tests {
         let bytes: Vec<u8> = (0..20).collect();
         let all: Vec<(u64, u64)> = words(0x1004, &bytes).collect();
         assert_eq!(all, [(0x1008, 0x0b0a_0908_0706_0504), (0x1010, 0x1312_1110_0f0e_0d0c)]);
+    }
+
+    #[test]
+    fn pages_that_the_dump_leaves_out_are_stepped_over() {
+        let segment = |start: u64| Segment {
+            start: Addr(start),
+            bytes: symbols::FileBytes::from_vec(vec![0; 0x1800]),
+            origin: Origin::Dump,
+        };
+        let memory = Memory::new(vec![segment(0x1000), segment(0x7fff_0000_0800), segment(0x7fff_0000_4000)], vec![]);
+        let pages = |from: u64| held_page(&memory, from, 0x7fff_0000_5000);
+        assert_eq!([pages(0), pages(0x1001), pages(0x2001)], [Some(0x1000), Some(0x2000), Some(0x7fff_0000_1000)]);
+        assert_eq!([pages(0x7fff_0000_1001), pages(0x7fff_0000_4001)], [Some(0x7fff_0000_4000), None]);
+        assert_eq!(pages(u64::MAX), None);
     }
 
     #[test]

@@ -7,12 +7,8 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::Block;
+use crate::runtimes::native::heap::reading::{PAGE, held_page};
 use crate::target::Target;
-
-/// The smallest page.
-const PAGE: u64 = 4096;
-/// Most pages that are looked at: 64 GiB.
-const MAX_PAGES: u64 = 1 << 24;
 
 /// A block with a mapping of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +24,16 @@ pub(super) fn find(target: &Target, pieces: &[Piece], job: &Job) -> Result<Vec<M
     let memory = &target.memory;
     let (mut found, mut pages) = (Vec::new(), 0u64);
     for (start, end) in outside(target) {
-        let mut at = start.next_multiple_of(PAGE);
-        while at < end && pages < MAX_PAGES {
+        let mut from = start;
+        while let Some(at) = held_page(memory, from, end) {
             pages = pages.saturating_add(1);
             if pages.is_multiple_of(1 << 12) {
                 job.check()?;
             }
             let before = pieces.partition_point(|piece| piece.start <= at.saturating_add(HEADER)).checked_sub(1);
             let inside = before.and_then(|before| pieces.get(before)).filter(|piece| at < piece.end);
-            at = match (inside, at_page(memory, at)) {
-                (Some(piece), _) => piece.end.saturating_add(1).next_multiple_of(PAGE),
+            from = match (inside, at_page(memory, at)) {
+                (Some(piece), _) => piece.end.saturating_add(1),
                 (None, Some(block)) => {
                     found.push(Mapped { start: at, block });
                     at.saturating_add(block.bytes)

@@ -4,13 +4,9 @@
 use super::layout::{ALIGNMENT, HEADER, IN_USE};
 use crate::error::Error;
 use crate::job::Job;
-use crate::runtimes::native::heap::reading::{Window, data};
+use crate::runtimes::native::heap::reading::{PAGE, Window, data, held_page};
 use crate::target::Target;
 
-/// The smallest page.
-const PAGE: u64 = 4096;
-/// Most pages whose starts are looked at: 64 GiB.
-const MAX_PAGES: u64 = 1 << 24;
 /// Chunks in a row that are believed where a later one is damaged.
 const BELIEVED: u64 = 64;
 
@@ -43,17 +39,14 @@ pub(super) fn find(target: &Target, job: &Job) -> Result<Vec<Piece>, Error> {
     }
     let mut pages = 0u64;
     for (start, end) in outside(target) {
-        let mut at = start.next_multiple_of(PAGE);
-        while at < end && pages < MAX_PAGES {
+        let mut from = start;
+        while let Some(at) = held_page(memory, from, end) {
             pages = pages.saturating_add(1);
             if pages.is_multiple_of(1 << 12) {
                 job.check()?;
             }
             let piece = piece_at(&mut window, at.saturating_add(HEADER), end, BELIEVED, job)?;
-            at = match &piece {
-                Some(piece) => piece.end.saturating_add(1).next_multiple_of(PAGE),
-                None => at.saturating_add(PAGE),
-            };
+            from = piece.as_ref().map_or(at.saturating_add(PAGE), |piece| piece.end.saturating_add(1));
             pieces.extend(piece);
         }
     }

@@ -6,12 +6,8 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
 use crate::runtimes::native::heap::allocator::Block;
+use crate::runtimes::native::heap::reading::{PAGE, held_page};
 use crate::target::Target;
-
-/// The smallest page.
-const PAGE: u64 = 4096;
-/// Most pages that are looked at one by one: 64 GiB.
-const MAX_PAGES: u64 = 1 << 24;
 
 /// What the process counts of them; `None` where its parameters were not found.
 pub(super) type Counted = Option<(u64, u64)>;
@@ -56,14 +52,14 @@ pub(super) fn find(
         if is_all(&found) {
             break;
         }
-        let mut at = start.next_multiple_of(PAGE);
-        while at < *end && pages < MAX_PAGES {
+        let mut from = *start;
+        while let Some(at) = held_page(memory, from, *end) {
             pages = pages.saturating_add(1);
             if pages.is_multiple_of(1 << 12) {
                 job.check()?;
             }
             while known.next_if(|mapped| mapped.end <= at).is_some() {}
-            at = match known.peek() {
+            from = match known.peek() {
                 Some(mapped) if mapped.start <= at => mapped.end,
                 _ => chain(memory, at, *end, layout, &mut found).max(at.saturating_add(PAGE)),
             };

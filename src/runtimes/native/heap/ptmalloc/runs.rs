@@ -12,15 +12,13 @@ use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
+use crate::runtimes::native::heap::reading::{PAGE, held_page};
 
 /// Most heaps of an arena.
 const MAX_HEAPS: usize = 1 << 16;
 /// Most chunks that are followed in all to see where mappings of the main arena end, and most mappings.
 const MAX_CHUNKS: u64 = 1 << 28;
 const MAX_RUNS: usize = 1 << 16;
-/// Most pages that are looked at one by one for mappings of the main arena: 64 GiB.
-const MAX_PAGES: u64 = 1 << 24;
-const PAGE: u64 = 4096;
 /// `flags` follows the lock. Source: glibc malloc/malloc.c, struct malloc_state, NONCONTIGUOUS_BIT.
 const FLAGS_OF_ARENA: u64 = 4;
 const NONCONTIGUOUS: u32 = 2;
@@ -140,17 +138,11 @@ pub(super) fn of_main(
     }
     let found = runs.iter().map(|run| run.end.saturating_sub(run.start)).fold(0, u64::saturating_add);
     if arena.system.is_none_or(|system| found.saturating_add(size) < system) {
-        let mut pages = 0u64;
         'pages: for region in regions() {
-            let mut at = region.start.0;
-            while at < region.end.0 && runs.len() < MAX_RUNS {
+            let mut from = region.start.0.saturating_add(PAGE);
+            while let Some(at) = held_page(memory, from, region.end.0).filter(|_| runs.len() < MAX_RUNS) {
                 job.check()?;
-                pages = pages.saturating_add(1);
-                if pages > MAX_PAGES {
-                    arena.gap = Some(format!("pieces of it were looked for up to {}", Addr(at)));
-                    break 'pages;
-                }
-                at = at.saturating_add(PAGE);
+                from = at.saturating_add(PAGE);
                 if is_all(take(at, &mut runs)?) {
                     break 'pages;
                 }
