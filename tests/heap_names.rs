@@ -86,6 +86,14 @@ fn without_debug_information_vtables_name_blocks_and_owners_group_the_rest() {
     );
 }
 
+/// Where no type_info names a class its vtable's symbol does, also where offsets of virtual bases stand before it.
+#[test]
+fn without_type_information_symbols_name_vtables() {
+    let (found, expected) = (named(&dump("heap-cxx", "no-rtti")), expected("heap-cxx"));
+    assert_counts(&found, &expected["stripped"]);
+    assert!(found.iter().filter(|(name, _)| name.starts_with("shop::")).all(|(_, row)| row["naming"] == "recorded"));
+}
+
 #[test]
 fn without_debug_information_containers_are_told_by_their_own_words() {
     let (found, expected) = (named(&dump("heap-cxx", "stripped")), expected("heap-cxx"));

@@ -41,10 +41,13 @@ pub(in crate::runtimes::native) fn mangled(memory: &Memory, type_info: Addr) -> 
 
 /// The type's name as its source has it, `std::runtime_error`.
 pub(in crate::runtimes::native) fn name(memory: &Memory, type_info: Addr) -> Known<String> {
-    let mangled = mangled(memory, type_info)?;
+    mangled(memory, type_info).map(|name| spelled(&name))
+}
+
+/// A mangled name of a type as its source has it.
+pub(in crate::runtimes::native) fn spelled(mangled: &str) -> String {
     let full = format!("_ZTS{mangled}");
-    let text = symbols::demangle(&full);
-    Ok(text.strip_prefix("typeinfo name for ").map_or(mangled, str::to_owned))
+    symbols::demangle(&full).strip_prefix("typeinfo name for ").unwrap_or(mangled).to_owned()
 }
 
 fn wild() -> Gap {

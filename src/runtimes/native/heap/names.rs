@@ -193,11 +193,10 @@ fn of_classes(
             let known = shapes.bases(ty);
             let mut parts = Vec::new();
             for base in rtti::bases(&target.memory, at, type_info) {
-                let text = symbols::demangle(&format!("_ZTS{}", base.name)).into_owned();
-                let name = text.strip_prefix("typeinfo name for ").unwrap_or(&text);
+                let name = rtti::spelled(&base.name);
                 let Some(offset) = base.at.since(at) else { continue };
-                let is_known = known.iter().any(|(known, of)| *known == offset && of.as_ref() == name);
-                if !is_known && let Some(ty) = shapes.named(name) {
+                let is_known = known.iter().any(|(known, of)| *known == offset && of.as_ref() == name.as_str());
+                if !is_known && let Some(ty) = shapes.named(&name) {
                     parts.push((offset, ty));
                 }
             }

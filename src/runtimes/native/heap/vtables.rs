@@ -22,6 +22,8 @@ const MAX_VTABLES: usize = 1 << 20;
 const RUN: u64 = 1 << 20;
 /// Most bytes of a module that are searched.
 const MAX_MODULE: u64 = 512 << 20;
+/// Most offsets of virtual bases and functions in front of a vtable's own words.
+const MAX_OFFSETS: u64 = 64;
 /// Kinds of `type_info` end so: `N10__cxxabiv120__si_class_type_infoE`. libc++ names its namespace as libstdc++ does.
 const KINDS: [&str; 3] = [
     "N10__cxxabiv117__class_type_infoE",
@@ -36,7 +38,7 @@ pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<(Addr, String)
     for module in &target.modules {
         job.advance(1)?;
         found.extend(of_module(target, module, job)?);
-        found.extend(of_symbols(module));
+        found.extend(of_symbols(target, module));
         if found.len() > MAX_VTABLES {
             break;
         }
@@ -115,11 +117,22 @@ fn class(memory: &Memory, target: &Target, type_info: Addr) -> Option<String> {
     KINDS.contains(&kind.as_str()).then(|| rtti::name(memory, type_info).ok()).flatten()
 }
 
-/// The vtables that symbols name, for classes without RTTI: their address point is behind two words.
-fn of_symbols(module: &Module) -> impl Iterator<Item = (Addr, String)> {
+/// The vtables that symbols name, for classes without RTTI.
+fn of_symbols(target: &Target, module: &Module) -> impl Iterator<Item = (Addr, String)> {
     module.symbols().symbols_starting_with("_ZTV").filter_map(|symbol| {
-        let name = symbols::demangle(&symbol.name);
-        let name = name.strip_prefix("vtable for ")?.to_owned();
-        Some((module.addr(symbol.svma)?.plus(16)?, name))
+        let name = rtti::spelled(symbol.name.strip_prefix("_ZTV")?);
+        Some((point(target, module.addr(symbol.svma)?)?, name))
+    })
+}
+
+/// What an object's first word is of a class whose vtable begins at an address: in front of it are the offset to the whole object, 0, and
+/// the type_info or 0, in front of those, of a class with virtual bases, offsets of its bases and functions.
+fn point(target: &Target, start: Addr) -> Option<Addr> {
+    let size = target.arch().pointer_size();
+    (0..MAX_OFFSETS).find_map(|index| {
+        let point = start.plus(index.checked_add(2)?.checked_mul(size)?)?;
+        let to_top = target.memory.ptr(point.minus(size.checked_mul(2)?)?).ok()?;
+        let function = target.memory.ptr(point).ok()?;
+        (to_top.0 == 0 && target.module_at(function).is_some()).then_some(point)
     })
 }
