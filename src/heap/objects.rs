@@ -1,6 +1,7 @@
 //! All objects of a heap, sorted by address, in twelve bytes each: what a graph counts in.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -28,6 +29,8 @@ const PAGE_SHIFTS: (u32, u32) = (8, 20);
 const IN_PAGE: u64 = 8;
 /// Pages without the start of an object that a run goes on over.
 const MAX_GAP: u64 = 16;
+/// Objects that a part counts at once.
+const RESERVED: u64 = 1 << 10;
 /// A size that does not fit: it stands in `large`.
 const LARGE: u32 = u32::MAX;
 
@@ -70,17 +73,19 @@ impl Objects {
     /// Lists the objects of a heap, its parts in parallel. What does not ascend is sorted: within a part, and parts that lie within each
     /// other. Fails where there are more than `u32::MAX` objects, and where the job is cancelled.
     pub fn of(source: &dyn HeapSource, job: &Job) -> Result<Objects, Error> {
+        Objects::at_most(u64::from(u32::MAX), source, job)
+    }
+
+    fn at_most(most: u64, source: &dyn HeapSource, job: &Job) -> Result<Objects, Error> {
         job.phase("listing objects", 0);
+        let left = AtomicU64::new(most);
         let mut parts: Vec<Part> = (0..source.parts())
             .into_par_iter()
-            .map(|part| Part::of(source, part, job))
+            .map(|part| Part::of(source, part, &left, job))
             .collect::<Result<_, Error>>()?;
         parts.retain(|part| !part.addresses.is_empty());
         parts.sort_by_key(|part| part.addresses.first().copied());
         let total: usize = parts.iter().map(|part| part.addresses.len()).sum();
-        if u32::try_from(total).is_err() {
-            return Err(Error::Failed(format!("{total} objects are more than can be counted")));
-        }
         let ends = parts.iter().map(|part| part.addresses.last());
         let apart = ends.zip(parts.iter().skip(1)).all(|(end, next)| end < next.addresses.first());
         if !apart {
@@ -266,14 +271,23 @@ impl Objects {
 }
 
 impl Part {
-    fn of(source: &dyn HeapSource, part: usize, job: &Job) -> Result<Part, Error> {
+    /// `left`: objects that there may be, in this part and all others.
+    fn of(source: &dyn HeapSource, part: usize, left: &AtomicU64, job: &Job) -> Result<Part, Error> {
         let mut objects = Part { addresses: Vec::new(), sizes: Vec::new(), types: Vec::new(), large: Vec::new() };
-        let mut ascending = true;
+        let (mut ascending, mut reserved) = (true, 0u64);
         source.objects(part, &mut job.meter(), &mut |object| {
+            if reserved == 0 {
+                reserved = RESERVED;
+                if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(reserved)).is_err() {
+                    return Err(Error::Failed("there are more objects than can be counted".to_owned()));
+                }
+            }
+            reserved = reserved.saturating_sub(1);
             ascending &= objects.addresses.last().is_none_or(|last| *last < object.address.0);
             objects.add(object);
             Ok(())
         })?;
+        left.fetch_add(reserved, Ordering::Relaxed);
         Ok(if ascending { objects } else { objects.sorted() })
     }
 
@@ -409,6 +423,17 @@ mod tests {
                 assert_eq!(found.holding(Addr(addr)).map(|id| id as usize), plain(addr), "{addr:x}");
             }
         }
+    }
+
+    /// A heap may state any number of objects: they are counted before they are kept.
+    #[test]
+    fn more_objects_than_can_be_counted_are_refused_as_they_come() {
+        let part = |at: u64| (at..at + 600).map(|at| (at * 16, 16)).collect();
+        let of = |most, parts| Objects::at_most(most, &Parts(parts), &Job::default());
+        assert_eq!(of(2 * RESERVED, vec![part(0x1000), part(0x2000)]).expect("room for both").len(), 1200);
+        let why =
+            of(RESERVED, vec![(0x1000..0x2000).map(|at| (at * 16, 16)).collect()]).err().map(|why| why.to_string());
+        assert_eq!(why.as_deref(), Some("there are more objects than can be counted"));
     }
 
     #[test]
