@@ -2,6 +2,7 @@
 //! first.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
@@ -27,6 +28,9 @@ const MAX_TYPES: usize = 1 << 20;
 const SLACK: u64 = 16;
 /// Elements of an array, and slots of each, that are held against what is mapped.
 const MAX_CHECKED: u64 = 8;
+
+/// Nodes of deques that are followed for each block of the heap.
+const NODES: u64 = 4;
 
 /// Values to be looked at.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +69,8 @@ pub(super) struct Found<'a> {
     pub cookies: FxHashMap<ObjectId, u64>,
     by_use: FxHashMap<(UseId, bool), u32>,
     waiting: Vec<Span>,
+    /// Nodes of deques that may still be followed: each is a block, and several variables may show one deque.
+    nodes: AtomicU64,
 }
 
 impl<'a> Found<'a> {
@@ -80,7 +86,22 @@ impl<'a> Found<'a> {
         let of_type = |id| u32::try_from(objects.of_type(id)).ok().filter(|of_type| *of_type < recorded);
         let types = (0..objects.len()).map(|id| of_type(id).unwrap_or(NONE)).collect();
         let (vtables, entries, cookies, by_use, waiting) = Default::default();
-        Found { memory, objects, shapes, vtables, takes, pointer, types, recorded, entries, cookies, by_use, waiting }
+        let nodes = AtomicU64::new(u64::from(objects.len()).saturating_mul(NODES).saturating_add(FEW));
+        Found {
+            memory,
+            objects,
+            shapes,
+            vtables,
+            takes,
+            pointer,
+            types,
+            recorded,
+            entries,
+            cookies,
+            by_use,
+            waiting,
+            nodes,
+        }
     }
 
     fn walk(&self) -> Walk<'_> {
@@ -92,6 +113,7 @@ impl<'a> Found<'a> {
             types: &self.types,
             recorded: self.recorded,
             pointer: self.pointer,
+            nodes: &self.nodes,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What values say of blocks: a shape laid over bytes gives proposals, each a block and what it is said to be.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use rustc_hash::FxHashMap;
 
 use super::shapes::{Deque, Holds, Implementor, Kind, ShapeId, Shapes, UseId};
@@ -57,6 +59,8 @@ pub(super) struct Walk<'a> {
     pub recorded: u32,
     /// Bytes of a pointer.
     pub pointer: u64,
+    /// Nodes of deques that may still be followed: deques that share a map would follow each other's.
+    pub nodes: &'a AtomicU64,
 }
 
 impl Walk<'_> {
@@ -193,7 +197,11 @@ impl Walk<'_> {
         let room = self.objects.bytes(object);
         let Some(whole) = last.since(first) else { return };
         let Some(nodes) = last_node.since(node).filter(|bytes| *bytes < room) else { return };
-        for index in 0..=nodes.checked_div(self.pointer).unwrap_or(0) {
+        let last = nodes.checked_div(self.pointer).unwrap_or(0);
+        if !take(self.nodes, last.saturating_add(1)) {
+            return;
+        }
+        for index in 0..=last {
             let at = index.checked_mul(self.pointer).and_then(|offset| node.plus(offset));
             let Some(begin) = at.and_then(|at| self.memory.ptr(at).ok()) else { return };
             let (Some(object), Some(end)) = (self.objects.at(begin), begin.plus(whole)) else { continue };
@@ -215,6 +223,11 @@ impl Walk<'_> {
     }
 }
 
+/// Takes so many of what is left; `false` where there are not so many.
+fn take(left: &AtomicU64, wanted: u64) -> bool {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(wanted)).is_ok()
+}
+
 /// So many bytes as a number.
 fn number(bytes: &[u8], offset: u64, size: u64) -> Option<u128> {
     let from = usize::try_from(offset).ok()?;
@@ -233,6 +246,12 @@ fn cut(number: u128, size: u64) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_is_left_no_more() {
+        let left = AtomicU64::new(5);
+        assert_eq!([3, 3, 2, 1].map(|wanted| take(&left, wanted)), [true, false, true, false]);
+    }
 
     #[test]
     fn numbers_are_read_within_the_bytes_that_are_there() {
