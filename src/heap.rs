@@ -166,7 +166,7 @@ impl Bound {
     /// What a problem of a heap means for its totals. The source says it by the problem's code.
     pub fn of(problem: &Problem) -> Bound {
         match problem.code {
-            // Where blocks begin is not sure; how many there are is.
+            // Where blocks begin or what they are is not sure; how many there are is.
             "heap-inexact" => Bound::Exact,
             // What a free list held counts as in use where the list is damaged, or was not found.
             "heap-list-damaged" | "heap-overcounted" => Bound::AtMost,

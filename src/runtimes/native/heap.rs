@@ -54,6 +54,8 @@ pub(super) struct NativeHeap {
     vtables: FxHashMap<u64, u32>,
     /// Position of the first type that stands for a size.
     sizes: usize,
+    /// What was not searched.
+    limits: Vec<Problem>,
 }
 
 impl NativeHeap {
@@ -83,15 +85,18 @@ impl NativeHeap {
         names.dedup();
         let name = names.join(", ");
         let vtables = vtables::find(target, job)?;
+        let modules = target.modules.iter().map(|module| module.mapped.base..module.mapped.end);
+        let unsearched = reading::unsearched(&target.memory, modules, reading::MAX_SEARCHED);
+        let limits = unsearched.into_iter().chain(vtables.unsearched).collect();
         let mut types = Vec::new();
         let mut by_word = FxHashMap::default();
-        for (word, name) in vtables {
+        for (word, name) in vtables.points {
             by_word.insert(word.0, u32::try_from(types.len()).unwrap_or(u32::MAX));
             types.push(HeapType { id: word, name, naming: Naming::Recorded });
         }
         let sizes = types.len();
         types.extend(sizes::types());
-        Ok(Some(NativeHeap { target: Arc::clone(target), name, allocators, types, vtables: by_word, sizes }))
+        Ok(Some(NativeHeap { target: Arc::clone(target), name, allocators, types, vtables: by_word, sizes, limits }))
     }
 
     /// The allocator that a part belongs to, and the part's number there.
@@ -154,7 +159,8 @@ impl HeapSource for NativeHeap {
                 None => contents::beginning(&self.target, block.address, block.bytes),
             }
         };
-        self.allocators.iter().flat_map(|allocator| allocator.problems(&what)).collect()
+        let told = self.allocators.iter().flat_map(|allocator| allocator.problems(&what));
+        told.chain(self.limits.iter().cloned()).collect()
     }
 
     fn verify(&self, job: &Job) -> Result<Vec<Problem>, Error> {

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use super::parts::Odd;
 use crate::capture::{Memory, Role};
 use crate::model::{Addr, Problem, Subject};
 use crate::runtimes::native::libc::{Family, family_of};
 use crate::target::{Module, Target};
 
 /// Most bytes of a module's data that are searched.
-const MAX_SEARCHED: u64 = 256 << 20;
+pub(super) const MAX_SEARCHED: u64 = 256 << 20;
 
 /// The smallest page.
 pub(super) const PAGE: u64 = 4096;
@@ -68,6 +69,30 @@ pub(super) fn data<'a>(memory: &'a Memory, module: &Module) -> impl Iterator<Ite
         let bytes = memory.slice_up_to(from, end.since(from)?).ok()?;
         searched = searched.saturating_add(bytes.len() as u64);
         Some((from.0, bytes))
+    })
+}
+
+/// Says of ranges of modules that more of their data is there than is searched.
+pub(super) fn unsearched(memory: &Memory, modules: impl Iterator<Item = Range<Addr>>, most: u64) -> Option<Problem> {
+    let is_cut = |module: &Range<Addr>| {
+        let regions = memory.regions().iter().skip_while(|region| region.end <= module.start);
+        let mut held = [0u64; 2];
+        for region in regions.take_while(|region| region.start < module.end) {
+            let bytes = memory.bytes_within(region.start.max(module.start), region.end.min(module.end));
+            let [fixed, written] = &mut held;
+            let sum = if region.access.write { written } else { fixed };
+            *sum = sum.saturating_add(if region.access.execute { 0 } else { bytes });
+        }
+        held.iter().any(|held| *held > most)
+    };
+    let mut cut = Odd::default();
+    modules.filter(is_cut).for_each(|module| cut.add(module.start.0));
+    cut.told("heap-incomplete", |modules, first| {
+        format!(
+            "{modules} modules, the first at {first}, have more than {} MiB of data: allocators are looked for in no more of it, and \
+             totals may be too low",
+            most >> 20
+        )
     })
 }
 
@@ -180,6 +205,16 @@ mod tests {
         let bytes: Vec<u8> = (0..20).collect();
         let all: Vec<(u64, u64)> = words(0x1004, &bytes).collect();
         assert_eq!(all, [(0x1008, 0x0b0a_0908_0706_0504), (0x1010, 0x1312_1110_0f0e_0d0c)]);
+    }
+
+    #[test]
+    fn modules_with_more_data_than_is_searched_are_told() {
+        let memory = Memory::of_bytes(0x10_0000, &vec![0; 3 << 20]);
+        let modules = [Addr(0x10_0000)..Addr(0x20_0000), Addr(0x20_0000)..Addr(0x40_0000)];
+        assert_eq!(unsearched(&memory, modules.clone().into_iter(), 2 << 20), None);
+        let told = unsearched(&memory, modules.into_iter(), 1 << 20).expect("the second has two");
+        assert_eq!(told.about, Subject::Memory(Addr(0x20_0000)));
+        assert!(told.message.starts_with("1 modules, the first at 0x200000, have more than 1 MiB of data"), "{told:?}");
     }
 
     #[test]

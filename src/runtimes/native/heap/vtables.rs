@@ -4,6 +4,7 @@
 //! address of the class's `type_info`, which names it. Classes built without RTTI are told by symbols alone.
 //! Source: Itanium C++ ABI 2.5.2 "Virtual Table Components and Order".
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -12,7 +13,8 @@ use rustc_hash::FxHashMap;
 use crate::capture::Memory;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::Addr;
+use crate::model::{Addr, Problem};
+use crate::runtimes::native::heap::parts::Odd;
 use crate::runtimes::native::rtti;
 use crate::target::{Module, Target};
 
@@ -31,47 +33,45 @@ const KINDS: [&str; 3] = [
     "N10__cxxabiv121__vmi_class_type_infoE",
 ];
 
-/// The address point of each vtable (what an object's first word is) and its class's name, ascending.
-pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vec<(Addr, String)>, Error> {
+/// The vtables of a process.
+pub(super) struct Vtables {
+    /// The address point of each (what an object's first word is) and its class's name, ascending.
+    pub points: Vec<(Addr, String)>,
+    /// What was not searched.
+    pub unsearched: Option<Problem>,
+}
+
+/// Looks for the vtables of all modules.
+pub(super) fn find(target: &Arc<Target>, job: &Job) -> Result<Vtables, Error> {
     job.phase("looking for vtables", target.modules.len() as u64);
     let mut found: Vec<(Addr, String)> = Vec::new();
+    let mut cut = Odd::default();
     for module in &target.modules {
         job.advance(1)?;
-        found.extend(of_module(target, module, job)?);
+        found.extend(of_module(target, module, &mut cut, job)?);
         found.extend(of_symbols(target, module));
         if found.len() > MAX_VTABLES {
-            break;
+            cut.add(module.mapped.base.0);
+            found.truncate(MAX_VTABLES);
         }
     }
-    found.truncate(MAX_VTABLES);
     found.sort_by_key(|(at, _)| *at);
     // What its type_info says stands before what a symbol says.
     found.dedup_by_key(|(at, _)| *at);
-    Ok(found)
+    let unsearched = cut.told("heap-inexact", |modules, first| {
+        format!("not all vtables of {modules} modules are known, the first at {first}: objects of their classes may have no name")
+    });
+    Ok(Vtables { points: found, unsearched })
 }
 
 /// The vtables that a module holds, by their type_infos.
-fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Vec<(Addr, String)>, Error> {
+fn of_module(target: &Arc<Target>, module: &Module, cut: &mut Odd, job: &Job) -> Result<Vec<(Addr, String)>, Error> {
     let memory = &target.memory;
     let (base, end) = (module.mapped.base, module.mapped.end);
     // They are in the module's file: variables that begin as zeros lie behind what is mapped of it.
     let end = module.mapped.parts.last().map_or(end, |part| part.end.min(end));
-    let mut runs = Vec::new();
-    let mut searched = 0u64;
-    for segment in memory.segments() {
-        let from = segment.start.max(base);
-        let to = Addr(segment.start.0.saturating_add(segment.bytes.len() as u64)).min(end);
-        // Instructions hold no vtables.
-        let is_code = memory.region_at(from).is_some_and(|region| region.access.execute);
-        let mut at = from;
-        while !is_code && at < to && searched < MAX_MODULE {
-            let len = to.since(at).unwrap_or(0).min(RUN);
-            runs.push((at, len));
-            searched = searched.saturating_add(len);
-            let Some(next) = at.plus(len) else { break };
-            at = next;
-        }
-    }
+    let (runs, rest) = runs(memory, base..end, MAX_MODULE);
+    rest.into_iter().for_each(|rest| cut.add(rest.0));
     let of_run = |(at, len): (Addr, u64)| {
         job.check()?;
         let mut classes = FxHashMap::default();
@@ -79,6 +79,27 @@ fn of_module(target: &Arc<Target>, module: &Module, job: &Job) -> Result<Vec<(Ad
     };
     let found = runs.into_par_iter().map(of_run).collect::<Result<Vec<_>, Error>>()?;
     Ok(found.into_iter().flatten().collect())
+}
+
+/// What of a range can hold vtables, in runs of so many bytes in all at most, and where the rest begins.
+fn runs(memory: &Memory, range: Range<Addr>, most: u64) -> (Vec<(Addr, u64)>, Option<Addr>) {
+    let mut runs = Vec::new();
+    let mut left = most;
+    for segment in memory.segments() {
+        let mut at = segment.start.max(range.start);
+        let to = Addr(segment.start.0.saturating_add(segment.bytes.len() as u64)).min(range.end);
+        // Instructions hold no vtables.
+        let is_code = memory.region_at(at).is_some_and(|region| region.access.execute);
+        while !is_code && at < to {
+            let len = to.since(at).unwrap_or(0).min(RUN);
+            let Some(rest) = left.checked_sub(len) else { return (runs, Some(at)) };
+            left = rest;
+            runs.push((at, len));
+            let Some(next) = at.plus(len) else { break };
+            at = next;
+        }
+    }
+    (runs, None)
 }
 
 fn in_run(
@@ -135,4 +156,18 @@ fn point(target: &Target, start: Addr) -> Option<Addr> {
         let function = target.memory.ptr(point).ok()?;
         (to_top.0 == 0 && target.module_at(function).is_some()).then_some(point)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_searched_is_told_by_its_start() {
+        let memory = Memory::of_bytes(0x1000, &vec![0; 3 << 20]);
+        let runs = |most| runs(&memory, Addr(0x2000)..Addr(0x20_2000), most);
+        let all = vec![(Addr(0x2000), RUN), (Addr(0x10_2000), RUN)];
+        assert_eq!(runs(2 << 20), (all.clone(), None));
+        assert_eq!(runs((2 << 20) - 1), (all[..1].to_vec(), Some(Addr(0x10_2000))));
+    }
 }
