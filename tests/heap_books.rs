@@ -217,7 +217,7 @@ mod jemalloc {
         books.storage[128 + 1 + 3 + 2] = ((LEFT_OUT + 8) & 0xffff) << 32;
         let ((count, _), told) = seen(&books.core());
         assert_eq!(count, USED.0 + 1);
-        assert_told(&told, "heap-damaged: 1 bins or links of threads' caches cannot be read");
+        assert_told(&told, "heap-list-damaged: 1 bins or links of threads' caches cannot be read");
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod jemalloc {
         books.threads.push(LEFT_OUT + 0x1000);
         let (used, told) = seen(&books.core());
         assert_eq!(used, USED);
-        assert_told(&told, "heap-incomplete: of 1 threads the storage where jemalloc has their caches");
+        assert_told(&told, "heap-overcounted: of 1 threads the storage where jemalloc has their caches");
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod jemalloc {
         books.storage.fill(0);
         let ((count, _), told) = seen(&books.core());
         assert_eq!(count, USED.0 + 1);
-        assert_told(&told, "heap-incomplete: no thread's cache of jemalloc was found");
+        assert_told(&told, "heap-overcounted: no thread's cache of jemalloc was found");
     }
 
     /// No version that is not known: nobody can tell.
@@ -358,7 +358,7 @@ mod tcmalloc {
         books.cache[9] = 2;
         let (used, told) = seen(&books.core());
         assert_eq!(used, USED);
-        assert_told(&told, "heap-damaged: 1 free lists of tcmalloc are not as long as they state");
+        assert_told(&told, "heap-list-damaged: 1 free lists of tcmalloc are not as long as they state");
     }
 }
 
@@ -425,7 +425,7 @@ mod mimalloc {
         (0..PAGES).for_each(|page| books.segment[FIRST + (page + 1) * 10 + 6] = LEFT_OUT);
         let (used, told) = seen(&books.core());
         assert_eq!(used, USED);
-        assert_told(&told, "heap-incomplete: 1 of mimalloc's heaps are not in the dump");
+        assert_told(&told, "heap-overcounted: 1 of mimalloc's heaps are not in the dump");
     }
 
     #[test]
@@ -456,7 +456,7 @@ mod mimalloc {
         );
         assert_told(
             &told(&|books| books.own[HEAP + 355] = LEFT_OUT),
-            "heap-damaged: a heap's list of what other threads",
+            "heap-list-damaged: a heap's list of what other threads",
         );
         assert_told(
             &told(&|books| books.segment[FIRST + 13] -= 1),
