@@ -515,6 +515,23 @@ fn objects_are_listed_in_their_order() {
 }
 
 #[test]
+fn a_number_of_objects_may_be_chosen() {
+    let address = |line: &str| -> Vec<String> {
+        let objects = data(line)["objects"].as_array().expect("objects").clone();
+        objects.iter().map(|object| object["address"].as_str().expect("an address").to_owned()).collect()
+    };
+    assert_eq!(address("dumpheap -n 2"), ["0x7000", "0x7018"], "in the order of the heap");
+    assert_eq!(address("dumpheap -n 1 -known"), ["0x7018"], "the largest");
+    assert_eq!(address("dumpheap -n 3 -known"), ["0x7018", "0x7098", "0x7000"]);
+    assert_eq!(address("dumpheap -n 2 -retained"), ["0x7000", "0x7018"], "that keep the most alive");
+    assert!(address("dumpheap -n 0 -known").is_empty());
+    assert_eq!(address("dumpheap -n 9 -known").len(), 5);
+    assert_eq!(data("dumpheap -n 2")["total"]["count"], 5);
+    let shown = text("dumpheap -n 2");
+    assert!(shown.contains("… and 3 more; -n N lists more of them"), "{shown}");
+}
+
+#[test]
 fn text_has_the_largest_type_first_and_the_total_last() {
     let text = text("dumpheap -stat");
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();

@@ -141,7 +141,7 @@ fn question(subject: Option<Subject>, context: &Context<'_>) -> Option<Question>
         Subject::Exception(index) => {
             Some(Question::View(&printexception::VIEW, Query::default().with("n", Given::Number(index as u64))))
         }
-        Subject::Type(id) => Some(heap::of_type(id, context.page)),
+        Subject::Type(id) => Some(heap::first_of_type(id, context.page)),
         Subject::Namespace(id) => Some(heap::of_namespace(id, context.page)),
         Subject::Object(addr) => Some(heap::object(addr)),
         Subject::Command(name) => Some(Question::Line { line: format!("help {name}"), focus: Focus::default() }),

@@ -211,7 +211,10 @@ impl App {
     /// The page of the selected row: what the detail shows, with room.
     fn open_row(&mut self, subject: Subject) {
         let Some(facts) = self.facts() else { return };
-        let mut question = facts.question;
+        let mut question = match subject {
+            Subject::Type(id) => Some(heap::of_type(id, self.context().page)),
+            _ => facts.question,
+        };
         if question.is_some() && question == self.pane.question {
             // On the frame's own page its source position opens the file.
             question = self.pane.row().and_then(|row| source_of(&row));

@@ -21,6 +21,8 @@ const LEAKED: &str = "dead";
 const GROUP: &str = "group";
 /// Arguments that choose among objects: what is opened from a page chooses the same.
 const CHOOSING: [&str; 4] = ["live", LEAKED, "min", "max"];
+/// Objects that are shown beside their type.
+const BESIDE: u64 = 100;
 /// Steps of a way into the heap that are told.
 const STEPS: usize = 8;
 /// Rows among which the one that was selected is looked for when a page is asked for anew.
@@ -57,6 +59,11 @@ fn chosen(page: Option<&Query>) -> Query {
 /// The objects of a type.
 pub(super) fn of_type(id: Addr, page: Option<&Query>) -> Question {
     question(chosen(page).with("mt", Given::Address(id)))
+}
+
+/// The first of them, to be seen beside their type.
+pub(super) fn first_of_type(id: Addr, page: Option<&Query>) -> Question {
+    question(chosen(page).with("mt", Given::Address(id)).with("n", Given::Number(BESIDE)))
 }
 
 /// The types of a namespace.

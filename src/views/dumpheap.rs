@@ -5,9 +5,9 @@ mod arenas;
 mod free;
 pub(in crate::views) mod kept;
 mod namespaces;
+mod objects;
 mod types;
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -16,15 +16,15 @@ use serde::Serialize;
 
 use self::kept::Kept;
 use self::namespaces::Namespaces;
-use super::{Alias, Answered, Answers, Arg, Draw, Kind, Needs, Query, View, maddress};
+use self::objects::{List, Objects};
+use super::{Alias, Answered, Answers, Arg, Kind, Needs, Query, View, maddress};
 use crate::analysis::graph::{self, Dominators, Reachable};
 use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
 use crate::heap::{Bound, Free, HeapObject, HeapSource, HeapType, ObjectId};
 use crate::job::Job;
-use crate::model::{Addr, Subject};
-use crate::report::rows::Rows;
-use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::model::Addr;
+use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::{Heap, Session};
 
 const NOT_YET: &str = "this is not told of heaps yet";
@@ -58,6 +58,7 @@ pub const VIEW: View = View {
         Arg::Flag("live", "only objects that can be reached from roots"),
         Arg::Flag("dead", "only objects that cannot: leaked, or not collected yet"),
         Arg::Flag("retained", "also what would be free without them; those with the most of it first"),
+        Arg::Value("n", Kind::Count, "so many objects at most"),
         Arg::Flag("known", "as the pane shows it: names and what would be free without them as far as that is known by now"),
         Arg::Refused("gen", NOT_YET),
         Arg::Refused("heap", NOT_YET),
@@ -79,7 +80,7 @@ Objects  Bytes  Type                                                            
 };
 
 /// What chooses among objects, or says what is told of them.
-const SELECTING: &[&str] = &["stat", "type", "mt", "min", "max", "names", "group", "beside", "known", "retained"];
+const SELECTING: &[&str] = &["n", "stat", "type", "mt", "min", "max", "names", "group", "beside", "known", "retained"];
 
 /// What is told: by the arguments.
 #[derive(JsonSchema)]
@@ -147,35 +148,6 @@ pub struct Total {
     bound: Bound,
 }
 
-/// Objects one by one.
-#[derive(Serialize, JsonSchema)]
-pub struct Objects {
-    /// In the order of the heap; with `-live` and `-dead` by address, with `-retained` those that retain the most
-    /// first, with `-known` the largest where that is not known.
-    pub objects: Arc<Vec<ObjectRow>>,
-    /// All of them together.
-    pub total: Total,
-    #[serde(skip)]
-    kept: Kept,
-}
-
-/// An object.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ObjectRow {
-    /// Where it is.
-    pub address: Addr,
-    /// Its type's full name; null where it has none of those that the heap tells.
-    #[serde(rename = "type")]
-    pub name: Option<Arc<str>>,
-    /// Its type's identity.
-    pub id: Option<Addr>,
-    /// What it takes itself, in bytes.
-    pub bytes: u64,
-    /// What would be free without it, in bytes, itself among it; absent where it was not asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retained: Option<u64>,
-}
-
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     if query.flag("regions") {
         let heap = session.heap(job);
@@ -198,8 +170,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let wanted = Wanted::of(&heap, &selection, query, kept.dominators().is_some(), job)?;
     if query.flag("stat") || query.flag("group") {
         let histogram = match &wanted {
-            Some(wanted) => Arc::new(wanted.histogram(heap.source.types().len(), job)?),
-            None => heap.histogram_of(&selection, job)?,
+            Some(wanted) if wanted.reached.is_some() => Arc::new(wanted.histogram(heap.source.types().len(), job)?),
+            _ => heap.histogram_of(&selection, job)?,
         };
         let mut data = Types::of(heap.source.as_ref(), &histogram, bound(&heap));
         data.shares = query.flag("known");
@@ -222,17 +194,12 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         data.kept = kept;
         return Ok(Box::new(Answered { data, problems: problems(&heap) }));
     }
-    let list = match &wanted {
-        Some(wanted) => wanted.listed(heap.source.as_ref(), kept.dominators(), job)?,
-        None => listed(&heap, &selection, job)?,
-    };
-    let mut data = list.finished(bound(&heap));
-    if query.flag("known") && kept.dominators().is_none() {
-        // Nobody else has them yet.
-        if let Some(objects) = Arc::get_mut(&mut data.objects) {
-            objects.sort_by_key(|object| Reverse(object.bytes));
-        }
+    let mut list = List::of(heap.source.as_ref(), query);
+    match &wanted {
+        Some(wanted) => wanted.list(&mut list, kept.dominators(), job)?,
+        None => list.add_all(heap.source.as_ref(), &selection, job)?,
     }
+    let mut data = list.finished(bound(&heap));
     data.kept = kept;
     Ok(Box::new(Answered { data, problems: problems(&heap) }))
 }
@@ -298,9 +265,8 @@ impl<'a> Wanted<'a> {
         self.objects.get(id).filter(|object| self.has(id, object)).map(|object| object.of_type)
     }
 
-    fn listed(&self, source: &dyn HeapSource, dominators: Option<&Dominators>, job: &Job) -> Result<List, Error> {
+    fn list(&self, list: &mut List, dominators: Option<&Dominators>, job: &Job) -> Result<(), Error> {
         job.phase("listing objects", u64::from(self.objects.len()));
-        let mut list = List::of(source);
         let mut meter = job.meter();
         for id in 0..self.objects.len() {
             meter.add(1)?;
@@ -308,39 +274,7 @@ impl<'a> Wanted<'a> {
                 list.add(object, dominators.map(|dominators| dominators.retained(id)));
             }
         }
-        list.objects.sort_by_key(|object| Reverse(object.retained));
-        Ok(list)
-    }
-}
-
-/// Objects while they are listed.
-struct List {
-    /// Of each type its name and identity.
-    names: Vec<(Arc<str>, Addr)>,
-    objects: Vec<ObjectRow>,
-    total: Amount,
-}
-
-impl List {
-    fn of(source: &dyn HeapSource) -> List {
-        let names = source.types().iter().map(|of_type| (of_type.name.as_str().into(), of_type.id)).collect();
-        List { names, objects: Vec::new(), total: Amount::default() }
-    }
-
-    fn add(&mut self, object: HeapObject, retained: Option<u64>) {
-        let of_type = self.names.get(object.of_type);
-        self.total.add(Amount { count: 1, bytes: object.bytes });
-        self.objects.push(ObjectRow {
-            address: object.address,
-            name: of_type.map(|(name, _)| Arc::clone(name)),
-            id: of_type.map(|(_, id)| *id),
-            bytes: object.bytes,
-            retained,
-        });
-    }
-
-    fn finished(self, bound: Bound) -> Objects {
-        Objects { objects: Arc::new(self.objects), total: Total::of(self.total, bound), kept: Kept::Absent }
+        Ok(())
     }
 }
 
@@ -431,55 +365,4 @@ pub(super) fn free(heap: &Heap, job: &Job) -> Result<Option<Total>, Error> {
 /// What counts as in use and is not, is missing from what is free.
 fn bound_of_free(heap: &Heap) -> Bound {
     if heap.bound() == Bound::Exact { Bound::Exact } else { Bound::AtLeast }
-}
-
-fn listed(heap: &Heap, selection: &Selection, job: &Job) -> Result<List, Error> {
-    let source = heap.source.as_ref();
-    let mut list = List::of(source);
-    job.phase("listing objects", 0);
-    let mut meter = job.meter();
-    for part in 0..source.parts() {
-        job.check()?;
-        source.objects(part, &mut meter, &mut |object| {
-            if selection.has(&object) {
-                list.add(object, None);
-            }
-            Ok(())
-        })?;
-    }
-    // What a source has left out since the job was cancelled is no part of it.
-    job.check()?;
-    Ok(list)
-}
-
-impl Draw for Objects {
-    fn draw(&self) -> Section {
-        let mut columns = vec![Column::rigid("Address"), Column::right("Bytes").rank(3)];
-        columns.extend(self.kept.column());
-        columns.push(Column::wide("Type", 1).rank(1));
-        let table = Table { columns, rows: Arc::new(Listing(Arc::clone(&self.objects), self.kept.clone())) };
-        Section { bodies: vec![Body::Table(table), Body::Lines(vec![self.total.row("")])], ..Section::default() }
-    }
-}
-
-/// The objects as rows, which are made when they are shown: there may be millions.
-#[derive(Debug)]
-struct Listing(Arc<Vec<ObjectRow>>, Kept);
-
-impl Rows for Listing {
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn get(&self, index: usize) -> Option<Cow<'_, Row>> {
-        let ObjectRow { address, name, bytes, retained, .. } = self.0.get(index)?;
-        let name = match name {
-            Some(name) => Cell::text(Arc::clone(name)),
-            None => Cell::unknown("the heap tells no such type"),
-        };
-        let mut cells = vec![Cell::new(Value::Addr(*address)).tone(Tone::Link), Cell::new(Value::Bytes(*bytes))];
-        cells.extend(self.1.cell(*retained));
-        cells.push(name);
-        Some(Cow::Owned(Row::about(Subject::Object(*address), cells)))
-    }
 }

@@ -4,7 +4,7 @@ use crossterm::event::KeyCode;
 use dumpscope::job::Job;
 use dumpscope::tui::app::App;
 use dumpscope::tui::event::{Event, Failure, Later, Question, Ticket};
-use dumpscope::tui::stage::Answer;
+use dumpscope::tui::stage::{Answer, Stage};
 use dumpscope::tui::worker;
 
 use super::dumps::{LOOK, answers, open};
@@ -152,4 +152,16 @@ fn an_objects_bytes_stand_beside_its_fields_and_its_memory_beside_its_address() 
     // What is no object is not taken for one: its vtable is a module's.
     let vtable = stage.press("8<Enter><Enter>jj").text();
     assert!(vtable.contains("▸  0  ._vptr.Session") && vtable.contains("─ memory 0x4dc190 ─"), "{vtable}");
+}
+
+#[test]
+fn beside_a_type_some_of_its_objects_stand_and_on_its_page_all() {
+    let mut stage = screen::of_dump("demo", (120, 40));
+    // 3,000 sessions, of which 2,999 leaked.
+    let beside = stage.press("8").text();
+    assert!(beside.contains("─ shop::Session ─"), "{beside}");
+    let asked = |stage: &Stage<'_>| stage.asked.iter().map(Question::line).collect::<Vec<_>>();
+    assert!(asked(&stage).contains(&"dumpheap -known -mt 0x4dc190 -n 100".to_owned()), "{:?}", asked(&stage));
+    let page = stage.press("<Enter>G").text();
+    assert!(page.contains("3,000 rows"), "{page}");
 }
