@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 use super::app::{App, Errand};
 use super::event::{Failure, Later, Question};
 use super::ink::{Pen, width_of};
+use super::layout::Layout;
 use super::pane::{Content, Pane, Seek};
 use crate::model::{Addr, Subject};
 use crate::report::section::Tone;
@@ -124,7 +125,24 @@ impl App {
     pub(super) fn turn_shelf(&mut self, next: bool) {
         let Some(shown) = self.shelf() else { return };
         let step = if next { 1 } else { SHELVES.len().saturating_sub(1) };
-        let flag = SHELVES.get(shown.saturating_add(step) % SHELVES.len()).and_then(|(_, flag)| *flag);
+        self.show_shelf(shown.saturating_add(step) % SHELVES.len());
+    }
+
+    /// The shelf whose name stands at a place of the screen: [`App::shelves`] ends a column before its line does.
+    pub(super) fn shelf_at(&self, layout: Layout, x: u16, y: u16) -> Option<usize> {
+        let line = if layout.low { layout.tabs } else { layout.rule };
+        let all = u16::try_from(width_of(&self.shelves().filter(|_| self.is_root() && line.y == y)?)).ok()?;
+        let mut start = line.right().checked_sub(all)?;
+        SHELVES.iter().position(|(name, _)| {
+            let end = start.saturating_add(u16::try_from(width_of(name)).unwrap_or(0)).saturating_add(2);
+            let here = (start..end).contains(&x);
+            start = end;
+            here
+        })
+    }
+
+    pub(super) fn show_shelf(&mut self, shelf: usize) {
+        let flag = SHELVES.get(shelf).and_then(|(_, flag)| *flag);
         self.change_page(|query| {
             for (_, other) in SHELVES {
                 other.into_iter().for_each(|other| query.args.unset(other));

@@ -54,7 +54,9 @@ impl App {
             self.overlay = Overlay::None;
             return;
         }
-        if y == layout.tabs.y {
+        if let Some(shelf) = self.shelf_at(layout, x, y) {
+            self.show_shelf(shelf);
+        } else if y == layout.tabs.y {
             if let Some(button) = self.tab_buttons().into_iter().find(|button| hit(button.x, button.width)) {
                 self.visit(button.is);
             }

@@ -172,3 +172,17 @@ fn after_a_suspension_the_mouse_is_asked_for_again_where_it_was_on() {
     app.update(Event::Key(crossterm::event::KeyCode::Char('m').into()));
     assert!(asked(&mut app));
 }
+
+#[test]
+fn a_click_shows_what_leaked_of_a_heap() {
+    let mut stage = of_dump("demo", (80, 24));
+    stage.press("m8");
+    let rule = TABS + 1;
+    for (name, wanted) in [("leaked", "[leaked]"), ("in use", "[in use]"), ("free", "[free]")] {
+        let (first, last) = (column_of(&mut stage, rule, name), name.chars().count() as u16 - 1);
+        assert!(stage.click(first, rule).text().contains(wanted), "{}", stage.text());
+        assert!(stage.click(first + last, rule).text().contains(wanted), "the last letter: {}", stage.text());
+    }
+    let before = stage.text();
+    assert_eq!(stage.click(20, rule).text(), before, "the line beside");
+}

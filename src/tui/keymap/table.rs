@@ -151,6 +151,7 @@ pub static MOUSE: &[(&str, &str)] = &[
     ("Click on a row", "Select it; on the selected row: open it"),
     ("Click on a heading", "Sort by the column; the same again reverses, a third time restores"),
     ("Click on a pane's name", "Open the pane"),
+    ("Click on what a heap is told by", "Show what is in use, what is free, what leaked"),
     ("Click on a key of the last line", "Press it"),
     ("Wheel", "Scroll what is under the pointer: list, detail, keys"),
 ];
