@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use crate::capture::Region;
+use crate::capture::facts::MappingFacts;
+use crate::capture::{Memory, Region};
 use crate::error::Error;
 use crate::heap::{ObjectId, Objects, Root, RootKind};
 use crate::job::{Job, Unit};
@@ -120,13 +121,32 @@ pub(super) fn missing(target: &Target, own: &[Range<Addr>]) -> (u64, usize) {
     let memory = &target.memory;
     let writable = memory.regions().iter().filter(|region| region.access.write);
     let ranges = writable.flat_map(|region| stacks.pieces(target, region)).flat_map(|piece| outside(piece.range, own));
-    let unread = |range: Range<Addr>| {
-        let all = range.end.since(range.start).unwrap_or(0);
-        all.saturating_sub(memory.bytes_within(range.start, range.end))
-    };
-    let bytes = ranges.map(unread).fold(0, u64::saturating_add);
+    let facts = target.capture.facts.as_deref().map(|facts| facts.mappings.as_slice()).unwrap_or_default();
+    let bytes = ranges.map(|range| unread(memory, range, facts)).fold(0, u64::saturating_add);
     let lost = target.capture.threads.iter().filter(|thread| thread.registers.is_err()).count();
     (bytes, lost)
+}
+
+/// Bytes of a range that are not in the dump, and were in memory or swapped out as far as that was recorded: what was never
+/// touched refers to nothing.
+fn unread(memory: &Memory, range: Range<Addr>, facts: &[MappingFacts]) -> u64 {
+    let first = facts.partition_point(|mapping| mapping.end <= range.start.0);
+    let mut at = range.start;
+    let mut bytes = 0u64;
+    let held = |from: Addr, to: Addr| memory.bytes_within(from, to);
+    for mapping in facts.iter().skip(first).take_while(|mapping| mapping.start < range.end.0) {
+        let (from, to) = (Addr(mapping.start).max(at), Addr(mapping.end).min(range.end));
+        let (before, inside) = (from.since(at).unwrap_or(0), to.since(from).unwrap_or(0));
+        bytes = bytes.saturating_add(before.saturating_sub(held(at, from)));
+        let all = inside.saturating_sub(held(from, to));
+        let touched = mapping.resident.zip(mapping.swapped).map(|(resident, swapped)| {
+            resident.saturating_add(swapped).saturating_sub(held(Addr(mapping.start), Addr(mapping.end)))
+        });
+        bytes = bytes.saturating_add(touched.map_or(all, |touched| all.min(touched)));
+        at = at.max(to);
+    }
+    let behind = range.end.since(at).unwrap_or(0);
+    bytes.saturating_add(behind.saturating_sub(held(at, range.end)))
 }
 
 /// A piece of a mapping, and what it is.
@@ -203,6 +223,25 @@ fn outside(range: Range<Addr>, own: &[Range<Addr>]) -> Vec<Range<Addr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_never_touched_is_not_missing() {
+        // 0x1000 to 0x1020 of a mapping up to 0x9000, and nothing of the next one.
+        let memory = Memory::of(0x1000, &[1, 2, 3, 4]);
+        let mapping =
+            |start, end, resident, swapped| MappingFacts { start, end, resident, swapped, ..MappingFacts::default() };
+        let range = Addr(0x1000)..Addr(0xb000);
+        let told = |first, second| unread(&memory, range.clone(), &[first, second]);
+        let touched = mapping(0x1000, 0x9000, Some(0x20), Some(0));
+        assert_eq!(told(touched.clone(), mapping(0x9000, 0xb000, Some(0), Some(0))), 0);
+        assert_eq!(
+            told(touched.clone(), mapping(0x9000, 0xa000, Some(0), Some(0x100))),
+            0x1100,
+            "what nothing is told of too"
+        );
+        assert_eq!(told(touched, mapping(0x9000, 0xb000, Some(0), None)), 0x2000, "not known");
+        assert_eq!(unread(&memory, range, &[]), 0xa000 - 0x20);
+    }
 
     #[test]
     fn what_is_outside_is_what_no_allocator_has() {
