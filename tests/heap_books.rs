@@ -220,6 +220,18 @@ mod jemalloc {
         assert_told(&told, "heap-list-damaged: 1 bins or links of threads' caches cannot be read");
     }
 
+    /// So is one that was built without statistics, as rustc has it.
+    #[test]
+    fn caches_that_are_in_no_ring_are_whole() {
+        let mut books = books();
+        books.storage[400] = 0;
+        assert_eq!(seen(&books.core()), (USED, vec![]));
+        books.storage[400] = LEFT_OUT;
+        let (used, told) = seen(&books.core());
+        assert_eq!(used, USED);
+        assert_told(&told, "heap-list-damaged: 1 bins or links of threads' caches");
+    }
+
     #[test]
     fn a_thread_whose_storage_is_not_in_the_dump_is_told() {
         let mut books = books();

@@ -95,10 +95,13 @@ fn is_cache(memory: &Memory, at: u64, slow: u64) -> bool {
 fn ring(memory: &Memory, cache: u64, seen: &mut FxHashSet<u64>) -> bool {
     let mut cache = cache;
     while seen.len() < MAX_CACHES && seen.insert(cache) {
+        let link = memory.u64(Addr(cache)).and_then(|slow| memory.u64(Addr(slow)));
+        // A library without statistics links none. Source: jemalloc 5.3.0 src/tcache.c, tcache_arena_associate.
+        if link == Ok(0) {
+            return true;
+        }
         let next = || {
-            let slow = memory.u64(Addr(cache)).ok()?;
-            let slow = memory.u64(Addr(slow)).ok()?;
-            let next = memory.u64(Addr(slow).plus(SLOW_CACHE)?).ok()?;
+            let next = memory.u64(Addr(link.ok()?).plus(SLOW_CACHE)?).ok()?;
             is_cache(memory, next, memory.u64(Addr(next)).ok()?).then_some(next)
         };
         let Some(next) = next() else { return false };
