@@ -225,3 +225,39 @@ fn what_the_heap_hangs_from_is_told_by_the_names_of_variables() {
     let text = items["text"].as_str().expect("a sentence");
     assert!(text.contains("52.3 % of them hang from shop::g_deque"), "600 of 1,147: {text}");
 }
+
+/// Without debug information an item is told by its size alone, and a customer by its vtable.
+#[test]
+fn how_the_type_of_an_object_is_known_stands_in_every_list() {
+    let core = dump("heap-cxx", "stripped").core();
+    let output = dumpscope!("analyze", &core, "--json", "-c", "dumpheap -type shop::Customer").expect_status(0);
+    let customer = output.data("dumpheap")["objects"][0]["address"].as_str().expect("a customer").to_owned();
+    let asked = ["referrers", "references", "gcroot"].map(|command| format!("{command} {customer}"));
+    let [referrers, references, gcroot] = &asked;
+    let output = dumpscope!(
+        "analyze",
+        &core,
+        "--json",
+        "-c",
+        referrers,
+        "-c",
+        references,
+        "-c",
+        gcroot,
+        "-c",
+        "dominators",
+        "-c",
+        "suspects"
+    )
+    .expect_status(0);
+    for command in ["referrers", "references"] {
+        let told = output.data(command);
+        assert_eq!((&told["type"], &told["naming"]), (&"shop::Customer".into(), &"recorded".into()), "{command}");
+        assert_eq!(told["objects"][0]["naming"], "size", "a node of a map, a name, an address: {told}");
+    }
+    let way = output.data("gcroot")["paths"][0]["objects"].as_array().expect("a way").clone();
+    assert_eq!(way.last().expect("itself")["naming"], "recorded");
+    assert_eq!(way.first().expect("the map's")["naming"], "size");
+    assert_eq!(output.data("dominators")["objects"][0]["naming"], "size", "what the C++ library keeps for emergencies");
+    assert_eq!(output.data("suspects")["suspects"][0]["naming"], "contents", "a block of x that is leaked");
+}

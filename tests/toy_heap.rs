@@ -338,8 +338,7 @@ fn a_heap_that_does_not_tell_says_so() {
 #[test]
 fn an_object_is_held_by_the_shortest_way_from_a_root() {
     let root = json!({ "kind": "global", "tid": null, "name": null, "at": "0x4000" });
-    let step =
-        |address: &str, name: &str, field: Option<&str>| json!({ "address": address, "type": name, "field": field });
+    let step = |address: &str, name: &str, field: Option<&str>| json!({ "address": address, "type": name, "naming": "recorded", "field": field });
     let steps = json!([
         step("0x7000", "shop.Order", Some("next")),
         step("0x70d8", "shop.Order", Some("lines")),
@@ -367,7 +366,7 @@ fn an_object_is_held_by_the_shortest_way_from_a_root() {
 fn one_object_leads_to_another() {
     let way = data("pathto 7000 7098");
     assert_eq!([&way["from"]["address"], &way["to"]["address"]], ["0x7000", "0x7098"]);
-    let step = |address: &str, of_type: &str, field: Option<&str>| json!({ "address": address, "type": of_type, "field": field });
+    let step = |address: &str, of_type: &str, field: Option<&str>| json!({ "address": address, "type": of_type, "naming": "recorded", "field": field });
     let steps = [
         step("0x7000", "shop.Order", Some("next")),
         step("0x70d8", "shop.Order", Some("lines")),
@@ -397,7 +396,7 @@ fn a_heap_of_any_kind_is_verified() {
 #[test]
 fn sizes_of_an_object_are_its_own_what_it_keeps_and_what_it_reaches() {
     let of_leaked = json!({
-        "address": "0x7080", "type": "shop.Order", "bytes": 24, "retained": 24, "reachable": { "count": 2, "bytes": 84, "complete": true },
+        "address": "0x7080", "type": "shop.Order", "naming": "recorded", "bytes": 24, "retained": 24, "reachable": { "count": 2, "bytes": 84, "complete": true },
     });
     assert_eq!(data("objsize 7080"), of_leaked, "the array is the other order's too");
     assert_eq!(data("objsize 7000")["retained"], 208);
@@ -408,10 +407,10 @@ fn sizes_of_an_object_are_its_own_what_it_keeps_and_what_it_reaches() {
 fn what_keeps_the_most_alive_stands_first() {
     let told = data("dominators -n 2");
     let first = json!({
-        "address": "0x7000", "type": "shop.Order", "bytes": 24, "retained": 208, "percent": 89.6, "dominator": null,
+        "address": "0x7000", "type": "shop.Order", "naming": "recorded", "bytes": 24, "retained": 208, "percent": 89.6, "dominator": null,
     });
     let second = json!({
-        "address": "0x7018", "type": "byte[]", "bytes": 100, "retained": 100, "percent": 43.1, "dominator": "0x7000",
+        "address": "0x7018", "type": "byte[]", "naming": "recorded", "bytes": 100, "retained": 100, "percent": 43.1, "dominator": "0x7000",
     });
     assert_eq!(told, json!({ "objects": [first, second], "of": null, "total": null }));
     let text = text("dominators");
@@ -460,10 +459,10 @@ fn what_an_object_keeps_alive_is_told_once_that_is_known() {
 
 #[test]
 fn references_are_listed_in_both_directions() {
-    let row = |address: &str, name: &str, bytes: u64, field: &str| json!({ "address": address, "type": name, "bytes": bytes, "field": field });
+    let row = |address: &str, name: &str, bytes: u64, field: &str| json!({ "address": address, "type": name, "naming": "recorded", "bytes": bytes, "field": field });
     let orders = json!([row("0x7080", "shop.Order", 24, "lines"), row("0x70d8", "shop.Order", 24, "lines")]);
     let referrers = json!({
-        "address": "0x7098", "type": "byte[]", "bytes": 60, "objects": orders, "total": { "count": 2, "bytes": 48, "complete": true }, "roots": [],
+        "address": "0x7098", "type": "byte[]", "naming": "recorded", "bytes": 60, "objects": orders, "total": { "count": 2, "bytes": 48, "complete": true }, "roots": [],
     });
     assert_eq!(data("referrers 7098"), referrers);
     let held = data("referrers 7000");

@@ -192,6 +192,13 @@ impl Session {
         })
     }
 
+    /// The same with names for objects that carry none, where somebody has asked for them: they cost seconds. Objects have the same
+    /// numbers with and without.
+    pub fn heap_as_known(&self, job: &Job) -> Result<Arc<Heap>, Error> {
+        let heap = self.heap(job)?;
+        Ok(heap.named_if_known().unwrap_or(heap))
+    }
+
     /// The heap whose objects can be listed: a heap dump's, or that of a runtime in the process. Fails where nothing reads one.
     pub fn heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
         match &self.what {

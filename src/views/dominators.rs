@@ -63,6 +63,8 @@ pub struct Dominator {
     /// Its type's full name; null where it has none of those that the heap tells.
     #[serde(rename = "type")]
     pub name: Option<Arc<str>>,
+    /// How its type is known, as 'dumpheap -stat' tells it: `size` where nothing tells more; null where it has none.
+    pub naming: Option<&'static str>,
     /// What it takes itself.
     pub bytes: u64,
     /// What would be free without it, itself among it.
@@ -74,7 +76,7 @@ pub struct Dominator {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
-    let heap = session.heap(job)?;
+    let heap = session.heap_as_known(job)?;
     let dominators = heap.dominators(job)?;
     let named = Named::of(&heap, job)?;
     let all = heap.histogram(job)?.total.bytes;
@@ -84,6 +86,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         Dominator {
             address: named.address(id),
             name: named.name(id),
+            naming: named.naming(id),
             bytes: named.objects.bytes(id),
             retained,
             percent: percent(retained, all),

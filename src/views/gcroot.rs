@@ -83,12 +83,14 @@ pub struct Step {
     /// Its type's full name; null where it has none of those that the heap tells.
     #[serde(rename = "type")]
     pub name: Option<Arc<str>>,
+    /// How its type is known, as 'dumpheap -stat' tells it: `size` where nothing tells more; null where it has none.
+    pub naming: Option<&'static str>,
     /// How it holds the next one: a field's name, an offset; null for the last one, and where that is not known.
     pub field: Option<String>,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
-    let heap = session.heap(job)?;
+    let heap = session.heap_as_known(job)?;
     let graph = heap.graph(job)?;
     let named = Named::of(&heap, job)?;
     let id = named.asked(query)?;
@@ -117,6 +119,7 @@ impl Steps {
         let step = |(_, (id, next)): (usize, (&ObjectId, Option<&ObjectId>))| Step {
             address: named.address(*id),
             name: named.name(*id),
+            naming: named.naming(*id),
             field: next.and_then(|next| named.field(*id, *next)),
         };
         let is_shown = |at: usize| at < SHOWN || at >= SHOWN.saturating_add(omitted);

@@ -21,6 +21,8 @@ pub struct ObjectRow {
     /// Its type's full name; null where it has none of those that the heap tells.
     #[serde(rename = "type")]
     pub name: Option<Arc<str>>,
+    /// How its type is known, as 'dumpheap -stat' tells it: `size` where nothing tells more; null where it has none.
+    pub naming: Option<&'static str>,
     /// What it takes itself, in bytes.
     pub bytes: u64,
     /// How the one object holds the other: a field's name, an offset; null where that is not known.
@@ -85,7 +87,8 @@ impl Named {
     }
 
     pub(super) fn row(&self, id: ObjectId, field: Option<String>) -> ObjectRow {
-        ObjectRow { address: self.address(id), name: self.name(id), bytes: self.objects.bytes(id), field }
+        let (name, naming) = (self.name(id), self.naming(id));
+        ObjectRow { address: self.address(id), name, naming, bytes: self.objects.bytes(id), field }
     }
 }
 

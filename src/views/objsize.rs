@@ -43,6 +43,8 @@ pub struct Size {
     /// Its type's full name; null where it has none of those that the heap tells.
     #[serde(rename = "type")]
     pub name: Option<Arc<str>>,
+    /// How its type is known, as 'dumpheap -stat' tells it: `size` where nothing tells more; null where it has none.
+    pub naming: Option<&'static str>,
     /// What it takes itself.
     pub bytes: u64,
     /// What would be free without it, itself among it.
@@ -52,7 +54,7 @@ pub struct Size {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
-    let heap = session.heap(job)?;
+    let heap = session.heap_as_known(job)?;
     let graph = heap.graph(job)?;
     let named = Named::of(&heap, job)?;
     let id = named.asked(query)?;
@@ -61,6 +63,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let data = Size {
         address: named.address(id),
         name: named.name(id),
+        naming: named.naming(id),
         bytes: named.objects.bytes(id),
         retained,
         reachable: Total::of(reachable, heap.bound()),

@@ -49,7 +49,7 @@ pub struct Way {
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
-    let heap = session.heap(job)?;
+    let heap = session.heap_as_known(job)?;
     let graph = heap.graph(job)?;
     let named = Named::of(&heap, job)?;
     let (from, to) = (named.asked_as(query, FROM)?, named.asked_as(query, TO)?);

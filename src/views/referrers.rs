@@ -80,6 +80,8 @@ pub struct References {
     /// Its type's full name; null where it has none of those that the heap tells.
     #[serde(rename = "type")]
     pub name: Option<Arc<str>>,
+    /// How its type is known, as 'dumpheap -stat' tells it: `size` where nothing tells more; null where it has none.
+    pub naming: Option<&'static str>,
     /// What it takes itself, in bytes.
     pub bytes: u64,
     /// The objects on the other end, by address.
@@ -89,7 +91,7 @@ pub struct References {
 }
 
 fn build(session: &Session, query: &Query, job: &Job, to_it: bool) -> Answers {
-    let heap = session.heap(job)?;
+    let heap = session.heap_as_known(job)?;
     let graph = heap.graph(job)?;
     let named = Named::of(&heap, job)?;
     let id = named.asked(query)?;
@@ -104,6 +106,7 @@ fn build(session: &Session, query: &Query, job: &Job, to_it: bool) -> Answers {
     let list = References {
         address: named.address(id),
         name: named.name(id),
+        naming: named.naming(id),
         bytes: named.objects.bytes(id),
         objects: ids.iter().take(shown).map(row).collect(),
         total: Total::of(total, if to_it { heap.bound_of_referrers() } else { heap.bound() }),
