@@ -221,6 +221,8 @@ pub struct Contents {
     pub text: Option<String>,
     /// Its first words; a word is unknown where memory is not at hand.
     pub words: Vec<Option<Addr>>,
+    /// How many more words it has.
+    pub words_left_out: u64,
 }
 
 /// What the objects of a heap refer to, and what refers to them from outside.

@@ -189,3 +189,74 @@ fn an_object_in_front_of_what_is_overwritten_is_told_by_its_class() {
     );
     assert!(output.contains(&expected), "{expected} in {output}");
 }
+
+/// The documents that commands print about a dump.
+fn documents(dump: &Dump, lines: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump.core()).arg("--json");
+    for line in lines {
+        command.args(["-c", line]);
+    }
+    support::run(command).expect_status(0).documents()
+}
+
+/// By the source a customer has two orders, `g_ids` the numbers up to 39, and of the 16 nodes the 8 leaves of a tree have an item.
+#[test]
+fn containers_are_shown_as_what_is_in_them() {
+    let dump = dump("heap-cxx", "debug");
+    let all = documents(
+        &dump,
+        &["dumpheap -names -type shop::Customer", "dumpheap -names -type shop::Node", "print shop::g_ids"],
+    );
+    let addresses = |document: &Value, name: &str| -> Vec<String> {
+        let rows = document["data"]["objects"].as_array().expect("objects").clone();
+        let of_it = rows.iter().filter(|row| row["type"] == name);
+        of_it.filter_map(|row| row["address"].as_str().map(str::to_owned)).collect()
+    };
+    let (customers, nodes) = (addresses(&all[0], "shop::Customer"), addresses(&all[1], "shop::Node"));
+    let ids: Vec<String> = (0..8).map(|number| number.to_string()).collect();
+    assert!(all[2].to_string().contains(&format!("[{}, …]", ids.join(", "))), "in their order: {}", all[2]);
+    let field = |object: &Value, name: &str| -> Value {
+        let fields = object["data"]["fields"].as_array().expect("fields").clone();
+        fields.into_iter().find(|field| field["name"] == name).unwrap_or_else(|| panic!("no {name} in {object}"))
+    };
+    let customer = &documents(&dump, &[&format!("dumpobj {}", customers[0])])[0];
+    let name = field(customer, "name")["value"].as_str().expect("text").to_owned();
+    assert!(name.starts_with("customer of which there are many, number "), "{name}");
+    let orders = field(customer, "orders")["value"].as_str().expect("elements").to_owned();
+    let orders: Vec<String> = orders.trim_matches(['[', ']']).split(", ").map(str::to_owned).collect();
+    assert_eq!(orders.len(), 2, "{orders:?}");
+    let mut lines = vec!["dumpheap -stat -names".to_owned()];
+    lines.extend(orders.iter().chain(&nodes).map(|address| format!("dumpobj {address}")));
+    let told = documents(&dump, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+    let (orders, nodes) = told[1..].split_at(2);
+    assert!(orders.iter().all(|order| order["data"]["type"] == "shop::Order"), "{orders:?}");
+    assert_eq!(nodes.iter().filter(|node| field(node, "item")["address"].is_string()).count(), 8);
+}
+
+#[test]
+fn what_is_not_listed_of_an_object_is_counted_and_words_are_read_as_text() {
+    let dump = dump("heap-cxx", "stripped");
+    let all = documents(&dump, &["dumpheap -min 5000 -max 5016", "dumpheap -min 3000 -max 3016"]);
+    let address = |at: usize| all[at]["data"]["objects"][0]["address"].as_str().expect("one block").to_owned();
+    // malloc(5000) takes 5,008 bytes, of which 64 words are listed.
+    let nothing = &documents(&dump, &[&format!("dumpobj {}", address(0))])[0]["data"];
+    assert_eq!(nothing["elements"].as_array().map(Vec::len), Some(64));
+    assert_eq!(nothing["elements_left_out"], 5008 / 8 - 64);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump.core()).args(["-c", &format!("dumpobj {}", address(1))]);
+    let text = support::run(command).expect_status(0).stdout;
+    assert!(text.contains("xxxxxxxx") && text.contains("… and 312 more words"), "3,008 bytes: {text}");
+}
+
+#[test]
+fn what_an_object_keeps_alive_is_told_once_somebody_has_asked() {
+    let dump = dump("heap-cxx", "stripped");
+    let customer = &documents(&dump, &["dumpheap -type shop::Customer"])[0]["data"]["objects"][0]["address"].clone();
+    let (show, ask) = ("dumpobj ".to_owned(), "objsize ".to_owned());
+    let [show, ask] = [show, ask].map(|line| line + customer.as_str().expect("an address"));
+    let told = documents(&dump, &[&show, &ask, &show]);
+    assert_eq!(told[0]["data"]["retained"], Value::Null);
+    assert!(told[1]["data"]["retained"].as_u64().expect("bytes") > 80, "a customer has a name, a home, orders");
+    assert_eq!(told[2]["data"]["retained"], told[1]["data"]["retained"]);
+}

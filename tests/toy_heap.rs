@@ -424,7 +424,8 @@ fn what_goes_with_an_object_is_told() {
     let told = data("dominators 7000");
     let row = |address: &str, name: &str, bytes: u64, retained: u64, percent: f64, dominator: Option<&str>| {
         json!({
-            "address": address, "type": name, "bytes": bytes, "retained": retained, "percent": percent, "dominator": dominator,
+            "address": address, "type": name, "naming": "recorded", "bytes": bytes, "retained": retained, "percent": percent,
+            "dominator": dominator,
         })
     };
     // The last array is held by a leaked order, too; but that holds nothing that is reachable.

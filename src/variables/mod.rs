@@ -5,6 +5,7 @@
 //! information describes a frame, a runtime named it, or its registers were not kept, there is no list. Left out: global
 //! variables.
 
+mod containers;
 mod entry;
 mod expression;
 mod place;

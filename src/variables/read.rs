@@ -17,7 +17,7 @@ const MAX_TEXT: u64 = 64;
 /// Members of one structure that are read.
 const MAX_MEMBERS: usize = 64;
 /// Elements of one array that are read.
-const MAX_ELEMENTS: u64 = 16;
+pub(super) const MAX_ELEMENTS: u64 = 16;
 /// Structures in structures are read to this depth, references followed to the same.
 const MAX_DEPTH: usize = 4;
 /// Values in one value that are read.
@@ -29,8 +29,8 @@ const MAX_NUMBER: u64 = 16;
 
 /// Reads one value of a type that its module describes.
 pub(super) struct ValueReader<'a> {
-    target: &'a Target,
-    module: &'a Module,
+    pub(super) target: &'a Target,
+    pub(super) module: &'a Module,
     /// How many more values may be read.
     left: Cell<u32>,
 }
@@ -46,7 +46,7 @@ impl<'a> ValueReader<'a> {
         self.at_depth(ty, held, 0)
     }
 
-    fn at_depth(&self, ty: TypeId, held: &Held, depth: usize) -> Value {
+    pub(super) fn at_depth(&self, ty: TypeId, held: &Held, depth: usize) -> Value {
         let location = match held {
             Held::Memory(at) => Some(*at),
             Held::Bytes(_) => None,
@@ -57,7 +57,7 @@ impl<'a> ValueReader<'a> {
         }
     }
 
-    fn content(&self, layout: &TypeLayout, held: &Held, depth: usize) -> Known<Content> {
+    pub(super) fn content(&self, layout: &TypeLayout, held: &Held, depth: usize) -> Known<Content> {
         match &layout.kind {
             TypeKind::Base(encoding) => {
                 let (raw, bits) = self.integer(held, layout)?;
@@ -71,6 +71,11 @@ impl<'a> ValueReader<'a> {
             TypeKind::Array { element, count, .. } => self.array(*element, *count, held, depth),
             TypeKind::Structure { members, variants, virtual_bases } => match self.text(layout, members, held) {
                 Some(text) => text.map(Content::Text),
+                None if depth < MAX_DEPTH
+                    && let Some(held) = self.container(layout, held, depth) =>
+                {
+                    held
+                }
                 None => self.structure(members, variants.as_ref(), held, depth).map(|content| match content {
                     Content::Structure { fields, left_out } => {
                         let left_out = left_out.saturating_add(u64::try_from(*virtual_bases).unwrap_or(u64::MAX));
@@ -166,7 +171,7 @@ impl<'a> ValueReader<'a> {
         Some((symbols::demangle(&name).into(), offset))
     }
 
-    fn array(&self, element: TypeId, count: Option<u64>, held: &Held, depth: usize) -> Known<Content> {
+    pub(super) fn array(&self, element: TypeId, count: Option<u64>, held: &Held, depth: usize) -> Known<Content> {
         let count = count.ok_or_else(|| Gap::NotRecorded("the array's length".to_owned()))?;
         let (_, layout) = self.layout(element)?;
         let size = layout.size.ok_or_else(|| no_size(&layout))?;
@@ -304,17 +309,32 @@ impl<'a> ValueReader<'a> {
         } else {
             return None;
         };
-        let word = |offset| {
-            let raw = self.raw(held, offset, 8)?;
-            u64::try_from(raw).map_err(|_| Gap::Corrupt("a word".to_owned()))
-        };
         let read = || {
-            let (at, length) = (Addr(word(pointer)?), word(length)?);
+            let (at, length) = (Addr(self.word(held, pointer)?), self.word(held, length)?);
             let mut bytes = vec![0; usize::try_from(length.min(MAX_TEXT)).unwrap_or(0)];
             self.target.memory.read(at, &mut bytes)?;
             Ok(Text { bytes, cut: length > MAX_TEXT })
         };
         Some(read())
+    }
+
+    /// The word at an offset.
+    pub(super) fn word(&self, held: &Held, offset: u64) -> Known<u64> {
+        u64::try_from(self.raw(held, offset, 8)?).map_err(|_| Gap::Corrupt("a word".to_owned()))
+    }
+
+    /// A type without typedefs and qualifiers.
+    pub(super) fn plain(&self, ty: TypeId) -> Option<TypeId> {
+        let next = |ty: &TypeId| match self.module.symbols().type_layout(*ty)?.kind {
+            TypeKind::Alias(to) => to,
+            _ => None,
+        };
+        std::iter::successors(Some(ty), next).take(MAX_ALIASES).last()
+    }
+
+    /// Whether values within one at this depth are read, and one more may be; counts it.
+    pub(super) fn may_go_on(&self, depth: usize) -> bool {
+        depth < MAX_DEPTH && self.may_read()
     }
 
     /// Whether one more value may be read; counts it.

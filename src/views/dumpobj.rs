@@ -13,6 +13,7 @@ use crate::job::Job;
 use crate::model::value::{Content, Role, Scalar};
 use crate::model::{self, Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::report::words::thousands;
 use crate::session::{Heap, Session};
 
 /// The view.
@@ -33,11 +34,11 @@ $ dumpscope demo -c 'dumpobj 0x8a139a0'
 Address  0x8a139a0
 Type     shop::Session
 Bytes    80 B
- +  Name             Type                                Value                                    Hex
- 0  ._vptr.Session   __vtbl_ptr_type*                    0x4dc190 <{vtable(shop::Session)}+0x10>  90 c1 4d 00 00 00 00 00
- 8  .started         long int                            1700000000                               00 f1 53 65 00 00 00 00
-16  .address         std::string                         2001:db8::0
-…",
+ +  Name            Type              Value                                    Hex
+ 0  ._vptr.Session  __vtbl_ptr_type*  0x4dc190 <{vtable(shop::Session)}+0x10>  90 c1 4d 00 00 00 00 00
+ 8  .started        long int          1700000000                               00 f1 53 65 00 00 00 00
+16  .address        std::string       2001:db8::0
+48  .basket         std::vector<…>    [{item = 0, quantity = 1}]",
     build,
     schema: || schemars::schema_for!(Object),
 };
@@ -65,12 +66,16 @@ pub struct Object {
     pub referrer: Option<String>,
     /// What it takes itself, in bytes.
     pub bytes: u64,
-    /// What it keeps alive, in bytes; null where that was not computed before.
+    /// What it keeps alive, in bytes; null while nobody has asked what keeps what alive ('objsize' does).
     pub retained: Option<u64>,
     /// Its fields, those of base classes among them.
     pub fields: Vec<ObjectField>,
-    /// Its first elements, where it is an array; of an object whose type is not known its first words.
+    /// How many more it has.
+    pub fields_left_out: u64,
+    /// Its first elements, where it is an array or a container; of an object whose type is not known its first words.
     pub elements: Vec<ObjectElement>,
+    /// How many more it has.
+    pub elements_left_out: u64,
     /// Why its fields are not known; null where they are.
     pub unknown: Option<String>,
     /// The text that it is, or begins with.
@@ -92,11 +97,13 @@ pub struct ObjectField {
     pub ty: Option<String>,
     /// A number, or text; null where it is not known.
     pub value: Option<Shown>,
+    /// Why it is not known; null where it is.
+    pub unknown: Option<String>,
     /// What it refers to; null where it is no reference.
     pub address: Option<Addr>,
     /// Bytes from the object's start.
     pub offset: u64,
-    /// Whether it belongs to the type and not to the object.
+    /// Whether it belongs to the type and not to the object: those of native types are no part of objects, and not listed.
     #[serde(rename = "static")]
     pub is_static: bool,
     #[serde(skip)]
@@ -117,10 +124,15 @@ pub struct ObjectElement {
     pub ty: Option<String>,
     /// A number, or text; null where it is not known.
     pub value: Option<Shown>,
+    /// Why it is not known; null where it is.
+    pub unknown: Option<String>,
     /// What it refers to; null where it is no reference.
     pub address: Option<Addr>,
     #[serde(skip)]
     opens: Option<Subject>,
+    /// The bytes of a word as text, a point for what does not print.
+    #[serde(skip)]
+    text: Option<String>,
 }
 
 /// A value as JSON has it.
@@ -146,7 +158,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let address = query.address("address").or(query.focus.object).unwrap_or_default();
     let object = heap.object_holding(address, job)?;
     let object = object.ok_or_else(|| Error::Failed(not_there(&heap, address)))?;
-    let (objects, dominators) = (plain.objects_if_known(), plain.dominators_if_known());
+    let (objects, dominators) =
+        (plain.objects_if_known().or_else(|| heap.objects_if_known()), plain.dominators_if_known());
     let id = objects.as_ref().and_then(|objects| objects.at(object.address));
     let mut data = Object::of(heap.source.as_ref(), object);
     data.retained = dominators.zip(id).map(|(dominators, id)| dominators.retained(id));
@@ -173,7 +186,9 @@ impl Object {
             bytes: object.bytes,
             retained: None,
             fields: Vec::new(),
+            fields_left_out: 0,
             elements: Vec::new(),
+            elements_left_out: 0,
             unknown: None,
             text: None,
             kept: Kept::Absent,
@@ -198,12 +213,8 @@ impl Object {
             }
             Err(gap) => {
                 self.unknown = Some(gap.to_string());
-                self.elements.extend(contents.words.into_iter().map(|word| ObjectElement {
-                    ty: None,
-                    value: word.map(|word| Shown::Text(word.to_string())),
-                    address: word.filter(|word| word.0 > 0xfff),
-                    opens: None,
-                }));
+                self.elements_left_out = contents.words_left_out;
+                self.elements.extend(contents.words.into_iter().map(ObjectElement::word));
             }
         }
     }
@@ -227,9 +238,16 @@ impl Object {
 
     /// Fields of bases stand among those of the object.
     fn add(&mut self, value: &model::Value, start: u64, prefix: &str, depth: usize) {
+        // Elements that are left out are told of the object itself alone.
+        if matches!(value.content, Ok(Content::Structure { .. })) {
+            self.fields_left_out = self.fields_left_out.saturating_add(value.left_out());
+        } else if depth == 0 {
+            self.elements_left_out = value.left_out();
+        }
         for field in value.fields() {
             if self.fields.len() >= MAX_FIELDS {
-                return;
+                self.fields_left_out = self.fields_left_out.saturating_add(1);
+                continue;
             }
             let offset = start.saturating_add(field.offset);
             if field.role == Role::Base && depth < MAX_DEPTH {
@@ -243,6 +261,7 @@ impl Object {
                 name: name.clone(),
                 ty: field.value.ty.as_ref().map(|ty| ty.name.to_string()),
                 value: shown(&field.value),
+                unknown: field.value.content.as_ref().err().map(ToString::to_string),
                 address: field.value.address(),
                 offset,
                 is_static: false,
@@ -259,8 +278,10 @@ impl Object {
             self.elements.extend(value.elements().iter().map(|element| ObjectElement {
                 ty: element.ty.as_ref().map(|ty| ty.name.to_string()),
                 value: shown(element),
+                unknown: element.content.as_ref().err().map(ToString::to_string),
                 address: element.address(),
                 opens: None,
+                text: None,
             }));
         }
     }
@@ -279,6 +300,31 @@ fn part(all: &[Option<u8>], offset: u64, size: Option<u64>) -> Arc<[Option<u8>]>
     range.and_then(|range| all.get(range)).unwrap_or_default().into()
 }
 
+impl ObjectElement {
+    /// A word of an object whose type is not known.
+    fn word(word: Option<Addr>) -> ObjectElement {
+        let letter = |byte: u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' };
+        ObjectElement {
+            ty: None,
+            value: word.map(|word| Shown::Text(word.to_string())),
+            unknown: word.is_none().then(|| "not in the dump".to_owned()),
+            address: word.filter(|word| word.0 > 0xfff),
+            opens: None,
+            text: word.map(|word| word.0.to_le_bytes().map(letter).into_iter().collect()),
+        }
+    }
+}
+
+/// Text with what is no UTF-8 as `\xff`.
+fn characters(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 /// A value as JSON has it; `None` where it is not known.
 fn shown(value: &model::Value) -> Option<Shown> {
     let content = value.content.as_ref().ok()?;
@@ -293,9 +339,7 @@ fn shown(value: &model::Value) -> Option<Shown> {
         },
         Content::Scalar(Scalar::Float32(number)) if number.is_finite() => Shown::Float((*number).into()),
         Content::Scalar(Scalar::Float64(number)) if number.is_finite() => Shown::Float(*number),
-        Content::Text(characters) if !characters.cut => {
-            Shown::Text(String::from_utf8_lossy(&characters.bytes).into_owned())
-        }
+        Content::Text(characters) if !characters.cut => Shown::Text(self::characters(&characters.bytes)),
         _ => text(),
     })
 }
@@ -332,7 +376,9 @@ impl Draw for Object {
         }
         let mut bodies = vec![Body::Fields(fields)];
         bodies.extend(self.fields());
+        bodies.extend(more(self.fields_left_out, "fields"));
         bodies.extend(self.elements());
+        bodies.extend(more(self.elements_left_out, if self.unknown.is_some() { "words" } else { "elements" }));
         Section { bodies, ..Section::default() }
     }
 }
@@ -344,7 +390,7 @@ impl Object {
                 Cell::new(Value::Count(field.offset)).tone(Tone::Dim),
                 Cell::text(format!(".{}", field.name.as_deref().unwrap_or("(unnamed)"))),
                 Cell::new(Value::Type(field.ty.as_deref().unwrap_or("?").into())).tone(Tone::Dim),
-                cell(field.value.as_ref(), field.address),
+                cell(field.value.as_ref(), field.unknown.as_deref(), field.address),
                 if field.bytes.is_empty() {
                     Cell::NONE
                 } else {
@@ -365,18 +411,32 @@ impl Object {
     }
 
     fn elements(&self) -> Option<Body> {
+        let has_text = self.elements.iter().any(|element| element.text.is_some());
         let row = |(index, element): (usize, &ObjectElement)| {
             let ty = element.ty.as_deref().map_or(Cell::NONE, |ty| Cell::new(Value::Type(ty.into())).tone(Tone::Dim));
             let index = Cell::text(format!("[{index}]"));
-            Row { cells: vec![index, ty, cell(element.value.as_ref(), element.address)], subject: element.opens }
+            let mut cells = vec![index, ty, cell(element.value.as_ref(), element.unknown.as_deref(), element.address)];
+            if has_text {
+                cells.push(Cell::text_or_none(element.text.as_deref()).tone(Tone::Dim));
+            }
+            Row { cells, subject: element.opens }
         };
-        let columns = vec![Column::left("Element"), Column::wide("Type", 1).rank(2), Column::wide("Value", 2).rank(1)];
+        let mut columns =
+            vec![Column::left("Element"), Column::wide("Type", 1).rank(2), Column::wide("Value", 2).rank(1)];
+        columns.extend(has_text.then(|| Column::rigid("Text").rank(3)));
         let rows: Vec<Row> = self.elements.iter().enumerate().map(row).collect();
         (!rows.is_empty()).then(|| Body::Table(Table::new(columns, rows)))
     }
 }
 
-fn cell(value: Option<&Shown>, address: Option<Addr>) -> Cell {
+/// `… and 3 more fields`; nothing where all are listed.
+fn more(left_out: u64, what: &str) -> Option<Body> {
+    let what = if left_out == 1 { what.trim_end_matches('s') } else { what };
+    let text = format!("… and {} more {what}", thousands(left_out));
+    (left_out > 0).then(|| Body::Lines(vec![Row::new(vec![Cell::text(text).tone(Tone::Dim)])]))
+}
+
+fn cell(value: Option<&Shown>, unknown: Option<&str>, address: Option<Addr>) -> Cell {
     let tone = if address.is_some() { Tone::Link } else { Tone::Plain };
     match value {
         Some(Shown::Bool(value)) => Cell::text(value.to_string()),
@@ -384,6 +444,16 @@ fn cell(value: Option<&Shown>, address: Option<Addr>) -> Cell {
         Some(Shown::Large(number)) => Cell::text(number.to_string()),
         Some(Shown::Float(number)) => Cell::text(number.to_string()),
         Some(Shown::Text(text)) => Cell::text(text.as_str()).tone(tone),
-        None => Cell::unknown("not in the dump"),
+        None => Cell::unknown(unknown.unwrap_or("not known")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_shown_by_their_numbers() {
+        assert_eq!(characters(b"caf\xe9, \xc3\xa9"), "caf\\xe9, \u{e9}");
     }
 }

@@ -44,7 +44,7 @@ Stack     0x7fd5df1eb0a0
 Found     by unwind information
      Name         Type                Value
 arg  this         shop::Stock* const  0x587c20 <shop::g_stock_room>
-arg  order        shop::Order const&  @0x7fd5df1eb1a8: {id = 7703, customer = \"customer 43\", lines = {…}}
+arg  order        shop::Order const&  @0x7fd5df1eb1a8: {id = 7703, customer = \"customer 43\", lines = […]}
        .id        int                 7703
 …
 Registers

@@ -58,7 +58,12 @@ fn structure(fields: &[Field], left_out: u64, depth: usize, f: &mut fmt::Formatt
         fields.iter().partition(|field| field.role == Role::Alternative);
     let mut parts = Separated { f, any: false };
     parts.f.write_str("{")?;
-    for field in members.iter().take(MAX_MEMBERS) {
+    // A base class that is empty tells nothing.
+    let is_empty = |field: &&&Field| {
+        field.role == Role::Base
+            && matches!(&field.value.content, Ok(Content::Structure { fields, left_out: 0 }) if fields.is_empty())
+    };
+    for field in members.iter().filter(|field| !is_empty(field)).take(MAX_MEMBERS) {
         part(field, " = ", depth, parts.next()?)?;
     }
     if left_out > 0 || members.len() > MAX_MEMBERS {

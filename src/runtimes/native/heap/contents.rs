@@ -25,6 +25,7 @@ pub(super) fn of(target: &Target, object: HeapObject, type_name: Option<&str>) -
         value: typed(target, object.address, type_name),
         text: text(target, object),
         words: (0..count).map(word).collect(),
+        words_left_out: (object.bytes / size).saturating_sub(count),
     }
 }
 
