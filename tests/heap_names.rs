@@ -146,6 +146,38 @@ fn an_object_is_shown_with_the_name_that_was_found_for_it() {
     assert!(item.contains("at = [0, 0, 0, 0]"), "it is no part of the first: {item}");
 }
 
+/// `struct Order` of main.cc: `Item *items`, `Address *address`, `std::string note`.
+#[test]
+fn what_a_named_object_refers_to_is_told_by_its_fields() {
+    let dump = dump("heap-cxx", "debug");
+    let run = |lines: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.arg("analyze").arg(dump.core()).arg("--json");
+        for line in lines {
+            command.args(["-c", line]);
+        }
+        support::run(command).expect_status(0).documents()
+    };
+    let listed = run(&["dumpheap -names -type shop::Order"]);
+    let objects = listed[0]["data"]["objects"].as_array().expect("objects").clone();
+    let order = objects.iter().find(|object| object["type"] == "shop::Order").expect("an order");
+    let references = format!("references {}", order["address"].as_str().expect("an address"));
+    let fields = |document: &Value| -> BTreeMap<String, String> {
+        let objects = document["data"]["objects"].as_array().expect("objects");
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        objects.iter().map(|object| (word(&object["type"]), word(&object["field"]))).collect()
+    };
+    let told = run(&[&references, "dumpheap -stat -names", &references]);
+    assert!(
+        fields(&told[0]).values().all(|field| field.starts_with('+')),
+        "no name is known yet: {:?}",
+        fields(&told[0])
+    );
+    let named = fields(&told[2]);
+    assert_eq!((named["shop::Item"].as_str(), named["shop::Address"].as_str()), ("items", "address"), "{named:?}");
+    assert!(named["std::string buffer"].starts_with("note"), "{named:?}");
+}
+
 #[test]
 fn each_part_has_the_objects_that_the_heap_has_without_names() {
     let dump = dump("heap-cxx", "debug");

@@ -72,7 +72,10 @@ pub(super) fn stack_of(tid: Tid, context: &Context<'_>) -> Question {
 
 /// Columns that say what the title or the answer below say too.
 fn is_said(column: &str, subject: Option<Subject>) -> bool {
-    column == "#" || matches!(column, "Tid" | "Thread") && matches!(subject, Some(Subject::Thread(_)))
+    let of_types = matches!(subject, Some(Subject::Type(_) | Subject::Namespace(_)));
+    // What is rounded in the list is exact here, and there is little room for more.
+    let is_counted = of_types && matches!(column, "Objects" | "Share" | "Types");
+    column == "#" || is_counted || matches!(column, "Tid" | "Thread") && matches!(subject, Some(Subject::Thread(_)))
 }
 
 /// What a value of a detail opens.

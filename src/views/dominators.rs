@@ -137,7 +137,7 @@ impl Draw for Dominators {
                     type_cell(object.name.as_ref()),
                     Cell::new(Value::Bytes(object.bytes)),
                     Cell::new(Value::Bytes(object.retained)),
-                    Cell::new(Value::Percent((object.percent * 10.0).round() as u32)),
+                    Cell::new(Value::Bar((object.percent * 10.0).round() as u32)),
                     object
                         .dominator
                         .map_or(Cell::NONE, |dominator| Cell::new(Value::Object(dominator)).tone(Tone::Dim)),

@@ -231,6 +231,20 @@ impl HeapSource for NativeHeap {
     }
 }
 
+impl NativeHeap {
+    /// At which offset one object holds another; `None` where it does not.
+    fn held_at(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<u64> {
+        let object = objects.get(from)?;
+        let mut found = None;
+        let each = &mut |place: Addr, referred: ObjectId| {
+            found = found.or_else(|| place.since(object.address).filter(|_| referred == to));
+            Ok(())
+        };
+        references::of_range(&self.target, objects, object.address, object.bytes, each).ok()?;
+        found
+    }
+}
+
 impl References for NativeHeap {
     fn of_objects(
         &self,
@@ -270,15 +284,8 @@ impl References for NativeHeap {
     }
 
     fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {
-        let object = objects.get(from)?;
-        let mut found = None;
-        let each = &mut |place: Addr, referred: ObjectId| {
-            found = found.or_else(|| place.since(object.address).filter(|_| referred == to));
-            Ok(())
-        };
-        references::of_range(&self.target, objects, object.address, object.bytes, each).ok()?;
-        let offset = found?;
-        let of_type = self.types.get(object.of_type).filter(|of_type| of_type.naming != Naming::Size);
+        let offset = self.held_at(from, to, objects)?;
+        let of_type = self.types.get(objects.of_type(from)).filter(|of_type| of_type.naming != Naming::Size);
         let named = of_type.and_then(|of_type| contents::field_at(&self.target, &of_type.name, offset));
         Some(named.unwrap_or_else(|| format!("+{offset:#x}")))
     }

@@ -29,7 +29,7 @@ use self::shapes::{ShapeId, Shapes};
 use super::{NativeHeap, contents};
 use crate::error::Error;
 use crate::heap::{
-    Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Visit,
+    Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, ObjectId, Objects, References, Root, Visit,
 };
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Problem, Stack};
@@ -213,6 +213,52 @@ fn as_gcc(name: &str) -> String {
     name.replace("unsigned long", "long unsigned int").replace("<long", "<long int").replace(", long", ", long int")
 }
 
+// Its objects are the native heap's, and so are their numbers; fields have more names.
+impl References for NamedHeap {
+    fn of_objects(
+        &self,
+        range: Range<ObjectId>,
+        objects: &Objects,
+        meter: &mut Meter<'_>,
+        visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.native.of_objects(range, objects, meter, visit)
+    }
+
+    fn roots(
+        &self,
+        objects: &Objects,
+        job: &Job,
+        visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.native.roots(objects, job, visit)
+    }
+
+    fn missing(&self) -> Vec<Problem> {
+        self.native.missing()
+    }
+
+    fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {
+        let of_type = *self.of.get(from as usize)? as usize;
+        let Some(entry) = self.entry(of_type) else { return self.native.field(from, to, &self.objects) };
+        let offset = self.native.held_at(from, to, objects)?;
+        let unnamed = || format!("+{offset:#x}");
+        let Some((of, size)) = entry.ty else { return Some(unnamed()) };
+        let first = self.cookies.get(&from).copied().unwrap_or(0);
+        let (index, rest) = match offset.checked_sub(first).filter(|_| entry.is_array && size > 0) {
+            Some(inside) => (Some(inside / size), inside % size),
+            None => (None, offset),
+        };
+        let path = self.native.target.modules.get(of.module).and_then(|module| module.symbols().part_of(of.id, rest));
+        let path = path.map(|part| part.path).unwrap_or_default();
+        match (index, path.trim_start_matches('.')) {
+            (Some(index), _) => Some(format!("[{index}]{path}")),
+            (None, "") => Some(unnamed()),
+            (None, path) => Some(path.to_owned()),
+        }
+    }
+}
+
 impl HeapSource for NamedHeap {
     fn name(&self) -> &str {
         self.native.name()
@@ -273,9 +319,8 @@ impl HeapSource for NamedHeap {
         self.native.owners()
     }
 
-    // Its objects are the same, and so are their numbers.
     fn references(&self) -> Option<&dyn References> {
-        self.native.references()
+        Some(self)
     }
 
     fn told_by(&self, of_type: usize) -> Option<&str> {
