@@ -281,3 +281,13 @@ fn version_5_2_of_jemalloc_is_named_and_not_shown() {
 fn version_3_of_mimalloc_is_named_and_not_shown() {
     assert_unknown("mimalloc-trixie", "mimalloc");
 }
+
+/// A program that knows an allocator by its messages has none for that.
+#[test]
+fn this_program_holds_no_message_of_an_allocator_that_it_has_not() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_dumpscope")).expect("the program");
+    for parts in [["<jemal", "loc>: "], ["tcmalloc: lar", "ge alloc "]] {
+        let message = parts.concat().into_bytes();
+        assert!(!program.windows(message.len()).any(|window| window == message), "{parts:?}");
+    }
+}

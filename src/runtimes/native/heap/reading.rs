@@ -24,15 +24,27 @@ pub(super) fn of_musl(target: &Target) -> impl Iterator<Item = &Module> {
 }
 
 /// Modules that have an allocator: libraries of its name, and whatever holds one of its messages in its read-only data.
-pub(super) fn of_allocator<'a>(target: &'a Target, name: &str, message: &str) -> Vec<&'a Module> {
+pub(super) fn of_allocator<'a>(target: &'a Target, name: &str, message: Message) -> Vec<&'a Module> {
     let has = |module: &&Module| {
         let is_named = module.file_name().is_some_and(|file| file.starts_with("lib") && file.contains(name));
-        is_named || says(&target.memory, module, message.as_bytes())
+        is_named || says(&target.memory, module, message)
     };
     target.modules.iter().filter(has).collect()
 }
 
-fn says(memory: &Memory, module: &Module, message: &[u8]) -> bool {
+/// What an allocator begins a message with: its first letter, and what follows. Apart they are no message: this program has no allocator for
+/// knowing of it.
+#[derive(Clone, Copy)]
+pub(super) struct Message(pub u8, pub &'static str);
+
+impl Message {
+    fn is_in(self, bytes: &[u8]) -> bool {
+        let mut rests = memchr::memmem::find_iter(bytes, self.1);
+        rests.any(|rest| rest.checked_sub(1).and_then(|first| bytes.get(first)) == Some(&self.0))
+    }
+}
+
+fn says(memory: &Memory, module: &Module, message: Message) -> bool {
     let mut searched = 0u64;
     let (base, end) = (module.mapped.base, module.mapped.end);
     let first = memory.regions().partition_point(|region| region.end <= base);
@@ -44,7 +56,7 @@ fn says(memory: &Memory, module: &Module, message: &[u8]) -> bool {
             if searched > MAX_SEARCHED {
                 return false;
             }
-            if memchr::memmem::find(bytes, message).is_some() {
+            if message.is_in(bytes) {
                 return true;
             }
             let Some(next) = at.plus(bytes.len() as u64) else { return false };
@@ -199,6 +211,15 @@ pub(super) fn add(sum: &mut crate::heap::Free, count: u64, bytes: u64) {
 mod tests {
     use super::*;
     use crate::capture::{Origin, Segment};
+
+    #[test]
+    fn a_message_is_known_by_its_first_letter_too() {
+        let is_in = |text: &str| Message(b'<', "jemalloc>: ").is_in(text.as_bytes());
+        assert_eq!(
+            ["x <jemalloc>: y", "jemalloc>: ", "/jemalloc>: <jemalloc>: ", ""].map(is_in),
+            [true, false, true, false]
+        );
+    }
 
     #[test]
     fn words_are_read_where_they_are_aligned() {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::allocator::{Allocator, Visit, What};
 use super::parts::Odd;
-use super::reading::{data, of_allocator, words};
+use super::reading::{Message, data, of_allocator, words};
 use crate::error::Error;
 use crate::heap::Arena;
 use crate::job::{Job, Meter};
@@ -58,7 +58,7 @@ impl Allocator for Unwalked {
 /// The allocator of each module that has one of a name, by its file's name or a message that it holds; of those that cannot be walked why.
 pub(super) fn or_walked<A: Allocator + 'static>(
     target: &Target,
-    (name, message): (&'static str, &str),
+    (name, message): (&'static str, Message),
     of_module: impl Fn(&Module) -> Result<Result<A, String>, Error>,
 ) -> Result<Vec<Box<dyn Allocator>>, Error> {
     let mut all: Vec<Box<dyn Allocator>> = Vec::new();

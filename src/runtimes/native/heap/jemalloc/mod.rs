@@ -19,7 +19,7 @@ use self::map::{Extent, Map};
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
-use super::reading::{add, range};
+use super::reading::{Message, add, range};
 use super::unwalked;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
@@ -29,7 +29,7 @@ use crate::target::{Module, Target};
 
 const NAME: &str = "jemalloc";
 /// What it begins its messages with. Source: jemalloc 5.3.0, all of src/.
-const MESSAGE: &str = "<jemalloc>: ";
+const MESSAGE: Message = Message(b'<', "jemalloc>: ");
 
 /// What follows from it.
 const LEFT_OUT: &str = "what they tell of is left out, totals are too low";

@@ -16,7 +16,7 @@ use self::segments::Segments;
 use self::walk::{Heaps, Walked};
 use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
-use super::reading::{self, add, range};
+use super::reading::{self, Message, add, range};
 use super::unwalked;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
@@ -26,7 +26,7 @@ use crate::target::{Module, Target};
 
 const NAME: &str = "mimalloc";
 /// What it begins its messages with. Source: mimalloc 2.0.9 src/options.c.
-const MESSAGE: &str = "mimalloc: ";
+const MESSAGE: Message = Message(b'm', "imalloc: ");
 
 /// The allocator of one module.
 struct Mimalloc {

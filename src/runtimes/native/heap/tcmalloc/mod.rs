@@ -18,7 +18,7 @@ use self::spans::{Counted, Map};
 use self::walk::Walked;
 use super::allocator::{Allocator, Visit, What};
 use super::parts::{Odd, Parts};
-use super::reading::{add, range};
+use super::reading::{Message, add, range};
 use super::unwalked;
 use crate::error::Error;
 use crate::heap::{Arena, Free};
@@ -28,7 +28,7 @@ use crate::target::{Module, Target};
 
 const NAME: &str = "tcmalloc";
 /// A message that every version has. Source: gperftools 2.10 src/tcmalloc.cc, ReportLargeAlloc.
-const MESSAGE: &str = "tcmalloc: large alloc ";
+const MESSAGE: Message = Message(b't', "cmalloc: large alloc ");
 
 /// The allocator of one module.
 struct Tcmalloc {
