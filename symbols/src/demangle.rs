@@ -50,10 +50,22 @@ fn cut(raw: &str) -> Cow<'_, str> {
 }
 
 fn rust(raw: &str) -> Option<String> {
+    // Rust's older names are C++'s with a hash for the last part: without one it is a name of C++.
+    if raw.trim_start_matches('_').starts_with("ZN") && !has_hash(raw) {
+        return None;
+    }
     let name = rustc_demangle::try_demangle(raw).ok()?;
     let mut out = Bounded::default();
     fmt::write(&mut out, format_args!("{name:#}")).ok()?;
     Some(out.text)
+}
+
+/// `17h` and sixteen hexadecimal digits before the end. Source: rustc, symbol_mangling/legacy.rs.
+fn has_hash(raw: &str) -> bool {
+    raw.match_indices("17h").any(|(at, _)| {
+        let hash = raw.as_bytes().get(at.saturating_add(3)..).unwrap_or_default();
+        hash.get(..16).is_some_and(|hash| hash.iter().all(u8::is_ascii_hexdigit)) && hash.get(16) == Some(&b'E')
+    })
 }
 
 fn cpp(raw: &str) -> Option<String> {
@@ -97,6 +109,7 @@ mod tests {
             ("_ZN4pool6Worker3runEi", "pool::Worker::run(int)"),
             ("_ZNSt6vectorIiSaIiEE9push_backEOi", "std::vector<int, std::allocator<int> >::push_back(int&&)"),
             ("_ZN12_GLOBAL__N_14workEv", "(anonymous namespace)::work()"),
+            ("_ZN12_GLOBAL__N_114emergency_poolE", "(anonymous namespace)::emergency_pool"),
             ("_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt"),
             ("_RNvC7mycrate3foo", "mycrate::foo"),
             ("main", "main"),
