@@ -578,3 +578,15 @@ fn a_heap_whose_books_are_not_in_the_dump_is_no_empty_heap() {
     let summary = support::dumpscope!("analyze", cut.path(), "-c", "summary -heap").expect_status(0).stdout;
     assert!(summary.contains("Heap     ? (the heap of libc.so.6 cannot be walked"), "{summary}");
 }
+
+/// On a screen of 24 lines: how much is in use and how much is free, and what else the memory is.
+#[test]
+fn the_first_screen_of_a_summary_says_what_the_memory_is() {
+    let core = dump("heap-ptmalloc", "glibc").core();
+    let summary = support::dumpscope!("analyze", core, "-c", "summary -heap").expect_status(0).stdout;
+    let screen: Vec<&str> = summary.lines().take(24).collect();
+    for part in ["objects in use and", "All memory of the process", "stacks", "files of modules"] {
+        assert!(screen.iter().any(|line| line.contains(part)), "{part}: {summary}");
+    }
+    assert!(summary.contains("→ suspects:"), "{summary}");
+}

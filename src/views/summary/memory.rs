@@ -53,9 +53,11 @@ pub(super) fn line(heap: &HeapRow) -> Row {
     Row::new(cells)
 }
 
-/// The largest types, and what the memory of the process is.
+/// What the memory of the process is, which is to be seen on the first screen, and the largest types.
 pub(super) fn bodies(heap: &HeapRow) -> Vec<Body> {
-    let mut bodies = vec![Body::Heading("Largest types of the heap".to_owned())];
+    let mut bodies = vec![Body::Heading("All memory of the process".to_owned())];
+    bodies.push(Body::Table(maddress::kinds_table(&heap.memory)));
+    bodies.push(Body::Heading("Largest types of the heap".to_owned()));
     // The total stands above already.
     bodies.extend(heap.largest.draw().bodies.into_iter().take(1));
     let left = heap.types.saturating_sub(heap.largest.types.len());
@@ -63,7 +65,7 @@ pub(super) fn bodies(heap: &HeapRow) -> Vec<Body> {
         let text = format!("… and {left} more; 'dumpheap -stat' lists all");
         bodies.push(Body::Lines(vec![Row::new(vec![Cell::text(text).tone(Tone::Dim)])]));
     }
-    bodies.push(Body::Heading("All memory of the process".to_owned()));
-    bodies.push(Body::Table(maddress::kinds_table(&heap.memory)));
+    let more = "    → suspects: what leaked, what the heap hangs from, what is free and not returned";
+    bodies.push(Body::Lines(vec![Row::new(vec![Cell::text(more).tone(Tone::Dim)])]));
     bodies
 }
