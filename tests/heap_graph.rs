@@ -261,3 +261,14 @@ fn how_the_type_of_an_object_is_known_stands_in_every_list() {
     assert_eq!(output.data("dominators")["objects"][0]["naming"], "size", "what the C++ library keeps for emergencies");
     assert_eq!(output.data("suspects")["suspects"][0]["naming"], "contents", "a block of x that is leaked");
 }
+
+#[test]
+fn what_suspects_say_to_ask_next_has_an_answer() {
+    let core = dump("heap-cxx", "debug").core();
+    let told = dumpscope!("analyze", &core, "--json", "-c", "suspects").expect_status(0).data("suspects");
+    let suspects = told["suspects"].as_array().expect("suspects").clone();
+    assert!(suspects.iter().any(|one| one["kind"] == "group"), "{told}");
+    for suspect in suspects {
+        dumpscope!("analyze", &core, "--json", "-c", suspect["next"].as_str().expect("a command")).expect_status(0);
+    }
+}

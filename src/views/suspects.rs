@@ -136,8 +136,12 @@ impl Suspect {
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let plain = session.heap(job)?;
     // What nothing names is a suspect that nobody can look for: names are worth their time here.
-    let heap = if plain.histogram(job)?.total.bytes < LEAST { plain } else { session.named_heap(job).unwrap_or(plain) };
+    let is_small = plain.histogram(job)?.total.bytes < LEAST;
+    let named = if is_small { None } else { session.named_heap(job).ok() };
     job.check()?;
+    // Types that are told so have other ids.
+    let listed = if named.is_some() { "dumpheap -names" } else { "dumpheap" };
+    let heap = named.unwrap_or(plain);
     let mut suspects = Vec::new();
     let mut problems = Vec::new();
     if let Some(path) = query.text("with") {
@@ -157,7 +161,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         let count = group.of_type.as_ref().and_then(|name| leaked.get(name));
         count.is_some_and(|count| count.saturating_mul(2) > group.count)
     };
-    let (groups, holders) = kept::groups_and_holders(session, &heap, &named, job)?;
+    let (groups, holders) = kept::groups_and_holders(session, &heap, &named, listed, job)?;
     suspects.extend(groups.into_iter().filter(|group| !is_told(group)));
     suspects.extend(holders);
     suspects.extend(beyond::free(&heap, job)?);

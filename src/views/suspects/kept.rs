@@ -127,11 +127,12 @@ fn accumulates(from: ObjectId, below: &FxHashMap<ObjectId, ObjectId>, dominators
     std::iter::successors(Some(from), next).take(LARGEST).last().unwrap_or(from)
 }
 
-/// Types whose objects take much together, and what much hangs from.
+/// Types whose objects take much together, and what much hangs from. `listed`: the command that lists objects by these types.
 pub(super) fn groups_and_holders(
     session: &Session,
     heap: &Heap,
     named: &Named,
+    listed: &str,
     job: &Job,
 ) -> Result<(Vec<Suspect>, Vec<Suspect>), Error> {
     let histogram = heap.histogram(job)?;
@@ -175,7 +176,7 @@ pub(super) fn groups_and_holders(
             percent: percent(of.bytes, all),
             holder,
             text,
-            ..Suspect::of("group", &format!("dumpheap -mt {}", known.id))
+            ..Suspect::of("group", &format!("{listed} -mt {}", known.id))
         })
     };
     let groups = much.filter_map(group).take(SHOWN).collect();
