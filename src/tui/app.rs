@@ -136,6 +136,8 @@ pub struct App {
     pub(super) marks: Vec<(Addr, String)>,
     /// What is still to be computed of the heap.
     pub(super) later: Option<Later>,
+    /// Whether that was stopped: it goes on with the next pane that is gone to.
+    pub(super) is_halted: bool,
     /// How often pages were asked for anew because something of it had been computed.
     pub(super) filled: u32,
     tickets: u64,
@@ -173,6 +175,7 @@ impl App {
             kept: Vec::new(),
             marks: Vec::new(),
             later: Some(Later::Names),
+            is_halted: false,
             filled: 0,
             tickets: 0,
             effects: Vec::new(),

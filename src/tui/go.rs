@@ -89,6 +89,7 @@ impl App {
         if tab == self.tab && self.is_root() {
             return;
         }
+        self.is_halted = false;
         self.keep();
         self.remember();
         self.pane = self.tabs.get(tab).and_then(|tab| tab.kept.clone()).unwrap_or_else(|| self.root(tab));

@@ -213,7 +213,7 @@ impl App {
 
     /// Computes what pages of the heap show once it is known, one thing after the other, while such a page is there to be seen.
     pub(super) fn fill(&mut self) {
-        let Some(later) = self.later else { return };
+        let Some(later) = self.later.filter(|_| !self.is_halted) else { return };
         let is_seen = matches!(self.pane.content, Content::Ready) && self.pane.question.as_ref().is_some_and(grows);
         if is_seen && self.filling_in().is_none() {
             self.send(Question::Later(later), Some(Errand::Fill(later)));
@@ -253,9 +253,7 @@ impl App {
     /// Stops what is computed besides. Says whether there was something.
     pub(super) fn stop_filling(&mut self) -> bool {
         let runs = self.leave_off(|asked| asked.errand.is_some_and(|errand| errand.is_fill()));
-        if runs {
-            self.later = None;
-        }
+        self.is_halted |= runs;
         runs
     }
 

@@ -152,7 +152,7 @@ impl App {
         } else if !self.is_root() {
             self.go_back();
         } else if self.stop_filling() {
-            self.say("stopped: what is not known yet stays so", Tone::Guess);
+            self.say("stopped; it goes on when the pane is opened again", Tone::Guess);
         }
     }
 

@@ -116,6 +116,9 @@ fn what_is_computed_besides_is_seen_and_escape_stops_it_last_of_all() {
     assert!(!job.is_cancelled());
     assert!(asked(app.update(key(KeyCode::Esc))).is_empty(), "it is not begun anew");
     assert!(job.is_cancelled() && seen(&app).contains("stopped"), "{}", seen(&app));
+    press(&mut app, '1');
+    let again = asked(press(&mut app, '8'));
+    assert!(again.iter().any(|(_, question, _)| *question == Question::Later(Later::Names)), "{again:?}");
 }
 
 #[test]
