@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::parts::Odd;
-use crate::capture::{Memory, Role};
+use crate::capture::{Access, Memory, Role};
 use crate::model::{Addr, Problem, Subject};
 use crate::runtimes::native::libc::{Family, family_of};
 use crate::target::{Module, Target};
@@ -27,7 +27,7 @@ pub(super) fn of_musl(target: &Target) -> impl Iterator<Item = &Module> {
 pub(super) fn of_allocator<'a>(target: &'a Target, name: &str, message: Message) -> Vec<&'a Module> {
     let has = |module: &&Module| {
         let is_named = module.file_name().is_some_and(|file| file.starts_with("lib") && file.contains(name));
-        is_named || says(&target.memory, module, message)
+        is_named || constants(&target.memory, module).into_iter().any(|(_, bytes)| message.is_in(bytes))
     };
     target.modules.iter().filter(has).collect()
 }
@@ -44,44 +44,39 @@ impl Message {
     }
 }
 
-fn says(memory: &Memory, module: &Module, message: Message) -> bool {
-    let mut searched = 0u64;
+/// Runs of a module's writable data that are in the dump: start and bytes, ascending.
+pub(super) fn data<'a>(memory: &'a Memory, module: &Module) -> Vec<(u64, &'a [u8])> {
+    runs(memory, module, |access| access.write)
+}
+
+/// Runs of its data that nobody may write.
+pub(super) fn constants<'a>(memory: &'a Memory, module: &Module) -> Vec<(u64, &'a [u8])> {
+    runs(memory, module, |access| access.read && !access.write && !access.execute)
+}
+
+fn runs<'a>(memory: &'a Memory, module: &Module, is_wanted: fn(&Access) -> bool) -> Vec<(u64, &'a [u8])> {
     let (base, end) = (module.mapped.base, module.mapped.end);
     let first = memory.regions().partition_point(|region| region.end <= base);
     let regions = memory.regions().iter().skip(first).take_while(|region| region.start < end);
-    regions.filter(|region| region.access.read && !region.access.write && !region.access.execute).any(|region| {
-        let mut at = region.start.max(base);
-        while let Ok(bytes) = memory.slice_up_to(at, region.end.since(at).unwrap_or(0)) {
+    let mut runs = Vec::new();
+    let mut searched = 0u64;
+    for region in regions.filter(|region| is_wanted(&region.access)) {
+        let (mut at, to) = (region.start.max(base), region.end.min(end));
+        while at < to && searched < MAX_SEARCHED {
+            let most = to.since(at).unwrap_or(0).min(MAX_SEARCHED.saturating_sub(searched));
+            let Ok(bytes) = memory.slice_up_to(at, most) else {
+                // Over what the dump leaves out.
+                let Some(segment) = memory.next_segment(at) else { break };
+                at = segment.start;
+                continue;
+            };
+            runs.push((at.0, bytes));
             searched = searched.saturating_add(bytes.len() as u64);
-            if searched > MAX_SEARCHED {
-                return false;
-            }
-            if message.is_in(bytes) {
-                return true;
-            }
-            let Some(next) = at.plus(bytes.len() as u64) else { return false };
+            let Some(next) = at.plus(bytes.len() as u64) else { break };
             at = next;
         }
-        false
-    })
-}
-
-/// Runs of a module's writable data that are in the dump: start and bytes, ascending.
-pub(super) fn data<'a>(memory: &'a Memory, module: &Module) -> impl Iterator<Item = (u64, &'a [u8])> {
-    let (base, end) = (module.mapped.base, module.mapped.end);
-    let first = memory
-        .segments()
-        .partition_point(|segment| segment.start.0.saturating_add(segment.bytes.len() as u64) <= base.0);
-    let mut searched = 0u64;
-    memory.segments().iter().skip(first).take_while(move |segment| segment.start < end).filter_map(move |segment| {
-        let from = segment.start.max(base);
-        if searched > MAX_SEARCHED || !memory.region_at(from)?.access.write {
-            return None;
-        }
-        let bytes = memory.slice_up_to(from, end.since(from)?).ok()?;
-        searched = searched.saturating_add(bytes.len() as u64);
-        Some((from.0, bytes))
-    })
+    }
+    runs
 }
 
 /// Says of ranges of modules that more of their data is there than is searched.

@@ -89,7 +89,8 @@ pub(super) fn why(target: &Target, module: &Module) -> String {
         return "the dump does not hold its data".to_owned();
     }
     let mut lost = Odd::default();
-    for (_, word) in data(memory, module).flat_map(|(start, bytes)| words(start, bytes)).filter(|(_, word)| *word != 0)
+    for (_, word) in
+        data(memory, module).into_iter().flat_map(|(start, bytes)| words(start, bytes)).filter(|(_, word)| *word != 0)
     {
         let is_lost = memory.segment_at(Addr(word)).is_none()
             && memory.region_at(Addr(word)).is_some_and(|region| region.access.write);

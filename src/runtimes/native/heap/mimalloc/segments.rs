@@ -94,6 +94,7 @@ pub(super) fn find(target: &Target, module: &Module, job: &Job) -> Result<Segmen
         }
     }
     let known: FxHashSet<u64> = data(memory, module)
+        .into_iter()
         .flat_map(|(start, bytes)| words(start, bytes))
         .map(|(_, word)| word)
         .filter(|word| by_cookie.contains_key(word))

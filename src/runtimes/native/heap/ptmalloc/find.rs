@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use super::layout::{BINS, HEADER, Layout, Par, State, candidates};
-use crate::capture::{Memory, Region, Role};
+use crate::capture::{Memory, Role};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::Addr;
+use crate::runtimes::native::heap::reading::{constants, data};
 use crate::runtimes::native::libc::{Family, family_of};
 use crate::target::{Module, Target};
 
@@ -20,8 +21,6 @@ const MAX_ARENAS: usize = 1 << 14;
 const MAX_TRIED: usize = 1 << 10;
 /// Bins of the main arena that may be damaged.
 const MAX_ODD_BINS: u64 = 27;
-/// Most bytes of a module's writable data, and of its read-only data, that are searched.
-const MAX_SEARCHED: u64 = 256 << 20;
 
 /// A C library's allocator.
 #[derive(Debug)]
@@ -61,7 +60,7 @@ pub(super) fn places(target: &Arc<Target>, job: &Job) -> Result<Vec<(usize, Foun
 fn of_module(target: &Target, module: &Module, must: bool, job: &Job) -> Result<Found, Error> {
     let mut unused = false;
     let mut readable = false;
-    for (start, bytes) in data(&target.memory, module, true) {
+    for (start, bytes) in data(&target.memory, module) {
         readable = true;
         let words: Vec<Addr> = target.memory.pointers(bytes).collect();
         let mut tried = 0usize;
@@ -190,7 +189,7 @@ pub(super) struct Parameters {
 /// Looks for the parameters in a module's data. `brk`: where they begin, if the main arena has one stretch of memory.
 pub(super) fn parameters(memory: &Memory, module: &Module, layout: &Layout, brk: Option<u64>) -> Option<Parameters> {
     let mut best: Option<(u32, Parameters)> = None;
-    for (start, bytes) in data(memory, module, true) {
+    for (start, bytes) in data(memory, module) {
         for at in (0..bytes.len()).step_by(8) {
             let Some(bytes) = bytes.get(at..) else { continue };
             let at = start.saturating_add(at as u64);
@@ -245,40 +244,11 @@ fn parameters_at(memory: &Memory, bytes: &[u8], at: u64, par: &Par, brk: Option<
     (score >= 4).then_some((score, parameters))
 }
 
-/// Runs of a module's data, writable or not.
-fn data<'a>(memory: &'a Memory, module: &Module, writable: bool) -> Vec<(u64, &'a [u8])> {
-    let (base, end) = (module.mapped.base, module.mapped.end);
-    let is_wanted = |region: &&Region| {
-        let access = region.access;
-        let is_kind = access.write == writable && (writable || (access.read && !access.execute));
-        is_kind && region.start < end && base < region.end
-    };
-    let mut runs = Vec::new();
-    let mut searched = 0u64;
-    for region in memory.regions().iter().filter(is_wanted) {
-        let (mut at, to) = (region.start.max(base), region.end.min(end));
-        while at < to && searched < MAX_SEARCHED {
-            let Ok(bytes) = memory.slice_up_to(at, to.since(at).unwrap_or(0)) else {
-                // Over what the dump leaves out.
-                let next = memory.segments().partition_point(|segment| segment.start <= at);
-                let Some(segment) = memory.segments().get(next) else { break };
-                at = segment.start;
-                continue;
-            };
-            runs.push((at.0, bytes));
-            searched = searched.saturating_add(bytes.len() as u64);
-            let Some(next) = at.plus(bytes.len() as u64) else { break };
-            at = next;
-        }
-    }
-    runs
-}
-
 /// The version that a library states of itself, where its read-only data is at hand; else what its file is called.
 // Source: glibc csu/version.c, banner: `GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.`
 pub(super) fn version(target: &Target, module: &Module) -> Option<(u32, u32)> {
     let banner = || {
-        data(&target.memory, module, false).into_iter().find_map(|(_, bytes)| {
+        constants(&target.memory, module).into_iter().find_map(|(_, bytes)| {
             let at = memchr::memmem::find(bytes, b"GNU C Library ")?;
             let text = bytes.get(at..at.saturating_add(256).min(bytes.len()))?;
             let behind = memchr::memmem::find(text, b" release version ")?;
