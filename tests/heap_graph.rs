@@ -272,3 +272,15 @@ fn what_suspects_say_to_ask_next_has_an_answer() {
         dumpscope!("analyze", &core, "--json", "-c", suspect["next"].as_str().expect("a command")).expect_status(0);
     }
 }
+
+#[test]
+fn that_the_other_dump_is_cut_is_told_too() {
+    let (_folder, [whole, cut]) = two_runs([1000, 2000]);
+    let file = std::fs::File::options().write(true).open(&cut).expect("opens");
+    let length = file.metadata().expect("a length").len();
+    file.set_len(length - 4096).expect("the last mapping is cut");
+    let output = dumpscope!("analyze", &whole, "--json", "-c", &format!("diff {}", cut.display())).expect_status(0);
+    let warnings = output.documents()[0]["warnings"].as_array().expect("warnings").clone();
+    let told = warnings.iter().find(|warning| warning["code"] == "truncated").expect("that it is cut");
+    assert!(told["message"].as_str().is_some_and(|text| text.starts_with(cut.to_str().expect("a path"))), "{told}");
+}

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::arguments::Kind;
 use super::object_rows::Named;
+use super::summary::INCOMPLETE;
 use super::{Arg, Arity, Query};
 use crate::analysis::growth::{self, Growth};
 use crate::analysis::histogram::{Amount, Histogram};
@@ -26,6 +27,8 @@ pub(super) struct Side {
     pub path: String,
     pub heap: Arc<Heap>,
     pub histogram: Arc<Histogram>,
+    /// What is missing from the dump itself; of the one that is open that was told when it was opened.
+    cut: Vec<Problem>,
 }
 
 /// Both.
@@ -68,9 +71,10 @@ impl Compared {
         let (one, two) = named.unwrap_or((one, two));
         let side = |path: &Path, heap: Arc<Heap>| {
             let histogram = heap.histogram(job)?;
-            Ok::<_, Error>(Side { path: path.display().to_string(), heap, histogram })
+            Ok::<_, Error>(Side { path: path.display().to_string(), heap, histogram, cut: Vec::new() })
         };
-        let (own, theirs) = (side(session.source.path(), one)?, side(path, two)?);
+        let (own, mut theirs) = (side(session.source.path(), one)?, side(path, two)?);
+        theirs.cut.extend(other.problems().into_iter().filter(|problem| INCOMPLETE.contains(&problem.code)));
         let written = session.written().zip(other.written()).filter(|(own, other)| own != other);
         let is_first = written.is_none_or(|(own, other)| own < other) != query.flag("reverse");
         let (before, after) = if is_first { (own, theirs) } else { (theirs, own) };
@@ -114,7 +118,7 @@ impl Compared {
     pub(super) fn problems(&self) -> Vec<Problem> {
         let of = |side: &Side| {
             let told = |problem: Problem| Problem { message: format!("{}: {}", side.path, problem.message), ..problem };
-            side.heap.doubts().into_iter().map(told).collect::<Vec<_>>()
+            side.cut.iter().cloned().chain(side.heap.doubts()).map(told).collect::<Vec<_>>()
         };
         [of(&self.before), of(&self.after)].concat()
     }

@@ -218,7 +218,7 @@ pub struct EvidenceRow {
 }
 
 /// Problems that mean that a part of the dump is missing.
-const INCOMPLETE: [&str; 6] =
+pub(super) const INCOMPLETE: [&str; 6] =
     ["truncated", "segment-damaged", "notes-damaged", "no-threads", "thread-lost", "file-shrank"];
 
 fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>, Error> {
