@@ -292,3 +292,32 @@ fn what_an_object_keeps_alive_is_told_once_somebody_has_asked() {
     assert!(told[1]["data"]["retained"].as_u64().expect("bytes") > 80, "a customer has a name, a home, orders");
     assert_eq!(told[2]["data"]["retained"], told[1]["data"]["retained"]);
 }
+
+/// The end of a customer's orders, in front of their start.
+#[test]
+fn a_vector_that_ends_before_it_begins_is_unknown_with_the_reason() {
+    let dump = dump("heap-cxx", "debug");
+    let customer = documents(&dump, &["dumpheap -type shop::Customer"])[0]["data"]["objects"][0]["address"].clone();
+    let customer = customer.as_str().expect("an address").to_owned();
+    let mut bytes = std::fs::read(dump.core()).expect("the core can be read");
+    let word = |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    // Of std::vector, 48 bytes behind the start: _M_start, _M_finish. Elf64_Phdr: p_offset 8, p_vaddr 16, p_filesz 32. Source: elf.h.
+    let orders = u64::from_str_radix(customer.trim_start_matches("0x"), 16).expect("hexadecimal") + 48;
+    let headers = (0..usize::from(bytes[56])).map(|at| 64 + 56 * at);
+    let holds = |at: &usize| (word(&bytes, at + 16)..word(&bytes, at + 16) + word(&bytes, at + 32)).contains(&orders);
+    let header = headers.skip(1).find(holds).expect("the heap is in the core");
+    let at = usize::try_from(word(&bytes, header + 8) + orders - word(&bytes, header + 16)).expect("64 bits");
+    let start = word(&bytes, at);
+    assert_eq!(word(&bytes, at + 8) - start, 16, "two orders");
+    bytes[at + 8..at + 16].copy_from_slice(&(start - 8).to_le_bytes());
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &bytes).expect("room for it");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(file.path()).args(["--json", "-c", &format!("dumpobj {customer}")]);
+    let told = support::run(command).expect_status(0).documents();
+    let fields = told[0]["data"]["fields"].as_array().expect("fields").clone();
+    let field = fields.iter().find(|field| field["name"] == "orders").expect("it is listed all the same");
+    assert_eq!(field["value"], Value::Null);
+    let why = field["unknown"].as_str().expect("a reason");
+    assert!(why.contains(&format!("a vector from {start:#x} to {:#x}", start - 8)), "{why}");
+}
