@@ -43,7 +43,7 @@ pub const VIEW: View = View {
 $ dumpscope demo -c suspects
 336 kB · leaked: nothing refers to 2,999 objects of shop::Session, with 2,999 more that hang from them
     → dumpobj 0x8a139a0
-73 kB · one object of (64 KiB to 128 KiB, by _GLOBAL__N_1::emergency_pool+40) keeps 14.6 % of the heap alive
+73 kB · one object of (64 KiB to 128 KiB, by (anonymous namespace)::emergency_pool+40) keeps 14.6 % of the heap alive
     → gcroot 0x89f3960
 …",
     build,
