@@ -199,8 +199,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         Some(wanted) => wanted.list(&mut list, kept.dominators(), job)?,
         None => list.add_all(heap.source.as_ref(), &selection, job)?,
     }
-    let mut data = list.finished(bound(&heap));
-    data.kept = kept;
+    let data = list.finished(bound(&heap), kept);
     Ok(Box::new(Answered { data, problems: problems(&heap) }))
 }
 

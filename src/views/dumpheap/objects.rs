@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Total;
 use super::kept::Kept;
@@ -24,16 +24,15 @@ use crate::views::{Draw, Query};
 pub(super) struct Objects {
     /// In the order of the heap; with `-live` and `-dead` by address, with `-retained` those that retain the most
     /// first, with `-known` the largest where that is not known.
-    pub objects: Arc<Vec<ObjectRow>>,
+    #[schemars(with = "Vec<ObjectRow>")]
+    objects: Arc<Listed>,
     /// All of them together.
     pub total: Total,
-    #[serde(skip)]
-    pub(super) kept: Kept,
 }
 
 /// An object.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ObjectRow {
+#[derive(Serialize, JsonSchema)]
+struct ObjectRow {
     /// Where it is.
     pub address: Addr,
     /// Its type's full name; null where it has none of those that the heap tells.
@@ -48,11 +47,65 @@ pub(super) struct ObjectRow {
     pub retained: Option<u64>,
 }
 
+/// What is kept of an object: there may be millions.
+#[derive(Debug)]
+struct Brief {
+    address: Addr,
+    bytes: u64,
+    /// [`UNTOLD`] where it was not asked for.
+    retained: u64,
+    of_type: u32,
+}
+
+/// In place of retained bytes.
+const UNTOLD: u64 = u64::MAX;
+
+impl Brief {
+    fn retained(&self) -> Option<u64> {
+        Some(self.retained).filter(|retained| *retained != UNTOLD)
+    }
+
+    /// Those that are listed first: that keep the most alive, or take the most.
+    fn order(&self) -> (Reverse<u64>, Addr) {
+        (Reverse(self.retained().unwrap_or(self.bytes)), self.address)
+    }
+}
+
+/// The objects, which become rows when they are shown or written.
+#[derive(Debug)]
+struct Listed {
+    /// Of each type its name and identity.
+    names: Vec<(Arc<str>, Addr)>,
+    objects: Vec<Brief>,
+    kept: Kept,
+}
+
+impl Listed {
+    fn of_type(&self, object: &Brief) -> Option<&(Arc<str>, Addr)> {
+        self.names.get(object.of_type as usize)
+    }
+}
+
+impl Serialize for Listed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.objects.iter().map(|object| {
+            let of_type = self.of_type(object);
+            ObjectRow {
+                address: object.address,
+                name: of_type.map(|(name, _)| Arc::clone(name)),
+                id: of_type.map(|(_, id)| *id),
+                bytes: object.bytes,
+                retained: object.retained(),
+            }
+        }))
+    }
+}
+
 /// Objects while they are listed.
 pub(super) struct List {
     /// Of each type its name and identity.
     names: Vec<(Arc<str>, Addr)>,
-    objects: Vec<ObjectRow>,
+    objects: Vec<Brief>,
     total: Amount,
     /// Whether those stand first that keep the most alive, or take the most.
     by_size: bool,
@@ -68,28 +121,21 @@ impl List {
         List { names, objects: Vec::new(), total: Amount::default(), by_size, most }
     }
 
-    /// Those that are listed first.
-    fn order(object: &ObjectRow) -> (Reverse<u64>, Addr) {
-        (Reverse(object.retained.unwrap_or(object.bytes)), object.address)
-    }
-
     pub(super) fn add(&mut self, object: HeapObject, retained: Option<u64>) {
-        let of_type = self.names.get(object.of_type);
         self.total.add(Amount { count: 1, bytes: object.bytes });
         // As many again are kept before the smaller half is dropped.
         if self.objects.len() >= self.most.saturating_mul(if self.by_size { 2 } else { 1 }) {
             if !self.by_size || self.most == 0 {
                 return;
             }
-            self.objects.select_nth_unstable_by_key(self.most.saturating_sub(1), List::order);
+            self.objects.select_nth_unstable_by_key(self.most.saturating_sub(1), Brief::order);
             self.objects.truncate(self.most);
         }
-        self.objects.push(ObjectRow {
+        self.objects.push(Brief {
             address: object.address,
-            name: of_type.map(|(name, _)| Arc::clone(name)),
-            id: of_type.map(|(_, id)| *id),
             bytes: object.bytes,
-            retained,
+            retained: retained.unwrap_or(UNTOLD),
+            of_type: u32::try_from(object.of_type).unwrap_or(u32::MAX),
         });
     }
 
@@ -110,50 +156,49 @@ impl List {
         job.check()
     }
 
-    pub(super) fn finished(mut self, bound: Bound) -> Objects {
+    /// `kept`: what was asked for of what they keep alive.
+    pub(super) fn finished(mut self, bound: Bound, kept: Kept) -> Objects {
         if self.by_size {
-            self.objects.sort_by_key(List::order);
+            self.objects.sort_unstable_by_key(Brief::order);
         }
         self.objects.truncate(self.most);
-        Objects { objects: Arc::new(self.objects), total: Total::of(self.total, bound), kept: Kept::Absent }
+        let objects = Listed { names: self.names, objects: self.objects, kept };
+        Objects { objects: Arc::new(objects), total: Total::of(self.total, bound) }
     }
 }
 
 impl Draw for Objects {
     fn draw(&self) -> Section {
         let mut columns = vec![Column::rigid("Address"), Column::right("Bytes").rank(3)];
-        columns.extend(self.kept.column());
+        columns.extend(self.objects.kept.column());
         columns.push(Column::wide("Type", 1).rank(1));
-        let table = Table { columns, rows: Arc::new(Listing(Arc::clone(&self.objects), self.kept.clone())) };
+        let rows: Arc<dyn Rows> = Arc::<Listed>::clone(&self.objects);
         let mut lines = Vec::new();
-        let left = self.total.count.saturating_sub(self.objects.len() as u64);
+        let left = self.total.count.saturating_sub(rows.len() as u64);
         if left > 0 {
             let text = format!("… and {} more; -n N lists more of them", thousands(left));
             lines.push(Row::new(vec![Cell::text(text).tone(Tone::Dim)]));
         }
         lines.push(self.total.row(""));
-        Section { bodies: vec![Body::Table(table), Body::Lines(lines)], ..Section::default() }
+        Section { bodies: vec![Body::Table(Table { columns, rows }), Body::Lines(lines)], ..Section::default() }
     }
 }
 
-/// The objects as rows, which are made when they are shown: there may be millions.
-#[derive(Debug)]
-struct Listing(Arc<Vec<ObjectRow>>, Kept);
-
-impl Rows for Listing {
+impl Rows for Listed {
     fn len(&self) -> usize {
-        self.0.len()
+        self.objects.len()
     }
 
     fn get(&self, index: usize) -> Option<Cow<'_, Row>> {
-        let ObjectRow { address, name, bytes, retained, .. } = self.0.get(index)?;
-        let name = match name {
-            Some(name) => Cell::text(Arc::clone(name)),
+        let object = self.objects.get(index)?;
+        let name = match self.of_type(object) {
+            Some((name, _)) => Cell::text(Arc::clone(name)),
             None => Cell::unknown("the heap tells no such type"),
         };
-        let mut cells = vec![Cell::new(Value::Addr(*address)).tone(Tone::Link), Cell::new(Value::Bytes(*bytes))];
-        cells.extend(self.1.cell(*retained));
+        let address = Cell::new(Value::Addr(object.address)).tone(Tone::Link);
+        let mut cells = vec![address, Cell::new(Value::Bytes(object.bytes))];
+        cells.extend(self.kept.cell(object.retained()));
         cells.push(name);
-        Some(Cow::Owned(Row::about(Subject::Object(*address), cells)))
+        Some(Cow::Owned(Row::about(Subject::Object(object.address), cells)))
     }
 }
