@@ -213,3 +213,121 @@ impl<'a> Patterns<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::heap::{HeapObject, HeapSource, HeapType, Visit};
+    use crate::job::{Job, Meter};
+    use crate::model::Problem;
+
+    const HEAP: u64 = 0x1000;
+
+    /// Blocks of so many bytes, one behind the other.
+    struct Blocks(Vec<u64>);
+
+    impl HeapSource for Blocks {
+        fn name(&self) -> &str {
+            "blocks"
+        }
+
+        fn types(&self) -> &[HeapType] {
+            &[]
+        }
+
+        fn parts(&self) -> usize {
+            1
+        }
+
+        fn objects(&self, _: usize, _: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
+            let mut at = HEAP;
+            self.0.iter().try_for_each(|bytes| {
+                let address = Addr(at);
+                at += bytes;
+                visit(HeapObject { address, of_type: 0, bytes: *bytes })
+            })
+        }
+
+        fn problems(&self) -> Vec<Problem> {
+            Vec::new()
+        }
+    }
+
+    /// What blocks with these words are, told by these holders: the block that is held, and the words that hold it.
+    fn told(sizes: &[u64], words: &[u64], holders: &[(ObjectId, &[u64])]) -> Vec<Option<Pattern>> {
+        let memory = Memory::of(HEAP, words);
+        let objects = Objects::of(&Blocks(sizes.to_vec()), &Job::default()).expect("few");
+        let takes = |_: ObjectId, bytes: u64| bytes.next_multiple_of(16);
+        let patterns = Patterns::new(&memory, &objects, &takes);
+        for (object, holder) in holders {
+            let bytes: Vec<u8> = holder.iter().flat_map(|word| word.to_le_bytes()).collect();
+            patterns.holder(*object, &bytes);
+        }
+        (0..objects.len()).for_each(|id| patterns.links(id));
+        (0..objects.len()).map(|id| patterns.of(id)).collect()
+    }
+
+    #[test]
+    fn a_vector_and_a_text_are_told_by_who_holds_them_and_only_where_the_size_fits() {
+        let words = [7, 7, 7, 7, u64::from_le_bytes(*b"abcdefgh"), u64::from_le_bytes(*b"ijklmnop"), 0, 0];
+        let both = |vector: &[u64], text: &[u64]| told(&[32, 32], &words, &[(0, vector), (1, text)]);
+        let (first, second) = (HEAP, HEAP + 32);
+        assert_eq!(
+            both(&[first, first + 16, first + 32], &[second, 16, 30]),
+            [Some(Pattern::Vector), Some(Pattern::Text)]
+        );
+        let none = [None, None];
+        assert_eq!(both(&[first, first + 16, first + 48], &[second, 16, 60]), none, "larger than the blocks");
+        assert_eq!(both(&[first, first + 40, first + 32], &[second, 31, 30]), none, "more than there is room for");
+        assert_eq!(
+            both(&[first, first - 8, first + 32], &[second, 15, 30]),
+            none,
+            "ends before it begins; no zero behind"
+        );
+        assert_eq!(both(&[first], &[]), none);
+    }
+
+    #[test]
+    fn nodes_are_told_by_links_that_lead_back() {
+        let at = |block: u64| HEAP + 32 * block;
+        // The ring of a list of two nodes and its head, which is the third block; a number that leads nowhere.
+        let list = [at(1), at(2), 1, 1, at(2), at(0), 2, 2, at(0), at(1), 0, 0, 5, 5, 0, 0];
+        let node = Some(Pattern::ListNode);
+        assert_eq!(told(&[32; 4], &list, &[]), [node, node, node, None]);
+        // The root of a tree with its head, and a child on the left.
+        let tree = [1, at(2), at(1), 0, 0, at(0), 0, 0, 0, at(0), at(1), at(0), 0, 0, 0, 0];
+        let node = Some(Pattern::TreeNode);
+        assert_eq!(told(&[32; 4], &tree, &[])[..2], [node, node]);
+    }
+
+    #[test]
+    fn buckets_are_told_where_as_many_nodes_follow_as_are_counted() {
+        let at = |block: u64| HEAP + 32 * block;
+        let words = [0, 0, 0, 0, at(2), 1, 1, 1, 0, 2, 2, 2];
+        let load = u64::from(1f32.to_bits());
+        let map = |count: u64| told(&[32; 3], &words, &[(0, &[at(0), 4, at(1), count, load])]);
+        let node = Some(Pattern::HashNode);
+        assert_eq!(map(2), [Some(Pattern::Buckets), node, node]);
+        assert_eq!([map(1), map(3), map(u64::MAX)], [[None; 3]; 3].map(Vec::from));
+    }
+
+    #[test]
+    fn chains_that_go_round_are_left_and_cost_a_bounded_number_of_steps() {
+        let at = |block: u64| HEAP + 32 * block;
+        let words = [0, 0, 0, 0, at(1), 1, 1, 1];
+        let load = u64::from(1f32.to_bits());
+        let holder = [at(0), 4, at(1), 2, load];
+        let holders: Vec<(ObjectId, &[u64])> = (0..100).map(|_| (0, &holder[..])).collect();
+        let memory = Memory::of(HEAP, &words);
+        let objects = Objects::of(&Blocks(vec![32; 2]), &Job::default()).expect("few");
+        let patterns = Patterns::new(&memory, &objects, &|_, bytes| bytes);
+        for (object, holder) in holders {
+            let bytes: Vec<u8> = holder.iter().flat_map(|word| word.to_le_bytes()).collect();
+            patterns.holder(object, &bytes);
+        }
+        assert_eq!([patterns.of(0), patterns.of(1)], [None, None]);
+        assert!(patterns.links.load(Ordering::Relaxed) <= 2 * 100);
+        assert_eq!(patterns.follow(at(1)), None, "no more links are followed");
+    }
+}
