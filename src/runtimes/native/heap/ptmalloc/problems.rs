@@ -30,10 +30,10 @@ pub(super) fn of_books(books: &Books, what: &What<'_>) -> Vec<Problem> {
         say("heap-damaged", books.main, message.to_owned());
     }
     for (number, arena) in books.arenas.iter().enumerate() {
-        if let Some(gap) = &arena.gap {
+        if let Some((code, gap)) = &arena.gap {
             let message =
                 format!("malloc's arena {number} at {} is not whole: {gap}; totals are too low", Addr(arena.at));
-            say("heap-damaged", arena.at, message);
+            say(code, arena.at, message);
         }
     }
     let (missing, broken): (Vec<Broken>, Vec<Broken>) = books.lists.broken.iter().partition(|broken| broken.is_missing);

@@ -23,6 +23,18 @@ const MAX_RUNS: usize = 1 << 16;
 const FLAGS_OF_ARENA: u64 = 4;
 const NONCONTIGUOUS: u32 = 2;
 
+/// Why something of an arena is missing, and whether it is damaged or not in the dump, as a problem's code.
+type Gap = (&'static str, String);
+
+const DAMAGED: &str = "heap-damaged";
+const INCOMPLETE: &str = "heap-incomplete";
+
+/// What cannot be read is not in the dump where something is mapped, and else no place of an arena.
+fn unreadable(memory: &Memory, at: u64, what: String) -> Option<Gap> {
+    let code = if memory.region_at(Addr(at)).is_some() { INCOMPLETE } else { DAMAGED };
+    Some((code, what))
+}
+
 /// An arena.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Arena {
@@ -35,17 +47,17 @@ pub(super) struct Arena {
     /// Ranges of memory that are its own.
     pub taken: Vec<(u64, u64)>,
     /// Why something of it is missing.
-    pub gap: Option<String>,
+    pub gap: Option<Gap>,
 }
 
 /// What an arena's books say.
 pub(super) fn arena(memory: &Memory, at: u64, layout: &Layout) -> Arena {
     let word = |offset: u64| at.checked_add(offset).and_then(|at| memory.u64(Addr(at)).ok());
     let system = word(layout.state.system());
-    let mut gap = system.is_none().then(|| "what it took from the system cannot be read".to_owned());
+    let mut gap = system.is_none().then(|| (INCOMPLETE, "what it took from the system cannot be read".to_owned()));
     let top = word(layout.state.top);
     if top.is_none() {
-        gap = Some("where its topmost chunk is cannot be read".to_owned());
+        gap = Some((INCOMPLETE, "where its topmost chunk is cannot be read".to_owned()));
     }
     let top = top.filter(|top| {
         // Before it has memory its first bin stands for a chunk, whose size would be `last_remainder`.
@@ -55,8 +67,13 @@ pub(super) fn arena(memory: &Memory, at: u64, layout: &Layout) -> Arena {
         let header = top.checked_add(8).and_then(|at| memory.u64(Addr(at)).ok());
         match header {
             Some(header) if top.is_multiple_of(ALIGNMENT) => Some((top, header & !FLAGS)),
-            _ => {
-                gap = Some(format!("its topmost chunk would be at {}, which cannot be read", Addr(top)));
+            Some(_) => {
+                gap = Some((DAMAGED, format!("its topmost chunk would be at {}, where none can be", Addr(top))));
+                None
+            }
+            None => {
+                let what = format!("its topmost chunk would be at {}, which cannot be read", Addr(top));
+                gap = unreadable(memory, top, what);
                 None
             }
         }
@@ -150,7 +167,7 @@ pub(super) fn of_main(
         }
     }
     if looks == 0 || runs.len() >= MAX_RUNS {
-        arena.gap = Some("it has more pieces or chunks than are followed".to_owned());
+        arena.gap = Some((INCOMPLETE, "it has more pieces or chunks than are followed".to_owned()));
     }
     runs.sort_by_key(|run| run.start);
     Ok(runs)
@@ -214,11 +231,11 @@ pub(super) fn of_heaps(
         let word = |offset: u64| heap.checked_add(offset).and_then(|at| memory.u64(Addr(at)).ok());
         // Source: glibc malloc/arena.c, struct _heap_info: ar_ptr, prev, size.
         let (Some(of), Some(before), Some(size)) = (word(0), word(8), word(16)) else {
-            arena.gap = Some(format!("its heap at {} cannot be read", Addr(heap)));
+            arena.gap = unreadable(memory, heap, format!("its heap at {} cannot be read", Addr(heap)));
             break;
         };
         if of != arena.at || size > max || size < layout.heap_info || !seen.insert(heap) || seen.len() > MAX_HEAPS {
-            arena.gap = Some(format!("what is at {} is no heap of it", Addr(heap)));
+            arena.gap = Some((DAMAGED, format!("what is at {} is no heap of it", Addr(heap))));
             break;
         }
         let behind_books = if heap == first { layout.state.size() } else { 0 };
@@ -232,7 +249,7 @@ pub(super) fn of_heaps(
             false => (end.saturating_sub(FENCE), true),
         };
         if holds_top && top.saturating_add(top_size) > end {
-            arena.gap = Some(format!("its topmost chunk at {} reaches beyond its heap", Addr(top)));
+            arena.gap = Some((DAMAGED, format!("its topmost chunk at {} reaches beyond its heap", Addr(top))));
         }
         runs.push(Run { arena: number, start, end: last, fenced, main: false });
         if heap == first {
