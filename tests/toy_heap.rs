@@ -213,6 +213,7 @@ fn the_histogram_is_what_the_file_says_in_json() {
     let orders = data("dumpheap -stat -type Order -min 24");
     assert_eq!(orders["total"], json!({ "count": 3, "bytes": 72, "complete": true }));
     assert_eq!(data("dumpheap -stat -max 24")["total"]["count"], 3);
+    assert_eq!(data("dumpheap -stat -min 1k")["total"]["count"], 0);
 }
 
 #[test]

@@ -144,10 +144,12 @@ impl<'a> Reading<'a> {
 
     fn value(&self, kind: Kind, text: &str) -> Result<Given, String> {
         match kind {
-            Kind::Count | Kind::Bytes | Kind::Thread | Kind::Index => match number(text) {
-                Some(number) => Ok(Given::Number(number)),
-                None => Err(format!("'{text}' is no number")),
-            },
+            Kind::Count | Kind::Bytes | Kind::Thread | Kind::Index => {
+                match if kind == Kind::Bytes { bytes(text) } else { number(text) } {
+                    Some(number) => Ok(Given::Number(number)),
+                    None => Err(format!("'{text}' is no number")),
+                }
+            }
             Kind::Address => match address(text).or_else(|| self.places.address(kind, text)) {
                 Some(address) => Ok(Given::Address(address)),
                 None => {
@@ -176,6 +178,17 @@ fn number(text: &str) -> Option<u64> {
         None if text.starts_with('+') => None,
         None => text.parse().ok(),
     }
+}
+
+/// A number, or one of KiB, MiB or GiB as columns show it: `4K`, `1M`.
+fn bytes(text: &str) -> Option<u64> {
+    let (digits, shift) = match text.char_indices().next_back()? {
+        (end, 'k' | 'K') => (text.get(..end)?, 10),
+        (end, 'm' | 'M') => (text.get(..end)?, 20),
+        (end, 'g' | 'G') => (text.get(..end)?, 30),
+        _ => (text, 0),
+    };
+    number(digits)?.checked_mul(1 << shift)
 }
 
 /// Hexadecimal, with or without `0x`; WinDbg's grouping mark is left out.
@@ -246,6 +259,15 @@ mod tests {
         for line in ["-n 3", "--n=3", "-n:3", "-n 0x3"] {
             assert_eq!(read(STACK, line).unwrap().number("n"), Some(3), "{line}");
         }
+    }
+
+    #[test]
+    fn a_size_may_be_of_a_larger_unit() {
+        let size = |text: &str| read(MEMORY, &format!("1000 -n {text}")).ok().and_then(|read| read.number("n"));
+        assert_eq!([size("4096"), size("4k"), size("4K")], [Some(4096); 3]);
+        assert_eq!([size("3M"), size("2g")], [Some(3 << 20), Some(2 << 30)]);
+        assert_eq!([size("k"), size("4kk"), size("-1k"), size("99999999999g")], [None; 4]);
+        assert!(read(STACK, "-n 4k").is_err(), "a count has no unit");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::model::Addr;
 pub enum Kind {
     /// A decimal number.
     Count,
-    /// A size or a number of bytes, decimal.
+    /// A size or a number of bytes, decimal; `4k`, `1M` and `2G` are KiB, MiB and GiB.
     Bytes,
     /// An address, hexadecimal with or without `0x`.
     Address,

@@ -39,7 +39,7 @@ pub const VIEW: View = View {
         Arg::Flag("stat", "how many objects of each type, and how many bytes they take"),
         Arg::Value("type", Kind::Word, "only types whose name contains it"),
         Arg::Value("mt", Kind::Address, "only the type of this id"),
-        Arg::Value("min", Kind::Bytes, "only objects of at least so many bytes"),
+        Arg::Value("min", Kind::Bytes, "only objects of at least so many bytes: 4096, 4k, 1M"),
         Arg::Value("max", Kind::Bytes, "only objects of at most so many bytes"),
         Arg::Flag("names", "with names for objects that carry none, by what refers to them"),
         Arg::Flag("group", "of types those of a namespace, package or module together"),
