@@ -199,7 +199,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         Some(wanted) => wanted.list(&mut list, kept.dominators(), job)?,
         None => list.add_all(heap.source.as_ref(), &selection, job)?,
     }
-    let data = list.finished(bound(&heap), kept);
+    let data = list.finished(bound(&heap), kept, job);
     Ok(Box::new(Answered { data, problems: problems(&heap) }))
 }
 

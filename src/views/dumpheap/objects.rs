@@ -157,8 +157,9 @@ impl List {
     }
 
     /// `kept`: what was asked for of what they keep alive.
-    pub(super) fn finished(mut self, bound: Bound, kept: Kept) -> Objects {
+    pub(super) fn finished(mut self, bound: Bound, kept: Kept, job: &Job) -> Objects {
         if self.by_size {
+            job.phase("sorting", 0);
             self.objects.sort_unstable_by_key(Brief::order);
         }
         self.objects.truncate(self.most);
