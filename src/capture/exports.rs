@@ -50,15 +50,10 @@ impl Exports {
     /// The file with the names of a module; `None` where the dump does not hold them.
     pub fn file(&self, mapped: &MappedModule) -> Option<Elf> {
         let bias = mapped.bias?;
-        let mut header = [0; FILE_HEADER];
-        self.memory.read(mapped.base, &mut header).ok()?;
-        if !header.starts_with(b"\x7fELF\x02\x01") {
-            return None;
-        }
+        let header = self.header(mapped)?;
         let headers = self.headers(mapped.base, &header);
         let loads: Vec<Load> = headers.iter().filter(|(kind, _)| *kind == PT_LOAD).map(|(_, load)| *load).collect();
-        let (_, section) = headers.iter().find(|(kind, _)| *kind == PT_DYNAMIC)?;
-        let dynamic = self.dynamic(Addr(section.address.wrapping_add(bias)), section.size);
+        let dynamic = self.dynamic_of(&headers, bias)?;
         let value = |tag: u64| dynamic.iter().find(|(found, _)| *found == tag).map(|(_, value)| *value);
         let address = |tag| value(tag).map(|stated| in_memory(mapped, bias, stated));
         let (symbols, names) = (address(DT_SYMTAB)?, address(DT_STRTAB)?);
@@ -73,6 +68,55 @@ impl Exports {
         let names = self.run(names, value(DT_STRSZ)?.min(MAX_NAMES))?;
         let file = symbol_file::build(&header, &loads, Table::Exported, symbols, &names)?;
         Elf::parse(FileBytes::from_vec(file)).ok()
+    }
+
+    /// Where one exported name is, by DT_GNU_HASH, as the loader looks it up: of the tables no more is needed than what lies on its way.
+    /// createdump's dumps hold the pages on the ways that it went itself. `None` where the module does not export it, or that cannot be
+    /// told.
+    pub fn address(&self, mapped: &MappedModule, name: &str) -> Option<Addr> {
+        /// Most names of one bucket.
+        const MAX_CHAIN: u64 = 1 << 16;
+        let bias = mapped.bias?;
+        let dynamic = self.dynamic_of(&self.headers(mapped.base, &self.header(mapped)?), bias)?;
+        let address = |tag: u64| {
+            let (_, stated) = dynamic.iter().find(|(found, _)| *found == tag)?;
+            Some(in_memory(mapped, bias, *stated))
+        };
+        let (table, symbols, names) = (address(DT_GNU_HASH)?, address(DT_SYMTAB)?, address(DT_STRTAB)?);
+        // Source: binutils 2.40, bfd/elf.c, bfd_elf_gnu_hash; the table's layout: `hashed`.
+        let hash = name.bytes().fold(5381u32, |hash, byte| hash.wrapping_mul(33).wrapping_add(byte.into()));
+        let (buckets, first, filter) = (self.word(table, 0)?, self.word(table, 1)?, self.word(table, 2)?);
+        let buckets_at = table.plus(16)?.plus(u64::from(filter).checked_mul(8)?)?;
+        let chains_at = buckets_at.plus(u64::from(buckets).checked_mul(4)?)?;
+        let start = u64::from(self.word(buckets_at, hash.checked_rem(buckets)?.into())?);
+        for symbol in start..start.saturating_add(MAX_CHAIN) {
+            let found = self.word(chains_at, symbol.checked_sub(first.into())?)?;
+            if found | 1 == hash | 1 {
+                // st_name 0, st_shndx 6, st_value 8. Source: gABI "Symbol Table".
+                let entry = symbols.plus(symbol.checked_mul(SYMBOL as u64)?)?;
+                let text = names.plus(self.memory.u32(entry).ok()?.into())?;
+                let is_it = self.memory.c_string(text, (name.len() as u64).checked_add(1)?).ok()? == name.as_bytes();
+                if is_it && self.memory.u16(entry.plus(6)?).ok()? != 0 {
+                    return Some(Addr(self.memory.u64(entry.plus(8)?).ok()?.wrapping_add(bias)));
+                }
+            }
+            if found & 1 == 1 {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn header(&self, mapped: &MappedModule) -> Option<[u8; FILE_HEADER]> {
+        let mut header = [0; FILE_HEADER];
+        self.memory.read(mapped.base, &mut header).ok()?;
+        header.starts_with(b"\x7fELF\x02\x01").then_some(header)
+    }
+
+    /// The dynamic section that the program headers tell of.
+    fn dynamic_of(&self, headers: &[(u32, Load)], bias: u64) -> Option<Vec<(u64, u64)>> {
+        let (_, section) = headers.iter().find(|(kind, _)| *kind == PT_DYNAMIC)?;
+        Some(self.dynamic(Addr(section.address.wrapping_add(bias)), section.size))
     }
 
     /// The program headers: type, and place.
@@ -222,6 +266,34 @@ mod tests {
             let bytes = image(gnu, moved);
             assert_eq!(name(&bytes, 0x81f).as_deref(), Some("run"), "{gnu} {moved}");
             assert_eq!(name(&bytes, 0x820), None, "{gnu} {moved}");
+        }
+    }
+
+    /// The same image with the true hash of `run`, 0x0b88a75b by the function in binutils; its lowest bit ends the bucket.
+    fn hashed() -> Vec<u8> {
+        let mut bytes = image(true, true);
+        bytes[0x51c..0x520].copy_from_slice(&0x0b88_a75bu32.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn one_name_is_found_by_its_hash_alone() {
+        let find = |bytes: &[u8], name: &str| Exports::of(&Memory::of_bytes(BASE, bytes)).address(&module(), name);
+        let bytes = hashed();
+        assert_eq!(find(&bytes, "run"), Some(Addr(BASE + 0x800)));
+        assert_eq!(find(&bytes, "ran"), None);
+        let mut undefined = bytes.clone();
+        undefined[0x31e] = 0;
+        assert_eq!(find(&undefined, "run"), None);
+        for len in 0..0x520 {
+            assert_eq!(find(&bytes[..len], "run"), None, "cut at {len}");
+        }
+        for at in (0..0x520).step_by(4) {
+            for wrong in [0, u32::MAX, 0x7fff_ffff] {
+                let mut bytes = bytes.clone();
+                bytes[at..at + 4].copy_from_slice(&wrong.to_le_bytes());
+                let _ = find(&bytes, "run");
+            }
         }
     }
 
