@@ -152,8 +152,9 @@ impl<'a> Chooser<'a> {
         }
         let files = Files::of(self.mappings, self.peek);
         for mapping in self.mappings.iter().filter(|mapping| mapping.has_file() && mapping.excluded().is_none()) {
-            // What may be written was taken from the module's headers, as far as that is bounded.
-            if !mapping.access.write {
+            // What may be written was taken from the module's headers, as far as that is bounded. An assembly of .NET has the tables of its
+            // functions there.
+            if !mapping.access.write || files.is_assembly(mapping) {
                 self.chosen.pages.extend(own_pages(mapping, &files, self.peek));
             }
         }
