@@ -4,6 +4,7 @@
 //! [`Scene`] (target, OS threads, walked stacks). Output: model nouns, each datum with its evidence or its gap. A runtime is a folder here
 //! and a line in [`RUNTIMES`].
 
+pub mod coreclr;
 mod detected;
 pub mod go;
 pub mod layout;
