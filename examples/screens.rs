@@ -25,7 +25,7 @@ const FOREGROUND: &str = "#d5dae0";
 
 /// Pictures: name, and the keys that lead to them.
 const PICTURES: [(&str, &str); 5] =
-    [("summary", ""), ("threads", "2"), ("stacks", "3j"), ("locks", "4"), ("heap", "8")];
+    [("summary", ""), ("threads", "2"), ("stacks", "3j"), ("locks", "4"), ("heap", "6")];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let session = Arc::new(dumpscope::demo::open(&Search::default(), &Job::default())?);

@@ -26,21 +26,21 @@ fn screens(dump: &str, sizes: &[(u16, u16)], scripts: &[(&str, &str)]) {
 #[test]
 fn panes_of_a_service_in_a_deadlock() {
     let panes =
-        [("summary", ""), ("threads", "2j"), ("stacks", "3"), ("locks", "4"), ("modules", "6"), ("memory", "7")];
+        [("summary", ""), ("threads", "2j"), ("stacks", "3"), ("locks", "4"), ("modules", "7"), ("memory", "8")];
     screens("demo", &ALL, &panes);
 }
 
 #[test]
 fn a_heap_by_type_by_namespace_and_what_is_free_and_leaked_of_it() {
     let pages = [
-        ("heap", "8"),
-        ("heap-namespaces", "8p"),
-        ("heap-free", "8l"),
-        ("heap-leaked", "8ll"),
-        ("heap-objects", "8<Enter>jx"),
-        ("heap-object", "8<Enter><Enter>"),
-        ("heap-referrers", "8jjj<Enter><Enter>R"),
-        ("heap-dominated", "8jjj<Enter><Enter>d"),
+        ("heap", "6"),
+        ("heap-namespaces", "6p"),
+        ("heap-free", "6l"),
+        ("heap-leaked", "6ll"),
+        ("heap-objects", "6<Enter>jx"),
+        ("heap-object", "6<Enter><Enter>"),
+        ("heap-referrers", "6jjj<Enter><Enter>R"),
+        ("heap-dominated", "6jjj<Enter><Enter>d"),
     ];
     screens("demo", &[SMALL, USUAL, WIDE], &pages);
 }
@@ -55,7 +55,7 @@ fn panes_of_three_deadlocks() {
         ("stacks-closed", "3gh"),
         ("locks", "4"),
         ("exceptions", "5"),
-        ("modules", "6"),
+        ("modules", "7"),
         ("thread", "2jj<Enter>"),
         ("frame", "2j<Enter><Enter>"),
     ];

@@ -18,7 +18,7 @@ fn heap() -> (App, Answer<'static>, (Ticket, Question, Job)) {
     let mut app = App::new(LOOK, (100, 24), "demo", Job::default());
     let first = asked(app.update(Event::Opened(Ok(worker::describe(&session)))));
     drop(first);
-    let (ticket, question, job) = asked(press(&mut app, '8')).remove(0);
+    let (ticket, question, job) = asked(press(&mut app, '6')).remove(0);
     assert_eq!(question.line(), "dumpheap -known -stat");
     let later = asked(app.update(Event::Answered(ticket, answer(&question, &job)))).remove(0);
     (app, answer, later)
@@ -117,7 +117,7 @@ fn what_is_computed_besides_is_seen_and_escape_stops_it_last_of_all() {
     assert!(asked(app.update(key(KeyCode::Esc))).is_empty(), "it is not begun anew");
     assert!(job.is_cancelled() && seen(&app).contains("stopped"), "{}", seen(&app));
     press(&mut app, '1');
-    let again = asked(press(&mut app, '8'));
+    let again = asked(press(&mut app, '6'));
     assert!(again.iter().any(|(_, question, _)| *question == Question::Later(Later::Names)), "{again:?}");
 }
 
@@ -153,7 +153,7 @@ fn an_objects_bytes_stand_beside_its_fields_and_its_memory_beside_its_address() 
     let memory = object.split("─ memory 0x8a139a0 ─").nth(1).expect("the memory at its address");
     assert!(memory.contains("0x8a139a8") && memory.contains(STARTED), "{object}");
     // What is no object is not taken for one: its vtable is a module's.
-    let vtable = stage.press("8<Enter><Enter>jj").text();
+    let vtable = stage.press("6<Enter><Enter>jj").text();
     assert!(vtable.contains("▸  0  ._vptr.Session") && vtable.contains("─ memory 0x4dc190 ─"), "{vtable}");
 }
 
@@ -161,7 +161,7 @@ fn an_objects_bytes_stand_beside_its_fields_and_its_memory_beside_its_address() 
 fn beside_a_type_some_of_its_objects_stand_and_on_its_page_all() {
     let mut stage = screen::of_dump("demo", (120, 40));
     // 3,000 sessions, of which 2,999 leaked.
-    let beside = stage.press("8").text();
+    let beside = stage.press("6").text();
     assert!(beside.contains("─ shop::Session ─"), "{beside}");
     let asked = |stage: &Stage<'_>| stage.asked.iter().map(Question::line).collect::<Vec<_>>();
     assert!(asked(&stage).contains(&"dumpheap -known -mt 0x4dc190 -n 100".to_owned()), "{:?}", asked(&stage));

@@ -141,7 +141,7 @@ fn the_palette_runs_what_is_typed_and_what_is_chosen() {
 #[test]
 fn what_is_copied_is_whole_and_plain() {
     let mut stage = of_deadlock((60, 20));
-    stage.press("2jyn").press("yr").press("4").press("ya").press("7").press("ya");
+    stage.press("2jyn").press("yr").press("4").press("ya").press("8").press("ya");
     let memory = address(&mut stage);
     assert_eq!(
         stage.copied,
@@ -258,7 +258,7 @@ fn folds_close_open_and_walk_the_tree() {
 #[test]
 fn memory_goes_on_past_the_end_of_what_is_shown() {
     let mut stage = of_dump("demo", (80, 24));
-    let first = address(stage.press("7"));
+    let first = address(stage.press("8"));
     assert_eq!(address(stage.press("G")), first + 0x3f8, "1,024 bytes are held");
     assert_eq!(address(stage.press("j")), first + 0x3f8, "the window moved under the selection");
     assert_eq!(address(stage.press("j")), first + 0x400);
@@ -271,7 +271,7 @@ fn memory_goes_on_past_the_end_of_what_is_shown() {
 #[test]
 fn a_word_is_followed_where_it_points_to() {
     let mut stage = of_dump("demo", (80, 24));
-    let first = address(stage.press("7"));
+    let first = address(stage.press("8"));
     // The fourth word: c0 16 03 df d5 7f 00 00.
     assert_eq!(address(stage.press("jjj")), first + 0x18);
     assert_eq!(address(stage.press("f")), 0x7fd5_df03_16c0);

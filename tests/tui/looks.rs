@@ -14,7 +14,7 @@ fn stage(depth: Depth, ascii: bool, size: (u16, u16)) -> Stage<'static> {
 }
 
 /// Keys that show every pane and overlay.
-const TOUR: [&str; 12] = ["", "2j", "3", "E", "4", "5", "6", "7", "?", "<Esc>:", "<Esc>2s", "<Esc>/w"];
+const TOUR: [&str; 13] = ["", "2j", "3", "E", "4", "5", "6", "7", "8", "?", "<Esc>:", "<Esc>2s", "<Esc>/w"];
 
 #[test]
 fn an_ascii_terminal_gets_nothing_else() {

@@ -91,7 +91,7 @@ fn a_heading_is_found_below_a_filter_and_in_a_scrolled_table() {
 #[test]
 fn a_click_on_a_panes_name_opens_it() {
     let mut stage = stage(100, 24);
-    for (name, holds) in [("4 Locks", "Waiters"), ("6 Modules", "/srv/deadlock"), ("1 Summary", "deadlock: ")] {
+    for (name, holds) in [("4 Locks", "Waiters"), ("7 Modules", "/srv/deadlock"), ("1 Summary", "deadlock: ")] {
         let x = column_of(&mut stage, TABS, name);
         assert!(stage.click(x, TABS).text().contains(holds), "{name}");
         // The last letter belongs to it, the blank after it to nobody.
@@ -176,7 +176,7 @@ fn after_a_suspension_the_mouse_is_asked_for_again_where_it_was_on() {
 #[test]
 fn a_click_shows_what_leaked_of_a_heap() {
     let mut stage = of_dump("demo", (80, 24));
-    stage.press("m8");
+    stage.press("m6");
     let rule = TABS + 1;
     for (name, wanted) in [("leaked", "[leaked]"), ("in use", "[in use]"), ("free", "[free]")] {
         let (first, last) = (column_of(&mut stage, rule, name), name.chars().count() as u16 - 1);

@@ -103,7 +103,7 @@ fn the_screen_follows_the_terminals_size() {
 fn a_key_pressed_while_the_size_changes_is_not_left_lying_until_the_next() {
     let mut terminal = Terminal::demo((80, 24), &[]);
     for round in 0..20 {
-        let (key, heading) = if round % 2 == 0 { ("2", "Waits for") } else { ("6", "Build id") };
+        let (key, heading) = if round % 2 == 0 { ("2", "Waits for") } else { ("7", "Build id") };
         let width = if round % 3 == 0 { 100 } else { 80 };
         let mut seen = terminal.seen.0.lock().expect("no test panics while it holds the screen");
         seen.screen.screen_mut().set_size(cells(24), cells(width));
@@ -119,7 +119,7 @@ fn a_key_pressed_while_the_size_changes_is_not_left_lying_until_the_next() {
 #[test]
 fn a_row_is_copied_by_the_terminal() {
     let mut terminal = Terminal::demo((80, 24), &[]);
-    terminal.press("6");
+    terminal.press("7");
     terminal.wait_text("0x400000");
     terminal.press("ya");
     // "0x400000" in base64, by base64(1).
@@ -132,7 +132,7 @@ fn a_row_is_copied_by_the_terminal() {
 #[test]
 fn a_terminal_without_utf8_and_colour_gets_ascii_and_none() {
     let mut terminal = Terminal::demo((80, 24), &[("LANG", "C"), ("NO_COLOR", "1")]);
-    for pane in ["2", "3", "4", "5", "6", "7", "?"] {
+    for pane in ["2", "3", "4", "5", "6", "7", "8", "?"] {
         terminal.press(pane);
     }
     terminal.wait_text("Next row");
@@ -218,7 +218,7 @@ fn inside_tmux_what_is_copied_is_in_its_buffer() {
     tmux.run(&["new-session", "-d", "-x", "80", "-y", "24", &command]);
     let screen = ["capture-pane", "-p"];
     tmux.wait(&screen, "deadlock");
-    tmux.run(&["send-keys", "6"]);
+    tmux.run(&["send-keys", "7"]);
     tmux.wait(&screen, "0x400000");
     tmux.run(&["send-keys", "y", "a"]);
     tmux.wait(&screen, "copied 0x400000");
