@@ -1,6 +1,6 @@
 //! What refers to native blocks, where memory is not as it usually is: two allocators in one process, mappings without contents.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -44,26 +44,33 @@ int main(void) {
 }
 "#;
 
+/// The program of a source, in a folder.
+fn built(folder: &Path, source: &str, flags: &[&str]) -> PathBuf {
+    let (file, exe) = (folder.join("main.c"), folder.join("exe"));
+    std::fs::write(&file, source).expect("it can be written");
+    let built = Command::new("gcc").args(flags).arg("-o").arg(&exe).arg(&file).status();
+    assert!(built.expect("needs gcc: apt-get install gcc").success());
+    exe
+}
+
+/// The core that a program left in a folder.
+fn core_in(folder: &Path) -> PathBuf {
+    let files = std::fs::read_dir(folder).expect("the folder is there").filter_map(|file| Some(file.ok()?.path()));
+    let is_core = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core"));
+    files.into_iter().find(is_core).expect("a core: sysctl -w kernel.core_pattern=core")
+}
+
 #[test]
 fn two_allocators_between_each_others_mappings_are_one_graph() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let (source, exe) = (folder.path().join("two.c"), folder.path().join("exe"));
-    std::fs::write(&source, TWO).expect("it can be written");
-    let built =
-        Command::new("gcc").args(["-O1", "-pthread", "-fno-builtin-malloc", "-o"]).arg(&exe).arg(&source).status();
-    assert!(built.expect("needs gcc: apt-get install gcc").success());
+    let exe = built(folder.path(), TWO, &["-O1", "-pthread", "-fno-builtin-malloc"]);
     let library = Path::new("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2");
     assert!(library.exists(), "needs jemalloc: apt-get install libjemalloc2");
     let mut run = Command::new("sh");
     run.arg("-c").arg("ulimit -c unlimited; LD_PRELOAD=$1 exec \"$0\"").arg(&exe).arg(library);
     let output = run.current_dir(folder.path()).output().expect("sh runs");
     let (said, pool) = (output.stdout, String::from_utf8(output.stderr).expect("an address"));
-    let files =
-        std::fs::read_dir(folder.path()).expect("the folder is there").filter_map(|file| Some(file.ok()?.path()));
-    let is_core =
-        |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core"));
-    let core = files.into_iter().find(is_core).expect("a core: sysctl -w kernel.core_pattern=core");
-
+    let core = core_in(folder.path());
     let session = Session::open(Source::File(core.clone()), &Search::default(), &Job::default()).expect("opens");
     let heap = session.heap(&Job::default()).expect("a heap");
     let name = heap.source.name();
@@ -283,4 +290,33 @@ fn that_the_other_dump_is_cut_is_told_too() {
     let warnings = output.documents()[0]["warnings"].as_array().expect("warnings").clone();
     let told = warnings.iter().find(|warning| warning["code"] == "truncated").expect("that it is cut");
     assert!(told["message"].as_str().is_some_and(|text| text.starts_with(cut.to_str().expect("a path"))), "{told}");
+}
+
+/// What a local variable holds, in a function that two others called.
+const LOCAL: &str = r#"
+#include <stdlib.h>
+__attribute__((noinline)) void load(void) {
+    char **volatile held = malloc(1000 * sizeof *held);
+    for (int at = 0; at < 1000; at++) held[at] = calloc(1, 4000);
+    abort();
+}
+__attribute__((noinline)) void serve(void) { load(); }
+int main(void) { serve(); }
+"#;
+
+#[test]
+fn what_hangs_from_a_stack_is_told_with_the_calls_that_hold_it() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let exe = built(folder.path(), LOCAL, &["-O0", "-g"]);
+    let mut run = Command::new("sh");
+    run.arg("-c").arg("ulimit -c unlimited; exec \"$0\"").arg(&exe);
+    run.current_dir(folder.path()).output().expect("sh runs");
+    let output = dumpscope!("analyze", &core_in(folder.path()), "--json", "-c", "suspects").expect_status(0);
+    let suspects = output.data("suspects")["suspects"].as_array().expect("suspects").clone();
+    let text = suspects
+        .iter()
+        .filter_map(|suspect| suspect["text"].as_str())
+        .find(|text| text.contains("hangs from the stack of"));
+    let text = text.unwrap_or_else(|| panic!("a stack holds the heap: {suspects:?}"));
+    assert!(text.contains(", in load ← serve ← main"), "{text}");
 }

@@ -7,6 +7,7 @@ use crate::analysis::histogram::Amount;
 use crate::error::Error;
 use crate::heap::{ObjectId, Root, RootKind};
 use crate::job::Job;
+use crate::model::frame::path;
 use crate::model::{Addr, Tid};
 use crate::session::{Heap, Session};
 use crate::views::object_rows::{Named, RootRow};
@@ -17,6 +18,8 @@ const ROOTS: usize = 1 << 16;
 const HOLDERS: usize = 256;
 /// Objects on a way whose types are looked at, from either end.
 const STEPS: usize = 1 << 16;
+/// Calls of a stack that are told.
+const CALLS: usize = 3;
 /// Types on a way that are told.
 const SHOWN: usize = 4;
 
@@ -129,7 +132,10 @@ fn holders(
     for (at, (key, (amount, roots))) in all.into_iter().enumerate() {
         let root = first(&roots).and_then(|root| graph.roots().get(root));
         of_root.extend(roots.into_iter().map(|root| (root, at)));
-        holders.push(Holder { name: key.words(session), at: root.and_then(|(root, _)| root.at), amount });
+        let calls = root.map(|(root, _)| calls(root, session, job)).transpose()?.flatten();
+        let calls = calls.map(|calls| format!(", in {calls}")).unwrap_or_default();
+        let name = format!("{}{calls}", key.words(session));
+        holders.push(Holder { name, at: root.and_then(|(root, _)| root.at), amount });
     }
     Ok((holders, of_root))
 }
@@ -151,6 +157,21 @@ fn key(root: &Root, session: &Session) -> Key {
         Some(format!("a variable of {module} at {at}"))
     };
     variable.or_else(place).map_or(Key::Other(root.kind), Key::Variable)
+}
+
+/// The call whose frame holds a root, and those that led to it: `load ← serve ← main`. `None` of what is on no stack, and of frames
+/// without a name.
+fn calls(root: &Root, session: &Session, job: &Job) -> Result<Option<String>, Error> {
+    let (RootKind::Stack, Some(at), Some(tid)) = (root.kind, root.at, root.tid) else { return Ok(None) };
+    let Some(index) = session.index_of(tid) else { return Ok(None) };
+    let stack = session.stack(index, job)?;
+    let above = stack.frames.partition_point(|frame| frame.sp <= at);
+    let frames = stack.frames.get(above.saturating_sub(1)..).unwrap_or_default();
+    let frames = frames.get(..CALLS.min(frames.len())).unwrap_or_default();
+    let named = session.process()?.named_frames(frames);
+    let functions = named.iter().map_while(|frame| frame.function.as_deref().map(path));
+    let functions: Vec<&str> = functions.take(CALLS).collect();
+    Ok((!functions.is_empty()).then(|| functions.join(" ← ")))
 }
 
 impl Key {
