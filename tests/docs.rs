@@ -17,10 +17,13 @@ fn the_command_reference_is_what_help_says() {
     let mut text = String::from(
         "# Commands\n\nThe same after `-c`, on standard input and at the `:` prompt. Generated from the program's own help: `UPDATE_DOCS=1 cargo test --test docs`.\n",
     );
-    for command in commands() {
+    for command in commands().chain(dumpscope::views::of_runtimes().map(Command::of)) {
         write!(text, "\n## {}\n\n", command.name).expect("writing to a string");
         if !command.aliases.is_empty() {
             write!(text, "Also: `{}`\n\n", command.also_words().join("`, `")).expect("writing to a string");
+        }
+        if dumpscope::views::of_runtimes().any(|view| view.name == command.name) {
+            text.push_str("Where the dump has a .NET runtime.\n\n");
         }
         write!(text, "{}.\n\n```text\n{}\n```\n", command.doc, command.help_text()).expect("writing to a string");
     }

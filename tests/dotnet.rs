@@ -1,4 +1,5 @@
-//! `collect` on .NET processes: ClrMD, the library beneath dotnet-dump, reads of our dumps what it reads of createdump's of the same process.
+//! .NET processes. `collect`: ClrMD, the library beneath dotnet-dump, reads of our dumps what it reads of createdump's of the same process.
+//! Reading: threads and frames of createdump's dumps are those that Microsoft's own library tells of them, without any file of the target.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -111,6 +112,148 @@ fn a_mini_dump_shows_what_a_full_one_shows() {
             for (command, (full, other)) in SHOWN.iter().zip(full.iter().zip(shown(kind))) {
                 assert_eq!(difference(full, &other, ""), None, "{command} of full and {kind}");
             }
+        }
+    });
+}
+
+/// A dump of createdump's, and what it told of the stacks at the same stop.
+fn reported(process: &Started, createdump: &Path, flag: &str, folder: &Path) -> (PathBuf, Value) {
+    let dump = folder.join(format!("reported{flag}"));
+    let mut command = Command::new(createdump);
+    command.args([flag, "--crashreport", "-f"]).arg(&dump).arg(process.pid().to_string());
+    run(command).expect_status(0);
+    let report = std::fs::read(format!("{}.crashreport.json", dump.display())).expect("the report");
+    (dump, serde_json::from_slice(&report).expect("JSON"))
+}
+
+/// What commands answer of a dump on a machine that has no file of its process.
+fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
+    let nowhere = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump).args(["--json", "--offline", "--sysroot"]).arg(nowhere.path());
+    command.args(commands.iter().flat_map(|line| ["-c", line]));
+    let mut documents = run(command).expect_status(0).documents();
+    documents.iter_mut().map(|document| document["data"].take()).collect()
+}
+
+/// `0x7f…` as a number.
+fn number(value: &Value) -> u64 {
+    support::as_address(value).unwrap_or_else(|| panic!("{value} is no address"))
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn managed_frames_are_those_that_createdump_reports() {
+    each_runtime(|_, createdump, process| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for flag in ["--withheap", "--normal", "--triage"] {
+            let (dump, report) = reported(process, createdump, flag, folder.path());
+            let told = answers(&dump, &["stack --all"]).remove(0);
+            let ours = told["threads"].as_array().expect("threads");
+            let mut named = 0;
+            for thread in report["payload"]["threads"].as_array().expect("threads") {
+                let tid = number(&thread["native_thread_id"]);
+                let ours = ours.iter().find(|own| own["tid"] == tid).unwrap_or_else(|| panic!("no thread {tid}"));
+                let mut frames: Vec<&Value> = ours["frames"].as_array().expect("frames").iter().collect();
+                // An inlined call has the place of the frame that holds it.
+                frames.retain(|frame| frame["kind"] != "inline");
+                let theirs = thread["stack_frames"].as_array().expect("frames");
+                let mut theirs: Vec<&Value> = theirs.iter().filter(|frame| frame["native_address"] != "0x0").collect();
+                // Of the first thread it tells nothing beyond Main; without the host's tables, which are not in the dump, neither do we.
+                if theirs.last().is_some_and(|frame| frame["method_name"] == "Shop.Program.Main()") {
+                    frames.truncate(theirs.len());
+                }
+                // Of the native code that waits for us, small dumps lack the tables: the frames below the first managed one are compared.
+                let first = theirs.iter().position(|frame| frame["is_managed"] == "true").unwrap_or(0);
+                theirs.drain(..first);
+                let start = frames.iter().position(|frame| number(&frame["sp"]) == number(&theirs[0]["stack_pointer"]));
+                frames.drain(..start.unwrap_or_else(|| panic!("{flag}: no frame at {}: {ours}", theirs[0])));
+                assert_eq!(frames.len(), theirs.len(), "{flag}, thread {tid}: {ours}");
+                for (index, (own, their)) in frames.iter().zip(&theirs).enumerate() {
+                    assert_eq!(number(&own["sp"]), number(&their["stack_pointer"]), "{flag}, thread {tid}: {own}");
+                    let (pc, reported) = (number(&own["pc"]), number(&their["native_address"]));
+                    // Of code that has called native code createdump tells a place a little before: that of a helper's call.
+                    let inner = index.checked_sub(1).and_then(|inner| frames.get(inner));
+                    let called_native = inner.is_none_or(|inner| inner["kind"] != "managed");
+                    let called_native = called_native && pc > reported && pc - reported < 0x30;
+                    assert!(pc == reported || called_native, "{flag}, thread {tid}: {own}, not {their}");
+                    if let Some(name) = their["method_name"].as_str() {
+                        assert_eq!((own["function"].as_str(), &own["kind"]), (Some(name), &Value::from("managed")));
+                        assert_eq!(own["module"], their["filename"], "{own}");
+                        named += 1;
+                    }
+                }
+            }
+            // Main, two threads that take both locks, one that takes one twice, one that handles an exception: fixtures/dotnet-shop/Shop.cs.
+            assert!(named >= 9, "{flag}: {named} frames have names");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs .NET and ClrMD: tests/run takes them where they are"]
+fn managed_threads_are_those_that_clrmd_reads() {
+    each_runtime(|dotnet, createdump, process| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (dump, report) = reported(process, createdump, "--withheap", folder.path());
+        let told = answers(&dump, &["clrthreads", "threads", "eeversion"]);
+        let theirs = threads(dotnet, &dump);
+        let theirs = theirs.as_array().expect("threads");
+        let ours = told[0]["threads"].as_array().expect("threads");
+        assert_eq!((ours.len(), &told[0]["count"]), (theirs.len(), &Value::from(theirs.len())));
+        for (own, their) in ours.iter().zip(theirs) {
+            assert_eq!((&own["id"], &own["tid"]), (&their["managed_id"], &their["os_id"]));
+            assert_eq!(number(&own["address"]), number(&their["address"]));
+            assert_eq!(own["state"].to_string(), their["state"].as_str().expect("a number"));
+            assert_eq!(own["mode"].as_str(), their["gc_mode"].as_str().map(str::to_ascii_lowercase).as_deref());
+            assert_eq!(own["role"] == "finalizer", their["finalizer"] == true);
+            let exception = (&own["last_exception"]["address"], &own["last_exception"]["type"]);
+            assert_eq!(exception, (&their["exception"]["address"], &their["exception"]["type"]), "{own}");
+        }
+        // What ClrMD does not tell, the source does: fixtures/dotnet-shop/Shop.cs.
+        let names: Vec<&str> = ours.iter().filter_map(|thread| thread["name"].as_str()).collect();
+        assert_eq!(names, ["cashier", "clerk", "owner", "handler"]);
+        let cashier = ours.iter().find(|thread| thread["name"] == "cashier").expect("it is there");
+        let all = told[1]["threads"].as_array().expect("threads");
+        let shown = all.iter().find(|thread| thread["name"] == "cashier").expect("it has its name");
+        assert_eq!((&shown["runtime_id"], &shown["tid"]), (&cashier["id"], &cashier["tid"]));
+        assert_eq!(shown["top"], "Shop.Program.TakeBoth(System.Object, System.Object)");
+        let version = report["payload"]["configuration"]["version"].as_str().expect("a version");
+        let (version, _) = version.split_once(' ').expect("a commit behind it");
+        let folder = createdump.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        assert_eq!(told[2]["version"].as_str(), folder);
+        assert!(told[2]["full_version"].is_null() || told[2]["full_version"] == version);
+        assert_eq!(told[2]["server_gc"], false);
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn our_own_dumps_tell_version_commit_and_frames() {
+    each_runtime(|_, createdump, process| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (dump, report) = reported(process, createdump, "--withheap", folder.path());
+        let frames = |dump: &Path| {
+            let told = answers(dump, &["stack --all"]).remove(0);
+            let of = |thread: &Value| {
+                let frames = thread["frames"].as_array().expect("frames").iter();
+                let managed = frames.filter(|frame| frame["kind"] == "managed");
+                (thread["tid"].clone(), managed.map(|frame| frame["function"].clone()).collect::<Vec<_>>())
+            };
+            // The first thread may still be about to print.
+            told["threads"].as_array().expect("threads").iter().skip(1).map(of).collect::<Vec<_>>()
+        };
+        let (wanted, version) = (frames(&dump), &report["payload"]["configuration"]["version"]);
+        for kind in ["full", "heap", "mini"] {
+            let dump = collect(process, &["--type", kind], folder.path().join(kind));
+            assert_eq!(frames(&dump), wanted, "{kind}");
+            let told = answers(&dump, &["eeversion"]).remove(0);
+            let said = format!(
+                "{} @Commit: {} ",
+                told["full_version"].as_str().unwrap_or("?"),
+                told["commit"].as_str().unwrap_or("?")
+            );
+            assert_eq!(version.as_str(), Some(said.as_str()), "{kind}");
         }
     });
 }

@@ -63,14 +63,15 @@ pub fn resolve(line: &str) -> Result<Resolved, Error> {
 }
 
 /// The same where the runtimes of an opened dump bring views of their own ([`crate::views::brought`]), which are called by a whole name. They
-/// go before what is said of another tool's command of that name.
+/// go before aliases of ours, and before what is said of another tool's command of that name.
 pub fn resolve_with(line: &str, brought: impl FnOnce() -> Vec<&'static View>) -> Result<Resolved, Error> {
     let known = resolve(line);
-    if matches!(known, Ok(Resolved::Ours { .. })) {
-        return known;
-    }
     let mut words = split(line)?.into_iter();
     let name = words.next().unwrap_or_default();
+    // By a command's own name: no runtime need be looked for.
+    if matches!(&known, Ok(Resolved::Ours { command, .. }) if command.name.eq_ignore_ascii_case(&name)) {
+        return known;
+    }
     let is_called_so = |command: &Command| command.names().any(|own| own.eq_ignore_ascii_case(&name));
     match brought().into_iter().map(Command::of).find(is_called_so) {
         Some(command) => {

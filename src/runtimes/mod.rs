@@ -21,4 +21,4 @@ pub use runtime::{Detected, Runtime, RuntimeKind, Scene};
 /// Every runtime that is understood, the one that knows more before what it is built on: native code, which every process has, is the last.
 /// Of two that tell of one thing (what ended the process, what a thread waits for) the first is right, since what the other sees is then a
 /// consequence.
-pub static RUNTIMES: &[RuntimeKind] = &[go::KIND, native::KIND];
+pub static RUNTIMES: &[RuntimeKind] = &[coreclr::KIND, go::KIND, native::KIND];

@@ -2,6 +2,7 @@
 
 pub mod arguments;
 mod compared;
+pub mod coreclr;
 mod counted;
 pub mod diff;
 pub mod dominators;
@@ -271,13 +272,24 @@ pub static VIEWS: &[View] = &[
 /// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.
 pub struct Brought(pub &'static [View]);
 
+/// The same of runtimes of this program, which know nothing of views: by the runtime's name.
+static OF_RUNTIMES: &[(&str, &[View])] = &[(coreclr::RUNTIME, coreclr::VIEWS)];
+
 /// The views that the runtimes of an opened dump bring. Looks for runtimes on the first call.
 pub fn brought(session: &Session, job: &Job) -> Vec<&'static View> {
     let runtimes = session.process().and_then(|process| process.runtimes(job));
     let brought = |runtimes: &Runtimes| -> Vec<&'static View> {
-        runtimes.brought().filter_map(|any| any.downcast_ref::<Brought>()).flat_map(|Brought(views)| *views).collect()
+        let named =
+            |name| OF_RUNTIMES.iter().filter(move |(runtime, _)| *runtime == name).flat_map(|(_, views)| *views);
+        let own = runtimes.brought().filter_map(|any| any.downcast_ref::<Brought>()).flat_map(|Brought(views)| *views);
+        own.chain(runtimes.names().flat_map(named)).collect()
     };
     runtimes.map(|runtimes| brought(&runtimes)).unwrap_or_default()
+}
+
+/// Every view that a runtime of this program brings, for the documentation.
+pub fn of_runtimes() -> impl Iterator<Item = &'static View> {
+    OF_RUNTIMES.iter().flat_map(|(_, views)| *views)
 }
 
 /// The view of a name or alias.

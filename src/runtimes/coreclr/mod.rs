@@ -1,4 +1,98 @@
-//! .NET with a JIT (CoreCLR): how its structures are laid out, and what its assemblies call things.
+//! .NET with a JIT (CoreCLR): its threads, and the callers and names of its code.
+//!
+//! Input: a target. Output: threads with managed ids and names, stacks with managed frames. What is read is laid out as the runtime
+//! itself describes it ([`descriptor`]), or as this program knows of its major version. Microsoft's data access library is not needed.
+//! Left out: locks, exceptions, the heap, lines; aarch64.
 
+mod clr;
+mod code;
 pub mod descriptor;
+mod find;
 pub mod metadata;
+mod methods;
+mod modules;
+mod threads;
+mod types;
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+pub use self::clr::{Clr, Described};
+pub use self::code::UnwindInfo;
+pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
+
+use self::methods::Methods;
+use super::{Detected, Runtime, RuntimeKind, Scene};
+use crate::error::Error;
+use crate::job::{Job, Shared};
+use crate::model::{Frame, FrameKind, NamedFrame, Problem, Subject, Thread};
+use crate::target::Target;
+use crate::unwind::Unwind;
+
+/// How it is recognised: by the library `libcoreclr.so`, or a program that holds it.
+pub const KIND: RuntimeKind = RuntimeKind { name: "coreclr", detect: |target| CoreClr::of(target) };
+
+/// The .NET runtime of a target.
+pub struct CoreClr {
+    methods: Arc<Methods>,
+    threads: Shared<ManagedThreads>,
+}
+
+impl CoreClr {
+    fn of(target: &Arc<Target>) -> Detected {
+        let Some(clr) = find::find(target)? else { return Ok(None) };
+        let methods = Arc::new(Methods::new(Arc::new(clr)));
+        Ok(Some(Box::new(CoreClr { methods, threads: Shared::default() })))
+    }
+
+    /// Where it is, and of which version.
+    pub fn clr(&self) -> &Clr {
+        &self.methods.clr
+    }
+
+    /// Its own list of threads.
+    pub fn threads(&self, job: &Job) -> Result<Arc<ManagedThreads>, Error> {
+        self.threads.get(job, |job| threads::list(self.methods.types(), job))
+    }
+}
+
+impl Runtime for CoreClr {
+    fn name(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
+        Some(Arc::clone(&self.methods) as Arc<dyn Unwind>)
+    }
+
+    fn expand(&self, frame: &Frame) -> Option<Vec<NamedFrame>> {
+        self.methods.frame(frame)
+    }
+
+    fn annotate(&self, threads: &mut [Thread], scene: &Scene<'_>, job: &Job) -> Result<Vec<Problem>, Error> {
+        let managed = self.threads(job)?;
+        let of = managed.threads.iter().filter_map(|thread| Some((thread.tid.clone().ok()??, thread)));
+        let of: FxHashMap<_, _> = of.collect();
+        let mut meter = job.meter();
+        for (thread, stack) in threads.iter_mut().zip(scene.stacks) {
+            meter.add(1)?;
+            let Some(managed) = of.get(&thread.tid) else { continue };
+            let own = stack.frames.iter().filter(|frame| frame.kind == FrameKind::Managed);
+            let own = own.filter_map(|frame| self.methods.frame(frame)).flatten().find(|frame| frame.own);
+            if let Some(top) = own.and_then(|frame| frame.function) {
+                thread.top = Some(top.to_string());
+            }
+            thread.runtime_id = managed.id.clone().ok().map(u64::from);
+            // The kernel keeps 15 characters of what the program called it.
+            if let Ok(Some(name)) = &managed.name {
+                thread.name = Some(name.clone());
+            }
+        }
+        let cut = managed.cut.as_ref().map(|gap| {
+            let message = format!("managed threads are missing: {gap}");
+            Problem::new("threads-missing", Subject::Capture, message)
+        });
+        Ok(cut.into_iter().collect())
+    }
+}

@@ -1,0 +1,177 @@
+//! Where the runtime is: its module, its version, its descriptor, its global variables.
+//!
+//! Input: a target. Output: a [`Clr`]. Nothing but the dump is needed: `libcoreclr.so` exports `g_dacTable` and, since .NET 9, the
+//! contract descriptor, and createdump keeps the names of both; where the names are lost, as in the kernel's cores, the descriptor
+//! is found by its magic number.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::clr::{Clr, Described};
+use super::descriptor::{Descriptor, Exported, Layout, bundled};
+use crate::capture::exports::Exports;
+use crate::capture::{Memory, Role};
+use crate::marks;
+use crate::model::{Addr, Gap, Known, RuntimeKind};
+use crate::target::{Module, Target};
+
+/// The exported variables. Source: dotnet/runtime src/coreclr/dlls/mscoree/mscorwks_unixexports.src, exports.
+const DESCRIPTOR: &str = "DotNetRuntimeContractDescriptor";
+const DAC_TABLE: &str = "g_dacTable";
+/// What a single-file host exports. Source: dotnet/runtime src/native/corehost/apphost/static.
+const SINGLE_FILE: &str = "DotNetRuntimeInfo";
+/// Most entries of the table of addresses that are looked at; .NET 9 has 158.
+const MAX_TABLE: u64 = 256;
+/// Bytes behind a module's last page in which its variables without initial values may lie.
+const BEYOND: u64 = 4 << 20;
+/// Writable data that is searched, in bytes, and the part that is looked at as one.
+const MAX_DATA: u64 = 64 << 20;
+
+/// The runtime of a target. `Ok(None)` where there is none.
+pub(super) fn find(target: &Arc<Target>) -> Known<Option<Clr>> {
+    let Some(module) = target.modules.iter().find(|module| is_runtime(module)) else { return Ok(None) };
+    let memory = &target.memory;
+    let symbol = |name: &str| {
+        let named = module.symbols().lookup(name).and_then(|symbol| module.addr(symbol.svma));
+        // Small dumps hold a few pages of the tables of names: those on the way to these.
+        named.or_else(|| Exports::of(memory).address(&module.mapped, name))
+    };
+    let (full_version, commit) = told(target, module).unzip();
+    let version = version(module, full_version.as_deref());
+    let major = version.as_deref().and_then(major);
+    let at = symbol(DESCRIPTOR).or_else(|| by_magic(target, module));
+    let exported = at.map(|at| Exported::read(memory, at));
+    let known = major.and_then(bundled);
+    let (own, pointers) = match exported {
+        Some(Ok(exported)) => (exported.descriptor.ok(), exported.pointers),
+        _ => (None, Vec::new()),
+    };
+    let table = symbol(DAC_TABLE).or_else(|| by_pointers(target, module, known.as_ref()?, &pointers));
+    let mut globals = FxHashMap::default();
+    if let (Some(table), Some(bundled)) = (table, &known) {
+        globals.extend(of_table(memory, table, bundled));
+    }
+    // Where the text is not in the dump, its pointers have no names.
+    let named = own.iter().flat_map(|own| own.pointers());
+    globals.extend(named.filter_map(|(name, index)| {
+        let at = *pointers.get(usize::try_from(index).ok()?)?;
+        Some((name.to_owned(), at))
+    }));
+    let described = match (&own, &known) {
+        (Some(_), _) => Described::Own,
+        (None, Some(_)) => Described::Bundled,
+        (None, None) => {
+            let name = version.as_deref().map_or(String::new(), |version| format!(" {version}"));
+            let message =
+                format!("structures of .NET{name}: the dump holds no description of them, nor does this program");
+            return Err(Gap::NoLayout(message));
+        }
+    };
+    let layout = Layout { own, bundled: known };
+    let module = module.index;
+    let clr = Clr { target: Arc::clone(target), layout, globals, module, version, full_version, commit, described };
+    match clr.thread_store() {
+        Ok(_) => Ok(Some(clr)),
+        // The library is there, and nobody has started it.
+        Err(Gap::NotRecorded(_)) => Ok(None),
+        Err(gap) => Err(gap),
+    }
+}
+
+/// Whether a module is the runtime: the library, or a program that holds it.
+fn is_runtime(module: &Module) -> bool {
+    match module.mapped.role {
+        Role::Library => {
+            module.file_name().is_some_and(|name| marks::library(name.as_bytes()) == Some(RuntimeKind::Dotnet))
+        }
+        Role::Executable => {
+            let exports = |name| module.symbols().lookup(name).is_some();
+            exports(SINGLE_FILE) && exports(DAC_TABLE)
+        }
+    }
+}
+
+/// `9.0.22`, of the folder's name, else of what the runtime says of itself.
+fn version(module: &Module, full: Option<&str>) -> Option<String> {
+    let path = module.mapped.path.as_deref().map(Path::new);
+    let of_path = path.and_then(marks::version::in_framework_path);
+    of_path.or_else(|| marks::version::in_coreclr(format!("@(#)Version {}", full?).as_bytes()))
+}
+
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
+}
+
+/// What the runtime says of itself: its version and its commit.
+fn told(target: &Target, module: &Module) -> Option<(String, String)> {
+    // Source: `strings libcoreclr.so` of 8.0.33, 9.0.22 and 10.0.14: `@(#)Version 9.0.2226.52218 @Commit: faaecba8…`.
+    const MARK: &[u8] = b"@(#)Version ";
+    const COMMIT: &[u8] = b" @Commit: ";
+    let (_, bytes, from) = data(target, module)
+        .find_map(|(start, bytes)| Some((start, bytes, memchr::memmem::find(bytes, MARK)?.checked_add(MARK.len())?)))?;
+    let text = bytes.get(from..from.checked_add(128)?.min(bytes.len()))?;
+    let version = marks::version::leading(text)?;
+    let commit = text.get(memchr::memmem::find(text, COMMIT)?.checked_add(COMMIT.len())?..)?;
+    let commit: Vec<u8> = commit.iter().copied().take(40).take_while(u8::is_ascii_hexdigit).collect();
+    Some((version, String::from_utf8(commit).ok().filter(|commit| commit.len() == 40)?))
+}
+
+/// The module's data, part by part, with what follows its last page: variables without initial values.
+fn data<'t>(target: &'t Target, module: &Module) -> impl Iterator<Item = (Addr, &'t [u8])> + use<'t> {
+    let (base, end) = (module.mapped.base, module.mapped.end.plus(BEYOND).unwrap_or(module.mapped.end));
+    let memory = &target.memory;
+    let first = memory.segments().partition_point(|segment| segment.start < base);
+    let mut left = MAX_DATA;
+    memory.segments().get(first..).unwrap_or_default().iter().take_while(move |segment| segment.start < end).filter_map(
+        move |segment| {
+            let is_written = memory.region_at(segment.start).is_some_and(|region| !region.access.execute);
+            let bytes = memory.slice_up_to(segment.start, if is_written { left } else { 0 }).ok()?;
+            left = left.saturating_sub(bytes.len() as u64);
+            Some((segment.start, bytes))
+        },
+    )
+}
+
+/// The contract descriptor in the module's data, by its magic number.
+fn by_magic(target: &Target, module: &Module) -> Option<Addr> {
+    data(target, module).find_map(|(start, bytes)| {
+        let places = memchr::memmem::find_iter(bytes, b"DNCCDAC\0").take(64);
+        places
+            .filter_map(|place| start.plus(place as u64))
+            .filter(|at| at.is_aligned(8))
+            .find(|at| Exported::read(&target.memory, *at).is_ok_and(|found| !found.pointers.is_empty()))
+    })
+}
+
+/// The table of addresses in the module's data, by three of them that follow each other in it as in the descriptor's own table of
+/// pointers; what lies further on in both tells the two apart.
+fn by_pointers(target: &Target, module: &Module, bundled: &Descriptor, pointers: &[Addr]) -> Option<Addr> {
+    // Which pointers they are: dotnet/runtime src/coreclr/debug/runtimeinfo/datadescriptor.h of 9, its globals in their order (AppDomain,
+    // ThreadStore, FinalizerThread, GCThread); in 10 SystemDomain stands behind AppDomain.
+    let index = |name: &str| bundled.pointers().find(|(found, _)| *found == name).map(|(_, index)| u64::from(index));
+    let (store, domain) = (index("ThreadStore")?, index("AppDomain")?);
+    let domain_at = *pointers.get(1)?;
+    let place = |window: &[Addr]| {
+        let needle: Vec<u8> = window.iter().flat_map(|pointer| pointer.0.to_le_bytes()).collect();
+        data(target, module).find_map(|(start, bytes)| {
+            let places = memchr::memmem::find_iter(bytes, &needle).take(64);
+            places.filter_map(|place| start.plus(place as u64)?.minus(store.checked_mul(8)?)).find(|table| {
+                let at = domain.checked_mul(8).and_then(|offset| table.plus(offset));
+                at.is_some_and(|at| target.memory.ptr(at) == Ok(domain_at))
+            })
+        })
+    };
+    pointers.get(2..)?.windows(3).take(2).find_map(place)
+}
+
+/// The global variables that the table of addresses tells.
+fn of_table(memory: &Memory, table: Addr, bundled: &Descriptor) -> Vec<(String, Addr)> {
+    let address = |index: u32| {
+        let index = u64::from(index);
+        let slot = (index < MAX_TABLE).then(|| table.plus(index.checked_mul(8)?)).flatten()?;
+        memory.ptr(slot).ok().filter(|address| address.0 != 0)
+    };
+    bundled.pointers().filter_map(|(name, index)| Some((name.to_owned(), address(index)?))).collect()
+}

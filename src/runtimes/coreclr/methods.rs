@@ -1,0 +1,156 @@
+//! The names of methods, and frames in their code.
+//!
+//! Input: the address of a `MethodDesc`, or a frame. Output: `Shop.Orders.Take(System.Object, Int32)`, as .NET's debuggers write it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustc_hash::FxHashMap;
+
+use super::clr::Clr;
+use super::code::{self, Code, Place};
+use super::modules::Modules;
+use super::types::Types;
+use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame};
+use crate::unwind::{OwnFrame, Step, Unwind};
+
+/// Most names of methods that are kept.
+const MAX_NAMES: usize = 1 << 20;
+/// Longest name of a method that was made at run time, in bytes.
+const MAX_NAME: u64 = 1024;
+// Kinds of methods: the low three bits of their flags. Source: dotnet/runtime src/coreclr/vm/method.hpp, enum MethodClassification.
+const KIND: u16 = 7;
+const INSTANTIATED: u16 = 5;
+const DYNAMIC: u16 = 7;
+/// Bits of a token that are in the method, those above being in its chunk. Source: method.hpp, METHOD_TOKEN_REMAINDER_BIT_COUNT.
+const TOKEN_BITS: u32 = 12;
+const TOKEN_MASK: u16 = 0xfff;
+
+/// What a method is called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// With its type and its parameters.
+    pub(super) name: Arc<str>,
+    /// The file name of its assembly; `None` for code that was made at run time.
+    pub(super) module: Option<Arc<str>>,
+}
+
+/// The methods of a runtime.
+pub(super) struct Methods {
+    pub(super) clr: Arc<Clr>,
+    pub(super) modules: Modules,
+    names: RwLock<FxHashMap<Addr, Option<Named>>>,
+}
+
+impl Methods {
+    pub(super) fn new(clr: Arc<Clr>) -> Methods {
+        Methods { clr, modules: Modules::default(), names: RwLock::default() }
+    }
+
+    pub(super) fn types(&self) -> Types<'_> {
+        Types { clr: &self.clr, modules: &self.modules }
+    }
+
+    /// A frame in managed code with its name; `None` for other frames.
+    pub(super) fn frame(&self, frame: &Frame) -> Option<Vec<NamedFrame>> {
+        let code = code::at(&self.clr, frame.lookup()).ok().flatten()?;
+        let mut named = NamedFrame {
+            index: 0,
+            pc: frame.pc,
+            sp: frame.sp,
+            kind: FrameKind::Stub,
+            trust: frame.trust,
+            module: None,
+            function: None,
+            offset: None,
+            file: None,
+            line: None,
+            own: false,
+            walked: 0,
+            part: None,
+        };
+        if let Code::Method(Place { method, start, .. }) = code {
+            named.kind = FrameKind::Managed;
+            named.offset = frame.pc.since(start);
+            if let Some(name) = self.name(method) {
+                named.own = is_own(&name);
+                named.function = Some(name.name);
+                named.module = name.module;
+            }
+        }
+        Some(vec![named])
+    }
+
+    /// What a method is called; `None` where that cannot be read.
+    pub(super) fn name(&self, method: Addr) -> Option<Named> {
+        if let Some(known) = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&method) {
+            return known.clone();
+        }
+        let name = if method.0 == 0 { None } else { self.read(method).ok() };
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if names.len() < MAX_NAMES {
+            names.insert(method, name.clone());
+        }
+        name
+    }
+
+    fn read(&self, method: Addr) -> Known<Named> {
+        let (clr, types) = (&self.clr, self.types());
+        let kind = clr.u16(method, "MethodDesc", "Flags")? & KIND;
+        if kind == DYNAMIC {
+            let text = clr.memory().c_string(clr.ptr(method, "DynamicMethodDesc", "MethodName")?, MAX_NAME)?;
+            let text = String::from_utf8_lossy(&text);
+            // The runtime's own: dotnet/runtime src/coreclr/vm/dllimport.cpp, names of IL stubs.
+            let class = if text.starts_with("IL_STUB") { "ILStubClass" } else { "DynamicClass" };
+            return Ok(Named { name: format!("{class}.{text}").into(), module: None });
+        }
+        let chunk = self.chunk(method)?;
+        let table = clr.ptr(chunk, "MethodDescChunk", "MethodTable")?;
+        let range = u32::from(clr.u16(chunk, "MethodDescChunk", "FlagsAndTokenRange")? & TOKEN_MASK);
+        let low = u32::from(clr.u16(method, "MethodDesc", "Flags3AndTokenRemainder")? & TOKEN_MASK);
+        let rid = range << TOKEN_BITS | low;
+        let metadata = self.modules.metadata(clr, types.module(table)?)?;
+        let arguments = if kind == INSTANTIATED { self.arguments(method)? } else { String::new() };
+        let plain = metadata.method_name(clr.memory(), rid)?;
+        let parameters = metadata.parameters(clr.memory(), rid).unwrap_or_default();
+        let name = format!("{}.{plain}{arguments}{parameters}", types.of_table(table)?);
+        let module = metadata.module_name(clr.memory()).ok().map(Arc::from);
+        Ok(Named { name: name.into(), module })
+    }
+
+    /// Methods are in chunks: the first of each leads to the type.
+    fn chunk(&self, method: Addr) -> Known<Addr> {
+        /// Methods are counted in steps of so many bytes. Source: method.hpp, MethodDesc::ALIGNMENT.
+        const STEP: u64 = 8;
+        let steps = u64::from(self.clr.u8(method, "MethodDesc", "ChunkIndex")?);
+        let head = self.clr.layout.offset("MethodDescChunk", "!")?;
+        let below = steps.saturating_mul(STEP).saturating_add(head);
+        method.minus(below).ok_or_else(|| Gap::Corrupt(format!("a method at {method}")))
+    }
+
+    /// `<System.__Canon>`; empty for a method that is not generic.
+    fn arguments(&self, method: Addr) -> Known<String> {
+        let count = self.clr.u16(method, "InstantiatedMethodDesc", "NumGenericArgs")?;
+        let list = self.clr.ptr(method, "InstantiatedMethodDesc", "PerInstInfo")?;
+        if count == 0 || list.0 == 0 {
+            return Ok(String::new());
+        }
+        Ok(format!("<{}>", self.types().arguments(list, count)?.join(", ")))
+    }
+}
+
+/// Whether a method is the program's own, by its assembly's name: those of .NET begin with two words.
+fn is_own(named: &Named) -> bool {
+    named.module.as_deref().is_some_and(|module| {
+        !["System.", "Microsoft.", "mscorlib.", "netstandard."].iter().any(|prefix| module.starts_with(prefix))
+    })
+}
+
+impl Unwind for Methods {
+    fn owns(&self, code: Addr) -> bool {
+        code::at(&self.clr, code).is_ok_and(|code| code.is_some())
+    }
+
+    fn step(&self, frame: &OwnFrame<'_>) -> Step {
+        if frame.registers.arch() == Arch::X86_64 { code::step(&self.clr, frame) } else { Step::Unknown }
+    }
+}

@@ -1,0 +1,157 @@
+//! The names of types, by their method tables.
+//!
+//! Input: the address of a `MethodTable` or a type handle. Output: the name as C# and ClrMD write it:
+//! `System.Collections.Generic.List<System.__Canon>`.
+
+use super::clr::{Clr, plus};
+use super::modules::Modules;
+use crate::model::{Addr, Gap, Known};
+
+/// Depth of types in types, and most type arguments of one.
+const MAX_DEPTH: usize = 16;
+const MAX_ARGUMENTS: u16 = 64;
+
+// Bits of MethodTable.MTFlags. Source: dotnet/runtime src/coreclr/vm/methodtable.h, enum WFLAGS_HIGH_ENUM, WFLAGS_LOW_ENUM.
+const HAS_COMPONENT_SIZE: u32 = 0x8000_0000;
+const CATEGORY: u32 = 0x000c_0000;
+const ARRAY: u32 = 0x0008_0000;
+const VECTOR: u32 = 0x0002_0000;
+const GENERIC: u32 = 0x30;
+/// A type handle whose second bit is set is no method table. Source: dotnet/runtime src/coreclr/vm/typehandle.h.
+const TYPE_DESC: u64 = 2;
+
+/// Names types of one runtime.
+#[derive(Clone, Copy)]
+pub(super) struct Types<'a> {
+    pub(super) clr: &'a Clr,
+    pub(super) modules: &'a Modules,
+}
+
+impl Types<'_> {
+    /// The name of an object's type.
+    pub(super) fn of_object(self, object: Addr) -> Known<String> {
+        // The collector marks objects in these bits. Source: dotnet/runtime src/coreclr/vm/object.h.
+        let table = self.clr.ptr(object, "Object", "m_pMethTab")?;
+        self.of_table(Addr(table.0 & !7))
+    }
+
+    /// The name of a method table's type.
+    pub(super) fn of_table(self, table: Addr) -> Known<String> {
+        self.table(table, 0)
+    }
+
+    /// The names of so many type arguments.
+    pub(super) fn arguments(self, at: Addr, count: u16) -> Known<Vec<String>> {
+        self.handles(at, count, 0)
+    }
+
+    /// The module of a method table.
+    pub(super) fn module(self, table: Addr) -> Known<Addr> {
+        self.clr.ptr(table, "MethodTable", "Module")
+    }
+
+    fn handle(self, handle: Addr, depth: usize) -> Known<String> {
+        if depth > MAX_DEPTH {
+            return Err(Gap::Corrupt(format!("types around {handle} are nested too deep")));
+        }
+        if handle.0 & TYPE_DESC == 0 {
+            return self.table(handle, depth);
+        }
+        let described = Addr(handle.0 & !TYPE_DESC);
+        // Source: ECMA-335 II.23.1.16, element types: pointer, by reference, type parameters, function pointer.
+        let element = self.clr.u32(described, "TypeDesc", "TypeAndFlags")? & 0xff;
+        let inner = || self.handle(self.clr.ptr(described, "ParamTypeDesc", "TypeArg")?, depth.saturating_add(1));
+        match element {
+            0x0f => Ok(format!("{}*", inner()?)),
+            0x10 => Ok(format!("{} ByRef", inner()?)),
+            0x13 | 0x1e => Ok("T".to_owned()),
+            0x1b => Ok("IntPtr".to_owned()),
+            other => Err(Gap::Corrupt(format!("a type of element type {other:#x} at {handle}"))),
+        }
+    }
+
+    fn table(self, table: Addr, depth: usize) -> Known<String> {
+        let inner = depth.saturating_add(1);
+        let flags = self.clr.u32(table, "MethodTable", "MTFlags")?;
+        if flags & CATEGORY == ARRAY {
+            let element = self.handle(self.clr.ptr(table, "MethodTable", "PerInstInfo")?, inner)?;
+            // An array with bounds has 8 bytes for each dimension behind the 24 of any array.
+            let dimensions = self.clr.u32(table, "MethodTable", "BaseSize")?.saturating_sub(24) / 8;
+            let commas = if flags & VECTOR != 0 { 0 } else { dimensions.clamp(1, 32).saturating_sub(1) };
+            return Ok(format!("{element}[{}]", ",".repeat(usize::try_from(commas).unwrap_or(0))));
+        }
+        let rid = self.rid(table)?;
+        if rid == 0 {
+            return Ok("DynamicClass".to_owned());
+        }
+        let metadata = self.modules.metadata(self.clr, self.module(table)?)?;
+        let name = metadata.type_name(self.clr.memory(), rid)?;
+        if flags & HAS_COMPONENT_SIZE != 0 || flags & GENERIC == 0 {
+            return Ok(name);
+        }
+        Ok(with_arguments(&name, &self.own_arguments(table, inner)?))
+    }
+
+    /// Row of a type in its module's table of types.
+    fn rid(self, table: Addr) -> Known<u32> {
+        // .NET 8 keeps 16 bits of it apart.
+        match self.clr.u16(table, "MethodTable", "Token") {
+            Err(Gap::NoLayout(_)) => Ok(self.clr.u32(table, "MethodTable", "MTFlags2")? >> 8),
+            rid => rid.map(u32::from),
+        }
+    }
+
+    /// The type arguments of a generic type.
+    fn own_arguments(self, table: Addr, depth: usize) -> Known<Vec<String>> {
+        let clr = self.clr;
+        let info = clr.ptr(table, "MethodTable", "PerInstInfo")?;
+        // The counts stand before the list of dictionaries, which has one for each generic type that this one derives from.
+        let counts = info.minus(8).ok_or_else(|| Gap::Corrupt(format!("type arguments at {info}")))?;
+        let dictionaries = clr.u16(counts, "GenericsDictInfo", "NumDicts")?;
+        let count = clr.u16(counts, "GenericsDictInfo", "NumTypeArgs")?;
+        let last = u64::from(dictionaries.saturating_sub(1)).saturating_mul(8);
+        let arguments = clr.memory().ptr(plus(info, last)?)?;
+        self.handles(arguments, count, depth)
+    }
+
+    fn handles(self, at: Addr, count: u16, depth: usize) -> Known<Vec<String>> {
+        if count > MAX_ARGUMENTS {
+            return Err(Gap::Corrupt(format!("{count} type arguments at {at}")));
+        }
+        let handle =
+            |index: u16| self.clr.memory().ptr(plus(at, u64::from(index).saturating_mul(8))?).map_err(Gap::from);
+        (0..count).map(|index| self.handle(handle(index)?, depth.saturating_add(1))).collect()
+    }
+}
+
+/// `Ns.Map<System.String>+Entry` of `Ns.Map`1+Entry`.
+fn with_arguments(name: &str, arguments: &[String]) -> String {
+    let mut left = arguments;
+    let mut written: Vec<String> = Vec::new();
+    for part in name.split('+') {
+        let (plain, arity) = part.rsplit_once('`').unwrap_or((part, ""));
+        let (own, rest) = left.split_at(arity.parse::<usize>().unwrap_or(0).min(left.len()));
+        left = rest;
+        written.push(if own.is_empty() { part.to_owned() } else { format!("{plain}<{}>", own.join(", ")) });
+    }
+    written.join("+")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_arguments;
+
+    #[test]
+    fn arguments_stand_where_they_were_declared() {
+        // Names as ClrMD 4.2 writes them.
+        let told = |name, arguments: &[&str]| {
+            with_arguments(name, &arguments.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(told("Shop.Box`1", &["Shop.Customer"]), "Shop.Box<Shop.Customer>");
+        assert_eq!(told("N.Map`2+Entry", &["A", "B"]), "N.Map<A, B>+Entry");
+        assert_eq!(told("N.A`1+B`1", &["X", "Y"]), "N.A<X>+B<Y>");
+        assert_eq!(told("N.A`3", &["X"]), "N.A<X>");
+        assert_eq!(told("N.A`1", &[]), "N.A`1");
+        assert_eq!(told("N.A`x", &["X"]), "N.A`x");
+    }
+}
