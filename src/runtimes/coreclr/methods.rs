@@ -139,7 +139,7 @@ impl Methods {
 }
 
 /// Whether a method is the program's own, by its assembly's name: those of .NET begin with two words.
-fn is_own(named: &Named) -> bool {
+pub(super) fn is_own(named: &Named) -> bool {
     named.module.as_deref().is_some_and(|module| {
         !["System.", "Microsoft.", "mscorlib.", "netstandard."].iter().any(|prefix| module.starts_with(prefix))
     })

@@ -1,16 +1,18 @@
 //! .NET with a JIT (CoreCLR): its threads, and the callers and names of its code.
 //!
-//! Input: a target. Output: threads with managed ids and names, stacks with managed frames. What is read is laid out as the runtime
+//! Input: a target. Output: threads with managed ids and names, stacks with managed frames, exceptions. What is read is laid out as the runtime
 //! itself describes it ([`descriptor`]), or as this program knows of its major version. Microsoft's data access library is not needed.
-//! Left out: locks, exceptions, the heap, lines; aarch64.
+//! Left out: locks, the heap, lines; aarch64.
 
 mod clr;
 mod code;
 pub mod descriptor;
+mod exceptions;
 mod find;
 pub mod metadata;
 mod methods;
 mod modules;
+mod objects;
 mod threads;
 mod types;
 
@@ -26,9 +28,9 @@ use self::methods::Methods;
 use super::{Detected, Runtime, RuntimeKind, Scene};
 use crate::error::Error;
 use crate::job::{Job, Shared};
-use crate::model::{Frame, FrameKind, NamedFrame, Problem, Subject, Thread};
+use crate::model::{Exception, Frame, FrameKind, NamedFrame, Partial, Problem, Subject, Thread};
 use crate::target::Target;
-use crate::unwind::Unwind;
+use crate::unwind::{Unwind, Unwinder};
 
 /// How it is recognised: by the library `libcoreclr.so`, or a program that holds it.
 pub const KIND: RuntimeKind = RuntimeKind { name: "coreclr", detect: |target| CoreClr::of(target) };
@@ -94,5 +96,16 @@ impl Runtime for CoreClr {
             Problem::new("threads-missing", Subject::Capture, message)
         });
         Ok(cut.into_iter().collect())
+    }
+
+    fn exceptions(&self, scene: &Scene<'_>, _: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
+        let managed = self.threads(job)?;
+        let mut meter = job.meter();
+        let mut all = Vec::new();
+        for thread in &managed.threads {
+            meter.add(1)?;
+            all.extend(exceptions::of_thread(&self.methods, scene, thread));
+        }
+        Ok(Partial::whole(all))
     }
 }

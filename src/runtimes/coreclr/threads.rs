@@ -5,6 +5,7 @@
 use rustc_hash::FxHashSet;
 
 use super::clr::Clr;
+use super::objects;
 use super::types::Types;
 use crate::error::Error;
 use crate::job::Job;
@@ -12,8 +13,6 @@ use crate::model::{Addr, Gap, Known, Tid};
 
 /// Most threads of a list.
 const MAX_THREADS: u32 = 1 << 20;
-/// Longest name, in characters.
-const MAX_NAME: u32 = 1024;
 
 /// One of the runtime's threads.
 #[derive(Clone, Debug)]
@@ -60,12 +59,13 @@ pub struct ManagedThreads {
 
 /// Words for the bits of a state word, as SOS has them.
 // Source: dotnet/runtime src/coreclr/vm/threads.h, enum ThreadState, of 8.0 to 10.0; dotnet/diagnostics src/SOS/Strike/strike.cpp, ThreadStates.
-const STATES: [(u32, &str); 22] = [
+const STATES: [(u32, &str); 23] = [
     (0x1, "abort requested"),
     (0x2, "GC suspend pending"),
     (0x8, "debug suspend pending"),
     (0x10, "GC on transitions"),
     (0x20, "legal to join"),
+    (0x40, "executing on alternate stack"),
     (0x80, "hijacked by the GC"),
     (0x200, "background"),
     (0x400, "unstarted"),
@@ -176,20 +176,7 @@ fn name(clr: &Clr, thread: Addr) -> Known<Option<String>> {
         return Ok(None);
     }
     let text = clr.ptr(object, "System.Threading.Thread", "_name")?;
-    if text.0 == 0 { Ok(None) } else { string(clr, text).map(Some) }
-}
-
-/// The text of a `System.String`.
-fn string(clr: &Clr, object: Addr) -> Known<String> {
-    let len = clr.u32(object, "String", "m_StringLength")?;
-    if len > MAX_NAME {
-        return Err(Gap::Corrupt(format!("a name of {len} characters")));
-    }
-    let mut bytes = vec![0; len as usize * 2];
-    clr.memory().read(clr.at(object, "String", "m_FirstChar")?, &mut bytes)?;
-    let (units, _) = bytes.as_chunks::<2>();
-    let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-    Ok(String::from_utf16_lossy(&units))
+    if text.0 == 0 { Ok(None) } else { objects::string(clr, text).map(Some) }
 }
 
 fn last_exception(types: Types<'_>, thread: Addr) -> Known<Option<Thrown>> {

@@ -1,0 +1,20 @@
+//! Objects of the managed heap: texts.
+
+use super::clr::Clr;
+use crate::model::{Addr, Gap, Known};
+
+/// Longest text, in characters.
+const MAX_TEXT: u32 = 16 << 10;
+
+/// The text of a `System.String`.
+pub(super) fn string(clr: &Clr, object: Addr) -> Known<String> {
+    let len = clr.u32(object, "String", "m_StringLength")?;
+    if len > MAX_TEXT {
+        return Err(Gap::Corrupt(format!("a text of {len} characters at {object}")));
+    }
+    let mut bytes = vec![0; len as usize * 2];
+    clr.memory().read(clr.at(object, "String", "m_FirstChar")?, &mut bytes)?;
+    let (units, _) = bytes.as_chunks::<2>();
+    let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
+    Ok(String::from_utf16_lossy(&units))
+}
