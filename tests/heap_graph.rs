@@ -321,3 +321,44 @@ fn what_hangs_from_a_stack_is_told_with_the_calls_that_hold_it() {
     // What `abort` keeps of its caller's registers may hold it too.
     assert!(text.contains(", in ") && text.contains("load ← serve"), "{text}");
 }
+
+/// A block in front of a free one: glibc's list of free blocks leads to its last bytes.
+const LEAKED: &str = r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+void *g_guard;
+volatile unsigned long g_hidden;
+__attribute__((noinline)) static void leak(void) {
+    char *leaked = malloc(3000), *freed = malloc(5000);
+    g_guard = malloc(100);
+    memset(leaked, 1, 3000);
+    free(freed);
+    g_hidden = ~(unsigned long)leaked;
+}
+__attribute__((noinline)) static void sweep(void) {
+    char volatile stack[65536];
+    for (unsigned at = 0; at < sizeof stack; at++) stack[at] = 0;
+}
+int main(void) {
+    setvbuf(stdout, NULL, _IONBF, 0);
+    leak();
+    sweep();
+    printf("%lx\n", g_hidden);
+    abort();
+}
+"#;
+
+#[test]
+fn an_allocators_list_of_free_blocks_keeps_no_block_alive() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let exe = built(folder.path(), LEAKED, &["-O1", "-fno-builtin"]);
+    let mut run = Command::new("sh");
+    run.arg("-c").arg("ulimit -c unlimited; exec \"$0\"").arg(&exe);
+    let said = run.current_dir(folder.path()).output().expect("sh runs").stdout;
+    let hidden = u64::from_str_radix(String::from_utf8(said).expect("a number").trim(), 16).expect("hexadecimal");
+    let output = dumpscope!("analyze", &core_in(folder.path()), "--json", "-c", "dumpheap -dead").expect_status(0);
+    let dead = output.data("dumpheap")["objects"].as_array().expect("objects").clone();
+    let address = format!("{:#x}", !hidden);
+    assert!(dead.iter().any(|object| object["address"] == address.as_str()), "{address} in {dead:?}");
+}

@@ -99,6 +99,14 @@ impl NativeHeap {
         Ok(Some(NativeHeap { target: Arc::clone(target), name, allocators, types, vtables: by_word, sizes, limits }))
     }
 
+    /// Memory outside of blocks in use that refers to nothing: what is free, and the allocators' books. Ascending.
+    fn silent(&self) -> Vec<Range<Addr>> {
+        let books = self.allocators.iter().flat_map(|allocator| allocator.books());
+        let mut all: Vec<Range<Addr>> = self.memory().into_iter().chain(books).collect();
+        all.sort_by_key(|range| range.start);
+        all
+    }
+
     /// The allocator that a part belongs to, and the part's number there.
     fn part(&self, part: usize) -> Option<(&dyn Allocator, usize)> {
         let mut rest = part;
@@ -266,11 +274,11 @@ impl References for NativeHeap {
         job: &Job,
         visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        references::roots(&self.target, objects, &self.memory(), job, visit)
+        references::roots(&self.target, objects, &self.silent(), job, visit)
     }
 
     fn missing(&self) -> Vec<Problem> {
-        let (bytes, threads) = references::missing(&self.target, &self.memory());
+        let (bytes, threads) = references::missing(&self.target, &self.silent());
         let said = |what: String| {
             let message = format!("{what}: an object to which nothing seems to refer may be referred to from there");
             Problem::new("references-missing", Subject::Capture, message)

@@ -47,6 +47,12 @@ pub(in crate::runtimes::native) trait Allocator: Send + Sync {
     /// The memory that is its own: blocks in use, free ones, books. What is in it and in no block in use refers to nothing.
     fn memory(&self) -> Vec<Range<Addr>>;
 
+    /// Its variables in modules that lead to free blocks: they refer to nothing that is in use, though they may lead to the last bytes
+    /// of a block.
+    fn books(&self) -> Vec<Range<Addr>> {
+        Vec::new()
+    }
+
     /// What it takes of the heap for so many bytes, at least.
     fn takes(&self, bytes: u64) -> u64 {
         bytes.checked_next_multiple_of(8).unwrap_or(bytes)

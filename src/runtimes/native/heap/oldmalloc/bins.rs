@@ -16,6 +16,8 @@ use crate::target::Target;
 const BINS: u64 = 64;
 const BIN: u64 = 24;
 const FIRST_HEAD: u64 = 16;
+/// Bytes of `mal` up to the last bin's end.
+pub(super) const BYTES: u64 = 8 + BINS * BIN;
 /// Bins that may be damaged.
 const MAX_ODD: u64 = 4;
 /// Most free chunks.

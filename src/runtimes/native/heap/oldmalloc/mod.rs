@@ -19,7 +19,7 @@ use self::layout::HEADER;
 use self::mapped::Mapped;
 use self::pieces::Piece;
 use super::allocator::{Allocator, Visit, What};
-use super::reading::{add, of_musl};
+use super::reading::{add, of_musl, range};
 use super::unwalked::{self, Unwalked};
 use crate::error::Error;
 use crate::heap::{Arena, Free};
@@ -83,6 +83,10 @@ impl Allocator for Oldmalloc {
         let mapped =
             self.mapped.iter().map(|mapped| Addr(mapped.start)..Addr(mapped.start.saturating_add(mapped.block.bytes)));
         pieces.chain(mapped).collect()
+    }
+
+    fn books(&self) -> Vec<Range<Addr>> {
+        vec![range(self.bins.at, bins::BYTES)]
     }
 
     fn arenas(&self, job: &Job) -> Result<Vec<Arena>, Error> {

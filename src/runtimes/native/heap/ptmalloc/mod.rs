@@ -21,6 +21,7 @@ use std::sync::Arc;
 use self::books::Books;
 use self::find::{Found, Place};
 use super::allocator::{Allocator, Visit, What};
+use super::reading::range;
 use crate::error::Error;
 use crate::heap;
 use crate::job::{Job, Meter};
@@ -79,6 +80,11 @@ impl Allocator for Ptmalloc {
 
     fn memory(&self) -> Vec<Range<Addr>> {
         self.books.iter().flat_map(Books::memory).collect()
+    }
+
+    fn books(&self) -> Vec<Range<Addr>> {
+        let state = |books: &Books| range(books.main, books.layout.state.size());
+        self.books.iter().map(state).collect()
     }
 
     fn takes(&self, bytes: u64) -> u64 {
