@@ -1,5 +1,6 @@
 //! A capture with the files of its modules: memory with read-only file pages beneath, names, symbol look-up.
 
+mod assemblies;
 mod names;
 mod sources;
 mod verification;
@@ -111,6 +112,8 @@ pub struct Target {
     pub memory: Memory,
     /// Files that the user named.
     exe: Vec<PathBuf>,
+    /// How many files of assemblies are used of which the dump holds nothing to compare.
+    unverified: usize,
     names: RwLock<FxHashMap<Addr, Option<Arc<Name>>>>,
 }
 
@@ -171,13 +174,16 @@ impl Target {
             modules.push(module);
             job.advance(1)?;
         }
+        let assemblies = assemblies::pages(&capture, &locator, job)?;
+        pages.extend(assemblies.pages);
         memory.add_below(pages);
         memory.add_regions(regions);
         if capture.arch == Arch::Aarch64 {
             Arc::make_mut(&mut capture).complete(&memory);
         }
         copies.sort_by_key(|copy| copy.mapped.base);
-        Ok(Target { capture, modules, copies, memory, exe: search.exe.clone(), names: RwLock::default() })
+        let unverified = assemblies.unverified;
+        Ok(Target { capture, modules, copies, memory, exe: search.exe.clone(), unverified, names: RwLock::default() })
     }
 
     /// The target's processor.
@@ -345,7 +351,20 @@ impl Target {
             let message = format!("{} is the file of no module of this dump (build ids differ)", path.display());
             Problem::new("file-unused", Subject::Capture, message).with_remedy("modules lists the build ids")
         });
-        shrank.into_iter().chain(unused).chain(self.modules.iter().filter_map(Module::problem)).collect()
+        let unverified = (self.unverified > 0).then(|| {
+            let message = format!(
+                "the files of {} assemblies are used, and may be other builds': the dump holds nothing of them",
+                self.unverified
+            );
+            Problem::new("assembly-unverified", Subject::Capture, message)
+                .with_remedy("what rests on them, the names of types and methods, is likely at best")
+        });
+        shrank
+            .into_iter()
+            .chain(unverified)
+            .chain(unused)
+            .chain(self.modules.iter().filter_map(Module::problem))
+            .collect()
     }
 
     /// Whether a file that the user named is some module's, or the reason why one has none.

@@ -319,3 +319,37 @@ fn an_exception_that_nobody_catches_is_told_first_with_what_caused_it() {
         }
     }
 }
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn a_core_of_gdb_takes_what_it_lacks_of_assemblies_from_their_files() {
+    each_runtime(|_, createdump, process| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (dump, _) = reported(process, createdump, "--withheap", folder.path());
+        let mut command = Command::new("gcore");
+        command.arg("-o").arg(folder.path().join("gdb")).arg(process.pid().to_string());
+        run(command).expect_status(0);
+        let core = folder.path().join(format!("gdb.{}", process.pid()));
+        let told = |dump: &Path| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+            command.arg("analyze").arg(dump).args(["--json", "--offline", "-c", "stack --all"]);
+            run(command).expect_status(0).documents().remove(0)
+        };
+        let managed = |told: &Value| {
+            let threads = told["data"]["threads"].as_array().expect("threads").iter();
+            // The first thread may still be about to print. gdb has an order of its own.
+            let of = |thread: &Value| {
+                let frames = thread["frames"].as_array().expect("frames").iter();
+                let frames = frames.filter(|frame| frame["kind"] == "managed").map(|frame| frame["function"].clone());
+                (thread["tid"].as_u64().expect("an id"), frames.collect::<Vec<_>>())
+            };
+            let threads = threads.map(of).filter(|(tid, _)| *tid != u64::from(process.pid()));
+            threads.collect::<BTreeMap<_, _>>()
+        };
+        let of_gdb = told(&core);
+        assert_eq!(managed(&of_gdb), managed(&told(&dump)));
+        // gdb keeps nothing of files that were not written: that they are the same is not known.
+        let warnings = of_gdb["warnings"].as_array().expect("warnings").iter();
+        assert!(warnings.clone().any(|warning| warning["code"] == "assembly-unverified"), "{}", of_gdb["warnings"]);
+    });
+}

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::facts::Facts;
 use super::kept::Kept;
 use super::memory::{Memory, Origin};
-use super::module::MappedModule;
+use super::module::{MappedFile, MappedModule};
 use crate::model::{Addr, Arch, Cause, FatalSignal, Known, OsThread, Problem};
 
 /// A process as its dump records it.
@@ -30,6 +30,8 @@ pub struct Capture {
     pub cause: Known<Option<Cause>>,
     /// Mappings of files, shared memory among them, ascending; `None` where the dump does not list all of them.
     pub files: Option<Vec<Range<Addr>>>,
+    /// Those of files that are called as assemblies of .NET are; empty where the dump does not list them.
+    pub assemblies: Vec<MappedFile>,
     /// What the kernel told of the process beside its memory, where `collect` wrote the dump.
     pub facts: Option<Box<Facts>>,
     /// Files of modules that the dump holds beside its memory.

@@ -14,6 +14,8 @@ pub enum Origin {
     Dump,
     /// A read-only page of the file of the module with this index.
     Module(usize),
+    /// A read-only page of another mapped file.
+    File,
 }
 
 /// Access rights of a mapping.

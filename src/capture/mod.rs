@@ -21,7 +21,7 @@ pub use facts::Facts;
 pub use format::{FORMATS, Format, open, open_bytes};
 pub use kept::Kept;
 pub use memory::{Access, Memory, Origin, Region, Segment};
-pub use module::{ImageKind, MappedModule, MappedPart, Role};
+pub use module::{ImageKind, MappedFile, MappedModule, MappedPart, Role};
 pub use opened::{HeapDump, Opened};
 
 use crate::model::Arch;

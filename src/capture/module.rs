@@ -72,3 +72,12 @@ pub enum Role {
     /// A shared library (the loader among them).
     Library,
 }
+
+/// A mapped part of a file that is no module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedFile {
+    /// Where, and of which part of the file.
+    pub part: MappedPart,
+    /// The file's path, as the dump records it.
+    pub path: String,
+}

@@ -46,6 +46,7 @@ pub(super) fn target(arch: Arch, code: Option<&[u8]>, stack: &[u64]) -> Arc<Targ
         process,
         cause: Ok(None),
         files: None,
+        assemblies: Vec::new(),
         facts: None,
         kept: Vec::new(),
         problems: Vec::new(),

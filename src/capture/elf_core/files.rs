@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::notes::{NT_FILE, Note};
 use super::words::Words;
+use crate::capture::{MappedFile, MappedPart};
 use crate::model::{Addr, Problem, Subject};
 
 /// Most mappings that are read.
@@ -42,8 +43,18 @@ pub(super) struct Files {
 
 impl Files {
     /// The addresses of the mappings, ascending.
-    pub(super) fn ranges(self) -> Vec<Range<Addr>> {
-        self.mappings.into_iter().map(|file| file.start..file.end).collect()
+    pub(super) fn ranges(&self) -> Vec<Range<Addr>> {
+        self.mappings.iter().map(|file| file.start..file.end).collect()
+    }
+
+    /// Those of files that are called as assemblies of .NET are.
+    pub(super) fn assemblies(&self) -> Vec<MappedFile> {
+        let is_one = |file: &&FileMapping| file.path.ends_with(".dll") && file.path.starts_with('/');
+        let mapped = |file: &FileMapping| MappedFile {
+            part: MappedPart { start: file.start, end: file.end, offset: file.offset },
+            path: file.path.clone(),
+        };
+        self.mappings.iter().filter(is_one).map(mapped).collect()
     }
 }
 

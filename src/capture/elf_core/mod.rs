@@ -123,6 +123,8 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
     let kept = notes.iter().filter_map(|note| facts::kept(note, &bytes)).take(MAX_KEPT).collect();
     // Headers and notes are not read again: three megabytes for a thousand threads.
     bytes.forget_pages();
+    // createdump's are images as they lie in memory, with the paths of files that lie otherwise.
+    let sound = files.as_ref().filter(|files| files.sound && writer != Writer::Createdump);
     Ok(Capture {
         path: path.to_owned(),
         format: name(writer),
@@ -132,7 +134,8 @@ fn read(bytes: FileBytes, path: &Path, job: &Job) -> Result<Capture, Error> {
         threads,
         process,
         cause: signal.map(|signal| signal.map(Cause::Signal)),
-        files: files.filter(|files| files.sound && writer != Writer::Createdump).map(Files::ranges),
+        files: sound.map(Files::ranges),
+        assemblies: sound.map(Files::assemblies).unwrap_or_default(),
         facts: facts.map(Box::new),
         kept,
         problems: fold(problems),
