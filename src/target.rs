@@ -8,7 +8,7 @@ mod verification;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use symbols::{Elf, FileBytes, Located, Locator, Machine, Outcome, Remembered, SourceFrame, Svma, Symbol, Wanted};
 
 use self::names::Names;
@@ -112,7 +112,9 @@ pub struct Target {
     pub memory: Memory,
     /// Files that the user named.
     exe: Vec<PathBuf>,
-    /// How many files of assemblies are used of which the dump holds nothing to compare.
+    /// Paths of files of .NET assemblies that are used.
+    assemblies: FxHashSet<String>,
+    /// How many of them are used though the dump holds nothing of them to compare.
     unverified: usize,
     names: RwLock<FxHashMap<Addr, Option<Arc<Name>>>>,
 }
@@ -182,8 +184,17 @@ impl Target {
             Arc::make_mut(&mut capture).complete(&memory);
         }
         copies.sort_by_key(|copy| copy.mapped.base);
-        let unverified = assemblies.unverified;
-        Ok(Target { capture, modules, copies, memory, exe: search.exe.clone(), unverified, names: RwLock::default() })
+        let (unverified, assemblies) = (assemblies.unverified, assemblies.used);
+        Ok(Target {
+            capture,
+            modules,
+            copies,
+            memory,
+            exe: search.exe.clone(),
+            assemblies,
+            unverified,
+            names: RwLock::default(),
+        })
     }
 
     /// The target's processor.
@@ -363,8 +374,13 @@ impl Target {
             .into_iter()
             .chain(unverified)
             .chain(unused)
-            .chain(self.modules.iter().filter_map(Module::problem))
+            .chain(self.modules.iter().filter(|module| !self.is_assembly(module)).filter_map(Module::problem))
             .collect()
+    }
+
+    /// Whether a mapped file that is no ELF file is an assembly of .NET, whose pages are used all the same.
+    fn is_assembly(&self, module: &Module) -> bool {
+        module.mapped.path.as_ref().is_some_and(|path| self.assemblies.contains(path))
     }
 
     /// Whether a file that the user named is some module's, or the reason why one has none.

@@ -349,7 +349,48 @@ fn a_core_of_gdb_takes_what_it_lacks_of_assemblies_from_their_files() {
         let of_gdb = told(&core);
         assert_eq!(managed(&of_gdb), managed(&told(&dump)));
         // gdb keeps nothing of files that were not written: that they are the same is not known.
-        let warnings = of_gdb["warnings"].as_array().expect("warnings").iter();
-        assert!(warnings.clone().any(|warning| warning["code"] == "assembly-unverified"), "{}", of_gdb["warnings"]);
+        let mut warnings = of_gdb["warnings"].as_array().expect("warnings").iter();
+        assert!(warnings.any(|warning| warning["code"] == "assembly-unverified"), "{}", of_gdb["warnings"]);
     });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn a_core_of_the_kernel_names_types_and_methods_by_the_files_of_assemblies() {
+    let dotnet = Dotnet::find();
+    let program = support::repository().join("fixtures/dotnet-crash/Crash.dll");
+    for (version, _) in &dotnet.runtimes {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let crash = dotnet.command(version, &program);
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -c unlimited && exec \"$@\"", "sh"]).arg(crash.get_program());
+        command.args(crash.get_args()).arg("packer").current_dir(folder.path());
+        run(command);
+        let mut files = std::fs::read_dir(folder.path()).expect("it is there").flatten();
+        let core = files.next().expect("a core: sysctl -w kernel.core_pattern=core");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.arg("analyze").arg(core.path()).args([
+            "--json",
+            "--offline",
+            "-c",
+            "printexception",
+            "-c",
+            "stack --all",
+        ]);
+        let told = run(command).expect_status(0).documents();
+        let exception = &told[0]["data"]["exceptions"][0];
+        assert_eq!((&exception["fatal"], &exception["type"]), (&true.into(), &"Shop.OutOfStock".into()), "{version}");
+        assert_eq!(
+            (&exception["message"], &exception["inner"]["type"]),
+            (&"no pears".into(), &"System.FormatException".into())
+        );
+        let thread =
+            told[1]["data"]["threads"].as_array().expect("threads").iter().find(|own| own["tid"] == exception["tid"]);
+        let frames = thread.expect("it is there")["frames"].as_array().expect("frames");
+        assert!(frames.iter().any(|frame| frame["function"] == "Shop.Program.Take(System.String)"), "{frames:?}");
+        // Assemblies are no ELF files: none is refused for that.
+        let warnings = told[1]["warnings"].as_array().expect("warnings").iter();
+        let mut messages = warnings.map(|warning| warning["message"].as_str().expect("a message"));
+        assert!(!messages.any(|message| message.contains(".dll")), "{}", told[1]["warnings"]);
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use symbols::{FileBytes, Locator};
 
 use crate::capture::{Capture, MappedFile, Memory, Origin, Segment};
@@ -19,6 +19,8 @@ const PAGE: u64 = 4096;
 #[derive(Default)]
 pub(super) struct Assemblies {
     pub(super) pages: Vec<Segment>,
+    /// Paths of the files that are used.
+    pub(super) used: FxHashSet<String>,
     /// Files that are used though nothing of them could be compared.
     pub(super) unverified: usize,
 }
@@ -45,6 +47,7 @@ pub(super) fn pages(capture: &Capture, locator: &Locator, job: &Job) -> Result<A
             Some(true) => {}
             None => all.unverified = all.unverified.saturating_add(1),
         }
+        all.used.insert(path.to_owned());
         let segment = |file: &MappedFile| {
             let len = file.part.end.since(file.part.start)?.min((bytes.len() as u64).checked_sub(file.part.offset)?);
             let from = usize::try_from(file.part.offset).ok()?;
