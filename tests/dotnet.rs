@@ -14,8 +14,24 @@ fn each_runtime(test: impl Fn(&Dotnet, &Path, &Started)) {
     let dotnet = Dotnet::find();
     for (version, runtime) in &dotnet.runtimes {
         println!(".NET {version}");
-        test(&dotnet, &runtime.join("createdump"), &dotnet.start(version, "dotnet-shop", "Shop"));
+        let process = dotnet.start(version, "dotnet-shop", "Shop");
+        await_sleep(process.pid());
+        test(&dotnet, &runtime.join("createdump"), &process);
     }
+}
+
+/// What the program prints is read before its first thread has come back from printing: it sleeps once it waits in one place.
+fn await_sleep(pid: u32) {
+    // Number of the call, arguments, stack pointer, program counter. Source: proc(5), and syscall_64.tbl for futex.
+    let call = || std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/syscall")).unwrap_or_default();
+    let mut before = String::new();
+    wait_for("the first thread to sleep", || {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let now = call();
+        let is_same = now.starts_with("202 ") && now == before;
+        before = now;
+        is_same
+    });
 }
 
 fn collect(process: &Started, options: &[&str], to: PathBuf) -> PathBuf {

@@ -18,6 +18,7 @@ test_tools() {
     cat <<'LIST'
 g++ g++
 gdb gdb
+gcore gdb
 lldb lldb
 musl-gcc musl-tools
 aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
