@@ -105,6 +105,22 @@ fn clrmd_reads_our_dumps_as_it_reads_createdumps() {
     });
 }
 
+/// Each of them opens a pipe that a debugger would open too, and waits in that for ever.
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn the_thread_that_waits_for_a_debugger_is_no_warning() {
+    each_runtime(|_, _, process| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = collect(process, &["--type", "mini"], folder.path().join("core"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.arg("analyze").arg(&dump).args(["-c", "summary", "-c", "threads", "--json"]);
+        let output = run(command).expect_status(0);
+        let (summary, threads) = (output.data("summary").to_string(), output.data("threads").to_string());
+        assert!(threads.contains("clr-debug-pipe") && threads.contains("a debugger"), "{threads}");
+        assert!(!summary.contains("there is no answer yet"), "{summary}");
+    });
+}
+
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_mini_dump_shows_what_a_full_one_shows() {

@@ -79,6 +79,7 @@ impl Runtime for CoreClr {
         let mut meter = job.meter();
         for (thread, stack) in threads.iter_mut().zip(scene.stacks) {
             meter.add(1)?;
+            thread.waiting_on.iter_mut().for_each(threads::judge);
             let Some(managed) = of.get(&thread.tid) else { continue };
             let own = stack.frames.iter().filter(|frame| frame.kind == FrameKind::Managed);
             let own = own.filter_map(|frame| self.methods.frame(frame)).flatten().find(|frame| frame.own);
