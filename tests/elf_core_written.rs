@@ -5,7 +5,7 @@ use std::io::Write;
 use dumpscope::capture::{self, Capture, FORMATS, Role};
 use dumpscope::error::Error;
 use dumpscope::job::Job;
-use dumpscope::model::{Addr, Arch, Known, Register, Tid, Why};
+use dumpscope::model::{Addr, Arch, Gap, Known, Register, Tid, Why};
 use support::core_writer::{
     CoreWriter, auxv, files, module_page, prpsinfo, prstatus_aarch64, prstatus_x86_64, siginfo_fault, siginfo_sent,
     words,
@@ -79,6 +79,15 @@ fn codes(capture: &Capture) -> Vec<&'static str> {
     let mut codes: Vec<_> = capture.problems.iter().map(|problem| problem.code).collect();
     codes.dedup();
     codes
+}
+
+/// As createdump writes it.
+#[test]
+fn a_command_line_without_a_word_is_not_recorded() {
+    let core = CoreWriter::x86_64().note("CORE", NT_PRPSINFO, &prpsinfo(4711, 1000, "dotnet", " "));
+    let process = opened(core.load(0x7000_0000, READ_WRITE, &[0x5a; 0x1000]).bytes()).process;
+    assert_eq!((process.name.as_deref(), process.pid), (Ok("dotnet"), Ok(4711)));
+    assert_eq!(process.args, Err(Gap::NotRecorded("the command line".to_owned())));
 }
 
 #[test]

@@ -30,8 +30,12 @@ pub(super) fn process(notes: &[Note<'_>]) -> Process {
     let words = note.map(|note| Words(note.content));
     let number = |offset| field(words, |words| words.u32(offset));
     let text = |range: std::ops::Range<usize>| field(words, |words| words.0.get(range.clone()).map(text));
-    // Arguments are joined with spaces, and one follows the last.
-    let args = text(ARGS).map(|text| text.trim_end().to_owned());
+    // Arguments are joined with spaces, and one follows the last. createdump leaves all of them out.
+    let recorded = |text: String| match text.trim_end() {
+        "" => Err(Gap::NotRecorded("the command line".to_owned())),
+        args => Ok(args.to_owned()),
+    };
+    let args = text(ARGS).and_then(recorded);
     Process { pid: number(PID), parent: number(PARENT), name: text(NAME), args, uid: number(UID) }
 }
 
