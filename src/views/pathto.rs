@@ -46,6 +46,8 @@ pub struct Way {
     pub to: ObjectRow,
     /// The shortest way, both ends on it; null where none leads there.
     pub way: Option<Steps>,
+    /// Whether all of the heap was read: else there may be a way where none, or a longer one, was found.
+    pub complete: bool,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
@@ -55,8 +57,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let (from, to) = (named.asked_as(query, FROM)?, named.asked_as(query, TO)?);
     let way = graph::way(&graph, from, to, job)?;
     let way = way.map(|objects| Steps::of(&objects, &named));
-    let data = Way { from: named.row(from, None), to: named.row(to, None), way };
-    Ok(Box::new(Answered { data, problems: heap.doubts() }))
+    // A way leads through objects alone: what is missing outside the heap does not matter.
+    let problems = heap.source.problems();
+    let data = Way { from: named.row(from, None), to: named.row(to, None), way, complete: problems.is_empty() };
+    Ok(Box::new(Answered { data, problems }))
 }
 
 impl Draw for Way {
@@ -64,10 +68,12 @@ impl Draw for Way {
         let first = object_line(self.from.address, self.from.name.as_ref(), self.from.bytes);
         let body = match &self.way {
             Some(way) => way.table(),
-            None => Body::Lines(vec![Row::text(format!(
-                "No way leads from it to {}: 'gcroot {}' says what holds that.",
-                self.to.address, self.to.address
-            ))]),
+            None => {
+                let (none, to) = (if self.complete { "No way" } else { "No way that could be read" }, self.to.address);
+                Body::Lines(vec![Row::text(format!(
+                    "{none} leads from it to {to}: 'gcroot {to}' says what holds that."
+                ))])
+            }
         };
         Section { bodies: vec![Body::Lines(vec![first]), body], ..Section::default() }
     }

@@ -19,10 +19,11 @@ pub const VIEW: View = View {
     home_of: &[],
     args: &[],
     pane: None,
-    doc: "Whether the heap is damaged: every object walked, every free list followed",
-    help: "Reads the heap as its allocator or collector would: each object must end where the next one begins, each \
-           link of a free list must lead back, the sums of an arena must be what it took from the system. Blocks that \
-           were written beyond their end, or after they were freed, are found where that touched the heap's own books.
+    doc: "Whether the heap is damaged: every object walked, its books held against each other",
+    help: "Reads the heap as its allocator or collector would. Of glibc's malloc each chunk must end where the next one \
+           begins, each link of a free list must lead on or back, and the sums of an arena must be what it took from the \
+           system; of others what a walk of their blocks needs is checked. Blocks that were written beyond their end, or \
+           after they were freed, are found where that touched these books, and not else.
 
 $ dumpscope demo -c verifyheap
 heap     glibc malloc

@@ -7,7 +7,7 @@ use dumpscope::commands::{Outcome, Shell};
 use dumpscope::job::Job;
 use serde_json::{Value, json};
 
-use super::{DUMP, data, session, shell, text};
+use super::{DUMP, data, session, shell, text, text_of};
 
 #[test]
 fn an_object_is_held_by_the_shortest_way_from_a_root() {
@@ -47,8 +47,11 @@ fn one_object_leads_to_another() {
         step("0x7098", "byte[]", None),
     ];
     assert_eq!(way["way"], json!({ "objects": steps, "omitted": 0 }));
-    assert_eq!(data("pathto 7098 7000")["way"], Value::Null);
+    let none = data("pathto 7098 7000");
+    assert_eq!((&none["way"], &none["complete"]), (&Value::Null, &true.into()));
     assert!(text("pathto 7098 7000").contains("No way leads from it to 0x7000"));
+    let damaged = text_of(&format!("{DUMP}damaged block9\n"), "pathto 7098 7000");
+    assert!(damaged.contains("No way that could be read leads from it to 0x7000"), "{damaged}");
 }
 
 #[test]
