@@ -2,14 +2,13 @@
 //!
 //! Input: the address of a `MethodDesc`, or a frame. Output: `Shop.Orders.Take(System.Object, Int32)`, as .NET's debuggers write it.
 
-use std::sync::{Arc, PoisonError, RwLock};
-
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 use super::clr::Clr;
 use super::code::{self, Code, Place};
+use super::memo::Memo;
 use super::modules::Modules;
-use super::types::Types;
+use super::types::{Classes, Types};
 use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame};
 use crate::unwind::{OwnFrame, Step, Unwind};
 
@@ -38,16 +37,18 @@ pub(super) struct Named {
 pub(super) struct Methods {
     pub(super) clr: Arc<Clr>,
     pub(super) modules: Modules,
-    names: RwLock<FxHashMap<Addr, Option<Named>>>,
+    classes: Classes,
+    names: Memo<Addr, Option<Named>>,
 }
 
 impl Methods {
     pub(super) fn new(clr: Arc<Clr>) -> Methods {
-        Methods { clr, modules: Modules::default(), names: RwLock::default() }
+        let (modules, classes) = (Modules::default(), Classes::default());
+        Methods { clr, modules, classes, names: Memo::of(MAX_NAMES) }
     }
 
     pub(super) fn types(&self) -> Types<'_> {
-        Types { clr: &self.clr, modules: &self.modules }
+        Types { clr: &self.clr, modules: &self.modules, classes: &self.classes }
     }
 
     /// A frame in managed code with its name; `None` for other frames.
@@ -82,15 +83,7 @@ impl Methods {
 
     /// What a method is called; `None` where that cannot be read.
     pub(super) fn name(&self, method: Addr) -> Option<Named> {
-        if let Some(known) = self.names.read().unwrap_or_else(PoisonError::into_inner).get(&method) {
-            return known.clone();
-        }
-        let name = if method.0 == 0 { None } else { self.read(method).ok() };
-        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        if names.len() < MAX_NAMES {
-            names.insert(method, name.clone());
-        }
-        name
+        self.names.get(method, || if method.0 == 0 { None } else { self.read(method).ok() })
     }
 
     fn read(&self, method: Addr) -> Known<Named> {

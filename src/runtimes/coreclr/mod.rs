@@ -9,10 +9,13 @@ mod code;
 pub mod descriptor;
 mod exceptions;
 mod find;
+mod heap;
+mod memo;
 pub mod metadata;
 mod methods;
 mod modules;
 mod objects;
+mod statics;
 mod threads;
 mod types;
 
@@ -24,11 +27,13 @@ pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
+use self::heap::{ManagedHeap, Segments};
 use self::methods::Methods;
 use super::{Detected, Runtime, RuntimeKind, Scene};
 use crate::error::Error;
+use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
-use crate::model::{Exception, Frame, FrameKind, NamedFrame, Partial, Problem, Subject, Thread};
+use crate::model::{Exception, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject, Thread};
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
 
@@ -39,13 +44,14 @@ pub const KIND: RuntimeKind = RuntimeKind { name: "coreclr", detect: |target| Co
 pub struct CoreClr {
     methods: Arc<Methods>,
     threads: Shared<ManagedThreads>,
+    segments: Shared<Known<Arc<Segments>>>,
 }
 
 impl CoreClr {
     fn of(target: &Arc<Target>) -> Detected {
         let Some(clr) = find::find(target)? else { return Ok(None) };
         let methods = Arc::new(Methods::new(Arc::new(clr)));
-        Ok(Some(Box::new(CoreClr { methods, threads: Shared::default() })))
+        Ok(Some(Box::new(CoreClr { methods, threads: Shared::default(), segments: Shared::default() })))
     }
 
     /// Where it is, and of which version.
@@ -56,6 +62,15 @@ impl CoreClr {
     /// Its own list of threads.
     pub fn threads(&self, job: &Job) -> Result<Arc<ManagedThreads>, Error> {
         self.threads.get(job, |job| threads::list(self.methods.types(), job))
+    }
+
+    /// Where the collector keeps objects.
+    fn segments(&self, job: &Job) -> Result<Known<Arc<Segments>>, Error> {
+        let read = |job: &Job| {
+            let threads = self.threads(job)?;
+            Ok(Segments::read(self.clr(), &threads).map(Arc::new))
+        };
+        Ok(self.segments.get(job, read)?.as_ref().clone())
     }
 }
 
@@ -108,5 +123,19 @@ impl Runtime for CoreClr {
             all.extend(exceptions::of_thread(&self.methods, scene, thread));
         }
         Ok(Partial::whole(all))
+    }
+
+    fn has_heap(&self, _: &Arc<Target>, job: &Job) -> Result<bool, Error> {
+        Ok(self.segments(job)?.is_ok_and(|segments| !segments.all.is_empty()))
+    }
+
+    fn heap(&self, _: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
+        match self.segments(job)? {
+            Ok(segments) if segments.all.is_empty() => Ok(None),
+            Ok(segments) => Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, job)?))),
+            // A small dump holds no heap, and the runtime need not have made one yet.
+            Err(Gap::Unreadable(_)) => Ok(None),
+            Err(gap) => Err(Error::Failed(format!("the managed heap: {gap}"))),
+        }
     }
 }

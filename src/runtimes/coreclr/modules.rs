@@ -3,36 +3,68 @@
 //! Input: the address of a `Module`. Output: its [`Metadata`], read once for each. Specification of the image: Microsoft PE/COFF, "Optional
 //! Header Data Directories"; ECMA-335 II.25.3.3 (CLI header).
 
-use std::sync::{Arc, PoisonError, RwLock};
-
-use rustc_hash::FxHashMap;
+use std::sync::Arc;
 
 use super::clr::{Clr, plus};
+use super::memo::Memo;
 use super::metadata::Metadata;
 use crate::model::{Addr, Gap, Known};
 
 /// Most modules that are kept; a process has hundreds.
 const MAX_MODULES: usize = 1 << 16;
 
-/// The metadata of the modules that were asked for.
-#[derive(Default)]
+/// The modules of a runtime.
 pub(super) struct Modules {
-    known: RwLock<FxHashMap<Addr, Known<Arc<Metadata>>>>,
+    known: Memo<Addr, Known<Arc<Metadata>>>,
+    all: Memo<(), Known<Arc<[Addr]>>>,
+}
+
+impl Default for Modules {
+    fn default() -> Modules {
+        Modules { known: Memo::of(MAX_MODULES), all: Memo::of(1) }
+    }
 }
 
 impl Modules {
     /// A module's metadata.
     pub(super) fn metadata(&self, clr: &Clr, module: Addr) -> Known<Arc<Metadata>> {
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&module) {
-            return known.clone();
-        }
-        let found = read(clr, module).map(Arc::new);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MAX_MODULES {
-            known.insert(module, found.clone());
-        }
-        found
+        self.known.get(module, || read(clr, module).map(Arc::new))
     }
+
+    /// Every module that was loaded.
+    pub(super) fn all(&self, clr: &Clr) -> Known<Arc<[Addr]>> {
+        self.all.get((), || loaded(clr).map(Arc::from))
+    }
+}
+
+/// The modules of the list of assemblies.
+fn loaded(clr: &Clr) -> Known<Vec<Addr>> {
+    // Source: dotnet/runtime docs/design/datacontracts/Loader.md; src/coreclr/inc/arraylist.h: blocks of pointers, the first in the list itself.
+    const MAX_BLOCKS: usize = 1 << 12;
+    let list = clr.at(clr.global("AppDomain")?, "AppDomain", "DomainAssemblyList")?;
+    let mut left = usize::try_from(clr.u32(list, "ArrayListBase", "Count")?).unwrap_or(0).min(MAX_MODULES);
+    let mut block = clr.at(list, "ArrayListBase", "FirstBlock")?;
+    let mut all = Vec::new();
+    for _ in 0..MAX_BLOCKS {
+        let size = usize::try_from(clr.u32(block, "ArrayListBlock", "Size")?).unwrap_or(0).min(left);
+        let first = clr.at(block, "ArrayListBlock", "ArrayStart")?;
+        for index in 0..size {
+            let entry = clr.memory().ptr(plus(first, (index as u64).saturating_mul(8))?)?;
+            // One that cannot be read leaves the others.
+            all.extend(module_of(clr, entry).ok().filter(|module| module.0 != 0));
+        }
+        left = left.saturating_sub(size);
+        block = clr.ptr(block, "ArrayListBlock", "Next")?;
+        if block.0 == 0 || left == 0 {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+fn module_of(clr: &Clr, entry: Addr) -> Known<Addr> {
+    let assembly = clr.ptr(entry, "DomainAssembly", "Assembly")?;
+    if assembly.0 == 0 { Ok(Addr(0)) } else { clr.ptr(assembly, "Assembly", "Module") }
 }
 
 fn read(clr: &Clr, module: Addr) -> Known<Metadata> {

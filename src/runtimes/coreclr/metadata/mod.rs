@@ -5,11 +5,17 @@
 //! (tables), 23.2 (signatures), 24.2 (layout).
 
 mod damage;
+mod fields;
 mod signature;
+mod sort;
 mod tables;
 
 use crate::capture::Memory;
 use crate::model::{Addr, Known};
+
+pub use self::fields::FieldRow;
+pub(super) use self::signature::primitive;
+pub use self::sort::Sort;
 
 use self::damage::corrupt;
 use self::tables::Tables;
@@ -23,6 +29,7 @@ const MAX_NESTED: usize = 32;
 const MODULE: usize = 0x00;
 const TYPE_REF: usize = 0x01;
 const TYPE_DEF: usize = 0x02;
+const FIELD: usize = 0x04;
 const METHOD_DEF: usize = 0x06;
 const NESTED_CLASS: usize = 0x29;
 
@@ -113,18 +120,7 @@ impl Metadata {
         if self.tables.cell(memory, TYPE_DEF, rid, 0)? & 7 < 2 {
             return Ok(None);
         }
-        // Sorted by the nested type: II.22.32.
-        let (mut low, mut high) = (1, self.tables.rows(NESTED_CLASS).saturating_add(1));
-        while low < high {
-            let middle = low.midpoint(high);
-            let nested = self.tables.cell(memory, NESTED_CLASS, middle, 0)?;
-            match nested.cmp(&rid) {
-                std::cmp::Ordering::Equal => return self.tables.cell(memory, NESTED_CLASS, middle, 1).map(Some),
-                std::cmp::Ordering::Less => low = middle.saturating_add(1),
-                std::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        Ok(None)
+        self.enclosed_by(memory, rid)
     }
 
     /// A method's name, by its row.

@@ -113,7 +113,7 @@ impl Signature<'_> {
 }
 
 /// What the debuggers call a type that has no token.
-pub(super) fn primitive(element: u8) -> Option<&'static str> {
+pub(in crate::runtimes::coreclr) fn primitive(element: u8) -> Option<&'static str> {
     Some(match element {
         0x01 => "Void",
         0x02 => "Boolean",

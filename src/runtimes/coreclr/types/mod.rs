@@ -3,7 +3,18 @@
 //! Input: the address of a `MethodTable` or a type handle. Output: the name as C# and ClrMD write it:
 //! `System.Collections.Generic.List<System.__Canon>`.
 
+mod class;
+mod find;
+mod sorts;
+
+use std::sync::Arc;
+
+pub(super) use self::class::{Class, ClassKind, Field, Held};
+pub(super) use self::sorts::element_name;
+
+use self::find::{Instantiated, Rows};
 use super::clr::{Clr, plus};
+use super::memo::Memo;
 use super::modules::Modules;
 use crate::model::{Addr, Gap, Known};
 
@@ -25,14 +36,41 @@ const TYPE_DESC: u64 = 2;
 pub(super) struct Types<'a> {
     pub(super) clr: &'a Clr,
     pub(super) modules: &'a Modules,
+    pub(super) classes: &'a Classes,
+}
+
+/// What was read of types.
+pub(super) struct Classes {
+    classes: Memo<Addr, Known<Arc<Class>>>,
+    fields: Memo<Addr, Known<Arc<[Field]>>>,
+    rows: Memo<Addr, Known<Arc<Rows>>>,
+    instantiated: Memo<(), Known<Arc<Instantiated>>>,
+}
+
+impl Default for Classes {
+    fn default() -> Classes {
+        /// Most types that are kept, and most modules.
+        const MAX_TYPES: usize = 1 << 20;
+        const MAX_MODULES: usize = 1 << 16;
+        Classes {
+            classes: Memo::of(MAX_TYPES),
+            fields: Memo::of(MAX_TYPES),
+            rows: Memo::of(MAX_MODULES),
+            instantiated: Memo::of(1),
+        }
+    }
 }
 
 impl Types<'_> {
     /// The name of an object's type.
     pub(super) fn of_object(self, object: Addr) -> Known<String> {
+        self.of_table(self.table_of(object)?)
+    }
+
+    /// The method table of an object.
+    pub(super) fn table_of(self, object: Addr) -> Known<Addr> {
         // The collector marks objects in these bits. Source: dotnet/runtime src/coreclr/vm/object.h.
-        let table = self.clr.ptr(object, "Object", "m_pMethTab")?;
-        self.of_table(Addr(table.0 & !7))
+        Ok(Addr(self.clr.ptr(object, "Object", "m_pMethTab")?.0 & !7))
     }
 
     /// The name of a method table's type.
@@ -48,6 +86,20 @@ impl Types<'_> {
     /// The module of a method table.
     pub(super) fn module(self, table: Addr) -> Known<Addr> {
         self.clr.ptr(table, "MethodTable", "Module")
+    }
+
+    /// The name of a type handle.
+    pub(super) fn handle_name(self, handle: Addr) -> Known<String> {
+        self.handle(handle, 0)
+    }
+
+    /// One of the type arguments of a generic type, as a type handle.
+    pub(super) fn argument(self, table: Addr, index: u32) -> Known<Addr> {
+        let (arguments, count) = self.argument_list(table)?;
+        if index >= u32::from(count) {
+            return Err(Gap::Corrupt(format!("type argument {index} of {table}, which has {count}")));
+        }
+        Ok(self.clr.memory().ptr(plus(arguments, u64::from(index).saturating_mul(8))?)?)
     }
 
     fn handle(self, handle: Addr, depth: usize) -> Known<String> {
@@ -103,6 +155,12 @@ impl Types<'_> {
 
     /// The type arguments of a generic type.
     fn own_arguments(self, table: Addr, depth: usize) -> Known<Vec<String>> {
+        let (arguments, count) = self.argument_list(table)?;
+        self.handles(arguments, count, depth)
+    }
+
+    /// Where they are, and how many.
+    fn argument_list(self, table: Addr) -> Known<(Addr, u16)> {
         let clr = self.clr;
         let info = clr.ptr(table, "MethodTable", "PerInstInfo")?;
         // The counts stand before the list of dictionaries, which has one for each generic type that this one derives from.
@@ -110,8 +168,7 @@ impl Types<'_> {
         let dictionaries = clr.u16(counts, "GenericsDictInfo", "NumDicts")?;
         let count = clr.u16(counts, "GenericsDictInfo", "NumTypeArgs")?;
         let last = u64::from(dictionaries.saturating_sub(1)).saturating_mul(8);
-        let arguments = clr.memory().ptr(plus(info, last)?)?;
-        self.handles(arguments, count, depth)
+        Ok((clr.memory().ptr(plus(info, last)?)?, count))
     }
 
     fn handles(self, at: Addr, count: u16, depth: usize) -> Known<Vec<String>> {

@@ -1,13 +1,13 @@
-//! Objects of the managed heap: texts.
+//! Texts: `System.String`.
 
-use super::clr::Clr;
 use crate::model::{Addr, Gap, Known};
+use crate::runtimes::coreclr::clr::Clr;
 
 /// Longest text, in characters.
 const MAX_TEXT: u32 = 16 << 10;
 
 /// The text of a `System.String`.
-pub(super) fn string(clr: &Clr, object: Addr) -> Known<String> {
+pub(in crate::runtimes::coreclr) fn string(clr: &Clr, object: Addr) -> Known<String> {
     let len = clr.u32(object, "String", "m_StringLength")?;
     if len > MAX_TEXT {
         return Err(Gap::Corrupt(format!("a text of {len} characters at {object}")));

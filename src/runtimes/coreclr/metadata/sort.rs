@@ -1,0 +1,199 @@
+//! Types as signatures spell them: of fields, locals and parameters.
+//!
+//! Input: the bytes of a signature. Output: a tree of [`Sort`]. Specification: ECMA-335 II.23.2.12 (Type), II.23.2.4 (FieldSig),
+//! II.23.2.6 (LocalVarSig).
+
+use super::damage::corrupt;
+use super::signature::compressed;
+use crate::model::{Gap, Known};
+
+/// Most parts of a signature, and the depth of types in types.
+const MAX_PARTS: usize = 4096;
+const MAX_DEPTH: usize = 32;
+/// Calling convention of a field's signature: II.23.2.4.
+const FIELD: u8 = 0x06;
+
+/// A type in a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// One that has no token, by its element type: II.23.1.16.
+    Primitive(u8),
+    /// A class or value type, by its index `TypeDefOrRef`.
+    Named {
+        /// Row, with the table in the two low bits: II.24.2.6.
+        coded: u32,
+        /// Whether it lies in what holds it.
+        is_value: bool,
+    },
+    /// A type argument of the enclosing type.
+    Argument(u32),
+    /// A type argument of the method.
+    MethodArgument(u32),
+    /// A pointer, managed or not.
+    Pointer {
+        /// What it points to.
+        to: Box<Sort>,
+        /// Whether it is managed: by reference.
+        is_reference: bool,
+    },
+    /// An array.
+    Array {
+        /// Of what.
+        of: Box<Sort>,
+        /// Dimensions; `None` for one that is indexed from 0 in one dimension.
+        rank: Option<u32>,
+    },
+    /// A generic type with its arguments.
+    Generic {
+        /// What is generic: a [`Sort::Named`].
+        of: Box<Sort>,
+        /// Its arguments.
+        arguments: Vec<Sort>,
+    },
+    /// A pointer to a function.
+    Function,
+}
+
+impl Sort {
+    /// The type of a field.
+    pub fn of_field(blob: &[u8]) -> Known<Sort> {
+        let mut reader = Reader { bytes: blob, left: MAX_PARTS };
+        match reader.byte()? {
+            FIELD => reader.sort(0),
+            other => Err(corrupt(&format!("a field's signature of kind {other:#x}"))),
+        }
+    }
+
+    /// Whether its values are references to objects.
+    pub fn is_reference(&self) -> bool {
+        match self {
+            // String, object.
+            Sort::Primitive(element) => matches!(element, 0x0e | 0x1c),
+            Sort::Named { is_value, .. } => !is_value,
+            Sort::Generic { of, .. } => of.is_reference(),
+            Sort::Array { .. } => true,
+            Sort::Argument(_) | Sort::MethodArgument(_) | Sort::Pointer { .. } | Sort::Function => false,
+        }
+    }
+}
+
+/// Reads signatures.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    left: usize,
+}
+
+impl Reader<'_> {
+    fn cut() -> Gap {
+        corrupt("a signature is cut")
+    }
+
+    fn byte(&mut self) -> Known<u8> {
+        let (first, rest) = self.bytes.split_first().ok_or_else(Self::cut)?;
+        self.bytes = rest;
+        Ok(*first)
+    }
+
+    fn number(&mut self) -> Known<u32> {
+        let (number, taken) = compressed(self.bytes).ok_or_else(Self::cut)?;
+        self.bytes = self.bytes.get(taken..).unwrap_or_default();
+        Ok(number)
+    }
+
+    fn boxed(&mut self, depth: usize) -> Known<Box<Sort>> {
+        self.sort(depth).map(Box::new)
+    }
+
+    fn sort(&mut self, depth: usize) -> Known<Sort> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| corrupt("a signature is too long"))?;
+        let inner = depth.saturating_add(1);
+        if inner > MAX_DEPTH {
+            return Err(corrupt("types in a signature are nested too deep"));
+        }
+        Ok(match self.byte()? {
+            0x0f => Sort::Pointer { to: self.boxed(inner)?, is_reference: false },
+            0x10 => Sort::Pointer { to: self.boxed(inner)?, is_reference: true },
+            0x11 => Sort::Named { coded: self.number()?, is_value: true },
+            0x12 => Sort::Named { coded: self.number()?, is_value: false },
+            0x13 => Sort::Argument(self.number()?),
+            0x1e => Sort::MethodArgument(self.number()?),
+            0x14 => {
+                let of = self.boxed(inner)?;
+                let rank = self.number()?;
+                for _ in 0..2 {
+                    for _ in 0..self.number()? {
+                        self.number()?;
+                    }
+                }
+                Sort::Array { of, rank: Some(rank) }
+            }
+            0x15 => {
+                let of = self.boxed(inner)?;
+                let count = self.number()?;
+                let arguments = (0..count).map(|_| self.sort(inner)).collect::<Known<Vec<Sort>>>()?;
+                Sort::Generic { of, arguments }
+            }
+            0x1b => {
+                self.function(inner)?;
+                Sort::Function
+            }
+            0x1d => Sort::Array { of: self.boxed(inner)?, rank: None },
+            // Modifiers: II.23.2.7.
+            0x1f | 0x20 => {
+                self.number()?;
+                self.sort(inner)?
+            }
+            0x41 | 0x45 => self.sort(inner)?,
+            other if super::signature::primitive(other).is_some() => Sort::Primitive(other),
+            other => return Err(corrupt(&format!("element type {other:#x}"))),
+        })
+    }
+
+    /// Steps over the signature of a function: II.23.2.1.
+    fn function(&mut self, depth: usize) -> Known<()> {
+        const GENERIC: u8 = 0x10;
+        if self.byte()? & GENERIC != 0 {
+            self.number()?;
+        }
+        let count = self.number()?;
+        for _ in 0..=count {
+            self.sort(depth)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fields_type_is_a_tree() {
+        // II.23.2.4, II.23.2.12.
+        assert_eq!(Sort::of_field(&[6, 8]), Ok(Sort::Primitive(8)));
+        let named = |coded, is_value| Sort::Named { coded, is_value };
+        assert_eq!(Sort::of_field(&[6, 0x11, 9]), Ok(named(9, true)));
+        let list = Sort::Generic { of: Box::new(named(5, false)), arguments: vec![Sort::Argument(0)] };
+        assert_eq!(Sort::of_field(&[6, 0x15, 0x12, 5, 1, 0x13, 0]), Ok(list.clone()));
+        assert!(list.is_reference() && !named(9, true).is_reference());
+        assert_eq!(Sort::of_field(&[6, 0x1d, 5]), Ok(Sort::Array { of: Box::new(Sort::Primitive(5)), rank: None }));
+        assert_eq!(
+            Sort::of_field(&[6, 0x14, 8, 2, 0, 0]),
+            Ok(Sort::Array { of: Box::new(Sort::Primitive(8)), rank: Some(2) })
+        );
+        assert_eq!(Sort::of_field(&[6, 0x1b, 0, 1, 8, 0x0f, 1]), Ok(Sort::Function));
+        // volatile int: a required modifier stands before it.
+        assert_eq!(Sort::of_field(&[6, 0x1f, 9, 8]), Ok(Sort::Primitive(8)));
+    }
+
+    #[test]
+    fn a_damaged_type_is_a_gap() {
+        let whole = [6, 0x15, 0x12, 5, 2, 0x13, 0, 0x1d, 8];
+        for len in 0..whole.len() {
+            assert!(Sort::of_field(&whole[..len]).is_err(), "{len}");
+        }
+        assert!(Sort::of_field(&[7, 8]).is_err() && Sort::of_field(&[6, 0x3f]).is_err());
+        assert!(Sort::of_field(&[&[6][..], &[0x1d; 100]].concat()).is_err());
+        assert!(Sort::of_field(&[&[6, 0x15, 0x12, 1, 0xdf, 0xff, 0xff, 0xff][..], &[8; 9000]].concat()).is_err());
+    }
+}

@@ -1,0 +1,204 @@
+//! Where static fields are.
+//!
+//! Input: a class and a field of it. Output: the address of its value. Specification: dotnet/runtime
+//! docs/design/datacontracts/RuntimeTypeSystem.md and Thread.md (9 and later); src/coreclr/vm/appdomain.hpp, DomainLocalModule, and
+//! threadstatics.h of release/8.0.
+
+use super::clr::plus;
+use super::types::{Field, Held, Types};
+use crate::model::{Addr, Gap, Known};
+
+/// Bits of `MTFlags2`. Source: methodtable.h, enum_flag_HasDynamicStatics of 9 and 10.
+const HAS_STATICS: u32 = 2;
+/// An array's first element. Source: dotnet/runtime src/coreclr/vm/object.h, ArrayBase.
+const FIRST_ELEMENT: u64 = 16;
+
+impl Types<'_> {
+    /// Where a static field's value is; for structures behind the reference to what holds them. Fails where the class has none yet.
+    pub(super) fn static_place(self, table: Addr, field: &Field) -> Known<Addr> {
+        if field.held != Held::Class {
+            return Err(Gap::Unsupported(format!("{} is no static field of memory", field.name)));
+        }
+        let slot = match self.clr.layout.offset("DynamicStaticsInfo", "GCStatics") {
+            Ok(_) => plus(self.base(table, field)?, field.offset)?,
+            Err(_) => self.slot_of_8(table, field)?,
+        };
+        self.value_place(slot, field)
+    }
+
+    /// Where a thread's value of a field is that each thread has. Fails where the thread has none yet.
+    pub(super) fn thread_static_place(self, thread: Addr, table: Addr, field: &Field) -> Known<Addr> {
+        let base = match self.clr.layout.offset("ThreadStaticsInfo", "GCTlsIndex") {
+            Ok(_) => self.thread_base(thread, table, field)?,
+            Err(_) => self.thread_base_of_8(thread, table, field)?,
+        };
+        self.value_place(plus(base, field.offset)?, field)
+    }
+
+    /// A static field by the names of its class and of itself.
+    pub(super) fn static_named(self, class: &str, field: &str) -> Known<Addr> {
+        let table = self.find(class)?.ok_or_else(|| Gap::NotRecorded(format!("{class} was not loaded")))?;
+        let fields = self.fields(table)?;
+        let found = fields.iter().find(|known| known.held == Held::Class && &*known.name == field);
+        let found = found.ok_or_else(|| Gap::NoLayout(format!("{class}.{field} of this version of .NET")))?;
+        self.static_place(table, found)
+    }
+
+    /// A structure is boxed behind its slot.
+    fn value_place(self, slot: Addr, field: &Field) -> Known<Addr> {
+        /// Source: ECMA-335 II.23.1.16, ELEMENT_TYPE_VALUETYPE.
+        const VALUE: u8 = 0x11;
+        if field.element != VALUE {
+            return Ok(slot);
+        }
+        let object = self.clr.memory().ptr(slot)?;
+        if object.0 == 0 { Err(unallocated(field)) } else { plus(object, 8) }
+    }
+
+    /// Where a class keeps statics of a field's kind.
+    fn base(self, table: Addr, field: &Field) -> Known<Addr> {
+        let clr = self.clr;
+        if clr.u32(table, "MethodTable", "MTFlags2")? & HAS_STATICS == 0 {
+            return Err(unallocated(field));
+        }
+        let info = self.before_auxiliary(table, "DynamicStaticsInfo")?;
+        let member = if field.is_collected() { "GCStatics" } else { "NonGCStatics" };
+        // The low bit says that the class is not initialised.
+        let base = Addr(clr.ptr(info, "DynamicStaticsInfo", member)?.0 & !1);
+        if base.0 == 0 { Err(unallocated(field)) } else { Ok(base) }
+    }
+
+    /// What stands before a class's auxiliary data.
+    fn before_auxiliary(self, table: Addr, kind: &str) -> Known<Addr> {
+        let auxiliary = self.clr.ptr(table, "MethodTable", "AuxiliaryData")?;
+        let size = self.clr.layout.offset(kind, "!")?;
+        auxiliary.minus(size).ok_or_else(|| Gap::Corrupt(format!("the statics of {table}")))
+    }
+
+    fn thread_base(self, thread: Addr, table: Addr, field: &Field) -> Known<Addr> {
+        // Source: dotnet/runtime src/coreclr/vm/threadstatics.h, TLSIndex: the offset in 24 bits, above it the kind; the first two of an array are not used.
+        const NOT_COLLECTIBLE: u32 = 0;
+        const COLLECTIBLE: u32 = 1;
+        const DIRECT: u32 = 2;
+        const UNUSED: u32 = 2;
+        let clr = self.clr;
+        let info = self.before_auxiliary(table, "ThreadStaticsInfo")?;
+        let member = if field.is_collected() { "GCTlsIndex" } else { "NonGCTlsIndex" };
+        let index = clr.u32(info, "ThreadStaticsInfo", member)?;
+        let data = clr.ptr(thread, "Thread", "ThreadLocalDataPtr")?;
+        if data.0 == 0 {
+            return Err(unallocated(field));
+        }
+        let place = index & 0x00ff_ffff;
+        let slot = |array: &str, count: &str, place: u32, first: u64| {
+            if i64::from(place) >= i64::from(clr.u32(data, "ThreadLocalData", count)?) {
+                return Err(unallocated(field));
+            }
+            let list = clr.ptr(data, "ThreadLocalData", array)?;
+            Ok(clr.memory().ptr(plus(list, u64::from(place).saturating_mul(8).saturating_add(first))?)?)
+        };
+        let base = match index >> 24 {
+            NOT_COLLECTIBLE => {
+                let place = place.checked_sub(UNUSED).ok_or_else(|| unallocated(field))?;
+                slot("NonCollectibleTlsArrayData", "NonCollectibleTlsDataCount", place, FIRST_ELEMENT)?
+            }
+            COLLECTIBLE => {
+                let handle = slot("CollectibleTlsArrayData", "CollectibleTlsDataCount", place, 0)?;
+                if handle.0 == 0 { handle } else { clr.memory().ptr(handle)? }
+            }
+            DIRECT => plus(data, place.into())?,
+            other => return Err(Gap::Corrupt(format!("thread statics of kind {other}"))),
+        };
+        if base.0 == 0 { Err(unallocated(field)) } else { Ok(base) }
+    }
+
+    /// .NET 8 keeps statics by module.
+    fn slot_of_8(self, table: Addr, field: &Field) -> Known<Addr> {
+        let clr = self.clr;
+        let module = clr.ptr(self.module(table)?, "Module", "ModuleID")?;
+        let Some(id) = self.dynamic_id(table)? else {
+            let base = if field.is_collected() { clr.ptr(module, "DomainLocalModule", "GCStatics")? } else { module };
+            return if base.0 == 0 { Err(unallocated(field)) } else { plus(base, field.offset) };
+        };
+        let entries = clr.ptr(module, "DomainLocalModule", "DynamicEntries")?.0;
+        let entry = self.dynamic_entry(module, "DomainLocalModule", id, entries, field)?;
+        // Source: appdomain.hpp, NormalDynamicEntry: where references are, then the others themselves.
+        let base = if field.is_collected() { clr.memory().ptr(entry)? } else { entry };
+        if base.0 == 0 { Err(unallocated(field)) } else { plus(base, field.offset) }
+    }
+
+    fn thread_base_of_8(self, thread: Addr, table: Addr, field: &Field) -> Known<Addr> {
+        let clr = self.clr;
+        let block = clr.at(thread, "Thread", "ThreadLocalBlock")?;
+        let index = u64::from(clr.u32(self.module(table)?, "Module", "ModuleIndex")?);
+        if index >= clr.ptr(block, "ThreadLocalBlock", "TLMTableSize")?.0 {
+            return Err(unallocated(field));
+        }
+        let slot = plus(clr.ptr(block, "ThreadLocalBlock", "TLMTable")?, index.saturating_mul(8))?;
+        let module = clr.memory().ptr(slot)?;
+        if module.0 == 0 {
+            return Err(unallocated(field));
+        }
+        let handle = match self.dynamic_id(table)? {
+            None if field.is_collected() => clr.ptr(module, "ThreadLocalModule", "GCStaticsHandle")?,
+            None => return Ok(module),
+            Some(id) => {
+                let entries = clr.ptr(module, "ThreadLocalModule", "DynamicEntries")?.0;
+                let entry = self.dynamic_entry(module, "ThreadLocalModule", id, entries, field)?;
+                if !field.is_collected() {
+                    return Ok(entry);
+                }
+                clr.memory().ptr(entry)?
+            }
+        };
+        let array = if handle.0 == 0 { handle } else { clr.memory().ptr(handle)? };
+        if array.0 == 0 { Err(unallocated(field)) } else { plus(array, FIRST_ELEMENT) }
+    }
+
+    /// The number of a class that has statics of its own: one with type arguments, or made at run time. Of .NET 8.
+    fn dynamic_id(self, table: Addr) -> Known<Option<u64>> {
+        // Source: methodtable.h of release/8.0: enum_flag_StaticsMask_Dynamic, _Generics, _CrossModuleGenerics.
+        const KIND: u32 = 6;
+        const GENERIC: u32 = 4;
+        // The fixed part of a method table, then its table of virtual methods by eights, then two slots beyond what the table itself has room for.
+        const FIXED: u64 = 64;
+        const SLOTS_PER_CHUNK: u64 = 8;
+        let clr = self.clr;
+        match clr.u32(table, "MethodTable", "MTFlags")? & KIND {
+            0 => Ok(None),
+            kind if kind & GENERIC != 0 => {
+                let virtuals = u64::from(clr.u16(table, "MethodTable", "NumVirtuals")?).div_ceil(SLOTS_PER_CHUNK);
+                let flags = clr.u16(table, "MethodTable", "MTFlags2")?;
+                let taken = (flags & 1).saturating_add(flags >> 1 & 1);
+                let over = u64::from((flags & 0x1c).count_ones()).saturating_sub(2 - u64::from(taken));
+                let info = plus(table, FIXED.saturating_add(virtuals.saturating_add(over).saturating_mul(8)))?;
+                Ok(Some(clr.ptr(info, "GenericsStaticsInfo", "DynamicTypeID")?.0))
+            }
+            _ => {
+                let class = clr.ptr(table, "MethodTable", "EEClassOrCanonMT")?;
+                let optional = clr.ptr(class, "EEClass", "OptionalFields")?;
+                Ok(Some(clr.u32(optional, "EEClassOptionalFields", "ModuleDynamicID")?.into()))
+            }
+        }
+    }
+
+    fn dynamic_entry(self, module: Addr, kind: &str, id: u64, entries: u64, field: &Field) -> Known<Addr> {
+        /// Of the flags: its statics can be collected. Source: appdomain.hpp, ClassInitFlags::COLLECTIBLE_FLAG.
+        const COLLECTIBLE: u32 = 8;
+        let clr = self.clr;
+        if id >= entries {
+            return Err(unallocated(field));
+        }
+        let size = clr.layout.offset("DynamicClassInfo", "!")?;
+        let entry = plus(clr.ptr(module, kind, "DynamicClassTable")?, id.saturating_mul(size))?;
+        if clr.u32(entry, "DynamicClassInfo", "Flags")? & COLLECTIBLE != 0 {
+            return Err(Gap::Unsupported("statics of a class that can be collected, in .NET 8".to_owned()));
+        }
+        let place = clr.ptr(entry, "DynamicClassInfo", "DynamicEntry")?;
+        if place.0 == 0 { Err(unallocated(field)) } else { Ok(place) }
+    }
+}
+
+fn unallocated(field: &Field) -> Gap {
+    Gap::NotRecorded(format!("{} has no value yet: its class was not initialised", field.name))
+}
