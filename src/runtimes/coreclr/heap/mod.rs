@@ -3,10 +3,12 @@
 //! Input: the runtime's variables. Output: [`Segment`]s, walked object by object. Specification: dotnet/runtime
 //! docs/design/datacontracts/GC.md; src/coreclr/gc/gcinterface.dacvars.def, dac_generation_fields.h, dac_gcheap_fields.h.
 
+mod references;
 mod segments;
 mod source;
 mod walk;
 
+pub(super) use self::references::{Holder, Pattern};
 pub(super) use self::segments::{Generation, Segment, Segments};
 pub(super) use self::source::ManagedHeap;
 pub(super) use self::walk::Walked;

@@ -14,8 +14,10 @@ pub(super) use self::sorts::element_name;
 
 use self::find::{Instantiated, Rows};
 use super::clr::{Clr, plus};
+use super::heap::Pattern;
 use super::memo::Memo;
 use super::modules::Modules;
+use super::statics::Static;
 use crate::model::{Addr, Gap, Known};
 
 /// Depth of types in types, and most type arguments of one.
@@ -45,6 +47,8 @@ pub(super) struct Classes {
     fields: Memo<Addr, Known<Arc<[Field]>>>,
     rows: Memo<Addr, Known<Arc<Rows>>>,
     instantiated: Memo<(), Known<Arc<Instantiated>>>,
+    pub(super) patterns: Memo<Addr, Known<Option<Arc<Pattern>>>>,
+    pub(super) statics: Memo<(), Known<Arc<[Static]>>>,
 }
 
 impl Default for Classes {
@@ -57,6 +61,8 @@ impl Default for Classes {
             fields: Memo::of(MAX_TYPES),
             rows: Memo::of(MAX_MODULES),
             instantiated: Memo::of(1),
+            patterns: Memo::of(MAX_TYPES),
+            statics: Memo::of(1),
         }
     }
 }

@@ -4,6 +4,10 @@
 //! docs/design/datacontracts/RuntimeTypeSystem.md and Thread.md (9 and later); src/coreclr/vm/appdomain.hpp, DomainLocalModule, and
 //! threadstatics.h of release/8.0.
 
+mod all;
+
+pub(super) use self::all::Static;
+
 use super::clr::plus;
 use super::types::{Field, Held, Types};
 use crate::model::{Addr, Gap, Known};
@@ -16,14 +20,18 @@ const FIRST_ELEMENT: u64 = 16;
 impl Types<'_> {
     /// Where a static field's value is; for structures behind the reference to what holds them. Fails where the class has none yet.
     pub(super) fn static_place(self, table: Addr, field: &Field) -> Known<Addr> {
+        self.value_place(self.static_slot(table, field)?, field)
+    }
+
+    /// Where a static field is: of a structure the reference to what it is boxed in.
+    fn static_slot(self, table: Addr, field: &Field) -> Known<Addr> {
         if field.held != Held::Class {
             return Err(Gap::Unsupported(format!("{} is no static field of memory", field.name)));
         }
-        let slot = match self.clr.layout.offset("DynamicStaticsInfo", "GCStatics") {
-            Ok(_) => plus(self.base(table, field)?, field.offset)?,
-            Err(_) => self.slot_of_8(table, field)?,
-        };
-        self.value_place(slot, field)
+        match self.clr.layout.offset("DynamicStaticsInfo", "GCStatics") {
+            Ok(_) => plus(self.base(table, field)?, field.offset),
+            Err(_) => self.slot_of_8(table, field),
+        }
     }
 
     /// Where a thread's value of a field is that each thread has. Fails where the thread has none yet.

@@ -1,0 +1,66 @@
+//! Every static field that refers to an object.
+
+use std::sync::Arc;
+
+use crate::model::{Addr, Known};
+use crate::runtimes::coreclr::types::{Field, Held, Types};
+
+/// Most classes that are looked at.
+const MAX_CLASSES: usize = 1 << 20;
+
+/// A static field that refers to an object.
+#[derive(Clone, Debug)]
+pub(in crate::runtimes::coreclr) struct Static {
+    /// `Shop.Program.s_orders`.
+    pub(in crate::runtimes::coreclr) name: Arc<str>,
+    /// Where the reference is.
+    pub(in crate::runtimes::coreclr) slot: Addr,
+    /// The object; of a structure what it is boxed in.
+    pub(in crate::runtimes::coreclr) to: Addr,
+}
+
+impl Types<'_> {
+    /// Every static field that refers to an object, of all classes that the runtime has loaded. Read once.
+    pub(in crate::runtimes::coreclr) fn all_statics(self) -> Known<Arc<[Static]>> {
+        self.classes.statics.get((), || {
+            let mut all = Vec::new();
+            for table in self.loaded()? {
+                self.add_statics(table, &mut all);
+            }
+            Ok(Arc::from(all))
+        })
+    }
+
+    /// The static field that refers to an object, `Shop.Program.s_orders`.
+    pub(in crate::runtimes::coreclr) fn static_to(self, object: Addr) -> Option<Arc<str>> {
+        let all = self.all_statics().ok()?;
+        all.iter().find(|known| known.to == object).map(|known| Arc::clone(&known.name))
+    }
+
+    /// The classes that the runtime has loaded.
+    pub(in crate::runtimes::coreclr) fn loaded(self) -> Known<Vec<Addr>> {
+        let mut all = Vec::new();
+        for module in self.modules.all(self.clr)?.iter() {
+            let Ok(metadata) = self.modules.metadata(self.clr, *module) else { continue };
+            all.extend((1..=metadata.types()).filter_map(|rid| self.defined(*module, rid).ok()));
+        }
+        all.extend(self.all_instantiated()?.values());
+        all.truncate(MAX_CLASSES);
+        Ok(all)
+    }
+
+    fn add_statics(self, table: Addr, all: &mut Vec<Static>) {
+        // A class that cannot be read leaves the others.
+        let (Ok(class), Ok(fields)) = (self.class(table), self.fields(table)) else { return };
+        let Ok(name) = &class.name else { return };
+        let is_one = |field: &&Field| field.held == Held::Class && field.is_collected();
+        for field in fields.iter().filter(is_one) {
+            let Ok(slot) = self.static_slot(table, field) else { continue };
+            if let Ok(to) = self.clr.memory().ptr(slot)
+                && to.0 != 0
+            {
+                all.push(Static { name: format!("{name}.{}", field.name).into(), slot, to });
+            }
+        }
+    }
+}
