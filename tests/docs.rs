@@ -1,6 +1,7 @@
 //! docs/commands.md is what the program's own `help` says, docs/keys.md what its key table says.
 
 use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,6 +34,21 @@ fn the_command_reference_is_what_help_says() {
     }
     let stands = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(stands == text, "docs/commands.md is out of date: run UPDATE_DOCS=1 cargo test --test docs");
+}
+
+#[test]
+fn the_schema_in_the_program_is_what_its_types_say() {
+    let text = serde_json::to_string_pretty(&dumpscope::views::shape::document()).expect("JSON") + "\n";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema.json.gz");
+    if std::env::var_os(UPDATE).is_some() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packed.write_all(text.as_bytes()).expect("memory can be written");
+        std::fs::write(&file, packed.finish().expect("memory can be written")).expect("the file can be written");
+    }
+    let mut stands = String::new();
+    let packed = std::fs::File::open(&file).expect("docs/schema.json.gz");
+    flate2::read::GzDecoder::new(packed).read_to_string(&mut stands).expect("text");
+    assert!(stands == text, "docs/schema.json.gz is out of date: run UPDATE_DOCS=1 cargo test --test docs");
 }
 
 /// What an example in `help` begins with; the command line stands behind it, in quotes where it is of several words.

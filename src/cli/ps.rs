@@ -12,10 +12,7 @@ use crate::processes;
 use crate::report::json::Envelope;
 use crate::report::text::{self, Style};
 use crate::views::Answer;
-use crate::views::ps::{Order, Processes, answer};
-
-/// The command's name in the envelope and in the schema.
-pub(super) const NAME: &str = "ps";
+use crate::views::ps::{NAME, Order, answer};
 
 /// What is listed, and how.
 #[derive(Args, Debug)]
@@ -56,11 +53,6 @@ impl Sort {
             Sort::Name => Order::Name,
         }
     }
-}
-
-/// The JSON Schema of its data.
-pub(super) fn schema() -> schemars::Schema {
-    schemars::schema_for!(Processes)
 }
 
 /// Lists the processes. `before`: options that stood before the subcommand.

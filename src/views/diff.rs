@@ -15,6 +15,7 @@ use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -34,7 +35,7 @@ pub const VIEW: View = View {
            apart by their names. Heads of leaks are objects to which nothing refers any more: those of which the second dump has \
            more are listed, with all that hangs from them.",
     build,
-    schema: || schemars::schema_for!(Difference),
+    schema: shape!(Difference),
 };
 
 /// What grew.

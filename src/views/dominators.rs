@@ -15,6 +15,7 @@ use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// Objects that are shown where no other number was asked for.
 const SHOWN: u64 = 100;
@@ -41,7 +42,7 @@ Address    Type                 Bytes  Retained   Share  Dominator
 0x8a675d0  (16 KiB to 32 KiB)     16K       16K   3.3 %
 0x8a07c30  (112 bytes)            112      9.0K   1.8 %",
     build,
-    schema: || schemars::schema_for!(Dominators),
+    schema: shape!(Dominators),
 };
 
 /// The objects that keep the most alive.

@@ -26,6 +26,7 @@ use crate::job::Job;
 use crate::model::Addr;
 use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::{Heap, Session};
+use crate::shape;
 
 const NOT_YET: &str = "this is not told of heaps yet";
 
@@ -76,7 +77,7 @@ Objects  Bytes  Type                                                            
     401    44K  (112 bytes)                                                               0xf
 …",
     build,
-    schema: || schemars::schema_for!(Told),
+    schema: shape!(Told),
 };
 
 /// What chooses among objects, or says what is told of them.

@@ -15,6 +15,7 @@ use crate::model::{self, Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::{Heap, Session};
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -40,7 +41,7 @@ Bytes    80 B
 16  .address        std::string       2001:db8::0
 48  .basket         std::vector<…>    [{item = 0, quantity = 1}]",
     build,
-    schema: || schemars::schema_for!(Object),
+    schema: shape!(Object),
 };
 
 /// Fields and elements that are listed.

@@ -14,6 +14,7 @@ use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::Session;
+use crate::shape;
 
 /// Ways that `-all` shows at most.
 const MOST: usize = 100;
@@ -42,7 +43,7 @@ global object.0+0x18 at 0x4e3678
 Address    Type                Field
 0x8a675d0  (16 KiB to 32 KiB)",
     build,
-    schema: || schemars::schema_for!(Paths),
+    schema: shape!(Paths),
 };
 
 /// How an object is held.

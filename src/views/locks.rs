@@ -24,6 +24,7 @@ use crate::model::{
 };
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::{self, Session};
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -67,7 +68,7 @@ Deadlock: 4719 shop::worker waits for g_stock (held by 4723 shop::worker); 4723 
   └────┘
 …",
     build,
-    schema: || schemars::schema_for!(Locks),
+    schema: shape!(Locks),
 };
 
 /// Explanations of deadlocks, and of threads that many wait for, that are told.

@@ -9,6 +9,7 @@ use crate::job::Job;
 use crate::model::{MappingKind, MappingRow, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -30,7 +31,7 @@ Start               End                 Access  Size  Resident  Own  Swapped  In
 …
 0x7fd5df022000      0x7fd5df032000      rw-      64K         ?    ?        ?      64K  stack of 4745",
     build,
-    schema: || schemars::schema_for!(Mappings),
+    schema: shape!(Mappings),
 };
 
 /// Every mapping.

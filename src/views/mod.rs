@@ -25,6 +25,7 @@ pub mod ps;
 pub mod readmemory;
 pub mod referrers;
 pub mod registers;
+pub mod shape;
 pub mod showframe;
 pub mod stack;
 pub mod summary;
@@ -213,7 +214,7 @@ pub struct View {
     /// Answers it.
     pub build: fn(&Session, &Query, &Job) -> Answers,
     /// The JSON Schema of its data.
-    pub schema: fn() -> schemars::Schema,
+    pub schema: shape::Shape,
 }
 
 /// Views are told apart by their names.

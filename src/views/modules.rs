@@ -9,6 +9,7 @@ use crate::job::Job;
 use crate::model::{ModuleRow, Subject, SubjectKind, VerificationState, VerifiedBy};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -37,7 +38,7 @@ Base            End             Symbols  Build id      Path
 0x400000        0x58e000        dwarf    bcb40928869f  /srv/orders-api
 0x7fd5df269000  0x7fd5df26b000  dynsym   e025128345ce  [vdso]",
     build,
-    schema: || schemars::schema_for!(Modules),
+    schema: shape!(Modules),
 };
 
 /// Loaded modules.

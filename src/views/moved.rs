@@ -10,6 +10,7 @@ use crate::job::Job;
 use crate::model::{Subject, Thread, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -25,7 +26,7 @@ pub const VIEW: View = View {
            stuck.\n\n  #   Tid  Thread  Since   Captures  Waits for      In\n  0  4711  main    moved             read fd 7      \
            main\n  1  4719  worker  12.4 s         3  mutex g_stock  reserve",
     build,
-    schema: || schemars::schema_for!(Captures),
+    schema: shape!(Captures),
 };
 
 /// What the captures say.

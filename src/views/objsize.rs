@@ -13,6 +13,7 @@ use crate::job::Job;
 use crate::model::Addr;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -32,7 +33,7 @@ bytes      112 B
 retained   9.2 kB
 reachable  802 objects, 58 kB",
     build,
-    schema: || schemars::schema_for!(Size),
+    schema: shape!(Size),
 };
 
 /// The sizes of an object.

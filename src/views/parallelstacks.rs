@@ -13,6 +13,7 @@ use crate::job::Job;
 use crate::model::{NamedFrame, Subject, Tid};
 use crate::report::section::{Body, Cell, Node, Row, Section, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -39,7 +40,7 @@ $ dumpscope demo -c parallelstacks
     3 │ └ shop::handle ▸ shop::dispatch
 …",
     build,
-    schema: || schemars::schema_for!(ParallelStacks),
+    schema: shape!(ParallelStacks),
 };
 
 /// Merged stacks.

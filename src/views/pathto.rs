@@ -10,6 +10,7 @@ use crate::analysis::graph;
 use crate::job::Job;
 use crate::report::section::{Body, Row, Section};
 use crate::session::Session;
+use crate::shape;
 
 const FROM: &str = "from";
 const TO: &str = "to";
@@ -34,7 +35,7 @@ Address    Type           Field
 0x8a139a0  shop::Session  basket
 0x8a139f0  (32 bytes)",
     build,
-    schema: || schemars::schema_for!(Way),
+    schema: shape!(Way),
 };
 
 /// How one object leads to another.

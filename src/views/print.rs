@@ -10,6 +10,7 @@ use crate::model::value::Role;
 use crate::model::{self, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::{Evaluated, Session};
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -32,7 +33,7 @@ Type        int
 Value       4719
 At          0x587be8",
     build,
-    schema: || schemars::schema_for!(Printed),
+    schema: shape!(Printed),
 };
 
 /// Rows of fields and elements that are drawn.

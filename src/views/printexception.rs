@@ -12,6 +12,7 @@ use crate::model::{
 };
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -38,7 +39,7 @@ pub const VIEW: View = View {
  4     shop::handle                            pool.cc:48        orders-api
 …",
     build,
-    schema: || schemars::schema_for!(Exceptions),
+    schema: shape!(Exceptions),
 };
 
 const NONE: &str = "No exception is in flight, and no signal ended the process.";

@@ -6,10 +6,17 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::shape::Shape;
 use super::{Answered, Draw};
 use crate::model::{Partial, RuntimeKind, Tid};
 use crate::processes::{Process, Reason};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::shape;
+
+/// The command's name in the envelope and in the schema.
+pub const NAME: &str = "ps";
+/// The shape of its data.
+pub const SHAPE: Shape = shape!(Processes);
 
 /// The processes.
 #[derive(Serialize, JsonSchema)]

@@ -9,6 +9,7 @@ use crate::job::Job;
 use crate::model::{Addr, Problem, Subject, SubjectKind, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -34,7 +35,7 @@ Address   Bytes                                             Text              Po
 0x587be0  02 00 00 00 00 00 00 00  6f 12 00 00 01 00 00 00  ........o.......
 0x587bf0  00 00 00 00 00 00 00 00  00 00 00 00 00 00 00 00  ................",
     build,
-    schema: || schemars::schema_for!(MemoryAt),
+    schema: shape!(MemoryAt),
 };
 
 const DEFAULT_BYTES: u64 = 256;

@@ -16,6 +16,7 @@ use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::Session;
+use crate::shape;
 
 /// Objects that are listed where no other number was asked for.
 const SHOWN: u64 = 1000;
@@ -41,7 +42,7 @@ Address    Type         Bytes  Field
 0x8a08e30  (112 bytes)    112  +0x8
 …",
     build: |session, query, job| build(session, query, job, true),
-    schema: || schemars::schema_for!(Referrers),
+    schema: shape!(Referrers),
 };
 
 /// What an object refers to.
@@ -60,7 +61,7 @@ shop::Session at 0x8a139a0 of 80 B
 Address    Type        Bytes  Field
 0x8a139f0  (32 bytes)     32  basket",
     build: |session, query, job| build(session, query, job, false),
-    schema: || schemars::schema_for!(References),
+    schema: shape!(References),
 };
 
 /// What refers to an object.

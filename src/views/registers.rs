@@ -12,6 +12,7 @@ use crate::job::Job;
 use crate::model::{Addr, Gap, Known, Registers, Subject, Tid};
 use crate::report::section::{Body, Cell, Row, Section, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -38,7 +39,7 @@ r8   ? (not recovered)
 …
 rip  0x404f22 shop::Stock::reserve(shop::Order const&)+0x16",
     build,
-    schema: || schemars::schema_for!(RegistersOf),
+    schema: shape!(RegistersOf),
 };
 
 /// Registers of one thread.

@@ -14,6 +14,7 @@ use crate::job::Job;
 use crate::model::{Addr, FrameKind, NamedFrame, Subject, Tid, Trust, Value as Known, Variable, VariableKind};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -53,7 +54,7 @@ rbx       0x7fd5df1eb1a8
 …
 rip       0x404f22        shop::Stock::reserve(shop::Order const&)+0x16",
     build,
-    schema: || schemars::schema_for!(FrameOf),
+    schema: shape!(FrameOf),
 };
 
 /// Rows of variables and their fields that are drawn.

@@ -19,6 +19,7 @@ use crate::model::frame::path;
 use crate::model::{Addr, End, NamedFrame, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -61,7 +62,7 @@ Thread 4719
  7     shop::dispatch                          pool.cc:39          orders-api
 …",
     build,
-    schema: || schemars::schema_for!(Stacks),
+    schema: shape!(Stacks),
 };
 
 /// Stacks of one or all threads.

@@ -18,6 +18,7 @@ use crate::model::{
 };
 use crate::report::section;
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -51,7 +52,7 @@ Threads  34: 1 running, 31 blocked, 2 sleeping
 Heap     not looked at ('summary -heap' does)
 Dump     ELF core from the Linux kernel, complete, 3.7 MB; the file of its only module is at hand",
     build,
-    schema: || schemars::schema_for!(Told),
+    schema: shape!(Told),
 };
 
 /// What is told: of a process, or of a heap dump.

@@ -23,6 +23,7 @@ use crate::model::{Addr, Problem, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::{Heap, Session};
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -47,7 +48,7 @@ $ dumpscope demo -c suspects
     → gcroot 0x89f3960
 …",
     build,
-    schema: || schemars::schema_for!(Suspects),
+    schema: shape!(Suspects),
 };
 
 /// From which share of the heap on, in tenths of a percent.

@@ -10,6 +10,7 @@ use crate::model::thread::{CallKind, HeldState, WaitKind};
 use crate::model::{Subject, SubjectKind, Thread, ThreadState, WaitingOn};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -31,7 +32,7 @@ $ dumpscope demo -c threads
  5  4712  accept_customers  blocked   accept fd 8                        accept_customers
 …",
     build,
-    schema: || schemars::schema_for!(Threads),
+    schema: shape!(Threads),
 };
 
 /// Every thread.

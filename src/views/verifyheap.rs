@@ -10,6 +10,7 @@ use crate::model::{Addr, Problem, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
 use crate::session::Session;
+use crate::shape;
 
 /// The view.
 pub const VIEW: View = View {
@@ -30,7 +31,7 @@ heap     glibc malloc
 checked  6,907 objects of 498 kB
 found    nothing wrong",
     build,
-    schema: || schemars::schema_for!(Verified),
+    schema: shape!(Verified),
 };
 
 /// What was checked, and what is wrong.

@@ -8,6 +8,7 @@ use crate::model::{Addr, Known, Problem, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 use crate::session::coreclr::{ManagedThread, ManagedThreads, is_pool_worker, words};
+use crate::shape;
 use crate::views::{Answered, Answers, Draw, Needs, Query, View};
 
 /// The view.
@@ -29,7 +30,7 @@ ID    Tid  Name      Role       Mode        Last exception   State
 …
  7  11245  handler              preemptive  Shop.OutOfStock  legal to join, background, CLR owns, fully initialized",
     build,
-    schema: || schemars::schema_for!(ClrThreads),
+    schema: shape!(ClrThreads),
 };
 
 /// What .NET knows of its threads.

@@ -9,6 +9,7 @@ use crate::model::Addr;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::session::Session;
 use crate::session::coreclr::{CoreClr, Described};
+use crate::shape;
 use crate::views::{Alias, Answered, Answers, Draw, Needs, Query, View};
 
 /// The view.
@@ -32,7 +33,7 @@ Module       /opt/dotnet/shared/Microsoft.NETCore.App/9.0.22/libcoreclr.so
 Base         0x7f8792c00000
 Described by this program, for its major version",
     build,
-    schema: || schemars::schema_for!(EeVersion),
+    schema: shape!(EeVersion),
 };
 
 /// The runtime.

@@ -7,6 +7,7 @@ use dumpscope::job::Job;
 use dumpscope::model::Addr;
 use dumpscope::report::section::{Body, Cell, Column, Row, Section, Table, Value};
 use dumpscope::session::Session;
+use dumpscope::shape;
 use dumpscope::views::{Alias, Answered, Answers, Brought, Draw, Needs, Query, View};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -26,7 +27,7 @@ const VIEW: View = View {
     doc: "Methods of the toy runtime, and where their code is",
     help: "toymethods",
     build,
-    schema: || schemars::schema_for!(Listed),
+    schema: shape!(Listed),
 };
 
 #[derive(Serialize, JsonSchema)]
