@@ -30,7 +30,7 @@ use crate::runtimes::{RUNTIMES, RuntimeKind};
 use crate::target::{Search, Target};
 
 pub use crate::capture::HeapDump;
-pub use crate::runtimes::{Runtimes, coreclr};
+pub use crate::runtimes::{Runtimes, Scene, coreclr};
 
 pub use self::heap::Heap;
 pub use self::process::Process;

@@ -15,6 +15,7 @@ pub mod metadata;
 mod methods;
 mod modules;
 mod objects;
+mod requests;
 mod statics;
 mod threads;
 mod types;
@@ -25,6 +26,7 @@ use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
+pub use self::requests::{Call, Request, Stage};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
 use self::heap::{ManagedHeap, Segments};
@@ -62,6 +64,21 @@ impl CoreClr {
     /// Its own list of threads.
     pub fn threads(&self, job: &Job) -> Result<Arc<ManagedThreads>, Error> {
         self.threads.get(job, |job| threads::list(self.methods.types(), job))
+    }
+
+    /// The connections of ASP.NET Core's server, with the request that each is at. Walks the heap.
+    pub fn requests(&self, scene: &Scene<'_>, job: &Job) -> Result<Vec<Request>, Error> {
+        requests::requests(&self.methods, &*self.some_heap(job)?, scene, job)
+    }
+
+    /// The calls of `HttpClient` whose objects are on the heap. Walks the heap.
+    pub fn calls(&self, job: &Job) -> Result<Vec<Call>, Error> {
+        requests::calls(self.methods.types(), &*self.some_heap(job)?, job)
+    }
+
+    /// Where the collector keeps objects; fails where the dump does not hold that.
+    fn some_heap(&self, job: &Job) -> Result<Arc<Segments>, Error> {
+        self.segments(job)?.map_err(|gap| Error::Failed(format!("the managed heap is not in the dump: {gap}")))
     }
 
     /// Where the collector keeps objects.

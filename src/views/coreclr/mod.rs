@@ -1,6 +1,8 @@
 //! Questions that make sense of .NET alone: they are commands, documents and panes where a dump has its runtime.
 
 pub mod clrthreads;
+pub mod dumphttp;
+pub mod dumprequests;
 pub mod eeversion;
 
 use std::sync::Arc;
@@ -8,16 +10,35 @@ use std::sync::Arc;
 use super::View;
 use crate::error::Error;
 use crate::job::Job;
+use crate::report::section::Cell;
 use crate::session::coreclr::{CoreClr, KIND};
-use crate::session::{Runtimes, Session};
+use crate::session::{Runtimes, Scene, Session};
 
 /// The runtime's name.
 pub(super) const RUNTIME: &str = KIND.name;
 /// What it brings.
-pub(super) static VIEWS: &[View] = &[clrthreads::VIEW, eeversion::VIEW];
+pub(super) static VIEWS: &[View] = &[clrthreads::VIEW, dumprequests::VIEW, dumphttp::VIEW, eeversion::VIEW];
 
 /// Asks the runtime of a dump.
 fn with<T>(session: &Session, job: &Job, ask: impl FnOnce(&CoreClr) -> Result<T, Error>) -> Result<T, Error> {
     let runtimes: Arc<Runtimes> = session.process()?.runtimes(job)?;
     ask(runtimes.get::<CoreClr>().ok_or_else(|| Error::Failed("there is no .NET runtime here".to_owned()))?)
+}
+
+/// Asks it with the threads of the dump and their stacks.
+fn with_scene<T>(
+    session: &Session,
+    job: &Job,
+    ask: impl FnOnce(&CoreClr, &Scene<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let process = session.process()?;
+    let runtimes = process.runtimes(job)?;
+    let stacks = process.stacks(job)?;
+    let scene = runtimes.scene(&process.target, process.os_threads(), &stacks);
+    with(session, job, |runtime| ask(runtime, &scene))
+}
+
+/// Text, or nothing.
+fn cell(text: Option<&str>) -> Cell {
+    text.map_or(Cell::NONE, Cell::text)
 }

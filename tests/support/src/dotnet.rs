@@ -45,6 +45,14 @@ impl Dotnet {
         process
     }
 
+    /// Starts a fixture of ASP.NET Core, on the version that it names itself.
+    pub fn start_web(&self, fixture: &str, name: &str) -> Started {
+        let program = repository().join(format!("fixtures/{fixture}/{name}.dll"));
+        let mut command = Command::new(&self.host);
+        command.arg("exec").arg(program).env("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
+        Started::ready(&mut command, "aspnetcore-runtime-10.0").0
+    }
+
     /// What ClrMD, the library beneath dotnet-dump, reads from a dump: `question` is `threads`, `heap` or `locks`. Its program is named by
     /// `$DUMPSCOPE_CLRMD`; panics where that is not set. Tests that need it have `clrmd` in their names, by which `tests/run` leaves them out.
     pub fn clrmd(&self, question: &str, dump: &Path) -> serde_json::Value {

@@ -1,0 +1,198 @@
+//! `dumphttp`: calls that the process makes over HTTP.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{cell, with};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Subject};
+use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
+use crate::session::Session;
+use crate::session::coreclr::Call;
+use crate::shape;
+use crate::views::arguments::{Arg, Kind};
+use crate::views::{Answered, Answers, Draw, Needs, Query, View};
+
+/// The view.
+pub const VIEW: View = View {
+    name: "dumphttp",
+    aliases: &[],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[
+        Arg::Flag("stats", "how many there are of each method, status and host"),
+        Arg::Flag("pending", "those without an answer"),
+        Arg::Flag("completed", "those with an answer"),
+        Arg::Value("uri", Kind::Word, "those whose address holds this"),
+        Arg::Value("statuscode", Kind::Count, "those whose answer has this status"),
+    ],
+    pane: None,
+    doc: "HTTP calls of the process whose objects are on the heap, with the status of each answer",
+    help: "A call without a status has no answer yet, or its answer was collected; one that a connection is at waits for it.
+
+$ dumpscope shop.core -c dumphttp
+Method  Status  Uri                                     Connection      Object
+GET             http://127.0.0.1:41107/gallery?room=12  0x7f8f1fc26aa0  0x7f8f1fc265b8",
+    build,
+    schema: shape!(Calls),
+};
+
+/// The calls.
+#[derive(Serialize, JsonSchema)]
+pub struct Calls {
+    /// By address.
+    pub calls: Vec<CallRow>,
+    /// How many there are of each method, status and host; null where that was not asked for.
+    pub stats: Option<Vec<CallGroup>>,
+}
+
+/// A call.
+#[derive(Serialize, JsonSchema)]
+pub struct CallRow {
+    /// The `HttpRequestMessage`.
+    pub address: Addr,
+    /// Its method table.
+    pub table: Addr,
+    /// `GET`; null where it is not known.
+    pub method: Option<String>,
+    /// Where it goes to; null where it is not known.
+    pub uri: Option<String>,
+    /// The status of its answer; null where there is none.
+    pub status: Option<u32>,
+    /// The connection that is at it; null where none is.
+    pub connection: Option<Addr>,
+}
+
+/// Calls that have something in common.
+#[derive(Serialize, JsonSchema)]
+pub struct CallGroup {
+    /// How many.
+    pub count: u64,
+    /// Their method.
+    pub method: Option<String>,
+    /// The status of their answers.
+    pub status: Option<u32>,
+    /// Scheme, host and port.
+    pub host: Option<String>,
+}
+
+fn build(session: &Session, query: &Query, job: &Job) -> Answers {
+    if query.flag("pending") && query.flag("completed") {
+        return Err(Error::Usage("dumphttp: -pending and -completed exclude each other".to_owned()));
+    }
+    let found = with(session, job, |runtime| runtime.calls(job))?;
+    let wanted = |call: &CallRow| {
+        let by_answer =
+            !(query.flag("pending") && call.status.is_some() || query.flag("completed") && call.status.is_none());
+        let by_uri = query.text("uri").is_none_or(|uri| call.uri.as_deref().is_some_and(|own| own.contains(uri)));
+        let by_status = query.number("statuscode").is_none_or(|status| call.status.map(u64::from) == Some(status));
+        by_answer && by_uri && by_status
+    };
+    let calls: Vec<CallRow> = found.iter().map(told).filter(wanted).collect();
+    let stats = query.flag("stats").then(|| groups(&calls));
+    Ok(Box::new(Answered { data: Calls { calls, stats }, problems: Vec::new() }))
+}
+
+fn told(call: &Call) -> CallRow {
+    CallRow {
+        address: call.address,
+        table: call.table,
+        method: call.method.clone().ok().flatten(),
+        uri: call.uri.clone().ok().flatten(),
+        status: call.status.clone().ok().flatten(),
+        connection: call.connection,
+    }
+}
+
+fn groups(calls: &[CallRow]) -> Vec<CallGroup> {
+    let mut groups: BTreeMap<(Option<&str>, Option<u32>, Option<&str>), u64> = BTreeMap::new();
+    for call in calls {
+        let key = (call.method.as_deref(), call.status, call.uri.as_deref().map(host));
+        let count = groups.entry(key).or_default();
+        *count = count.saturating_add(1);
+    }
+    let group = |((method, status, host), count): ((Option<&str>, Option<u32>, Option<&str>), u64)| CallGroup {
+        count,
+        method: method.map(str::to_owned),
+        status,
+        host: host.map(str::to_owned),
+    };
+    let mut groups: Vec<CallGroup> = groups.into_iter().map(group).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    groups
+}
+
+/// `http://shop:8080` of `http://shop:8080/orders?page=2`.
+fn host(uri: &str) -> &str {
+    let start = uri.find("://").map_or(0, |at| at.saturating_add(3));
+    let path = uri.get(start..).and_then(|rest| rest.find(['/', '?', '#'])).map(|at| at.saturating_add(start));
+    uri.get(..path.unwrap_or(uri.len())).unwrap_or(uri)
+}
+
+impl Draw for Calls {
+    fn draw(&self) -> Section {
+        if self.calls.is_empty() {
+            return Section { bodies: vec![Body::Lines(vec![Row::text("No HTTP calls.")])], ..Section::default() };
+        }
+        let table = self.stats.as_deref().map_or_else(|| self.list(), by_group);
+        Section { bodies: vec![Body::Table(table)], ..Section::default() }
+    }
+}
+
+fn status(status: Option<u32>) -> Cell {
+    status.map_or(Cell::NONE, |status| Cell::new(Value::Count(status.into())))
+}
+
+impl Calls {
+    fn list(&self) -> Table {
+        let columns = vec![
+            Column::left("Method"),
+            Column::right("Status"),
+            Column::wide("Uri", 1),
+            Column::rigid("Connection").rank(3),
+            Column::rigid("Object").rank(2),
+        ];
+        let row = |call: &CallRow| {
+            let object = |at| Cell::new(Value::Object(at)).tone(Tone::Link);
+            let cells = vec![
+                cell(call.method.as_deref()),
+                status(call.status),
+                cell(call.uri.as_deref()),
+                call.connection.map_or(Cell::NONE, object),
+                object(call.address),
+            ];
+            Row::about(Subject::Object(call.address), cells)
+        };
+        Table::new(columns, self.calls.iter().map(row).collect())
+    }
+}
+
+fn by_group(groups: &[CallGroup]) -> Table {
+    let columns =
+        vec![Column::right("Calls"), Column::left("Method"), Column::right("Status"), Column::wide("Host", 1)];
+    let row = |group: &CallGroup| {
+        let cells = vec![
+            Cell::new(Value::Count(group.count)),
+            cell(group.method.as_deref()),
+            status(group.status),
+            cell(group.host.as_deref()),
+        ];
+        Row::new(cells)
+    };
+    Table::new(columns, groups.iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn a_host_ends_where_its_path_begins() {
+        assert_eq!(host("http://shop:8080/orders?page=2"), "http://shop:8080");
+        assert_eq!(host("https://shop"), "https://shop");
+        assert_eq!(host("shop/orders"), "shop");
+    }
+}

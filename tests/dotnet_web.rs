@@ -1,0 +1,96 @@
+//! Requests of ASP.NET Core in flight, told of a dump of the process: what the source of fixtures/dotnet-web has them do.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Dotnet, Started, run};
+
+/// The service, with its requests where they stay, dumped by createdump; the process lives as long as the answer.
+fn dumped(kind: &str) -> (tempfile::TempDir, std::path::PathBuf, Started) {
+    let dotnet = Dotnet::find();
+    let process = dotnet.start_web("dotnet-web", "Web");
+    let (_, runtime) = dotnet.runtimes.iter().find(|(version, _)| version.starts_with("10.")).expect(".NET 10");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dump = folder.path().join("web");
+    let mut command = Command::new(runtime.join("createdump"));
+    command.args([kind, "-f"]).arg(&dump).arg(process.pid().to_string());
+    run(command).expect_status(0);
+    (folder, dump, process)
+}
+
+fn answer(dump: &Path, line: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump).args(["--json", "--offline", "-c", line]);
+    run(command).expect_status(0).documents().remove(0)["data"].take()
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn requests_in_flight_are_told_with_who_serves_them() {
+    let (_folder, dump, _process) = dumped("--withheap");
+    let told = answer(&dump, "dumprequests");
+    let all = told["requests"].as_array().expect("requests");
+    let of = |path: &str| -> Vec<&Value> { all.iter().filter(|request| request["path"] == path).collect() };
+    let one = |path: &str| -> &Value {
+        let found = of(path);
+        assert_eq!(found.len(), 1, "{path}: {told}");
+        found[0]
+    };
+    for request in all {
+        assert!(request["remote"].as_str().is_some_and(|client| client.starts_with("127.0.0.1:")), "{request}");
+        assert_eq!(request["protocol"], "HTTP/1.1");
+    }
+    let (first, second) = (one("/orders/1"), one("/orders/2"));
+    assert_eq!((&first["query"], &second["query"]), (&"?page=2".into(), &Value::Null));
+    for awaiting in [first, second, one("/orders/99")] {
+        assert_eq!((&awaiting["method"], &awaiting["tid"]), (&"GET".into(), &Value::Null), "{awaiting}");
+        assert_eq!(awaiting["endpoint"], "HTTP: GET /orders/{id:int}");
+        assert_eq!(awaiting["state"], "in the application");
+        // It waits three seconds before it says that it is ready.
+        let age = awaiting["age_ms"].as_u64().expect("an age");
+        assert!((1000..300_000).contains(&age), "{age} ms");
+    }
+    let upload = one("/upload");
+    assert_eq!((&upload["method"], &upload["tid"]), (&"POST".into(), &Value::Null));
+    // A thread that waits for a task, one that sleeps with the lock and one that waits for it.
+    let ledger = of("/ledger");
+    assert_eq!(ledger.len(), 2, "{told}");
+    let mut served: Vec<u64> = [one("/blocked/3"), ledger[0], ledger[1]]
+        .iter()
+        .map(|request| request["tid"].as_u64().unwrap_or_else(|| panic!("no thread serves {request}")))
+        .collect();
+    served.sort_unstable();
+    served.dedup();
+    assert_eq!(served.len(), 3, "{told}");
+    // Half of its headers have come: it has no path yet, or one that is being read.
+    assert!(all.iter().any(|request| request["state"] == "reading headers"), "{told}");
+    assert_eq!(told["idle"], 1, "{told}");
+    let with_idle = answer(&dump, "dumprequests -all");
+    assert_eq!(with_idle["requests"].as_array().map(Vec::len), Some(all.len() + 1));
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn a_call_without_an_answer_is_told_with_its_connection() {
+    let (_folder, dump, _process) = dumped("--withheap");
+    let told = answer(&dump, "dumphttp -pending");
+    let calls = told["calls"].as_array().expect("calls");
+    assert_eq!(calls.len(), 1, "{told}");
+    assert_eq!((&calls[0]["method"], &calls[0]["status"]), (&"GET".into(), &Value::Null));
+    assert!(calls[0]["uri"].as_str().is_some_and(|uri| uri.ends_with("/orders/99")), "{told}");
+    assert!(calls[0]["connection"].is_string(), "{told}");
+    assert_eq!(answer(&dump, "dumphttp -completed")["calls"], Value::Array(Vec::new()));
+    let stats = answer(&dump, "dumphttp -stats -uri orders");
+    assert_eq!(stats["stats"][0]["count"], 1, "{stats}");
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn a_dump_without_a_heap_says_why_it_tells_no_requests() {
+    let (_folder, dump, _process) = dumped("--triage");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(&dump).args(["--json", "--offline", "-c", "dumprequests"]);
+    let told = run(command).expect_status(1).documents().remove(0);
+    assert!(told["error"]["message"].as_str().is_some_and(|why| why.contains("managed heap")), "{told}");
+}
