@@ -17,6 +17,7 @@ mod modules;
 mod objects;
 mod requests;
 mod statics;
+mod tasks;
 mod threads;
 mod types;
 
@@ -27,6 +28,7 @@ use rustc_hash::FxHashMap;
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
 pub use self::requests::{Call, Request, Stage};
+pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
 use self::heap::{ManagedHeap, Segments};
@@ -47,13 +49,19 @@ pub struct CoreClr {
     methods: Arc<Methods>,
     threads: Shared<ManagedThreads>,
     segments: Shared<Known<Arc<Segments>>>,
+    pending: Shared<Pending>,
 }
 
 impl CoreClr {
     fn of(target: &Arc<Target>) -> Detected {
         let Some(clr) = find::find(target)? else { return Ok(None) };
         let methods = Arc::new(Methods::new(Arc::new(clr)));
-        Ok(Some(Box::new(CoreClr { methods, threads: Shared::default(), segments: Shared::default() })))
+        Ok(Some(Box::new(CoreClr {
+            methods,
+            threads: Shared::default(),
+            segments: Shared::default(),
+            pending: Shared::default(),
+        })))
     }
 
     /// Where it is, and of which version.
@@ -88,6 +96,22 @@ impl CoreClr {
             Ok(Segments::read(self.clr(), &threads).map(Arc::new))
         };
         Ok(self.segments.get(job, read)?.as_ref().clone())
+    }
+
+    /// Asynchronous work that is under way.
+    pub fn pending(&self, job: &Job) -> Result<Arc<Pending>, Error> {
+        self.pending.get(job, |job| self.read_pending(false, job))
+    }
+
+    /// The same with what has ended. Not kept.
+    pub fn pending_and_completed(&self, job: &Job) -> Result<Arc<Pending>, Error> {
+        self.read_pending(true, job).map(Arc::new)
+    }
+
+    fn read_pending(&self, with_completed: bool, job: &Job) -> Result<Pending, Error> {
+        let segments = self.segments(job)?.map_err(|gap| Error::Failed(format!("the managed heap: {gap}")))?;
+        let threads = &self.clr().target.capture.threads;
+        tasks::pending(self.methods.types(), &segments, threads, with_completed, job)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions that make sense of .NET alone: they are commands, documents and panes where a dump has its runtime.
 
 pub mod clrthreads;
+pub mod dumpasync;
 pub mod dumphttp;
 pub mod dumprequests;
 pub mod eeversion;
@@ -17,7 +18,8 @@ use crate::session::{Runtimes, Scene, Session};
 /// The runtime's name.
 pub(super) const RUNTIME: &str = KIND.name;
 /// What it brings.
-pub(super) static VIEWS: &[View] = &[clrthreads::VIEW, dumprequests::VIEW, dumphttp::VIEW, eeversion::VIEW];
+pub(super) static VIEWS: &[View] =
+    &[clrthreads::VIEW, dumpasync::VIEW, dumprequests::VIEW, dumphttp::VIEW, eeversion::VIEW];
 
 /// Asks the runtime of a dump.
 fn with<T>(session: &Session, job: &Job, ask: impl FnOnce(&CoreClr) -> Result<T, Error>) -> Result<T, Error> {

@@ -137,18 +137,6 @@ impl<'a> Instance<'a> {
 
     /// Whether its class is, or derives from, one of a name. Type arguments are left out: `System.Threading.Tasks.Task`.
     pub(super) fn is_a(&self, wanted: &str) -> bool {
-        /// Base classes that are looked at.
-        const MAX_BASES: usize = 64;
-        let mut class = Arc::clone(&self.class);
-        for _ in 0..MAX_BASES {
-            if class.name.as_deref().is_ok_and(|name| name.split('<').next() == Some(wanted)) {
-                return true;
-            }
-            match self.types.class(class.parent) {
-                Ok(parent) if class.parent.0 != 0 => class = parent,
-                _ => return false,
-            }
-        }
-        false
+        self.types.derives(self.class.table, wanted)
     }
 }

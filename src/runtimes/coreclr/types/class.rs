@@ -110,6 +110,22 @@ impl Types<'_> {
         self.class(self.table_of(object)?)
     }
 
+    /// Whether a class is, or derives from, one of a name. Type arguments are left out: `System.Threading.Tasks.Task`.
+    pub(in crate::runtimes::coreclr) fn derives(self, table: Addr, wanted: &str) -> bool {
+        let mut next = table;
+        for _ in 0..MAX_BASES {
+            let Ok(class) = self.class(next) else { return false };
+            if class.name.as_deref().is_ok_and(|name| name.split('<').next() == Some(wanted)) {
+                return true;
+            }
+            if class.parent.0 == 0 {
+                return false;
+            }
+            next = class.parent;
+        }
+        false
+    }
+
     /// The fields of a class and of its bases, those of the bases first; statics are its own alone.
     pub(in crate::runtimes::coreclr) fn fields(self, table: Addr) -> Known<Arc<[Field]>> {
         self.classes.fields.get(table, || self.read_fields(table).map(Arc::from))

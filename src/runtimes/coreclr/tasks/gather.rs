@@ -1,0 +1,141 @@
+//! The objects of asynchronous work: one pass over the heap, each segment by a thread of its own.
+//!
+//! Output: [`Gathered`], in the heap's order. Of tasks those that have ended are left out unless they are asked for, or ended with an
+//! exception.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use super::shape::{Role, Shape};
+use super::status::Status;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::Addr;
+use crate::runtimes::coreclr::clr::plus;
+use crate::runtimes::coreclr::heap::{Segment, Segments, Walked};
+use crate::runtimes::coreclr::memo::Memo;
+use crate::runtimes::coreclr::types::Types;
+
+/// Most objects of each kind that are kept of one segment.
+const MAX_OBJECTS: usize = 1 << 20;
+/// Most classes that are told apart.
+const MAX_CLASSES: usize = 1 << 20;
+
+/// A task, or a box that is none.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) at: Addr,
+    pub(super) shape: Arc<Shape>,
+    /// Its state word; `None` for a box that is no task.
+    pub(super) status: Option<Status>,
+}
+
+/// What a pass over the heap finds.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) work: Vec<Found>,
+    /// Tasks that ended with an exception.
+    pub(super) faulted: Vec<Found>,
+    /// Objects that lead to tasks which nothing else names.
+    pub(super) holders: Vec<(Addr, Holds)>,
+    /// Whether objects were left out, since there are too many.
+    pub(super) is_cut: bool,
+}
+
+/// What an object is that knows a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// `TaskCompletionSource`: its task.
+    Source,
+    /// `SemaphoreSlim`: the tasks of those that wait for it.
+    Semaphore,
+}
+
+/// What is done with objects of a class.
+#[derive(Clone)]
+enum Interest {
+    None,
+    Work(Arc<Shape>),
+    Holder(Holds),
+}
+
+/// Finds them.
+pub(super) fn gather(
+    types: Types<'_>,
+    segments: &Segments,
+    with_completed: bool,
+    job: &Job,
+) -> Result<Gathered, Error> {
+    let interests = Memo::of(MAX_CLASSES);
+    let pass = Pass { types, segments, interests: &interests, with_completed };
+    let of_each = segments.all.par_iter().map(|segment| pass.of_segment(segment, job));
+    let of_each: Vec<Gathered> = of_each.collect::<Result<_, Error>>()?;
+    let mut all = Gathered::default();
+    for part in of_each {
+        all.work.extend(part.work);
+        all.faulted.extend(part.faulted);
+        all.holders.extend(part.holders);
+        all.is_cut |= part.is_cut;
+    }
+    Ok(all)
+}
+
+/// A pass over the heap.
+struct Pass<'a> {
+    types: Types<'a>,
+    segments: &'a Segments,
+    interests: &'a Memo<Addr, Interest>,
+    with_completed: bool,
+}
+
+impl Pass<'_> {
+    fn of_segment(&self, segment: &Segment, job: &Job) -> Result<Gathered, Error> {
+        let mut found = Gathered::default();
+        let mut known: FxHashMap<Addr, Interest> = FxHashMap::default();
+        let interest = |table: &Addr| self.interests.get(*table, || interest(self.types, *table));
+        self.segments.walk(self.types, segment, &mut job.meter(), &mut |object| {
+            match known.entry(object.table).or_insert_with_key(interest) {
+                Interest::None => {}
+                Interest::Work(shape) => found.add(self.types, object, shape, self.with_completed),
+                Interest::Holder(holds) if found.holders.len() < MAX_OBJECTS => {
+                    found.holders.push((object.at, *holds));
+                }
+                Interest::Holder(_) => found.is_cut = true,
+            }
+            Ok(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl Gathered {
+    fn add(&mut self, types: Types<'_>, object: Walked, shape: &Arc<Shape>, with_completed: bool) {
+        let status = shape.flags.and_then(|flags| {
+            let word = types.clr.memory().u32(plus(object.at, flags).ok()?).ok()?;
+            Some(Status(word))
+        });
+        let found = || Found { at: object.at, shape: Arc::clone(shape), status };
+        if status.is_some_and(Status::is_faulted) && self.faulted.len() < MAX_OBJECTS {
+            self.faulted.push(found());
+        }
+        if with_completed || !status.is_some_and(Status::is_completed) {
+            if self.work.len() < MAX_OBJECTS { self.work.push(found()) } else { self.is_cut = true }
+        }
+    }
+}
+
+fn interest(types: Types<'_>, table: Addr) -> Interest {
+    /// Source: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/{Tasks/TaskCompletionSource_T,SemaphoreSlim}.cs.
+    const SOURCE: &str = "System.Threading.Tasks.TaskCompletionSource";
+    const SEMAPHORE: &str = "System.Threading.SemaphoreSlim";
+    let Ok(shape) = types.shape(table) else { return Interest::None };
+    if matches!(shape.role, Role::Task | Role::Box | Role::Pooled) {
+        return Interest::Work(Arc::new(shape));
+    }
+    if types.derives(table, SOURCE) {
+        return Interest::Holder(Holds::Source);
+    }
+    if types.derives(table, SEMAPHORE) { Interest::Holder(Holds::Semaphore) } else { Interest::None }
+}

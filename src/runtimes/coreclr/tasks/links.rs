@@ -1,0 +1,198 @@
+//! Who goes on when a task is done, and what a method awaits: references between the objects of asynchronous work.
+//!
+//! Both directions lead to the same objects where nothing is under way: a method's awaiter refers to what it awaits, and that to the
+//! method's box as its continuation. A continuation that was taken and not run yet is found by the awaiter alone.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+
+use super::gather::Found;
+use super::shape::{Machine, Place, Role, Shape};
+use crate::model::{Addr, Gap, Known};
+use crate::runtimes::coreclr::clr::plus;
+use crate::runtimes::coreclr::heap::Segments;
+use crate::runtimes::coreclr::memo::Memo;
+use crate::runtimes::coreclr::objects::HEADER;
+use crate::runtimes::coreclr::types::{ClassKind, Types};
+
+/// Most continuations of one task, and most references on the way to one.
+const MAX_FOLLOWERS: u32 = 1 << 20;
+const MAX_STEPS: usize = 16;
+
+/// What goes on when a task is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Follower {
+    pub(super) to: Addr,
+    pub(super) kind: Goes,
+    /// The synchronization context or scheduler where it is to run.
+    pub(super) context: Option<Addr>,
+}
+
+/// What kind of thing goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goes {
+    /// A box, or another task.
+    Work,
+    /// A thread that waits for this event.
+    Thread,
+    /// Code that a delegate leads to, or another object.
+    Code,
+}
+
+/// What a method is at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct At {
+    /// Its class; `None` where the machine cannot be read.
+    pub(super) machine: Option<Addr>,
+    /// Where the machine's first field is.
+    pub(super) data: Addr,
+    /// The object that the machine is; `None` for one that lies in its box.
+    pub(super) object: Option<Addr>,
+    /// `<>1__state`; `None` where it cannot be read.
+    pub(super) state: Option<i32>,
+    /// The task or source that it awaits; `None` where no awaiter holds one.
+    pub(super) awaits: Option<Addr>,
+}
+
+/// Reads them.
+pub(super) struct Links<'a> {
+    pub(super) types: Types<'a>,
+    pub(super) segments: &'a Segments,
+    shapes: Memo<Addr, Known<Arc<Shape>>>,
+    machines: Memo<Addr, Known<Arc<Machine>>>,
+}
+
+impl<'a> Links<'a> {
+    pub(super) fn of(types: Types<'a>, segments: &'a Segments) -> Links<'a> {
+        const MAX_CLASSES: usize = 1 << 20;
+        Links { types, segments, shapes: Memo::of(MAX_CLASSES), machines: Memo::of(MAX_CLASSES) }
+    }
+
+    /// What an object is to asynchronous work.
+    pub(super) fn shape_of(&self, object: Addr) -> Known<Arc<Shape>> {
+        let table = self.types.table_of(object)?;
+        self.shapes.get(table, || self.types.shape(table).map(Arc::new))
+    }
+
+    /// The pointer in a part of an object; 0 where there is none.
+    fn part(&self, object: Addr, offset: Option<u64>) -> Known<Addr> {
+        match offset {
+            Some(offset) => Ok(self.types.clr.memory().ptr(plus(object, offset)?)?),
+            None => Ok(Addr(0)),
+        }
+    }
+
+    /// What a box's method is at; the default for what is no box.
+    pub(super) fn at(&self, found: &Found) -> At {
+        let read = match &found.shape.machine {
+            None => return At::default(),
+            Some(Place::Inline(offset, machine)) => {
+                plus(found.at, *offset).map(|data| self.machine_at(data, None, machine))
+            }
+            Some(Place::Apart(offset)) => self.apart(found.at, *offset),
+        };
+        read.unwrap_or_default()
+    }
+
+    fn apart(&self, at: Addr, offset: u64) -> Known<At> {
+        let object = self.part(at, Some(offset))?;
+        if object.0 == 0 {
+            return Err(Gap::NotRecorded("the state machine was cleared".to_owned()));
+        }
+        let table = self.types.table_of(object)?;
+        let machine = self.machines.get(table, || self.types.machine(table).map(Arc::new))?;
+        let data = plus(object, HEADER)?;
+        Ok(self.machine_at(data, Some(object), &machine))
+    }
+
+    fn machine_at(&self, data: Addr, object: Option<Addr>, machine: &Machine) -> At {
+        let memory = self.types.clr.memory();
+        let state = machine.state.and_then(|state| memory.u32(data.plus(state)?).ok()).map(u32::cast_signed);
+        let awaits = machine.awaiters.iter().find_map(|awaiter| {
+            let first = memory.ptr(data.plus(awaiter.offset)?).ok().filter(|first| self.is_object(*first))?;
+            if awaiter.is_reference { Some(self.behind(first)) } else { Some(first) }
+        });
+        At { machine: Some(machine.class.table), data, object, state, awaits }
+    }
+
+    /// What an awaiter that is an object awaits: of a structure that was boxed its first reference, else itself.
+    fn behind(&self, awaiter: Addr) -> Addr {
+        let is_boxed = self.shape_of(awaiter).is_ok_and(|shape| shape.class.kind == ClassKind::Structure);
+        let first = self.part(awaiter, Some(HEADER).filter(|_| is_boxed));
+        first.ok().filter(|first| self.is_object(*first)).unwrap_or(awaiter)
+    }
+
+    /// Whether an object can be at an address.
+    fn is_object(&self, at: Addr) -> bool {
+        at.0 != 0 && at.is_aligned(8) && self.segments.holding(at).is_some() && self.shape_of(at).is_ok()
+    }
+
+    /// What a `ValueTask` that was made a task waits for; `None` for other tasks.
+    pub(super) fn source_of(&self, found: &Found) -> Option<Addr> {
+        found.shape.source?;
+        self.part(found.at, found.shape.source).ok().filter(|source| self.is_object(*source))
+    }
+
+    /// What goes on when a task is done. Fails where its continuations cannot be read.
+    pub(super) fn followers(&self, found: &Found) -> Known<Vec<Follower>> {
+        let first = self.part(found.at, found.shape.continuation)?;
+        let mut all = Vec::new();
+        if first.0 == 0 {
+            return Ok(all);
+        }
+        let shape = self.shape_of(first)?;
+        if shape.role != Role::List {
+            all.extend(self.follower(first));
+            return Ok(all);
+        }
+        let list = self.types.object(first)?;
+        let Some(items) = list.reference("_items")? else { return Ok(all) };
+        let count = list.u32("_size")?.min(items.len()?).min(MAX_FOLLOWERS);
+        for index in 0..count {
+            let item = self.types.clr.memory().ptr(items.element(index)?)?;
+            // Those that were taken back leave null.
+            if item.0 != 0 {
+                all.extend(self.follower(item));
+            }
+        }
+        Ok(all)
+    }
+
+    /// What a continuation leads to; `None` for what says that there is none any more.
+    fn follower(&self, first: Addr) -> Option<Follower> {
+        let mut seen = FxHashSet::default();
+        let mut context = None;
+        let mut at = first;
+        for _ in 0..MAX_STEPS {
+            let Ok(shape) = self.shape_of(at) else { break };
+            let kind = match shape.role {
+                Role::Sentinel => return None,
+                Role::Task | Role::Box | Role::Pooled => Goes::Work,
+                Role::Event => Goes::Thread,
+                Role::List | Role::Other => Goes::Code,
+                Role::Delegate | Role::Wrapper | Role::Await | Role::With => {
+                    if shape.role == Role::Await {
+                        context = self.part(at, shape.context).ok().filter(|at| at.0 != 0);
+                    }
+                    let next = self.part(at, shape.continuation).unwrap_or(Addr(0));
+                    let leads_on = self.shape_of(next).is_ok_and(|shape| shape.role != Role::Other);
+                    if !leads_on || !seen.insert(at) {
+                        return Some(Follower { to: at, kind: Goes::Code, context });
+                    }
+                    at = next;
+                    continue;
+                }
+            };
+            return Some(Follower { to: at, kind, context });
+        }
+        Some(Follower { to: at, kind: Goes::Code, context })
+    }
+
+    /// Whether a box that is no task is in use: one that waits in its pool was cleared.
+    pub(super) fn is_in_use(&self, found: &Found, at: &At) -> bool {
+        found.shape.role != Role::Pooled
+            || at.awaits.is_some()
+            || self.part(found.at, found.shape.context).is_ok_and(|context| context.0 != 0)
+    }
+}

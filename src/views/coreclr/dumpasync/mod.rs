@@ -1,0 +1,87 @@
+//! `dumpasync`: asynchronous methods that wait, each with who awaits it, and what they wait for in the end.
+
+mod answer;
+mod coalesced;
+mod drawn;
+mod rows;
+mod stats;
+
+pub use self::answer::{AwaitedRow, DumpAsync, FrameRow, MethodRow, StackRow};
+use self::rows::Wanted;
+use crate::job::Job;
+use crate::model::{Problem, Subject};
+use crate::session::Session;
+use crate::session::coreclr::Pending;
+use crate::views::{Alias, Answered, Answers, Arg, Kind, Needs, Query, View};
+
+/// The view.
+pub const VIEW: View = View {
+    name: "dumpasync",
+    aliases: &[Alias::of("async")],
+    needs: Needs::Process,
+    home_of: &[],
+    args: &[
+        Arg::Value("address", Kind::Address, "only stacks that this object is part of"),
+        Arg::Value("addr", Kind::Address, "the same"),
+        Arg::Value("mt", Kind::Address, "only stacks with a state machine or task of this method table"),
+        Arg::Value("methodtable", Kind::Address, "the same"),
+        Arg::Value("type", Kind::Word, "only stacks with a state machine or task whose type's name contains it"),
+        Arg::Flag("tasks", "also stacks of tasks that are no method's"),
+        Arg::Flag("t", "the same"),
+        Arg::Flag("completed", "also what has ended"),
+        Arg::Flag("c", "the same"),
+        Arg::Flag("stats", "how many there are of each method, in place of stacks"),
+        Arg::Flag("coalesce", "stacks that are alike as one, with their number"),
+    ],
+    pane: Some("Async"),
+    doc: "Asynchronous methods of .NET that wait: who awaits whom, and what for in the end",
+    help: "What is waited for stands first, then who awaits it, then who awaits that; the number of the await at which a method is \
+           suspended counts from 0. A thread that blocks on a task of the stack is told behind it. Found by one pass over the \
+           heap: objects that the collector has not taken yet are among them.
+
+$ dumpscope shop.core -c dumpasync
+0x7f29a180ae58 completion-source Shop.Program.Gate blocks 16281
+0x7f29a182f1a8 ├ Shop.Program.Inner await 0
+0x7f29a182f220 ├ Shop.Program.Middle await 1
+0x7f29a182f2b8 └ Shop.Program.Outer await 0
+0x7f29a1833640 continuation System.Threading.Tasks.Task+DelayPromise blocks 16285
+0x7f29a18336e8 └ Shop.Program.Show await 0
+…",
+    build,
+    schema: || schemars::schema_for!(DumpAsync),
+};
+
+fn build(session: &Session, query: &Query, job: &Job) -> Answers {
+    let with_completed = query.flag("completed") || query.flag("c");
+    let pending = super::with(session, job, |runtime| match with_completed {
+        true => runtime.pending_and_completed(job),
+        false => runtime.pending(job),
+    })?;
+    let wanted = Wanted {
+        address: query.address("address").or(query.address("addr")),
+        table: query.address("mt").or(query.address("methodtable")),
+        type_name: query.text("type"),
+        with_tasks: query.flag("tasks") || query.flag("t"),
+    };
+    let problems = problems(&pending);
+    let data = if query.flag("stats") {
+        DumpAsync { stacks: None, methods: Some(stats::of(&pending, &wanted)) }
+    } else {
+        let stacks = rows::stacks(&pending, &wanted);
+        let stacks = if query.flag("coalesce") { coalesced::of(stacks) } else { stacks };
+        DumpAsync { stacks: Some(stacks), methods: None }
+    };
+    Ok(Box::new(Answered { data, problems }))
+}
+
+fn problems(pending: &Pending) -> Vec<Problem> {
+    let told = |code, message: String| Problem::new(code, Subject::Capture, message);
+    let cut = pending.is_cut.then(|| {
+        told("async-cut", "there are more tasks, or ways between them, than are looked at: some are missing".to_owned())
+    });
+    let unread = pending
+        .unread
+        .as_ref()
+        .map(|(count, gap)| told("async-unread", format!("what goes on with {count} tasks cannot be read: {gap}")));
+    cut.into_iter().chain(unread).collect()
+}

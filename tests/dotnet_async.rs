@@ -1,0 +1,160 @@
+//! Asynchronous work of .NET, in dumps of `fixtures/dotnet-async`, whose source dictates it; without any file of the process.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Dotnet, Started, run};
+
+/// A dump with the heap, as createdump writes it, of each build of the fixture on each runtime.
+fn each_dump(builds: &[&str], test: impl Fn(&Path, &Started)) {
+    let dotnet = Dotnet::find();
+    for (version, runtime) in &dotnet.runtimes {
+        for build in builds {
+            println!(".NET {version}, {build}");
+            let process = dotnet.start(version, "dotnet-async", build);
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let dump: PathBuf = folder.path().join("core");
+            let mut command = Command::new(runtime.join("createdump"));
+            command.args(["--withheap", "-f"]).arg(&dump).arg(process.pid().to_string());
+            run(command).expect_status(0);
+            test(&dump, &process);
+        }
+    }
+}
+
+/// What commands answer of a dump on a machine that has no file of its process.
+fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
+    let nowhere = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump).args(["--json", "--offline", "--sysroot"]).arg(nowhere.path());
+    command.args(commands.iter().flat_map(|line| ["-c", line]));
+    let mut documents = run(command).expect_status(0).documents();
+    documents.iter_mut().map(|document| document["data"].take()).collect()
+}
+
+/// `semaphore Shop.Program.Door: Enter 0` for each stack, innermost method first; of the runtime's own methods and tasks the type's last name.
+fn told(answer: &Value, name_of: impl Fn(u64) -> String) -> Vec<String> {
+    let frame = |frame: &Value| {
+        let name = frame["method"].as_str().or(frame["type"].as_str()).expect("a name");
+        let name = name.split('<').next().filter(|plain| !plain.ends_with('.')).unwrap_or(name);
+        let name = name.strip_prefix("Shop.Program").unwrap_or(name).trim_start_matches(['.', '+']);
+        frame["state"].as_i64().map_or(name.to_owned(), |state| format!("{name} {state}"))
+    };
+    let stack = |stack: &Value| {
+        let awaits = &stack["awaits"];
+        let frames: Vec<String> = stack["frames"].as_array().expect("frames").iter().map(frame).collect();
+        let threads = stack["threads"].as_array().expect("threads").iter();
+        let threads: Vec<String> = threads.map(|tid| name_of(tid.as_u64().expect("an id"))).collect();
+        let name = awaits["name"].as_str().map(|name| format!(" {name}")).unwrap_or_default();
+        let blocked = if threads.is_empty() { String::new() } else { format!(" blocks {}", threads.join(" ")) };
+        format!("{}{name}: {}{blocked}", awaits["kind"].as_str().expect("a kind"), frames.join(" < "))
+    };
+    let mut all: Vec<String> = answer["stacks"].as_array().expect("stacks").iter().map(stack).collect();
+    all.sort();
+    all
+}
+
+/// Threads by what the program called them, those of the pool by that word.
+fn names(threads: &Value) -> impl Fn(u64) -> String {
+    let threads = threads["threads"].as_array().expect("threads").clone();
+    move |tid| {
+        let thread = threads.iter().find(|thread| thread["tid"] == tid).expect("it is managed");
+        let name = thread["name"].as_str().filter(|name| !name.starts_with(".NET TP"));
+        name.or(thread["role"].as_str()).expect("a name").to_owned()
+    }
+}
+
+const GATE: &str = "completion-source Shop.Program.Gate: ";
+const OUTER: &str = "Inner 0 < Middle 1 < Outer 0";
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn every_pending_method_is_told_with_what_it_waits_for_and_who_awaits_it() {
+    each_dump(&["Async", "AsyncDebug"], |dump, _| {
+        let answers = answers(dump, &["dumpasync", "clrthreads", "dumpasync --stats"]);
+        let all = told(&answers[0], names(&answers[1]));
+        let count = |wanted: &str| all.iter().filter(|stack| *stack == wanted).count();
+        // What the source says: fixtures/dotnet-async/Async.cs.
+        let of_gate = [
+            (OUTER, 5),
+            ("Inner 0 < Middle 1 < Outer 0 blocks clerk", 1),
+            ("Inner 0 < Middle 1 < Outer 0 blocks cashier", 1),
+            ("Pooled 0 < OfPool 0", 1),
+            ("Pooled 0 < System.Threading.Tasks.ValueTask < AsTask 0", 1),
+            ("System.Threading.Tasks.Task+CancellationPromise < Impatient 0", 1),
+            ("System.Threading.Tasks.ContinuationTaskFromResultTask < Continued 0", 1),
+            ("Forget 0", 1),
+            ("ShowGate 0 blocks till", 1),
+        ];
+        for (stack, wanted) in of_gate {
+            assert_eq!(count(&format!("{GATE}{stack}")), wanted, "{stack}: {all:#?}");
+        }
+        let hour = "delay 3600000 ms: Hour 0";
+        let door = "semaphore Shop.Program.Door: Enter 0";
+        let both =
+            |inner: &str, by: &str, outer: &str| format!("{inner} < System.Threading.Tasks.Task+{by} < {outer} 0");
+        for (stack, wanted) in [
+            ("delay for ever: Numbers 0 < Iterate 0", 1),
+            (door, 1),
+            (hour, 1),
+            ("delay 3600000 ms: Hour 0 blocks cashier", 1),
+            ("source Shop.Program.Front: Ring 0", 1),
+            (&both(hour, "WhenAllPromise", "Everything"), 1),
+            (&both(door, "WhenAllPromise", "Everything"), 1),
+            (&both(hour, "TwoTaskWhenAnyPromise", "Anything"), 1),
+            (&both(door, "TwoTaskWhenAnyPromise", "Anything"), 1),
+            ("timer System.Threading.PeriodicTimer+State: Tick 0", 1),
+            ("continuation System.Threading.Tasks.Task+DelayPromise: Show 0 blocks desk", 1),
+        ] {
+            assert_eq!(count(stack), wanted, "{stack}: {all:#?}");
+        }
+        let ends =
+            |kind: &str, end: &str| all.iter().filter(|stack| stack.starts_with(kind) && stack.ends_with(end)).count();
+        assert_eq!(ends("channel ", ": Read 0"), 1, "{all:#?}");
+        assert_eq!(ends("channel ", ": Write 0"), 1, "{all:#?}");
+        assert_eq!(ends("socket ", ": Listen 0"), 1, "{all:#?}");
+        assert_eq!(ends("", "System.Net.Http.HttpClient.GetStringAsyncCore 0 < Ask 0"), 1, "{all:#?}");
+        assert_eq!(ends(GATE, "System.Threading.Tasks.UnwrapPromise < Unwrapped 0"), 1, "{all:#?}");
+        // One method of a pool's thread each, which nobody runs.
+        let prices = ends("yield: ", "Price 0 blocks pool-worker");
+        assert!(prices > 0 && prices == all.iter().filter(|stack| stack.contains("Price")).count(), "{all:#?}");
+        let methods = answers[2]["methods"].as_array().expect("methods");
+        let of = |method: &str| methods.iter().find(|row| row["method"] == method).map(|row| row["count"].clone());
+        assert_eq!(of("Shop.Program.Outer"), Some(7.into()));
+        assert_eq!(of("Shop.Program.Pooled"), Some(2.into()));
+        assert_eq!(of("Shop.Program.Fail"), None);
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn stacks_are_chosen_by_object_type_and_status_and_alike_ones_are_one() {
+    each_dump(&["Async"], |dump, _| {
+        let first = answers(
+            dump,
+            &["dumpasync", "dumpasync --coalesce", "dumpasync --type Impatient", "dumpasync -c", "dumpasync -t"],
+        );
+        let stacks = |answer: &Value| answer["stacks"].as_array().expect("stacks").clone();
+        let sum: u64 = stacks(&first[1]).iter().map(|stack| stack["count"].as_u64().expect("a number")).sum();
+        assert_eq!(sum, stacks(&first[0]).len() as u64);
+        assert!(
+            stacks(&first[1])
+                .iter()
+                .any(|stack| stack["count"] == 7 && stack["frames"].as_array().map(Vec::len) == Some(3))
+        );
+        let chosen = stacks(&first[2]);
+        assert_eq!(chosen.len(), 1, "{chosen:?}");
+        let frame = &chosen[0]["frames"][1];
+        let (object, table) = (frame["address"].as_str().expect("an address"), "Shop.Program+<Impatient>d__");
+        assert!(frame["type"].as_str().is_some_and(|name| name.starts_with(table)), "{frame}");
+        let by_object = answers(dump, &[&format!("dumpasync -addr {object}")]).remove(0);
+        assert_eq!(by_object["stacks"], first[2]["stacks"]);
+        // What has ended is told where it is asked for: three methods that failed among it.
+        let failed = stacks(&first[3]);
+        let failed = failed.iter().filter(|stack| stack["frames"][0]["method"] == "Shop.Program.Fail");
+        let statuses: Vec<_> = failed.map(|stack| stack["frames"][0]["status"].clone()).collect();
+        assert_eq!(statuses, ["Faulted", "Faulted", "Faulted"]);
+        assert!(stacks(&first[4]).len() > stacks(&first[0]).len());
+    });
+}
