@@ -176,7 +176,7 @@ impl Target {
             modules.push(module);
             job.advance(1)?;
         }
-        let assemblies = assemblies::pages(&capture, &locator, job)?;
+        let assemblies = assemblies::pages(&capture, &modules, &locator, job)?;
         pages.extend(assemblies.pages);
         memory.add_below(pages);
         memory.add_regions(regions);

@@ -30,7 +30,7 @@ pub struct Capture {
     pub cause: Known<Option<Cause>>,
     /// Mappings of files, shared memory among them, ascending; `None` where the dump does not list all of them.
     pub files: Option<Vec<Range<Addr>>>,
-    /// Those of files that are called as assemblies of .NET are; empty where the dump does not list them.
+    /// Those of files that are called as assemblies of .NET are, and of the executable outside of its image; empty where the dump does not list them.
     pub assemblies: Vec<MappedFile>,
     /// What the kernel told of the process beside its memory, where `collect` wrote the dump.
     pub facts: Option<Box<Facts>>,

@@ -1,6 +1,7 @@
 //! Pages of .NET assemblies that a dump leaves out because they are as in their files: the kernel's cores and gdb's hold none of them.
 //!
-//! Input: which parts of which files were mapped. Output: those parts, of files that are Windows images. A file of which the dump holds
+//! Input: which parts of which files were mapped. Output: those parts, of files that are Windows images, and of a program that has its
+//! assemblies in its own file. A file of which the dump holds
 //! another content at any place is not used; what cannot be compared is counted.
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use symbols::{FileBytes, Locator};
 use crate::capture::{Capture, MappedFile, Memory, Origin, Segment};
 use crate::error::Error;
 use crate::job::Job;
+use crate::target::Module;
 
 /// Bytes of a page that are compared at a time.
 const PAGE: u64 = 4096;
@@ -26,7 +28,7 @@ pub(super) struct Assemblies {
 }
 
 /// The parts of assemblies that are not in the dump.
-pub(super) fn pages(capture: &Capture, locator: &Locator, job: &Job) -> Result<Assemblies, Error> {
+pub(super) fn pages(capture: &Capture, modules: &[Module], locator: &Locator, job: &Job) -> Result<Assemblies, Error> {
     let mut files: FxHashMap<&str, Vec<&MappedFile>> = FxHashMap::default();
     for mapped in &capture.assemblies {
         files.entry(&mapped.path).or_default().push(mapped);
@@ -41,13 +43,20 @@ pub(super) fn pages(capture: &Capture, locator: &Locator, job: &Job) -> Result<A
         // What may be written is not what the file holds.
         let left_out: Vec<&MappedFile> =
             mapped.iter().copied().filter(|file| !is_written(&capture.memory, file) && !is_whole(file)).collect();
-        let Some(bytes) = (if left_out.is_empty() { None } else { open(path, locator) }) else { continue };
+        if left_out.is_empty() {
+            continue;
+        }
+        let program = program(path, modules);
+        let Some(bytes) = program.clone().or_else(|| open(path, locator)) else { continue };
         match compare(&capture.memory, &mapped, &bytes) {
             Some(false) => continue,
-            Some(true) => {}
-            None => all.unverified = all.unverified.saturating_add(1),
+            // A program's file was held against the dump as that of a module.
+            None if program.is_none() => all.unverified = all.unverified.saturating_add(1),
+            Some(true) | None => {}
         }
-        all.used.insert(path.to_owned());
+        if program.is_none() {
+            all.used.insert(path.to_owned());
+        }
         let segment = |file: &MappedFile| {
             let len = file.part.end.since(file.part.start)?.min((bytes.len() as u64).checked_sub(file.part.offset)?);
             let from = usize::try_from(file.part.offset).ok()?;
@@ -57,6 +66,12 @@ pub(super) fn pages(capture: &Capture, locator: &Locator, job: &Job) -> Result<A
         all.pages.extend(left_out.into_iter().filter_map(segment));
     }
     Ok(all)
+}
+
+/// The file of a program, which is a module.
+fn program(path: &str, modules: &[Module]) -> Option<FileBytes> {
+    let module = modules.iter().find(|module| module.mapped.path.as_deref() == Some(path))?;
+    module.code.elf.as_ref().map(|elf| elf.bytes().clone())
 }
 
 /// The file at a recorded path, where it is a Windows image.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::notes::{NT_FILE, Note};
 use super::words::Words;
-use crate::capture::{MappedFile, MappedPart};
+use crate::capture::{MappedFile, MappedModule, MappedPart, Role};
 use crate::model::{Addr, Problem, Subject};
 
 /// Most mappings that are read.
@@ -47,9 +47,17 @@ impl Files {
         self.mappings.iter().map(|file| file.start..file.end).collect()
     }
 
-    /// Those of files that are called as assemblies of .NET are.
-    pub(super) fn assemblies(&self) -> Vec<MappedFile> {
-        let is_one = |file: &&FileMapping| file.path.ends_with(".dll") && file.path.starts_with('/');
+    /// Those of files that are called as assemblies of .NET are, and those of the executable outside of its image: a program in a single file
+    /// has its assemblies behind it.
+    pub(super) fn assemblies(&self, modules: &[MappedModule]) -> Vec<MappedFile> {
+        let program = modules.iter().find(|module| module.role == Role::Executable);
+        let is_bundled = |file: &FileMapping| {
+            program.is_some_and(|program| {
+                program.path.as_ref() == Some(&file.path) && !(program.base..program.end).contains(&file.start)
+            })
+        };
+        let is_one =
+            |file: &&FileMapping| file.path.starts_with('/') && (file.path.ends_with(".dll") || is_bundled(file));
         let mapped = |file: &FileMapping| MappedFile {
             part: MappedPart { start: file.start, end: file.end, offset: file.offset },
             path: file.path.clone(),

@@ -12,6 +12,7 @@ use crate::job::Job;
 use crate::model::{Problem, Subject};
 use crate::session::Session;
 use crate::session::coreclr::Pending;
+use crate::shape;
 use crate::views::{Alias, Answered, Answers, Arg, Kind, Needs, Query, View};
 
 /// The view.
@@ -48,7 +49,7 @@ $ dumpscope shop.core -c dumpasync
 0x7f29a18336e8 └ Shop.Program.Show await 0
 …",
     build,
-    schema: || schemars::schema_for!(DumpAsync),
+    schema: shape!(DumpAsync),
 };
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
