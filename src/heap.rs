@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::job::{Job, Meter};
+use crate::model::value::Field;
 use crate::model::{Addr, Known, Problem, Stack, Tid, Value};
 
 pub use objects::{ObjectId, Objects};
@@ -217,12 +218,25 @@ pub struct Arena {
 pub struct Contents {
     /// By its type: fields, elements; or why nobody can tell.
     pub value: Known<Value>,
+    /// Of a container whose fields are its value the elements that it holds: an array.
+    pub contained: Option<Value>,
+    /// The static fields of its class.
+    pub statics: Vec<StaticField>,
     /// What reads as text, at its start.
     pub text: Option<String>,
     /// Its first words; a word is unknown where memory is not at hand.
     pub words: Vec<Option<Addr>>,
     /// How many more words it has.
     pub words_left_out: u64,
+}
+
+/// A field that belongs to a class and not to its objects.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StaticField {
+    /// The field; its offset is from where the class keeps such fields.
+    pub part: Field,
+    /// The thread whose it is, where each has one of its own.
+    pub thread: Option<Tid>,
 }
 
 /// What the objects of a heap refer to, and what refers to them from outside.

@@ -45,6 +45,8 @@ pub enum Content {
     },
     /// Characters, be they in the value itself or where it keeps them (`std::string`, `&str`).
     Text(Text),
+    /// What a value says in the usual spelling of its kind: a date, a duration, an identifier.
+    Spelled(Arc<str>),
     /// An address.
     Pointer(Pointer),
     /// A structure, class or union.
@@ -78,6 +80,8 @@ pub enum Scalar {
     Float64(f64),
     /// A character: a byte, or a UTF-16 or UTF-32 unit.
     Character(u32),
+    /// A UTF-16 unit that is a character of its language, and no number.
+    Unit(u16),
 }
 
 /// Characters.
@@ -113,6 +117,8 @@ pub enum Behind {
     Symbol(Arc<str>, u64),
     /// What a reference refers to.
     Value(Box<Value>),
+    /// An object of a managed heap, the pointee being its own type; what it says in short, where it does: a text, a number, how many elements.
+    Object(Option<Box<Value>>),
 }
 
 /// A part of a structure.

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::dumpheap::kept::Kept;
 use super::{Alias, Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
-use crate::heap::{Contents, HeapObject, HeapSource, Naming, Objects};
+use crate::heap::{Contents, HeapObject, HeapSource, Naming, Objects, StaticField};
 use crate::job::Job;
-use crate::model::value::{Content, Role, Scalar};
+use crate::model::value::{Behind, Content, Field, Pointer, Role, Scalar};
 use crate::model::{self, Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::report::words::thousands;
@@ -107,6 +107,11 @@ pub struct ObjectField {
     /// Whether it belongs to the type and not to the object: those of native types are no part of objects, and not listed.
     #[serde(rename = "static")]
     pub is_static: bool,
+    /// The thread whose it is, where each thread has a static field of its own; null for others.
+    pub thread: Option<u32>,
+    /// Where a static field is.
+    #[serde(skip)]
+    at: Option<Addr>,
     #[serde(skip)]
     opens: Option<Subject>,
     /// Of what has no parts of its own, where that is stated.
@@ -136,7 +141,7 @@ pub struct ObjectElement {
     text: Option<String>,
 }
 
-/// A value as JSON has it.
+/// A value as JSON has it; null for a null reference.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Shown {
@@ -150,6 +155,10 @@ pub enum Shown {
     Float(f64),
     /// Anything else on one line.
     Text(String),
+    /// The text that a reference refers to.
+    Referred(String),
+    /// A reference to nothing.
+    Null,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
@@ -203,6 +212,7 @@ impl Object {
 
     fn fill(&mut self, contents: Contents) {
         self.text = contents.text;
+        let (contained, statics) = (contents.contained, contents.statics);
         match contents.value {
             Ok(value) => {
                 self.add(&value, 0, "", 0);
@@ -218,6 +228,8 @@ impl Object {
                 self.elements.extend(contents.words.into_iter().map(ObjectElement::word));
             }
         }
+        contained.iter().for_each(|contained| self.add_contained(contained));
+        statics.iter().for_each(|field| self.add_static(field));
     }
 
     /// Says where fields and elements lead: to the objects that they refer to, else to memory. `objects` are all of the heap, where they
@@ -228,9 +240,10 @@ impl Object {
             true => Some(Subject::Object(address)),
             false => has_memory.then_some(Subject::Memory(address)),
         };
-        let own = |offset| self.address.plus(offset).filter(|_| has_memory).map(Subject::Memory);
+        let memory = |at: Option<Addr>| at.filter(|_| has_memory).map(Subject::Memory);
         for field in &mut self.fields {
-            field.opens = field.address.map_or_else(|| own(field.offset), to);
+            let own = || if field.is_static { field.at } else { self.address.plus(field.offset) };
+            field.opens = field.address.map_or_else(|| memory(own()), to);
         }
         for element in &mut self.elements {
             element.opens = element.address.and_then(to);
@@ -258,32 +271,54 @@ impl Object {
             let name = field.name.as_deref().map(|name| format!("{prefix}{name}"));
             // What a reference refers to is another object.
             let is_part = matches!(field.value.content, Ok(Content::Structure { .. }));
-            self.fields.push(ObjectField {
-                name: name.clone(),
-                ty: field.value.ty.as_ref().map(|ty| ty.name.to_string()),
-                value: shown(&field.value),
-                unknown: field.value.content.as_ref().err().map(ToString::to_string),
-                address: field.value.address(),
-                offset,
-                is_static: false,
-                opens: None,
-                size: field.value.ty.as_ref().and_then(|ty| ty.size).filter(|_| !is_part),
-                bytes: Arc::default(),
-            });
+            self.fields.push(ObjectField::of(field, name.clone(), offset));
             if is_part && depth < MAX_DEPTH {
                 let inner = name.map_or_else(|| prefix.to_owned(), |name| format!("{name}."));
                 self.add(&field.value, offset, &inner, depth.saturating_add(1));
             }
         }
         if depth == 0 {
-            self.elements.extend(value.elements().iter().map(|element| ObjectElement {
-                ty: element.ty.as_ref().map(|ty| ty.name.to_string()),
-                value: shown(element),
-                unknown: element.content.as_ref().err().map(ToString::to_string),
-                address: element.address(),
-                opens: None,
-                text: None,
-            }));
+            self.elements.extend(value.elements().iter().map(ObjectElement::of));
+        }
+    }
+
+    /// The elements of a container that has fields, too.
+    fn add_contained(&mut self, contained: &model::Value) {
+        self.elements.extend(contained.elements().iter().map(ObjectElement::of));
+        self.elements_left_out = contained.left_out();
+        if let Err(gap) = &contained.content {
+            self.unknown = Some(gap.to_string());
+        }
+    }
+
+    fn add_static(&mut self, field: &StaticField) {
+        let name = field.part.name.as_deref().map(str::to_owned);
+        self.fields.push(ObjectField {
+            is_static: true,
+            thread: field.thread.map(|thread| thread.0),
+            at: field.part.value.location,
+            size: None,
+            ..ObjectField::of(&field.part, name, field.part.offset)
+        });
+    }
+}
+
+impl ObjectField {
+    fn of(field: &Field, name: Option<String>, offset: u64) -> ObjectField {
+        let is_part = matches!(field.value.content, Ok(Content::Structure { .. }));
+        ObjectField {
+            name,
+            ty: field.value.ty.as_ref().map(|ty| ty.name.to_string()),
+            value: shown(&field.value),
+            unknown: field.value.content.as_ref().err().map(ToString::to_string),
+            address: field.value.address(),
+            offset,
+            is_static: false,
+            thread: None,
+            at: None,
+            opens: None,
+            size: field.value.ty.as_ref().and_then(|ty| ty.size).filter(|_| !is_part),
+            bytes: Arc::default(),
         }
     }
 }
@@ -302,6 +337,17 @@ fn part(all: &[Option<u8>], offset: u64, size: Option<u64>) -> Arc<[Option<u8>]>
 }
 
 impl ObjectElement {
+    fn of(element: &model::Value) -> ObjectElement {
+        ObjectElement {
+            ty: element.ty.as_ref().map(|ty| ty.name.to_string()),
+            value: shown(element),
+            unknown: element.content.as_ref().err().map(ToString::to_string),
+            address: element.address(),
+            opens: None,
+            text: None,
+        }
+    }
+
     /// A word of an object whose type is not known.
     fn word(word: Option<Addr>) -> ObjectElement {
         let letter = |byte: u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' };
@@ -340,7 +386,15 @@ fn shown(value: &model::Value) -> Option<Shown> {
         },
         Content::Scalar(Scalar::Float32(number)) if number.is_finite() => Shown::Float((*number).into()),
         Content::Scalar(Scalar::Float64(number)) if number.is_finite() => Shown::Float(*number),
+        Content::Scalar(Scalar::Unit(unit)) => {
+            char::from_u32((*unit).into()).map_or_else(text, |unit| Shown::Text(unit.into()))
+        }
         Content::Text(characters) if !characters.cut => Shown::Text(self::characters(&characters.bytes)),
+        Content::Pointer(Pointer { to: Addr(0), behind: Behind::Object(_), .. }) => Shown::Null,
+        Content::Pointer(Pointer { behind: Behind::Object(Some(said)), .. }) => match &said.content {
+            Ok(Content::Text(characters)) if !characters.cut => Shown::Referred(self::characters(&characters.bytes)),
+            _ => text(),
+        },
         _ => text(),
     })
 }
@@ -387,9 +441,11 @@ impl Draw for Object {
 impl Object {
     fn fields(&self) -> Option<Body> {
         let row = |field: &ObjectField| {
+            let name = format!(".{}", field.name.as_deref().unwrap_or("(unnamed)"));
             let cells = vec![
-                Cell::new(Value::Count(field.offset)).tone(Tone::Dim),
-                Cell::text(format!(".{}", field.name.as_deref().unwrap_or("(unnamed)"))),
+                if field.is_static { Cell::text("static") } else { Cell::new(Value::Count(field.offset)) }
+                    .tone(Tone::Dim),
+                Cell::text(field.thread.map_or(name.clone(), |thread| format!("{name} (thread {thread})"))),
                 Cell::new(Value::Type(field.ty.as_deref().unwrap_or("?").into())).tone(Tone::Dim),
                 cell(field.value.as_ref(), field.unknown.as_deref(), field.address),
                 if field.bytes.is_empty() {
@@ -445,6 +501,11 @@ fn cell(value: Option<&Shown>, unknown: Option<&str>, address: Option<Addr>) -> 
         Some(Shown::Large(number)) => Cell::text(number.to_string()),
         Some(Shown::Float(number)) => Cell::text(number.to_string()),
         Some(Shown::Text(text)) => Cell::text(text.as_str()).tone(tone),
+        Some(Shown::Referred(text)) => {
+            let text = model::value::Text { bytes: text.as_bytes().to_vec(), cut: false };
+            Cell::text(text.to_string()).tone(tone)
+        }
+        Some(Shown::Null) => Cell::text("null"),
         None => Cell::unknown(unknown.unwrap_or("not known")),
     }
 }

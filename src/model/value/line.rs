@@ -25,6 +25,7 @@ fn value(value: &Value, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result
         Ok(Content::Enumerator { name: Some(name), .. }) => f.write_str(name),
         Ok(Content::Enumerator { name: None, number }) => number.fmt(f),
         Ok(Content::Text(text)) => text.fmt(f),
+        Ok(Content::Spelled(text)) => f.write_str(text),
         Ok(Content::Pointer(to)) => pointer(to, depth, f),
         Ok(Content::Structure { .. }) if depth >= MAX_DEPTH => f.write_str("{…}"),
         Ok(Content::Structure { fields, left_out }) => structure(fields, *left_out, depth, f),
@@ -37,6 +38,8 @@ fn value(value: &Value, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result
 fn pointer(pointer: &Pointer, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let to = pointer.to;
     match &pointer.behind {
+        Behind::Object(_) if to.0 == 0 => f.write_str("null"),
+        Behind::Object(said) => object(pointer, said.as_deref(), depth, f),
         Behind::Value(behind) if depth < MAX_DEPTH => {
             write!(f, "@{to}: ")?;
             value(behind, depth.saturating_add(1), f)
@@ -50,6 +53,24 @@ fn pointer(pointer: &Pointer, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::
         }
         Behind::Symbol(name, 0) => write!(f, "{to} <{name}>"),
         Behind::Symbol(name, offset) => write!(f, "{to} <{name}+{offset:#x}>"),
+    }
+}
+
+/// A text is told without its address, as its language has it; of others the address tells them apart.
+fn object(pointer: &Pointer, said: Option<&Value>, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some(Ok(Content::Text(text))) = said.map(|said| &said.content) {
+        return text.fmt(f);
+    }
+    write!(f, "{}", pointer.to)?;
+    if let Some(of) = &pointer.pointee {
+        write!(f, " {of}")?;
+    }
+    match said {
+        Some(said) => {
+            f.write_str(": ")?;
+            value(said, depth.saturating_add(1), f)
+        }
+        None => Ok(()),
     }
 }
 
@@ -170,6 +191,22 @@ mod tests {
         assert_eq!(pointer(Behind::Symbol("g_stock".into(), 8), false).to_string(), "0x4020 <g_stock+0x8>");
         assert_eq!(pointer(Behind::Value(Box::new(number(3))), true).to_string(), "@0x4020: 3");
         assert_eq!(pointer(Behind::Nothing, true).to_string(), "@0x4020");
+    }
+
+    #[test]
+    fn an_object_is_told_by_its_type_and_what_it_says_in_short() {
+        let text = of(Ok(Content::Text(Text { bytes: b"shoes".to_vec(), cut: false })));
+        let object = |to, pointee: &str, said: Option<Value>| {
+            let behind = Behind::Object(said.map(Box::new));
+            let pointer = Pointer { to: Addr(to), pointee: Some(pointee.into()), is_reference: true, behind };
+            of(Ok(Content::Pointer(pointer))).to_string()
+        };
+        assert_eq!(object(0x4020, "System.String", Some(text)), "\"shoes\"");
+        assert_eq!(object(0x4020, "Shop.Order", None), "0x4020 Shop.Order");
+        assert_eq!(object(0x4020, "System.Int32", Some(number(3))), "0x4020 System.Int32: 3");
+        assert_eq!(object(0, "Shop.Order", None), "null");
+        let date = of(Ok(Content::Spelled("2026-05-06".into())));
+        assert_eq!(object(0x4020, "System.DateOnly", Some(date)), "0x4020 System.DateOnly: 2026-05-06");
     }
 
     #[test]

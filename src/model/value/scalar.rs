@@ -15,6 +15,7 @@ impl Display for Scalar {
             Scalar::Float32(number) => write!(f, "{number:?}"),
             Scalar::Float64(number) => write!(f, "{number:?}"),
             Scalar::Character(unit) => character(unit, f),
+            Scalar::Unit(unit) => self::unit(unit, f),
         }
     }
 }
@@ -37,6 +38,14 @@ fn character(unit: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             None => write!(f, "{unit:#x}"),
         },
     }
+}
+
+/// A character as C# writes it; half of one by its number.
+fn unit(unit: u16, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(letter) = char::from_u32(unit.into()) else { return write!(f, "'\\u{unit:04x}'") };
+    f.write_str("'")?;
+    escaped(letter, '\'', f)?;
+    f.write_str("'")
 }
 
 /// Bytes as a C string literal; `…` behind it where there was more.
@@ -83,6 +92,8 @@ mod tests {
         assert_eq!(Scalar::Character(0xc8).to_string(), "'\\xc8'");
         assert_eq!(Scalar::Character(0x1f600).to_string(), "'😀'");
         assert_eq!(Scalar::Character(0xd800).to_string(), "0xd800");
+        assert_eq!(Scalar::Unit(0xe9).to_string(), "'é'");
+        assert_eq!(Scalar::Unit(0xd800).to_string(), "'\\ud800'");
     }
 
     #[test]

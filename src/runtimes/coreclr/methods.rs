@@ -8,6 +8,7 @@ use super::clr::Clr;
 use super::code::{self, Code, Place};
 use super::memo::Memo;
 use super::modules::Modules;
+use super::precodes;
 use super::types::{Classes, Types};
 use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame};
 use crate::unwind::{OwnFrame, Step, Unwind};
@@ -84,6 +85,13 @@ impl Methods {
     /// What a method is called; `None` where that cannot be read.
     pub(super) fn name(&self, method: Addr) -> Option<Named> {
         self.names.get(method, || if method.0 == 0 { None } else { self.read(method).ok() })
+    }
+
+    /// What the method is called whose entry point an address is.
+    pub(super) fn name_of_entry(&self, entry: Addr) -> Known<Arc<str>> {
+        let method = precodes::method(&self.clr, entry)?;
+        let name = self.name(method).map(|named| named.name);
+        name.ok_or_else(|| Gap::NotRecorded(format!("the name of the method at {method}")))
     }
 
     fn read(&self, method: Addr) -> Known<Named> {

@@ -15,6 +15,7 @@ pub mod metadata;
 mod methods;
 mod modules;
 mod objects;
+mod precodes;
 mod requests;
 mod statics;
 mod tasks;
@@ -173,7 +174,11 @@ impl Runtime for CoreClr {
     fn heap(&self, _: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
         match self.segments(job)? {
             Ok(segments) if segments.all.is_empty() => Ok(None),
-            Ok(segments) => Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, job)?))),
+            Ok(segments) => {
+                let threads = self.threads(job)?;
+                let threads = threads.threads.iter().map(|thread| (thread.address, thread.tid.clone().ok().flatten()));
+                Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, threads.collect(), job)?)))
+            }
             // A small dump holds no heap, and the runtime need not have made one yet.
             Err(Gap::Unreadable(_)) => Ok(None),
             Err(gap) => Err(Error::Failed(format!("the managed heap: {gap}"))),

@@ -8,15 +8,17 @@ use rustc_hash::FxHashMap;
 
 use super::segments::{Segment, Segments};
 use crate::error::Error;
-use crate::heap::{Arena, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
+use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Problem, Subject};
 use crate::runtimes::coreclr::methods::Methods;
+use crate::runtimes::coreclr::objects::{OfThread, Values};
 
 /// The heap.
 pub(in crate::runtimes::coreclr) struct ManagedHeap {
     methods: Arc<Methods>,
     segments: Arc<Segments>,
+    threads: Vec<OfThread>,
     types: Vec<HeapType>,
     /// Positions in `types` by method table.
     of: FxHashMap<Addr, usize>,
@@ -40,6 +42,7 @@ impl ManagedHeap {
     pub(in crate::runtimes::coreclr) fn of(
         methods: &Arc<Methods>,
         segments: Arc<Segments>,
+        threads: Vec<OfThread>,
         job: &Job,
     ) -> Result<ManagedHeap, Error> {
         let filler = methods.clr.global("FreeObjectMethodTable").unwrap_or(Addr(0));
@@ -72,6 +75,7 @@ impl ManagedHeap {
             methods: Arc::clone(methods),
             of: tables.into_iter().zip(0..).collect(),
             segments,
+            threads,
             types,
             free: counted.iter().map(|segment| segment.free).collect(),
             used: counted.iter().map(|segment| segment.used).collect(),
@@ -157,6 +161,10 @@ impl HeapSource for ManagedHeap {
         }
         all.sort_by_key(|(key, _)| *key);
         Ok(all.into_iter().map(|(_, arena)| arena).collect())
+    }
+
+    fn contents(&self, object: HeapObject) -> Option<Contents> {
+        Some(Values::of(&self.methods).contents(object, &self.threads))
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {

@@ -2,11 +2,23 @@
 //!
 //! Input: the address of an object. Output: an [`Instance`], whose fields are found by the names that their declarations have.
 
+mod brief;
+mod contents;
+mod counts;
+mod delegates;
+mod enumerations;
+mod spelled;
+mod spelling;
+mod tasks;
 mod text;
+mod values;
 
 use std::sync::Arc;
 
+pub(super) use self::contents::OfThread;
+pub(super) use self::enumerations::Enumeration;
 pub(super) use self::text::string;
+pub(super) use self::values::Values;
 
 use super::clr::{Clr, plus};
 use super::types::{Class, Field, Held, Types};
@@ -137,6 +149,50 @@ impl<'a> Instance<'a> {
 
     /// Whether its class is, or derives from, one of a name. Type arguments are left out: `System.Threading.Tasks.Task`.
     pub(super) fn is_a(&self, wanted: &str) -> bool {
-        self.types.derives(self.class.table, wanted)
+        self.lineage().iter().any(|name| &**name == wanted)
+    }
+
+    /// The names of its class and of those that it derives from, without type arguments. Read once for each class.
+    pub(super) fn lineage(&self) -> Arc<[Box<str>]> {
+        self.types.classes.lineages.get(self.class.table, || {
+            /// Base classes that are looked at.
+            const MAX_BASES: usize = 64;
+            let mut names = Vec::new();
+            let mut class = Arc::clone(&self.class);
+            for _ in 0..MAX_BASES {
+                names.extend(class.name.as_deref().ok().map(|name| without_arguments(name).into_boxed_str()));
+                match self.types.class(class.parent) {
+                    Ok(parent) if class.parent.0 != 0 => class = parent,
+                    _ => break,
+                }
+            }
+            Arc::from(names)
+        })
+    }
+}
+
+/// `Ns.Map+Entry` of `Ns.Map<System.String>+Entry`.
+fn without_arguments(name: &str) -> String {
+    let mut depth = 0u32;
+    let mut plain = String::new();
+    for letter in name.chars() {
+        match letter {
+            '<' => depth = depth.saturating_add(1),
+            '>' => depth = depth.saturating_sub(1),
+            letter if depth == 0 => plain.push(letter),
+            _ => {}
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_arguments;
+
+    #[test]
+    fn type_arguments_are_no_part_of_a_plain_name() {
+        assert_eq!(without_arguments("N.Map<N.List<A>, B[]>+Entry"), "N.Map+Entry");
+        assert_eq!(without_arguments("N.List<A>+Enumerator<B>"), "N.List+Enumerator");
     }
 }

@@ -17,6 +17,7 @@ use super::clr::{Clr, plus};
 use super::heap::Pattern;
 use super::memo::Memo;
 use super::modules::Modules;
+use super::objects::Enumeration;
 use super::statics::Static;
 use crate::model::{Addr, Gap, Known};
 
@@ -47,6 +48,9 @@ pub(super) struct Classes {
     fields: Memo<Addr, Known<Arc<[Field]>>>,
     rows: Memo<Addr, Known<Arc<Rows>>>,
     instantiated: Memo<(), Known<Arc<Instantiated>>>,
+    pub(super) enumerations: Memo<Addr, Known<Arc<Enumeration>>>,
+    /// Names of classes and of those that they derive from.
+    pub(super) lineages: Memo<Addr, Arc<[Box<str>]>>,
     pub(super) patterns: Memo<Addr, Known<Option<Arc<Pattern>>>>,
     pub(super) statics: Memo<(), Known<Arc<[Static]>>>,
 }
@@ -61,6 +65,8 @@ impl Default for Classes {
             fields: Memo::of(MAX_TYPES),
             rows: Memo::of(MAX_MODULES),
             instantiated: Memo::of(1),
+            enumerations: Memo::of(MAX_TYPES),
+            lineages: Memo::of(MAX_TYPES),
             patterns: Memo::of(MAX_TYPES),
             statics: Memo::of(1),
         }
@@ -97,6 +103,11 @@ impl Types<'_> {
     /// The name of a type handle.
     pub(super) fn handle_name(self, handle: Addr) -> Known<String> {
         self.handle(handle, 0)
+    }
+
+    /// Whether a type handle leads to no class: a pointer's type, a type parameter.
+    pub(super) fn is_described(self, handle: Addr) -> bool {
+        handle.0 & TYPE_DESC != 0
     }
 
     /// One of the type arguments of a generic type, as a type handle.
@@ -151,7 +162,7 @@ impl Types<'_> {
     }
 
     /// Row of a type in its module's table of types.
-    fn rid(self, table: Addr) -> Known<u32> {
+    pub(super) fn rid(self, table: Addr) -> Known<u32> {
         // .NET 8 keeps 16 bits of it apart.
         match self.clr.u16(table, "MethodTable", "Token") {
             Err(Gap::NoLayout(_)) => Ok(self.clr.u32(table, "MethodTable", "MTFlags2")? >> 8),

@@ -23,6 +23,8 @@ pub(super) fn of(target: &Target, object: HeapObject, type_name: Option<&str>) -
     let word = |index: u64| target.memory.ptr(object.address.plus(index.checked_mul(size)?)?).ok();
     Contents {
         value: typed(target, object.address, type_name),
+        contained: None,
+        statics: Vec::new(),
         text: text(target, object),
         words: (0..count).map(word).collect(),
         words_left_out: (object.bytes / size).saturating_sub(count),

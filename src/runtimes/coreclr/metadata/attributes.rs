@@ -1,0 +1,63 @@
+//! Attributes that types carry.
+
+use super::damage::corrupt;
+use super::{METHOD_DEF, Metadata, TYPE_DEF};
+use crate::capture::Memory;
+use crate::model::Known;
+
+const MEMBER_REF: usize = 0x0a;
+const CUSTOM_ATTRIBUTE: usize = 0x0c;
+/// Most attributes of one type that are looked at.
+const MAX_ATTRIBUTES: u32 = 256;
+
+impl Metadata {
+    /// Whether a type has an attribute, by its row and the attribute's full name.
+    pub fn has_attribute(&self, memory: &Memory, of_type: u32, name: &str) -> Known<bool> {
+        // Source: ECMA-335 II.24.2.6, HasCustomAttribute: the tag of a type's row is 3, of five bits; II.22.10: sorted by it.
+        let wanted = of_type.checked_mul(32).ok_or_else(|| corrupt("a type's row"))? | 3;
+        let Some(found) = self.sorted(memory, CUSTOM_ATTRIBUTE, 0, wanted)? else { return Ok(false) };
+        let is_of = |row: &u32| self.tables.cell(memory, CUSTOM_ATTRIBUTE, *row, 0) == Ok(wanted);
+        let before = (1..found).rev().take(MAX_ATTRIBUTES as usize).take_while(is_of);
+        let from = (found..=self.tables.rows(CUSTOM_ATTRIBUTE)).take(MAX_ATTRIBUTES as usize).take_while(is_of);
+        for row in before.chain(from) {
+            if self.attribute_name(memory, row)? == name {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The name of an attribute's class, by its row.
+    fn attribute_name(&self, memory: &Memory, row: u32) -> Known<String> {
+        // Source: ECMA-335 II.24.2.6, CustomAttributeType: three bits, 2 is a method of this module, 3 a member of another's; MemberRefParent: three
+        // bits, 0 is a type of this module, 1 one of another.
+        let constructor = self.tables.cell(memory, CUSTOM_ATTRIBUTE, row, 1)?;
+        match constructor & 7 {
+            2 => self.type_name(memory, self.type_with_method(memory, constructor >> 3)?),
+            3 => match self.tables.cell(memory, MEMBER_REF, constructor >> 3, 0)? {
+                parent if parent & 7 == 0 => self.type_name(memory, parent >> 3),
+                parent if parent & 7 == 1 => self.referred_name(memory, parent >> 3),
+                _ => Ok(String::new()),
+            },
+            _ => Err(corrupt("an attribute without a constructor")),
+        }
+    }
+
+    /// The row of the type that has a method, by their rows.
+    fn type_with_method(&self, memory: &Memory, method: u32) -> Known<u32> {
+        if method == 0 || method > self.tables.rows(METHOD_DEF) {
+            return Err(corrupt(&format!("method {method}")));
+        }
+        // Types have runs of methods, in their order: II.22.37.
+        let (mut low, mut high) = (1, self.tables.rows(TYPE_DEF).saturating_add(1));
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.tables.cell(memory, TYPE_DEF, middle, 5)? <= method {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.saturating_sub(1))
+    }
+}

@@ -1,0 +1,110 @@
+//! What is in an object of the heap: its fields, what it contains, the static fields of its class, its text.
+
+use std::sync::Arc;
+
+use super::brief::MAX_TEXT;
+use super::values::Values;
+use super::{HEADER, Instance};
+use crate::heap::{Contents, HeapObject, StaticField};
+use crate::model::value::{Content, Field as Part, Role};
+use crate::model::{Addr, Gap, Known, Tid, Value};
+use crate::runtimes::coreclr::types::{ClassKind, Field, Held};
+
+/// Words of an object that are shown.
+const MAX_WORDS: u64 = 128;
+/// Characters of a text that are shown of itself.
+const MAX_OWN_TEXT: u32 = 1 << 20;
+/// Static fields of one class, and threads of which each has one.
+const MAX_STATICS: usize = 512;
+const MAX_THREADS: usize = 256;
+
+/// A thread that may have static fields of its own: its structure, and its number.
+pub(in crate::runtimes::coreclr) type OfThread = (Addr, Option<Tid>);
+
+impl Values<'_> {
+    /// What is in an object.
+    pub(in crate::runtimes::coreclr) fn contents(&self, object: HeapObject, threads: &[OfThread]) -> Contents {
+        let memory = self.types.clr.memory();
+        let count = (object.bytes / 8).min(MAX_WORDS);
+        let word = |index: u64| memory.ptr(object.address.plus(index.checked_mul(8)?)?).ok();
+        let mut contents = Contents {
+            value: Err(Gap::NotRecorded("its fields".to_owned())),
+            contained: None,
+            statics: Vec::new(),
+            text: None,
+            words: (0..count).map(word).collect(),
+            words_left_out: (object.bytes / 8).saturating_sub(count),
+        };
+        match self.types.object(object.address) {
+            Ok(instance) => {
+                contents.value = self.whole(&instance);
+                contents.text = self.text(&instance);
+                contents.statics = self.statics(&instance, threads);
+            }
+            Err(gap) => contents.value = Err(gap),
+        }
+        contents
+    }
+
+    /// The fields of an object; of an array its elements, of a boxed value that.
+    pub(in crate::runtimes::coreclr) fn whole(&self, object: &Instance<'_>) -> Known<Value> {
+        let content = match object.class.kind {
+            ClassKind::Primitive(_) | ClassKind::Enumeration(_) => {
+                let value = Value { ty: None, location: object.at.plus(HEADER), content: self.boxed(object, 0) };
+                let part = Part { name: Some("value".into()), role: Role::Member, offset: HEADER, value };
+                Content::Structure { fields: vec![part], left_out: 0 }
+            }
+            _ => self.parts(object, HEADER, 0)?,
+        };
+        Ok(Value { ty: None, location: Some(object.at), content: Ok(content) })
+    }
+
+    /// What an object reads as: its characters, or its usual spelling.
+    fn text(&self, object: &Instance<'_>) -> Option<String> {
+        if object.class.kind == ClassKind::Text {
+            return super::text::read(object.types.clr, object.at, MAX_OWN_TEXT).ok().map(written);
+        }
+        match self.brief(object, 0)?.content.ok()? {
+            Content::Text(_) if object.is_a("System.Text.StringBuilder") => object.built(MAX_TEXT).ok().map(written),
+            Content::Text(text) => Some(written(text)),
+            Content::Spelled(text) if object.spelled().is_some() => Some(text.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The static fields of an object's class, those that each thread has once for every thread that has them.
+    fn statics(&self, object: &Instance<'_>, threads: &[OfThread]) -> Vec<StaticField> {
+        let table = object.class.table;
+        let Ok(fields) = self.types.fields(table) else { return Vec::new() };
+        let mut found = Vec::new();
+        for field in fields.iter().filter(|field| field.held != Held::Object).take(MAX_STATICS) {
+            match field.held {
+                Held::Thread => {
+                    let of = |(thread, tid): &OfThread| {
+                        let at = self.types.thread_static_place(*thread, table, field).ok()?;
+                        Some(StaticField { part: self.part(field, Ok(at)), thread: *tid })
+                    };
+                    found.extend(threads.iter().take(MAX_THREADS).filter_map(of));
+                }
+                _ => {
+                    let at = self.types.static_place(table, field);
+                    found.push(StaticField { part: self.part(field, at), thread: None });
+                }
+            }
+        }
+        found
+    }
+
+    fn part(&self, field: &Field, at: Known<Addr>) -> Part {
+        let value = match at {
+            Ok(at) => self.of_field(field, at, 1),
+            Err(gap) => self.untold(field, gap),
+        };
+        Part { name: Some(Arc::clone(&field.name)), role: Role::Member, offset: field.offset, value }
+    }
+}
+
+fn written(text: crate::model::value::Text) -> String {
+    let written = String::from_utf8_lossy(&text.bytes).into_owned();
+    if text.cut { format!("{written}…") } else { written }
+}
