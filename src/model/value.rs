@@ -111,13 +111,13 @@ pub struct Pointer {
 pub enum Behind {
     /// Not looked at: a null pointer, a structure of a type that says no more, too deep in a value.
     Nothing,
-    /// Characters up to a zero byte.
+    /// Characters: up to a zero byte, of a reference those of a text object.
     Text(Known<Text>),
     /// A function or variable of a module, and the bytes from its start.
     Symbol(Arc<str>, u64),
     /// What a reference refers to.
     Value(Box<Value>),
-    /// An object of a managed heap, the pointee being its own type; what it says in short, where it does: a text, a number, how many elements.
+    /// An object of a managed heap, the pointee being its own type; what it says in short, where it does: a message, a number, how many elements.
     Object(Option<Box<Value>>),
 }
 
@@ -141,6 +141,8 @@ pub enum Role {
     Member,
     /// A base class.
     Base,
+    /// What the other field stands under in a dictionary, or where it stands in an array of several dimensions.
+    Key,
     /// The alternative that a tagged union (a Rust `enum`) is at the moment.
     Alternative,
 }
@@ -150,6 +152,17 @@ impl Value {
     pub fn address(&self) -> Option<Addr> {
         match &self.content {
             Ok(Content::Pointer(pointer)) => Some(pointer.to).filter(|to| to.0 != 0),
+            _ => None,
+        }
+    }
+
+    /// The key and the value of an element of a dictionary; `None` for others.
+    pub fn keyed(&self) -> Option<(&Value, &Value)> {
+        match self.content.as_ref().ok()? {
+            Content::Structure { fields, .. } => match fields.as_slice() {
+                [key, value] if key.role == Role::Key => Some((&key.value, &value.value)),
+                _ => None,
+            },
             _ => None,
         }
     }

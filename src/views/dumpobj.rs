@@ -125,6 +125,8 @@ pub struct ObjectField {
 /// An element of an array, or a word of an object whose type is not known.
 #[derive(Serialize, JsonSchema)]
 pub struct ObjectElement {
+    /// What it stands under in a dictionary, where it stands in an array of several dimensions; null for others.
+    pub key: Option<Shown>,
     /// Its type; null where it is not known.
     #[serde(rename = "type")]
     pub ty: Option<String>,
@@ -338,7 +340,9 @@ fn part(all: &[Option<u8>], offset: u64, size: Option<u64>) -> Arc<[Option<u8>]>
 
 impl ObjectElement {
     fn of(element: &model::Value) -> ObjectElement {
+        let (key, element) = element.keyed().map_or((None, element), |(key, value)| (Some(key), value));
         ObjectElement {
+            key: key.map(|key| shown(key).unwrap_or_else(|| Shown::Text(key.to_string()))),
             ty: element.ty.as_ref().map(|ty| ty.name.to_string()),
             value: shown(element),
             unknown: element.content.as_ref().err().map(ToString::to_string),
@@ -352,6 +356,7 @@ impl ObjectElement {
     fn word(word: Option<Addr>) -> ObjectElement {
         let letter = |byte: u8| if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '.' };
         ObjectElement {
+            key: None,
             ty: None,
             value: word.map(|word| Shown::Text(word.to_string())),
             unknown: word.is_none().then(|| "not in the dump".to_owned()),
@@ -391,10 +396,11 @@ fn shown(value: &model::Value) -> Option<Shown> {
         }
         Content::Text(characters) if !characters.cut => Shown::Text(self::characters(&characters.bytes)),
         Content::Pointer(Pointer { to: Addr(0), behind: Behind::Object(_), .. }) => Shown::Null,
-        Content::Pointer(Pointer { behind: Behind::Object(Some(said)), .. }) => match &said.content {
-            Ok(Content::Text(characters)) if !characters.cut => Shown::Referred(self::characters(&characters.bytes)),
-            _ => text(),
-        },
+        Content::Pointer(Pointer { behind: Behind::Text(Ok(characters)), is_reference: true, .. })
+            if !characters.cut =>
+        {
+            Shown::Referred(self::characters(&characters.bytes))
+        }
         _ => text(),
     })
 }
@@ -471,7 +477,10 @@ impl Object {
         let has_text = self.elements.iter().any(|element| element.text.is_some());
         let row = |(index, element): (usize, &ObjectElement)| {
             let ty = element.ty.as_deref().map_or(Cell::NONE, |ty| Cell::new(Value::Type(ty.into())).tone(Tone::Dim));
-            let index = Cell::text(format!("[{index}]"));
+            let index = match &element.key {
+                Some(key) => Cell::text(format!("[{}]", drawn(key))),
+                None => Cell::text(format!("[{index}]")),
+            };
             let mut cells = vec![index, ty, cell(element.value.as_ref(), element.unknown.as_deref(), element.address)];
             if has_text {
                 cells.push(Cell::text_or_none(element.text.as_deref()).tone(Tone::Dim));
@@ -496,17 +505,22 @@ fn more(left_out: u64, what: &str) -> Option<Body> {
 fn cell(value: Option<&Shown>, unknown: Option<&str>, address: Option<Addr>) -> Cell {
     let tone = if address.is_some() { Tone::Link } else { Tone::Plain };
     match value {
-        Some(Shown::Bool(value)) => Cell::text(value.to_string()),
-        Some(Shown::Number(number)) => Cell::text(number.to_string()),
-        Some(Shown::Large(number)) => Cell::text(number.to_string()),
-        Some(Shown::Float(number)) => Cell::text(number.to_string()),
-        Some(Shown::Text(text)) => Cell::text(text.as_str()).tone(tone),
-        Some(Shown::Referred(text)) => {
-            let text = model::value::Text { bytes: text.as_bytes().to_vec(), cut: false };
-            Cell::text(text.to_string()).tone(tone)
-        }
-        Some(Shown::Null) => Cell::text("null"),
+        Some(value @ (Shown::Text(_) | Shown::Referred(_))) => Cell::text(drawn(value)).tone(tone),
+        Some(value) => Cell::text(drawn(value)),
         None => Cell::unknown(unknown.unwrap_or("not known")),
+    }
+}
+
+/// A value as text has it.
+fn drawn(value: &Shown) -> String {
+    match value {
+        Shown::Bool(value) => value.to_string(),
+        Shown::Number(number) => number.to_string(),
+        Shown::Large(number) => number.to_string(),
+        Shown::Float(number) => number.to_string(),
+        Shown::Text(text) => text.clone(),
+        Shown::Referred(text) => model::value::Text { bytes: text.as_bytes().to_vec(), cut: false }.to_string(),
+        Shown::Null => "null".to_owned(),
     }
 }
 

@@ -118,13 +118,17 @@ fn collect(value: &model::Value, depth: usize, rows: &mut Vec<Row>) {
         let name = match (field.name.as_deref(), field.role) {
             (Some(name), _) => format!("{indent}.{name}"),
             (None, Role::Base) => format!("{indent}(base)"),
-            (None, Role::Member | Role::Alternative) => format!("{indent}(unnamed)"),
+            (None, Role::Member | Role::Alternative | Role::Key) => format!("{indent}(unnamed)"),
         };
         rows.push(row(name, &field.value));
         collect(&field.value, depth.saturating_add(1), rows);
     }
     for (index, element) in value.elements().iter().enumerate() {
-        rows.push(row(format!("{indent}[{index}]"), element));
+        let (name, element) = match element.keyed() {
+            Some((key, element)) => (format!("{indent}[{key}]"), element),
+            None => (format!("{indent}[{index}]"), element),
+        };
+        rows.push(row(name, element));
         collect(element, depth.saturating_add(1), rows);
     }
     if value.left_out() > 0 {

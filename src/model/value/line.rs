@@ -20,6 +20,12 @@ impl Display for Value {
 }
 
 fn value(value: &Value, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if let Some((key, under)) = value.keyed() {
+        f.write_str("[")?;
+        self::value(key, depth.saturating_add(1), f)?;
+        f.write_str("] = ")?;
+        return self::value(under, depth.saturating_add(1), f);
+    }
     match &value.content {
         Ok(Content::Scalar(scalar)) => scalar.fmt(f),
         Ok(Content::Enumerator { name: Some(name), .. }) => f.write_str(name),
@@ -38,6 +44,8 @@ fn value(value: &Value, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result
 fn pointer(pointer: &Pointer, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let to = pointer.to;
     match &pointer.behind {
+        // A text is told without its address, as its language has it; of other objects the address tells them apart.
+        Behind::Text(Ok(text)) if pointer.is_reference => text.fmt(f),
         Behind::Object(_) if to.0 == 0 => f.write_str("null"),
         Behind::Object(said) => object(pointer, said.as_deref(), depth, f),
         Behind::Value(behind) if depth < MAX_DEPTH => {
@@ -56,11 +64,7 @@ fn pointer(pointer: &Pointer, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::
     }
 }
 
-/// A text is told without its address, as its language has it; of others the address tells them apart.
 fn object(pointer: &Pointer, said: Option<&Value>, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if let Some(Ok(Content::Text(text))) = said.map(|said| &said.content) {
-        return text.fmt(f);
-    }
     write!(f, "{}", pointer.to)?;
     if let Some(of) = &pointer.pointee {
         write!(f, " {of}")?;
@@ -195,13 +199,15 @@ mod tests {
 
     #[test]
     fn an_object_is_told_by_its_type_and_what_it_says_in_short() {
-        let text = of(Ok(Content::Text(Text { bytes: b"shoes".to_vec(), cut: false })));
+        let text = || Text { bytes: b"shoes".to_vec(), cut: false };
         let object = |to, pointee: &str, said: Option<Value>| {
             let behind = Behind::Object(said.map(Box::new));
             let pointer = Pointer { to: Addr(to), pointee: Some(pointee.into()), is_reference: true, behind };
             of(Ok(Content::Pointer(pointer))).to_string()
         };
-        assert_eq!(object(0x4020, "System.String", Some(text)), "\"shoes\"");
+        assert_eq!(pointer(Behind::Text(Ok(text())), true).to_string(), "\"shoes\"");
+        let said = of(Ok(Content::Text(text())));
+        assert_eq!(object(0x4020, "Shop.OutOfStock", Some(said)), "0x4020 Shop.OutOfStock: \"shoes\"");
         assert_eq!(object(0x4020, "Shop.Order", None), "0x4020 Shop.Order");
         assert_eq!(object(0x4020, "System.Int32", Some(number(3))), "0x4020 System.Int32: 3");
         assert_eq!(object(0, "Shop.Order", None), "null");

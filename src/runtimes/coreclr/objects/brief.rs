@@ -1,13 +1,11 @@
 //! What an object says of itself in short, where something refers to it: a text, a boxed value, how many elements it has, a message.
 
+use super::Instance;
+use super::text::{self, MAX_TEXT};
 use super::values::{MAX_DEPTH, Values, unknown};
-use super::{Instance, text};
 use crate::model::value::{Content, Text};
 use crate::model::{Gap, Known, Value};
 use crate::runtimes::coreclr::types::ClassKind;
-
-/// Characters of a text that are shown where something refers to it.
-pub(super) const MAX_TEXT: u32 = 1024;
 
 impl Values<'_> {
     /// What an object says in short; `None` where its type is all that there is to say.
@@ -42,6 +40,7 @@ impl Values<'_> {
             () if is("System.Uri") => field("_string"),
             () if is("System.RuntimeType") => Some(self.type_told(object)),
             () if is("System.Text.StringBuilder") => Some(object.built(MAX_TEXT).map(Content::Text)),
+            () if is("System.Lazy") => self.lazy(object),
             () if is("System.Threading.Tasks.Task") => {
                 Some(object.task_status().map(|status| Content::Spelled(status.into())))
             }
@@ -49,6 +48,15 @@ impl Values<'_> {
                 Some(self.called(object).map(|text| Content::Spelled(text.into())))
             }
             () => None,
+        }
+    }
+
+    /// The value of a `Lazy`, where it was made: then nothing is kept of how it would be.
+    fn lazy(&self, object: &Instance<'_>) -> Option<Known<Content>> {
+        match object.address("_state") {
+            Ok(state) if state.0 == 0 => Some(self.named(object, "_value").content),
+            Ok(_) => Some(Ok(Content::Spelled("not made yet".into()))),
+            Err(gap) => Some(Err(gap)),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::brief::MAX_TEXT;
+use super::text::MAX_TEXT;
 use super::values::Values;
-use super::{HEADER, Instance};
+use super::{HEADER, Instance, Window};
 use crate::heap::{Contents, HeapObject, StaticField};
 use crate::model::value::{Content, Field as Part, Role};
 use crate::model::{Addr, Gap, Known, Tid, Value};
@@ -14,9 +14,14 @@ use crate::runtimes::coreclr::types::{ClassKind, Field, Held};
 const MAX_WORDS: u64 = 128;
 /// Characters of a text that are shown of itself.
 const MAX_OWN_TEXT: u32 = 1 << 20;
+/// Elements that are shown.
+const FIRST: Window = Window { start: 0, most: 100 };
 /// Static fields of one class, and threads of which each has one.
 const MAX_STATICS: usize = 512;
 const MAX_THREADS: usize = 256;
+
+/// Classes whose objects say in short what their fields say in many words.
+const SAYING: [&str; 2] = ["System.Threading.Tasks.Task", "System.RuntimeType"];
 
 /// A thread that may have static fields of its own: its structure, and its number.
 pub(in crate::runtimes::coreclr) type OfThread = (Addr, Option<Tid>);
@@ -39,6 +44,7 @@ impl Values<'_> {
             Ok(instance) => {
                 contents.value = self.whole(&instance);
                 contents.text = self.text(&instance);
+                contents.contained = self.contained(&instance, FIRST);
                 contents.statics = self.statics(&instance, threads);
             }
             Err(gap) => contents.value = Err(gap),
@@ -67,7 +73,9 @@ impl Values<'_> {
         match self.brief(object, 0)?.content.ok()? {
             Content::Text(_) if object.is_a("System.Text.StringBuilder") => object.built(MAX_TEXT).ok().map(written),
             Content::Text(text) => Some(written(text)),
-            Content::Spelled(text) if object.spelled().is_some() => Some(text.to_string()),
+            Content::Spelled(text) if object.spelled().is_some() || SAYING.iter().any(|class| object.is_a(class)) => {
+                Some(text.to_string())
+            }
             _ => None,
         }
     }

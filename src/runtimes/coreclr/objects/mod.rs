@@ -3,9 +3,11 @@
 //! Input: the address of an object. Output: an [`Instance`], whose fields are found by the names that their declarations have.
 
 mod brief;
+mod collections;
 mod contents;
 mod counts;
 mod delegates;
+mod elements;
 mod enumerations;
 mod spelled;
 mod spelling;
@@ -28,6 +30,15 @@ use crate::model::{Addr, Gap, Known};
 pub(super) const HEADER: u64 = 8;
 /// An array's first element.
 pub(super) const FIRST_ELEMENT: u64 = 16;
+
+/// Which elements of a collection are shown: from one on, so many.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    /// The first, from 0.
+    pub(super) start: u64,
+    /// How many, at most.
+    pub(super) most: u64,
+}
 
 /// An object, or a structure that lies in something else.
 #[derive(Clone)]
@@ -71,8 +82,10 @@ impl<'a> Instance<'a> {
     /// A field of it, by its name: of several that of the class nearest to its own.
     pub(super) fn field(&self, name: &str) -> Known<Field> {
         let fields = self.types.fields(self.class.table)?;
-        let found = fields.iter().rev().find(|field| field.held == Held::Object && &*field.name == name);
-        found.cloned().ok_or_else(|| Gap::NoLayout(format!("{}.{name}", self.name())))
+        let mut own = fields.iter().rev().filter(|field| field.held == Held::Object);
+        // What a property without code keeps has the property's name in it.
+        let is_it = |field: &&Field| &*field.name == name || property(&field.name) == Some(name);
+        own.find(is_it).cloned().ok_or_else(|| Gap::NoLayout(format!("{}.{name}", self.name())))
     }
 
     /// Where a field's value is.
@@ -169,6 +182,11 @@ impl<'a> Instance<'a> {
             Arc::from(names)
         })
     }
+}
+
+/// `Name` of `<Name>k__BackingField`. Source: dotnet/roslyn src/Compilers/CSharp/Portable/Symbols/Synthesized/GeneratedNames.cs, MakeBackingFieldName.
+pub(super) fn property(field: &str) -> Option<&str> {
+    field.strip_prefix('<')?.strip_suffix(">k__BackingField")
 }
 
 /// `Ns.Map+Entry` of `Ns.Map<System.String>+Entry`.

@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(date(OF_1970 | 1 << 62), "1970-01-01 00:00:00Z");
         assert_eq!(date(OF_2000), "2000-01-01 00:00:00");
         // 29 February 2000, 23:59:59.5, local.
-        assert_eq!(date(OF_2000 + (59 * DAY + DAY - 1) * TICKS + TICKS / 2 | 2 << 62), "2000-02-29 23:59:59.5");
+        assert_eq!(date((OF_2000 + (59 * DAY + DAY - 1) * TICKS + TICKS / 2) | (2 << 62)), "2000-02-29 23:59:59.5");
         // DateTime.MinValue, DateTime.MaxValue.
         assert_eq!(date(0), "0001-01-01 00:00:00");
         assert_eq!(date(3_155_378_975_999_999_999), "9999-12-31 23:59:59.9999999");

@@ -5,13 +5,15 @@ use crate::model::value::Text;
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 
+/// Characters of a text that are shown where something refers to it.
+pub(super) const MAX_TEXT: u32 = 1024;
 /// Longest text that is read whole, in characters.
-const MAX_TEXT: u32 = 16 << 10;
+const MAX_WHOLE: u32 = 16 << 10;
 
 /// The text of a `System.String`.
 pub(in crate::runtimes::coreclr) fn string(clr: &Clr, object: Addr) -> Known<String> {
     let len = clr.u32(object, "String", "m_StringLength")?;
-    if len > MAX_TEXT {
+    if len > MAX_WHOLE {
         return Err(Gap::Corrupt(format!("a text of {len} characters at {object}")));
     }
     characters(clr, clr.at(object, "String", "m_FirstChar")?, len)

@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use super::text::{self, MAX_TEXT};
 use super::{HEADER, Instance};
 use crate::model::value::{Behind, Content, Field as Part, Pointer, Role, Scalar};
 use crate::model::{Addr, Gap, Known, Type, Value};
@@ -228,12 +229,16 @@ impl<'a> Values<'a> {
     /// A reference to an object.
     fn referred(&self, to: Addr, depth: usize) -> Content {
         let object = (to.0 != 0).then(|| self.types.object(to));
-        let (pointee, said) = match &object {
-            None => (None, None),
-            Some(Ok(object)) => (object.class.name.clone().ok(), self.brief(object, depth)),
-            Some(Err(gap)) => (None, Some(unknown(gap.clone()))),
+        let said = |said: Option<Value>| Behind::Object(said.map(Box::new));
+        let (pointee, behind) = match &object {
+            None => (None, said(None)),
+            Some(Ok(object)) if object.class.kind == ClassKind::Text => {
+                (object.class.name.clone().ok(), Behind::Text(text::read(self.types.clr, to, MAX_TEXT)))
+            }
+            Some(Ok(object)) => (object.class.name.clone().ok(), said(self.brief(object, depth))),
+            Some(Err(gap)) => (None, said(Some(unknown(gap.clone())))),
         };
-        Content::Pointer(Pointer { to, pointee, is_reference: true, behind: Behind::Object(said.map(Box::new)) })
+        Content::Pointer(Pointer { to, pointee, is_reference: true, behind })
     }
 
     /// What an object that is a boxed value holds.

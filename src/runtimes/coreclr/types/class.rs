@@ -18,6 +18,7 @@ const MAX_FIELDS: u32 = 1 << 14;
 const VALUE: u32 = 0x0004_0000;
 const PRIMITIVE: u32 = 0x0006_0000;
 const TRUE_PRIMITIVE: u32 = 0x0007_0000;
+const INTERFACE: u32 = 0x000c_0000;
 const KINDS: u32 = 0x000f_0000;
 const REFERENCES: u32 = 0x0100_0000;
 
@@ -136,8 +137,9 @@ impl Types<'_> {
         let flags = clr.u32(table, "MethodTable", "MTFlags")?;
         let component = if flags & HAS_COMPONENT_SIZE != 0 { flags & 0xffff } else { 0 };
         let base_size = clr.u32(table, "MethodTable", "BaseSize")?;
-        // The least is a text's.
-        if !(16..1 << 26).contains(&base_size) {
+        // The least is a text's; there are no objects of an interface.
+        let is_interface = flags & CATEGORY == INTERFACE && base_size == 0;
+        if !is_interface && !(16..1 << 26).contains(&base_size) {
             return Err(Gap::Corrupt(format!("no class at {table}: objects of {base_size} bytes")));
         }
         let parent = clr.ptr(table, "MethodTable", "ParentMethodTable")?;
