@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Subject, Thread, Tid,
+    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Subject, Thread, Tid, Value,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -137,6 +137,21 @@ impl Runtimes {
         all.value.retain(|exception| !exception.fatal || !std::mem::replace(&mut told, true));
         all.value.sort_by_key(|exception| !exception.fatal);
         Ok(all)
+    }
+
+    /// What an expression is over the objects of the first runtime that knows what it begins with; `None` where none does.
+    pub fn evaluate(
+        &self,
+        text: &str,
+        local: &dyn Fn(&str) -> Option<Value>,
+        job: &Job,
+    ) -> Result<Option<Value>, Error> {
+        for runtime in &self.all {
+            if let Some(value) = runtime.evaluate(text, local, job)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a runtime has a heap whose objects can be listed.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
-use crate::model::{Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Thread};
+use crate::model::{
+    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Thread, Value,
+};
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
 
@@ -86,6 +88,17 @@ pub trait Runtime: Any + Send + Sync {
         _job: &Job,
     ) -> Result<Partial<Vec<Exception>>, Error> {
         Ok(Partial::default())
+    }
+
+    /// What an expression over its own objects, classes and variables is: `Shop.Program.s_orders[3].Name`. `local`: the variable of a name in the frame at
+    /// hand, where that is its own. `Ok(None)` where the expression begins with nothing of its own.
+    fn evaluate(
+        &self,
+        _text: &str,
+        _local: &dyn Fn(&str) -> Option<Value>,
+        _job: &Job,
+    ) -> Result<Option<Value>, Error> {
+        Ok(None)
     }
 
     /// Questions that make sense of it alone: a `views::Brought`. That is told without its type, since views are built upon this room.

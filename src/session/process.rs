@@ -15,8 +15,8 @@ use crate::capture::Capture;
 use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Acquisition, Addr, Exception, Frame, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack, Thread, Tid,
-    Variable,
+    Acquisition, Addr, Exception, Frame, FrameKind, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack,
+    Thread, Tid, Variable,
 };
 use crate::runtimes::{self, RuntimeKind, Runtimes, Scene};
 use crate::target::{Search, Target};
@@ -274,6 +274,15 @@ impl Process {
         let stack = frame.map(|(index, _)| self.stack(index, job)).transpose()?;
         let named = stack.as_ref().map(|stack| self.named(stack)).unwrap_or_default();
         let frame = frame.and_then(|(_, frame)| named.get(frame));
+        let of_runtime = |name: &str| {
+            let frame = frame.filter(|frame| frame.kind == FrameKind::Managed)?;
+            let all = self.variables(stack.as_ref()?, std::slice::from_ref(frame), job).ok()?;
+            let variable = all.into_iter().next()??.into_iter().find(|own| own.name.as_deref() == Some(name))?;
+            Some(variable.value)
+        };
+        if let Some(value) = self.runtimes(job)?.evaluate(text, &of_runtime, job)? {
+            return Ok(Evaluated { value, globals: Vec::new() });
+        }
         let local = |name: &str| variables::in_frame(&self.target, stack.as_ref()?, frame?, name);
         let module = frame.and_then(|frame| Some(self.target.module_at(frame.pc)?.index));
         variables::evaluate(&Variables { target: &self.target, local: &local, module }, text, job)

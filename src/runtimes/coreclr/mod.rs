@@ -34,11 +34,12 @@ pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, w
 
 use self::heap::{ManagedHeap, Segments};
 use self::methods::Methods;
+use self::objects::Values;
 use super::{Detected, Runtime, RuntimeKind, Scene};
 use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
-use crate::model::{Exception, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject, Thread};
+use crate::model::{Exception, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject, Thread, Value};
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
 
@@ -165,6 +166,12 @@ impl Runtime for CoreClr {
             all.extend(exceptions::of_thread(&self.methods, scene, thread));
         }
         Ok(Partial::whole(all))
+    }
+
+    fn evaluate(&self, text: &str, local: &dyn Fn(&str) -> Option<Value>, job: &Job) -> Result<Option<Value>, Error> {
+        let segments = self.segments(job)?;
+        let is_object = |at| segments.as_ref().is_ok_and(|segments| segments.holding(at).is_some());
+        Values::of(&self.methods).path(text, &is_object, local)
     }
 
     fn has_heap(&self, _: &Arc<Target>, job: &Job) -> Result<bool, Error> {

@@ -10,6 +10,9 @@ use crate::runtimes::coreclr::types::ClassKind;
 /// Elements that are stepped over, at most, on the way to those that are shown or to the last.
 const MAX_SEEN: u64 = 1 << 20;
 
+/// Adds the elements of a collection.
+pub(super) type Rule = fn(&Values<'_>, &Instance<'_>, &mut Elements) -> Known<()>;
+
 /// The elements that are shown, and how many there are.
 pub(super) struct Elements {
     /// Those within the window.

@@ -3,12 +3,14 @@
 //! Input: the address of an object. Output: an [`Instance`], whose fields are found by the names that their declarations have.
 
 mod brief;
+mod built;
 mod collections;
 mod contents;
 mod counts;
 mod delegates;
 mod elements;
 mod enumerations;
+mod paths;
 mod spelled;
 mod spelling;
 mod tasks;

@@ -1,9 +1,8 @@
-//! Texts: `System.String`, and those that are being built.
+//! Texts: `System.String`.
 
-use super::{FIRST_ELEMENT, Instance};
 use crate::model::value::Text;
 use crate::model::{Addr, Gap, Known};
-use crate::runtimes::coreclr::clr::{Clr, plus};
+use crate::runtimes::coreclr::clr::Clr;
 
 /// Characters of a text that are shown where something refers to it.
 pub(super) const MAX_TEXT: u32 = 1024;
@@ -33,34 +32,4 @@ pub(super) fn characters(clr: &Clr, at: Addr, count: u32) -> Known<String> {
     let (units, _) = bytes.as_chunks::<2>();
     let units: Vec<u16> = units.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
     Ok(String::from_utf16_lossy(&units))
-}
-
-impl Instance<'_> {
-    /// The text of a `StringBuilder`, so many characters of it. Its pieces are a list from the last to the first.
-    pub(super) fn built(&self, most: u32) -> Known<Text> {
-        const MAX_PIECES: usize = 4096;
-        let mut pieces = Vec::new();
-        let mut next = Some(self.clone());
-        while let Some(piece) = next {
-            if pieces.len() >= MAX_PIECES {
-                return Err(Gap::Corrupt(format!("the pieces of the text at {}", self.at)));
-            }
-            next = piece.reference("m_ChunkPrevious")?;
-            pieces.push(piece);
-        }
-        let mut text = String::new();
-        let mut left = most;
-        let mut cut = false;
-        for piece in pieces.iter().rev() {
-            let len = piece.u32("m_ChunkLength")?;
-            let Some(letters) = piece.reference("m_ChunkChars")? else { continue };
-            if len > letters.len()? {
-                return Err(Gap::Corrupt(format!("a piece of {len} characters at {}", piece.at)));
-            }
-            text.push_str(&characters(self.types.clr, plus(letters.at, FIRST_ELEMENT)?, len.min(left))?);
-            cut |= len > left;
-            left = left.saturating_sub(len);
-        }
-        Ok(Text { bytes: text.into_bytes(), cut })
-    }
 }

@@ -1,9 +1,8 @@
 //! Collections that several threads may use at once. What they were doing to one when the dump was written is not known.
 
-use super::Rule;
 use crate::model::Known;
 use crate::runtimes::coreclr::objects::Instance;
-use crate::runtimes::coreclr::objects::elements::{Elements, keyed};
+use crate::runtimes::coreclr::objects::elements::{Elements, Rule, keyed};
 use crate::runtimes::coreclr::objects::values::Values;
 
 pub(super) const RULES: &[(&str, Rule)] = &[

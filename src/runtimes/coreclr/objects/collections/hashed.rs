@@ -1,10 +1,9 @@
 //! Tables of hashes.
 
-use super::Rule;
 use super::linear::at_most;
 use crate::model::Known;
 use crate::runtimes::coreclr::objects::Instance;
-use crate::runtimes::coreclr::objects::elements::{Elements, keyed};
+use crate::runtimes::coreclr::objects::elements::{Elements, Rule, keyed};
 use crate::runtimes::coreclr::objects::values::Values;
 
 pub(super) const RULES: &[(&str, Rule)] = &[

@@ -1,11 +1,10 @@
 //! Collections whose elements stand in an array, and lists of nodes.
 
-use super::Rule;
 use crate::model::value::{Content, Scalar};
 use crate::model::{Gap, Known, Value};
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::objects::delegates::MAX_TARGETS;
-use crate::runtimes::coreclr::objects::elements::{Elements, keyed, spelled};
+use crate::runtimes::coreclr::objects::elements::{Elements, Rule, keyed, spelled};
 use crate::runtimes::coreclr::objects::values::{Values, unknown};
 
 pub(super) const RULES: &[(&str, Rule)] = &[

@@ -10,15 +10,12 @@ mod linear;
 mod trees;
 
 use super::counts::KEEPERS;
-use super::elements::Elements;
+use super::elements::{Elements, Rule};
 use super::values::Values;
 use super::{Instance, Window};
+use crate::model::Value;
 use crate::model::value::Content;
-use crate::model::{Known, Value};
 use crate::runtimes::coreclr::types::ClassKind;
-
-/// Adds the elements of a collection.
-type Rule = fn(&Values<'_>, &Instance<'_>, &mut Elements) -> Known<()>;
 
 /// Classes and structures, with what is known of them. A class that derives from one is it, too.
 const RULES: &[&[(&str, Rule)]] = &[linear::RULES, hashed::RULES, trees::RULES, concurrent::RULES];

@@ -1,9 +1,8 @@
 //! Trees: sorted collections, and immutable ones.
 
-use super::Rule;
 use crate::model::{Gap, Known};
 use crate::runtimes::coreclr::objects::Instance;
-use crate::runtimes::coreclr::objects::elements::{Elements, keyed};
+use crate::runtimes::coreclr::objects::elements::{Elements, Rule, keyed};
 use crate::runtimes::coreclr::objects::values::Values;
 
 pub(super) const RULES: &[(&str, Rule)] = &[
