@@ -5,6 +5,7 @@ use super::text::{self, MAX_TEXT};
 use super::values::{MAX_DEPTH, Values, unknown};
 use crate::model::value::{Content, Text};
 use crate::model::{Gap, Known, Value};
+use crate::runtimes::coreclr::tasks::Status;
 use crate::runtimes::coreclr::types::ClassKind;
 
 impl Values<'_> {
@@ -42,7 +43,7 @@ impl Values<'_> {
             () if is("System.Text.StringBuilder") => Some(object.built(MAX_TEXT).map(Content::Text)),
             () if is("System.Lazy") => self.lazy(object),
             () if is("System.Threading.Tasks.Task") => {
-                Some(object.task_status().map(|status| Content::Spelled(status.into())))
+                Some(object.u32("m_stateFlags").map(|flags| Content::Spelled(Status(flags).name().into())))
             }
             () if is("System.Delegate") && depth < MAX_DEPTH => {
                 Some(self.called(object).map(|text| Content::Spelled(text.into())))

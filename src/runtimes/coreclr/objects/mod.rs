@@ -13,7 +13,6 @@ mod enumerations;
 mod paths;
 mod spelled;
 mod spelling;
-mod tasks;
 mod text;
 mod values;
 
