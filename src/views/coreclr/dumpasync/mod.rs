@@ -13,7 +13,6 @@ use crate::model::{Problem, Subject};
 use crate::session::Session;
 use crate::session::coreclr::Pending;
 use crate::shape;
-use crate::shape;
 use crate::views::{Alias, Answered, Answers, Arg, Kind, Needs, Query, View};
 
 /// The view.
