@@ -51,7 +51,17 @@ fn requests_in_flight_are_told_with_who_serves_them() {
         let age = awaiting["age_ms"].as_u64().expect("an age");
         assert!((1000..300_000).contains(&age), "{age} ms");
     }
+    // What both await in the end, as the source has it; the methods between are in 'dumpasync'.
+    let stacks = answer(&dump, "dumpasync");
+    for awaiting in [first, second] {
+        assert_eq!(awaiting["awaits"], "completion-source Shop.Store.Answer", "{awaiting}");
+        let index = usize::try_from(awaiting["stack"].as_u64().expect("an index")).expect("it is small");
+        let frames = stacks["stacks"][index]["frames"].as_array().expect("frames");
+        let methods: Vec<&str> = frames.iter().filter_map(|frame| frame["method"].as_str()).collect();
+        assert_eq!(methods[..2], ["Shop.Store.Load", "Shop.Orders.Find"], "{methods:?}");
+    }
     let upload = one("/upload");
+    assert!(upload["awaits"].as_str().is_some_and(|awaits| awaits.starts_with("pipe ")), "{upload}");
     assert_eq!((&upload["method"], &upload["tid"]), (&"POST".into(), &Value::Null));
     // A thread that waits for a task, one that sleeps with the lock and one that waits for it.
     let ledger = of("/ledger");

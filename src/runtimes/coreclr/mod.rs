@@ -78,7 +78,7 @@ impl CoreClr {
 
     /// The connections of ASP.NET Core's server, with the request that each is at. Walks the heap.
     pub fn requests(&self, scene: &Scene<'_>, job: &Job) -> Result<Vec<Request>, Error> {
-        requests::requests(&self.methods, &*self.some_heap(job)?, scene, job)
+        requests::requests(&self.methods, &*self.some_heap(job)?, &*self.pending(job)?, scene, job)
     }
 
     /// The calls of `HttpClient` whose objects are on the heap. Walks the heap.

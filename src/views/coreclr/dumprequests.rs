@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{cell, with_scene};
+use super::{cell, with, with_scene};
 use crate::job::Job;
 use crate::model::{Addr, Known, Problem, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
-use crate::session::coreclr::{Request, Stage};
+use crate::session::coreclr::{AsyncStack, Awaited, Request, Stage};
 use crate::shape;
 use crate::views::arguments::Arg;
 use crate::views::threads::waits_for;
@@ -24,7 +24,7 @@ pub const VIEW: View = View {
     pane: Some("Requests"),
     doc: "HTTP requests that ASP.NET Core is serving: path, endpoint, age, client, and who serves each",
     help: "Oldest first. A request that a thread runs at the moment shows the thread and what that waits for; one that awaits \
-           something shows no thread: 'dumpasync' has what it awaits. The age ends with the server's last look at its clock, which it takes \
+           something shows what that is in the end: 'dumpasync' has the methods between. The age ends with the server's last look at its clock, which it takes \
            once a second; it is known where the host traces requests, as it does unless all logging is off.
 
 $ dumpscope web.core -c dumprequests
@@ -76,10 +76,16 @@ pub struct RequestRow {
     pub thread: Option<String>,
     /// What that thread waits for, in words; null where it runs.
     pub waits_for: Option<String>,
+    /// Where no thread runs it: the stack of methods that await something for it, as an index into what 'dumpasync' lists; null where there is none.
+    pub stack: Option<usize>,
+    /// What that stack awaits in the end, in words.
+    pub awaits: Option<String>,
 }
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let found = with_scene(session, job, |runtime, scene| runtime.requests(scene, job))?;
+    let pending = with(session, job, |runtime| runtime.pending(job))?;
+    let listed: Vec<&AsyncStack> = pending.listed().collect();
     let threads = session.threads(job)?;
     let known = |tid: Tid| threads.value.iter().find(|thread| thread.tid == tid);
     let row = |request: &Request| {
@@ -101,6 +107,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             tid: request.tid,
             thread: thread.and_then(|thread| thread.name.clone()),
             waits_for: waiting.map(waits_for),
+            stack: request.stack,
+            awaits: request.stack.and_then(|index| listed.get(index)).map(|stack| awaited(&stack.awaits)),
         }
     };
     let is_idle = |request: &&Request| matches!(request.stage, Ok(Stage::Idle | Stage::Done)) && request.tid.is_none();
@@ -110,6 +118,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     requests.sort_by_key(|request| std::cmp::Reverse(request.age_ms));
     let problems = problems(&found);
     Ok(Box::new(Answered { data: Requests { requests, idle }, problems }))
+}
+
+/// `completion-source Shop.Store.Answer`.
+fn awaited(awaits: &Awaited) -> String {
+    [Some(awaits.kind), awaits.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 fn told<T: Clone>(known: &Known<Option<T>>) -> Option<T> {
@@ -175,7 +188,7 @@ fn row(request: &RequestRow) -> Row {
         cell(request.endpoint.as_deref()),
         request.state.map_or_else(|| Cell::unknown("it cannot be read"), Cell::text),
         request.tid.map_or(Cell::NONE, |tid| Cell::new(Value::Tid(tid)).tone(Tone::Link)),
-        cell(request.waits_for.as_deref()),
+        cell(request.waits_for.as_deref().or(request.awaits.as_deref())),
         cell(request.remote.as_deref()),
         Cell::new(Value::Object(request.address)).tone(Tone::Dim),
     ];

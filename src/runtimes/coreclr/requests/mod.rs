@@ -4,6 +4,7 @@
 //! src/Servers/Kestrel/Core/src/Internal/Http/HttpProtocol.cs, src/Hosting/Hosting/src/Internal/HostingApplication.cs; dotnet/runtime
 //! src/libraries/System.Net.Http. Fields are found by their names; what a version does not have is unknown.
 
+mod awaited;
 mod call;
 mod date;
 mod request;

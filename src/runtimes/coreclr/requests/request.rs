@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use super::{date, served};
+use super::{awaited, date, served};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Known, Tid};
@@ -11,6 +11,7 @@ use crate::runtimes::Scene;
 use crate::runtimes::coreclr::heap::Segments;
 use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::objects::Instance;
+use crate::runtimes::coreclr::tasks::Pending;
 use crate::runtimes::coreclr::types::Types;
 
 /// The class of which each connection's protocol (HTTP/1.1), or stream (HTTP/2, HTTP/3), is one.
@@ -47,6 +48,8 @@ pub struct Request {
     pub trace: Known<Option<String>>,
     /// The thread that runs it at the moment: its stack holds the connection where the server processes requests.
     pub tid: Option<Tid>,
+    /// Where none does: the stack of methods that await something for it, as a position in [`Pending::listed`].
+    pub stack: Option<usize>,
 }
 
 /// How far a request has come.
@@ -102,6 +105,7 @@ impl Stage {
 pub(in crate::runtimes::coreclr) fn requests(
     methods: &Methods,
     segments: &Segments,
+    pending: &Pending,
     scene: &Scene<'_>,
     job: &Job,
 ) -> Result<Vec<Request>, Error> {
@@ -113,12 +117,15 @@ pub(in crate::runtimes::coreclr) fn requests(
     }
     let now = date::now(types, segments, job)?;
     let running = served::running(methods, scene, &found);
+    let suspended = awaited::stacks(types, pending);
     let read = |at: &Addr| {
         let tid = running.get(at).copied();
-        types
-            .object(*at)
-            .ok()
-            .map(|protocol| Request { tid, ..read(&protocol, now.as_ref().map_err(Gap::clone).copied()) })
+        let stack = suspended.get(at).copied().filter(|_| tid.is_none());
+        types.object(*at).ok().map(|protocol| Request {
+            tid,
+            stack,
+            ..read(&protocol, now.as_ref().map_err(Gap::clone).copied())
+        })
     };
     Ok(found.par_iter().filter_map(read).collect())
 }
@@ -173,6 +180,7 @@ fn read(protocol: &Instance<'_>, now: Known<u64>) -> Request {
         connection: connection(protocol),
         trace: activity.and_then(|activity| trace(&activity)),
         tid: None,
+        stack: None,
     }
 }
 

@@ -7,7 +7,8 @@ use crate::runtimes::Scene;
 use crate::runtimes::coreclr::methods::Methods;
 
 /// The method that processes a connection's requests one after the other: the state machine of `ProcessRequests` in HttpProtocol.cs.
-const PROCESSES: &str = "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpProtocol+<ProcessRequests>d__";
+pub(super) const PROCESSES: &str =
+    "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpProtocol+<ProcessRequests>d__";
 /// Bytes of a frame that are looked at.
 const MAX_FRAME: u64 = 4096;
 

@@ -85,6 +85,11 @@ pub struct AsyncStack {
 }
 
 impl Pending {
+    /// The stacks in which there is a method, and not tasks alone: what 'dumpasync' lists.
+    pub fn listed(&self) -> impl Iterator<Item = &AsyncStack> {
+        self.stacks.iter().filter(|stack| self.of(stack).any(|step| step.is_method))
+    }
+
     /// The methods and tasks of a stack, innermost first.
     pub fn of(&self, stack: &AsyncStack) -> impl Iterator<Item = &Step> {
         stack.steps.iter().filter_map(|step| self.steps.get(*step as usize))
