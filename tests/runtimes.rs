@@ -178,6 +178,6 @@ fn dotnet_is_named() {
     let dotnet = Dotnet::find();
     for (version, _) in &dotnet.runtimes {
         let process = dotnet.start(version, "dotnet-shop", "Shop");
-        is_named(&summary(process.pid()), "dotnet", ".NET", version, "monitors");
+        is_named(&summary(process.pid()), "dotnet", ".NET", version, "tasks");
     }
 }

@@ -64,7 +64,7 @@ impl RuntimeKind {
     /// What of it this program does not read.
     pub fn not_read(self) -> &'static [&'static str] {
         match self {
-            RuntimeKind::Dotnet => &["monitors", "tasks"],
+            RuntimeKind::Dotnet => &["tasks"],
             RuntimeKind::DotnetNativeaot => &["monitors", "tasks"],
             RuntimeKind::Jvm => &["Java frames", "Java monitors"],
             RuntimeKind::Mono => &["managed frames", "monitors"],

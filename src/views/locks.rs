@@ -159,7 +159,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 }
 
 impl LockRow {
-    fn of(lock: &Lock) -> LockRow {
+    /// A lock as shown.
+    pub(super) fn of(lock: &Lock) -> LockRow {
         LockRow {
             address: lock.address,
             kind: lock.kind,

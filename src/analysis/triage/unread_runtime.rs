@@ -20,7 +20,8 @@ fn conclude(case: &Case<'_>, runtime: &RecognisedRuntime) -> Option<Finding> {
             (Severity::Note, Sentence::of(title))
         }
         None if runtime.hides_waits() && !case.crashed() => {
-            let title = format!("{}: {not_read} are not read; the verdict covers native code only", runtime.name());
+            let title =
+                format!("{}: {not_read} are not read; the verdict covers {} only", runtime.name(), covered(runtime));
             (Severity::Warning, Sentence::of(title))
         }
         None => (Severity::Note, Sentence::of(format!("{}: {not_read} are not read", runtime.name()))),
@@ -37,6 +38,14 @@ fn conclude(case: &Case<'_>, runtime: &RecognisedRuntime) -> Option<Finding> {
     })
 }
 
+/// What is read.
+fn covered(runtime: &RecognisedRuntime) -> &'static str {
+    match runtime.kind {
+        RuntimeKind::Dotnet => "threads and what they wait for",
+        _ => "native code",
+    }
+}
+
 /// `Java frames and Java monitors`.
 fn listed(parts: &[&str]) -> Option<String> {
     let (last, before) = parts.split_last()?;
@@ -51,7 +60,7 @@ fn listed(parts: &[&str]) -> Option<String> {
 fn advice(kind: RuntimeKind) -> Option<&'static str> {
     Some(match kind {
         RuntimeKind::Jvm => "jhsdb jstack --exe JAVA --core DUMP shows them, jstack PID those of a live process",
-        RuntimeKind::Dotnet => "dotnet-dump analyze DUMP shows them: clrstack -all, syncblk",
+        RuntimeKind::Dotnet => "dotnet-dump analyze DUMP shows them: dumpasync",
         RuntimeKind::Python => "pystack core DUMP shows them, py-spy dump --pid PID those of a live process",
         RuntimeKind::Go => "dlv core EXECUTABLE DUMP shows them: goroutines",
         _ => return None,

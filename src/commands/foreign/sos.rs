@@ -27,7 +27,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("dp", Line(lines::dump_8, "dp takes ADDR, or ADDR and L COUNT; 'readmemory ADDR -n BYTES' does the same")),
     ("dq", Line(lines::dump_8, "dq takes ADDR, or ADDR and L COUNT; 'readmemory ADDR -n BYTES' does the same")),
     ("db", Line(lines::dump_1, "db takes ADDR, or ADDR and L COUNT; 'readmemory ADDR -n BYTES' does the same")),
-    ("threadstate", Says("'threads' says what state each thread is in")),
+    ("threadstate", Says("'threads' says what state each thread is in, 'clrthreads' for those of .NET")),
     ("dumpexceptions", Of(DotNet("exceptions on the heap"), "'printexception' shows those in flight")),
     ("dumpasync", Of(DotNet("async stacks"), "'parallelstacks' shows what the threads do")),
     ("dumprequests", Of(DotNet("HTTP requests"), "'threads' shows what each thread waits for")),

@@ -173,5 +173,26 @@ fn of_table(memory: &Memory, table: Addr, bundled: &Descriptor) -> Vec<(String, 
         let slot = (index < MAX_TABLE).then(|| table.plus(index.checked_mul(8)?)).flatten()?;
         memory.ptr(slot).ok().filter(|address| address.0 != 0)
     };
-    bundled.pointers().filter_map(|(name, index)| Some((name.to_owned(), address(index)?))).collect()
+    let mut all: Vec<(String, Addr)> =
+        bundled.pointers().filter_map(|(name, index)| Some((name.to_owned(), address(index)?))).collect();
+    // Of .NET 8 releases differ in where these stand.
+    if !all.iter().any(|(name, _)| name == "SyncTableEntries") {
+        all.extend(sync_table(memory, &address));
+    }
+    all
+}
+
+/// The variables of the table of SyncBlocks among the others of .NET 8: the cache is a static object that lies so many bytes before the
+/// variable that points to it, and the variable of the table's entries stands before that.
+// Source: measured on 8.0.0 and 8.0.33, where nothing else is so; dotnet/runtime src/coreclr/vm/syncblk.cpp, SyncBlockCache::s_pSyncBlockCache.
+fn sync_table(memory: &Memory, address: &dyn Fn(u32) -> Option<Addr>) -> Vec<(String, Addr)> {
+    const BETWEEN: u64 = 0xe0;
+    let is_cache = |index: &u32| {
+        let variable = address(*index);
+        variable.is_some_and(|variable| memory.ptr(variable).is_ok_and(|cache| Some(cache) == variable.minus(BETWEEN)))
+    };
+    let mut found = (60..100).filter(is_cache);
+    let (Some(index), None) = (found.next(), found.next()) else { return Vec::new() };
+    let named = |name: &str, index| Some((name.to_owned(), address(index)?));
+    [named("SyncBlockCache", index), named("SyncTableEntries", index.saturating_sub(1))].into_iter().flatten().collect()
 }

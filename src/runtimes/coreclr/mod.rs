@@ -2,7 +2,7 @@
 //!
 //! Input: a target. Output: threads with managed ids and names, stacks with managed frames, exceptions. What is read is laid out as the runtime
 //! itself describes it ([`descriptor`]), or as this program knows of its major version. Microsoft's data access library is not needed.
-//! Left out: locks, the heap, lines; aarch64.
+//! Left out: lines; aarch64.
 
 mod clr;
 mod code;
@@ -10,6 +10,7 @@ pub mod descriptor;
 mod exceptions;
 mod find;
 mod heap;
+mod locks;
 mod memo;
 pub mod metadata;
 mod methods;
@@ -28,18 +29,22 @@ use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
+pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::requests::{Call, Request, Stage};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
-use self::heap::{ManagedHeap, Segments};
+use self::heap::{ManagedHeap, Segment, Segments};
+use self::locks::{Holders, Waits};
 use self::methods::Methods;
 use self::objects::Values;
 use super::{Detected, Runtime, RuntimeKind, Scene};
 use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
-use crate::model::{Exception, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject, Thread, Value};
+use crate::model::{
+    Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, Partial, Problem, Subject, Thread, Value,
+};
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
 
@@ -52,6 +57,8 @@ pub struct CoreClr {
     threads: Shared<ManagedThreads>,
     segments: Shared<Known<Arc<Segments>>>,
     pending: Shared<Pending>,
+    blocks: Shared<SyncBlocks>,
+    waits: Shared<Waits>,
 }
 
 impl CoreClr {
@@ -63,6 +70,8 @@ impl CoreClr {
             threads: Shared::default(),
             segments: Shared::default(),
             pending: Shared::default(),
+            blocks: Shared::default(),
+            waits: Shared::default(),
         })))
     }
 
@@ -91,6 +100,16 @@ impl CoreClr {
         self.segments(job)?.map_err(|gap| Error::Failed(format!("the managed heap is not in the dump: {gap}")))
     }
 
+    /// Whether the dump holds the objects of the heap, and not just a few that its writer has touched.
+    pub fn has_objects(&self, job: &Job) -> Result<bool, Error> {
+        let Ok(segments) = self.segments(job)? else { return Ok(false) };
+        let memory = &self.clr().target.memory;
+        let sum = |of: &dyn Fn(&Segment) -> u64| segments.all.iter().map(of).fold(0, u64::saturating_add);
+        let all = sum(&|segment| segment.end.since(segment.start).unwrap_or(0));
+        let there = sum(&|segment| memory.bytes_within(segment.start, segment.end));
+        Ok(all > 0 && there >= all / 2)
+    }
+
     /// Where the collector keeps objects.
     fn segments(&self, job: &Job) -> Result<Known<Arc<Segments>>, Error> {
         let read = |job: &Job| {
@@ -115,6 +134,24 @@ impl CoreClr {
         let threads = &self.clr().target.capture.threads;
         tasks::pending(self.methods.types(), &segments, threads, with_completed, job)
     }
+
+    /// Its table of objects that have more than fits in their headers.
+    pub fn sync_blocks(&self, job: &Job) -> Result<Arc<SyncBlocks>, Error> {
+        self.blocks.get(job, |job| SyncBlocks::read(self.clr(), job))
+    }
+
+    /// The name of an object's type.
+    pub fn type_of(&self, object: Addr) -> Known<String> {
+        self.methods.types().of_object(object)
+    }
+
+    /// What its threads wait for; a session's scene is the same each time.
+    fn waits(&self, scene: &Scene<'_>, job: &Job) -> Result<Arc<Waits>, Error> {
+        self.waits.get(job, |job| {
+            let (threads, blocks) = (self.threads(job)?, self.sync_blocks(job)?);
+            Waits::read(self.methods.types(), scene, &threads, blocks, job)
+        })
+    }
 }
 
 impl Runtime for CoreClr {
@@ -134,11 +171,13 @@ impl Runtime for CoreClr {
         let managed = self.threads(job)?;
         let of = managed.threads.iter().filter_map(|thread| Some((thread.tid.clone().ok()??, thread)));
         let of: FxHashMap<_, _> = of.collect();
+        let waits = self.waits(scene, job)?;
         let mut meter = job.meter();
         for (thread, stack) in threads.iter_mut().zip(scene.stacks) {
             meter.add(1)?;
             thread.waiting_on.iter_mut().for_each(threads::judge);
             let Some(managed) = of.get(&thread.tid) else { continue };
+            waits.describe(thread);
             let own = stack.frames.iter().filter(|frame| frame.kind == FrameKind::Managed);
             let own = own.filter_map(|frame| self.methods.frame(frame)).flatten().find(|frame| frame.own);
             if let Some(top) = own.and_then(|frame| frame.function) {
@@ -155,6 +194,20 @@ impl Runtime for CoreClr {
             Problem::new("threads-missing", Subject::Capture, message)
         });
         Ok(cut.into_iter().collect())
+    }
+
+    fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
+        let value = waits.locks(self.methods.types(), &Holders::of(&threads));
+        Ok(Partial { value, problems: waits.problems.clone() })
+    }
+
+    fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
+        let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
+        let segments = self.segments(job)?.ok();
+        let holders = Holders::of(&threads);
+        let value = locks::held(self.methods.types(), &waits, &holders, segments.as_deref(), job)?;
+        Ok(Partial::whole(value))
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

@@ -19,16 +19,18 @@ pub const VIEW: View = View {
     home_of: &[],
     args: &[],
     pane: None,
-    doc: "Threads that .NET knows: managed id, OS id, name, role, mode, last exception, state",
+    doc: "Threads that .NET knows: managed id, OS id, name, role, mode, locks held, last exception, state",
     help: "Also those that have ended or were not started, which have no OS id. Columns are SOS's, but for the \
-           name, which SOS does not show, and the state in words. A lock count is not among them.
+           name, which SOS does not show, and the state in words. Locks are counted that it holds: Monitors and every other kind whose \
+           owner is known, each once.
 
 $ dumpscope shop.core -c clrthreads
-ID    Tid  Name      Role       Mode        Last exception   State
- 1  11227  main                 preemptive                   legal to join, fully initialized, interruptible
- 2  11233            finalizer  preemptive                   legal to join, background, CLR owns, fully initialized
+ID    Tid  Name      Role       Mode        Locks  Last exception   State
+ 1  11227  main                 preemptive      0                   legal to join, fully initialized, interruptible
+ 2  11233            finalizer  preemptive      0                   legal to join, background, CLR owns, fully initialized
 …
- 7  11245  handler              preemptive  Shop.OutOfStock  legal to join, background, CLR owns, fully initialized",
+ 6  11243  owner                preemptive      1                   legal to join, background, CLR owns, fully initialized
+ 7  11245  handler              preemptive      0  Shop.OutOfStock  legal to join, background, CLR owns, fully initialized",
     build,
     schema: shape!(ClrThreads),
 };
@@ -61,6 +63,8 @@ pub struct ClrThread {
     pub state: Option<u32>,
     /// The state word's bits in words.
     pub states: Vec<String>,
+    /// Locks that it holds; null where not all are known, since the dump has no heap.
+    pub lock_count: Option<usize>,
     /// The exception that it threw last: null where it has thrown none, or that cannot be read.
     pub last_exception: Option<LastException>,
 }
@@ -77,11 +81,19 @@ pub struct LastException {
 
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     let list = super::with(session, job, |runtime| runtime.threads(job))?;
-    let data = ClrThreads { count: list.count.clone().ok(), threads: list.threads.iter().map(told).collect() };
+    let locks = session.all_locks(job)?;
+    let has_heap = super::with(session, job, |runtime| runtime.has_objects(job))?;
+    let held = |thread: &ManagedThread| {
+        let tid = thread.tid.clone().ok()?;
+        let count = |tid| locks.locks.iter().filter(|lock| lock.holders().contains(&tid)).count();
+        has_heap.then(|| tid.map_or(0, count))
+    };
+    let threads = list.threads.iter().map(|thread| told(thread, held(thread))).collect();
+    let data = ClrThreads { count: list.count.clone().ok(), threads };
     Ok(Box::new(Answered { data, problems: problems(&list) }))
 }
 
-fn told(thread: &ManagedThread) -> ClrThread {
+fn told(thread: &ManagedThread, lock_count: Option<usize>) -> ClrThread {
     let state = thread.state.clone().ok();
     let role = match () {
         () if thread.finalizer => Some("finalizer"),
@@ -99,6 +111,7 @@ fn told(thread: &ManagedThread) -> ClrThread {
         mode: thread.preemptive.clone().ok().map(mode),
         state,
         states: state.map(words).unwrap_or_default(),
+        lock_count,
         last_exception: thread
             .last_exception
             .clone()
@@ -153,6 +166,7 @@ impl Draw for ClrThreads {
             Column::wide("Name", 2).enough(12),
             Column::left("Role").rank(3),
             Column::left("Mode").rank(4),
+            Column::right("Locks").rank(2),
             Column::wide("Last exception", 2).rank(1),
             Column::wide("State", 3).rank(3).enough(24),
         ];
@@ -173,6 +187,7 @@ fn row(thread: &ClrThread) -> Row {
         thread.name.as_deref().map_or(Cell::NONE, |name| Cell::text(name).tone(Tone::Strong)),
         Cell::text_or_none(thread.role),
         thread.mode.map_or_else(unread, Cell::text),
+        thread.lock_count.map_or_else(unread, |count| Cell::new(Value::Count(count as u64))),
         exception,
         if thread.state.is_some() { Cell::text(thread.states.join(", ")) } else { unread() },
     ];

@@ -5,6 +5,8 @@ pub mod dumpasync;
 pub mod dumphttp;
 pub mod dumprequests;
 pub mod eeversion;
+pub mod syncblk;
+pub mod threadstate;
 
 use std::sync::Arc;
 
@@ -18,8 +20,15 @@ use crate::session::{Runtimes, Scene, Session};
 /// The runtime's name.
 pub(super) const RUNTIME: &str = KIND.name;
 /// What it brings.
-pub(super) static VIEWS: &[View] =
-    &[clrthreads::VIEW, dumpasync::VIEW, dumprequests::VIEW, dumphttp::VIEW, eeversion::VIEW];
+pub(super) static VIEWS: &[View] = &[
+    clrthreads::VIEW,
+    dumpasync::VIEW,
+    dumphttp::VIEW,
+    dumprequests::VIEW,
+    eeversion::VIEW,
+    syncblk::VIEW,
+    threadstate::VIEW,
+];
 
 /// Asks the runtime of a dump.
 fn with<T>(session: &Session, job: &Job, ask: impl FnOnce(&CoreClr) -> Result<T, Error>) -> Result<T, Error> {

@@ -1,0 +1,112 @@
+//! Who holds a lock, by what the lock records of its owner: an id of the OS, a managed id, a thread's structure.
+
+use rustc_hash::FxHashMap;
+
+use crate::model::{Absence, Absent, Addr, Evidence, Gap, Known, Owner, Tid};
+use crate::runtimes::coreclr::threads::{ManagedThread, ManagedThreads};
+
+/// The runtime's threads by what locks record of them.
+pub(in crate::runtimes::coreclr) struct Holders<'a> {
+    by_id: FxHashMap<u32, &'a ManagedThread>,
+    by_address: FxHashMap<Addr, &'a ManagedThread>,
+    by_tid: FxHashMap<Tid, &'a ManagedThread>,
+}
+
+/// What a lock says of its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::runtimes::coreclr) struct Held {
+    /// Who it is.
+    pub(in crate::runtimes::coreclr) owner: Owner,
+    /// How often the owner has taken it; `None` where nobody has, or it cannot be told.
+    pub(in crate::runtimes::coreclr) recursion: Option<u32>,
+    /// How that is known.
+    pub(in crate::runtimes::coreclr) evidence: Evidence,
+    /// The owner, where it is no thread any more.
+    pub(in crate::runtimes::coreclr) absent: Option<Absent>,
+}
+
+impl Held {
+    /// Nobody has it.
+    pub(in crate::runtimes::coreclr) fn free(evidence: Evidence) -> Held {
+        Held { owner: Owner::None, recursion: None, evidence, absent: None }
+    }
+
+    /// It cannot be told who has it.
+    pub(in crate::runtimes::coreclr) fn unknown(gap: Gap) -> Held {
+        Held { owner: Owner::Unknown(gap), recursion: None, evidence: Evidence::WAIT, absent: None }
+    }
+
+    /// Whether somebody has it.
+    pub(in crate::runtimes::coreclr) fn is_held(&self) -> bool {
+        self.owner != Owner::None
+    }
+}
+
+impl<'a> Holders<'a> {
+    /// Those of a list.
+    pub(in crate::runtimes::coreclr) fn of(list: &'a ManagedThreads) -> Holders<'a> {
+        let threads = list.threads.iter();
+        Holders {
+            by_id: threads.clone().filter_map(|thread| Some((thread.id.clone().ok()?, thread))).collect(),
+            by_address: threads.clone().map(|thread| (thread.address, thread)).collect(),
+            by_tid: threads.filter_map(|thread| Some((thread.tid.clone().ok()??, thread))).collect(),
+        }
+    }
+
+    /// The thread of an OS id.
+    pub(in crate::runtimes::coreclr) fn of_tid(&self, tid: Tid) -> Option<&'a ManagedThread> {
+        self.by_tid.get(&tid).copied()
+    }
+
+    /// The thread of a managed id.
+    pub(in crate::runtimes::coreclr) fn of_id(&self, id: u32) -> Option<&'a ManagedThread> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The thread of a structure.
+    pub(in crate::runtimes::coreclr) fn of_address(&self, address: Addr) -> Option<&'a ManagedThread> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// The holder with an OS id.
+    pub(in crate::runtimes::coreclr) fn by_tid(&self, tid: u32, recursion: u32, evidence: Evidence) -> Held {
+        let recursion = Some(recursion);
+        match self.of_tid(Tid(tid)) {
+            Some(_) => Held { owner: Owner::Thread(Tid(tid)), recursion, evidence, absent: None },
+            None => ended(tid, recursion),
+        }
+    }
+
+    /// The holder that is one of the runtime's threads; `found` is `None` where the lock names none that it has.
+    pub(in crate::runtimes::coreclr) fn by_thread(
+        &self,
+        found: Option<&ManagedThread>,
+        recursion: u32,
+        evidence: Evidence,
+    ) -> Held {
+        let tid: Known<Option<Tid>> = found.map_or(Ok(None), |thread| thread.tid.clone());
+        let recursion = Some(recursion);
+        match tid {
+            Ok(Some(tid)) => Held { owner: Owner::Thread(tid), recursion, evidence, absent: None },
+            Ok(None) => {
+                let words = "held by a thread that has ended".to_owned();
+                Held {
+                    owner: Owner::Unknown(Gap::Absent(words)),
+                    recursion,
+                    evidence: Evidence::OWNER_GONE,
+                    absent: None,
+                }
+            }
+            Err(gap) => Held { recursion, ..Held::unknown(gap) },
+        }
+    }
+}
+
+/// A holder that is not in the runtime's list. No other process has the memory of its objects.
+fn ended(tid: u32, recursion: Option<u32>) -> Held {
+    let absent =
+        Absent { tid, why: Absence::Ended, certain: true, alive: None, pid: None, process: None, shared: Some(false) };
+    let words = format!("held by thread {tid}, which has ended");
+    let owner = Owner::Unknown(Gap::Absent(words));
+    Held { owner, recursion, evidence: Evidence::OWNER_GONE, absent: Some(absent) }
+}
