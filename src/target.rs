@@ -110,8 +110,8 @@ pub struct Target {
     copies: Vec<Module>,
     /// The dump's memory, then read-only pages of verified module files.
     pub memory: Memory,
-    /// Files that the user named.
-    exe: Vec<PathBuf>,
+    /// Where files are looked for.
+    pub locator: Arc<Locator>,
     /// Paths of files of .NET assemblies that are used.
     assemblies: FxHashSet<String>,
     /// How many of them are used though the dump holds nothing of them to compare.
@@ -185,16 +185,7 @@ impl Target {
         }
         copies.sort_by_key(|copy| copy.mapped.base);
         let (unverified, assemblies) = (assemblies.unverified, assemblies.used);
-        Ok(Target {
-            capture,
-            modules,
-            copies,
-            memory,
-            exe: search.exe.clone(),
-            assemblies,
-            unverified,
-            names: RwLock::default(),
-        })
+        Ok(Target { capture, modules, copies, memory, locator, assemblies, unverified, names: RwLock::default() })
     }
 
     /// The target's processor.
@@ -358,7 +349,7 @@ impl Target {
             let message = "the dump's file became shorter while it was read; what was cut off was read as zeros";
             Problem::new("file-shrank", Subject::Capture, message).with_remedy("open it again once it is written")
         });
-        let unused = self.exe.iter().filter(|path| !self.answers_for(path)).map(|path| {
+        let unused = self.locator.exe.iter().filter(|path| !self.answers_for(path)).map(|path| {
             let message = format!("{} is the file of no module of this dump (build ids differ)", path.display());
             Problem::new("file-unused", Subject::Capture, message).with_remedy("modules lists the build ids")
         });
@@ -385,10 +376,12 @@ impl Target {
 
     /// Whether a file that the user named is some module's, or the reason why one has none.
     fn answers_for(&self, path: &Path) -> bool {
-        self.modules.iter().any(|module| {
-            let is_refused = || module.code.attempts.iter().any(|attempt| attempt.place.path() == Some(path));
-            module.code.path() == Some(path) || (module.code.place.is_none() && is_refused())
-        })
+        let mut assemblies = self.capture.assemblies.iter().map(|mapped| Path::new(&mapped.path).file_name());
+        assemblies.any(|name| name == path.file_name())
+            || self.modules.iter().any(|module| {
+                let is_refused = || module.code.attempts.iter().any(|attempt| attempt.place.path() == Some(path));
+                module.code.path() == Some(path) || (module.code.place.is_none() && is_refused())
+            })
     }
 }
 

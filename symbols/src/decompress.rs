@@ -18,6 +18,12 @@ pub(crate) fn zlib(compressed: &[u8], claimed: u64) -> Result<Vec<u8>, String> {
     exactly(flate2::read::ZlibDecoder::new(compressed), compressed.len(), claimed)
 }
 
+/// What a raw deflate stream holds, which must be the claimed size: of the portable PDB in an assembly. The reason why not is for a
+/// person.
+pub fn deflate(compressed: &[u8], claimed: u64) -> Result<Vec<u8>, String> {
+    exactly(flate2::read::DeflateDecoder::new(compressed), compressed.len(), claimed)
+}
+
 /// Bytes of a `ELFCOMPRESS_ZSTD` section: one or more frames (linkers that compress in parallel write several).
 pub(crate) fn zstd(compressed: &[u8], claimed: u64) -> Result<Vec<u8>, String> {
     let limit = limit(compressed.len(), claimed)?;

@@ -21,6 +21,7 @@ mod room;
 mod table;
 
 pub use address::Svma;
+pub use decompress::deflate;
 pub use demangle::{demangle, short_name};
 pub use dwarf::{
     CallSite, Callee, Encoding, Expression, Locals, Location, Member, Part, SourceFrame, TypeId, TypeKind, TypeLayout,
@@ -32,6 +33,7 @@ pub use go_table::GoFrame;
 pub use id::BuildId;
 pub use locate::{
     Attempt, Comparison, Content, Contents, Fetch, Key, Located, Locator, Outcome, Place, Remembered, Store, Wanted,
+    WantedPdb,
 };
 pub use map::FileBytes;
 pub use module::{ModuleSymbols, SourceKind, SymbolSource};

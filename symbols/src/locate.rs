@@ -8,6 +8,7 @@ mod answer;
 mod contents;
 mod layouts;
 mod libraries;
+mod managed;
 mod open;
 mod search;
 mod store;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub use self::answer::{Attempt, Located, Outcome, Place, Remembered};
 pub use self::contents::{Comparison, Contents};
+pub use self::managed::WantedPdb;
 pub use self::open::Fetch;
 pub use self::store::{Content, Key, Store};
 

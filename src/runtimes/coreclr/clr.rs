@@ -74,6 +74,11 @@ impl Clr {
         Ok(self.memory().ptr(self.variable(name)?)?)
     }
 
+    /// The first part of its version.
+    pub(super) fn major(&self) -> Option<u32> {
+        self.version.as_deref().and_then(major)
+    }
+
     /// The list of threads.
     pub(super) fn thread_store(&self) -> Known<Addr> {
         let store = self.global("ThreadStore")?;
@@ -92,6 +97,11 @@ impl Clr {
             other => Err(Gap::Corrupt(format!("a collector of kind {other}"))),
         }
     }
+}
+
+/// The first part of a version.
+pub(super) fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
 }
 
 /// A place in a structure.

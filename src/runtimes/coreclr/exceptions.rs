@@ -34,6 +34,9 @@ const FIRST: u64 = 16;
 const ELEMENT: u64 = 32;
 const STACK_POINTER: u64 = 8;
 const METHOD: u64 = 16;
+const FLAGS: u64 = 24;
+/// Source: clrex.h, STEF_IP_ADJUSTED.
+const MOVED: u32 = 2;
 
 /// The exceptions of a thread, the one that ended the process first.
 pub(super) fn of_thread(methods: &Methods, scene: &Scene<'_>, thread: &ManagedThread) -> Vec<Exception> {
@@ -155,10 +158,17 @@ fn frame(methods: &Methods, element: Addr) -> Known<NamedFrame> {
     let clr = &methods.clr;
     let word = |offset: u64| Ok::<Addr, Gap>(clr.memory().ptr(plus(element, offset)?)?);
     let pc = word(0)?;
-    let start = match code::at(clr, Addr(pc.0.saturating_sub(1))) {
-        Ok(Some(Code::Method(place))) => Some(place.start),
+    let place = match code::at(clr, pc) {
+        Ok(Some(Code::Method(place))) => Some(place),
         _ => None,
     };
+    // One that was moved into the call already is taken as it is, one of a fault like a return address unless it is the method's first:
+    // so the runtime prints lines. Source: dotnet/runtime src/coreclr/vm/debugdebugger.cpp, InitPass2.
+    let is_moved = clr.memory().u32(plus(element, FLAGS)?)? & MOVED != 0;
+    let is_first = place.is_some_and(|place| place.start == pc);
+    let lookup = if is_moved || is_first { pc } else { Addr(pc.0.saturating_sub(1)) };
+    let line = place.and_then(|place| methods.line(&place, lookup));
+    let (file, line) = line.map(|line| (line.file, line.line)).unzip();
     let named = methods.name(word(METHOD)?);
     Ok(NamedFrame {
         index: 0,
@@ -168,9 +178,9 @@ fn frame(methods: &Methods, element: Addr) -> Known<NamedFrame> {
         trust: Trust::Runtime,
         module: named.as_ref().and_then(|named| named.module.clone()),
         function: named.as_ref().map(|named| named.name.clone()),
-        offset: start.and_then(|start| pc.since(start)),
-        file: None,
-        line: None,
+        offset: place.and_then(|place| pc.since(place.start)),
+        file,
+        line,
         own: named.as_ref().is_some_and(is_own),
         walked: 0,
         part: None,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::clr::{Clr, Described};
+use super::clr::{Clr, Described, major};
 use super::descriptor::{Descriptor, Exported, Layout, bundled};
 use crate::capture::exports::Exports;
 use crate::capture::{Memory, Role};
@@ -98,10 +98,6 @@ fn version(module: &Module, full: Option<&str>) -> Option<String> {
     let path = module.mapped.path.as_deref().map(Path::new);
     let of_path = path.and_then(marks::version::in_framework_path);
     of_path.or_else(|| marks::version::in_coreclr(format!("@(#)Version {}", full?).as_bytes()))
-}
-
-fn major(version: &str) -> Option<u32> {
-    version.split('.').next()?.parse().ok()
 }
 
 /// What the runtime says of itself: its version and its commit.

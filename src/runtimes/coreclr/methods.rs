@@ -7,8 +7,11 @@ use std::sync::Arc;
 use super::clr::Clr;
 use super::code::{self, Code, Place};
 use super::memo::Memo;
+use super::metadata::Line;
 use super::modules::Modules;
 use super::precodes;
+use super::rows::{self, DYNAMIC, INSTANTIATED, Row};
+use super::sources::Sources;
 use super::types::{Classes, Types};
 use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame};
 use crate::unwind::{OwnFrame, Step, Unwind};
@@ -17,13 +20,6 @@ use crate::unwind::{OwnFrame, Step, Unwind};
 const MAX_NAMES: usize = 1 << 20;
 /// Longest name of a method that was made at run time, in bytes.
 const MAX_NAME: u64 = 1024;
-// Kinds of methods: the low three bits of their flags. Source: dotnet/runtime src/coreclr/vm/method.hpp, enum MethodClassification.
-const KIND: u16 = 7;
-const INSTANTIATED: u16 = 5;
-const DYNAMIC: u16 = 7;
-/// Bits of a token that are in the method, those above being in its chunk. Source: method.hpp, METHOD_TOKEN_REMAINDER_BIT_COUNT.
-const TOKEN_BITS: u32 = 12;
-const TOKEN_MASK: u16 = 0xfff;
 
 /// What a method is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +35,14 @@ pub(super) struct Methods {
     pub(super) clr: Arc<Clr>,
     pub(super) modules: Modules,
     classes: Classes,
+    sources: Sources,
     names: Memo<Addr, Option<Named>>,
 }
 
 impl Methods {
     pub(super) fn new(clr: Arc<Clr>) -> Methods {
-        let (modules, classes) = (Modules::default(), Classes::default());
-        Methods { clr, modules, classes, names: Memo::of(MAX_NAMES) }
+        let (modules, classes, sources) = (Modules::default(), Classes::default(), Sources::default());
+        Methods { clr, modules, classes, sources, names: Memo::of(MAX_NAMES) }
     }
 
     pub(super) fn types(&self) -> Types<'_> {
@@ -70,16 +67,37 @@ impl Methods {
             walked: 0,
             part: None,
         };
-        if let Code::Method(Place { method, start, .. }) = code {
+        if let Code::Method(place) = code {
             named.kind = FrameKind::Managed;
-            named.offset = frame.pc.since(start);
-            if let Some(name) = self.name(method) {
+            named.offset = frame.pc.since(place.start);
+            (named.file, named.line) = self.line(&place, frame.lookup()).map(|line| (line.file, line.line)).unzip();
+            if let Some(name) = self.name(place.method) {
                 named.own = is_own(&name);
                 named.function = Some(name.name);
                 named.module = name.module;
             }
         }
         Some(vec![named])
+    }
+
+    /// The source line of an instruction; `None` where nothing tells it.
+    pub(super) fn line(&self, place: &Place, lookup: Addr) -> Option<Line> {
+        self.sources.line(self.types(), place, lookup)
+    }
+
+    /// Where an asynchronous method is suspended; `Ok(None)` where no PDB tells it.
+    pub(super) fn suspended(&self, state_machine: Addr, state: u32) -> Known<Option<Line>> {
+        self.sources.suspended(self.types(), state_machine, state)
+    }
+
+    /// The method of which a state machine was made; `Ok(None)` where no PDB tells it.
+    pub(super) fn kickoff(&self, state_machine: Addr) -> Known<Option<String>> {
+        let types = self.types();
+        let Some(rid) = self.sources.kickoff(types, state_machine)? else { return Ok(None) };
+        let (metadata, memory) = (self.modules.metadata(&self.clr, types.module(state_machine)?)?, self.clr.memory());
+        let of_type = metadata.type_name(memory, metadata.type_of(memory, rid)?)?;
+        let parameters = metadata.parameters(memory, rid).unwrap_or_default();
+        Ok(Some(format!("{of_type}.{}{parameters}", metadata.method_name(memory, rid)?)))
     }
 
     /// What a method is called; `None` where that cannot be read.
@@ -96,7 +114,7 @@ impl Methods {
 
     fn read(&self, method: Addr) -> Known<Named> {
         let (clr, types) = (&self.clr, self.types());
-        let kind = clr.u16(method, "MethodDesc", "Flags")? & KIND;
+        let kind = rows::kind(clr, method)?;
         if kind == DYNAMIC {
             let text = clr.memory().c_string(clr.ptr(method, "DynamicMethodDesc", "MethodName")?, MAX_NAME)?;
             let text = String::from_utf8_lossy(&text);
@@ -104,11 +122,7 @@ impl Methods {
             let class = if text.starts_with("IL_STUB") { "ILStubClass" } else { "DynamicClass" };
             return Ok(Named { name: format!("{class}.{text}").into(), module: None });
         }
-        let chunk = self.chunk(method)?;
-        let table = clr.ptr(chunk, "MethodDescChunk", "MethodTable")?;
-        let range = u32::from(clr.u16(chunk, "MethodDescChunk", "FlagsAndTokenRange")? & TOKEN_MASK);
-        let low = u32::from(clr.u16(method, "MethodDesc", "Flags3AndTokenRemainder")? & TOKEN_MASK);
-        let rid = range << TOKEN_BITS | low;
+        let Row { table, rid } = rows::row(clr, method)?;
         let metadata = self.modules.metadata(clr, types.module(table)?)?;
         let arguments = if kind == INSTANTIATED { self.arguments(method)? } else { String::new() };
         let plain = metadata.method_name(clr.memory(), rid)?;
@@ -116,16 +130,6 @@ impl Methods {
         let name = format!("{}.{plain}{arguments}{parameters}", types.of_table(table)?);
         let module = metadata.module_name(clr.memory()).ok().map(Arc::from);
         Ok(Named { name: name.into(), module })
-    }
-
-    /// Methods are in chunks: the first of each leads to the type.
-    fn chunk(&self, method: Addr) -> Known<Addr> {
-        /// Methods are counted in steps of so many bytes. Source: method.hpp, MethodDesc::ALIGNMENT.
-        const STEP: u64 = 8;
-        let steps = u64::from(self.clr.u8(method, "MethodDesc", "ChunkIndex")?);
-        let head = self.clr.layout.offset("MethodDescChunk", "!")?;
-        let below = steps.saturating_mul(STEP).saturating_add(head);
-        method.minus(below).ok_or_else(|| Gap::Corrupt(format!("a method at {method}")))
     }
 
     /// `<System.__Canon>`; empty for a method that is not generic.

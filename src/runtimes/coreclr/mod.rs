@@ -2,22 +2,27 @@
 //!
 //! Input: a target. Output: threads with managed ids and names, stacks with managed frames, exceptions. What is read is laid out as the runtime
 //! itself describes it ([`descriptor`]), or as this program knows of its major version. Microsoft's data access library is not needed.
-//! Left out: lines; aarch64.
+//! Left out: aarch64.
 
 mod clr;
 mod code;
+pub mod debug_info;
 pub mod descriptor;
 mod exceptions;
 mod find;
 mod heap;
+mod image;
 mod locks;
 mod memo;
 pub mod metadata;
 mod methods;
 mod modules;
 mod objects;
+mod pdbs;
 mod precodes;
 mod requests;
+mod rows;
+mod sources;
 mod statics;
 mod tasks;
 mod threads;
@@ -36,6 +41,7 @@ pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, w
 
 use self::heap::{ManagedHeap, Segment, Segments};
 use self::locks::{Holders, Waits};
+use self::metadata::Line;
 use self::methods::Methods;
 use self::objects::Values;
 use super::{Detected, Runtime, RuntimeKind, Scene};
@@ -78,6 +84,17 @@ impl CoreClr {
     /// Where it is, and of which version.
     pub fn clr(&self) -> &Clr {
         &self.methods.clr
+    }
+
+    /// Where an asynchronous method is suspended: by the method table of its state machine and the number of the wait, which is its state.
+    /// `Ok(None)` where no PDB tells it.
+    pub fn suspended(&self, state_machine: Addr, state: u32) -> Known<Option<Line>> {
+        self.methods.suspended(state_machine, state)
+    }
+
+    /// The method, as its source has it, of which a state machine was made. `Ok(None)` where no PDB tells it.
+    pub fn kickoff(&self, state_machine: Addr) -> Known<Option<String>> {
+        self.methods.kickoff(state_machine)
     }
 
     /// Its own list of threads.

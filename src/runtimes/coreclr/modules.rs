@@ -1,11 +1,11 @@
-//! Modules of the runtime: where each one's metadata is.
+//! Modules of the runtime: where each one's image is, and its metadata.
 //!
-//! Input: the address of a `Module`. Output: its [`Metadata`], read once for each. Specification of the image: Microsoft PE/COFF, "Optional
-//! Header Data Directories"; ECMA-335 II.25.3.3 (CLI header).
+//! Input: the address of a `Module`. Output: its [`Metadata`], read once for each, and the path of its file.
 
 use std::sync::Arc;
 
 use super::clr::{Clr, plus};
+use super::image::{Image, Placing};
 use super::memo::Memo;
 use super::metadata::Metadata;
 use crate::model::{Addr, Gap, Known};
@@ -68,16 +68,59 @@ fn module_of(clr: &Clr, entry: Addr) -> Known<Addr> {
 }
 
 fn read(clr: &Clr, module: Addr) -> Known<Metadata> {
-    let memory = clr.memory();
+    match image(clr, module)? {
+        Some(image) => Metadata::read(clr.memory(), image.metadata()?),
+        None => Metadata::read(clr.memory(), emitted(clr, module)?),
+    }
+}
+
+/// A module's image; `Ok(None)` for one that was made at run time.
+pub(super) fn image(clr: &Clr, module: Addr) -> Known<Option<Image<'_>>> {
     let base = base(clr, module)?;
     if base.0 == 0 {
-        return Metadata::read(memory, emitted(clr, module)?);
+        return Ok(None);
     }
-    [Placing::Mapped, Placing::Flat]
-        .into_iter()
-        .map(|placing| Metadata::read(memory, root(clr, base, placing)?))
-        .reduce(Result::or)
-        .unwrap_or_else(|| Err(Gap::Corrupt(format!("no image at {base}"))))
+    let placed = |placing| {
+        let image = Image::read(clr.memory(), base, placing)?;
+        // Where the metadata is not, the image lies otherwise.
+        Metadata::read(clr.memory(), image.metadata()?).map(|_| Some(image))
+    };
+    placed(Placing::Mapped).or_else(|_| placed(Placing::Flat))
+}
+
+/// Where a module's file was on the dumped machine; `Ok(None)` for one that has none.
+pub(super) fn path(clr: &Clr, module: Addr) -> Known<Option<String>> {
+    let base = base(clr, module)?;
+    let mut files = clr.target.capture.assemblies.iter();
+    if let Some(file) = files.find(|file| file.part.start <= base && base < file.part.end) {
+        return Ok(Some(file.path.clone()));
+    }
+    let text = match clr.ptr(module, "Module", "Path") {
+        Err(Gap::NoLayout(_)) => {
+            // .NET 8 has it in the image: a string with its length.
+            let image = clr.ptr(clr.ptr(module, "Module", "PEAssembly")?, "PEAssembly", "PEImage")?;
+            if image.0 == 0 { Addr(0) } else { clr.ptr(clr.at(image, "PEImage", "Path")?, "SBuffer", "Buffer")? }
+        }
+        text => text?,
+    };
+    let path = if text.0 == 0 { String::new() } else { utf16(clr, text)? };
+    Ok(Some(path).filter(|path| !path.is_empty()))
+}
+
+/// A text of UTF-16 up to a zero.
+fn utf16(clr: &Clr, at: Addr) -> Known<String> {
+    /// Longest path, in units: PATH_MAX of Linux.
+    const MAX_UNITS: usize = 4096;
+    let mut units = Vec::new();
+    let mut next = at;
+    while units.len() < MAX_UNITS {
+        match clr.memory().u16(next)? {
+            0 => return Ok(String::from_utf16_lossy(&units)),
+            unit => units.push(unit),
+        }
+        next = plus(next, 2)?;
+    }
+    Err(Gap::Corrupt(format!("a path at {at}")))
 }
 
 /// Where a module's image begins; 0 for one that was made at run time.
@@ -104,66 +147,4 @@ fn emitted(clr: &Clr, module: Addr) -> Known<Addr> {
     }
     let kept = clr.ptr(module, "Module", "DynamicMetadata")?;
     clr.at(kept, "DynamicMetadata", "Data")
-}
-
-/// How an image lies in memory.
-#[derive(Clone, Copy, PartialEq)]
-enum Placing {
-    /// Its sections where their addresses say.
-    Mapped,
-    /// As in its file.
-    Flat,
-}
-
-/// The root of an image's metadata.
-fn root(clr: &Clr, base: Addr, placing: Placing) -> Known<Addr> {
-    // Sources: Microsoft PE/COFF: e_lfanew 0x3c; behind the signature the COFF header of 20 bytes with NumberOfSections 2,
-    // SizeOfOptionalHeader 16; data directories at 96 (PE32) or 112 (PE32+) of the optional header, the 15th is the CLI header's.
-    let memory = clr.memory();
-    let not_one = || Gap::Corrupt(format!("no image of an assembly at {base}"));
-    if memory.u16(base)? != 0x5a4d {
-        return Err(not_one());
-    }
-    let header = plus(base, memory.u32(plus(base, 0x3c)?)?.into())?;
-    if memory.u32(header)? != 0x4550 {
-        return Err(not_one());
-    }
-    let coff = plus(header, 4)?;
-    let optional = plus(coff, 20)?;
-    let directories = match memory.u16(optional)? {
-        0x10b => 96,
-        0x20b => 112,
-        _ => return Err(not_one()),
-    };
-    let rva = memory.u32(plus(optional, directories + 14 * 8)?)?;
-    let place = |rva: u32| match placing {
-        Placing::Mapped => plus(base, rva.into()),
-        Placing::Flat => {
-            let sections = plus(optional, memory.u16(plus(coff, 16)?)?.into())?;
-            flat(clr, base, sections, memory.u16(plus(coff, 2)?)?, rva)
-        }
-    };
-    let cli = place(rva)?;
-    // Source: ECMA-335 II.25.3.3: Cb 0 (72), MetaData 8.
-    if memory.u32(cli)? != 72 {
-        return Err(not_one());
-    }
-    place(memory.u32(plus(cli, 8)?)?)
-}
-
-/// Where an address of an image is in its file.
-fn flat(clr: &Clr, base: Addr, sections: Addr, count: u16, rva: u32) -> Known<Addr> {
-    // Source: Microsoft PE/COFF, "Section Table": 40 bytes; VirtualSize 8, VirtualAddress 12, SizeOfRawData 16, PointerToRawData 20.
-    const MAX_SECTIONS: u16 = 96;
-    let memory = clr.memory();
-    for index in 0..count.min(MAX_SECTIONS) {
-        let section = plus(sections, u64::from(index).saturating_mul(40))?;
-        let address = memory.u32(plus(section, 12)?)?;
-        let size = memory.u32(plus(section, 16)?)?;
-        if let Some(offset) = rva.checked_sub(address).filter(|offset| *offset < size) {
-            let start = memory.u32(plus(section, 20)?)?;
-            return plus(base, u64::from(start).saturating_add(offset.into()));
-        }
-    }
-    Err(Gap::Corrupt(format!("address {rva:#x} is in no section of the image at {base}")))
 }

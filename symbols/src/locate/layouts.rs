@@ -38,6 +38,22 @@ pub(super) fn code(
     places
 }
 
+/// Where a directory may hold an assembly of .NET or its PDB.
+pub(super) fn managed(
+    directory: &Path,
+    recorded: Option<&Path>,
+    leaf: Option<&OsStr>,
+    id: Option<&ModuleId>,
+) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = leaf.map(|leaf| directory.join(leaf)).into_iter().collect();
+    places.extend(recorded.and_then(|path| below(directory, path)));
+    let key = leaf.and_then(OsStr::to_str).zip(id).and_then(|(name, id)| id.ssqp_key(name));
+    places.extend(key.map(|key| directory.join(key)));
+    // A file given where a directory is expected.
+    places.push(directory.to_owned());
+    places
+}
+
 /// Where a directory may hold a module's separate debug file. `link` is the name that the stripped file states.
 pub(super) fn debug(
     directory: &Path,

@@ -43,6 +43,10 @@ pub enum Content {
     Debug,
     /// Debug information that several debug files share (`dwz`).
     Shared,
+    /// An assembly of .NET.
+    Assembly,
+    /// The portable PDB of an assembly.
+    Pdb,
 }
 
 /// A directory with symbol files.
@@ -98,6 +102,10 @@ impl Store for Directory<'_> {
         };
         let root = self.root;
         match (self.layout, content) {
+            (Layout::Any, Content::Assembly | Content::Pdb) => {
+                files(layouts::managed(root, key.path, key.name, key.id))
+            }
+            (_, Content::Assembly | Content::Pdb) => Vec::new(),
             (Layout::Any, Content::Code) => files(layouts::code(root, key.path, key.name, id)),
             (Layout::Any, Content::Debug) => files(layouts::debug(root, key.name, key.link, id)),
             (Layout::Any | Layout::Dwz, Content::Shared) => {
@@ -148,7 +156,7 @@ impl Store for Beside<'_> {
     fn places(&self, key: &Key<'_>) -> Vec<Place> {
         let Some(name) = key.link else { return Vec::new() };
         match key.content {
-            Content::Code => Vec::new(),
+            Content::Code | Content::Assembly | Content::Pdb => Vec::new(),
             Content::Debug => files(self.homes.iter().filter(|home| home.is_absolute()).flat_map(|home| {
                 let apart = self.roots.iter().filter_map(|root| Some(layouts::below(root, home)?.join(name)));
                 [home.join(name), home.join(".debug").join(name)].into_iter().chain(apart).collect::<Vec<_>>()

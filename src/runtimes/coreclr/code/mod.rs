@@ -14,7 +14,7 @@ use crate::model::{Addr, End, Gap, Known};
 use crate::unwind::row::Caller;
 use crate::unwind::{OwnFrame, Step};
 
-pub(super) use self::place::Place;
+pub(super) use self::place::{Compiled, Place};
 pub use self::unwind_info::UnwindInfo;
 
 /// Code headers below this are numbers of kinds of stubs. Source: dotnet/runtime src/coreclr/vm/codeman.h, enum StubCodeBlockKind.
@@ -64,7 +64,8 @@ fn jitted(clr: &Clr, range: ranges::Range, header: Addr, start: Addr, code: Addr
             break;
         }
         let unwind = plus(range.begin, clr.u32(function, "RuntimeFunction", "UnwindData")?.into())?;
-        found = Some(Place { method, start, function: begin, unwind });
+        let compiled = Compiled::Jitted { header };
+        found = Some(Place { method, start, function: begin, unwind, compiled });
     }
     Ok(found)
 }

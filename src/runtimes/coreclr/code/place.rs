@@ -13,4 +13,25 @@ pub(in crate::runtimes::coreclr) struct Place {
     pub(in crate::runtimes::coreclr) function: Addr,
     /// Its `UNWIND_INFO`.
     pub(in crate::runtimes::coreclr) unwind: Addr,
+    /// Who compiled it.
+    pub(in crate::runtimes::coreclr) compiled: Compiled,
+}
+
+/// Which compiler made a method's code, and where what it left of it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtimes::coreclr) enum Compiled {
+    /// The JIT, at run time.
+    Jitted {
+        /// The method's `RealCodeHeader`.
+        header: Addr,
+    },
+    /// The ReadyToRun compiler, beforehand.
+    ReadyToRun {
+        /// Where addresses in the image count from.
+        image: Addr,
+        /// The image's `ReadyToRunInfo`.
+        info: Addr,
+        /// The index of the method's first function.
+        function: u32,
+    },
 }

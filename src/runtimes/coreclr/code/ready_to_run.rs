@@ -3,7 +3,7 @@
 //! Only what a question leads to is read: createdump keeps of the tables the pages that its own questions touched.
 
 use super::super::clr::{Clr, plus};
-use super::place::Place;
+use super::place::{Compiled, Place};
 use super::ranges::Range;
 use crate::capture::Memory;
 use crate::model::{Addr, Gap, Known};
@@ -34,13 +34,15 @@ pub(super) fn place(clr: &Clr, range: Range, code: Addr) -> Known<Option<Place>>
     let Some(index) = low.checked_sub(1) else { return Ok(None) };
     let unwind = plus(range.begin, clr.u32(function(index)?, "RuntimeFunction", "UnwindData")?.into())?;
     let own = begin(index)?;
-    let unnamed = Place { method: Addr(0), start: own, function: own, unwind };
+    let compiled = |function| Compiled::ReadyToRun { image: range.begin, info, function };
+    let unnamed = Place { method: Addr(0), start: own, function: own, unwind, compiled: compiled(index) };
     let buckets = clr.at(info, "ReadyToRunInfo", "EntryPointToMethodDescMap")?;
     let buckets = clr.ptr(buckets, "HashMap", "Buckets")?;
     for back in 0..=MAX_FUNCLETS.min(index) {
-        let start = begin(index.saturating_sub(back))?;
+        let first = index.saturating_sub(back);
+        let start = begin(first)?;
         match find(clr.memory(), buckets, start.0) {
-            Ok(Some(method)) => return Ok(Some(Place { method, start, ..unnamed })),
+            Ok(Some(method)) => return Ok(Some(Place { method, start, compiled: compiled(first), ..unnamed })),
             Ok(None) => {}
             // The function unwinds all the same.
             Err(_) => return Ok(Some(unnamed)),

@@ -7,18 +7,24 @@
 mod attributes;
 mod damage;
 mod fields;
+mod heap;
+mod methods;
+mod pdb;
 mod signature;
 mod sort;
+mod streams;
 mod tables;
 
 use crate::capture::Memory;
 use crate::model::{Addr, Known};
 
 pub use self::fields::FieldRow;
+pub use self::pdb::{Line, Pdb, Wait};
 pub(super) use self::signature::primitive;
 pub use self::sort::Sort;
 
 use self::damage::corrupt;
+use self::streams::Streams;
 use self::tables::Tables;
 
 /// Longest name, in bytes.
@@ -38,59 +44,26 @@ const NESTED_CLASS: usize = 0x29;
 #[derive(Clone, Debug)]
 pub struct Metadata {
     tables: Tables,
-    strings: Heap,
-    blobs: Heap,
-}
-
-/// A heap of names or blobs.
-#[derive(Clone, Copy, Debug, Default)]
-struct Heap {
-    at: Addr,
-    size: u64,
-}
-
-impl Heap {
-    fn place(self, offset: u64) -> Known<Addr> {
-        let place = (offset < self.size).then(|| self.at.plus(offset)).flatten();
-        place.ok_or_else(|| corrupt("a name or signature is outside its heap"))
-    }
+    streams: Streams,
 }
 
 impl Metadata {
     /// The metadata whose root is at an address.
     pub fn read(memory: &Memory, root: Addr) -> Known<Metadata> {
-        // Source: ECMA-335 II.24.2.1 (root), II.24.2.2 (stream headers).
-        const SIGNATURE: u32 = 0x424a_5342;
-        const MAX_STREAMS: u16 = 64;
-        let at = |base: Addr, offset: u64| base.plus(offset).ok_or_else(|| corrupt("it leaves the address space"));
-        if memory.u32(root)? != SIGNATURE {
-            return Err(corrupt(&format!("none at {root}")));
-        }
-        let version = u64::from(memory.u32(at(root, 12)?)?).min(256);
-        let streams = at(root, 16)?.plus(version).ok_or_else(|| corrupt("its version is too long"))?;
-        let count = memory.u16(at(streams, 2)?)?.min(MAX_STREAMS);
-        let mut header = at(streams, 4)?;
-        let (mut tables, mut strings, mut blobs) = (None, Heap::default(), Heap::default());
-        for _ in 0..count {
-            let place = at(root, memory.u32(header)?.into())?;
-            let size = memory.u32(at(header, 4)?)?.into();
-            let name = memory.c_string(at(header, 8)?, 32)?;
-            match name.as_slice() {
-                b"#~" | b"#-" => tables = Some((place, size)),
-                b"#Strings" => strings = Heap { at: place, size },
-                b"#Blob" => blobs = Heap { at: place, size },
-                _ => {}
-            }
-            let name = (name.len() as u64).saturating_add(1).next_multiple_of(4);
-            header = at(header, name.saturating_add(8))?;
-        }
-        let (place, size) = tables.ok_or_else(|| corrupt("it has no tables"))?;
-        Ok(Metadata { tables: Tables::read(memory, place, size)?, strings, blobs })
+        let streams = Streams::read(memory, root)?;
+        let (place, size) = streams.tables;
+        let tables = Tables::read(memory, place, size, &streams.referenced(memory)?)?;
+        Ok(Metadata { tables, streams })
     }
 
     /// The module's file name, `Shop.dll`.
     pub fn module_name(&self, memory: &Memory) -> Known<String> {
         self.string(memory, MODULE, 1, 1)
+    }
+
+    /// The id that every build has its own of.
+    pub fn mvid(&self, memory: &Memory) -> Known<[u8; 16]> {
+        self.streams.guids.guid(memory, self.tables.cell(memory, MODULE, 1, 2)?)
     }
 
     /// A type's full name, `Shop.Orders+Row`, by its row in the table of types.
@@ -147,27 +120,14 @@ impl Metadata {
 
     fn string(&self, memory: &Memory, table: usize, rid: u32, column: usize) -> Known<String> {
         let offset = self.tables.cell(memory, table, rid, column)?;
-        let text = memory.c_string(self.strings.place(offset.into())?, MAX_NAME)?;
+        let text = memory.c_string(self.streams.strings.place(offset.into())?, MAX_NAME)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
     fn blob(&self, memory: &Memory, offset: u32) -> Known<Vec<u8>> {
         /// Longest signature, in bytes.
-        const MAX_BLOB: usize = 4096;
-        let start = self.blobs.place(offset.into())?;
-        let mut head = [0; 4];
-        // The last blob may end less than four bytes behind its start.
-        let at_hand = memory.slice_up_to(start, 4)?;
-        head.iter_mut().zip(at_hand).for_each(|(to, from)| *to = *from);
-        let (len, taken) = signature::compressed(&head).ok_or_else(|| corrupt("a blob's length"))?;
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        if len > MAX_BLOB {
-            return Err(corrupt("a signature is too long"));
-        }
-        let mut bytes = vec![0; len];
-        let body = start.plus(taken as u64).ok_or_else(|| corrupt("a blob leaves the address space"))?;
-        memory.read(body, &mut bytes)?;
-        Ok(bytes)
+        const MAX_BLOB: u64 = 4096;
+        self.streams.blobs.blob(memory, offset, MAX_BLOB)
     }
 }
 

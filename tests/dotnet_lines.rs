@@ -1,0 +1,177 @@
+//! Source lines of managed frames: those that the runtime itself prints.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{Dotnet, Started, run};
+
+/// A frame as the runtime prints it: the method without namespaces and parameters, and the file and the line.
+type Line = (String, Option<(String, u64)>);
+
+/// `fixtures/dotnet-lines`, which tells its own truth.
+struct Lines {
+    process: Started,
+    /// By the thread's name: an exception's frames, outermost exception first, or a stack's.
+    truth: BTreeMap<String, (String, Vec<Vec<Line>>)>,
+    folder: tempfile::TempDir,
+}
+
+impl Lines {
+    fn start(dotnet: &Dotnet, version: &str, program: &Path, variables: &[(&str, &str)]) -> Lines {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("truth");
+        let mut command = dotnet.command(version, program);
+        let (process, printed) = Started::ready(command.arg(&file).envs(variables.iter().copied()), "dotnet");
+        assert_eq!(printed, version);
+        let text = std::fs::read_to_string(file).expect("what it told");
+        let truth = format!("\n{text}").split("\n= ").skip(1).map(told).collect();
+        Lines { process, truth, folder }
+    }
+
+    fn dump(&self, createdump: &Path, flag: &str) -> PathBuf {
+        let dump = self.folder.path().join("dump");
+        let mut command = Command::new(createdump);
+        command.args([flag, "-f"]).arg(&dump).arg(self.process.pid().to_string());
+        run(command).expect_status(0);
+        dump
+    }
+}
+
+/// `NAME KIND`, then the stack.
+fn told(text: &str) -> (String, (String, Vec<Vec<Line>>)) {
+    let (head, stack) = text.split_once('\n').expect("a stack");
+    let (name, kind) = head.split_once(' ').expect("a kind");
+    let mut all = vec![Vec::new()];
+    for line in stack.lines() {
+        let line = line.trim();
+        if line.starts_with("--- End of inner exception") {
+            all.insert(0, Vec::new());
+        } else if let Some(frame) = line.strip_prefix("at ") {
+            let (call, place) = frame.split_once(" in ").map_or((frame, None), |(call, place)| (call, Some(place)));
+            let place = place.and_then(|place| place.rsplit_once(":line "));
+            let place = place.map(|(file, line)| (file.to_owned(), line.parse().expect("a line")));
+            all[0].push((call.to_owned(), place));
+        }
+    }
+    (name.to_owned(), (kind.to_owned(), all))
+}
+
+fn answers(dump: &Path, options: &[&str], commands: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump).args(["--json", "--offline"]).args(options);
+    command.args(commands.iter().flat_map(|line| ["-c", line]));
+    let mut documents = run(command).expect_status(0).documents();
+    documents.iter_mut().map(|document| document["data"].take()).collect()
+}
+
+/// The lines of managed frames, without the frame in which a thread waits.
+fn lines<'t>(frames: impl Iterator<Item = &'t Value>) -> Vec<(String, u64)> {
+    let waits = |frame: &&Value| {
+        frame["kind"] == "managed" && !frame["function"].as_str().is_some_and(|name| name == "Shop.Program.Wait()")
+    };
+    let line = |frame: &Value| Some((frame["file"].as_str()?.to_owned(), frame["line"].as_u64()?));
+    frames.filter(waits).filter_map(line).collect()
+}
+
+fn expected(told: &[Line]) -> Vec<(String, u64)> {
+    told.iter().filter_map(|(_, place)| place.clone()).collect()
+}
+
+/// Compares every thread; how many lines there were.
+fn compare(lines_of: &Lines, told: &[Value]) -> usize {
+    let [threads, stacks, exceptions] = told else { panic!("three answers") };
+    let mut compared = 0;
+    for thread in threads["threads"].as_array().expect("threads") {
+        let Some((kind, all)) = thread["name"].as_str().and_then(|name| lines_of.truth.get(name)) else { continue };
+        let of_thread = |list: &'_ Value| {
+            let mut of = list.as_array().expect("a list").iter();
+            of.find(|one| one["tid"] == thread["tid"]).cloned().unwrap_or_else(|| panic!("none of {thread}"))
+        };
+        if kind == "stack" {
+            let stack = of_thread(&stacks["threads"]);
+            let frames = stack["frames"].as_array().expect("frames").iter();
+            assert_eq!(lines(frames), expected(&all[0]), "{thread}");
+            compared += all[0].len();
+            continue;
+        }
+        let mut exception = of_thread(&exceptions["exceptions"]);
+        for told in all {
+            let frames = exception["frames"].as_array().unwrap_or_else(|| panic!("{thread}: {exception}"));
+            assert_eq!(lines(frames.iter()), expected(told), "{thread}: {exception}");
+            compared += told.len();
+            exception = exception["inner"].take();
+        }
+    }
+    compared
+}
+
+const COMMANDS: [&str; 3] = ["threads", "stack --all", "printexception"];
+
+fn fixture(build: &str) -> PathBuf {
+    support::repository().join(format!("fixtures/dotnet-lines/{build}/Lines.dll"))
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn lines_are_those_that_the_runtime_prints() {
+    let dotnet = Dotnet::find();
+    // Code that was compiled in haste, with places from which loops go on in better code; once and for all; these places taken soon.
+    type Variables = &'static [(&'static str, &'static str)];
+    let builds: [(&str, Variables); 3] = [
+        ("debug", &[]),
+        ("embedded", &[("DOTNET_TieredCompilation", "0")]),
+        ("embedded", &[("DOTNET_TC_OnStackReplacement_InitialCounter", "100"), ("DOTNET_OSR_HitLimit", "1")]),
+    ];
+    for (version, runtime) in &dotnet.runtimes {
+        for (build, variables) in builds {
+            println!(".NET {version}, {build}, {variables:?}");
+            let process = Lines::start(&dotnet, version, &fixture(build), variables);
+            let dump = process.dump(&runtime.join("createdump"), "--withheap");
+            assert!(compare(&process, &answers(&dump, &[], &COMMANDS)) > 70);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn a_pdb_is_found_where_it_is_said_to_be_and_taken_by_its_id_alone() {
+    let dotnet = Dotnet::find();
+    let (version, runtime) = dotnet.runtimes.last().expect("one");
+    // A program that is gone when its dump is read, with its PDB elsewhere.
+    let app = tempfile::tempdir().expect("a temporary folder");
+    let program = app.path().join("Lines.dll");
+    for name in ["Lines.dll", "Lines.pdb", "Lines.runtimeconfig.json"] {
+        std::fs::copy(fixture("debug").with_file_name(name), app.path().join(name)).expect("it is copied");
+    }
+    let process = Lines::start(&dotnet, version, &program, &[]);
+    let dump = process.dump(&runtime.join("createdump"), "--full");
+    std::fs::remove_file(app.path().join("Lines.pdb")).expect("it is there");
+    std::fs::remove_file(&program).expect("it is there");
+    let with = |options: &[&str]| answers(&dump, options, &COMMANDS);
+    let has_lines = |told: &[Value]| {
+        let threads = told[1]["threads"].as_array().expect("threads").iter();
+        let mut frames = threads.flat_map(|thread| thread["frames"].as_array().expect("frames"));
+        frames.any(|frame| frame["kind"] == "managed" && !frame["line"].is_null())
+    };
+    assert!(!has_lines(&with(&[])));
+    let other = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy(fixture("debug").with_file_name("Lines.pdb"), other.path().join("Lines.pdb")).expect("it is copied");
+    let other = other.path().to_str().expect("plain");
+    assert!(compare(&process, &with(&["--symbols", other])) > 70);
+    let file = format!("{other}/Lines.pdb");
+    // Where the dumped machine had it, below another root.
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let below = root.path().join(app.path().strip_prefix("/").expect("absolute"));
+    std::fs::create_dir_all(&below).expect("it can be made");
+    std::fs::copy(&file, below.join("Lines.pdb")).expect("it is copied");
+    assert!(compare(&process, &with(&["--sysroot", root.path().to_str().expect("plain")])) > 70);
+    // One byte of its id differs: it is another build's.
+    let mut bytes = std::fs::read(&file).expect("it is there");
+    let at = bytes.windows(4).position(|name| name == b"#Pdb").expect("a stream") - 8;
+    let start = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four")) as usize;
+    bytes[start] ^= 1;
+    std::fs::write(&file, bytes).expect("it is written");
+    assert!(!has_lines(&with(&["--symbols", other])));
+}
