@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Subject, Thread, Tid, Value,
+    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, Problem, Registers, Stack, Subject, Thread,
+    Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -60,6 +61,11 @@ impl Runtimes {
     /// Names walked frames, each by the runtime whose code it is, else by its module's symbols.
     pub fn named(&self, target: &Target, frames: &[Frame]) -> Vec<NamedFrame> {
         named(&self.all, target, frames)
+    }
+
+    /// Arguments and local variables of a frame in a runtime's own code; `None` where none tells them.
+    pub fn variables(&self, frame: &Frame, registers: &Registers) -> Option<Vec<Variable>> {
+        self.all.iter().find_map(|runtime| runtime.variables(frame, registers))
     }
 
     /// What they are given of a target, its threads and their stacks, which are parallel.

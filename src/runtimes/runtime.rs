@@ -7,7 +7,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Stack, Thread, Value,
+    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Registers, Stack, Thread,
+    Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -49,6 +50,12 @@ pub trait Runtime: Any + Send + Sync {
     /// The names of a frame in its own code: calls that its compiler inlined, innermost first, then the function itself. `None` for other
     /// frames. Their places (`index`, `walked`, `part`) are set by the caller.
     fn expand(&self, _frame: &Frame) -> Option<Vec<NamedFrame>> {
+        None
+    }
+
+    /// Arguments and local variables of a frame in its own code, in the order of the source; `registers` are those in the frame, of which some may
+    /// be unknown. `None` for other frames, and where nothing tells them.
+    fn variables(&self, _frame: &Frame, _registers: &Registers) -> Option<Vec<Variable>> {
         None
     }
 

@@ -15,8 +15,8 @@ use crate::capture::Capture;
 use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Acquisition, Addr, Exception, Frame, FrameKind, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime, Stack,
-    Thread, Tid, Variable,
+    Acquisition, Addr, Exception, Frame, FrameKind, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime,
+    Registers, Stack, Thread, Tid, Variable,
 };
 use crate::runtimes::{self, RuntimeKind, Runtimes, Scene};
 use crate::target::{Search, Target};
@@ -176,7 +176,10 @@ impl Process {
         named: &[NamedFrame],
         job: &Job,
     ) -> Result<Vec<Option<Vec<Variable>>>, Error> {
-        variables::of_frames(&self.target, stack, named, job)
+        let of_runtime = |frame: &Frame, registers: &Registers| {
+            self.understood.known().and_then(|understood| understood.runtimes.variables(frame, registers))
+        };
+        variables::of_frames(&self.target, stack, named, &of_runtime, job)
     }
 
     /// Every thread as shown.

@@ -1,8 +1,8 @@
 //! The arguments and local variables of a walked stack, with their values.
 //!
 //! Input: a stack with registers, its named frames (inlined calls expanded), the debug information of its modules.
-//! Output: for each named frame its variables; each has a value or the reason why it is unknown. Where no debug
-//! information describes a frame, a runtime named it, or its registers were not kept, there is no list. Left out: global
+//! Output: for each named frame its variables; each has a value or the reason why it is unknown. A runtime tells those of
+//! its own code. Where nothing describes a frame, or its registers were not kept, there is no list. Left out: global
 //! variables.
 
 mod containers;
@@ -25,8 +25,11 @@ use self::read::ValueReader;
 use self::trusted::Trusted;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Gap, Known, NamedFrame, Registers, Stack, Type, Value, Variable, VariableKind};
+use crate::model::{Addr, Frame, Gap, Known, NamedFrame, Registers, Stack, Type, Value, Variable, VariableKind};
 use crate::target::{Module, Target};
+
+/// What a runtime tells of a frame in its own code, by the registers in it.
+pub type OfRuntime<'r> = dyn Fn(&Frame, &Registers) -> Option<Vec<Variable>> + 'r;
 
 /// The variables of named frames of a stack, innermost first and parallel to them; `None` where nothing tells them. Fails
 /// where the job is cancelled.
@@ -34,6 +37,7 @@ pub fn of_frames(
     target: &Target,
     stack: &Stack,
     named: &[NamedFrame],
+    of_runtime: &OfRuntime<'_>,
     job: &Job,
 ) -> Result<Vec<Option<Vec<Variable>>>, Error> {
     let mut all = Vec::with_capacity(named.len());
@@ -49,6 +53,11 @@ pub fn of_frames(
         rest = others;
         job.check()?;
         let is_described = parts.iter().any(|named| named.part.is_some());
+        if !is_described && !parts.is_empty() && trusted != Trusted::None {
+            let told = of_runtime(frame, &trusted.registers(&registers));
+            all.extend(parts.iter().zip(std::iter::once(told).chain(std::iter::repeat(None))).map(|(_, list)| list));
+            continue;
+        }
         let found = if is_described { of_frame(target, stack, index, &registers, trusted) } else { None };
         let list = |named: &NamedFrame| if found.is_some() { named.part.map(|_| Vec::new()) } else { None };
         let mut lists: Vec<Option<Vec<Variable>>> = parts.iter().map(list).collect();

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::clr::Clr;
+use super::clr::{Clr, plus};
 use super::code::{self, Code, Place};
 use super::memo::Memo;
-use super::metadata::Line;
+use super::metadata::{Line, Pdb};
 use super::modules::Modules;
 use super::precodes;
 use super::rows::{self, DYNAMIC, INSTANTIATED, Row};
@@ -85,6 +85,11 @@ impl Methods {
         self.sources.line(self.types(), place, lookup)
     }
 
+    /// The PDB of a module; `None` where none is at hand.
+    pub(super) fn pdb(&self, module: Addr) -> Option<Arc<Pdb>> {
+        self.sources.pdb(self.types(), module)
+    }
+
     /// Where an asynchronous method is suspended; `Ok(None)` where no PDB tells it.
     pub(super) fn suspended(&self, state_machine: Addr, state: u32) -> Known<Option<Line>> {
         self.sources.suspended(self.types(), state_machine, state)
@@ -114,8 +119,7 @@ impl Methods {
 
     fn read(&self, method: Addr) -> Known<Named> {
         let (clr, types) = (&self.clr, self.types());
-        let kind = rows::kind(clr, method)?;
-        if kind == DYNAMIC {
+        if rows::kind(clr, method)? == DYNAMIC {
             let text = clr.memory().c_string(clr.ptr(method, "DynamicMethodDesc", "MethodName")?, MAX_NAME)?;
             let text = String::from_utf8_lossy(&text);
             // The runtime's own: dotnet/runtime src/coreclr/vm/dllimport.cpp, names of IL stubs.
@@ -124,7 +128,7 @@ impl Methods {
         }
         let Row { table, rid } = rows::row(clr, method)?;
         let metadata = self.modules.metadata(clr, types.module(table)?)?;
-        let arguments = if kind == INSTANTIATED { self.arguments(method)? } else { String::new() };
+        let arguments = self.arguments_named(method)?;
         let plain = metadata.method_name(clr.memory(), rid)?;
         let parameters = metadata.parameters(clr.memory(), rid).unwrap_or_default();
         let name = format!("{}.{plain}{arguments}{parameters}", types.of_table(table)?);
@@ -133,13 +137,30 @@ impl Methods {
     }
 
     /// `<System.__Canon>`; empty for a method that is not generic.
-    fn arguments(&self, method: Addr) -> Known<String> {
-        let count = self.clr.u16(method, "InstantiatedMethodDesc", "NumGenericArgs")?;
-        let list = self.clr.ptr(method, "InstantiatedMethodDesc", "PerInstInfo")?;
-        if count == 0 || list.0 == 0 {
-            return Ok(String::new());
+    fn arguments_named(&self, method: Addr) -> Known<String> {
+        let arguments = self.arguments(method)?;
+        let names = arguments.iter().map(|argument| self.types().handle_name(*argument)).collect::<Known<Vec<_>>>()?;
+        Ok(if names.is_empty() { String::new() } else { format!("<{}>", names.join(", ")) })
+    }
+
+    /// The type arguments of a method, as type handles; none for one that is not generic.
+    pub(super) fn arguments(&self, method: Addr) -> Known<Vec<Addr>> {
+        /// Most type arguments of one method.
+        const MAX_ARGUMENTS: u16 = 64;
+        let clr = &self.clr;
+        if rows::kind(clr, method)? != INSTANTIATED {
+            return Ok(Vec::new());
         }
-        Ok(format!("<{}>", self.types().arguments(list, count)?.join(", ")))
+        let count = clr.u16(method, "InstantiatedMethodDesc", "NumGenericArgs")?;
+        let list = clr.ptr(method, "InstantiatedMethodDesc", "PerInstInfo")?;
+        if list.0 == 0 {
+            return Ok(Vec::new());
+        }
+        if count > MAX_ARGUMENTS {
+            return Err(Gap::Corrupt(format!("{count} type arguments at {list}")));
+        }
+        let argument = |index: u16| Ok(clr.memory().ptr(plus(list, u64::from(index).saturating_mul(8))?)?);
+        (0..count).map(argument).collect()
     }
 }
 

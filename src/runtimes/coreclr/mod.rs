@@ -27,6 +27,8 @@ mod statics;
 mod tasks;
 mod threads;
 mod types;
+mod values;
+mod variables;
 
 use std::sync::Arc;
 
@@ -49,7 +51,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, Partial, Problem, Subject, Thread, Value,
+    Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, Partial, Problem, Registers, Subject, Thread,
+    Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -182,6 +185,10 @@ impl Runtime for CoreClr {
 
     fn expand(&self, frame: &Frame) -> Option<Vec<NamedFrame>> {
         self.methods.frame(frame)
+    }
+
+    fn variables(&self, frame: &Frame, registers: &Registers) -> Option<Vec<Variable>> {
+        variables::of_frame(&self.methods, frame, registers)
     }
 
     fn annotate(&self, threads: &mut [Thread], scene: &Scene<'_>, job: &Job) -> Result<Vec<Problem>, Error> {

@@ -38,6 +38,13 @@ impl<'a> Nibbles<'a> {
         Err(damaged())
     }
 
+    /// A number with a sign, which is its lowest bit.
+    pub(super) fn signed(&mut self) -> Known<i32> {
+        let number = self.number()?;
+        let value = (number >> 1).cast_signed();
+        Ok(if number & 1 == 0 { value } else { value.saturating_neg() })
+    }
+
     /// Bytes of which something was taken.
     pub(super) fn bytes_taken(&self) -> u64 {
         self.taken.div_ceil(2) as u64

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::damage::corrupt;
-use super::{METHOD_DEF, Metadata, TYPE_DEF};
+use super::{METHOD_DEF, Metadata, Signature, Sort, TYPE_DEF};
 use crate::capture::Memory;
 use crate::model::Known;
 
@@ -11,6 +11,10 @@ use crate::model::Known;
 const MAX_METHODS: u32 = 1 << 16;
 /// The column of a type's first method.
 const METHODS: usize = 5;
+const PARAM: usize = 0x08;
+const STAND_ALONE_SIG: usize = 0x11;
+/// Most parameters of one method.
+const MAX_PARAMETERS: u32 = 1 << 12;
 
 impl Metadata {
     /// The rows of a type's methods.
@@ -45,5 +49,43 @@ impl Metadata {
         // The types' runs of methods ascend, and may be empty: the last that does not begin behind it.
         let after = self.tables.first(memory, TYPE_DEF, METHODS, method.saturating_add(1))?;
         after.checked_sub(1).filter(|row| *row > 0).ok_or_else(|| corrupt(&format!("method {method} has no type")))
+    }
+
+    /// What a method is given.
+    pub fn signature(&self, memory: &Memory, method: u32) -> Known<Signature> {
+        Signature::read(&self.blob(memory, self.tables.cell(memory, METHOD_DEF, method, 4)?)?)
+    }
+
+    /// The names of a method's parameters, each with its number, which counts from 1.
+    pub fn parameter_names(&self, memory: &Memory, method: u32) -> Known<Vec<(u32, String)>> {
+        // Source: ECMA-335 II.22.26 and II.22.33: a run ends where the next method's begins, or with the table; Sequence 1, Name 2.
+        let first = self.tables.cell(memory, METHOD_DEF, method, 5)?;
+        let after = self.tables.rows(PARAM).saturating_add(1);
+        let next = method.saturating_add(1);
+        let is_last = next > self.tables.rows(METHOD_DEF);
+        let end = if is_last { after } else { self.tables.cell(memory, METHOD_DEF, next, 5)? };
+        if first > end || end > after || end.saturating_sub(first) > MAX_PARAMETERS {
+            return Err(corrupt(&format!("parameters of method {method}")));
+        }
+        let named = |row| {
+            let name = self.string(memory, PARAM, row, 2)?;
+            Ok((self.tables.cell(memory, PARAM, row, 1)?, name))
+        };
+        (first..end).map(named).collect()
+    }
+
+    /// Where a method's own instructions are in the image; 0 for one that has none.
+    pub fn body(&self, memory: &Memory, method: u32) -> Known<u32> {
+        self.tables.cell(memory, METHOD_DEF, method, 0)
+    }
+
+    /// The types of local variables, by the token in the head of a method's instructions.
+    pub fn locals(&self, memory: &Memory, token: u32) -> Known<Vec<Sort>> {
+        const TABLE: u32 = 0x1100_0000;
+        if token == 0 {
+            return Ok(Vec::new());
+        }
+        let row = token.checked_sub(TABLE).filter(|row| *row < 1 << 24).ok_or_else(|| corrupt("no local variables"))?;
+        Sort::of_locals(&self.blob(memory, self.tables.cell(memory, STAND_ALONE_SIG, row, 0)?)?)
     }
 }

@@ -21,7 +21,7 @@ use crate::model::{Addr, Known};
 pub use self::fields::FieldRow;
 pub use self::pdb::{Line, Pdb, Wait};
 pub(super) use self::signature::primitive;
-pub use self::sort::Sort;
+pub use self::sort::{Signature, Sort};
 
 use self::damage::corrupt;
 use self::streams::Streams;

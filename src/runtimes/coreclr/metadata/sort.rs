@@ -12,6 +12,36 @@ const MAX_PARTS: usize = 4096;
 const MAX_DEPTH: usize = 32;
 /// Calling convention of a field's signature: II.23.2.4.
 const FIELD: u8 = 0x06;
+/// That of local variables: II.23.2.6.
+const LOCALS: u8 = 0x07;
+/// Most variables of one method: as many as their numbers tell apart.
+const MAX_LOCALS: u32 = 0xffff;
+
+/// What a method is given: II.23.2.1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Whether it has `this`, which is not among its parameters.
+    pub has_this: bool,
+    /// The types of its parameters.
+    pub parameters: Vec<Sort>,
+}
+
+impl Signature {
+    /// That of a method.
+    pub fn read(blob: &[u8]) -> Known<Signature> {
+        const GENERIC: u8 = 0x10;
+        const HAS_THIS: u8 = 0x20;
+        let mut reader = Reader { bytes: blob, left: MAX_PARTS };
+        let convention = reader.byte()?;
+        if convention & GENERIC != 0 {
+            reader.number()?;
+        }
+        let count = reader.number()?;
+        reader.sort(0)?;
+        let parameters = (0..count).map(|_| reader.sort(0)).collect::<Known<Vec<Sort>>>()?;
+        Ok(Signature { has_this: convention & HAS_THIS != 0, parameters })
+    }
+}
 
 /// A type in a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +91,18 @@ impl Sort {
         match reader.byte()? {
             FIELD => reader.sort(0),
             other => Err(corrupt(&format!("a field's signature of kind {other:#x}"))),
+        }
+    }
+
+    /// The types of a method's local variables.
+    pub fn of_locals(blob: &[u8]) -> Known<Vec<Sort>> {
+        let mut reader = Reader { bytes: blob, left: MAX_PARTS };
+        match reader.byte()? {
+            LOCALS => {
+                let count = reader.number()?.min(MAX_LOCALS);
+                (0..count).map(|_| reader.sort(0)).collect()
+            }
+            other => Err(corrupt(&format!("the local variables of a signature of kind {other:#x}"))),
         }
     }
 
@@ -184,6 +226,21 @@ mod tests {
         assert_eq!(Sort::of_field(&[6, 0x1b, 0, 1, 8, 0x0f, 1]), Ok(Sort::Function));
         // volatile int: a required modifier stands before it.
         assert_eq!(Sort::of_field(&[6, 0x1f, 9, 8]), Ok(Sort::Primitive(8)));
+    }
+
+    #[test]
+    fn methods_tell_parameters_and_locals_their_types() {
+        // II.23.2.1: HASTHIS, two parameters, returns void: (int, string). II.23.2.6: a pinned reference, a class.
+        let sorts = |elements: &[u8]| elements.iter().map(|element| Sort::Primitive(*element)).collect::<Vec<_>>();
+        let told = Signature::read(&[0x20, 2, 1, 8, 0x0e]);
+        assert_eq!(told, Ok(Signature { has_this: true, parameters: sorts(&[8, 0x0e]) }));
+        let told = Signature::read(&[0x10, 1, 1, 1, 0x1e, 0]);
+        assert_eq!(told, Ok(Signature { has_this: false, parameters: vec![Sort::MethodArgument(0)] }));
+        let reference = Sort::Pointer { to: Box::new(Sort::Primitive(5)), is_reference: true };
+        let told = Sort::of_locals(&[7, 2, 0x45, 0x10, 5, 0x12, 9]);
+        assert_eq!(told, Ok(vec![reference, Sort::Named { coded: 9, is_value: false }]));
+        assert!(Sort::of_locals(&[6, 8]).is_err() && Sort::of_locals(&[7, 2, 8]).is_err());
+        assert!(Signature::read(&[0x20, 2, 1, 8]).is_err());
     }
 
     #[test]

@@ -90,11 +90,6 @@ impl Types<'_> {
         self.table(table, 0)
     }
 
-    /// The names of so many type arguments.
-    pub(super) fn arguments(self, at: Addr, count: u16) -> Known<Vec<String>> {
-        self.handles(at, count, 0)
-    }
-
     /// The module of a method table.
     pub(super) fn module(self, table: Addr) -> Known<Addr> {
         self.clr.ptr(table, "MethodTable", "Module")
