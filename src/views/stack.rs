@@ -16,7 +16,7 @@ use crate::analysis::recursion;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::frame::path;
-use crate::model::{Addr, End, NamedFrame, Subject, Tid};
+use crate::model::{Addr, End, FrameKind, NamedFrame, Subject, Tid, VariableKind};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 use crate::shape;
@@ -30,6 +30,7 @@ pub const VIEW: View = View {
         Alias::of("where"),
         Alias::of("k"),
         Alias::with("eestack", &["--all"]),
+        Alias::with("clrstack", &["--managed"]),
     ],
     needs: Needs::Process,
     home_of: &[],
@@ -38,6 +39,9 @@ pub const VIEW: View = View {
         Arg::Value("t", Kind::Thread, "this thread, not the selected one"),
         Arg::Flag("pc", "each frame's pc, and its offset into the function"),
         Arg::Flag("a", "arguments and local variables, of the innermost frames"),
+        Arg::Flag("p", "arguments alone"),
+        Arg::Flag("l", "local variables alone"),
+        Arg::Flag("managed", "frames of a managed runtime's code alone, and the threads that have any"),
         Arg::Value("n", Kind::Count, "the innermost N frames"),
         Arg::Flag("frame", "the selected frame alone"),
         Arg::Flag("full", "every frame of a recursion, which is folded otherwise"),
@@ -128,6 +132,12 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             Err(error) => return Some(Err(error)),
         };
         let mut frames = process.named(&stack);
+        if query.flag("managed") {
+            frames.retain(|frame| frame.kind == FrameKind::Managed);
+            if frames.is_empty() {
+                return None;
+            }
+        }
         let count = frames.len();
         let only = query.flag("frame").then(|| query.frame_index(session, index));
         match only {
@@ -135,11 +145,14 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             Some(only) => frames = frames.into_iter().skip(only).take(1).collect(),
             None => frames.truncate(most),
         }
-        let frames = if query.flag("a") {
-            let variables = match process.variables(&stack, &frames, job) {
+        let frames = if let Some(kinds) = kinds(query) {
+            let mut variables = match process.variables(&stack, &frames, job) {
                 Ok(variables) => variables,
                 Err(error) => return Some(Err(error)),
             };
+            for list in variables.iter_mut().flatten() {
+                list.retain(|variable| kinds.contains(&variable.kind));
+            }
             let both = frames.into_iter().zip(variables);
             Frames::WithVariables(both.map(|(frame, variables)| FrameVariables { frame, variables }).collect())
         } else {
@@ -158,7 +171,21 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         }))
     });
     let threads = stacks.collect::<Result<Vec<ThreadStack>, Error>>()?;
+    if threads.is_empty() && query.flag("managed") {
+        let message = "no frame of managed code here; 'stack' shows every frame, 'stack --all' those of all threads";
+        return Err(Error::Failed(message.to_owned()));
+    }
     Ok(Box::new(Answered { data: Stacks { threads }, problems: Vec::new() }))
+}
+
+/// The variables that are asked for; `None` where none are.
+fn kinds(query: &Query) -> Option<&'static [VariableKind]> {
+    match (query.flag("a"), query.flag("p"), query.flag("l")) {
+        (false, false, false) => None,
+        (false, true, false) => Some(&[VariableKind::Argument]),
+        (false, false, true) => Some(&[VariableKind::Local]),
+        _ => Some(&[VariableKind::Argument, VariableKind::Local]),
+    }
 }
 
 impl Draw for Stacks {

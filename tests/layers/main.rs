@@ -355,8 +355,7 @@ const LOCKING: &[(&str, &str)] = &[
     ("session/walked.rs", "what it keeps was computed before"),
     ("runtimes/native/calls.rs", "the lock is held for a look-up or an insertion"),
     ("runtimes/native/exceptions/cxx/mod.rs", "the lock is held for a look-up or an insertion"),
-    ("runtimes/coreclr/methods.rs", "the lock is held for a look-up or an insertion"),
-    ("runtimes/coreclr/modules.rs", "the lock is held for a look-up or an insertion"),
+    ("runtimes/coreclr/memo.rs", "the lock is held for a look-up or an insertion"),
     ("report/names.rs", "the lock is held for a look-up or an insertion"),
 ];
 

@@ -22,6 +22,20 @@ pub(super) fn backtrace(words: &[&str]) -> Option<String> {
     (!words.is_empty()).then_some(line)
 }
 
+/// SOS's `clrstack`; -f is all frames, -i the same stack in another way.
+pub(super) fn clrstack(words: &[&str]) -> Option<String> {
+    let mut line = if words.contains(&"-f") { "stack" } else { "stack -managed" }.to_owned();
+    for word in words {
+        match *word {
+            "-all" | "-a" | "-p" | "-l" => line.push_str(&format!(" {word}")),
+            "-f" | "-i" => {}
+            // Nothing to translate: the words are ours.
+            _ => return None,
+        }
+    }
+    Some(line)
+}
+
 /// WinDbg's `k`, `kb`, `kn` …: a number in hexadecimal, as that debugger counts.
 pub(super) fn k(words: &[&str]) -> Option<String> {
     match words {

@@ -5,14 +5,15 @@ use super::reply::Entry;
 use super::reply::Reason::{DotNet, Heap, Running};
 use super::reply::Reply::{Line, Of, Same, Says};
 
-const STACK: &str = "'stack' shows every frame that can be walked, native ones with their names";
+const CLRSTACK: &str =
+    "clrstack takes -all, -a, -p, -l, -f (native frames too); 'showframe N' shows a frame's registers";
 const OBJECTS: &str = "'heap -regions' lists the mappings that hold the heap";
 const LOG: &str = "'dumpscope --log FILE' writes what is done to a file";
 const COM: &str = "COM exists on Windows alone";
 
 pub(super) const COMMANDS: &[Entry] = &[
     ("threads", Line(lines::select, "'threads' takes the index of a thread to select, or nothing")),
-    ("clrstack", Of(DotNet("managed frames"), STACK)),
+    ("clrstack", Line(lines::clrstack, CLRSTACK)),
     ("dumpstack", Same("stack")),
     ("uniquestacks", Same("parallelstacks")),
     ("assemblies", Same("modules")),

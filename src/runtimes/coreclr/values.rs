@@ -47,6 +47,10 @@ pub(super) struct Typed<'a> {
 impl<'a> Typed<'a> {
     /// The value of a type.
     pub(super) fn value(&self, sort: &Sort, kept: Kept) -> Value {
+        exact(self.declared(sort, kept))
+    }
+
+    fn declared(&self, sort: &Sort, kept: Kept) -> Value {
         match (sort, kept) {
             (Sort::MethodArgument(index), Kept::Memory(at)) => match self.argument(*index) {
                 Ok(handle) => self.values.of_handle(at, handle, 0),
@@ -77,7 +81,7 @@ impl<'a> Typed<'a> {
                 _ => pointer(to, None, true, Behind::Value(Box::new(self.values.of_handle(to, self.class, 0)))),
             })
         });
-        Value { ty, location: None, content }
+        exact(Value { ty, location: None, content })
     }
 
     fn types(&self) -> Types<'a> {
@@ -142,6 +146,8 @@ impl<'a> Typed<'a> {
     fn of_shape(&self, shape: &Shape, kept: Kept, depth: usize) -> Known<Content> {
         match shape {
             Shape::Reference => self.values.reference(Addr(self.number(kept)?), 0).content,
+            // An integer as wide as an address, which it often is.
+            Shape::Number(0x18 | 0x19) => Ok(Content::Spelled(Addr(self.number(kept)?).to_string().into())),
             Shape::Number(element) => scalar(*element, self.number(kept)?).map(Content::Scalar),
             Shape::Enumeration(element, table) => {
                 let number = scalar(*element, self.number(kept)?)?;
@@ -193,6 +199,16 @@ impl<'a> Typed<'a> {
     }
 }
 
+/// The value with the type of the object that it refers to, where code is shared by several types and knows them as one.
+fn exact(mut value: Value) -> Value {
+    if let (Some(ty), Ok(Content::Pointer(Pointer { pointee: Some(exact), .. }))) = (&mut value.ty, &value.content)
+        && ty.name.contains("System.__Canon")
+    {
+        ty.name = Arc::clone(exact);
+    }
+    value
+}
+
 fn named(name: Option<String>) -> Option<Type> {
     name.map(|name| Type { name: name.into(), size: None })
 }
@@ -229,8 +245,8 @@ fn scalar(element: u8, word: u64) -> Known<Scalar> {
         0x07 => Scalar::Unsigned(two.into()),
         0x08 => Scalar::Signed(four.cast_signed().into()),
         0x09 => Scalar::Unsigned(four.into()),
-        0x0a | 0x18 => Scalar::Signed(word.cast_signed().into()),
-        0x0b | 0x19 => Scalar::Unsigned(word.into()),
+        0x0a => Scalar::Signed(word.cast_signed().into()),
+        0x0b => Scalar::Unsigned(word.into()),
         0x0c => Scalar::Float32(f32::from_bits(four)),
         0x0d => Scalar::Float64(f64::from_bits(word)),
         other => return Err(Gap::Unsupported(format!("values of {}", element_name(other)))),
