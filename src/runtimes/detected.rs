@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, Problem, Registers, Stack, Subject, Thread,
-    Tid, Value, Variable,
+    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers, Stack,
+    Subject, Thread, Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -158,6 +158,19 @@ impl Runtimes {
             }
         }
         Ok(None)
+    }
+
+    /// Work that waits for work, of all runtimes that have such.
+    pub fn pending_work(&self, job: &Job) -> Result<PendingWork, Error> {
+        let mut all = PendingWork::default();
+        for runtime in &self.all {
+            let Some(more) = runtime.pending_work(job)? else { continue };
+            all.waits.extend(more.waits);
+            all.pools.extend(more.pools);
+            all.failed.extend(more.failed);
+            all.not_read = all.not_read.or(more.not_read);
+        }
+        Ok(all)
     }
 
     /// Whether a runtime has a heap whose objects can be listed.

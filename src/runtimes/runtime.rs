@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, Problem, Registers, Stack, Thread,
-    Value, Variable,
+    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers, Stack,
+    Thread, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -105,6 +105,12 @@ pub trait Runtime: Any + Send + Sync {
         _local: &dyn Fn(&str) -> Option<Value>,
         _job: &Job,
     ) -> Result<Option<Value>, Error> {
+        Ok(None)
+    }
+
+    /// Work that waits for work, threads that block on it, failures that nobody saw; `Ok(None)` where it has no such thing. Reads no more
+    /// than a first screen can wait for, and says where that was too little.
+    fn pending_work(&self, _job: &Job) -> Result<Option<PendingWork>, Error> {
         Ok(None)
     }
 

@@ -65,6 +65,7 @@ impl Process {
                 doubtful: &self.doubtful_modules(),
                 stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
                 runtimes: &self.recognised(job)?,
+                pending: &self.runtimes(job)?.pending_work(&job.child(0))?,
             }))
         })
     }

@@ -7,8 +7,8 @@ use crate::marks::code::{self, is_glue, is_main};
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
 use crate::model::{
-    Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, Problem, RecognisedRuntime, Subject, Thread,
-    ThreadState, Tid,
+    Addr, Exception, FatalSignal, FrameKind, Lock, NamedFrame, PendingWork, Problem, RecognisedRuntime, Subject,
+    Thread, ThreadState, Tid,
 };
 
 use super::finding::{Fact, Part, Sentence};
@@ -42,6 +42,8 @@ pub struct Case<'a> {
     pub stop_signal: Option<i32>,
     /// The runtimes in the process, understood or not.
     pub runtimes: &'a [RecognisedRuntime],
+    /// Work that waits for work, and threads that block on it.
+    pub pending: &'a PendingWork,
 }
 
 /// Functions that throw, rethrow or unwind. Sources: Itanium C++ ABI "Exception Handling" 2.4 and 2.5; libstdc++ 12

@@ -6,9 +6,15 @@ use crate::model::{RecognisedRuntime, Subject, Thread, ThreadState, Tid};
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, destroyed, stopped, stuck};
+use super::{Rule, destroyed, own_queue, starved_pool, stopped, stuck};
 
-pub(super) const RULE: Rule = Rule::new("idle", apply).yields_to(&[&stuck::RULE, &destroyed::RULE, &stopped::RULE]);
+pub(super) const RULE: Rule = Rule::new("idle", apply).yields_to(&[
+    &stuck::RULE,
+    &destroyed::RULE,
+    &stopped::RULE,
+    &own_queue::RULE,
+    &starved_pool::RULE,
+]);
 
 /// Joins that are followed from one thread to the next.
 const MAX_JOINS: usize = 64;

@@ -27,6 +27,7 @@ mod limits;
 mod null_access;
 mod one_holder;
 mod outside;
+mod own_queue;
 mod panic;
 mod parked;
 mod rule;
@@ -34,6 +35,7 @@ mod self_deadlock;
 mod smashed_heap;
 mod spinning;
 mod stack_overflow;
+mod starved_pool;
 mod stopped;
 mod stuck;
 mod terminate;
@@ -43,6 +45,8 @@ mod uncaught;
 mod uninterruptible;
 mod unknown_owner;
 mod unread_runtime;
+mod unread_work;
+mod unseen_failure;
 mod weakened;
 mod wild_jump;
 
@@ -54,6 +58,8 @@ pub use self::rule::{Rule, Tells};
 pub static RULES: &[Rule] = &[
     deadlock::RULE,
     self_deadlock::RULE,
+    own_queue::RULE,
+    starved_pool::RULE,
     abandoned_lock::RULE,
     forked_lock::RULE,
     destroyed::RULE,
@@ -81,6 +87,8 @@ pub static RULES: &[Rule] = &[
     killed::RULE,
     unknown_owner::RULE,
     unread_runtime::RULE,
+    unread_work::RULE,
+    unseen_failure::RULE,
     weakened::RULE,
     idle::RULE,
 ];

@@ -7,7 +7,7 @@ use crate::model::{Addr, Lock, LockFamily, LockKind, Owner, Subject, Thread, Thr
 
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::{Rule, abandoned_lock, deadlock, destroyed, forked_lock, self_deadlock, timed_cycle};
+use super::{Rule, abandoned_lock, deadlock, destroyed, forked_lock, own_queue, self_deadlock, timed_cycle};
 
 pub(super) const RULE: Rule = Rule::new("stuck", apply).yields_to(&[
     &deadlock::RULE,
@@ -16,6 +16,7 @@ pub(super) const RULE: Rule = Rule::new("stuck", apply).yields_to(&[
     &abandoned_lock::RULE,
     &forked_lock::RULE,
     &destroyed::RULE,
+    &own_queue::RULE,
 ]);
 
 /// Things waited for that the evidence names.

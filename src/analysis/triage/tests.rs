@@ -4,6 +4,7 @@ mod crashes;
 mod cycles;
 mod limits;
 mod owners;
+mod pending;
 mod waits;
 
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use crate::analysis::deadlock::{cycles, holders};
 use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{
     Absence, Absent, AccessKind, Addr, Detail, Evidence, Exception, ExceptionFamily, ExceptionKind, FatalSignal, Fault,
-    FrameKind, FreeList, Freed, Gap, Lock, LockFamily, LockKind, NamedFrame, Operand, Owner, Phase, Place, Problem,
-    RecognisedRuntime, RuntimeKind, Subject, Term, Termination, Thread, ThreadState, Tid, TimeLimit, Trust, WaitingOn,
+    FrameKind, FreeList, Freed, Gap, Lock, LockFamily, LockKind, NamedFrame, Operand, Owner, PendingWork, Phase, Place,
+    Problem, RecognisedRuntime, RuntimeKind, Subject, Term, Termination, Thread, ThreadState, Tid, TimeLimit, Trust,
+    WaitingOn,
 };
 
 /// Kinds of locks and exceptions as a runtime may define them.
@@ -48,6 +50,7 @@ struct Process {
     doubtful: Vec<Arc<str>>,
     stop_signal: Option<i32>,
     runtimes: Vec<RecognisedRuntime>,
+    pending: PendingWork,
 }
 
 const PID: u32 = 1;
@@ -202,6 +205,7 @@ impl Process {
             doubtful: &self.doubtful,
             stop_signal: self.stop_signal,
             runtimes: &self.runtimes,
+            pending: &self.pending,
         })
     }
 

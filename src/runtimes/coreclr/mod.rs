@@ -19,6 +19,7 @@ mod methods;
 mod modules;
 mod objects;
 mod pdbs;
+mod pool;
 mod precodes;
 mod requests;
 mod rows;
@@ -37,6 +38,7 @@ use rustc_hash::FxHashMap;
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
+pub use self::pool::{Queue, Queued, ThreadPool};
 pub use self::requests::{Call, Request, Stage};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
@@ -51,8 +53,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, Partial, Problem, Registers, Subject, Thread,
-    Value, Variable,
+    Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, Partial, PendingWork, Problem,
+    Registers, Subject, Thread, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -149,8 +151,13 @@ impl CoreClr {
         self.read_pending(true, job).map(Arc::new)
     }
 
+    /// The thread pool; `Ok(None)` where the program has not used it.
+    pub fn thread_pool(&self) -> Known<Option<ThreadPool>> {
+        pool::pool(self.methods.types())
+    }
+
     fn read_pending(&self, with_completed: bool, job: &Job) -> Result<Pending, Error> {
-        let segments = self.segments(job)?.map_err(|gap| Error::Failed(format!("the managed heap: {gap}")))?;
+        let segments = self.some_heap(job)?;
         let threads = &self.clr().target.capture.threads;
         tasks::pending(self.methods.types(), &segments, threads, with_completed, job)
     }
@@ -249,6 +256,20 @@ impl Runtime for CoreClr {
         let segments = self.segments(job)?;
         let is_object = |at| segments.as_ref().is_ok_and(|segments| segments.holding(at).is_some());
         Values::of(&self.methods).path(text, &is_object, local)
+    }
+
+    fn pending_work(&self, job: &Job) -> Result<Option<PendingWork>, Error> {
+        /// Bytes of a heap that is read without being asked for.
+        const MAX_HEAP: u64 = 256 << 20;
+        let Ok(segments) = self.segments(job)? else { return Ok(None) };
+        let bytes = segments.all.iter().filter_map(|segment| segment.end.since(segment.start)).sum();
+        if bytes > MAX_HEAP && self.pending.known().is_none() {
+            let not_read = Some(NotLooked { bytes, command: "dumpasync" });
+            return Ok(Some(PendingWork { not_read, ..PendingWork::default() }));
+        }
+        let (pending, threads) = (self.pending(job)?, self.threads(job)?);
+        let pool = self.thread_pool().ok().flatten();
+        Ok(Some(tasks::pending_work(self.methods.types(), &pending, &threads, pool.as_ref())))
     }
 
     fn has_heap(&self, _: &Arc<Target>, job: &Job) -> Result<bool, Error> {

@@ -166,13 +166,15 @@ fn read(types: Types<'_>, address: Addr) -> ManagedThread {
     }
 }
 
+/// The thread's object; 0 where it has none.
+pub(super) fn object(clr: &Clr, thread: Addr) -> Known<Addr> {
+    let handle = clr.ptr(thread, "Thread", "GCHandle")?;
+    if handle.0 == 0 { Ok(handle) } else { Ok(clr.memory().ptr(handle)?) }
+}
+
 /// The name in the thread's object.
 fn name(clr: &Clr, thread: Addr) -> Known<Option<String>> {
-    let handle = clr.ptr(thread, "Thread", "GCHandle")?;
-    if handle.0 == 0 {
-        return Ok(None);
-    }
-    let object = clr.memory().ptr(handle)?;
+    let object = object(clr, thread)?;
     if object.0 == 0 {
         return Ok(None);
     }

@@ -121,6 +121,11 @@ impl<'a> Instance<'a> {
         Ok(self.clr().memory().u8(self.place(name)?)?)
     }
 
+    /// A number of two bytes.
+    pub(super) fn u16(&self, name: &str) -> Known<u16> {
+        Ok(self.clr().memory().u16(self.place(name)?)?)
+    }
+
     /// A number of four bytes.
     pub(super) fn u32(&self, name: &str) -> Known<u32> {
         Ok(self.clr().memory().u32(self.place(name)?)?)

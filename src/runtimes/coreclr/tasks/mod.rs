@@ -5,12 +5,15 @@
 
 mod blocked;
 mod chains;
+mod context;
+mod faults;
 mod gather;
 mod leaf;
 mod links;
 mod method;
 mod shape;
 mod status;
+mod waits;
 
 use std::sync::Arc;
 
@@ -19,6 +22,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use self::leaf::Awaited;
 pub use self::status::Status;
+pub(super) use self::waits::pending_work;
 
 use self::chains::chains;
 use self::gather::{Found, gather};
@@ -39,7 +43,7 @@ pub struct Pending {
     /// Ways from what is awaited in the end to what nobody awaits.
     pub stacks: Vec<AsyncStack>,
     /// Tasks that ended with an exception.
-    pub faulted: Vec<Addr>,
+    pub faulted: Vec<Faulted>,
     /// Whether there is more than was looked at.
     pub is_cut: bool,
     /// Why continuations of tasks could not be read, with the number of such tasks.
@@ -69,8 +73,6 @@ pub struct Step {
     pub is_method: bool,
     /// Threads that wait for it.
     pub threads: Vec<Tid>,
-    /// Where its continuation is to run: a synchronization context or a scheduler.
-    pub context: Option<Addr>,
 }
 
 /// A stack.
@@ -82,6 +84,8 @@ pub struct AsyncStack {
     pub awaits: Awaited,
     /// Threads that wait for one of its tasks.
     pub threads: Vec<Tid>,
+    /// Where methods of it are to go on: synchronization contexts and schedulers.
+    pub contexts: Vec<Addr>,
 }
 
 impl Pending {
@@ -94,6 +98,15 @@ impl Pending {
     pub fn of(&self, stack: &AsyncStack) -> impl Iterator<Item = &Step> {
         stack.steps.iter().filter_map(|step| self.steps.get(*step as usize))
     }
+}
+
+/// A task that ended with an exception.
+#[derive(Clone, Debug)]
+pub struct Faulted {
+    /// The task.
+    pub address: Addr,
+    /// The method whose it is; `None` for a task that is no method's.
+    pub method: Option<Arc<str>>,
 }
 
 /// A node of the graph.
@@ -133,7 +146,7 @@ pub(super) fn pending(
     Ok(Pending {
         steps,
         stacks,
-        faulted: gathered.faulted.iter().map(|found| found.at).collect(),
+        faulted: gathered.faulted.iter().map(|found| failed(types, &links, found)).collect(),
         is_cut: gathered.is_cut || found.is_cut,
         unread,
     })
@@ -177,8 +190,13 @@ fn step(types: Types<'_>, node: &Node, blocked: &FxHashMap<Addr, Vec<Tid>>) -> S
         machine: node.at.machine.map(|_| node.at.data),
         is_method,
         threads,
-        context: node.followers.iter().find_map(|follower| follower.context),
     }
+}
+
+fn failed(types: Types<'_>, links: &Links<'_>, found: &Found) -> Faulted {
+    let machine = links.at(found).machine.and_then(|machine| types.class(machine).ok());
+    let name = machine.as_ref().and_then(|class| class.name.as_deref().ok());
+    Faulted { address: found.at, method: name.and_then(method::method_of).map(Arc::from) }
 }
 
 /// What goes on with what.
@@ -186,8 +204,10 @@ struct Graph {
     nodes: Vec<Node>,
     /// For each node those that go on with it.
     goes_on: Vec<Vec<u32>>,
-    /// What each node awaits that is no node.
+    /// Nodes by their addresses.
     of: FxHashMap<Addr, u32>,
+    /// Where a node goes on with another, if it matters.
+    contexts: FxHashMap<(u32, u32), Addr>,
 }
 
 impl Graph {
@@ -201,20 +221,25 @@ impl Graph {
             }
         }
         let mut edges: FxHashSet<(u32, u32)> = FxHashSet::default();
+        let mut contexts = FxHashMap::default();
         for (index, node) in (0u32..).zip(&nodes) {
             let before = node.awaits.and_then(|awaited| of.get(&awaited)).map(|from| (*from, index));
-            let after = node.followers.iter().filter_map(|follower| Some((index, *of.get(&follower.to)?)));
-            edges.extend(before.into_iter().chain(after).filter(|(from, to)| from != to));
+            edges.extend(before);
+            for follower in &node.followers {
+                let Some(to) = of.get(&follower.to) else { continue };
+                edges.insert((index, *to));
+                contexts.extend(follower.context.map(|context| ((index, *to), context)));
+            }
         }
         let mut goes_on = vec![Vec::new(); nodes.len()];
         let mut edges: Vec<(u32, u32)> = edges.into_iter().collect();
         edges.sort_unstable();
-        for (from, to) in edges {
+        for (from, to) in edges.into_iter().filter(|(from, to)| from != to) {
             if let Some(goes_on) = goes_on.get_mut(from as usize) {
                 goes_on.push(to);
             }
         }
-        Graph { nodes, goes_on, of }
+        Graph { nodes, goes_on, of, contexts }
     }
 
     /// Threads by the events that they wait on.
@@ -233,11 +258,13 @@ impl Graph {
         let mut threads: Vec<Tid> = on_way.flat_map(|step| &step.threads).copied().collect();
         threads.sort_unstable();
         threads.dedup();
+        let pairs = way.iter().zip(way.iter().skip(1));
+        let contexts = pairs.filter_map(|(from, to)| self.contexts.get(&(*from, *to)).copied()).collect();
         // A task that is no method's is what is awaited, and no step.
         if way.len() > 1 && first.is_some_and(|node| node.found.shape.role == Role::Task) {
             way.remove(0);
         }
-        AsyncStack { steps: way, awaits, threads }
+        AsyncStack { steps: way, awaits, threads, contexts }
     }
 
     /// What the innermost of a stack waits for.

@@ -1,0 +1,92 @@
+//! Work that waits for work, as runtimes with tasks keep it: threads that block on what nobody runs, pools, failures that nobody saw.
+
+use std::sync::Arc;
+
+use super::{Addr, Tid};
+
+/// What a runtime tells of its tasks.
+#[derive(Clone, Debug, Default)]
+pub struct PendingWork {
+    /// Threads that wait for work that is under way.
+    pub waits: Vec<WorkWait>,
+    /// The threads that run it.
+    pub pools: Vec<Pool>,
+    /// Work that ended with an exception at which nobody has looked.
+    pub failed: Vec<FailedWork>,
+    /// Why it was not looked for; `None` where it was.
+    pub not_read: Option<NotLooked>,
+}
+
+/// Why work was not looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotLooked {
+    /// Bytes of the heap that would have to be read.
+    pub bytes: u64,
+    /// The command that looks.
+    pub command: &'static str,
+}
+
+/// A thread that waits for work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkWait {
+    /// The thread.
+    pub tid: Tid,
+    /// Functions that await one another, innermost first.
+    pub functions: Vec<Arc<str>>,
+    /// Where the wait leads.
+    pub end: WorkEnd,
+}
+
+/// Where a wait for work leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkEnd {
+    /// What goes on next is queued for the waiting thread alone.
+    OwnQueue,
+    /// What goes on next will be queued for the waiting thread alone, once this was waited for.
+    OwnQueueAfter(String),
+    /// What goes on next is queued for a pool.
+    PoolQueue,
+    /// Something else is waited for.
+    Other(String),
+}
+
+/// Threads that run what is queued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// What it is called: `the thread pool`.
+    pub name: &'static str,
+    /// Threads that it keeps at least.
+    pub least: u64,
+    /// Threads that it may have at most.
+    pub most: u64,
+    /// Threads that it has.
+    pub threads: u64,
+    /// Those of them that work.
+    pub working: u64,
+    /// Those of them that block on work, by id.
+    pub blocked: Vec<Tid>,
+    /// Pieces of work that no thread has taken.
+    pub queued: u64,
+    /// A command that shows the queue.
+    pub command: &'static str,
+}
+
+impl Pool {
+    /// Whether it has all the threads that it may have.
+    pub fn is_full(&self) -> bool {
+        self.threads >= self.most
+    }
+}
+
+/// Work that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedWork {
+    /// The task.
+    pub address: Addr,
+    /// The exception's type; `None` where it cannot be read.
+    pub type_name: Option<String>,
+    /// Its message; `None` where it has none, or that cannot be read.
+    pub message: Option<String>,
+    /// The function whose work it was; `None` where it is no function's.
+    pub function: Option<Arc<str>>,
+}
