@@ -158,3 +158,69 @@ fn stacks_are_chosen_by_object_type_and_status_and_alike_ones_are_one() {
         assert!(stacks(&first[4]).len() > stacks(&first[0]).len());
     });
 }
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn the_first_screen_tells_who_waits_for_itself_and_failures_that_nobody_saw() {
+    each_dump(&["Async", "AsyncDebug"], |dump, _| {
+        let summary = answers(dump, &["summary"]).remove(0);
+        let findings = summary["findings"].as_array().expect("findings");
+        let of = |rule: &str| findings.iter().filter(|finding| finding["rule"] == rule).collect::<Vec<_>>();
+        let text = |finding: &Value| finding["title"].as_str().expect("a title").to_owned();
+        // Most severe first: the desk cannot go on, and the pool, with as many threads as there are processors, neither.
+        let own: Vec<String> = of("own-queue").into_iter().map(text).collect();
+        assert_eq!(own.len(), 2, "{own:?}");
+        assert!(own[0].starts_with("deadlock: desk waits for Shop.Program.Show,"), "{own:?}");
+        let gate = "till waits for Shop.Program.ShowGate, which is to go on in this thread itself once it has what it waits for: \
+                    completion-source Shop.Program.Gate";
+        assert_eq!(own[1], gate);
+        assert!(of("own-queue").iter().all(|finding| finding["certain"] == true));
+        let pool: Vec<String> = of("starved-pool").into_iter().map(text).collect();
+        assert!(pool[0].starts_with("deadlock: all ") && pool[0].contains("work that is in its own queue"), "{pool:?}");
+        let failed = of("unseen-failure")[0];
+        let title = "2 tasks failed, and nobody has looked, the first: System.InvalidOperationException: no p";
+        assert!(text(failed).starts_with(title), "{failed}");
+        let evidence = failed["evidence"].to_string();
+        assert!(
+            evidence.contains("no pears") && evidence.contains("no plums") && !evidence.contains("seen\""),
+            "{evidence}"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn the_pool_its_queue_timers_and_states_of_tasks_are_told() {
+    each_dump(&["Async"], |dump, _| {
+        let told =
+            answers(dump, &["threadpool", "threadpoolqueue", "timerinfo", "dumpasync -type ShowGate", "clrthreads"]);
+        let (pool, queue) = (&told[0], &told[1]);
+        // As many threads as there are processors, each of which runs one of so many callbacks and six more.
+        let most = pool["most"].as_u64().expect("a number");
+        assert_eq!((&pool["least"], &pool["working"]), (&pool["most"], &pool["most"]));
+        let threads = told[4]["threads"].as_array().expect("threads").iter();
+        let workers = threads.filter(|thread| thread["role"] == "pool-worker").count() as u64;
+        // One that is about to end is none of the pool's any more.
+        assert!((most..=workers).contains(&pool["threads"].as_u64().expect("a number")), "{pool}, {workers} workers");
+        let items = queue["items"].as_array().expect("items");
+        let count = |kind: &str, part: &str| {
+            let is_one = |item: &&Value| {
+                item["kind"] == kind && item["function"].as_str().is_some_and(|name| name.contains(part))
+            };
+            items.iter().filter(is_one).count() as u64
+        };
+        assert_eq!(count("work", "<Main>b__"), 6, "{queue}");
+        assert_eq!(count("method", "Shop.Program.Price"), most, "{queue}");
+        assert_eq!(pool["queued"], items.len());
+        let timers = told[2]["timers"].as_array().expect("timers");
+        let hourly = timers.iter().find(|timer| timer["period_ms"] == 3_600_000).expect("it is there");
+        assert_eq!((&hourly["due_ms"], &hourly["state_type"]), (&3_600_000.into(), &"System.String".into()));
+        assert!(hourly["function"].as_str().is_some_and(|name| name.contains("<Main>b__")), "{hourly}");
+        // Hour four times, the timer of three hours, the wait of two, the client's of four.
+        let due = |ms: u64| timers.iter().filter(|timer| timer["due_ms"] == ms).count();
+        assert_eq!((due(3_600_000), due(10_800_000), due(7_200_000), due(14_400_000)), (5, 1, 1, 1), "{timers:?}");
+        let task = told[3]["stacks"][0]["frames"][0]["address"].as_str().expect("an address");
+        let state = answers(dump, &[&format!("taskstate {task}")]).remove(0);
+        assert_eq!(state["status"], "WaitingForActivation");
+    });
+}

@@ -21,7 +21,8 @@ fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
         return None;
     }
     let starved: Vec<Tid> = pool.blocked.iter().copied().filter(|tid| waits_for_pool(case, *tid)).collect();
-    let all_wait = starved.len() as u64 >= pool.threads && pool.threads > 0;
+    // One that has more than it may have lets the others sleep.
+    let all_wait = pool.most > 0 && starved.len() as u64 >= pool.most;
     let (severity, certain, title) = match starved.len() {
         0 if pool.is_full() && pool.working >= pool.threads && pool.threads > 0 => {
             let words = format!(
@@ -33,7 +34,7 @@ fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
             (Severity::Note, true, words)
         }
         0 => return None,
-        count if all_wait && pool.is_full() => {
+        count if all_wait => {
             let words = format!(
                 "deadlock: all {count} threads of {} wait for work that is in its own queue, and it may have no more",
                 pool.name

@@ -38,7 +38,7 @@ use rustc_hash::FxHashMap;
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
-pub use self::pool::{Queue, Queued, ThreadPool};
+pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Work};
 pub use self::requests::{Call, Request, Stage};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
@@ -154,6 +154,21 @@ impl CoreClr {
     /// The thread pool; `Ok(None)` where the program has not used it.
     pub fn thread_pool(&self) -> Known<Option<ThreadPool>> {
         pool::pool(self.methods.types())
+    }
+
+    /// What a piece of queued work would run.
+    pub fn work(&self, at: Addr, job: &Job) -> Result<Known<Work>, Error> {
+        Ok(pool::work(&Values::of(&self.methods), &*self.some_heap(job)?, at))
+    }
+
+    /// Timers that run.
+    pub fn timers(&self) -> Known<Vec<RunningTimer>> {
+        pool::timers(&Values::of(&self.methods))
+    }
+
+    /// The state word of the task at an address.
+    pub fn task_status(&self, at: Addr) -> Known<Status> {
+        tasks::status_at(self.methods.types(), at)
     }
 
     fn read_pending(&self, with_completed: bool, job: &Job) -> Result<Pending, Error> {

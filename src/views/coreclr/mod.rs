@@ -6,7 +6,11 @@ pub mod dumphttp;
 pub mod dumprequests;
 pub mod eeversion;
 pub mod syncblk;
+pub mod taskstate;
+pub mod threadpool;
+pub mod threadpoolqueue;
 pub mod threadstate;
+pub mod timerinfo;
 
 use std::sync::Arc;
 
@@ -28,6 +32,10 @@ pub(super) static VIEWS: &[View] = &[
     eeversion::VIEW,
     syncblk::VIEW,
     threadstate::VIEW,
+    threadpool::VIEW,
+    threadpoolqueue::VIEW,
+    timerinfo::VIEW,
+    taskstate::VIEW,
 ];
 
 /// Asks the runtime of a dump.

@@ -53,7 +53,7 @@ impl Values<'_> {
     }
 
     /// `Shop.Program.OnClosed(System.Object)`, of several with how many more there are.
-    pub(super) fn called(&self, delegate: &Instance<'_>) -> Known<String> {
+    pub(in crate::runtimes::coreclr) fn called(&self, delegate: &Instance<'_>) -> Known<String> {
         let (called, left_out) = self.targets(delegate)?;
         let first = called.first().map(|first| first.method.clone());
         let first = first.unwrap_or_else(|| Err(Gap::Corrupt("a delegate of no methods".to_owned())))?;

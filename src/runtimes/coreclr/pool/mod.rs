@@ -4,8 +4,14 @@
 //! System.Private.CoreLib/src/System/Threading/{PortableThreadPool,PortableThreadPool.ThreadCounts,ThreadPoolWorkQueue}.cs of 8.0 to 10.0.
 
 mod queue;
+mod timers;
+mod work;
 
-use super::objects::Instance;
+pub use self::timers::RunningTimer;
+pub use self::work::Work;
+
+use super::heap::Segments;
+use super::objects::{Instance, Values};
 use super::types::Types;
 use crate::model::{Addr, Gap, Known};
 
@@ -88,6 +94,16 @@ pub(super) fn pool(types: Types<'_>) -> Known<Option<ThreadPool>> {
     }))
 }
 
+/// What a piece of work would run.
+pub(super) fn work(values: &Values<'_>, segments: &Segments, at: Addr) -> Known<Work> {
+    self::work::work(values, segments, at)
+}
+
+/// Every timer that runs.
+pub(super) fn timers(values: &Values<'_>) -> Known<Vec<RunningTimer>> {
+    self::timers::timers(values)
+}
+
 /// What is queued, in the order of queues.
 fn queued(types: Types<'_>) -> Known<Vec<Queued>> {
     let mut all = Vec::new();
@@ -103,7 +119,8 @@ fn queued(types: Types<'_>) -> Known<Vec<Queued>> {
         each(&queues, |items| Ok(add(Queue::Global, self::queue::concurrent(items)?)))?;
     }
     let list = "System.Threading.ThreadPoolWorkQueue+WorkStealingQueueList";
-    if let Some(queues) = types.static_object(list, "_queues")? {
+    // .NET 8 has the first name.
+    if let Some(queues) = types.static_object(list, "_queues").or_else(|_| types.static_object(list, "s_queues"))? {
         each(&queues, |items| Ok(add(Queue::Local, self::queue::stolen(items)?)))?;
     }
     // Since .NET 9.

@@ -33,7 +33,7 @@ use super::heap::Segments;
 use super::types::Types;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Gap, OsThread, Tid};
+use crate::model::{Addr, Gap, Known, OsThread, Tid};
 
 /// Work that is under way.
 #[derive(Clone, Debug, Default)]
@@ -150,6 +150,19 @@ pub(super) fn pending(
         is_cut: gathered.is_cut || found.is_cut,
         unread,
     })
+}
+
+/// The asynchronous method whose box an object is; `None` for other objects.
+pub(super) fn method_at(types: Types<'_>, segments: &Segments, at: Addr) -> Option<String> {
+    let links = Links::of(types, segments);
+    let shape = links.shape_of(at).ok()?;
+    let machine = links.at(&Found { at, shape, status: None }).machine?;
+    method::method_of(types.class(machine).ok()?.name.as_deref().ok()?)
+}
+
+/// The state word of a task.
+pub(super) fn status_at(types: Types<'_>, at: Addr) -> Known<Status> {
+    types.object(at)?.u32("m_stateFlags").map(Status)
 }
 
 /// `None` for a box that nobody uses.
