@@ -2,8 +2,6 @@
 //!
 //! Input: stacks of tasks, the runtime's threads, the pool. Output: neutral [`PendingWork`].
 
-use std::sync::Arc;
-
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
