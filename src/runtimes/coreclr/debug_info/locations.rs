@@ -66,11 +66,15 @@ fn located(nibbles: &mut Nibbles<'_>) -> Known<Located> {
         4 => Place::BehindStack(nibbles.number()?, nibbles.signed()?),
         5 => Place::Two(nibbles.number()?, nibbles.number()?),
         6 => {
-            (nibbles.number()?, nibbles.number()?, nibbles.signed()?);
+            nibbles.number()?;
+            nibbles.number()?;
+            nibbles.signed()?;
             Place::Unread
         }
         7 => {
-            (nibbles.signed()?, nibbles.number()?, nibbles.number()?);
+            nibbles.signed()?;
+            nibbles.number()?;
+            nibbles.number()?;
             Place::Unread
         }
         // Two words, one above the other.

@@ -68,7 +68,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let data = if query.flag("stats") {
         DumpAsync { stacks: None, methods: Some(stats::of(&pending, &wanted)) }
     } else {
-        let stacks = rows::stacks(&pending, &wanted);
+        let stacks = super::with(session, job, |runtime| Ok(rows::stacks(runtime, &pending, &wanted)))?;
         let stacks = if query.flag("coalesce") { coalesced::of(stacks) } else { stacks };
         DumpAsync { stacks: Some(stacks), methods: None }
     };

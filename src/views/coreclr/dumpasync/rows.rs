@@ -2,7 +2,7 @@
 
 use super::answer::{AwaitedRow, FrameRow, StackRow};
 use crate::model::Addr;
-use crate::session::coreclr::{AsyncStack, Pending, Status, Step};
+use crate::session::coreclr::{AsyncStack, CoreClr, Pending, Status, Step};
 
 /// What was asked for.
 pub(super) struct Wanted<'q> {
@@ -30,29 +30,32 @@ impl Wanted<'_> {
     }
 }
 
-pub(super) fn stacks(pending: &Pending, wanted: &Wanted<'_>) -> Vec<StackRow> {
+pub(super) fn stacks(runtime: &CoreClr, pending: &Pending, wanted: &Wanted<'_>) -> Vec<StackRow> {
     let taken = pending.stacks.iter().filter(|stack| wanted.takes(pending, stack));
-    taken.map(|stack| row(pending, stack)).collect()
+    taken.map(|stack| row(runtime, pending, stack)).collect()
 }
 
-fn row(pending: &Pending, stack: &AsyncStack) -> StackRow {
+fn row(runtime: &CoreClr, pending: &Pending, stack: &AsyncStack) -> StackRow {
     let awaits = &stack.awaits;
     StackRow {
         count: 1,
-        frames: pending.of(stack).map(frame).collect(),
+        frames: pending.of(stack).map(|step| frame(runtime, step)).collect(),
         awaits: AwaitedRow { kind: awaits.kind, address: awaits.address, name: awaits.name.clone() },
         threads: stack.threads.clone(),
     }
 }
 
-fn frame(step: &Step) -> FrameRow {
+fn frame(runtime: &CoreClr, step: &Step) -> FrameRow {
+    let state = step.state.and_then(|state| u32::try_from(state).ok());
+    let line = state.and_then(|state| runtime.suspended(step.table, state).ok()?);
+    let (file, line) = line.map(|line| (line.file, line.line)).unzip();
     FrameRow {
         address: step.address,
         type_name: step.type_name.clone(),
         method: step.method.clone(),
         state: step.state,
         status: step.status.map(Status::name),
-        file: None,
-        line: None,
+        file,
+        line,
     }
 }

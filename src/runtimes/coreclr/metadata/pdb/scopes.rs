@@ -25,7 +25,7 @@ impl Pdb {
         let scopes = self.rows_of(LOCAL_SCOPE, 0, method)?;
         for scope in scopes.take(MAX_SCOPES as usize) {
             let (start, length) = (self.cell(LOCAL_SCOPE, scope, START)?, self.cell(LOCAL_SCOPE, scope, LENGTH)?);
-            if !il.checked_sub(start).is_some_and(|offset| offset < length) {
+            if il.checked_sub(start).is_none_or(|offset| offset >= length) {
                 continue;
             }
             for variable in self.variables_of(scope)? {
