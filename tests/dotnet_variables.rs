@@ -202,6 +202,31 @@ fn arguments_and_variables_are_those_of_the_source() {
 
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
+fn an_asynchronous_method_shows_what_its_state_machine_keeps() {
+    let dotnet = Dotnet::find();
+    for (version, runtime) in &dotnet.runtimes {
+        for build in ["debug", "embedded"] {
+            let process = start(&dotnet, version, build, &[]);
+            let told = answers(&process, &runtime.join("createdump"), "--withheap", &["stack --all -a"]).remove(0);
+            let stacks = told["threads"].as_array().expect("threads").iter();
+            let mut frames = stacks.flat_map(|stack| stack["frames"].as_array().expect("frames"));
+            let is_it = |frame: &&Value| frame["function"].as_str().is_some_and(|name| name.contains("<Later>"));
+            let variables = frames.find(is_it).expect("it waits")["variables"].as_array().expect("variables");
+            let shown = |wanted: &str| {
+                let own = variables.iter().find(|own| own["name"] == wanted).unwrap_or_else(|| panic!("{variables:?}"));
+                (own["kind"].as_str().expect("a kind"), plain(own["value"].as_str().expect("it is known")).to_owned())
+            };
+            let expected =
+                [("value", "argument", "21"), ("who", "argument", "Shop.Customer"), ("tag", "local", "\"tag21\"")];
+            for (name, kind, value) in expected {
+                assert_eq!(shown(name), (kind, value.to_owned()), ".NET {version}, {build}: {name}");
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
 fn clrstack_shows_managed_frames_alone_with_what_is_asked_for() {
     let dotnet = Dotnet::find();
     let (version, runtime) = dotnet.runtimes.first().expect("one");

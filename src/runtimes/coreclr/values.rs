@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::clr::plus;
 use super::metadata::Sort;
-use super::objects::Values;
+use super::objects::{Instance, Values};
 use super::types::{ClassKind, Held, Types, element_name};
 use crate::model::value::{Behind, Content, Field, Pointer, Role, Scalar};
 use crate::model::{Addr, Gap, Known, Type, Value};
@@ -82,6 +82,15 @@ impl<'a> Typed<'a> {
             })
         });
         exact(Value { ty, location: None, content })
+    }
+
+    /// The object or structure that is `this`.
+    pub(super) fn instance(&self, kept: Kept) -> Known<Instance<'a>> {
+        let to = Addr(self.number(kept)?);
+        match self.shape_of(self.class)? {
+            Shape::Reference => self.types().object(to),
+            _ => self.types().structure(self.class, to),
+        }
     }
 
     fn types(&self) -> Types<'a> {

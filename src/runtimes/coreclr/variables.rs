@@ -11,6 +11,7 @@ use super::methods::Methods;
 use super::modules;
 use super::objects::Values;
 use super::rows;
+use super::types::{Field, Held};
 use super::values::{Kept, Typed};
 use crate::model::{Addr, Frame, Gap, Known, Register, Registers, Value, Variable, VariableKind};
 
@@ -61,7 +62,39 @@ pub(super) fn of_frame(methods: &Methods, frame: &Frame, registers: &Registers) 
         };
         all.push(variable(Some(name), VariableKind::Local, value));
     }
+    if signature.has_this && methods.pdb(module).is_some_and(|pdb| matches!(pdb.kickoff(rid), Ok(Some(_)))) {
+        all.extend(hoisted(&values, asked.kept(0)).unwrap_or_default());
+    }
     Some(all)
+}
+
+/// What an asynchronous method or an iterator keeps in its state machine: the arguments and variables that its source has.
+fn hoisted(values: &Typed<'_>, this: Known<Kept>) -> Known<Vec<Variable>> {
+    let machine = values.instance(this?)?;
+    let fields = machine.types.fields(machine.class.table)?;
+    let told = |field: &Field| {
+        let (name, kind) = in_source(&field.name)?;
+        let value = machine.place_of(field).map(|at| values.values.of_field(field, at, 0));
+        let value = value.unwrap_or_else(|gap| Value { ty: None, location: None, content: Err(gap) });
+        Some(variable(Some(name.to_owned()), kind, value))
+    };
+    Ok(fields.iter().filter(|field| field.held == Held::Object).filter_map(told).collect())
+}
+
+/// What a field of a state machine is called in the source; `None` for what the compiler added.
+fn in_source(field: &str) -> Option<(&str, VariableKind)> {
+    // Source: dotnet/roslyn src/Compilers/CSharp/Portable/Symbols/Synthesized/GeneratedNames.cs: `<name>5__1` is a variable, `<>4__this` the object
+    // whose method it is; arguments keep their names.
+    if field == "<>4__this" {
+        return Some((field, VariableKind::Argument));
+    }
+    match field.strip_prefix('<') {
+        None => Some((field, VariableKind::Argument)),
+        Some(rest) => {
+            let (name, kind) = rest.split_once('>')?;
+            (!name.is_empty() && kind.starts_with("5__")).then_some((name, VariableKind::Local))
+        }
+    }
 }
 
 fn variable(name: Option<String>, kind: VariableKind, value: Value) -> Variable {
@@ -143,4 +176,19 @@ fn pair(low: u64, high: u64) -> [u8; 16] {
     let words = low.to_le_bytes().into_iter().chain(high.to_le_bytes());
     bytes.iter_mut().zip(words).for_each(|(to, from)| *to = from);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_state_machines_are_called_as_in_the_source() {
+        // As csc 5.0 names them: of `async Task Later(int value) { var tag = …; await …; }`.
+        assert_eq!(in_source("value"), Some(("value", VariableKind::Argument)));
+        assert_eq!(in_source("<tag>5__2"), Some(("tag", VariableKind::Local)));
+        assert_eq!(in_source("<>4__this"), Some(("<>4__this", VariableKind::Argument)));
+        let made = ["<>1__state", "<>t__builder", "<>u__1", "<>7__wrap2", "<>s__1", "<>3__from", "<>2__current"];
+        assert!(made.iter().all(|name| in_source(name).is_none()));
+    }
 }
