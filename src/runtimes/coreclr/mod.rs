@@ -47,7 +47,7 @@ use self::heap::{ManagedHeap, Segment, Segments};
 use self::locks::{Holders, Waits};
 use self::metadata::Line;
 use self::methods::Methods;
-use self::objects::Values;
+use self::objects::{OfThread, Scope as ObjectScope, Values};
 use super::{Detected, Runtime, RuntimeKind, Scene};
 use crate::error::Error;
 use crate::heap::HeapSource;
@@ -130,6 +130,12 @@ impl CoreClr {
         let all = sum(&|segment| segment.end.since(segment.start).unwrap_or(0));
         let there = sum(&|segment| memory.bytes_within(segment.start, segment.end));
         Ok(all > 0 && there >= all / 2)
+    }
+
+    /// The threads that may have static fields of their own.
+    fn of_threads(&self, job: &Job) -> Result<Vec<OfThread>, Error> {
+        let threads = self.threads(job)?;
+        Ok(threads.threads.iter().map(|thread| (thread.address, thread.tid.clone().ok().flatten())).collect())
     }
 
     /// Where the collector keeps objects.
@@ -270,7 +276,8 @@ impl Runtime for CoreClr {
     fn evaluate(&self, text: &str, local: &dyn Fn(&str) -> Option<Value>, job: &Job) -> Result<Option<Value>, Error> {
         let segments = self.segments(job)?;
         let is_object = |at| segments.as_ref().is_ok_and(|segments| segments.holding(at).is_some());
-        Values::of(&self.methods).path(text, &is_object, local)
+        let scope = ObjectScope { is_object: &is_object, local, threads: &self.of_threads(job)? };
+        Values::of(&self.methods).path(text, &scope)
     }
 
     fn pending_work(&self, job: &Job) -> Result<Option<PendingWork>, Error> {
@@ -294,11 +301,7 @@ impl Runtime for CoreClr {
     fn heap(&self, _: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
         match self.segments(job)? {
             Ok(segments) if segments.all.is_empty() => Ok(None),
-            Ok(segments) => {
-                let threads = self.threads(job)?;
-                let threads = threads.threads.iter().map(|thread| (thread.address, thread.tid.clone().ok().flatten()));
-                Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, threads.collect(), job)?)))
-            }
+            Ok(segments) => Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, self.of_threads(job)?, job)?))),
             // A small dump holds no heap, and the runtime need not have made one yet.
             Err(Gap::Unreadable(_)) => Ok(None),
             Err(gap) => Err(Error::Failed(format!("the managed heap: {gap}"))),

@@ -17,8 +17,8 @@ const MAX_OWN_TEXT: u32 = 1 << 20;
 /// Elements that are shown.
 const FIRST: Window = Window { start: 0, most: 100 };
 /// Static fields of one class, and threads of which each has one.
-const MAX_STATICS: usize = 512;
-const MAX_THREADS: usize = 256;
+pub(super) const MAX_STATICS: usize = 512;
+pub(super) const MAX_THREADS: usize = 256;
 
 /// Classes whose objects say in short what their fields say in many words.
 const SAYING: [&str; 2] = ["System.Threading.Tasks.Task", "System.RuntimeType"];

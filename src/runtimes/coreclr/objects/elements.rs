@@ -133,6 +133,11 @@ pub(super) fn spelled(text: &str) -> Value {
     Value { ty: None, location: None, content: Ok(Content::Spelled(text.into())) }
 }
 
+/// Values that stand one after the other.
+pub(super) fn several(elements: Vec<Value>) -> Value {
+    Value { ty: None, location: None, content: Ok(Content::Array { elements, left_out: 0 }) }
+}
+
 /// A value that stands under a key.
 pub(super) fn keyed(key: Value, value: Value) -> Value {
     let ty = value.ty.as_ref().map(|ty| Type { name: ty.name.clone(), size: None });

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 pub(super) use self::contents::OfThread;
 pub(super) use self::enumerations::Enumeration;
+pub(super) use self::paths::Scope;
 pub(super) use self::text::string;
 pub(super) use self::values::Values;
 

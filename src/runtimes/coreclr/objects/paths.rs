@@ -1,14 +1,16 @@
 //! What a path of names leads to: `Shop.Program.s_orders[3].Name`, `0x7f0123456780._items`.
 //!
 //! Input: text, and the variables of a frame. Output: a [`Value`]. It begins with a static field of a class that the runtime has loaded, an object's
-//! address, or a variable; then come fields, properties that have no code of their own, and elements by index or key. No code of the target is run.
+//! address, or a variable (a class alone is all its static fields); then come fields, properties that have no code of their own, and elements by index or key. No code of the target is run.
 
 use std::sync::Arc;
 
+use super::contents::{MAX_STATICS, MAX_THREADS, OfThread};
+use super::elements::{keyed, several, spelled};
 use super::values::{Values, unknown};
 use super::{Instance, Window, property};
 use crate::error::Error;
-use crate::model::value::{Behind, Content, Pointer};
+use crate::model::value::{Behind, Content, Field as Part, Pointer, Role};
 use crate::model::{Addr, Gap, Type, Value};
 use crate::runtimes::coreclr::types::{ClassKind, Held};
 
@@ -19,8 +21,15 @@ const MAX_STEPS: usize = 64;
 const SHOWN: Window = Window { start: 0, most: 100 };
 const SEARCHED: Window = Window { start: 0, most: 2000 };
 
-/// The variable of a name in the frame at hand.
-pub(in crate::runtimes::coreclr) type Local<'l> = dyn Fn(&str) -> Option<Value> + 'l;
+/// What a path may begin with.
+pub(in crate::runtimes::coreclr) struct Scope<'s> {
+    /// Whether an address is one of an object.
+    pub(in crate::runtimes::coreclr) is_object: &'s dyn Fn(Addr) -> bool,
+    /// The variable of a name in the frame at hand.
+    pub(in crate::runtimes::coreclr) local: &'s dyn Fn(&str) -> Option<Value>,
+    /// Threads, each of which may have static fields of its own.
+    pub(in crate::runtimes::coreclr) threads: &'s [OfThread],
+}
 
 /// A step on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,19 +41,14 @@ enum Step {
 }
 
 impl<'a> Values<'a> {
-    /// What a path leads to; `Ok(None)` where it begins with nothing of .NET's. `is_object`: whether an address is one of an object.
-    pub(in crate::runtimes::coreclr) fn path(
-        &self,
-        text: &str,
-        is_object: &dyn Fn(Addr) -> bool,
-        local: &Local<'_>,
-    ) -> Result<Option<Value>, Error> {
+    /// What a path leads to; `Ok(None)` where it begins with nothing of .NET's.
+    pub(in crate::runtimes::coreclr) fn path(&self, text: &str, scope: &Scope<'_>) -> Result<Option<Value>, Error> {
         let text = text.trim();
         if text.len() > MAX_PATH {
             return Ok(None);
         }
         let Some((first, steps)) = steps(text) else { return Ok(None) };
-        let Some((mut value, rest)) = self.beginning(&first, &steps, is_object, local) else { return Ok(None) };
+        let Some((mut value, rest)) = self.beginning(&first, &steps, scope)? else { return Ok(None) };
         for step in rest {
             value = match step {
                 Step::Field(name) => self.member(&value, name)?,
@@ -59,56 +63,85 @@ impl<'a> Values<'a> {
         &self,
         first: &str,
         steps: &'s [Step],
-        is_object: &dyn Fn(Addr) -> bool,
-        local: &Local<'_>,
-    ) -> Option<(Value, &'s [Step])> {
+        scope: &Scope<'_>,
+    ) -> Result<Option<(Value, &'s [Step])>, Error> {
         if let Some(digits) = first.strip_prefix("0x") {
-            let at = u64::from_str_radix(digits, 16).ok().map(Addr).filter(|at| is_object(*at))?;
-            return Some((self.reference(at, 0), steps));
+            let at = u64::from_str_radix(digits, 16).ok().map(Addr).filter(|at| (scope.is_object)(*at));
+            return Ok(at.map(|at| (self.reference(at, 0), steps)));
         }
-        if let Some(found) = local(first) {
-            return Some((found, steps));
+        if let Some(found) = (scope.local)(first) {
+            return Ok(Some((found, steps)));
         }
         // The longest beginning that is a class; a field of it follows.
         let named = steps.iter().take_while(|step| matches!(step, Step::Field(_))).count();
-        for count in (0..named).rev() {
-            let (class, rest) = steps.split_at_checked(count)?;
-            let Some((Step::Field(field), rest)) = rest.split_first() else { continue };
+        for count in (0..=named).rev() {
+            let Some((class, rest)) = steps.split_at_checked(count) else { continue };
             let mut name = first.to_owned();
             class.iter().for_each(|step| name.push_str(&format!(".{}", step.text())));
-            if let Some(table) = self.class_named(&name) {
-                return Some((self.static_named(table, field)?, rest));
-            }
+            let Some(table) = self.class_named(&name) else { continue };
+            return match rest.split_first() {
+                Some((Step::Field(field), rest)) => Ok(Some((self.static_named(table, &name, field, scope)?, rest))),
+                _ => Ok(Some((self.statics_of(table, scope)?, rest))),
+            };
         }
-        None
+        Ok(None)
     }
 
     fn class_named(&self, name: &str) -> Option<Addr> {
         if name.contains('<') { self.types.instantiated(name).ok()? } else { self.types.find(name).ok()? }
     }
 
-    /// The value of a static field; `None` where the class has none of the name.
-    fn static_named(&self, table: Addr, name: &str) -> Option<Value> {
-        let fields = self.types.fields(table).ok()?;
+    /// The value of a static field.
+    fn static_named(&self, table: Addr, class: &str, name: &str, scope: &Scope<'_>) -> Result<Value, Error> {
+        let fields = self.types.fields(table).map_err(failed)?;
         let is_it = |field: &&super::Field| {
             field.held != Held::Object && (&*field.name == name || property(&field.name) == Some(name))
         };
-        let field = fields.iter().find(is_it)?;
-        Some(match self.types.static_place(table, field) {
-            Ok(at) => self.of_field(field, at, 0),
-            Err(gap) => self.untold(field, gap),
-        })
+        let field = fields.iter().find(is_it);
+        let field = field.ok_or_else(|| Error::Failed(format!("{class} has no static field {name}")))?;
+        Ok(self.of_static(table, field, scope))
+    }
+
+    /// Of a field that each thread has the values of all threads.
+    fn of_static(&self, table: Addr, field: &super::Field, scope: &Scope<'_>) -> Value {
+        if field.held != Held::Thread {
+            return match self.types.static_place(table, field) {
+                Ok(at) => self.of_field(field, at, 0),
+                Err(gap) => self.untold(field, gap),
+            };
+        }
+        let of = |(thread, tid): &OfThread| {
+            let at = self.types.thread_static_place(*thread, table, field).ok()?;
+            let label = tid.map_or_else(|| "no thread".to_owned(), |tid| format!("thread {tid}"));
+            Some(keyed(spelled(&label), self.of_field(field, at, 0)))
+        };
+        several(scope.threads.iter().take(MAX_THREADS).filter_map(of).collect())
+    }
+
+    /// The static fields of a class.
+    fn statics_of(&self, table: Addr, scope: &Scope<'_>) -> Result<Value, Error> {
+        let fields = self.types.fields(table).map_err(failed)?;
+        let fields = fields.iter().filter(|field| field.held != Held::Object).take(MAX_STATICS);
+        let part = |field: &super::Field| Part {
+            name: Some(Arc::clone(&field.name)),
+            role: Role::Member,
+            offset: field.offset,
+            value: self.of_static(table, field, scope),
+        };
+        let ty = self.types.of_table(table).ok().map(|name| Type { name: name.into(), size: None });
+        let content = Content::Structure { fields: fields.map(part).collect(), left_out: 0 };
+        Ok(Value { ty, location: None, content: Ok(content) })
     }
 
     /// The object that a value refers to; `None` for what is no reference.
     fn object_of(&self, value: &Value) -> Result<Option<Instance<'a>>, Error> {
         match &value.content {
-            Err(gap) => Err(Error::Failed(gap.to_string())),
+            Err(gap) => Err(failed(gap.clone())),
             Ok(Content::Pointer(Pointer { to: Addr(0), is_reference: true, .. })) => {
                 Err(Error::Failed("it leads to null".to_owned()))
             }
             Ok(Content::Pointer(Pointer { to, is_reference: true, .. })) => {
-                Ok(Some(self.types.object(*to).map_err(|gap| Error::Failed(gap.to_string()))?))
+                self.types.object(*to).map(Some).map_err(failed)
             }
             Ok(_) => Ok(None),
         }
@@ -137,7 +170,10 @@ impl<'a> Values<'a> {
         }
         let contained = self.contained(&object, SEARCHED).ok_or_else(missing)?;
         let keyed = contained.elements().iter().filter_map(Value::keyed);
-        if let Some((_, found)) = { keyed }.find(|(key, _)| key.to_string() == index) {
+        // A command line takes the quotes of a text for its own.
+        let quoted = format!("\"{index}\"");
+        let is_it = |key: &Value| [index, quoted.as_str()].contains(&key.to_string().as_str());
+        if let Some((_, found)) = { keyed }.find(|(key, _)| is_it(key)) {
             return Ok(found.clone());
         }
         // By its position, also where that is further on.
@@ -167,7 +203,11 @@ impl<'a> Values<'a> {
 }
 
 fn no_field(of: &str, name: &str) -> Error {
-    Error::Failed(Gap::NoLayout(format!("{of} has no field {name}")).to_string())
+    Error::Failed(format!("{of} has no field {name}"))
+}
+
+fn failed(gap: Gap) -> Error {
+    Error::Failed(gap.to_string())
 }
 
 impl Step {

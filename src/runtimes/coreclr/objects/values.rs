@@ -192,7 +192,7 @@ impl<'a> Values<'a> {
         }
         if instance.name().starts_with("System.Nullable<") {
             return match instance.u8("hasValue")? {
-                0 => Ok(Content::Spelled("null".into())),
+                0 => Ok(null()),
                 _ => self.named_at(instance, "value", depth).content,
             };
         }
@@ -245,6 +245,11 @@ impl<'a> Values<'a> {
     pub(super) fn boxed(&self, object: &Instance<'_>, depth: usize) -> Known<Content> {
         self.value(&object.class, plus(object.at, HEADER)?, depth)
     }
+}
+
+/// What refers to nothing.
+fn null() -> Content {
+    Content::Pointer(Pointer { to: Addr(0), pointee: None, is_reference: true, behind: Behind::Object(None) })
 }
 
 /// A value that is not known.

@@ -16,7 +16,9 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     ("System.Collections.Immutable.ImmutableList", immutable),
     ("System.Collections.Immutable.ImmutableSortedSet", immutable),
     ("System.Collections.Immutable.ImmutableSortedDictionary", |values, map, to| {
-        walk(map.reference("_root")?, &IMMUTABLE, &mut |node| pair(values, node, "_key", to))
+        walk(map.reference("_root")?, &IMMUTABLE, &mut |node| {
+            Ok(to.add(values, || keyed(values.named(node, "_key"), values.named(node, "_value"))))
+        })
     }),
     ("System.Collections.Immutable.ImmutableDictionary", |values, map, to| {
         buckets(map, &mut |part, field| pair(values, part, field, to))
