@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::job::{Job, Meter};
 use crate::model::value::Field;
-use crate::model::{Addr, Known, Problem, Stack, Tid, Value};
+use crate::model::{Addr, Gap, Known, Problem, Stack, Tid, Value};
 
 pub use objects::{ObjectId, Objects};
 
@@ -228,6 +228,14 @@ pub struct Contents {
     pub words: Vec<Option<Addr>>,
     /// How many more words it has.
     pub words_left_out: u64,
+}
+
+impl Contents {
+    /// Of an object of which nothing but its first words is known, and how many more it has.
+    pub fn of_words((words, words_left_out): (Vec<Option<Addr>>, u64)) -> Contents {
+        let value = Err(Gap::NotRecorded("its fields".to_owned()));
+        Contents { value, contained: None, statics: Vec::new(), text: None, words, words_left_out }
+    }
 }
 
 /// A field that belongs to a class and not to its objects.

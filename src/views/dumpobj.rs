@@ -77,6 +77,9 @@ pub struct Object {
     pub elements: Vec<ObjectElement>,
     /// How many more it has.
     pub elements_left_out: u64,
+    /// Position of the first of them.
+    #[serde(skip)]
+    pub(super) first_element: usize,
     /// Why its fields are not known; null where they are.
     pub unknown: Option<String>,
     /// The text that it is, or begins with.
@@ -190,26 +193,47 @@ impl Object {
     fn of(source: &dyn HeapSource, object: HeapObject) -> Object {
         let of_type = source.types().get(object.of_type).filter(|of_type| of_type.naming != Naming::Size);
         let mut shown = Object {
-            address: object.address,
-            name: of_type.map(|of_type| of_type.name.clone()),
-            id: of_type.map(|of_type| of_type.id),
             naming: of_type.map(|of_type| of_type.naming.word()),
             referrer: source.told_by(object.of_type).map(str::to_owned),
-            bytes: object.bytes,
-            retained: None,
-            fields: Vec::new(),
-            fields_left_out: 0,
-            elements: Vec::new(),
-            elements_left_out: 0,
-            unknown: None,
-            text: None,
-            kept: Kept::Absent,
-            has_memory: false,
+            ..Object::empty(object.address, of_type.map(|of_type| (of_type.name.clone(), of_type.id)), object.bytes)
         };
         if let Some(contents) = source.contents(object) {
             shown.fill(contents);
         }
         shown
+    }
+
+    /// One with what is in it, its type told by name and identity.
+    pub(super) fn with(address: Addr, of_type: Option<(String, Addr)>, bytes: u64, contents: Contents) -> Object {
+        let mut shown = Object::empty(address, of_type, bytes);
+        shown.naming = shown.name.is_some().then(|| Naming::Recorded.word());
+        shown.has_memory = true;
+        shown.fill(contents);
+        shown.lead(None);
+        shown
+    }
+
+    /// One of which nothing but its type is told.
+    fn empty(address: Addr, of_type: Option<(String, Addr)>, bytes: u64) -> Object {
+        let (name, id) = of_type.unzip();
+        Object {
+            address,
+            name,
+            id,
+            naming: None,
+            referrer: None,
+            bytes,
+            retained: None,
+            fields: Vec::new(),
+            fields_left_out: 0,
+            elements: Vec::new(),
+            elements_left_out: 0,
+            first_element: 0,
+            unknown: None,
+            text: None,
+            kept: Kept::Absent,
+            has_memory: false,
+        }
     }
 
     fn fill(&mut self, contents: Contents) {
@@ -479,7 +503,7 @@ impl Object {
             let ty = element.ty.as_deref().map_or(Cell::NONE, |ty| Cell::new(Value::Type(ty.into())).tone(Tone::Dim));
             let index = match &element.key {
                 Some(key) => Cell::text(format!("[{}]", drawn(key))),
-                None => Cell::text(format!("[{index}]")),
+                None => Cell::text(format!("[{}]", self.first_element.saturating_add(index))),
             };
             let mut cells = vec![index, ty, cell(element.value.as_ref(), element.unknown.as_deref(), element.address)];
             if has_text {

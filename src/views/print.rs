@@ -25,7 +25,9 @@ pub const VIEW: View = View {
     pane: None,
     doc: "The value of a variable, a member, an element, or what a pointer points to",
     help: "NAME is a variable of the selected frame ('frame N' selects one), a member of the object whose method it is, or a global \
-           variable. NAME.MEMBER, NAME->MEMBER, NAME[N], *NAME, &NAME and (TYPE*)0x… lead on. No code of the process is run.
+           variable. NAME.MEMBER, NAME->MEMBER, NAME[N], *NAME, &NAME and (TYPE*)0x… lead on. No code of the process is run. In .NET a path begins \
+           with a variable of a managed frame, a static field (Shop.Program.s_orders[3].Name; a class alone is all of them) or an object's address \
+           (0x7f8f1fc08008.Name), and goes on by fields, properties that have no code, indexes and keys.
 
 $ dumpscope demo -c 'print g_orders._M_mutex.__data.__owner'
 Expression  g_orders._M_mutex.__data.__owner

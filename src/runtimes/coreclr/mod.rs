@@ -47,6 +47,7 @@ use self::heap::{ManagedHeap, Segment, Segments};
 use self::locks::{Holders, Waits};
 use self::metadata::Line;
 use self::methods::Methods;
+pub use self::objects::{DelegateTarget, OpenedArray, OpenedValue};
 use self::objects::{OfThread, Scope as ObjectScope, Values};
 use super::{Detected, Runtime, RuntimeKind, Scene};
 use crate::error::Error;
@@ -130,6 +131,21 @@ impl CoreClr {
         let all = sum(&|segment| segment.end.since(segment.start).unwrap_or(0));
         let there = sum(&|segment| memory.bytes_within(segment.start, segment.end));
         Ok(all > 0 && there >= all / 2)
+    }
+
+    /// The array at an address, from one element on, so many where that is given. `with_details`: with what its elements are made of.
+    pub fn array(&self, at: Addr, start: u64, most: Option<u64>, with_details: bool) -> Result<OpenedArray, Error> {
+        Values::of(&self.methods).open_array(at, start, most, with_details)
+    }
+
+    /// A value of a type, told by its method table, at an address.
+    pub fn structure(&self, table: Addr, at: Addr) -> Result<OpenedValue, Error> {
+        Values::of(&self.methods).open_structure(table, at)
+    }
+
+    /// What the delegate at an address calls, and how many more there are.
+    pub fn delegate(&self, at: Addr) -> Result<(Vec<DelegateTarget>, u64), Error> {
+        Values::of(&self.methods).open_delegate(at)
     }
 
     /// The threads that may have static fields of their own.

@@ -1,9 +1,12 @@
 //! Questions that make sense of .NET alone: they are commands, documents and panes where a dump has its runtime.
 
 pub mod clrthreads;
+pub mod dumparray;
 pub mod dumpasync;
+pub mod dumpdelegate;
 pub mod dumphttp;
 pub mod dumprequests;
+pub mod dumpvc;
 pub mod eeversion;
 pub mod syncblk;
 pub mod taskstate;
@@ -36,6 +39,9 @@ pub(super) static VIEWS: &[View] = &[
     threadpoolqueue::VIEW,
     timerinfo::VIEW,
     taskstate::VIEW,
+    dumparray::VIEW,
+    dumpvc::VIEW,
+    dumpdelegate::VIEW,
 ];
 
 /// Asks the runtime of a dump.

@@ -29,17 +29,7 @@ pub(in crate::runtimes::coreclr) type OfThread = (Addr, Option<Tid>);
 impl Values<'_> {
     /// What is in an object.
     pub(in crate::runtimes::coreclr) fn contents(&self, object: HeapObject, threads: &[OfThread]) -> Contents {
-        let memory = self.types.clr.memory();
-        let count = (object.bytes / 8).min(MAX_WORDS);
-        let word = |index: u64| memory.ptr(object.address.plus(index.checked_mul(8)?)?).ok();
-        let mut contents = Contents {
-            value: Err(Gap::NotRecorded("its fields".to_owned())),
-            contained: None,
-            statics: Vec::new(),
-            text: None,
-            words: (0..count).map(word).collect(),
-            words_left_out: (object.bytes / 8).saturating_sub(count),
-        };
+        let mut contents = Contents::of_words(self.words(object));
         match self.types.object(object.address) {
             Ok(instance) => {
                 contents.value = self.whole(&instance);
@@ -50,6 +40,20 @@ impl Values<'_> {
             Err(gap) => contents.value = Err(gap),
         }
         contents
+    }
+
+    /// The first words of an object, and how many more it has.
+    pub(super) fn words(&self, object: HeapObject) -> (Vec<Option<Addr>>, u64) {
+        let memory = self.types.clr.memory();
+        let count = (object.bytes / 8).min(MAX_WORDS);
+        let word = |index: u64| memory.ptr(object.address.plus(index.checked_mul(8)?)?).ok();
+        ((0..count).map(word).collect(), (object.bytes / 8).saturating_sub(count))
+    }
+
+    /// The fields of a structure, whatever its usual spelling.
+    pub(super) fn fields_of(&self, instance: &Instance<'_>) -> Known<Value> {
+        let content = self.parts(instance, 0, 0)?;
+        Ok(Value { ty: None, location: Some(instance.at), content: Ok(content) })
     }
 
     /// The fields of an object; of an array its elements, of a boxed value that.

@@ -10,6 +10,7 @@ mod counts;
 mod delegates;
 mod elements;
 mod enumerations;
+mod opened;
 mod paths;
 mod spelled;
 mod spelling;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub(super) use self::contents::OfThread;
 pub(super) use self::enumerations::Enumeration;
+pub use self::opened::{DelegateTarget, OpenedArray, OpenedValue};
 pub(super) use self::paths::Scope;
 pub(super) use self::text::string;
 pub(super) use self::values::Values;
@@ -72,6 +74,11 @@ impl<'a> Types<'a> {
 }
 
 impl<'a> Instance<'a> {
+    /// Whether it is an object, and no structure that lies in something else.
+    pub(super) fn is_object(&self) -> bool {
+        self.data != self.at
+    }
+
     fn clr(&self) -> &'a Clr {
         self.types.clr
     }

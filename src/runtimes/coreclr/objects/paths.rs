@@ -115,7 +115,9 @@ impl<'a> Values<'a> {
             let label = tid.map_or_else(|| "no thread".to_owned(), |tid| format!("thread {tid}"));
             Some(keyed(spelled(&label), self.of_field(field, at, 0)))
         };
-        several(scope.threads.iter().take(MAX_THREADS).filter_map(of).collect())
+        let all = several(scope.threads.iter().take(MAX_THREADS).filter_map(of).collect());
+        let ty = all.elements().first().and_then(|first| first.ty.clone());
+        Value { ty, ..all }
     }
 
     /// The static fields of a class.
