@@ -142,6 +142,8 @@ impl<'a> Values<'a> {
             Ok(Content::Pointer(Pointer { to: Addr(0), is_reference: true, .. })) => {
                 Err(Error::Failed("it leads to null".to_owned()))
             }
+            // What is passed by reference lies where it lies.
+            Ok(Content::Pointer(Pointer { behind: Behind::Value(_), .. })) => Ok(None),
             Ok(Content::Pointer(Pointer { to, is_reference: true, .. })) => {
                 self.types.object(*to).map(Some).map_err(failed)
             }

@@ -97,9 +97,10 @@ impl Types<'_> {
         }
         let mut left = clr.u32(hash, "EETypeHashTable", "Count")?.min(MAX_INSTANTIATED);
         let buckets = clr.ptr(hash, "EETypeHashTable", "Buckets")?;
-        // The first slot has their number; chains begin at the third.
+        // Source: dotnet/runtime src/coreclr/vm/dacenumerablehash.h: the first slot has their number, the second leads to a larger table, chains
+        // begin at the fourth; the third has what ends them, which no chain begins with.
         let count = memory.ptr(buckets)?.0.min(MAX_INSTANTIATED.into());
-        for index in 0..count {
+        for index in 0..=count {
             let mut entry = memory.ptr(plus(buckets, index.saturating_add(2).saturating_mul(8))?)?;
             while entry.0 != 0 && entry.0 & 1 == 0 && left > 0 {
                 left = left.saturating_sub(1);
