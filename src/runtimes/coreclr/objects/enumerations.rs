@@ -3,18 +3,13 @@
 //! Input: an enumeration and a number. Output: `East`, or `Read | Write` where the enumeration is one of flags. Specification: ECMA-335
 //! II.14.3 (its fields are constants), II.22.10 (its attributes).
 
-use std::sync::Arc;
-
-use crate::model::{Addr, Known};
-use crate::runtimes::coreclr::types::Types;
-
 /// An enumeration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::runtimes::coreclr) struct Enumeration {
     /// Whether several of its values may stand together.
-    is_flags: bool,
+    pub(super) is_flags: bool,
     /// In the order of declaration.
-    values: Vec<(i64, String)>,
+    pub(super) values: Vec<(i64, String)>,
 }
 
 impl Enumeration {
@@ -39,30 +34,6 @@ impl Enumeration {
         }
         found.reverse();
         (left == 0 && !found.is_empty()).then(|| found.join(" | "))
-    }
-}
-
-impl Types<'_> {
-    /// The names of an enumeration.
-    pub(in crate::runtimes::coreclr) fn enumeration(self, table: Addr) -> Known<Arc<Enumeration>> {
-        self.classes.enumerations.get(table, || self.read_enumeration(table).map(Arc::new))
-    }
-
-    fn read_enumeration(self, table: Addr) -> Known<Enumeration> {
-        let metadata = self.modules.metadata(self.clr, self.module(table)?)?;
-        let (memory, rid) = (self.clr.memory(), self.rid(table)?);
-        let mut values = Vec::new();
-        for row in metadata.fields_of(memory, rid)? {
-            let field = metadata.field(memory, row)?;
-            if field.is_constant
-                && let Some(number) = metadata.constant(memory, row)?
-            {
-                values.push((number, field.name));
-            }
-        }
-        // Without its attribute the names are there all the same.
-        let is_flags = metadata.has_attribute(memory, rid, "System.FlagsAttribute").unwrap_or(false);
-        Ok(Enumeration { is_flags, values })
     }
 }
 

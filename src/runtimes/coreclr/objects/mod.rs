@@ -10,6 +10,7 @@ mod counts;
 mod delegates;
 mod elements;
 mod enumerations;
+mod enumerators;
 mod opened;
 mod paths;
 mod spelled;
