@@ -37,6 +37,7 @@ use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
+pub use self::heap::FailedAllocation;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Work};
 pub use self::requests::{Call, Request, Stage};
@@ -116,6 +117,11 @@ impl CoreClr {
     /// The calls of `HttpClient` whose objects are on the heap. Walks the heap.
     pub fn calls(&self, job: &Job) -> Result<Vec<Call>, Error> {
         requests::calls(self.methods.types(), &*self.some_heap(job)?, job)
+    }
+
+    /// Of each heap of the collector the last allocation that it could not serve.
+    pub fn failed_allocations(&self) -> Known<Vec<FailedAllocation>> {
+        heap::failed(self.clr())
     }
 
     /// Where the collector keeps objects; fails where the dump does not hold that.

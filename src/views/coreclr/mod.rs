@@ -1,5 +1,6 @@
 //! Questions that make sense of .NET alone: they are commands, documents and panes where a dump has its runtime.
 
+pub mod analyzeoom;
 pub mod clrthreads;
 pub mod dumparray;
 pub mod dumpasync;
@@ -31,6 +32,7 @@ pub(super) static VIEWS: &[View] = &[
     clrthreads::VIEW,
     dumpasync::VIEW,
     dumphttp::VIEW,
+    analyzeoom::VIEW,
     dumprequests::VIEW,
     eeversion::VIEW,
     syncblk::VIEW,

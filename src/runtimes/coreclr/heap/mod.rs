@@ -3,11 +3,15 @@
 //! Input: the runtime's variables. Output: [`Segment`]s, walked object by object. Specification: dotnet/runtime
 //! docs/design/datacontracts/GC.md; src/coreclr/gc/gcinterface.dacvars.def, dac_generation_fields.h, dac_gcheap_fields.h.
 
+mod oom;
 mod references;
 mod segments;
 mod source;
+mod variables;
 mod walk;
 
+pub use self::oom::FailedAllocation;
+pub(super) use self::oom::failed;
 pub(super) use self::references::{Holder, Pattern};
 pub(super) use self::segments::{Generation, Segment, Segments};
 pub(super) use self::source::ManagedHeap;

@@ -2,32 +2,18 @@
 
 use rustc_hash::FxHashSet;
 
+use super::variables::{
+    ALLOC_ALLOCATED, ALLOCATION_START, EPHEMERAL_SEGMENT, GENERATION_OFFSETS, GENERATION_TABLE, HEAP_ALLOC_ALLOCATED,
+    HEAP_EPHEMERAL_SEGMENT, HEAP_GENERATION_TABLE, INVALID_COUNT, START_SEGMENT, Variables,
+};
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 use crate::runtimes::coreclr::threads::ManagedThreads;
 
-/// Most segments, and most heaps of a server's collector.
+/// Most segments.
 const MAX_SEGMENTS: usize = 1 << 20;
-const MAX_HEAPS: u64 = 1 << 12;
 /// Most bytes of one object's alignment: a segment's first object stands so far behind its start.
 const OFFSET_OF_FIRST: u64 = 8;
-
-// Positions of pointers in `GcDacVars`. Source: dotnet/runtime src/coreclr/gc/gcinterface.dacvars.def, the same in 8, 9 and 10.
-const GENERATION_TABLE: u64 = 3;
-const EPHEMERAL_SEGMENT: u64 = 7;
-const ALLOC_ALLOCATED: u64 = 12;
-const HEAPS: u64 = 20;
-const HEAP_COUNT: u64 = 19;
-const INVALID_COUNT: u64 = 21;
-const HEAP_OFFSETS: u64 = 27;
-const GENERATION_OFFSETS: u64 = 28;
-// Fields of a server's heap in the table of their offsets. Source: dac_gcheap_fields.h.
-const HEAP_ALLOC_ALLOCATED: u64 = 0;
-const HEAP_EPHEMERAL_SEGMENT: u64 = 1;
-const HEAP_GENERATION_TABLE: u64 = 18;
-// Fields of a generation. Source: dac_generation_fields.h; the first is where it allocates.
-const START_SEGMENT: u64 = 1;
-const ALLOCATION_START: u64 = 2;
 
 /// Where objects are.
 #[derive(Clone, Debug, Default)]
@@ -86,50 +72,6 @@ impl Generation {
             Generation::Pinned => "pinned",
             Generation::Frozen => "frozen",
         }
-    }
-}
-
-/// The collector's table of its variables.
-struct Variables<'a> {
-    clr: &'a Clr,
-    at: Addr,
-    generation_size: u64,
-}
-
-impl<'a> Variables<'a> {
-    fn of(clr: &'a Clr) -> Known<Variables<'a>> {
-        let at = clr.global("GcDacVars")?;
-        // 5 is what the source says of later ones.
-        let major = clr.u8(at, "GcDacVars", "Major")?;
-        if ![2, 5].contains(&major) {
-            return Err(Gap::NoLayout(format!("the collector's variables of version {major}")));
-        }
-        let generation_size = clr.ptr(at, "GcDacVars", "GenerationSize")?.0;
-        if !(64..1 << 16).contains(&generation_size) {
-            return Err(Gap::Corrupt(format!("generations of {generation_size} bytes")));
-        }
-        Ok(Variables { clr, at, generation_size })
-    }
-
-    /// The address of a variable; 0 where the collector has none.
-    fn variable(&self, index: u64) -> Known<Addr> {
-        let first = self.clr.at(self.at, "GcDacVars", "Pointers")?;
-        Ok(self.clr.memory().ptr(plus(first, index.saturating_mul(8))?)?)
-    }
-
-    fn pointer(&self, index: u64) -> Known<Addr> {
-        Ok(self.clr.memory().ptr(self.variable(index)?)?)
-    }
-
-    /// A field's offset in the table that a variable is.
-    fn offset(&self, table: u64, field: u64) -> Known<Option<u64>> {
-        let at = plus(self.variable(table)?, field.saturating_mul(4))?;
-        // -1: it has none such.
-        Ok(Some(self.clr.memory().u32(at)?).filter(|offset| *offset != u32::MAX).map(u64::from))
-    }
-
-    fn known_offset(&self, table: u64, field: u64) -> Known<u64> {
-        self.offset(table, field)?.ok_or_else(|| Gap::NoLayout("a field of the collector's".to_owned()))
     }
 }
 
@@ -224,31 +166,22 @@ fn segment(clr: &Clr, at: Addr, heap: &Heap, kind: Generation, number: u64) -> K
 
 /// The heaps of the collector.
 fn heaps(variables: &Variables<'_>) -> Known<Vec<Heap>> {
-    let clr = variables.clr;
-    let memory = clr.memory();
-    if !clr.is_server()? {
+    let memory = variables.clr.memory();
+    let Some(heaps) = variables.server_heaps()? else {
         return Ok(vec![Heap {
             table: variables.variable(GENERATION_TABLE)?,
             ephemeral: variables.pointer(EPHEMERAL_SEGMENT)?,
             allocated: variables.pointer(ALLOC_ALLOCATED)?,
         }]);
-    }
-    let count = u64::from(memory.u32(variables.variable(HEAP_COUNT)?)?);
-    if count > MAX_HEAPS {
-        return Err(Gap::Corrupt(format!("{count} heaps")));
-    }
-    let list = variables.pointer(HEAPS)?;
-    let field = |heap: Addr, field: u64| plus(heap, variables.known_offset(HEAP_OFFSETS, field)?);
-    (0..count)
-        .map(|index| {
-            let heap = memory.ptr(plus(list, index.saturating_mul(8))?)?;
-            Ok(Heap {
-                table: field(heap, HEAP_GENERATION_TABLE)?,
-                ephemeral: memory.ptr(field(heap, HEAP_EPHEMERAL_SEGMENT)?)?,
-                allocated: memory.ptr(field(heap, HEAP_ALLOC_ALLOCATED)?)?,
-            })
+    };
+    let heap = |heap: Addr| {
+        Ok(Heap {
+            table: variables.field(heap, HEAP_GENERATION_TABLE)?,
+            ephemeral: memory.ptr(variables.field(heap, HEAP_EPHEMERAL_SEGMENT)?)?,
+            allocated: memory.ptr(variables.field(heap, HEAP_ALLOC_ALLOCATED)?)?,
         })
-        .collect()
+    };
+    heaps.into_iter().map(heap).collect()
 }
 
 /// Where a thread allocates next, and the end of what it has for that.
