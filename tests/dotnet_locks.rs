@@ -62,7 +62,9 @@ fn waits(locks: &Value, threads: &Value) -> BTreeMap<String, Told> {
 }
 
 /// What the source says of a thread's wait: the thread, the kind of lock, its name, its owner and how often that has it.
-const MONITORS: &[(&str, &str, Option<&str>, Option<&str>, Option<u64>)] = &[
+type Expected = (&'static str, &'static str, Option<&'static str>, Option<&'static str>, Option<u64>);
+
+const MONITORS: &[Expected] = &[
     ("till-owner", "monitor", Some("Shop.Program.Stock"), Some("stock-owner"), Some(1)),
     ("stock-owner", "monitor", Some("Shop.Program.Till"), Some("till-owner"), Some(1)),
     ("till-timed", "monitor", Some("Shop.Program.Till"), Some("till-owner"), Some(1)),
@@ -72,8 +74,40 @@ const MONITORS: &[(&str, &str, Option<&str>, Option<&str>, Option<u64>)] = &[
     ("orphan-waiter", "monitor", Some("Shop.Program.Orphan"), None, Some(1)),
 ];
 
+/// The other kinds; those whose names say whose fields they are have no static field of their own.
+const OTHERS: &[Expected] = &[
+    ("account-waiter", "monitor", Some("Shop.Program.Savings.Gate"), Some("account-owner"), Some(1)),
+    ("slots-waiter", "semaphore-slim", Some("Shop.Program.Slots"), None, None),
+    ("orders-taker", "blocking-collection", Some("Shop.Program.Orders"), None, None),
+    ("book-writer", "reader-writer-lock-slim", Some("Shop.Program.Book"), None, None),
+    ("shelf-reader", "reader-writer-lock-slim", Some("Shop.Program.Shelf"), Some("shelf-writer"), Some(1)),
+    ("catalog-waiter", "reader-writer-lock-slim", Some("Shop.Program.Catalog"), Some("catalog-upgrader"), Some(1)),
+    ("archive-reader", "reader-writer-lock", Some("Shop.Program.Archive"), Some("archive-writer"), Some(1)),
+    ("bell-waiter", "manual-reset-event-slim", Some("Shop.Program.Bell"), None, None),
+    ("thin-owner", "manual-reset-event-slim", Some("Shop.Program.Bell"), None, None),
+    ("parcels-waiter", "countdown-event", Some("Shop.Program.Parcels"), None, None),
+    ("meeting-waiter", "dotnet-barrier", Some("Shop.Program.Meeting"), None, None),
+    ("price-waiter", "lazy", Some("Shop.Program.Price"), Some("price-maker"), Some(1)),
+    ("door-waiter", "event-handle", Some("Shop.Program.Door"), None, None),
+    ("key-waiter", "mutex-handle", Some("Shop.Program.Key"), None, None),
+    ("seats-waiter", "semaphore-handle", Some("Shop.Program.Seats"), None, None),
+    ("any-waiter", "wait-handles", Some("Shop.Program.Door, Shop.Program.Gate"), None, None),
+    ("all-waiter", "wait-handles", Some("Shop.Program.Gate, Shop.Program.Seats"), None, None),
+    ("join-waiter", "thread-join", Some("Shop.Program.Sleeper"), Some("sleeper"), None),
+    ("delivery-waiter", "task", Some("Shop.Program.Delivery._task"), None, None),
+    ("count-waiter", "task", Some("Shop.Program.Count._task"), None, None),
+    ("all-tasks-waiter", "task-wait-all", Some("2 tasks that have not ended"), None, None),
+    ("counter-owner", "static-constructor", Some("Shop.Prices"), Some("prices-maker"), None),
+];
+
+/// `System.Threading.Lock`, which is there since .NET 9.
+const LOCKS: &[Expected] = &[
+    ("first-owner", "lock", Some("Shop.Program.Second"), Some("second-owner"), Some(2)),
+    ("second-owner", "lock", Some("Shop.Program.First"), Some("first-owner"), Some(2)),
+];
+
 #[track_caller]
-fn expect(waits: &BTreeMap<String, Told>, expected: &[(&str, &str, Option<&str>, Option<&str>, Option<u64>)]) {
+fn expect(waits: &BTreeMap<String, Told>, expected: &[Expected]) {
     for (thread, kind, name, owner, recursion) in expected {
         let told = waits.get(*thread).unwrap_or_else(|| panic!("{thread} waits for nothing: {waits:#?}"));
         let expected: Told = ((*kind).to_owned(), name.map(str::to_owned), owner.map(str::to_owned), *recursion);
@@ -83,8 +117,8 @@ fn expect(waits: &BTreeMap<String, Told>, expected: &[(&str, &str, Option<&str>,
 
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
-fn threads_wait_for_the_monitors_that_the_source_says() {
-    each_runtime(|_, createdump, process, _| {
+fn threads_wait_for_what_the_source_says() {
+    each_runtime(|_, createdump, process, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let theirs = dumped_by(createdump, "--withheap", process, folder.path());
         let ours = folder.path().join("ours");
@@ -95,6 +129,26 @@ fn threads_wait_for_the_monitors_that_the_source_says() {
             let told = answers(dump, &["locks", "threads", "summary"]);
             let waits = waits(&told[0], &told[1]);
             expect(&waits, MONITORS);
+            expect(&waits, OTHERS);
+            if major >= 9 {
+                expect(&waits, LOCKS);
+            }
+            let named = |name: &str| list(&told[0], "locks").iter().find(|lock| lock["name"] == name).expect("a lock");
+            let thread =
+                |name: &str| list(&told[1], "threads").iter().find(|thread| thread["name"] == name).expect("it");
+            // Each reader has the lock in a list of its own.
+            let book = named("Shop.Program.Book");
+            let mut readers = [thread("book-reader")["tid"].clone(), thread("book-other-reader")["tid"].clone()];
+            readers.sort_by_key(Value::as_u64);
+            assert_eq!((&book["readers"], &book["read_by"]), (&2.into(), &Value::from(readers.to_vec())), "{book}");
+            assert_eq!(book["evidence"], "reader-lists");
+            // Two hours, of which the handle's wait does not tell how many are left.
+            let seats = named("Shop.Program.Seats");
+            assert_eq!(seats["limits"].as_array().map(Vec::len), Some(1), "{seats}");
+            for sleeper in ["sleeper", "account-owner", "price-maker"] {
+                let sleeper = thread(sleeper);
+                assert_eq!((&sleeper["state"], &sleeper["waiting_on"]["kind"]), (&"sleeping".into(), &"sleep".into()));
+            }
             // The owner of one lock has ended: that is said.
             let orphan = list(&told[0], "locks").iter().find(|lock| lock["name"] == "Shop.Program.Orphan");
             let orphan = orphan.expect("somebody waits for it");
@@ -121,6 +175,11 @@ fn threads_wait_for_the_monitors_that_the_source_says() {
             );
             // Each waits for the other, one in native code.
             assert!(told(&["deadlock", "ledger-owner", "native-owner", "Shop.Program.Ledger", "mutex"]), "{titles:#?}");
+            // One holds a Monitor and waits for a class, the other runs its static constructor and waits for the Monitor.
+            let parts = ["deadlock", "prices-maker", "counter-owner", "Shop.Program.Counter", "Shop.Prices"];
+            assert!(told(&parts), "{titles:#?}");
+            let locks = ["deadlock", "first-owner", "second-owner", "Shop.Program.First", "Shop.Program.Second"];
+            assert_eq!(told(&locks), major >= 9, "{titles:#?}");
             assert!(told(&["orphan-waiter", "Shop.Program.Orphan", "holder is gone"]), "{titles:#?}");
         }
     });

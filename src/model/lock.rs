@@ -33,7 +33,7 @@ pub struct Lock {
     pub recursion: Option<u32>,
     /// Readers that hold it; `None` for kinds without readers.
     pub readers: Option<u32>,
-    /// Threads that hold it for reading, inferred, in ascending order; never more than `readers`.
+    /// Threads that hold it for reading, in ascending order; never more than `readers`. Recorded where the evidence is, else inferred.
     pub read_by: Vec<Tid>,
     /// All threads that wait for it, in the order of threads.
     pub waiters: Vec<Tid>,
@@ -124,8 +124,8 @@ impl Lock {
         self.owner_tid().map_or_else(|| self.read_by.clone(), |owner| vec![owner])
     }
 
-    /// Whether the owner is a recorded fact and not an inference.
+    /// Whether who holds it is a recorded fact and not an inference.
     pub fn is_certain(&self) -> bool {
-        matches!(self.owner, Owner::Thread(_))
+        matches!(self.owner, Owner::Thread(_)) || (!self.read_by.is_empty() && !self.evidence.inferred)
     }
 }

@@ -87,7 +87,12 @@ impl Runtimes {
     /// Every lock that a thread waits for, by address. A thread waits for one thing: the first runtime that says for
     /// which is right, as it is of a lock that several tell.
     pub fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
-        let Partial { value, problems } = self.of_each(|runtime| runtime.locks(scene, job))?;
+        let Partial { mut value, problems } = self.of_each(|runtime| runtime.locks(scene, job))?;
+        for (index, runtime) in self.all.iter().enumerate() {
+            let settled = runtime.waits_without_lock(scene, job)?.into_iter().collect();
+            let later = value.iter_mut().skip(index.saturating_add(1));
+            later.for_each(|locks| united::leave_out(locks, &settled));
+        }
         let threads: Vec<Tid> = scene.threads.iter().map(|thread| thread.tid).collect();
         Ok(Partial { value: united::waited(value, &threads), problems })
     }

@@ -8,7 +8,7 @@ use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
     Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers, Stack,
-    Thread, Value, Variable,
+    Thread, Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -73,6 +73,11 @@ pub trait Runtime: Any + Send + Sync {
     /// Every lock of this runtime that a thread waits for, by address.
     fn locks(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         Ok(Partial::default())
+    }
+
+    /// Threads of which it knows that they wait for no lock, although code beneath its own waits on one: they sleep, or wait for work.
+    fn waits_without_lock(&self, _scene: &Scene<'_>, _job: &Job) -> Result<Vec<Tid>, Error> {
+        Ok(Vec::new())
     }
 
     /// Where the threads at these places of the scene have taken locks that they still hold; parallel to `threads`, or empty. Judged from

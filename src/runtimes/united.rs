@@ -12,13 +12,7 @@ pub(super) fn waited(runtimes: Vec<Vec<Lock>>, threads: &[Tid]) -> Vec<Lock> {
     let mut all: Vec<Lock> = Vec::new();
     let mut told: FxHashSet<Tid> = FxHashSet::default();
     for mut locks in runtimes {
-        if !told.is_empty() {
-            locks.retain_mut(|lock| {
-                lock.waiters.retain(|waiter| !told.contains(waiter));
-                lock.limits.retain(|limit| !told.contains(&limit.tid));
-                !lock.waiters.is_empty()
-            });
-        }
+        leave_out(&mut locks, &told);
         told.extend(locks.iter().flat_map(|lock| &lock.waiters));
         let earlier = all.len();
         for lock in locks {
@@ -31,6 +25,18 @@ pub(super) fn waited(runtimes: Vec<Vec<Lock>>, threads: &[Tid]) -> Vec<Lock> {
     }
     all.sort_by_key(|lock| lock.address);
     all
+}
+
+/// Takes threads away from those that wait for locks, and with the last of a lock the lock.
+pub(super) fn leave_out(locks: &mut Vec<Lock>, threads: &FxHashSet<Tid>) {
+    if threads.is_empty() {
+        return;
+    }
+    locks.retain_mut(|lock| {
+        lock.waiters.retain(|waiter| !threads.contains(waiter));
+        lock.limits.retain(|limit| !threads.contains(&limit.tid));
+        !lock.waiters.is_empty()
+    });
 }
 
 /// Locks that are held only: those of each runtime, of the first one first, apart from those that somebody waits for.

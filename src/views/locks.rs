@@ -324,7 +324,10 @@ impl Locks {
         let owner = match (&lock.owner, &lock.owner_unknown) {
             (Some(owner), _) if lock.is_inferred() => Cell::text(format!("~ {}", owner.tid)).tone(Tone::Guess),
             (Some(owner), _) => Cell::new(Value::Tid(owner.tid)).tone(Tone::Link),
-            (None, _) if !lock.read_by.is_empty() => Cell::text(readers(&lock.read_by)).tone(Tone::Guess),
+            (None, _) if !lock.read_by.is_empty() => {
+                let tone = if lock.is_inferred() { Tone::Guess } else { Tone::Plain };
+                Cell::text(readers(&lock.read_by, lock.is_inferred())).tone(tone)
+            }
             // Why stands below the table: it would make the narrowest column the widest.
             (None, Some(_)) => Cell::text("?").tone(Tone::Guess),
             (None, None) => Cell::NONE,
@@ -368,11 +371,12 @@ fn unknown(reason: &str, locks: &[&LockRow]) -> Row {
 }
 
 /// `~ 4711 +2`: the first of some readers, and how many more.
-fn readers(readers: &[Tid]) -> String {
+fn readers(readers: &[Tid], is_inferred: bool) -> String {
+    let mark = if is_inferred { "~ " } else { "" };
     match readers {
         [] => String::new(),
-        [one] => format!("~ {one}"),
-        [first, more @ ..] => format!("~ {first} +{}", more.len()),
+        [one] => format!("{mark}{one}"),
+        [first, more @ ..] => format!("{mark}{first} +{}", more.len()),
     }
 }
 

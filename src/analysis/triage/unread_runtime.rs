@@ -60,7 +60,7 @@ fn listed(parts: &[&str]) -> Option<String> {
 fn advice(kind: RuntimeKind) -> Option<&'static str> {
     Some(match kind {
         RuntimeKind::Jvm => "jhsdb jstack --exe JAVA --core DUMP shows them, jstack PID those of a live process",
-        RuntimeKind::Dotnet => "dotnet-dump analyze DUMP shows them: dumpasync",
+        RuntimeKind::Dotnet => "'dumpasync' shows them, and which threads block on them",
         RuntimeKind::Python => "pystack core DUMP shows them, py-spy dump --pid PID those of a live process",
         RuntimeKind::Go => "dlv core EXECUTABLE DUMP shows them: goroutines",
         _ => return None,

@@ -108,3 +108,48 @@ pub(super) fn major(version: &str) -> Option<u32> {
 pub(super) fn plus(base: Addr, offset: u64) -> Known<Addr> {
     base.plus(offset).ok_or_else(|| Gap::Corrupt(format!("a structure at {base} leaves the address space")))
 }
+
+#[cfg(test)]
+impl Clr {
+    /// The runtime of a major version in memory written by hand; `globals`: variables with their addresses.
+    pub(super) fn by_hand(major: u32, memory: Memory, globals: &[(&str, u64)]) -> Clr {
+        use crate::capture::{Capture, Process};
+        use crate::job::Job;
+        use crate::target::Search;
+        let unknown = || Gap::NotRecorded("not of interest".to_owned());
+        let process = Process {
+            pid: Err(unknown()),
+            parent: Err(unknown()),
+            name: Err(unknown()),
+            args: Err(unknown()),
+            uid: Err(unknown()),
+        };
+        let capture = Capture {
+            path: "core".into(),
+            format: "written by hand",
+            arch: crate::model::Arch::X86_64,
+            memory,
+            modules: Vec::new(),
+            threads: Vec::new(),
+            process,
+            cause: Ok(None),
+            files: None,
+            assemblies: Vec::new(),
+            facts: None,
+            kept: Vec::new(),
+            problems: Vec::new(),
+            file_size: 0,
+            announced: 0,
+        };
+        Clr {
+            target: Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()).unwrap()),
+            layout: Layout { own: None, bundled: super::descriptor::bundled(major) },
+            globals: globals.iter().map(|(name, at)| ((*name).to_owned(), Addr(*at))).collect(),
+            module: 0,
+            version: None,
+            full_version: None,
+            commit: None,
+            described: Described::Bundled,
+        }
+    }
+}

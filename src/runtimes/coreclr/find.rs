@@ -192,3 +192,29 @@ fn sync_table(memory: &Memory, address: &dyn Fn(u32) -> Option<Addr>) -> Vec<(St
     let named = |name: &str, index| Some((name.to_owned(), address(index)?));
     [named("SyncBlockCache", index), named("SyncTableEntries", index.saturating_sub(1))].into_iter().flatten().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found where the variable at `pointer`, of 60 to 99, points so many bytes before itself.
+    fn found(pointers: &[(u32, u64)]) -> Vec<(String, Addr)> {
+        let variable = |index: u32| 0x1000 + u64::from(index) * 0x100;
+        let mut words = vec![0; 100 * 0x20];
+        for (index, before) in pointers {
+            words[usize::try_from(*index).unwrap() * 0x20] = variable(*index) - before;
+        }
+        let memory = Memory::of(0x1000, &words);
+        sync_table(&memory, &|index| Some(Addr(variable(index))))
+    }
+
+    #[test]
+    fn the_table_of_sync_blocks_is_found_by_where_its_cache_lies() {
+        // .NET 8.0.33: 80 and 81; 8.0.0: 79 and 80. The cache lies 0xe0 bytes before the variable that points to it.
+        let named = |name: &str, index: u64| (name.to_owned(), Addr(0x1000 + index * 0x100));
+        assert_eq!(found(&[(81, 0xe0)]), [named("SyncBlockCache", 81), named("SyncTableEntries", 80)]);
+        assert_eq!(found(&[(80, 0xe0), (70, 0xe8)]), [named("SyncBlockCache", 80), named("SyncTableEntries", 79)]);
+        assert!(found(&[(70, 0xe0), (81, 0xe0)]).is_empty(), "which of two it is cannot be told");
+        assert!(found(&[]).is_empty());
+    }
+}

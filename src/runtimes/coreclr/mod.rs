@@ -45,7 +45,7 @@ pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
 use self::heap::{ManagedHeap, Segment, Segments};
-use self::locks::{Holders, Waits};
+use self::locks::Waits;
 use self::metadata::Line;
 use self::methods::Methods;
 pub use self::objects::{DelegateTarget, OpenedArray, OpenedValue};
@@ -56,7 +56,7 @@ use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
     Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, Partial, PendingWork, Problem,
-    Registers, Subject, Thread, Value, Variable,
+    Registers, Subject, Thread, Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -219,7 +219,8 @@ impl CoreClr {
     fn waits(&self, scene: &Scene<'_>, job: &Job) -> Result<Arc<Waits>, Error> {
         self.waits.get(job, |job| {
             let (threads, blocks) = (self.threads(job)?, self.sync_blocks(job)?);
-            Waits::read(self.methods.types(), scene, &threads, blocks, job)
+            let segments = self.segments(job)?.ok();
+            Waits::read(&self.methods, scene, &threads, blocks, segments.as_deref(), job)
         })
     }
 }
@@ -272,15 +273,18 @@ impl Runtime for CoreClr {
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
-        let value = waits.locks(self.methods.types(), &Holders::of(&threads));
+        let value = waits.locks(&self.methods, &threads);
         Ok(Partial { value, problems: waits.problems.clone() })
+    }
+
+    fn waits_without_lock(&self, scene: &Scene<'_>, job: &Job) -> Result<Vec<Tid>, Error> {
+        Ok(self.waits(scene, job)?.without_lock())
     }
 
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
         let segments = self.segments(job)?.ok();
-        let holders = Holders::of(&threads);
-        let value = locks::held(self.methods.types(), &waits, &holders, segments.as_deref(), job)?;
+        let value = waits.held(&self.methods, &threads, segments.as_deref(), job)?;
         Ok(Partial::whole(value))
     }
 

@@ -187,7 +187,10 @@ fn row(thread: &ClrThread) -> Row {
         thread.name.as_deref().map_or(Cell::NONE, |name| Cell::text(name).tone(Tone::Strong)),
         Cell::text_or_none(thread.role),
         thread.mode.map_or_else(unread, Cell::text),
-        thread.lock_count.map_or_else(unread, |count| Cell::new(Value::Count(count as u64))),
+        // Why stands in 'locks': it would make a narrow column the widest.
+        thread
+            .lock_count
+            .map_or_else(|| Cell::text("?").tone(Tone::Guess), |count| Cell::new(Value::Count(count as u64))),
         exception,
         if thread.state.is_some() { Cell::text(thread.states.join(", ")) } else { unread() },
     ];

@@ -96,9 +96,8 @@ fn told(runtime: &CoreClr, locks: &session::Locks, query: &Query, job: &Job) -> 
     let row = |lock: &Lock| row(runtime, &by_tid, blocks.of(lock.address), lock);
     let wanted = query.number("index");
     let mut rows: Vec<MonitorRow> = locks.locks.iter().filter(|lock| is_monitor(lock)).map(row).collect();
-    if query.flag("all") || wanted.is_some() {
-        rows.extend(free(&blocks, &rows).iter().map(row));
-    }
+    let all = query.flag("all") || wanted.is_some();
+    rows.extend(others(&blocks, &rows, &by_tid).iter().filter(|lock| all || lock.owner != Owner::None).map(row));
     rows.sort_by_key(|row| (row.index.is_none(), row.index));
     if let Some(wanted) = wanted {
         rows.retain(|row| row.index.map(u64::from) == Some(wanted));
@@ -113,17 +112,21 @@ fn is_monitor(lock: &Lock) -> bool {
     lock.kind == lock_kinds::MONITOR || lock.kind == lock_kinds::MONITOR_WAIT
 }
 
-/// Entries of the table that no row tells.
-fn free(blocks: &SyncBlocks, rows: &[MonitorRow]) -> Vec<Lock> {
+/// Entries of the table that no row tells: those that nobody has, and those in an object that is another kind of lock.
+fn others(blocks: &SyncBlocks, rows: &[MonitorRow], threads: &FxHashMap<Tid, &ManagedThread>) -> Vec<Lock> {
     let told = |block: &&SyncBlock| rows.iter().all(|row| row.index != Some(block.index));
-    let owner =
-        |block: &SyncBlock| block.state.as_ref().map_or_else(|gap| Owner::Unknown(gap.clone()), |_| Owner::None);
+    let owner = |block: &SyncBlock| match &block.state {
+        Ok(state) if state.is_locked && threads.contains_key(&Tid(state.tid)) => Owner::Thread(Tid(state.tid)),
+        Ok(_) => Owner::None,
+        Err(gap) => Owner::Unknown(gap.clone()),
+    };
+    let times = |block: &SyncBlock| Some(block.state.as_ref().ok().filter(|state| state.is_locked)?.recursion);
     let lock = |block: &SyncBlock| Lock {
         address: block.object,
         kind: lock_kinds::MONITOR,
         name: Ok(None),
         owner: owner(block),
-        recursion: None,
+        recursion: times(block),
         readers: None,
         read_by: Vec::new(),
         waiters: Vec::new(),

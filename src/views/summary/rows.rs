@@ -3,8 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use crate::analysis::triage::{Fact, Finding, Part, Sentence, Severity};
-use crate::model::Subject;
 use crate::model::frame::path;
+use crate::model::{RuntimeKind, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::views::Draw;
 
@@ -99,7 +99,15 @@ impl Summary {
         let heap = match (&self.heap, &self.no_heap) {
             (Some(heap), _) => super::memory::line(heap),
             (None, Some(why)) => Row::new(vec![Cell::unknown(why)]),
-            (None, None) => Row::new(vec![Cell::text("not looked at ('summary -heap' does)").tone(Tone::Dim)]),
+            (None, None) => {
+                let is_dotnet =
+                    |runtime: &super::RuntimeRow| runtime.kind == RuntimeKind::Dotnet && runtime.not_started.is_none();
+                let thin = match self.runtimes.iter().any(is_dotnet) {
+                    true => ", nor for Monitors that nobody waits for ('locks' does)",
+                    false => "",
+                };
+                Row::new(vec![Cell::text(format!("not looked at ('summary -heap' does){thin}")).tone(Tone::Dim)])
+            }
         };
         let runtimes: Vec<String> = self
             .runtimes

@@ -4,7 +4,8 @@
 //! (8 and 9); src/coreclr/vm/threaddebugblockinginfo.h and System.Private.CoreLib/src/System/Threading/ThreadBlockingInfo.cs (10).
 
 use crate::model::{Addr, Gap, Known};
-use crate::runtimes::coreclr::clr::{Clr, plus};
+use crate::runtimes::coreclr::clr::Clr;
+use crate::runtimes::coreclr::types::{Held, Types};
 
 /// An entry of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +28,30 @@ pub(in crate::runtimes::coreclr) enum On {
 }
 
 /// What a thread waits for; `Ok(None)` where it has said nothing.
-pub(in crate::runtimes::coreclr) fn of(clr: &Clr, thread: Addr) -> Known<Option<Blocking>> {
+pub(in crate::runtimes::coreclr) fn of(types: Types<'_>, thread: Addr) -> Known<Option<Blocking>> {
+    let clr = types.clr;
     // Since .NET 10 the list that managed code keeps has all; before it has waits for `Lock` alone.
     match clr.layout.offset("ThreadLocalData", "BlockingInfo") {
         Ok(_) => managed(clr, thread),
-        Err(_) => native(clr, thread),
+        // Where the names of its fields are not in the dump, waits for `Lock` are told by what is on the stack.
+        Err(_) => Ok(native(clr, thread)?.or_else(|| by_name(types, thread).ok().flatten())),
     }
+}
+
+/// The first entry of managed code's list, by the names of its fields: .NET 9 has no layout for it, 8 no such list.
+fn by_name(types: Types<'_>, thread: Addr) -> Known<Option<Blocking>> {
+    let Some(table) = types.find("System.Threading.ThreadBlockingInfo")? else { return Ok(None) };
+    let fields = types.fields(table)?;
+    let Some(first) = fields.iter().find(|field| field.held == Held::Thread && &*field.name == "t_first") else {
+        return Ok(None);
+    };
+    let at = types.clr.memory().ptr(types.thread_static_place(thread, table, first)?)?;
+    if at.0 == 0 {
+        return Ok(None);
+    }
+    let entry = types.structure(table, at)?;
+    let place = |name| entry.place(name);
+    entry_at(types.clr, place("_objectPtr")?, place("_objectKind")?, place("_timeoutMs")?).map(Some)
 }
 
 fn native(clr: &Clr, thread: Addr) -> Known<Option<Blocking>> {
@@ -65,7 +84,7 @@ fn managed(clr: &Clr, thread: Addr) -> Known<Option<Blocking>> {
 }
 
 /// An entry whose fields are at these places.
-pub(super) fn entry_at(clr: &Clr, object: Addr, kind: Addr, timeout: Addr) -> Known<Blocking> {
+fn entry_at(clr: &Clr, object: Addr, kind: Addr, timeout: Addr) -> Known<Blocking> {
     // Source: ThreadBlockingInfo.cs, enum ObjectKind.
     const MONITOR_ENTER: u32 = 0;
     const MONITOR_WAIT: u32 = 1;
@@ -76,7 +95,7 @@ pub(super) fn entry_at(clr: &Clr, object: Addr, kind: Addr, timeout: Addr) -> Kn
         MONITOR_ENTER => On::Enter(to),
         MONITOR_WAIT => On::Pulse(to),
         // The address of a local variable that holds the object.
-        LOCK => On::Lock(memory.ptr(plus(to, 0)?)?),
+        LOCK => On::Lock(memory.ptr(to)?),
         other => return Err(Gap::Corrupt(format!("a wait of kind {other} at {object}"))),
     };
     Ok(Blocking { on, limit_ms: limit(memory.u32(timeout)?) })

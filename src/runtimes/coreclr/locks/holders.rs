@@ -23,17 +23,35 @@ pub(in crate::runtimes::coreclr) struct Held {
     pub(in crate::runtimes::coreclr) evidence: Evidence,
     /// The owner, where it is no thread any more.
     pub(in crate::runtimes::coreclr) absent: Option<Absent>,
+    /// How many have it for reading; `None` for kinds without readers.
+    pub(in crate::runtimes::coreclr) readers: Option<u32>,
+    /// Those of them that are known, in ascending order.
+    pub(in crate::runtimes::coreclr) read_by: Vec<Tid>,
 }
 
 impl Held {
+    fn of(owner: Owner, recursion: Option<u32>, evidence: Evidence) -> Held {
+        Held { owner, recursion, evidence, absent: None, readers: None, read_by: Vec::new() }
+    }
+
     /// Nobody has it.
     pub(in crate::runtimes::coreclr) fn free(evidence: Evidence) -> Held {
-        Held { owner: Owner::None, recursion: None, evidence, absent: None }
+        Held::of(Owner::None, None, evidence)
     }
 
     /// It cannot be told who has it.
     pub(in crate::runtimes::coreclr) fn unknown(gap: Gap) -> Held {
-        Held { owner: Owner::Unknown(gap), recursion: None, evidence: Evidence::WAIT, absent: None }
+        Held::of(Owner::Unknown(gap), None, Evidence::WAIT)
+    }
+
+    /// A thread that follows from something beside the lock.
+    pub(in crate::runtimes::coreclr) fn inferred(tid: Tid, evidence: Evidence) -> Held {
+        Held::of(Owner::Inferred(tid), None, evidence)
+    }
+
+    /// The same with who has it for reading.
+    pub(in crate::runtimes::coreclr) fn read(self, readers: u32, read_by: Vec<Tid>) -> Held {
+        Held { readers: Some(readers), read_by, ..self }
     }
 
     /// Whether somebody has it.
@@ -72,7 +90,7 @@ impl<'a> Holders<'a> {
     pub(in crate::runtimes::coreclr) fn by_tid(&self, tid: u32, recursion: u32, evidence: Evidence) -> Held {
         let recursion = Some(recursion);
         match self.of_tid(Tid(tid)) {
-            Some(_) => Held { owner: Owner::Thread(Tid(tid)), recursion, evidence, absent: None },
+            Some(_) => Held::of(Owner::Thread(Tid(tid)), recursion, evidence),
             None => ended(tid, recursion),
         }
     }
@@ -87,15 +105,10 @@ impl<'a> Holders<'a> {
         let tid: Known<Option<Tid>> = found.map_or(Ok(None), |thread| thread.tid.clone());
         let recursion = Some(recursion);
         match tid {
-            Ok(Some(tid)) => Held { owner: Owner::Thread(tid), recursion, evidence, absent: None },
+            Ok(Some(tid)) => Held::of(Owner::Thread(tid), recursion, evidence),
             Ok(None) => {
                 let words = "held by a thread that has ended".to_owned();
-                Held {
-                    owner: Owner::Unknown(Gap::Absent(words)),
-                    recursion,
-                    evidence: Evidence::OWNER_GONE,
-                    absent: None,
-                }
+                Held::of(Owner::Unknown(Gap::Absent(words)), recursion, Evidence::OWNER_GONE)
             }
             Err(gap) => Held { recursion, ..Held::unknown(gap) },
         }
@@ -108,5 +121,5 @@ fn ended(tid: u32, recursion: Option<u32>) -> Held {
         Absent { tid, why: Absence::Ended, certain: true, alive: None, pid: None, process: None, shared: Some(false) };
     let words = format!("held by thread {tid}, which has ended");
     let owner = Owner::Unknown(Gap::Absent(words));
-    Held { owner, recursion, evidence: Evidence::OWNER_GONE, absent: Some(absent) }
+    Held { absent: Some(absent), ..Held::of(owner, recursion, Evidence::OWNER_GONE) }
 }

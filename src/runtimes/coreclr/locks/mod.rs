@@ -3,19 +3,27 @@
 //! Input: the runtime's threads, its table of SyncBlocks, objects of the heap. Output: [`Lock`](crate::model::Lock)s. What is waited for is
 //! what threads say of it; owners are recorded by the locks themselves.
 
+mod around;
 mod blocking;
+mod constructors;
 mod evidence;
 mod headers;
 mod held;
 mod holders;
+mod holding;
 pub mod kinds;
 mod names;
+mod owners;
+mod readers;
+mod recognise;
+mod stack;
 mod sync_blocks;
 mod wait;
 mod waits;
 
 pub use self::sync_blocks::{State, SyncBlock, SyncBlocks};
 
-pub(super) use self::held::held;
-pub(super) use self::holders::Holders;
 pub(super) use self::waits::Waits;
+
+#[cfg(test)]
+mod tests;

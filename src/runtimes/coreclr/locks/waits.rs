@@ -1,79 +1,105 @@
 //! What the threads of the runtime wait for, and the locks that they wait for.
 //!
-//! Input: the runtime's threads, its table of SyncBlocks, what threads say of their waits. Output: [`Wait`]s, and a [`Lock`] for each thing
-//! that is waited for.
+//! Input: the runtime's threads, its table of SyncBlocks, what threads say of their waits, stacks. Output: [`Wait`]s, and a [`Lock`] for
+//! each thing that is waited for.
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::around::Surroundings;
 use super::blocking::{self, On};
-use super::headers::Thin;
-use super::holders::{Held, Holders};
+use super::constructors::{self, Running};
+use super::held;
+use super::holders::Holders;
+use super::holding::Holding;
 use super::kinds;
 use super::names::Names;
+use super::recognise::{self, Seen};
+use super::stack::Part;
 use super::sync_blocks::SyncBlocks;
-use super::wait::Wait;
+use super::wait::{Wait, Waited};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::thread::WaitKind;
-use crate::model::{Addr, Evidence, Lock, LockKind, Problem, Subject, Thread, Tid, WaitingOn};
+use crate::model::thread::{CallKind, Nature, ThreadState, WaitKind};
+use crate::model::{Addr, Lock, LockKind, OsThread, Problem, Stack, Subject, Thread, Tid, WaitingOn};
 use crate::runtimes::Scene;
-use crate::runtimes::coreclr::threads::ManagedThreads;
+use crate::runtimes::coreclr::heap::Segments;
+use crate::runtimes::coreclr::methods::Methods;
+use crate::runtimes::coreclr::threads::{self, ManagedThread, ManagedThreads};
 use crate::runtimes::coreclr::types::Types;
 
 /// What threads wait for.
 pub(in crate::runtimes::coreclr) struct Waits {
     /// Each wait, in the order of threads.
-    pub(in crate::runtimes::coreclr) all: Vec<Wait>,
-    /// The table of SyncBlocks.
-    blocks: Arc<SyncBlocks>,
-    /// What that is called.
-    names: Names,
+    all: Vec<Wait>,
     /// What could not be read.
     pub(in crate::runtimes::coreclr) problems: Vec<Problem>,
+    /// The table of SyncBlocks.
+    blocks: Arc<SyncBlocks>,
+    /// Static constructors that are being run.
+    running: Vec<Running>,
+    /// What is waited for is called so.
+    names: Names,
+}
+
+/// What a search for the wait of a thread needs.
+struct Search<'a> {
+    methods: &'a Methods,
+    segments: Option<&'a Segments>,
+    blocks: &'a SyncBlocks,
+    running: &'a [Running],
+    around: &'a Surroundings,
 }
 
 impl Waits {
-    /// Reads them.
+    /// Reads them. `segments`: the heap, where the dump tells where it is; it is not walked.
     pub(in crate::runtimes::coreclr) fn read(
-        types: Types<'_>,
+        methods: &Methods,
         scene: &Scene<'_>,
         threads: &ManagedThreads,
         blocks: Arc<SyncBlocks>,
+        segments: Option<&Segments>,
         job: &Job,
     ) -> Result<Waits, Error> {
+        let types = methods.types();
         let holders = Holders::of(threads);
+        let running = constructors::running(methods, scene);
+        let around = Surroundings::of_statics(types);
+        let search = Search { methods, segments, blocks: &blocks, running: &running, around: &around };
+        let found = scene.threads.par_iter().zip(scene.stacks).map_init(
+            || job.meter(),
+            |meter, (thread, stack)| {
+                meter.add(1)?;
+                let managed = holders.of_tid(thread.tid);
+                Ok(managed.map_or_else(Found::default, |managed| search.wait(thread, stack, managed)))
+            },
+        );
+        let found: Vec<Found> = found.collect::<Result<_, Error>>()?;
         let (mut all, mut problems) = (Vec::new(), Vec::new());
-        let mut meter = job.meter();
-        for thread in scene.threads {
-            meter.add(1)?;
-            let Some(managed) = holders.of_tid(thread.tid) else { continue };
-            match blocking::of(types.clr, managed.address) {
-                Ok(found) => all.extend(found.map(|found| wait(thread.tid, found, &blocks))),
-                Err(gap) => {
-                    let message = format!("what managed thread {} waits for cannot be read: {gap}", thread.tid);
-                    problems.push(Problem::new("wait-unread", Subject::Thread(thread.tid), message));
-                }
-            }
+        for Found { wait, problem } in found {
+            all.extend(wait);
+            problems.extend(problem);
         }
         problems.extend(blocks.cut.as_ref().map(|gap| {
             let message = format!("the table of SyncBlocks cannot be read to its end: {gap}; Monitors may be missing");
             Problem::new("locks-missing", Subject::Capture, message)
         }));
-        let names = Names::find(types, &all.iter().map(|wait| wait.address).collect());
-        Ok(Waits { all, blocks, names, problems })
+        let names = names(types, &around, &all);
+        Ok(Waits { all, problems, blocks, running, names })
     }
 
     /// The locks that are waited for, by address.
-    pub(in crate::runtimes::coreclr) fn locks(&self, types: Types<'_>, holders: &Holders<'_>) -> Vec<Lock> {
+    pub(in crate::runtimes::coreclr) fn locks(&self, methods: &Methods, threads: &ManagedThreads) -> Vec<Lock> {
         let mut of: FxHashMap<(Addr, LockKind), Vec<&Wait>> = FxHashMap::default();
         for wait in &self.all {
-            of.entry((wait.address, wait.kind)).or_default().push(wait);
+            let Some((kind, address)) = wait.lock() else { continue };
+            of.entry((address, kind)).or_default().push(wait);
         }
+        let holding = Holding::of(methods.types(), threads, &self.blocks, &self.running);
         let lock = |((address, kind), waits): ((Addr, LockKind), Vec<&Wait>)| {
-            let held = self.held(types, holders, kind, address);
-            let mut lock = lock(address, kind, held, self.names.of(address));
+            let mut lock = holding.lock(kind, address, self.names.of(address));
             lock.waiters = waits.iter().map(|wait| wait.tid).collect();
             lock.limits = waits.iter().filter_map(|wait| wait.limit()).collect();
             lock
@@ -84,72 +110,149 @@ impl Waits {
         locks
     }
 
-    /// Who has what is waited for.
-    fn held(&self, types: Types<'_>, holders: &Holders<'_>, kind: LockKind, address: Addr) -> Held {
-        match kind {
-            kinds::MONITOR => self.monitor(types, holders, address),
-            _ => Held::free(Evidence::WAIT),
+    /// Every lock that somebody has and nobody waits for, by address. Walks the heap.
+    pub(in crate::runtimes::coreclr) fn held(
+        &self,
+        methods: &Methods,
+        threads: &ManagedThreads,
+        segments: Option<&Segments>,
+        job: &Job,
+    ) -> Result<Vec<Lock>, Error> {
+        let types = methods.types();
+        let mut waited: FxHashSet<Addr> = FxHashSet::default();
+        for (kind, address) in self.all.iter().filter_map(Wait::lock) {
+            waited.insert(address);
+            // The Monitor in a `Lazy` is what is waited for.
+            let lazy = (kind == kinds::LAZY).then(|| types.object(address)).and_then(Result::ok);
+            waited.extend(lazy.and_then(|lazy| lazy.address("_state").ok()));
         }
+        let holding = Holding::of(types, threads, &self.blocks, &self.running);
+        held::held(types, &waited, &self.blocks, &holding, segments, job)
     }
 
-    /// Who has an object's lock.
-    pub(in crate::runtimes::coreclr) fn monitor(&self, types: Types<'_>, holders: &Holders<'_>, object: Addr) -> Held {
-        if let Some(block) = self.blocks.of(object).or_else(|| self.blocks.at(object)) {
-            return block.held(holders);
-        }
-        match Thin::read(types.clr.memory(), object) {
-            Ok(Some(thin)) => thin.held(holders),
-            Ok(None) => Held::free(Evidence::WAIT),
-            Err(gap) => Held::unknown(gap),
-        }
-    }
-
-    /// The locks that a SyncBlock says are held and nobody waits for.
-    pub(in crate::runtimes::coreclr) fn held_blocks(&self, holders: &Holders<'_>) -> Vec<(Addr, Held)> {
-        let waited: FxHashSet<Addr> = self.all.iter().map(|wait| wait.address).collect();
-        let blocks = self.blocks.all.iter().filter(|block| !waited.contains(&block.object));
-        let held = blocks.map(|block| (block.object, block.held(holders)));
-        held.filter(|(_, held)| held.is_held() && held.recursion.is_some()).collect()
+    /// Threads that wait for time.
+    pub(in crate::runtimes::coreclr) fn without_lock(&self) -> Vec<Tid> {
+        self.all.iter().filter(|wait| wait.on == Waited::Sleep).map(|wait| wait.tid).collect()
     }
 
     /// Says of a thread what it waits for, instead of what native code beneath it does.
     pub(in crate::runtimes::coreclr) fn describe(&self, thread: &mut Thread) {
         let Some(wait) = self.all.iter().find(|wait| wait.tid == thread.tid) else { return };
-        thread.waiting_on = Some(WaitingOn {
-            kind: WaitKind::Lock(wait.kind),
-            address: Some(wait.address),
-            name: self.names.of(wait.address).map(str::to_owned),
-            detail: None,
-            nature: wait.kind.nature,
-            within: wait.limit_ms.is_none(),
-        });
+        let waiting = match wait.on {
+            Waited::Lock { kind, address } => WaitingOn {
+                kind: WaitKind::Lock(kind),
+                address: Some(address),
+                name: self.names.of(address).map(str::to_owned),
+                detail: None,
+                nature: kind.nature,
+                within: !wait.is_timed,
+            },
+            Waited::Sleep => {
+                thread.state = ThreadState::Sleeping;
+                WaitingOn {
+                    kind: WaitKind::Call(CallKind::Sleep),
+                    address: None,
+                    name: None,
+                    detail: None,
+                    nature: Nature::Idle,
+                    within: false,
+                }
+            }
+            // The native condition variable that it waits on means that.
+            Waited::Work(what) => {
+                if let Some(waiting) = &mut thread.waiting_on {
+                    waiting.nature = Nature::Idle;
+                    waiting.detail = Some(what.to_owned());
+                }
+                return;
+            }
+        };
+        thread.waiting_on = Some(waiting);
     }
 }
 
-fn wait(tid: Tid, found: blocking::Blocking, blocks: &SyncBlocks) -> Wait {
-    // Where the table is not in the dump, what is known of the object is where its SyncBlock is.
-    let object = |block: Addr| blocks.at(block).map_or(block, |block| block.object);
-    let (kind, address) = match found.on {
-        On::Enter(block) => (kinds::MONITOR, object(block)),
-        On::Pulse(block) => (kinds::MONITOR_WAIT, object(block)),
-        On::Lock(lock) => (kinds::LOCK, lock),
-    };
-    Wait { tid, kind, address, limit_ms: found.limit_ms }
+/// The names of what is waited for.
+fn names(types: Types<'_>, around: &Surroundings, waits: &[Wait]) -> Names {
+    let locks = waits.iter().filter_map(Wait::lock);
+    let arrays = locks.clone().filter(|(kind, _)| *kind == kinds::HANDLES);
+    let arrays: Vec<(Addr, Vec<Addr>)> =
+        arrays.map(|(_, array)| (array, recognise::elements(types, around, array))).collect();
+    let handles = arrays.iter().flat_map(|(_, handles)| handles);
+    let mut names = Names::find(types, &locks.clone().map(|(_, address)| address).chain(handles.copied()).collect());
+    for (kind, address) in locks {
+        names.add_class_or_thread(types, kind, address);
+    }
+    for (array, handles) in &arrays {
+        names.add_handles(*array, handles);
+    }
+    names
 }
 
-/// A lock without waiters.
-pub(in crate::runtimes::coreclr) fn lock(address: Addr, kind: LockKind, held: Held, name: Option<&str>) -> Lock {
-    Lock {
-        address,
-        kind,
-        name: Ok(name.map(str::to_owned)),
-        owner: held.owner,
-        recursion: held.recursion,
-        readers: None,
-        read_by: Vec::new(),
-        waiters: Vec::new(),
-        evidence: held.evidence,
-        absent: held.absent,
-        limits: Vec::new(),
+/// Whether the system call that a thread waits in ends by itself: the fourth argument of a futex wait points to the time. Source: futex(2).
+fn is_timed(thread: &OsThread) -> bool {
+    const TIME: usize = 3;
+    let call = thread.syscall.as_ref();
+    call.is_some_and(|call| call.args.get(TIME).copied().flatten() != Some(0))
+}
+
+/// What was found of a thread.
+#[derive(Default)]
+struct Found {
+    wait: Option<Wait>,
+    problem: Option<Problem>,
+}
+
+impl Search<'_> {
+    fn wait(&self, thread: &OsThread, stack: &Stack, managed: &ManagedThread) -> Found {
+        let tid = thread.tid;
+        let part = Part::of(self.methods, self.segments, stack);
+        let mut found = Found::default();
+        let told = blocking::of(self.methods.types(), managed.address).unwrap_or_else(|gap| {
+            let message = format!("what managed thread {tid} waits for cannot be read: {gap}");
+            found.problem = Some(Problem::new("wait-unread", Subject::Thread(tid), message));
+            None
+        });
+        if let Some(told) = told {
+            let seen = Seen { part: &part, around: self.around, own: Addr(0) };
+            let on = recognise::told(&seen, told, self.object(told.on));
+            found.wait = Some(Wait { tid, on, limit_ms: told.limit_ms, is_timed: told.limit_ms.is_some() });
+            return found;
+        }
+        // One that is in no system call waits for nothing.
+        if thread.syscall.is_none() {
+            return found;
+        }
+        let on = self.untold(&part, tid, managed);
+        found.wait = on.map(|on| Wait { tid, on, limit_ms: None, is_timed: is_timed(thread) });
+        found
+    }
+
+    /// The object of a wait. Where the table is not in the dump, what is known of it is where its SyncBlock is.
+    fn object(&self, on: On) -> Addr {
+        let (On::Enter(at) | On::Pulse(at) | On::Lock(at)) = on;
+        self.blocks.at(at).map_or(at, |block| block.object)
+    }
+
+    /// What a thread waits for that does not say so.
+    fn untold(&self, part: &Part<'_>, tid: Tid, managed: &ManagedThread) -> Option<Waited> {
+        if managed.finalizer && !part.is_managed {
+            return Some(Waited::Work("objects to finalize"));
+        }
+        let own = threads::object(&self.methods.clr, managed.address).unwrap_or(Addr(0));
+        let seen = Seen { part, around: self.around, own };
+        let inlined = self.inlined(managed.address).filter(|name| recognise::is_join(name));
+        recognise::by_method(&seen, inlined.as_deref()).or_else(|| {
+            let running = constructors::awaited(part, tid, self.running).filter(|_| part.is_managed)?;
+            Some(Waited::Lock { kind: kinds::STATIC_CONSTRUCTOR, address: running.table })
+        })
+    }
+
+    /// The method of the runtime's that a thread is in, by the frame that it leaves before native code: the compiler may put what waits into the
+    /// program's own method, so that no frame of the stack shows it.
+    fn inlined(&self, thread: Addr) -> Option<Arc<str>> {
+        let clr = &self.methods.clr;
+        let frame = clr.ptr(thread, "Thread", "Frame").ok()?;
+        let method = clr.ptr(frame, "Frame", "Method").ok()?;
+        self.methods.name(method).map(|named| named.name)
     }
 }

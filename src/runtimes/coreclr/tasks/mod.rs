@@ -24,6 +24,8 @@ pub use self::leaf::Awaited;
 pub use self::status::Status;
 pub(super) use self::waits::pending_work;
 
+pub(super) use self::method::method_of;
+
 use self::chains::chains;
 use self::gather::{Found, gather};
 use self::leaf::Leaves;
