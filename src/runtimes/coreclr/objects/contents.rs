@@ -7,7 +7,7 @@ use super::values::Values;
 use super::{HEADER, Instance, Window};
 use crate::heap::{Contents, HeapObject, StaticField};
 use crate::model::value::{Content, Field as Part, Role};
-use crate::model::{Addr, Gap, Known, Tid, Value};
+use crate::model::{Addr, Known, Tid, Value};
 use crate::runtimes::coreclr::types::{ClassKind, Field, Held};
 
 /// Words of an object that are shown.
