@@ -33,6 +33,15 @@ fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
     documents.iter_mut().map(|document| document["data"].take()).collect()
 }
 
+/// The same where the assemblies and their PDBs are.
+fn answers_with_files(dump: &Path, commands: &[&str]) -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump).args(["--json", "--offline"]);
+    command.args(commands.iter().flat_map(|line| ["-c", line]));
+    let mut documents = run(command).expect_status(0).documents();
+    documents.iter_mut().map(|document| document["data"].take()).collect()
+}
+
 /// `semaphore Shop.Program.Door: Enter 0` for each stack, innermost method first; of the runtime's own methods and tasks the type's last name.
 fn told(answer: &Value, name_of: impl Fn(u64) -> String) -> Vec<String> {
     let frame = |frame: &Value| {
@@ -222,5 +231,38 @@ fn the_pool_its_queue_timers_and_states_of_tasks_are_told() {
         let task = told[3]["stacks"][0]["frames"][0]["address"].as_str().expect("an address");
         let state = answers(dump, &[&format!("taskstate {task}")]).remove(0);
         assert_eq!(state["status"], "WaitingForActivation");
+    });
+}
+
+/// The line of the source that holds this text.
+fn line_of(text: &str) -> u64 {
+    let source =
+        std::fs::read_to_string(support::repository().join("fixtures/dotnet-async/Async.cs")).expect("it is there");
+    let before = source.lines().position(|line| line.contains(text)).unwrap_or_else(|| panic!("no line has {text}"));
+    before as u64 + 1
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn methods_are_told_with_the_line_of_their_await_and_with_their_locals() {
+    each_dump(&["Async", "AsyncDebug"], |dump, _| {
+        let told = answers_with_files(dump, &["dumpasync -f -type Middle"]).remove(0);
+        let frames = told["stacks"][0]["frames"].as_array().expect("frames");
+        let places: Vec<_> = frames.iter().map(|frame| frame["line"].as_u64()).collect();
+        let lines = ["n + await Gate.Task", "int got = await Inner(n);", "int got = await Middle(doubled);"];
+        assert_eq!(places, lines.map(|line| Some(line_of(line))), "{told}");
+        assert!(
+            frames.iter().all(|frame| frame["file"].as_str().is_some_and(|file| file.ends_with("Async.cs"))),
+            "{told}"
+        );
+        // The first of the five orders: 0, doubled 0.
+        let value = |frame: &Value, part: &str| {
+            let fields = frame["fields"].as_array().expect("fields").iter();
+            let field = fields.clone().find(|field| field["name"].as_str().is_some_and(|name| name.contains(part)));
+            field.unwrap_or_else(|| panic!("no {part} in {frame}"))["value"].as_str().expect("words").to_owned()
+        };
+        assert!(value(&frames[1], "tag").contains("order 0"), "{}", frames[1]);
+        assert_eq!(value(&frames[1], "1__state"), "1");
+        assert_eq!(value(&frames[2], "doubled"), "0");
     });
 }

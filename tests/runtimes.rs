@@ -178,6 +178,10 @@ fn dotnet_is_named() {
     let dotnet = Dotnet::find();
     for (version, _) in &dotnet.runtimes {
         let process = dotnet.start(version, "dotnet-shop", "Shop");
-        is_named(&summary(process.pid()), "dotnet", ".NET", version, "tasks");
+        let summary = summary(process.pid());
+        let runtime = &summary["runtimes"][0];
+        assert_eq!((&runtime["kind"], &runtime["version"]), (&"dotnet".into(), &version.as_str().into()), "{summary}");
+        let titles = summary["findings"].to_string();
+        assert!(!titles.contains("unread-runtime") && !titles.contains("nothing looks wrong"), "{titles}");
     }
 }

@@ -20,10 +20,10 @@ pub struct PendingWork {
 /// Why work was not looked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotLooked {
-    /// Bytes of the heap that would have to be read.
-    pub bytes: u64,
-    /// The command that looks.
-    pub command: &'static str,
+    /// In words: `the managed heap has 3072 MiB`.
+    pub why: String,
+    /// The command that looks; `None` where none can.
+    pub command: Option<&'static str>,
 }
 
 /// A thread that waits for work.

@@ -64,7 +64,6 @@ impl RuntimeKind {
     /// What of it this program does not read.
     pub fn not_read(self) -> &'static [&'static str] {
         match self {
-            RuntimeKind::Dotnet => &["tasks"],
             RuntimeKind::DotnetNativeaot => &["monitors", "tasks"],
             RuntimeKind::Jvm => &["Java frames", "Java monitors"],
             RuntimeKind::Mono => &["managed frames", "monitors"],
@@ -76,6 +75,8 @@ impl RuntimeKind {
             RuntimeKind::Perl => &["Perl frames"],
             RuntimeKind::Lua | RuntimeKind::Luajit => &["Lua frames"],
             RuntimeKind::Go => &["goroutines that no thread runs", "channels", "Go mutexes"],
+            // Of one that cannot be read, or not all of it, the findings say so.
+            RuntimeKind::Dotnet => &[],
             RuntimeKind::Native | RuntimeKind::Unknown => &[],
         }
     }

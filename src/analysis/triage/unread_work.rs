@@ -1,4 +1,4 @@
-//! Asynchronous work was not looked at, since that would take long.
+//! Asynchronous work was not looked at, since that would take long, or the dump does not hold it.
 
 use crate::model::Subject;
 
@@ -10,14 +10,14 @@ pub(super) const RULE: Rule = Rule::new("unread-work", apply).tells(Tells::Unrea
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
     let Some(not_read) = &case.pending.not_read else { return Vec::new() };
-    let title = format!("asynchronous work was not looked at: the managed heap has {} MiB", not_read.bytes >> 20);
+    let title = format!("asynchronous work was not looked at: {}", not_read.why);
     vec![Finding {
         rule: RULE.name,
-        severity: Severity::Note,
+        severity: if case.crashed() { Severity::Note } else { Severity::Warning },
         certain: true,
         title: Sentence::of(title),
-        about: Some(Subject::Command(not_read.command)),
+        about: Some(not_read.command.map_or(Subject::Capture, Subject::Command)),
         evidence: Vec::new(),
-        next: Some(Next::new(not_read.command, "methods that wait, and threads that block on them")),
+        next: not_read.command.map(|command| Next::new(command, "methods that wait, and threads that block on them")),
     }]
 }

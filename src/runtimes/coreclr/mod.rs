@@ -184,6 +184,12 @@ impl CoreClr {
         pool::pool(self.methods.types())
     }
 
+    /// The fields of a method's state machine: its parameters and locals among them, by the names that the compiler gave them.
+    pub fn fields_of(&self, step: &Step) -> Vec<(Arc<str>, Value)> {
+        let Some(data) = step.machine else { return Vec::new() };
+        tasks::machine_fields(&Values::of(&self.methods), step.table, data)
+    }
+
     /// What a piece of queued work would run.
     pub fn work(&self, at: Addr, job: &Job) -> Result<Known<Work>, Error> {
         Ok(pool::work(&Values::of(&self.methods), &*self.some_heap(job)?, at))
@@ -309,10 +315,17 @@ impl Runtime for CoreClr {
     fn pending_work(&self, job: &Job) -> Result<Option<PendingWork>, Error> {
         /// Bytes of a heap that is read without being asked for.
         const MAX_HEAP: u64 = 256 << 20;
-        let Ok(segments) = self.segments(job)? else { return Ok(None) };
-        let bytes = segments.all.iter().filter_map(|segment| segment.end.since(segment.start)).sum();
+        let segments = match self.segments(job)? {
+            Ok(segments) => segments,
+            Err(gap) => {
+                let not_read = Some(NotLooked { why: format!("the managed heap: {gap}"), command: None });
+                return Ok(Some(PendingWork { not_read, ..PendingWork::default() }));
+            }
+        };
+        let bytes: u64 = segments.all.iter().filter_map(|segment| segment.end.since(segment.start)).sum();
         if bytes > MAX_HEAP && self.pending.known().is_none() {
-            let not_read = Some(NotLooked { bytes, command: "dumpasync" });
+            let why = format!("the managed heap has {} MiB", bytes >> 20);
+            let not_read = Some(NotLooked { why, command: Some("dumpasync") });
             return Ok(Some(PendingWork { not_read, ..PendingWork::default() }));
         }
         let (pending, threads) = (self.pending(job)?, self.threads(job)?);

@@ -78,7 +78,7 @@ fn failures_that_nobody_saw_and_work_that_nobody_looked_at_are_told() {
     let told = process(PendingWork { failed: vec![failed("no pears"), failed("no plums")], ..PendingWork::default() });
     let title = "2 tasks failed, and nobody has looked, the first: Shop.OutOfStock: no pears";
     assert!(told.titles().contains(&title.to_owned()), "{:?}", told.titles());
-    let not_read = Some(NotLooked { bytes: 3 << 30, command: "dumpasync" });
+    let not_read = Some(NotLooked { why: "the managed heap has 3072 MiB".to_owned(), command: Some("dumpasync") });
     let told = process(PendingWork { not_read, ..PendingWork::default() });
     let title = "asynchronous work was not looked at: the managed heap has 3072 MiB".to_owned();
     assert!(told.titles().contains(&title), "{:?}", told.titles());

@@ -32,10 +32,11 @@ use self::leaf::Leaves;
 use self::links::{At, Follower, Goes, Links};
 use self::shape::Role;
 use super::heap::Segments;
-use super::types::Types;
+use super::objects::Values;
+use super::types::{Held, Types};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Gap, Known, OsThread, Tid};
+use crate::model::{Addr, Gap, Known, OsThread, Tid, Value};
 
 /// Work that is under way.
 #[derive(Clone, Debug, Default)]
@@ -160,6 +161,16 @@ pub(super) fn method_at(types: Types<'_>, segments: &Segments, at: Addr) -> Opti
     let shape = links.shape_of(at).ok()?;
     let machine = links.at(&Found { at, shape, status: None }).machine?;
     method::method_of(types.class(machine).ok()?.name.as_deref().ok()?)
+}
+
+/// The fields of a state machine, whose first is at `data`.
+pub(super) fn machine_fields(values: &Values<'_>, table: Addr, data: Addr) -> Vec<(Arc<str>, Value)> {
+    /// Most fields that are told.
+    const MAX_FIELDS: usize = 256;
+    let Ok(fields) = values.types.fields(table) else { return Vec::new() };
+    let own = fields.iter().filter(|field| field.held == Held::Object).take(MAX_FIELDS);
+    own.filter_map(|field| Some((Arc::clone(&field.name), values.of_field(field, data.plus(field.offset)?, 0))))
+        .collect()
 }
 
 /// The state word of a task.

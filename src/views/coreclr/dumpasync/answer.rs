@@ -47,6 +47,22 @@ pub struct FrameRow {
     pub file: Option<Arc<str>>,
     /// Line in it.
     pub line: Option<u32>,
+    /// The state machine's fields, parameters and locals among them; null unless asked for, and for tasks that are no method's.
+    pub fields: Option<Vec<FieldRow>>,
+}
+
+/// A field of a state machine.
+#[derive(Clone, Serialize, JsonSchema)]
+pub struct FieldRow {
+    /// Its name, as the compiler gave it: `<tag>5__2` is the local `tag`, `<>4__this` the object itself.
+    pub name: Arc<str>,
+    /// Its type; null where it cannot be told.
+    #[serde(rename = "type")]
+    pub type_name: Option<Arc<str>>,
+    /// Its value in words.
+    pub value: String,
+    /// What it refers to; null where it is no reference, or that is null.
+    pub address: Option<Addr>,
 }
 
 /// What a stack waits for.

@@ -49,6 +49,7 @@ mod tests {
             status: None,
             file: None,
             line: None,
+            fields: None,
         };
         let awaits = AwaitedRow { kind: "task", address: Some(Addr(at + 8)), name: None };
         StackRow { count: 1, frames: vec![frame], awaits, threads: vec![Tid(tid)] }

@@ -1,6 +1,6 @@
 //! The answer in typed cells: what is waited for, and below it who awaits it, the innermost first.
 
-use super::answer::{DumpAsync, FrameRow, MethodRow, StackRow};
+use super::answer::{DumpAsync, FieldRow, FrameRow, MethodRow, StackRow};
 use crate::model::Subject;
 use crate::report::section::{Body, Cell, Column, Node, Row, Section, Table, Tone, Value};
 use crate::views::Draw;
@@ -19,10 +19,22 @@ impl Draw for DumpAsync {
 fn tree(stacks: &[StackRow]) -> Body {
     let of = |stack: &StackRow| {
         let leaf = Node { depth: 0, row: leaf(stack), folded: Vec::new() };
-        let frames = stack.frames.iter().map(|own| Node { depth: 1, row: frame(own), folded: Vec::new() });
-        std::iter::once(leaf).chain(frames).collect::<Vec<_>>()
+        std::iter::once(leaf).chain(stack.frames.iter().flat_map(nodes)).collect::<Vec<_>>()
     };
     Body::Tree(stacks.iter().flat_map(of).collect())
+}
+
+/// A frame, and its fields below it.
+fn nodes(own: &FrameRow) -> Vec<Node> {
+    let fields = own.fields.iter().flatten().map(|field| Node { depth: 2, row: field_row(field), folded: Vec::new() });
+    std::iter::once(Node { depth: 1, row: frame(own), folded: Vec::new() }).chain(fields).collect()
+}
+
+fn field_row(field: &FieldRow) -> Row {
+    let type_name = field.type_name.as_ref().map(|name| Cell::new(Value::Type(name.clone())).tone(Tone::Dim));
+    let name = Cell::text(format!("{} =", field.name));
+    let cells = [Some(Cell::NONE), Some(name), Some(Cell::text(field.value.as_str())), type_name];
+    Row { cells: cells.into_iter().flatten().collect(), subject: field.address.map(Subject::Object) }
 }
 
 fn leaf(stack: &StackRow) -> Row {

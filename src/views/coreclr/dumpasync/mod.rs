@@ -6,7 +6,7 @@ mod drawn;
 mod rows;
 mod stats;
 
-pub use self::answer::{AwaitedRow, DumpAsync, FrameRow, MethodRow, StackRow};
+pub use self::answer::{AwaitedRow, DumpAsync, FieldRow, FrameRow, MethodRow, StackRow};
 use self::rows::Wanted;
 use crate::job::Job;
 use crate::model::{Problem, Subject};
@@ -31,6 +31,8 @@ pub const VIEW: View = View {
         Arg::Flag("t", "the same"),
         Arg::Flag("completed", "also what has ended"),
         Arg::Flag("c", "the same"),
+        Arg::Flag("fields", "with the fields of each state machine: parameters, locals, what it awaits"),
+        Arg::Flag("f", "the same"),
         Arg::Flag("stats", "how many there are of each method, in place of stacks"),
         Arg::Flag("coalesce", "stacks that are alike as one, with their number"),
     ],
@@ -42,9 +44,9 @@ pub const VIEW: View = View {
 
 $ dumpscope shop.core -c dumpasync
 0x7f29a180ae58 completion-source Shop.Program.Gate blocks 16281
-0x7f29a182f1a8 ├ Shop.Program.Inner await 0
-0x7f29a182f220 ├ Shop.Program.Middle await 1
-0x7f29a182f2b8 └ Shop.Program.Outer await 0
+0x7f29a182f1a8 ├ Shop.Program.Inner await 0 Async.cs:59
+0x7f29a182f220 ├ Shop.Program.Middle await 1 Async.cs:55
+0x7f29a182f2b8 └ Shop.Program.Outer await 0 Async.cs:48
 0x7f29a1833640 continuation System.Threading.Tasks.Task+DelayPromise blocks 16285
 0x7f29a18336e8 └ Shop.Program.Show await 0
 …",
@@ -54,24 +56,23 @@ $ dumpscope shop.core -c dumpasync
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let with_completed = query.flag("completed") || query.flag("c");
-    let pending = super::with(session, job, |runtime| match with_completed {
-        true => runtime.pending_and_completed(job),
-        false => runtime.pending(job),
-    })?;
     let wanted = Wanted {
         address: query.address("address").or(query.address("addr")),
         table: query.address("mt").or(query.address("methodtable")),
         type_name: query.text("type"),
         with_tasks: query.flag("tasks") || query.flag("t"),
     };
-    let problems = problems(&pending);
-    let data = if query.flag("stats") {
-        DumpAsync { stacks: None, methods: Some(stats::of(&pending, &wanted)) }
-    } else {
-        let stacks = super::with(session, job, |runtime| Ok(rows::stacks(runtime, &pending, &wanted)))?;
+    let (data, problems) = super::with(session, job, |runtime| {
+        let pending = if with_completed { runtime.pending_and_completed(job) } else { runtime.pending(job) }?;
+        let problems = problems(&pending);
+        if query.flag("stats") {
+            return Ok((DumpAsync { stacks: None, methods: Some(stats::of(&pending, &wanted)) }, problems));
+        }
+        let with_fields = query.flag("fields") || query.flag("f");
+        let stacks = rows::stacks(runtime, &pending, &wanted, with_fields);
         let stacks = if query.flag("coalesce") { coalesced::of(stacks) } else { stacks };
-        DumpAsync { stacks: Some(stacks), methods: None }
-    };
+        Ok((DumpAsync { stacks: Some(stacks), methods: None }, problems))
+    })?;
     Ok(Box::new(Answered { data, problems }))
 }
 

@@ -1,7 +1,11 @@
 //! The stacks that were asked for, as rows.
 
-use super::answer::{AwaitedRow, FrameRow, StackRow};
-use crate::model::Addr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::answer::{AwaitedRow, FieldRow, FrameRow, StackRow};
+use crate::model::{Addr, Value};
 use crate::session::coreclr::{AsyncStack, CoreClr, Pending, Status, Step};
 
 /// What was asked for.
@@ -30,32 +34,62 @@ impl Wanted<'_> {
     }
 }
 
-pub(super) fn stacks(runtime: &CoreClr, pending: &Pending, wanted: &Wanted<'_>) -> Vec<StackRow> {
-    let taken = pending.stacks.iter().filter(|stack| wanted.takes(pending, stack));
-    taken.map(|stack| row(runtime, pending, stack)).collect()
+/// The stacks that are wanted, with the lines of their methods.
+pub(super) fn stacks(runtime: &CoreClr, pending: &Pending, wanted: &Wanted<'_>, with_fields: bool) -> Vec<StackRow> {
+    let mut rows = Rows { runtime, pending, with_fields, places: FxHashMap::default() };
+    pending.stacks.iter().filter(|stack| wanted.takes(pending, stack)).map(|stack| rows.stack(stack)).collect()
 }
 
-fn row(runtime: &CoreClr, pending: &Pending, stack: &AsyncStack) -> StackRow {
-    let awaits = &stack.awaits;
-    StackRow {
-        count: 1,
-        frames: pending.of(stack).map(|step| frame(runtime, step)).collect(),
-        awaits: AwaitedRow { kind: awaits.kind, address: awaits.address, name: awaits.name.clone() },
-        threads: stack.threads.clone(),
+struct Rows<'a> {
+    runtime: &'a CoreClr,
+    pending: &'a Pending,
+    with_fields: bool,
+    /// Lines by state machine and state: many methods are suspended in few places.
+    places: FxHashMap<(Addr, Option<i32>), Option<(Arc<str>, u32)>>,
+}
+
+impl Rows<'_> {
+    fn stack(&mut self, stack: &AsyncStack) -> StackRow {
+        let awaits = &stack.awaits;
+        let pending = self.pending;
+        StackRow {
+            count: 1,
+            frames: pending.of(stack).map(|step| self.frame(step)).collect(),
+            awaits: AwaitedRow { kind: awaits.kind, address: awaits.address, name: awaits.name.clone() },
+            threads: stack.threads.clone(),
+        }
+    }
+
+    fn frame(&mut self, step: &Step) -> FrameRow {
+        let runtime = self.runtime;
+        let place = self.places.entry((step.table, step.state)).or_insert_with(|| place(runtime, step)).clone();
+        let (file, line) = place.unzip();
+        let fields = || runtime.fields_of(step).into_iter().map(|(name, value)| field(name, &value)).collect();
+        FrameRow {
+            address: step.address,
+            type_name: step.type_name.clone(),
+            method: step.method.clone(),
+            state: step.state,
+            status: step.status.map(Status::name),
+            file,
+            line,
+            fields: (self.with_fields && step.is_method).then(fields),
+        }
     }
 }
 
-fn frame(runtime: &CoreClr, step: &Step) -> FrameRow {
-    let state = step.state.and_then(|state| u32::try_from(state).ok());
-    let line = state.and_then(|state| runtime.suspended(step.table, state).ok()?);
-    let (file, line) = line.map(|line| (line.file, line.line)).unzip();
-    FrameRow {
-        address: step.address,
-        type_name: step.type_name.clone(),
-        method: step.method.clone(),
-        state: step.state,
-        status: step.status.map(Status::name),
-        file,
-        line,
+/// Where a method is suspended; `None` where no PDB tells it.
+fn place(runtime: &CoreClr, step: &Step) -> Option<(Arc<str>, u32)> {
+    let state = step.state.and_then(|state| u32::try_from(state).ok())?;
+    let line = runtime.suspended(step.table, state).ok()??;
+    Some((line.file, line.line))
+}
+
+fn field(name: Arc<str>, value: &Value) -> FieldRow {
+    FieldRow {
+        name,
+        type_name: value.ty.as_ref().map(|ty| Arc::clone(&ty.name)),
+        value: value.to_string(),
+        address: value.address().filter(|address| address.0 != 0),
     }
 }
