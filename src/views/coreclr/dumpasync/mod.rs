@@ -44,9 +44,9 @@ pub const VIEW: View = View {
 
 $ dumpscope shop.core -c dumpasync
 0x7f29a180ae58 completion-source Shop.Program.Gate blocks 16281
-0x7f29a182f1a8 ├ Shop.Program.Inner await 0 Async.cs:59
-0x7f29a182f220 ├ Shop.Program.Middle await 1 Async.cs:55
-0x7f29a182f2b8 └ Shop.Program.Outer await 0 Async.cs:48
+0x7f29a182f1a8 ├ Shop.Program.Inner await 0 Async.cs:56
+0x7f29a182f220 ├ Shop.Program.Middle await 1 Async.cs:52
+0x7f29a182f2b8 └ Shop.Program.Outer await 0 Async.cs:45
 0x7f29a1833640 continuation System.Threading.Tasks.Task+DelayPromise blocks 16285
 0x7f29a18336e8 └ Shop.Program.Show await 0
 …",
