@@ -27,6 +27,10 @@ pub struct Exception {
     pub frames: Vec<NamedFrame>,
     /// Nested exception.
     pub inner: Option<Box<Exception>>,
+    /// Those that it gathers beside `inner`, in its order.
+    pub others: Vec<Exception>,
+    /// The number that its runtime gives it, of .NET the HRESULT; `Ok(None)` where its kind has none.
+    pub code: Known<Option<u32>>,
     /// What only its kind has.
     pub detail: Detail,
 }
@@ -67,6 +71,13 @@ pub enum Detail {
         #[serde(serialize_with = "or_null")]
         #[schemars(with = "Option<SourcePlace>")]
         place: Known<SourcePlace>,
+    },
+    /// The stack was full, as the runtime itself says.
+    Overflow,
+    /// A text that was not recorded, but found.
+    Found {
+        /// Where.
+        place: String,
     },
     /// `std::terminate` without an exception.
     Terminate {

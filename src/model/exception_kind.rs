@@ -19,6 +19,8 @@ pub struct ExceptionKind {
     pub inner: &'static str,
     /// Whose stack its frames are, where they may be another's than the thread's: `the goroutine's stack`.
     pub apart: Option<&'static str>,
+    /// What the number that its runtime gives it is called: `HResult`.
+    pub code: &'static str,
 }
 
 /// What an exception is among those of all runtimes.
@@ -42,7 +44,7 @@ pub enum ExceptionFamily {
 impl ExceptionKind {
     /// A kind whose frames are the thread's, and that is called as its cause by what nests it.
     pub const fn new(word: &'static str, family: ExceptionFamily, title: &'static str) -> ExceptionKind {
-        ExceptionKind { word, family, title, inner: "caused by", apart: None }
+        ExceptionKind { word, family, title, inner: "caused by", apart: None, code: "code" }
     }
 }
 

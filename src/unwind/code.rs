@@ -15,12 +15,13 @@ use super::go;
 use super::image::{self, Image, Place};
 use super::own::Unwind;
 use super::room::Room;
+use super::row::Caller;
 use super::rules::Row;
 use super::signal;
 use super::start;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch};
-use crate::target::Target;
+use crate::target::{Module, Target};
 
 /// Work that may be spent on code without tables, in instructions looked at (or what costs as much, about 30 ns), for
 /// one target: 3 s. All threads of a program on musl take some 100,000; a hostile dump could ask for more with every
@@ -133,6 +134,11 @@ impl CodeMap {
     /// The runtime that unwinds a place of kind [`Kind::Own`].
     pub(super) fn owner(&self, index: usize) -> Option<&dyn Unwind> {
         self.own.get(index).map(AsRef::as_ref)
+    }
+
+    /// The next frame of a runtime's own code above a place of a stack, as the runtime records it.
+    pub(super) fn beyond(&self, sp: Addr) -> Option<Caller> {
+        self.own.iter().find_map(|own| own.beyond(sp))
     }
 
     /// The tables that a row's expressions are in.
@@ -287,6 +293,15 @@ impl CodeMap {
     }
 }
 
+/// The code of a module by its file: small dumps list the pages alone that they hold.
+fn of_file(module: &Module) -> impl Iterator<Item = (u64, u64)> {
+    let segments = module.elf().map(|elf| elf.segments()).unwrap_or_default();
+    let code = segments.iter().filter(|segment| segment.execute);
+    code.filter_map(|segment| {
+        Some((module.addr(segment.svma)?.0, module.addr(segment.svma)?.plus(segment.mem_size)?.0))
+    })
+}
+
 /// The executable mappings; a module of which no mapping is recorded counts as a whole.
 fn executable(target: &Target) -> Vec<(u64, u64)> {
     let regions = target.memory.regions();
@@ -300,6 +315,7 @@ fn executable(target: &Target) -> Vec<(u64, u64)> {
             .filter(|(base, end)| !regions.iter().any(|region| region.start < *end && *base < region.end))
             .map(|(base, end)| (base.0, end.0)),
     );
+    ranges.extend(target.modules.iter().flat_map(of_file));
     ranges.sort_unstable();
     let mut disjoint: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
     for (start, end) in ranges {

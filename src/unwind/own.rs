@@ -1,6 +1,6 @@
 //! Code that its runtime unwinds itself: made at run time, interpreted, or on a stack that no table describes.
 
-use crate::model::{Addr, End, Registers};
+use crate::model::{Addr, End, FrameKind, Registers, Trust};
 
 use super::row::Caller;
 
@@ -10,8 +10,19 @@ pub trait Unwind: Send + Sync {
     /// information is looked for.
     fn owns(&self, code: Addr) -> bool;
 
+    /// What a frame in its own code is: but for helpers in its library, managed.
+    fn kind(&self, _code: Addr) -> FrameKind {
+        FrameKind::Managed
+    }
+
     /// Who called a frame in its own code.
     fn step(&self, frame: &OwnFrame<'_>) -> Step;
+
+    /// The next frame of its own code above a place of a stack, by what the runtime itself records of its calls into native code. Asked for
+    /// native code that no table describes.
+    fn beyond(&self, _sp: Addr) -> Option<Caller> {
+        None
+    }
 }
 
 /// A frame in a runtime's own code.
@@ -32,6 +43,8 @@ pub enum Step {
     Caller {
         /// Its registers, and the frame's canonical frame address: the caller's stack pointer.
         caller: Caller,
+        /// How it was found.
+        trust: Trust,
         /// Whether it stands behind a call; else it was interrupted.
         returns: bool,
         /// Whether its stack may be another one, so that the stack pointer need not rise. Else it must, but where a
@@ -95,7 +108,12 @@ mod tests {
     #[test]
     fn a_rule_that_stands_still_ends_the_walk() {
         let still = |returns, switches, cfa| {
-            let step = move |frame: &OwnFrame<'_>| Step::Caller { caller: above(frame, cfa, 0), returns, switches };
+            let step = move |frame: &OwnFrame<'_>| Step::Caller {
+                caller: above(frame, cfa, 0),
+                trust: Trust::Runtime,
+                returns,
+                switches,
+            };
             ended(&walk(Room::default(), step))
         };
         assert_eq!(still(false, false, 0), (1, End::Loop), "what was interrupted has a stack of its own");
@@ -110,7 +128,10 @@ mod tests {
         for returns in [false, true] {
             let stack = walk(Room::default(), move |frame| match frame.sp.0 {
                 sp if sp >= STACK + 1_500 * 16 => Step::End(End::Bottom),
-                _ => Step::Caller { caller: above(frame, 16, 16), returns, switches: true },
+                _ => {
+                    let caller = above(frame, 16, 16);
+                    Step::Caller { caller, trust: Trust::Runtime, returns, switches: true }
+                }
             });
             assert_eq!(ended(&stack), (1_501, End::Bottom));
         }
@@ -120,6 +141,7 @@ mod tests {
     fn changes_to_lower_stacks_are_counted() {
         let stack = walk(Room::default(), |frame| Step::Caller {
             caller: above(frame, -16, -16),
+            trust: Trust::Runtime,
             returns: true,
             switches: true,
         });
@@ -134,7 +156,7 @@ mod tests {
             let mut caller = above(frame, 16, 16);
             let others = (0..16).map(Register).filter(|register| *register != SP);
             others.for_each(|register| caller.registers.set(register, frame.sp.0));
-            Step::Caller { caller, returns: true, switches: false }
+            Step::Caller { caller, trust: Trust::Runtime, returns: true, switches: false }
         });
         assert_eq!(ended(&stack), (14, End::Limit));
         assert_eq!(stack.registers.len(), 14, "what is kept is whole");

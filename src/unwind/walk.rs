@@ -68,7 +68,9 @@ impl<'t> Walk<'t> {
             let trampoline = matches!(site.kind, Kind::Trampoline);
             let kind = match site.kind {
                 Kind::Trampoline => FrameKind::Signal,
-                Kind::Own(_) => FrameKind::Managed,
+                Kind::Own(owner) => {
+                    self.code.owner(owner).map_or(FrameKind::Managed, |own| own.kind(lookup(pc, returns)))
+                }
                 _ => FrameKind::Native,
             };
             recorder.add(&registers);
@@ -150,8 +152,8 @@ impl<'t> Walk<'t> {
         let owner = self.code.owner(owner).ok_or(End::NoUnwindInfo)?;
         let frame = OwnFrame { registers: callee.registers, sp: callee.stack, returns: callee.returns };
         match owner.step(&frame) {
-            Step::Caller { caller, returns, switches } => {
-                let up = Up { caller, trust: Trust::Runtime, returns, switch: switches };
+            Step::Caller { caller, trust, returns, switches } => {
+                let up = Up { caller, trust, returns, switch: switches };
                 self.check(callee, &up)?;
                 Ok(up)
             }
@@ -211,16 +213,22 @@ impl<'t> Walk<'t> {
         let callee = &Callee { chained: chained.as_ref(), ..*callee };
         // A word that was found for another thread may lie anywhere below the record that the frame pointer leads to.
         let found_before = || if callee.chained.is_none() { scan::found_before(words, callee) } else { None };
-        let found = confirm::derived(code, words, callee)
+        let confirmed = confirm::derived(code, words, callee)
             .or_else(|| callee.chained.filter(|_| callee.site.chained.get().is_some()).cloned())
             .or_else(found_before)
-            .or_else(|| confirm::searched(code, words, callee))
-            .or_else(|| chain::by_frame_pointer(code, words, callee))
-            .or_else(|| frame_pointer::nearest(code, words, callee.registers, callee.stack));
-        let (caller, trust) = match found {
-            Some(caller) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
-            Some(caller) => (caller, Trust::Scan),
-            None => scan::search(code, words, callee)?,
+            .or_else(|| confirm::searched(code, words, callee));
+        let recorded = if confirmed.is_none() { code.beyond(callee.stack) } else { None };
+        let found = confirmed
+            .or_else(|| chain::by_frame_pointer(code, words, callee).filter(|_| recorded.is_none()))
+            .or_else(|| {
+                let nearest = || frame_pointer::nearest(code, words, callee.registers, callee.stack);
+                if recorded.is_none() { nearest() } else { None }
+            });
+        let (caller, trust) = match (found, recorded) {
+            (Some(caller), _) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
+            (Some(caller), _) => (caller, Trust::Scan),
+            (None, Some(caller)) => (caller, Trust::Runtime),
+            (None, None) => scan::search(code, words, callee)?,
         };
         let up = Up { caller, trust, returns: true, switch: false };
         self.check(callee, &up).is_ok().then_some(up)
@@ -249,6 +257,11 @@ impl<'t> Walk<'t> {
     fn why(&self, callee: &Callee<'_>) -> End {
         if self.words.get(callee.stack).is_err() { End::NoMemory } else { End::NoUnwindInfo }
     }
+}
+
+/// Where a place is looked up: inside the call for a return address.
+fn lookup(pc: Addr, returns: bool) -> Addr {
+    if returns { Addr(pc.0.saturating_sub(1)) } else { pc }
 }
 
 #[cfg(test)]

@@ -78,6 +78,10 @@ pub struct ExceptionRow {
     pub frames: Vec<NamedFrame>,
     /// The exception nested in it.
     pub inner: Option<Box<ExceptionRow>>,
+    /// Those that it gathers beside `inner`.
+    pub others: Vec<ExceptionRow>,
+    /// The number that its runtime gives it, in hexadecimal, of .NET the HRESULT; null where it has none or it could not be read.
+    pub code: Option<String>,
     /// What only its kind has: the fault of a signal, how far a C++ exception has come, where an assertion or a panic stands.
     pub detail: Detail,
     /// Its place among all of them, also where only some were asked for; that of the outermost for a nested one.
@@ -123,6 +127,7 @@ impl ExceptionRow {
 
     fn nested(index: usize, exception: &Exception, depth: usize) -> ExceptionRow {
         let inner = exception.inner.as_deref().filter(|_| depth > 0);
+        let others = exception.others.iter().filter(|_| depth > 0);
         ExceptionRow {
             tid: exception.tid,
             kind: exception.kind,
@@ -135,6 +140,8 @@ impl ExceptionRow {
             frames: exception.frames.clone(),
             detail: exception.detail.clone(),
             inner: inner.map(|inner| Box::new(ExceptionRow::nested(index, inner, depth.saturating_sub(1)))),
+            others: others.map(|other| ExceptionRow::nested(index, other, depth.saturating_sub(1))).collect(),
+            code: exception.code.clone().ok().flatten().map(|code| format!("{code:#010x}")),
             index,
         }
     }
@@ -158,9 +165,28 @@ impl ExceptionRow {
             Detail::Signal { fault: Some(fault), .. } if fault.freed.is_some() => {
                 Some(("the pointer came from freed memory".to_owned(), Tone::Guess))
             }
+            Detail::Overflow => plain("the stack was full".to_owned()),
+            Detail::Found { place } => Some((format!("the text was found {place}"), Tone::Guess)),
             Detail::Signal { handler: Some(handler), .. } => plain(format!("handled by {handler}")),
             _ => None,
         }
+    }
+
+    /// `HResult 0x80131501`.
+    fn number(&self) -> Option<Row> {
+        let code = self.code.as_deref()?;
+        Some(Row::text(format!("    {} {code}", self.kind.code)))
+    }
+
+    /// Those nested in it, each behind the one that nests it, with the words before it.
+    fn all_nested(&self) -> Vec<(&'static str, &ExceptionRow)> {
+        let mut all = Vec::new();
+        let inner = self.inner.iter().map(|inner| ("  caused by", &**inner));
+        for (words, nested) in inner.chain(self.others.iter().map(|other| ("  and by", other))) {
+            all.push((words, nested));
+            all.extend(nested.all_nested());
+        }
+        all
     }
 
     /// Mark, thread, its name, type, message, state.
@@ -189,7 +215,7 @@ impl ExceptionRow {
         let on_its_way = matches!(self.detail, Detail::Cxx { phase: Phase::Caught | Phase::InFlight, .. });
         let joint = if on_its_way || matches!(self.detail, Detail::Panic { .. }) { ',' } else { ';' };
         cells.extend(self.state().map(|(state, tone)| Cell::text(format!("{joint} {state}")).tone(tone)));
-        if let Some(tid) = self.tid {
+        if let Some(tid) = self.tid.filter(|_| !label.starts_with(' ')) {
             cells.push(Cell::text(format!("in thread {tid}")).tone(Tone::Dim));
         }
         Row { cells, subject: self.tid.map(Subject::Thread) }
@@ -217,14 +243,18 @@ impl Draw for Exceptions {
         }
         for exception in &self.exceptions {
             let mut lines = vec![exception.title(if exception.fatal { "✗" } else { "•" })];
-            let mut inner = exception.inner.as_deref();
-            while let Some(nested) = inner {
-                lines.push(nested.title("  caused by"));
-                inner = nested.inner.as_deref();
-            }
+            lines.extend(exception.number());
+            let nested = exception.all_nested();
+            lines.extend(
+                nested.iter().flat_map(|(words, nested)| std::iter::once(nested.title(words)).chain(nested.number())),
+            );
             bodies.push(Body::Lines(lines));
-            if let Some(tid) = exception.tid {
-                bodies.push(Body::Table(super::stack::table(tid, &exception.frames)));
+            let Some(tid) = exception.tid else { continue };
+            bodies.push(Body::Table(super::stack::table(tid, &exception.frames)));
+            // Those of native code are handled where the outer one was thrown: they have no stacks of their own.
+            for (_, nested) in nested.iter().filter(|(_, nested)| !nested.frames.is_empty()) {
+                bodies.push(Body::Lines(vec![nested.title("  stack of")]));
+                bodies.push(Body::Table(super::stack::table(tid, &nested.frames)));
             }
         }
         Section { bodies, ..Section::default() }

@@ -1,10 +1,11 @@
 //! `abort`, with the text that the C library left, and what that text means.
 
-use crate::model::{ExceptionFamily, NamedFrame, Subject};
+use crate::model::{Detail, ExceptionFamily, NamedFrame, Subject};
 
 use super::Rule;
 use super::case::{Case, one_line};
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::uncaught;
 
 pub(super) const RULE: Rule = Rule::new("abort", apply);
 
@@ -40,7 +41,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
                     "where it was noticed; run the program under AddressSanitizer or valgrind to see who did it";
                 next = Next::new("stack", shows);
             }
-            Sentence::of("abort: ").text(one_line(text))
+            Sentence::of(exception.kind.title).text(": ").text(one_line(text))
         }
         Ok(None) => Sentence::of("abort called"),
         Err(gap) => {
@@ -48,6 +49,10 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
             Sentence::of("abort called")
         }
     };
+    if let Detail::Found { place } = &exception.detail {
+        evidence.push(Sentence::of("the text was found ").text(place.clone()).about(None));
+    }
+    evidence.extend(uncaught::causes(exception));
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::analysis::recursion;
-use crate::model::{NamedFrame, Place, Subject};
+use crate::model::{Detail, NamedFrame, Place, Subject, Tid};
 
 use super::Rule;
 use super::case::Case;
 use super::crash::Crash;
-use super::finding::{Finding, Part, Sentence};
+use super::finding::{Fact, Finding, Next, Part, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule::new("stack-overflow", apply);
 
@@ -22,14 +22,58 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>) -> Option<Finding> {
+    by_runtime(case).or_else(|| by_guard(case))
+}
+
+/// The run of frames that most of a stack is made of.
+fn longest(frames: &[NamedFrame]) -> Option<recursion::Run> {
+    let runs = recursion::fold(frames, |a, b| a.function.is_some() && a.function == b.function);
+    runs.into_iter().max_by_key(|run| run.frames().len()).filter(|run| run.times > 1)
+}
+
+/// `stack overflow: f calls itself, 174,653 calls deep`, and from where; `None` for a run that is not of the frames.
+fn deep(frames: &[NamedFrame], run: recursion::Run, tid: Tid) -> Option<(Sentence, Option<Fact>)> {
+    let cycle = frames.get(run.start..run.start.checked_add(run.period)?)?;
+    // A recursion that the walk did not see the beginning of is deeper.
+    let least = if run.frames().end >= frames.len() { "at least " } else { "" };
+    let title = Sentence::of("stack overflow: ").then(names(cycle)).text(format!(", {least}{} calls deep", run.times));
+    let entry = frames.get(run.frames().end).and_then(|frame| {
+        let words = Sentence::of("the recursion was entered from ").part(Part::Function(frame.function.clone()?));
+        Some(words.about(Subject::Frame(tid, frame.index)))
+    });
+    Some((title, entry))
+}
+
+/// The runtime itself ended the process for it.
+fn by_runtime(case: &Case<'_>) -> Option<Finding> {
+    let exception = case.fatal().filter(|exception| exception.detail == Detail::Overflow)?;
+    let tid = exception.tid?;
+    let frames = &exception.frames;
+    let deep = longest(frames).and_then(|run| deep(frames, run, tid));
+    let (title, entry) = deep.unwrap_or_else(|| (Sentence::of("stack overflow").then(case.place(frames, 0)), None));
+    let size = format!("{} frames of the stack could be walked", frames.len());
+    let mut evidence = vec![Sentence::of(size).about(Subject::Thread(tid))];
+    evidence.extend(entry);
+    evidence.push(case.chain_from(tid, case.thrower(tid)));
+    Some(Finding {
+        rule: RULE.name,
+        severity: Severity::Critical,
+        certain: true,
+        title,
+        about: Some(Subject::Thread(tid)),
+        evidence,
+        next: Some(Next::new("printexception", "the stack")),
+    })
+}
+
+/// The fault is below the end of the stack.
+fn by_guard(case: &Case<'_>) -> Option<Finding> {
     let crash = Crash::of(case)?;
     let Some(Place::StackGuard { size, .. }) = crash.place() else { return None };
-    let runs = recursion::fold(crash.frames, |a, b| a.function.is_some() && a.function == b.function);
-    let longest = runs.iter().max_by_key(|run| run.frames().len()).filter(|run| run.times > 1);
-    let title = Sentence::of("stack overflow").then(crash.in_frames());
     let size_words =
         format!("the stack is {} KiB, and {} frames of it could be walked", size / 1024, crash.frames.len());
-    let Some(run) = longest else {
+    let Some(run) = longest(crash.frames) else {
+        let title = Sentence::of("stack overflow").then(crash.in_frames());
         let mut finding = crash.finding(RULE.name, true, title);
         finding.evidence.insert(0, Sentence::of(size_words).about(Subject::Thread(crash.tid)));
         if let Some(bytes) = innermost_bytes(crash.frames).filter(|bytes| *bytes >= LARGE) {
@@ -38,15 +82,11 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         }
         return Some(finding);
     };
-    let cycle = crash.frames.get(run.start..run.start.checked_add(run.period)?)?;
-    // A recursion that the walk did not see the beginning of is deeper.
-    let least = if run.frames().end >= crash.frames.len() { "at least " } else { "" };
-    let title = Sentence::of("stack overflow: ").then(names(cycle)).text(format!(", {least}{} calls deep", run.times));
+    let (title, entry) = deep(crash.frames, run, crash.tid)?;
     let mut finding = crash.finding(RULE.name, true, title);
     finding.evidence.insert(0, Sentence::of(size_words).about(Subject::Thread(crash.tid)));
-    if let Some(entry) = crash.frames.get(run.frames().end).and_then(|frame| frame.function.clone()) {
-        let words = Sentence::of("the recursion was entered from ").part(Part::Function(entry));
-        finding.evidence.insert(1, words.about(Subject::Frame(crash.tid, run.frames().end)));
+    if let Some(entry) = entry {
+        finding.evidence.insert(1, entry);
     }
     Some(finding)
 }

@@ -155,6 +155,8 @@ impl Process {
             fatal: true,
             frames: stack,
             inner: None,
+            others: Vec::new(),
+            code: Ok(None),
             detail,
         });
         self.signal.get_or_insert(signal(6, -6, Some(PID)));

@@ -4,9 +4,10 @@ use crate::model::{Detail, Exception, ExceptionFamily, Subject, Termination};
 
 use super::Rule;
 use super::case::{Case, one_line};
-use super::finding::{Finding, Next, Sentence, Severity};
+use super::finding::{Fact, Finding, Next, Sentence, Severity};
+use super::stack_overflow;
 
-pub(super) const RULE: Rule = Rule::new("uncaught-exception", apply);
+pub(super) const RULE: Rule = Rule::new("uncaught-exception", apply).yields_to(&[&stack_overflow::RULE]);
 
 /// Nested exceptions that are told.
 const NESTED: usize = 8;
@@ -42,14 +43,7 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     if let Some(reason) = exception.message.as_ref().err() {
         evidence.push(Sentence::of("the message is not known: ").text(reason.to_string()).about(None));
     }
-    let mut inner = exception.inner.as_deref();
-    for _ in 0..NESTED {
-        let Some(nested) = inner else { break };
-        evidence.push(
-            Sentence::of(exception.kind.inner).text(" ").text(told(nested)).about(nested.address.map(Subject::Memory)),
-        );
-        inner = nested.inner.as_deref();
-    }
+    evidence.extend(causes(exception));
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,
@@ -59,6 +53,30 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
         evidence,
         next: Some(Next::new("printexception -lines", shows)),
     })
+}
+
+/// What is nested in an exception, as facts.
+pub(super) fn causes(exception: &Exception) -> impl Iterator<Item = Fact> {
+    let words = exception.kind.inner;
+    nested(exception)
+        .into_iter()
+        .map(move |nested| Sentence::of(words).text(" ").text(told(nested)).about(nested.address.map(Subject::Memory)))
+}
+
+/// What is nested in an exception, each behind the one that nests it, as many as are told.
+fn nested(exception: &Exception) -> Vec<&Exception> {
+    let mut all = Vec::new();
+    let mut left: Vec<&Exception> = vec![exception];
+    while let Some(next) = left.pop() {
+        if !std::ptr::eq(next, exception) {
+            all.push(next);
+        }
+        if all.len() >= NESTED {
+            break;
+        }
+        left.extend(next.others.iter().rev().chain(next.inner.as_deref()));
+    }
+    all
 }
 
 /// `std::runtime_error: bad request`.

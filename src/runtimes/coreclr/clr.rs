@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::code::Places;
 use super::descriptor::Layout;
 use crate::capture::Memory;
 use crate::model::{Addr, Gap, Known};
@@ -23,6 +24,8 @@ pub struct Clr {
     /// The target.
     pub target: Arc<Target>,
     pub(super) layout: Layout,
+    /// What is known of places in its code.
+    pub(super) places: Places,
     /// Addresses of global variables.
     pub(super) globals: FxHashMap<String, Addr>,
     /// Position of the runtime's module in the target's list.

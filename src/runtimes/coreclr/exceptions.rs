@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::clr::{Clr, plus};
 use super::code::{self, Code};
+use super::fail_fast;
 use super::methods::{Methods, is_own};
 use super::objects;
 use super::threads::ManagedThread;
@@ -16,10 +17,20 @@ use crate::model::{
 use crate::runtimes::Scene;
 
 /// An exception of .NET.
-const EXCEPTION: ExceptionKind = ExceptionKind::new("dotnet", ExceptionFamily::Exception, "uncaught");
+const EXCEPTION: ExceptionKind =
+    ExceptionKind { code: "HResult", ..ExceptionKind::new("dotnet", ExceptionFamily::Exception, "uncaught") };
+/// `Environment.FailFast`.
+const FAIL_FAST: ExceptionKind =
+    ExceptionKind { code: "HResult", ..ExceptionKind::new("dotnet-fail-fast", ExceptionFamily::Abort, "fail fast") };
+
+// What the runtime throws, without a stack, where it gives up. Source: dotnet/runtime src/coreclr/vm/eepolicy.cpp.
+const OVERFLOW: &str = "System.StackOverflowException";
+const GIVEN_UP: &str = "System.ExecutionEngineException";
 
 /// Most exceptions that one thread has in flight, and that are inside one another.
 const MAX_NESTED: usize = 32;
+/// Most that one tells of, with all that are inside of it.
+const MAX_TOLD: usize = 256;
 /// Most frames of a stack that are told.
 const MAX_FRAMES: u32 = 10_000;
 /// Base classes that are looked at.
@@ -53,15 +64,34 @@ pub(super) fn of_thread(methods: &Methods, scene: &Scene<'_>, thread: &ManagedTh
         }
     }
     let told = |object: Addr| {
-        let mut seen = FxHashSet::default();
-        let mut told = told(methods, tid, object, &mut seen);
-        // One that the runtime made beforehand, for an overflow of the stack, has none of its own.
-        if let (true, Some(stack)) = (told.frames.is_empty(), stack) {
-            told.frames = scene.named(&stack.frames);
+        let told = told(methods, tid, object, 0, &mut FxHashSet::default());
+        match stack {
+            Some(stack) if fatal == Some(object) => ended(methods, scene, stack, Exception { fatal: true, ..told }),
+            _ => told,
         }
-        Exception { fatal: fatal == Some(object), ..told }
     };
     objects.into_iter().map(told).collect()
+}
+
+/// What ended the process, with what its thread tells of it.
+fn ended(methods: &Methods, scene: &Scene<'_>, stack: &Stack, mut told: Exception) -> Exception {
+    let of_type = |name| told.type_name.as_deref() == Ok(name);
+    let (overflow, given_up) = (of_type(OVERFLOW), of_type(GIVEN_UP));
+    let frames = if told.frames.is_empty() { scene.named(&stack.frames) } else { Vec::new() };
+    if given_up && let Some(text) = fail_fast::text(methods, stack, &frames) {
+        told.kind = FAIL_FAST;
+        told.message = Ok(Some(text));
+        told.detail = Detail::Found { place: "on the stack of Environment.FailFast".to_owned() };
+    }
+    if told.frames.is_empty() {
+        // Of a full stack the runtime's handler is no part.
+        let managed = frames.iter().position(|frame| frame.kind == FrameKind::Managed).filter(|_| overflow);
+        told.frames = frames.into_iter().skip(managed.unwrap_or(0)).collect();
+    }
+    if overflow {
+        told.detail = Detail::Overflow;
+    }
+    told
 }
 
 /// Whether the runtime itself ended the process on this thread, and not a library that the thread had called.
@@ -102,11 +132,15 @@ fn is_exception(clr: &Clr, object: Addr) -> bool {
     false
 }
 
-fn told(methods: &Methods, tid: Tid, object: Addr, seen: &mut FxHashSet<Addr>) -> Exception {
+fn told(methods: &Methods, tid: Tid, object: Addr, depth: usize, seen: &mut FxHashSet<Addr>) -> Exception {
     let clr = &methods.clr;
     seen.insert(object);
-    let inner = clr.ptr(object, "Exception", "_innerException").ok().filter(|inner| inner.0 != 0);
-    let inner = inner.filter(|inner| seen.len() < MAX_NESTED && !seen.contains(inner));
+    let mut nested = |of: Addr| {
+        let told_once = of.0 != 0 && depth < MAX_NESTED && seen.len() < MAX_TOLD && !seen.contains(&of);
+        told_once.then(|| told(methods, tid, of, depth.saturating_add(1), seen))
+    };
+    let inner = clr.ptr(object, "Exception", "_innerException").ok().and_then(&mut nested);
+    let others = gathered(methods, object).into_iter().filter_map(nested).collect();
     Exception {
         tid: Some(tid),
         kind: EXCEPTION,
@@ -115,9 +149,28 @@ fn told(methods: &Methods, tid: Tid, object: Addr, seen: &mut FxHashSet<Addr>) -
         address: Some(object),
         fatal: false,
         frames: trace(methods, object).unwrap_or_default(),
-        inner: inner.map(|inner| Box::new(told(methods, tid, inner, seen))),
+        inner: inner.map(Box::new),
+        others,
+        code: clr.u32(object, "Exception", "_HResult").map(Some),
         detail: Detail::Nothing,
     }
+}
+
+/// Those that an `AggregateException` gathers, of which the first is its inner one too.
+fn gathered(methods: &Methods, object: Addr) -> Vec<Addr> {
+    let all = || {
+        let aggregate = methods.types().object(object)?;
+        if !aggregate.is_a("System.AggregateException") {
+            return Ok(Vec::new());
+        }
+        let Some(array) = aggregate.reference("_innerExceptions")? else { return Ok(Vec::new()) };
+        let element = |index| Ok::<Addr, Gap>(methods.clr.memory().ptr(array.element(index)?)?);
+        let count = array.len()?.min(u32::try_from(MAX_TOLD).unwrap_or(u32::MAX));
+        // Small dumps may lack some.
+        Ok::<Vec<Addr>, Gap>((0..count).filter_map(|index| element(index).ok()).collect())
+    };
+    let all = all().unwrap_or_default();
+    all.into_iter().filter(|object| is_exception(&methods.clr, *object)).collect()
 }
 
 /// What it was given; `Ok(None)` where its type's own words serve.

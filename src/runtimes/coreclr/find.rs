@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::clr::{Clr, Described, major};
+use super::code::Places;
 use super::descriptor::{Descriptor, Exported, Layout, bundled};
 use crate::capture::exports::Exports;
 use crate::capture::{Memory, Role};
@@ -71,7 +72,17 @@ pub(super) fn find(target: &Arc<Target>) -> Known<Option<Clr>> {
     };
     let layout = Layout { own, bundled: known };
     let module = module.index;
-    let clr = Clr { target: Arc::clone(target), layout, globals, module, version, full_version, commit, described };
+    let clr = Clr {
+        target: Arc::clone(target),
+        layout,
+        places: Places::default(),
+        globals,
+        module,
+        version,
+        full_version,
+        commit,
+        described,
+    };
     match clr.thread_store() {
         Ok(_) => Ok(Some(clr)),
         // The library is there, and nobody has started it.

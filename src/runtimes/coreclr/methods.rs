@@ -6,20 +6,23 @@ use std::sync::Arc;
 
 use super::clr::{Clr, plus};
 use super::code::{self, Code, Place};
+use super::frames::Transitions;
 use super::memo::Memo;
-use super::metadata::{Line, Pdb};
+use super::metadata::{Line, Names, Pdb, signature};
 use super::modules::Modules;
 use super::precodes;
 use super::rows::{self, DYNAMIC, INSTANTIATED, Row};
 use super::sources::Sources;
 use super::types::{Classes, Types};
 use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame};
+use crate::unwind::row::Caller;
 use crate::unwind::{OwnFrame, Step, Unwind};
 
 /// Most names of methods that are kept.
 const MAX_NAMES: usize = 1 << 20;
-/// Longest name of a method that was made at run time, in bytes.
+/// Longest name of a method that was made at run time, and its longest signature, in bytes.
 const MAX_NAME: u64 = 1024;
+const MAX_SIGNATURE: u32 = 4096;
 
 /// What a method is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub(super) struct Named {
     pub(super) name: Arc<str>,
     /// The file name of its assembly; `None` for code that was made at run time.
     pub(super) module: Option<Arc<str>>,
+    /// Whether the runtime made it for itself: a stub in IL.
+    pub(super) stub: bool,
 }
 
 /// The methods of a runtime.
@@ -37,21 +42,22 @@ pub(super) struct Methods {
     classes: Classes,
     sources: Sources,
     names: Memo<Addr, Option<Named>>,
+    transitions: Transitions,
 }
 
 impl Methods {
     pub(super) fn new(clr: Arc<Clr>) -> Methods {
         let (modules, classes, sources) = (Modules::default(), Classes::default(), Sources::default());
-        Methods { clr, modules, classes, sources, names: Memo::of(MAX_NAMES) }
+        let transitions = Transitions::default();
+        Methods { clr, modules, classes, sources, names: Memo::of(MAX_NAMES), transitions }
     }
 
     pub(super) fn types(&self) -> Types<'_> {
         Types { clr: &self.clr, modules: &self.modules, classes: &self.classes }
     }
 
-    /// A frame in managed code with its name; `None` for other frames.
+    /// A frame in the runtime's code with its name; `None` for other frames.
     pub(super) fn frame(&self, frame: &Frame) -> Option<Vec<NamedFrame>> {
-        let code = code::at(&self.clr, frame.lookup()).ok().flatten()?;
         let mut named = NamedFrame {
             index: 0,
             pc: frame.pc,
@@ -67,15 +73,16 @@ impl Methods {
             walked: 0,
             part: None,
         };
-        if let Code::Method(place) = code {
-            named.kind = FrameKind::Managed;
-            named.offset = frame.pc.since(place.start);
-            (named.file, named.line) = self.line(&place, frame.lookup()).map(|line| (line.file, line.line)).unzip();
-            if let Some(name) = self.name(place.method) {
-                named.own = is_own(&name);
-                named.function = Some(name.name);
-                named.module = name.module;
-            }
+        if let Some((name, start)) = code::helper(&self.clr, frame.lookup()) {
+            named.function = Some(name.into());
+            named.offset = frame.pc.since(start);
+            let module = self.clr.target.modules.get(self.clr.module);
+            named.module = module.and_then(|module| module.file_name()).map(Arc::from);
+            return Some(vec![named]);
+        }
+        match code::at(&self.clr, frame.lookup()).ok().flatten()? {
+            Code::Stub(what) => named.function = Some(what.into()),
+            Code::Method(place) => self.describe(&mut named, place, frame.lookup()),
         }
         Some(vec![named])
     }
@@ -105,6 +112,24 @@ impl Methods {
         Ok(Some(format!("{of_type}.{}{parameters}", metadata.method_name(memory, rid)?)))
     }
 
+    /// Names a frame in a method.
+    fn describe(&self, frame: &mut NamedFrame, place: Place, lookup: Addr) {
+        frame.kind = FrameKind::Managed;
+        frame.offset = frame.pc.since(place.start);
+        (frame.file, frame.line) = self.line(&place, lookup).map(|line| (line.file, line.line)).unzip();
+        let Some(name) = self.name(place.method) else { return };
+        frame.own = is_own(&name);
+        frame.function = Some(name.name);
+        frame.module = name.module;
+        if name.stub {
+            frame.kind = FrameKind::Stub;
+            let called = self.transitions.called(&self.clr, frame.sp).and_then(|method| self.name(method));
+            if let (Some(stub), Some(called)) = (&frame.function, called) {
+                frame.function = Some(format!("{stub} of {}", called.name).into());
+            }
+        }
+    }
+
     /// What a method is called; `None` where that cannot be read.
     pub(super) fn name(&self, method: Addr) -> Option<Named> {
         self.names.get(method, || if method.0 == 0 { None } else { self.read(method).ok() })
@@ -120,27 +145,48 @@ impl Methods {
     fn read(&self, method: Addr) -> Known<Named> {
         let (clr, types) = (&self.clr, self.types());
         if rows::kind(clr, method)? == DYNAMIC {
-            let text = clr.memory().c_string(clr.ptr(method, "DynamicMethodDesc", "MethodName")?, MAX_NAME)?;
-            let text = String::from_utf8_lossy(&text);
-            // The runtime's own: dotnet/runtime src/coreclr/vm/dllimport.cpp, names of IL stubs.
-            let class = if text.starts_with("IL_STUB") { "ILStubClass" } else { "DynamicClass" };
-            return Ok(Named { name: format!("{class}.{text}").into(), module: None });
+            return self.made(method);
         }
         let Row { table, rid } = rows::row(clr, method)?;
         let metadata = self.modules.metadata(clr, types.module(table)?)?;
-        let arguments = self.arguments_named(method)?;
+        let of_method = self.arguments_named(method)?;
+        let arguments = if of_method.is_empty() { String::new() } else { format!("<{}>", of_method.join(", ")) };
         let plain = metadata.method_name(clr.memory(), rid)?;
-        let parameters = metadata.parameters(clr.memory(), rid).unwrap_or_default();
+        let of_type = types.arguments_of(table).unwrap_or_default();
+        let handle = |handle: Addr| types.handle_name(handle);
+        let names = Names { handle: &handle, of_type: &of_type, of_method: &of_method };
+        let parameters = metadata.parameters_with(clr.memory(), rid, &names).unwrap_or_default();
         let name = format!("{}.{plain}{arguments}{parameters}", types.of_table(table)?);
         let module = metadata.module_name(clr.memory()).ok().map(Arc::from);
-        Ok(Named { name: name.into(), module })
+        Ok(Named { name: name.into(), module, stub: false })
     }
 
-    /// `<System.__Canon>`; empty for a method that is not generic.
-    fn arguments_named(&self, method: Addr) -> Known<String> {
-        let arguments = self.arguments(method)?;
-        let names = arguments.iter().map(|argument| self.types().handle_name(*argument)).collect::<Known<Vec<_>>>()?;
-        Ok(if names.is_empty() { String::new() } else { format!("<{}>", names.join(", ")) })
+    /// A method without metadata: its name and its signature are in the runtime's memory.
+    fn made(&self, method: Addr) -> Known<Named> {
+        let (clr, types) = (&self.clr, self.types());
+        let text = clr.memory().c_string(clr.ptr(method, "DynamicMethodDesc", "MethodName")?, MAX_NAME)?;
+        let text = String::from_utf8_lossy(&text);
+        // The runtime's own: dotnet/runtime src/coreclr/vm/dllimport.cpp, names of IL stubs.
+        let stub = text.starts_with("IL_STUB");
+        let class = if stub { "ILStubClass" } else { "DynamicClass" };
+        let parameters = || {
+            let size = clr.u32(method, "StoredSigMethodDesc", "cSig")?.min(MAX_SIGNATURE);
+            let mut blob = vec![0; usize::try_from(size).unwrap_or(0)];
+            clr.memory().read(clr.ptr(method, "StoredSigMethodDesc", "Sig")?, &mut blob)?;
+            let handle = |handle: Addr| types.handle_name(handle);
+            // One that serves a generic type is made for its type arguments.
+            let table = clr.ptr(rows::chunk(clr, method)?, "MethodDescChunk", "MethodTable")?;
+            let of_type = types.arguments_of(table).unwrap_or_default();
+            let names = Names { handle: &handle, of_type: &of_type, of_method: &[] };
+            signature::parameters(&blob, &|_| Err(Gap::Corrupt("a token without a module".to_owned())), &names)
+        };
+        let parameters: Known<String> = parameters();
+        Ok(Named { name: format!("{class}.{text}{}", parameters.unwrap_or_default()).into(), module: None, stub })
+    }
+
+    /// `System.__Canon`; none for a method that is not generic.
+    fn arguments_named(&self, method: Addr) -> Known<Vec<String>> {
+        self.arguments(method)?.iter().map(|argument| self.types().handle_name(*argument)).collect()
     }
 
     /// The type arguments of a method, as type handles; none for one that is not generic.
@@ -173,10 +219,18 @@ pub(super) fn is_own(named: &Named) -> bool {
 
 impl Unwind for Methods {
     fn owns(&self, code: Addr) -> bool {
-        code::at(&self.clr, code).is_ok_and(|code| code.is_some())
+        code::is_unwound(&self.clr, code)
+    }
+
+    fn kind(&self, code: Addr) -> FrameKind {
+        code::kind(&self.clr, code)
     }
 
     fn step(&self, frame: &OwnFrame<'_>) -> Step {
         if frame.registers.arch() == Arch::X86_64 { code::step(&self.clr, frame) } else { Step::Unknown }
+    }
+
+    fn beyond(&self, sp: Addr) -> Option<Caller> {
+        if self.clr.target.arch() == Arch::X86_64 { self.transitions.beyond(&self.clr, sp) } else { None }
     }
 }

@@ -140,9 +140,9 @@ fn base(clr: &Clr, module: Addr) -> Known<Addr> {
 
 /// The metadata of a module of Reflection.Emit, which the runtime keeps in memory of its own.
 fn emitted(clr: &Clr, module: Addr) -> Known<Addr> {
-    // .NET 8 has it in a buffer within the module.
+    // .NET 8 has it in a buffer that the module leads to.
     if clr.layout.offset("SBuffer", "Buffer").is_ok() {
-        let buffer = clr.at(module, "Module", "DynamicMetadata")?;
+        let buffer = clr.ptr(module, "Module", "DynamicMetadata")?;
         return clr.ptr(buffer, "SBuffer", "Buffer");
     }
     let kept = clr.ptr(module, "Module", "DynamicMetadata")?;

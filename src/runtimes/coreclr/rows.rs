@@ -42,7 +42,7 @@ pub(super) fn row(clr: &Clr, method: Addr) -> Known<Row> {
 }
 
 /// Methods are in chunks: the first of each leads to the type.
-fn chunk(clr: &Clr, method: Addr) -> Known<Addr> {
+pub(super) fn chunk(clr: &Clr, method: Addr) -> Known<Addr> {
     /// Methods are counted in steps of so many bytes. Source: method.hpp, MethodDesc::ALIGNMENT.
     const STEP: u64 = 8;
     let steps = u64::from(clr.u8(method, "MethodDesc", "ChunkIndex")?);

@@ -100,6 +100,23 @@ pub fn is_pool_worker(state: u32) -> bool {
     state & POOL_WORKER != 0
 }
 
+/// The structures of all threads, as far as the list can be read.
+pub(super) fn addresses(clr: &Clr) -> Vec<Addr> {
+    let mut seen = FxHashSet::default();
+    let mut all = Vec::new();
+    let first = clr.thread_store().and_then(|store| clr.ptr(store, "ThreadStore", "FirstThreadLink"));
+    let (Ok(mut link), Ok(offset)) = (first, clr.layout.offset("Thread", "LinkNext")) else { return all };
+    while let Some(thread) = link.minus(offset).filter(|_| link.0 != 0 && all.len() < MAX_THREADS as usize) {
+        if !seen.insert(link) {
+            break;
+        }
+        all.push(thread);
+        let Ok(next) = clr.memory().ptr(link) else { break };
+        link = next;
+    }
+    all
+}
+
 /// Every thread of the runtime.
 pub(super) fn list(types: Types<'_>, job: &Job) -> Result<ManagedThreads, Error> {
     let clr = types.clr;

@@ -124,6 +124,8 @@ fn told(joined: &Joined, kind: ExceptionKind, type_name: &str, message: Known<Op
         fatal: true,
         frames: joined.frames.clone(),
         inner: None,
+        others: Vec::new(),
+        code: Ok(None),
         detail,
     }
 }
@@ -164,6 +166,8 @@ fn first_goroutine(scene: &Scene<'_>, unwinder: &Unwinder, tid: Tid, job: &Job) 
         fatal: false,
         frames,
         inner: None,
+        others: Vec::new(),
+        code: Ok(None),
         detail: Detail::Nothing,
     })
 }
@@ -184,6 +188,8 @@ fn before(tid: Tid, panic: Panic, inner: Option<Box<Exception>>) -> Exception {
         fatal: false,
         frames: Vec::new(),
         inner,
+        others: Vec::new(),
+        code: Ok(None),
         detail: Detail::Nothing,
     }
 }

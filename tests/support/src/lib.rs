@@ -6,6 +6,7 @@
 //! as processes of their own: the script takes a lock. Everything here panics with the reason, since its callers are tests.
 
 pub mod core_writer;
+mod crash_report;
 mod dotnet;
 mod eu_stack;
 mod fixture;
@@ -17,6 +18,7 @@ mod process;
 mod running;
 mod truth;
 
+pub use crash_report::{CrashReport, ReportedFrame, csharp, plain};
 pub use dotnet::Dotnet;
 pub use eu_stack::eu_stacks;
 pub use fixture::{Dump, build, dump, fixtures_dir, repository};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dumpscope::capture::Memory;
-use dumpscope::model::{Addr, Arch, End, Frame, FrameKind, Known, NamedFrame, Register};
+use dumpscope::model::{Addr, Arch, End, Frame, FrameKind, Known, NamedFrame, Register, Trust};
 use dumpscope::target::Target;
 use dumpscope::unwind::row::Caller;
 use dumpscope::unwind::{OwnFrame, Step, Unwind};
@@ -105,7 +105,7 @@ impl Unwind for Methods {
 
     fn step(&self, frame: &OwnFrame<'_>) -> Step {
         match self.caller(frame) {
-            Ok(Some(caller)) => Step::Caller { caller, returns: true, switches: true },
+            Ok(Some(caller)) => Step::Caller { caller, trust: Trust::Runtime, returns: true, switches: true },
             Ok(None) => Step::End(End::NoUnwindInfo),
             Err(_) => Step::End(End::NoMemory),
         }

@@ -73,6 +73,8 @@ impl Toy {
             fatal: false,
             frames: Vec::new(),
             inner: None,
+            others: Vec::new(),
+            code: Ok(None),
             detail: Detail::Nothing,
         }))
     }

@@ -3,48 +3,69 @@
 //! Input: addresses of code. Output: [`Place`]s, and callers by the unwind information that the JIT and the ReadyToRun compiler leave.
 //! Specification: dotnet/runtime docs/design/datacontracts/ExecutionManager.md; Microsoft x64 exception handling, `UNWIND_INFO`.
 
+mod helpers;
 mod nibbles;
 mod place;
 mod ranges;
 mod ready_to_run;
+mod saved;
+mod stubs;
 mod unwind_info;
 
+use std::sync::Arc;
+
 use super::clr::{Clr, plus};
-use crate::model::{Addr, End, Gap, Known};
-use crate::unwind::row::Caller;
+use crate::model::{Addr, Arch, End, FrameKind, Gap, Known, Registers, Trust};
+use crate::unwind::row::{Caller, preserved};
 use crate::unwind::{OwnFrame, Step};
 
-pub(super) use self::place::{Compiled, Place};
+pub(super) use self::place::{Code, Compiled, Place, Places};
+pub(super) use self::ranges::owns;
+pub(super) use self::saved::{SAVED, restore};
 pub use self::unwind_info::UnwindInfo;
 
-/// Code headers below this are numbers of kinds of stubs. Source: dotnet/runtime src/coreclr/vm/codeman.h, enum StubCodeBlockKind.
-const STUBS: u64 = 0x10;
+use self::saved::moved;
+
+/// A frame that the frame pointer leads out of reaches at most so far, in bytes.
+const MAX_FRAME: u64 = 1 << 20;
 /// Most functions of a method: itself and its funclets.
 const MAX_FUNCTIONS: u32 = 1 << 12;
 
-/// A runtime's code at an address: a method, or a stub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Code {
-    /// A method.
-    Method(Place),
-    /// A piece of code that the runtime made for itself.
-    Stub,
+/// Whether the callers of code are told here: of managed code, of stubs, and of the runtime's own code that no table describes rightly.
+pub(super) fn is_unwound(clr: &Clr, code: Addr) -> bool {
+    owns(clr, code) || helpers::at(clr, code).is_some() || copied(clr, code).is_some()
+}
+
+/// What a frame in such code is.
+pub(super) fn kind(clr: &Clr, code: Addr) -> FrameKind {
+    if owns(clr, code) || helpers::at(clr, code).is_none() { FrameKind::Managed } else { FrameKind::Native }
+}
+
+/// A stub outside of all ranges and modules, by its instructions.
+fn copied(clr: &Clr, code: Addr) -> Option<&'static str> {
+    let is_executable = clr.memory().region_at(code).is_some_and(|region| region.access.execute);
+    if !is_executable || clr.target.module_at(code).is_some() { None } else { stubs::recognise(clr.memory(), code) }
 }
 
 /// The code at an address; `Ok(None)` where it is not the runtime's.
 pub(super) fn at(clr: &Clr, code: Addr) -> Known<Option<Code>> {
-    let Some(range) = ranges::range(clr, code)? else { return Ok(None) };
+    clr.places.code.get(code, || find(clr, code))
+}
+
+fn find(clr: &Clr, code: Addr) -> Known<Option<Code>> {
+    let Some(range) = ranges::range(clr, code)? else { return Ok(copied(clr, code).map(Code::Stub)) };
     if range.ready_to_run.0 != 0 {
-        return Ok(Some(ready_to_run::place(clr, range, code)?.map_or(Code::Stub, Code::Method)));
+        let place = ready_to_run::place(clr, range, code)?;
+        return Ok(Some(place.map_or(Code::Stub("method call thunk"), Code::Method)));
     }
     if range.heap.0 == 0 {
-        return Ok(Some(Code::Stub));
+        return Ok(Some(Code::Stub(stubs::kind(range.stubs.into()))));
     }
-    let Some(start) = nibbles::start(clr, range.heap, code)? else { return Ok(Some(Code::Stub)) };
+    let Some(start) = nibbles::start(clr, range.heap, code)? else { return Ok(Some(Code::Stub(stubs::kind(0)))) };
     let before = start.minus(8).ok_or_else(|| Gap::Corrupt(format!("code at {start}")))?;
     let header = clr.memory().ptr(before)?;
-    if header.0 < STUBS {
-        return Ok(Some(Code::Stub));
+    if header.0 <= stubs::LAST {
+        return Ok(Some(Code::Stub(stubs::kind(header.0))));
     }
     Ok(jitted(clr, range, header, start, code)?.map(Code::Method))
 }
@@ -70,23 +91,64 @@ fn jitted(clr: &Clr, range: ranges::Range, header: Addr, start: Addr, code: Addr
     Ok(found)
 }
 
-/// Who called a frame in managed code.
+/// Who called a frame in code that [`is_unwound`].
 pub(super) fn step(clr: &Clr, frame: &OwnFrame<'_>) -> Step {
     let Some(pc) = frame.registers.pc() else { return Step::Unknown };
     let lookup = if frame.returns { Addr(pc.0.saturating_sub(1)) } else { pc };
-    match at(clr, lookup) {
+    if let Some(helper) = helpers::at(clr, lookup) {
+        return helpers::step(clr, helper, frame);
+    }
+    let found = match at(clr, lookup) {
         Ok(Some(Code::Method(place))) => match caller(clr, frame, place, pc) {
-            Ok(caller) => Step::Caller { caller, returns: true, switches: false },
-            Err(End::NoMemory) => Step::End(End::NoMemory),
-            Err(_) => Step::Unknown,
+            Err(End::NoMemory) => return Step::End(End::NoMemory),
+            found => found.ok().map(|caller| (caller, Trust::Runtime)),
         },
-        // Stubs push nothing, mostly; frame pointers and what follows a call tell.
-        _ => Step::Unknown,
+        Ok(_) => leaf(clr, frame).map(|caller| (caller, Trust::Runtime)),
+        // Its tables are not in the dump.
+        Err(_) => framed(clr, frame).map(|caller| (caller, Trust::FramePointer)),
+    };
+    match found {
+        Some((caller, trust)) => {
+            let caller = helpers::unhijacked(clr, caller);
+            Step::Caller { caller, trust, returns: true, switches: false }
+        }
+        None => Step::Unknown,
     }
 }
 
 fn caller(clr: &Clr, frame: &OwnFrame<'_>, place: Place, pc: Addr) -> Result<Caller, End> {
-    let info = UnwindInfo::read(clr.memory(), place.unwind).map_err(|_| End::NoUnwindInfo)?;
+    let read = || UnwindInfo::read(clr.memory(), place.unwind).ok().map(Arc::new);
+    let Some(info) = clr.places.unwind.get(place.unwind, read) else {
+        return framed(clr, frame).ok_or(End::NoUnwindInfo);
+    };
     let offset = pc.since(place.function).unwrap_or(u64::MAX);
     info.caller(clr.memory(), frame.registers, frame.sp, offset)
+}
+
+/// The caller of a stub, which is about to jump to a method: its return address is the last word of the stack.
+fn leaf(clr: &Clr, frame: &OwnFrame<'_>) -> Option<Caller> {
+    let pc = clr.memory().ptr(frame.sp).ok()?;
+    if frame.returns || !owns(clr, Addr(pc.0.checked_sub(1)?)) {
+        return None;
+    }
+    let mut registers = frame.registers.clone();
+    registers.keep(preserved(Arch::X86_64));
+    moved(registers, pc, frame.sp.plus(8)?)
+}
+
+/// The caller by the frame pointer, which managed code keeps on Linux.
+fn framed(clr: &Clr, frame: &OwnFrame<'_>) -> Option<Caller> {
+    let record = frame.registers.fp().filter(|record| record.is_aligned(8))?;
+    if record.since(frame.sp)? > MAX_FRAME {
+        return None;
+    }
+    let (saved, pc) = (clr.memory().u64(record).ok()?, clr.memory().ptr(record.plus(8)?).ok()?);
+    let mut registers = Registers::unknown(Arch::X86_64);
+    registers.set(Arch::X86_64.frame_pointer(), saved);
+    moved(registers, pc, record.plus(16)?)
+}
+
+/// The name of one of the runtime's own functions, where its callers are told here and it has one.
+pub(super) fn helper(clr: &Clr, code: Addr) -> Option<(&'static str, Addr)> {
+    helpers::named(clr, code)
 }

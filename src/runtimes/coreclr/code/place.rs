@@ -1,6 +1,10 @@
 //! What is known of an address in a method's code.
 
-use crate::model::Addr;
+use std::sync::Arc;
+
+use super::super::memo::Memo;
+use super::unwind_info::UnwindInfo;
+use crate::model::{Addr, Known};
 
 /// Managed code at an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,4 +38,27 @@ pub(in crate::runtimes::coreclr) enum Compiled {
         /// The index of the method's first function.
         function: u32,
     },
+}
+
+/// A runtime's code at an address: a method, or a stub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtimes::coreclr) enum Code {
+    /// A method.
+    Method(Place),
+    /// A piece of code that the runtime made for itself: what it is.
+    Stub(&'static str),
+}
+
+/// What is known of places in a runtime's code: a full stack stands at one of them a hundred thousand times.
+pub(in crate::runtimes::coreclr) struct Places {
+    pub(super) code: Memo<Addr, Known<Option<Code>>>,
+    pub(super) unwind: Memo<Addr, Option<Arc<UnwindInfo>>>,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        /// Most places that are kept.
+        const MAX: usize = 1 << 18;
+        Places { code: Memo::of(MAX), unwind: Memo::of(MAX) }
+    }
 }

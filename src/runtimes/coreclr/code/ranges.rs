@@ -9,8 +9,9 @@ const UPPER: [u32; 4] = [49, 41, 33, 25];
 const LAST: u32 = 17;
 /// Most fragments that share one entry of the map, which stands for 128 KiB.
 const MAX_FRAGMENTS: usize = 256;
-/// Kind of a range: code of the JIT. Source: codeman.h, enum RangeSectionFlags.
+// Kinds of ranges: code of the JIT, and what is listed apart. Source: codeman.h, enum RangeSectionFlags.
 const CODE_HEAP: u32 = 2;
+const RANGE_LIST: u32 = 4;
 
 /// A range of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub(super) struct Range {
     pub(super) ready_to_run: Addr,
     /// The heap of code that it is; 0 for other code.
     pub(super) heap: Addr,
+    /// The kind of stub that all of it is, by number; 0 for other code.
+    pub(super) stubs: u32,
+}
+
+/// Whether an address is in code of the runtime's, of which its tables may be missing.
+pub(in crate::runtimes::coreclr) fn owns(clr: &Clr, code: Addr) -> bool {
+    range(clr, code).is_ok_and(|range| range.is_some())
 }
 
 /// The range that an address is in.
@@ -53,10 +61,16 @@ pub(super) fn range(clr: &Clr, code: Addr) -> Known<Option<Range>> {
 }
 
 fn section(clr: &Clr, section: Addr) -> Known<Range> {
-    let is_heap = clr.u32(section, "RangeSection", "Flags")? & CODE_HEAP != 0;
+    let flags = clr.u32(section, "RangeSection", "Flags")?;
+    let is_heap = flags & CODE_HEAP != 0;
+    let stubs = || {
+        let list = clr.ptr(section, "RangeSection", "RangeList")?;
+        clr.u32(list, "CodeRangeMapRangeList", "RangeListType")
+    };
     Ok(Range {
         begin: clr.ptr(section, "RangeSection", "RangeBegin")?,
         ready_to_run: clr.ptr(section, "RangeSection", "R2RModule")?,
         heap: if is_heap { clr.ptr(section, "RangeSection", "HeapList")? } else { Addr(0) },
+        stubs: if flags & RANGE_LIST != 0 { stubs().unwrap_or(0) } else { 0 },
     })
 }

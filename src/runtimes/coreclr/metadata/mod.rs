@@ -10,7 +10,7 @@ mod fields;
 mod heap;
 mod methods;
 mod pdb;
-mod signature;
+pub(super) mod signature;
 mod sort;
 mod streams;
 mod tables;
@@ -20,7 +20,7 @@ use crate::model::{Addr, Known};
 
 pub use self::fields::FieldRow;
 pub use self::pdb::{Line, Pdb, Wait};
-pub(super) use self::signature::primitive;
+pub(super) use self::signature::{Names, primitive, with_arguments};
 pub use self::sort::{Signature, Sort};
 
 use self::damage::corrupt;
@@ -102,10 +102,15 @@ impl Metadata {
         self.string(memory, METHOD_DEF, rid, 3)
     }
 
-    /// A method's parameters, `(System.Object, Int32)`, by its row.
+    /// A method's parameters, `(System.Object, Int32)`, by its row; type arguments are told by their numbers.
     pub fn parameters(&self, memory: &Memory, rid: u32) -> Known<String> {
+        self.parameters_with(memory, rid, &Names::NONE)
+    }
+
+    /// The same with what is called otherwise.
+    pub(super) fn parameters_with(&self, memory: &Memory, rid: u32, names: &Names<'_>) -> Known<String> {
         let blob = self.blob(memory, self.tables.cell(memory, METHOD_DEF, rid, 4)?)?;
-        signature::parameters(&blob, &|token| self.token_name(memory, token))
+        signature::parameters(&blob, &|token| self.token_name(memory, token), names)
     }
 
     /// The name of the type that an index `TypeDefOrRef` leads to.

@@ -1,7 +1,7 @@
 //! Signatures of methods, as the runtime's debuggers write them: `(System.Object, Int32, Byte[])`.
 
 use super::damage::corrupt;
-use crate::model::{Gap, Known};
+use crate::model::{Addr, Gap, Known};
 
 /// Most parts of a signature, and the depth of types in types.
 const MAX_PARTS: usize = 512;
@@ -22,9 +22,29 @@ pub(super) fn compressed(bytes: &[u8]) -> Option<(u32, usize)> {
     }
 }
 
+/// What parts of a signature are called that its module does not tell.
+pub(in super::super) struct Names<'a> {
+    /// The type of a handle of the runtime's, of which signatures are made at run time.
+    pub(in super::super) handle: &'a dyn Fn(Addr) -> Known<String>,
+    /// The type arguments of the type; one that is not there is told by its number, `!0`.
+    pub(in super::super) of_type: &'a [String],
+    /// Those of the method, else `!!0`.
+    pub(in super::super) of_method: &'a [String],
+}
+
+impl Names<'static> {
+    /// Nothing has a name.
+    pub(super) const NONE: Names<'static> =
+        Names { handle: &|_| Err(corrupt("a signature refers to no type")), of_type: &[], of_method: &[] };
+}
+
 /// The parameters of a method. `name`: what the type of an index `TypeDefOrRef` is called.
-pub(super) fn parameters(blob: &[u8], name: &dyn Fn(u32) -> Known<String>) -> Known<String> {
-    let mut signature = Signature { bytes: blob, left: MAX_PARTS, name };
+pub(in super::super) fn parameters(
+    blob: &[u8],
+    name: &dyn Fn(u32) -> Known<String>,
+    names: &Names<'_>,
+) -> Known<String> {
+    let mut signature = Signature { bytes: blob, left: MAX_PARTS, name, names };
     signature.method(0).map(|(_, parameters)| format!("({})", parameters.join(", ")))
 }
 
@@ -32,6 +52,7 @@ struct Signature<'a> {
     bytes: &'a [u8],
     left: usize,
     name: &'a dyn Fn(u32) -> Known<String>,
+    names: &'a Names<'a>,
 }
 
 impl Signature<'_> {
@@ -78,8 +99,8 @@ impl Signature<'_> {
                 let token = self.number()?;
                 (self.name)(token)?
             }
-            0x13 => format!("!{}", self.number()?),
-            0x1e => format!("!!{}", self.number()?),
+            0x13 => argument(self.names.of_type, "!", self.number()?),
+            0x1e => argument(self.names.of_method, "!!", self.number()?),
             0x14 => {
                 let element = self.kind(inner)?;
                 let rank = self.number()?;
@@ -94,13 +115,25 @@ impl Signature<'_> {
                 let generic = self.kind(inner)?;
                 let count = self.number()?;
                 let arguments = (0..count).map(|_| self.kind(inner)).collect::<Known<Vec<String>>>()?;
-                format!("{generic}<{}>", arguments.join(","))
+                with_arguments(&generic, &arguments)
             }
             0x1b => {
                 let (returns, parameters) = self.method(inner)?;
                 format!("{returns} ({})", parameters.join(", "))
             }
             0x1d => format!("{}[]", self.kind(inner)?),
+            // The runtime's own, in signatures that it makes: a type handle. Source: dotnet/runtime src/coreclr/inc/corhdr.h,
+            // ELEMENT_TYPE_INTERNAL.
+            0x21 => {
+                let (handle, rest) = self.bytes.split_first_chunk::<8>().ok_or_else(Self::cut)?;
+                self.bytes = rest;
+                short(&(self.names.handle)(Addr(u64::from_le_bytes(*handle)))?).to_owned()
+            }
+            // The same with a byte that tells whether it is required: ELEMENT_TYPE_CMOD_INTERNAL.
+            0x22 => {
+                self.bytes = self.bytes.get(9..).ok_or_else(Self::cut)?;
+                self.kind(inner)?
+            }
             // Modifiers: II.23.2.7.
             0x1f | 0x20 => {
                 self.number()?;
@@ -110,6 +143,33 @@ impl Signature<'_> {
             other => primitive(other).ok_or_else(|| corrupt(&format!("element type {other:#x}")))?.to_owned(),
         })
     }
+}
+
+/// A type argument, as signatures have types; its number where it is not known.
+fn argument(known: &[String], mark: &str, number: u32) -> String {
+    let name = usize::try_from(number).ok().and_then(|index| known.get(index));
+    name.map_or_else(|| format!("{mark}{number}"), |name| short(name).to_owned())
+}
+
+/// `Int32` of `System.Int32`, as in signatures: types that have no token are written without their namespace.
+fn short(name: &str) -> &str {
+    let plain = name.strip_prefix("System.").unwrap_or(name);
+    let base = plain.trim_end_matches(['[', ']', ',', '*']);
+    let is_primitive = (0x01..=0x19).filter_map(primitive).any(|primitive| primitive == base);
+    if is_primitive { plain } else { name }
+}
+
+/// `Ns.Map<System.String>+Entry` of `Ns.Map`1+Entry`.
+pub(in super::super) fn with_arguments(name: &str, arguments: &[String]) -> String {
+    let mut left = arguments;
+    let mut written: Vec<String> = Vec::new();
+    for part in name.split('+') {
+        let (plain, arity) = part.rsplit_once('`').unwrap_or((part, ""));
+        let (own, rest) = left.split_at(arity.parse::<usize>().unwrap_or(0).min(left.len()));
+        left = rest;
+        written.push(if own.is_empty() { part.to_owned() } else { format!("{plain}<{}>", own.join(", ")) });
+    }
+    written.join("+")
 }
 
 /// What the debuggers call a type that has no token.
@@ -142,7 +202,23 @@ mod tests {
     use super::*;
 
     fn said(blob: &[u8]) -> Known<String> {
-        parameters(blob, &|token| Ok(format!("T{token}")))
+        let handle = |handle: Addr| Ok(format!("H{:x}", handle.0));
+        let names = Names { handle: &handle, of_type: &["System.Int32".to_owned()], of_method: &[] };
+        parameters(blob, &|token| Ok(format!("T{token}`1")), &names)
+    }
+
+    #[test]
+    fn type_arguments_and_handles_have_names() {
+        // Of a generic type of Int32: its argument, an array of it, one that is not known.
+        assert_eq!(said(&[0, 3, 1, 0x13, 0, 0x1d, 0x13, 0, 0x13, 1]).as_deref(), Ok("(Int32, Int32[], !1)"));
+        // As IL stubs have them.
+        assert_eq!(said(&[0, 1, 1, 0x21, 0x34, 0x12, 0, 0, 0, 0, 0, 0]).as_deref(), Ok("(H1234)"));
+        assert_eq!(said(&[0, 1, 1, 0x22, 1, 0x34, 0x12, 0, 0, 0, 0, 0, 0, 0x08]).as_deref(), Ok("(Int32)"));
+        assert!(said(&[0, 1, 1, 0x21, 0x34]).is_err() && said(&[0, 1, 1, 0x22, 1]).is_err());
+        assert_eq!(
+            ["System.Int32", "System.Byte[]", "System.String", "Shop.Int32"].map(short),
+            ["Int32", "Byte[]", "System.String", "Shop.Int32"]
+        );
     }
 
     #[test]
@@ -190,5 +266,19 @@ mod tests {
         }
         assert_eq!(compressed(&[0xff]), None);
         assert_eq!(compressed(&[0xc0, 0]), None);
+    }
+
+    #[test]
+    fn arguments_stand_where_they_were_declared() {
+        // Names as ClrMD 4.2 writes them.
+        let told = |name, arguments: &[&str]| {
+            with_arguments(name, &arguments.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(told("Shop.Box`1", &["Shop.Customer"]), "Shop.Box<Shop.Customer>");
+        assert_eq!(told("N.Map`2+Entry", &["A", "B"]), "N.Map<A, B>+Entry");
+        assert_eq!(told("N.A`1+B`1", &["X", "Y"]), "N.A<X>+B<Y>");
+        assert_eq!(told("N.A`3", &["X"]), "N.A<X>");
+        assert_eq!(told("N.A`1", &[]), "N.A`1");
+        assert_eq!(told("N.A`x", &["X"]), "N.A`x");
     }
 }

@@ -16,6 +16,7 @@ use self::find::{Instantiated, Rows};
 use super::clr::{Clr, plus};
 use super::heap::Pattern;
 use super::memo::Memo;
+use super::metadata::with_arguments;
 use super::modules::Modules;
 use super::objects::Enumeration;
 use super::statics::Static;
@@ -88,6 +89,13 @@ impl Types<'_> {
     /// The name of a method table's type.
     pub(super) fn of_table(self, table: Addr) -> Known<String> {
         self.table(table, 0)
+    }
+
+    /// The type arguments of a method table's type; none where it is not generic.
+    pub(super) fn arguments_of(self, table: Addr) -> Known<Vec<String>> {
+        let flags = self.clr.u32(table, "MethodTable", "MTFlags")?;
+        let is_generic = flags & HAS_COMPONENT_SIZE == 0 && flags & GENERIC != 0;
+        if is_generic { self.own_arguments(table, 0) } else { Ok(Vec::new()) }
     }
 
     /// The module of a method table.
@@ -190,37 +198,5 @@ impl Types<'_> {
         let handle =
             |index: u16| self.clr.memory().ptr(plus(at, u64::from(index).saturating_mul(8))?).map_err(Gap::from);
         (0..count).map(|index| self.handle(handle(index)?, depth.saturating_add(1))).collect()
-    }
-}
-
-/// `Ns.Map<System.String>+Entry` of `Ns.Map`1+Entry`.
-fn with_arguments(name: &str, arguments: &[String]) -> String {
-    let mut left = arguments;
-    let mut written: Vec<String> = Vec::new();
-    for part in name.split('+') {
-        let (plain, arity) = part.rsplit_once('`').unwrap_or((part, ""));
-        let (own, rest) = left.split_at(arity.parse::<usize>().unwrap_or(0).min(left.len()));
-        left = rest;
-        written.push(if own.is_empty() { part.to_owned() } else { format!("{plain}<{}>", own.join(", ")) });
-    }
-    written.join("+")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::with_arguments;
-
-    #[test]
-    fn arguments_stand_where_they_were_declared() {
-        // Names as ClrMD 4.2 writes them.
-        let told = |name, arguments: &[&str]| {
-            with_arguments(name, &arguments.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
-        };
-        assert_eq!(told("Shop.Box`1", &["Shop.Customer"]), "Shop.Box<Shop.Customer>");
-        assert_eq!(told("N.Map`2+Entry", &["A", "B"]), "N.Map<A, B>+Entry");
-        assert_eq!(told("N.A`1+B`1", &["X", "Y"]), "N.A<X>+B<Y>");
-        assert_eq!(told("N.A`3", &["X"]), "N.A<X>");
-        assert_eq!(told("N.A`1", &[]), "N.A`1");
-        assert_eq!(told("N.A`x", &["X"]), "N.A`x");
     }
 }

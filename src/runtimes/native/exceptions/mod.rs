@@ -104,10 +104,12 @@ fn fatal(
     found: &mut Vec<Found>,
 ) -> Exception {
     let target = scene.target;
-    if signal.was_sent()
-        && !sent_from_outside(scene, signal)
-        && let Some(handled) = handled::find(target, thread, stack)
-    {
+    let again = signal.was_sent() && !sent_from_outside(scene, signal);
+    // A handler that has the process dumped while it runs: the signal is still the kernel's.
+    let is_same = |handled: &handled::Handled| {
+        !signal.was_sent() && (handled.signal.number, handled.signal.address) == (signal.number, signal.address)
+    };
+    if let Some(handled) = handled::find(target, thread, stack).filter(|handled| again || is_same(handled)) {
         let frames = scene.named(&handled.stack.frames);
         let name = target.name(handled.handler).and_then(|name| name.parts.last()?.function.clone());
         let handler = name.map_or_else(|| handled.handler.to_string(), |name| path(&name).to_owned());
@@ -205,6 +207,8 @@ fn abort(
         fatal: true,
         frames: frames.to_vec(),
         inner: None,
+        others: Vec::new(),
+        code: Ok(None),
         detail,
     }
 }

@@ -66,6 +66,8 @@ pub(super) fn exception(
         fatal: true,
         frames,
         inner: None,
+        others: Vec::new(),
+        code: Ok(None),
         detail: Detail::Signal { signal: signal.clone(), handler, fault: fault.map(Box::new) },
     }
 }

@@ -144,6 +144,8 @@ fn of_header(target: &Target, header: &Header, depth: usize) -> Exception {
         fatal: false,
         frames: Vec::new(),
         inner,
+        others: Vec::new(),
+        code: Ok(None),
         detail: Detail::Cxx { phase: Phase::Caught, ended: None },
     }
 }
