@@ -25,6 +25,7 @@ pub mod ps;
 pub mod readmemory;
 pub mod referrers;
 pub mod registers;
+pub mod schema;
 pub mod shape;
 pub mod showframe;
 pub mod stack;

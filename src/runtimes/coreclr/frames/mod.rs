@@ -5,12 +5,13 @@
 
 mod resume;
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
 use self::resume::Transition;
 use super::clr::Clr;
+use super::memo::Memo;
 use super::threads;
 use crate::model::Addr;
 use crate::unwind::row::Caller;
@@ -23,15 +24,20 @@ const MAX_ALL: usize = 1 << 20;
 const TOP: Addr = Addr(u64::MAX);
 
 /// The records of all threads.
-#[derive(Default)]
 pub(super) struct Transitions {
-    all: OnceLock<Vec<Transition>>,
+    all: Memo<(), Arc<[Transition]>>,
+}
+
+impl Default for Transitions {
+    fn default() -> Transitions {
+        Transitions { all: Memo::of(1) }
+    }
 }
 
 impl Transitions {
     /// By where they lie; read on the first call.
-    fn all(&self, clr: &Clr) -> &[Transition] {
-        self.all.get_or_init(|| {
+    fn all(&self, clr: &Clr) -> Arc<[Transition]> {
+        self.all.get((), || {
             let mut all = Vec::new();
             for thread in threads::addresses(clr) {
                 all.extend(chain(clr, thread).into_iter().map(|frame| Transition { frame, thread }));
@@ -40,7 +46,7 @@ impl Transitions {
                 }
             }
             all.sort_unstable_by_key(|transition| transition.frame);
-            all
+            all.into()
         })
     }
 

@@ -4,15 +4,17 @@
 //! docs/design/datacontracts/GC.md; src/coreclr/gc/gcinterface.dacvars.def, dac_generation_fields.h, dac_gcheap_fields.h.
 
 mod oom;
+mod pattern;
 mod references;
 mod segments;
 mod source;
 mod variables;
 mod walk;
+mod walked;
 
 pub use self::oom::FailedAllocation;
 pub(super) use self::oom::failed;
-pub(super) use self::references::{Holder, Pattern};
+pub(super) use self::pattern::Pattern;
 pub(super) use self::segments::{Generation, Segment, Segments};
 pub(super) use self::source::ManagedHeap;
-pub(super) use self::walk::Walked;
+pub(super) use self::walked::Walked;

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use super::segments::{Segment, Segments};
+use super::walked::Walked;
 use crate::error::Error;
 use crate::job::Meter;
 use crate::model::{Addr, Gap, Known};
@@ -11,17 +12,6 @@ use crate::runtimes::coreclr::types::Types;
 
 /// The least bytes of an object; the collector leaves room for one behind where a thread allocates.
 const LEAST: u64 = 24;
-
-/// An object as a walk meets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runtimes::coreclr) struct Walked {
-    /// Where it is.
-    pub(in crate::runtimes::coreclr) at: Addr,
-    /// Its `MethodTable`.
-    pub(in crate::runtimes::coreclr) table: Addr,
-    /// Its bytes, as the runtime counts them: not rounded.
-    pub(in crate::runtimes::coreclr) bytes: u64,
-}
 
 /// What is done with each object.
 type Visit<'a> = dyn FnMut(Walked) -> Result<(), Error> + 'a;

@@ -3,6 +3,7 @@
 //! Input: static fields of `System.Private.CoreLib`. Output: [`ThreadPool`]. Specification: dotnet/runtime src/libraries/
 //! System.Private.CoreLib/src/System/Threading/{PortableThreadPool,PortableThreadPool.ThreadCounts,ThreadPoolWorkQueue}.cs of 8.0 to 10.0.
 
+mod arrays;
 mod queue;
 mod timers;
 mod work;
@@ -14,9 +15,6 @@ use super::heap::Segments;
 use super::objects::{Instance, Values};
 use super::types::Types;
 use crate::model::{Addr, Gap, Known};
-
-/// Most threads with queues of their own.
-const MAX_QUEUES: u32 = 1 << 16;
 
 /// The thread pool.
 #[derive(Clone, Debug)]
@@ -116,28 +114,18 @@ fn queued(types: Types<'_>) -> Known<Vec<Queued>> {
     }
     // On many processors work that comes from outside is spread over several queues.
     if let Ok(Some(queues)) = work.reference("_assignableWorkItemQueues") {
-        each(&queues, |items| Ok(add(Queue::Global, self::queue::concurrent(items)?)))?;
+        self::arrays::each(&queues, |items| Ok(add(Queue::Global, self::queue::concurrent(items)?)))?;
     }
     let list = "System.Threading.ThreadPoolWorkQueue+WorkStealingQueueList";
     // .NET 8 has the first name.
     if let Some(queues) = types.static_object(list, "_queues").or_else(|_| types.static_object(list, "s_queues"))? {
-        each(&queues, |items| Ok(add(Queue::Local, self::queue::stolen(items)?)))?;
+        self::arrays::each(&queues, |items| Ok(add(Queue::Local, self::queue::stolen(items)?)))?;
     }
     // Since .NET 9.
     if let Ok(Some(items)) = work.reference("lowPriorityWorkItems") {
         add(Queue::Low, self::queue::concurrent(&items)?);
     }
     Ok(all)
-}
-
-/// The objects that an array refers to.
-fn each(array: &Instance<'_>, mut visit: impl FnMut(&Instance<'_>) -> Known<()>) -> Known<()> {
-    for index in 0..array.len()?.min(MAX_QUEUES) {
-        if let Some(object) = array.types.referred(array.element(index)?)? {
-            visit(&object)?;
-        }
-    }
-    Ok(())
 }
 
 impl<'a> Types<'a> {

@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::each;
+use super::arrays::each;
 use super::work::called;
 use crate::model::{Addr, Known};
 use crate::runtimes::coreclr::objects::{Instance, Values};

@@ -1,6 +1,6 @@
 //! Calls that the process makes over HTTP.
 
-use super::request::{of_class, property};
+use super::find::{of_class, property};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Known};

@@ -1,6 +1,6 @@
 //! Points in time: ticks of 100 ns since the year 1, as .NET counts them, and the server's clock.
 
-use super::request::{of_class, property};
+use super::find::{of_class, property};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Gap, Known};

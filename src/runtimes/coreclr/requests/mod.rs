@@ -7,6 +7,7 @@
 mod awaited;
 mod call;
 mod date;
+mod find;
 mod request;
 mod served;
 

@@ -1,8 +1,8 @@
 //! A request that the server has taken, and how far it has come.
 
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
 
+use super::find::{of_class, property};
 use super::{awaited, date, served};
 use crate::error::Error;
 use crate::job::Job;
@@ -12,7 +12,6 @@ use crate::runtimes::coreclr::heap::Segments;
 use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::tasks::Pending;
-use crate::runtimes::coreclr::types::Types;
 
 /// The class of which each connection's protocol (HTTP/1.1), or stream (HTTP/2, HTTP/3), is one.
 const PROTOCOL: &str = "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpProtocol";
@@ -128,29 +127,6 @@ pub(in crate::runtimes::coreclr) fn requests(
         })
     };
     Ok(found.par_iter().filter_map(read).collect())
-}
-
-/// The objects of a class and of those that derive from it; ascending.
-pub(super) fn of_class(types: Types<'_>, segments: &Segments, class: &str, job: &Job) -> Result<Vec<Addr>, Error> {
-    let of_segment = |segment| -> Result<Vec<Addr>, Error> {
-        let mut is_one = FxHashMap::default();
-        let mut found = Vec::new();
-        segments.walk(types, segment, &mut job.meter(), &mut |object| {
-            let known = is_one.entry(object.table);
-            if *known.or_insert_with(|| types.object(object.at).is_ok_and(|object| object.is_a(class))) {
-                found.push(object.at);
-            }
-            Ok(())
-        })?;
-        Ok(found)
-    };
-    let all: Vec<Vec<Addr>> = segments.all.par_iter().map(of_segment).collect::<Result<_, Error>>()?;
-    Ok(all.concat())
-}
-
-/// A field that a property is kept in. Source: the C# compiler.
-pub(super) fn property(name: &str) -> String {
-    format!("<{name}>k__BackingField")
 }
 
 /// The object that a property leads to, or a field of its name.

@@ -2,22 +2,12 @@
 
 use std::sync::Arc;
 
+use super::named::Static;
 use crate::model::{Addr, Known};
 use crate::runtimes::coreclr::types::{Field, Held, Types};
 
 /// Most classes that are looked at.
 const MAX_CLASSES: usize = 1 << 20;
-
-/// A static field that refers to an object.
-#[derive(Clone, Debug)]
-pub(in crate::runtimes::coreclr) struct Static {
-    /// `Shop.Program.s_orders`.
-    pub(in crate::runtimes::coreclr) name: Arc<str>,
-    /// Where the reference is.
-    pub(in crate::runtimes::coreclr) slot: Addr,
-    /// The object; of a structure what it is boxed in.
-    pub(in crate::runtimes::coreclr) to: Addr,
-}
 
 impl Types<'_> {
     /// Every static field that refers to an object, of all classes that the runtime has loaded. Read once.
@@ -59,7 +49,7 @@ impl Types<'_> {
             if let Ok(to) = self.clr.memory().ptr(slot)
                 && to.0 != 0
             {
-                all.push(Static { name: format!("{name}.{}", field.name).into(), slot, to });
+                all.push(Static { name: format!("{name}.{}", field.name).into(), to });
             }
         }
     }

@@ -5,8 +5,9 @@
 //! threadstatics.h of release/8.0.
 
 mod all;
+mod named;
 
-pub(super) use self::all::Static;
+pub(super) use self::named::Static;
 
 use super::clr::plus;
 use super::types::{Field, Held, Types};

@@ -5,10 +5,10 @@
 
 use std::sync::Arc;
 
+use super::described::{Class, ClassKind, Field, Held};
 use super::{ARRAY, CATEGORY, HAS_COMPONENT_SIZE, Types, VECTOR};
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
-use crate::runtimes::coreclr::metadata::Sort;
 
 /// Base classes that are looked at, and most fields of one class.
 const MAX_BASES: usize = 64;
@@ -21,84 +21,6 @@ const TRUE_PRIMITIVE: u32 = 0x0007_0000;
 const INTERFACE: u32 = 0x000c_0000;
 const KINDS: u32 = 0x000f_0000;
 const REFERENCES: u32 = 0x0100_0000;
-
-/// A class.
-#[derive(Clone, Debug)]
-pub(in crate::runtimes::coreclr) struct Class {
-    /// Its `MethodTable`.
-    pub(in crate::runtimes::coreclr) table: Addr,
-    /// Its name, as C# writes it.
-    pub(in crate::runtimes::coreclr) name: Known<Arc<str>>,
-    /// What it is.
-    pub(in crate::runtimes::coreclr) kind: ClassKind,
-    /// Bytes of an object without components.
-    pub(in crate::runtimes::coreclr) base_size: u32,
-    /// Bytes of a component; 0 where it has none.
-    pub(in crate::runtimes::coreclr) component: u32,
-    /// The base class; 0 where there is none.
-    pub(in crate::runtimes::coreclr) parent: Addr,
-    /// Whether its objects refer to others.
-    pub(in crate::runtimes::coreclr) has_references: bool,
-}
-
-/// What a class is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runtimes::coreclr) enum ClassKind {
-    /// Its objects are referred to.
-    Reference,
-    /// A structure.
-    Structure,
-    /// A number or character, of an element type: ECMA-335 II.23.1.16.
-    Primitive(u8),
-    /// An enumeration, of an element type.
-    Enumeration(u8),
-    /// A text.
-    Text,
-    /// An array.
-    Array {
-        /// Type handle of its elements.
-        of: Addr,
-        /// Dimensions; `None` for one that is indexed from 0 in one.
-        rank: Option<u32>,
-    },
-}
-
-/// A field of a class.
-#[derive(Clone, Debug)]
-pub(in crate::runtimes::coreclr) struct Field {
-    /// Its name.
-    pub(in crate::runtimes::coreclr) name: Arc<str>,
-    /// The class that declares it, by its `MethodTable`: type arguments in `sort` are those of this.
-    pub(in crate::runtimes::coreclr) declared_by: Addr,
-    /// Its type.
-    pub(in crate::runtimes::coreclr) sort: Known<Sort>,
-    /// Its element type as the runtime lays it out: of an enumeration that of its numbers.
-    pub(in crate::runtimes::coreclr) element: u8,
-    /// Bytes from the first field of the object, or from where statics of its kind begin.
-    pub(in crate::runtimes::coreclr) offset: u64,
-    /// Who has it.
-    pub(in crate::runtimes::coreclr) held: Held,
-}
-
-/// Who has a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runtimes::coreclr) enum Held {
-    /// Each object.
-    Object,
-    /// The class.
-    Class,
-    /// The class, once for each thread.
-    Thread,
-    /// The image: constants of arrays.
-    Image,
-}
-
-impl Field {
-    /// Whether its value is a reference or a structure, which as a static is behind a reference.
-    pub(in crate::runtimes::coreclr) fn is_collected(&self) -> bool {
-        matches!(self.element, 0x11 | 0x12)
-    }
-}
 
 impl Types<'_> {
     /// What a class is.

@@ -5,20 +5,14 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::Types;
+use super::described::{Instantiated, Rows};
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
 
 /// Most types with arguments of one module, most links of one look-up map.
 const MAX_INSTANTIATED: u32 = 1 << 20;
 const MAX_LINKS: usize = 64;
-
-/// Rows of the types of a module, by their full names.
-pub(super) type Rows = FxHashMap<String, u32>;
-/// Types with arguments, by their names.
-pub(super) type Instantiated = FxHashMap<String, Addr>;
 
 impl Types<'_> {
     /// A type that has no type arguments; `Ok(None)` where none of the name was loaded. Of types of other modules than that with

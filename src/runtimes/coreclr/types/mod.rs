@@ -4,15 +4,16 @@
 //! `System.Collections.Generic.List<System.__Canon>`.
 
 mod class;
+mod described;
 mod find;
 mod sorts;
 
 use std::sync::Arc;
 
-pub(super) use self::class::{Class, ClassKind, Field, Held};
+pub(super) use self::described::{Class, ClassKind, Field, Held};
 pub(super) use self::sorts::element_name;
 
-use self::find::{Instantiated, Rows};
+use self::described::{Instantiated, Rows};
 use super::clr::{Clr, plus};
 use super::heap::Pattern;
 use super::memo::Memo;

@@ -1,0 +1,103 @@
+//! Where the objects of a class hold references.
+
+use super::walked::Walked;
+use crate::capture::Memory;
+use crate::model::Addr;
+
+const WORD: u64 = 8;
+
+/// Where the objects of a class hold references.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::runtimes::coreclr) enum Pattern {
+    /// In runs: bytes from the object's start, and bytes that are to be added to the object's own for those of the run.
+    Runs(Vec<(u64, i64)>),
+    /// An array of structures: from `first` on so many references, then so many bytes without, again and again.
+    Repeated {
+        /// Bytes from the object's start.
+        first: u64,
+        /// References, and bytes behind them.
+        parts: Vec<(u32, u32)>,
+    },
+}
+
+impl Pattern {
+    /// Visits every slot of an object that may hold a reference, with what it holds; null ones are left out.
+    pub(in crate::runtimes::coreclr) fn each(
+        &self,
+        memory: &Memory,
+        object: Walked,
+        visit: &mut dyn FnMut(Addr, Addr),
+    ) {
+        match self {
+            Pattern::Runs(runs) => {
+                for (offset, more) in runs {
+                    let bytes = object.bytes.cast_signed().saturating_add(*more).max(0).unsigned_abs();
+                    slots(memory, object, *offset, bytes, visit);
+                }
+            }
+            Pattern::Repeated { first, parts } => {
+                let mut offset = *first;
+                // The last word of an object's bytes is the next one's header.
+                let end = object.bytes.saturating_sub(WORD);
+                while offset < end {
+                    let start = offset;
+                    for (references, gap) in parts {
+                        let bytes = u64::from(*references).saturating_mul(WORD);
+                        slots(memory, object, offset, bytes.min(end.saturating_sub(offset)), visit);
+                        offset = offset.saturating_add(bytes).saturating_add((*gap).into());
+                    }
+                    if offset <= start {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn slots(memory: &Memory, object: Walked, offset: u64, bytes: u64, visit: &mut dyn FnMut(Addr, Addr)) {
+    let bytes = bytes.min(object.bytes.saturating_sub(offset));
+    let Some(start) = object.at.plus(offset) else { return };
+    let Ok(held) = memory.slice_up_to(start, bytes) else { return };
+    for (index, to) in (0u64..).zip(memory.pointers(held)) {
+        if to.0 != 0
+            && let Some(slot) = start.plus(index.saturating_mul(WORD))
+        {
+            visit(slot, to);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an object of so many bytes at 0x100 refers to, its words counted from 1.
+    fn referred(pattern: &Pattern, bytes: u64) -> Vec<u64> {
+        let words: Vec<u64> = (1..=16).collect();
+        let memory = Memory::of(0x100, &words);
+        let mut found = Vec::new();
+        pattern.each(&memory, Walked { at: Addr(0x100), table: Addr(0), bytes }, &mut |_, to| found.push(to.0));
+        found
+    }
+
+    #[test]
+    fn runs_are_as_long_as_the_object_makes_them() {
+        // gcdesc.h: an object of 40 bytes with two references behind its first field, the run's length less the object's.
+        assert_eq!(referred(&Pattern::Runs(vec![(16, 16 - 40)]), 40), [3, 4]);
+        // An array of references: base size 24, here with three elements.
+        assert_eq!(referred(&Pattern::Runs(vec![(16, -24)]), 24 + 3 * 8), [3, 4, 5]);
+        // A damaged run ends with its object.
+        assert_eq!(referred(&Pattern::Runs(vec![(16, 1 << 40)]), 40), [3, 4, 5]);
+        assert!(referred(&Pattern::Runs(vec![(u64::MAX, i64::MIN)]), 40).is_empty());
+    }
+
+    #[test]
+    fn structures_of_arrays_repeat_up_to_the_next_objects_header() {
+        // Elements of 24 bytes, the first word a reference: two of them in 24 + 48 bytes.
+        let pattern = Pattern::Repeated { first: 16, parts: vec![(1, 16)] };
+        assert_eq!(referred(&pattern, 24 + 48), [3, 6]);
+        assert!(referred(&Pattern::Repeated { first: 16, parts: vec![(0, 0)] }, 80).is_empty());
+        assert!(referred(&Pattern::Repeated { first: 16, parts: vec![] }, 80).is_empty());
+    }
+}
