@@ -111,8 +111,7 @@ impl Surroundings {
 fn kind(candidate: &Instance<'_>, held: Addr) -> Option<LockKind> {
     let around = AROUND.iter().find(|around| candidate.is_a(around.class))?;
     let holds = |field: &&str| candidate.address(field).is_ok_and(|address| address == held);
-    let is_around = around.fields.iter().any(|field| holds(&field))
-        || (around.kind == kinds::TASK && continues_with(candidate, held));
+    let is_around = around.fields.iter().any(holds) || (around.kind == kinds::TASK && continues_with(candidate, held));
     is_around.then_some(around.kind)
 }
 

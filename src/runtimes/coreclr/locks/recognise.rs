@@ -14,9 +14,12 @@ use crate::runtimes::coreclr::types::Types;
 const HANDLE: &str = "System.Threading.WaitHandle";
 const SAFE_HANDLE: &str = "Microsoft.Win32.SafeHandles.SafeWaitHandle";
 
+/// Says what a thread waits for.
+type Recognise = fn(&Seen<'_, '_>) -> Option<Waited>;
+
 /// Methods that wait, by their beginnings, and what a wait in them is that the thread does not tell itself.
 // Source: dotnet/runtime src/libraries/System.Private.CoreLib and src/coreclr/System.Private.CoreLib, System/Threading, of 8.0 to 10.0.
-const METHODS: &[(&str, fn(&Seen<'_, '_>) -> Option<Waited>)] = &[
+const METHODS: &[(&str, Recognise)] = &[
     ("System.Threading.WaitHandle.WaitOne", handle),
     ("System.Threading.WaitHandle.Wait", handles),
     (JOIN, joined),
