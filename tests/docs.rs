@@ -38,7 +38,7 @@ fn the_command_reference_is_what_help_says() {
 
 #[test]
 fn the_schema_in_the_program_is_what_its_types_say() {
-    let text = serde_json::to_string_pretty(&dumpscope::views::schema::document()).expect("JSON") + "\n";
+    let text = serde_json::to_string_pretty(&dumpscope::views::shapes::document()).expect("JSON") + "\n";
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema.json.gz");
     if std::env::var_os(UPDATE).is_some() {
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());

@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use super::print;
 use crate::error::Error;
 
-/// What `views::schema::document` says, which a test holds it against.
+/// What `views::shapes::document` says, which a test holds it against.
 static SCHEMA: &[u8] = include_bytes!("../../docs/schema.json.gz");
 
 /// Prints it.

@@ -153,6 +153,7 @@ impl Clr {
             full_version: None,
             commit: None,
             described: Described::Bundled,
+            places: Places::default(),
         }
     }
 }

@@ -107,14 +107,17 @@ fn told(call: &Call) -> CallRow {
     }
 }
 
+/// Method, status and host.
+type Key<'c> = (Option<&'c str>, Option<u32>, Option<&'c str>);
+
 fn groups(calls: &[CallRow]) -> Vec<CallGroup> {
-    let mut groups: BTreeMap<(Option<&str>, Option<u32>, Option<&str>), u64> = BTreeMap::new();
+    let mut groups: BTreeMap<Key<'_>, u64> = BTreeMap::new();
     for call in calls {
         let key = (call.method.as_deref(), call.status, call.uri.as_deref().map(host));
         let count = groups.entry(key).or_default();
         *count = count.saturating_add(1);
     }
-    let group = |((method, status, host), count): ((Option<&str>, Option<u32>, Option<&str>), u64)| CallGroup {
+    let group = |((method, status, host), count): (Key<'_>, u64)| CallGroup {
         count,
         method: method.map(str::to_owned),
         status,

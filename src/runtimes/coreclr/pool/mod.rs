@@ -114,12 +114,18 @@ fn queued(types: Types<'_>) -> Known<Vec<Queued>> {
     }
     // On many processors work that comes from outside is spread over several queues.
     if let Ok(Some(queues)) = work.reference("_assignableWorkItemQueues") {
-        self::arrays::each(&queues, |items| Ok(add(Queue::Global, self::queue::concurrent(items)?)))?;
+        self::arrays::each(&queues, |items| {
+            add(Queue::Global, self::queue::concurrent(items)?);
+            Ok(())
+        })?;
     }
     let list = "System.Threading.ThreadPoolWorkQueue+WorkStealingQueueList";
     // .NET 8 has the first name.
     if let Some(queues) = types.static_object(list, "_queues").or_else(|_| types.static_object(list, "s_queues"))? {
-        self::arrays::each(&queues, |items| Ok(add(Queue::Local, self::queue::stolen(items)?)))?;
+        self::arrays::each(&queues, |items| {
+            add(Queue::Local, self::queue::stolen(items)?);
+            Ok(())
+        })?;
     }
     // Since .NET 9.
     if let Ok(Some(items)) = work.reference("lowPriorityWorkItems") {

@@ -40,12 +40,15 @@ pub(super) fn stacks(runtime: &CoreClr, pending: &Pending, wanted: &Wanted<'_>, 
     pending.stacks.iter().filter(|stack| wanted.takes(pending, stack)).map(|stack| rows.stack(stack)).collect()
 }
 
+/// File and line.
+type Line = Option<(Arc<str>, u32)>;
+
 struct Rows<'a> {
     runtime: &'a CoreClr,
     pending: &'a Pending,
     with_fields: bool,
     /// Lines by state machine and state: many methods are suspended in few places.
-    places: FxHashMap<(Addr, Option<i32>), Option<(Arc<str>, u32)>>,
+    places: FxHashMap<(Addr, Option<i32>), Line>,
 }
 
 impl Rows<'_> {
