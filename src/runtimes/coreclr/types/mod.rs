@@ -150,8 +150,13 @@ impl Types<'_> {
             let element = self.handle(self.clr.ptr(table, "MethodTable", "PerInstInfo")?, inner)?;
             // An array with bounds has 8 bytes for each dimension behind the 24 of any array.
             let dimensions = self.clr.u32(table, "MethodTable", "BaseSize")?.saturating_sub(24) / 8;
-            let commas = if flags & VECTOR != 0 { 0 } else { dimensions.clamp(1, 32).saturating_sub(1) };
-            return Ok(format!("{element}[{}]", ",".repeat(usize::try_from(commas).unwrap_or(0))));
+            let commas = ",".repeat(usize::try_from(dimensions.clamp(1, 32).saturating_sub(1)).unwrap_or(0));
+            return Ok(match flags & VECTOR {
+                // One dimension that need not begin at 0, as reflection writes it.
+                0 if commas.is_empty() => format!("{element}[*]"),
+                0 => format!("{element}[{commas}]"),
+                _ => format!("{element}[]"),
+            });
         }
         let rid = self.rid(table)?;
         if rid == 0 {

@@ -1,0 +1,142 @@
+//! Dumps of .NET 8, 9 and 10 that are kept, for machines without .NET: read without any file of their processes, and held against what Microsoft's
+//! own tools said of them (fixtures/dotnet-dumps).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use support::{CrashReport, as_address, plain, run};
+
+const DUMPS: [&str; 3] = ["locks-8.0.33", "objects-9.0.22", "async-10.0.14"];
+
+/// A kept file, unpacked into a folder.
+fn unpacked(name: &str, folder: &Path) -> PathBuf {
+    let packed = support::repository().join(format!("fixtures/dotnet-dumps/{name}.zst"));
+    let to = folder.join(name);
+    let mut command = Command::new("zstd");
+    command.args(["-q", "-d", "--long=27", "-o"]).arg(&to).arg(&packed);
+    run(command).expect_status(0);
+    to
+}
+
+fn truth(name: &str, question: &str, folder: &Path) -> Value {
+    let text = std::fs::read(unpacked(&format!("{name}.{question}.json"), folder)).expect("it was unpacked");
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// What commands answer where no file of the process is.
+fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
+    let nowhere = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+    command.arg("analyze").arg(dump).args(["--json", "--offline", "--sysroot"]).arg(nowhere.path());
+    command.args(commands.iter().flat_map(|line| ["-c", line]));
+    let mut documents = run(command).expect_status(0).documents();
+    documents.iter_mut().map(|document| document["data"].take()).collect()
+}
+
+fn number(value: &Value) -> u64 {
+    as_address(value).unwrap_or_else(|| panic!("{value} is no address"))
+}
+
+#[test]
+fn every_type_has_the_objects_and_bytes_that_clrmd_counts() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let told = answers(&dump, &["dumpheap -stat"]).remove(0);
+        let row = |kind: &Value, id: &str, type_name: &str| {
+            (number(&kind[id]), (kind[type_name].clone(), kind["count"].clone(), kind["bytes"].clone()))
+        };
+        let ours: BTreeMap<_, _> =
+            told["types"].as_array().expect("types").iter().map(|kind| row(kind, "id", "type")).collect();
+        let theirs = truth(name, "heap", folder.path());
+        let mut theirs: BTreeMap<_, _> =
+            theirs["types"].as_array().expect("types").iter().map(|kind| row(kind, "mt", "name")).collect();
+        // ClrMD writes an array that begins at another element than 0 as if it were generic.
+        for (name, _, _) in theirs.values_mut() {
+            *name = name.as_str().expect("a name").replace("<*>", "[*]").into();
+        }
+        for (table, told) in &theirs {
+            // What fills gaps is no object of ours.
+            let own = ours.get(table).or_else(|| (told.0 == "Free").then_some(told));
+            assert_eq!(own, Some(told), "{name}: {table:#x}");
+        }
+        assert!(ours.keys().all(|table| theirs.contains_key(table)), "{name}: there are more types");
+        assert!(theirs.len() > 50, "{name}: {} types", theirs.len());
+    }
+}
+
+#[test]
+fn every_managed_frame_is_where_the_crash_report_has_it() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let report = CrashReport::read(&unpacked(&format!("{name}.crashreport.json"), folder.path()));
+        let told = answers(&dump, &["stack --all"]).remove(0);
+        let mut held = 0;
+        for thread in told["threads"].as_array().expect("threads") {
+            let tid = thread["tid"].as_u64().expect("an id");
+            let of_frame = |frame: &Value| {
+                let function = frame["function"].as_str().map(plain);
+                (number(&frame["sp"]), (number(&frame["pc"]), function))
+            };
+            let managed = thread["frames"].as_array().expect("frames").iter();
+            let ours: BTreeMap<_, _> = managed.filter(|frame| frame["kind"] == "managed").map(of_frame).collect();
+            let theirs = report.0.get(&tid).map(Vec::as_slice).unwrap_or_default();
+            for frame in theirs.iter().filter(|frame| frame.managed && frame.method.is_some()) {
+                let (pc, function) = ours.get(&frame.sp).unwrap_or_else(|| panic!("{name}, {tid}: no {frame:x?}"));
+                assert_eq!(function, &frame.method, "{name}, {tid}");
+                // Of a method that has called native code the report has the place of a helper's call, a little before.
+                assert!(*pc >= frame.pc && pc - frame.pc < 0x30, "{name}, {tid}: {pc:#x}, {frame:x?}");
+                held += 1;
+            }
+        }
+        assert!(held >= 1, "{name}: {held} frames");
+        println!("{name}: {held} frames");
+    }
+}
+
+#[test]
+fn every_managed_thread_is_told_with_its_ids_and_state() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let told = answers(&dump, &["clrthreads"]).remove(0);
+        let ours: Vec<_> = told["threads"]
+            .as_array()
+            .expect("threads")
+            .iter()
+            .map(|thread| {
+                (
+                    thread["id"].clone(),
+                    thread["tid"].as_u64().unwrap_or(0),
+                    number(&thread["address"]),
+                    thread["state"].to_string(),
+                )
+            })
+            .collect();
+        let theirs = truth(name, "threads", folder.path());
+        let theirs: Vec<_> = theirs["threads"]
+            .as_array()
+            .expect("threads")
+            .iter()
+            .map(|thread| {
+                let state = thread["state"].as_str().expect("a number").to_owned();
+                (thread["managed_id"].clone(), thread["os_id"].as_u64().unwrap_or(0), number(&thread["address"]), state)
+            })
+            .collect();
+        assert_eq!(ours, theirs, "{name}");
+    }
+}
+
+/// What fixtures/dotnet-locks has two threads do to each other.
+#[test]
+fn a_deadlock_is_told_without_any_file_of_the_process() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dump = unpacked("locks-8.0.33.core", folder.path());
+    let told = answers(&dump, &["summary", "locks"]);
+    let title = told[0]["findings"][0]["title"].as_str().expect("a title");
+    assert!(title.starts_with("deadlock: "), "{title}");
+    assert!(told[1]["deadlocks"].as_array().is_some_and(|cycles| !cycles.is_empty()), "{}", told[1]);
+}
