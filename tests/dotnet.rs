@@ -141,8 +141,20 @@ fn a_mini_dump_shows_what_a_full_one_shows() {
         };
         let full = shown("full");
         for kind in ["heap", "mini"] {
-            for (command, (full, other)) in SHOWN.iter().zip(full.iter().zip(shown(kind))) {
-                assert_eq!(difference(full, &other, ""), None, "{command} of full and {kind}");
+            for (command, (full, mut other)) in SHOWN.iter().zip(full.iter().zip(shown(kind))) {
+                let mut full = full.clone();
+                if (*command, kind) == ("locks", "mini") {
+                    // The lock that its owner alone has is told by the object's header alone: that is in the heap, which a mini dump leaves out, and says.
+                    let locks = full["data"]["locks"].as_array_mut().expect("locks");
+                    let all = locks.len();
+                    locks.retain(|lock| lock["evidence"] != "object-header");
+                    assert_eq!(locks.len() + 1, all, "{locks:?}");
+                    let warnings = other["warnings"].as_array_mut().expect("warnings");
+                    let all = warnings.len();
+                    warnings.retain(|warning| warning["code"] != "locks-unread");
+                    assert_eq!(warnings.len() + 1, all, "{warnings:?}");
+                }
+                assert_eq!(difference(&full, &other, ""), None, "{command} of full and {kind}");
             }
         }
     });

@@ -238,9 +238,11 @@ fn a_mini_dump_says_that_an_owner_is_not_in_it() {
             let locks = list(&told[0], "locks");
             let monitors: Vec<&Value> = locks.iter().filter(|lock| lock["kind"] == "monitor").collect();
             assert!(!monitors.is_empty(), "{flag}: {locks:#?}");
-            for lock in monitors {
-                assert!(lock["owner"].is_null() && !lock["owner_unknown"].is_null(), "{flag}: {lock}");
+            // createdump keeps whole pages: that of one block may be there for something else that is in it.
+            for lock in &monitors {
+                assert!(lock["owner"].is_null() != lock["owner_unknown"].is_null(), "{flag}: {lock}");
             }
+            assert!(monitors.iter().any(|lock| lock["owner"].is_null()), "{flag}: {monitors:#?}");
             assert!(list(&told[1], "threads").iter().all(|thread| thread["lock_count"].is_null()));
         }
     });

@@ -221,7 +221,7 @@ fn collections_arrays_and_delegates_are_told_as_what_they_hold() {
             json!([["Shop.Program+<>c__DisplayClass3_0.<Adder>b__0(Int32)", "Shop.Program+<>c__DisplayClass3_0"]]),
         ),
         ("Several", json!([["Shop.Program.First(System.Object)", null], ["Shop.Program.Second(System.Object)", null]])),
-        ("Made", json!([["DynamicClass.MadeAtRunTime", null]])),
+        ("Made", json!([["DynamicClass.MadeAtRunTime()", null]])),
         ("Open", json!([["Shop.Order.get_Name()", null]])),
     ];
     each_dump("--withheap", |_, dump, _| {

@@ -291,9 +291,20 @@ impl Runtime for CoreClr {
 
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
-        let segments = self.segments(job)?.ok();
-        let value = waits.held(&self.methods, &threads, segments.as_deref(), job)?;
-        Ok(Partial::whole(value))
+        let segments = self.segments(job)?;
+        let value = waits.held(&self.methods, &threads, segments.as_deref().ok(), job)?;
+        let unread = match &segments {
+            Ok(segments) => {
+                segments.left_out(self.clr()).map(|bytes| format!("{bytes} bytes of it are not in the dump"))
+            }
+            Err(gap) => Some(gap.to_string()),
+        };
+        let problem = unread.map(|why| {
+            let message =
+                format!("Monitors that threads have and nobody waits for are missing: the managed heap: {why}");
+            Problem::new("locks-unread", Subject::Capture, message)
+        });
+        Ok(Partial { value, problems: problem.into_iter().collect() })
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

@@ -139,6 +139,15 @@ impl Segments {
         Ok(())
     }
 
+    /// Bytes of objects that the dump does not hold; `None` where it holds all.
+    pub(in crate::runtimes::coreclr) fn left_out(&self, clr: &Clr) -> Option<u64> {
+        let left_out = |segment: &Segment| {
+            let all = segment.end.since(segment.start).unwrap_or(0);
+            all.saturating_sub(clr.memory().bytes_within(segment.start, segment.end))
+        };
+        Some(self.all.iter().map(left_out).sum()).filter(|bytes| *bytes > 0)
+    }
+
     /// The segment that holds an address.
     pub(in crate::runtimes::coreclr) fn holding(&self, at: Addr) -> Option<&Segment> {
         let after = self.all.partition_point(|segment| segment.start <= at);
