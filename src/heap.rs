@@ -65,6 +65,11 @@ pub trait HeapSource: Send + Sync {
         None
     }
 
+    /// An object at an address that the parts do not have, since the heap around it is damaged or not in the dump; `None` where there is none.
+    fn lone(&self, _address: Addr) -> Option<LoneObject> {
+        None
+    }
+
     /// The same heap with names for objects that carry none, by what refers to them; `None` where the source cannot tell
     /// more. Its objects are the same, and what they refer to. `objects` are all of them, `stacks` those of the process. Takes seconds for
     /// ten million objects.
@@ -228,6 +233,19 @@ pub struct Contents {
     pub words: Vec<Option<Addr>>,
     /// How many more words it has.
     pub words_left_out: u64,
+}
+
+/// An object that was found by its address alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoneObject {
+    /// Its type's name.
+    pub name: String,
+    /// Its type's identity.
+    pub id: Addr,
+    /// What it takes itself.
+    pub bytes: u64,
+    /// What is in it.
+    pub contents: Contents,
 }
 
 impl Contents {

@@ -172,7 +172,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let heap = plain.named_if_known().unwrap_or_else(|| Arc::clone(&plain));
     let address = query.address("address").or(query.focus.object).unwrap_or_default();
     let object = heap.object_holding(address, job)?;
-    let object = object.ok_or_else(|| Error::Failed(not_there(&heap, address)))?;
+    let Some(object) = object else {
+        let lone = heap.source.lone(address).ok_or_else(|| Error::Failed(not_there(&heap, address)))?;
+        let data = Object::with(address, Some((lone.name, lone.id)), lone.bytes, lone.contents);
+        return Ok(Box::new(Answered { data, problems: heap.source.problems() }));
+    };
     let (objects, dominators) =
         (plain.objects_if_known().or_else(|| heap.objects_if_known()), plain.dominators_if_known());
     let id = objects.as_ref().and_then(|objects| objects.at(object.address));

@@ -7,8 +7,9 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::segments::{Segment, Segments};
+use super::walk::Walked;
 use crate::error::Error;
-use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, Naming, Visit};
+use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, Visit};
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Problem, Subject};
 use crate::runtimes::coreclr::methods::Methods;
@@ -25,6 +26,8 @@ pub(in crate::runtimes::coreclr) struct ManagedHeap {
     /// Of each segment what stands where there is no object.
     free: Vec<Free>,
     used: Vec<Free>,
+    /// What the walk has left out.
+    broken: Vec<(Addr, Addr)>,
     problems: Vec<Problem>,
 }
 
@@ -57,6 +60,8 @@ impl ManagedHeap {
             HeapType { id: *table, name, naming: Naming::Recorded }
         };
         let types: Vec<HeapType> = tables.par_iter().map(named).collect();
+        let left_out = |(segment, counted): (&Segment, &Counted)| Some((counted.broken.as_ref()?.0, segment.end));
+        let broken = segments.all.iter().zip(&counted).filter_map(left_out).collect();
         let problems = segments.all.iter().zip(&counted).filter_map(|(segment, counted)| {
             let (at, gap) = counted.broken.as_ref()?;
             let left = segment.end.since(*at)?;
@@ -77,6 +82,7 @@ impl ManagedHeap {
             segments,
             threads,
             types,
+            broken,
             free: counted.iter().map(|segment| segment.free).collect(),
             used: counted.iter().map(|segment| segment.used).collect(),
             problems,
@@ -165,6 +171,16 @@ impl HeapSource for ManagedHeap {
 
     fn contents(&self, object: HeapObject) -> Option<Contents> {
         Some(Values::of(&self.methods).contents(object, &self.threads))
+    }
+
+    fn lone(&self, address: Addr) -> Option<LoneObject> {
+        // Where the heap was walked, what the walk did not meet is no object.
+        let is_left_out = self.broken.iter().any(|(start, end)| *start <= address && address < *end);
+        let types = self.methods.types();
+        let Walked { table, bytes, .. } = self.segments.object_at(types, address).ok().filter(|_| is_left_out)?;
+        let name = types.of_table(table).ok()?;
+        let contents = Values::of(&self.methods).contents(HeapObject { address, of_type: 0, bytes }, &self.threads);
+        Some(LoneObject { name, id: table, bytes, contents })
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {

@@ -24,6 +24,13 @@ struct Size {
 }
 
 impl Segments {
+    /// The object at an address, whether a walk meets it or not.
+    pub(in crate::runtimes::coreclr) fn object_at(&self, types: Types<'_>, at: Addr) -> Known<Walked> {
+        let segment = self.holding(at).filter(|_| at.is_aligned(8));
+        let segment = segment.ok_or_else(|| Gap::Corrupt(format!("no object at {at}: it is not in the heap")))?;
+        object(types, at, segment, &mut FxHashMap::default())
+    }
+
     /// Visits every object of a segment. Gives the place from which on nothing could be read, with the reason.
     pub(in crate::runtimes::coreclr) fn walk(
         &self,
