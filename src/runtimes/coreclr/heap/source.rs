@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::segments::{Segment, Segments};
-use super::walk::Walked;
+use super::walked::Walked;
 use crate::error::Error;
 use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, Visit};
 use crate::job::{Job, Meter};
