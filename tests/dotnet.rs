@@ -144,11 +144,15 @@ fn a_mini_dump_shows_what_a_full_one_shows() {
             for (command, (full, mut other)) in SHOWN.iter().zip(full.iter().zip(shown(kind))) {
                 let mut full = full.clone();
                 if (*command, kind) == ("locks", "mini") {
-                    // The lock that its owner alone has is told by the object's header alone: that is in the heap, which a mini dump leaves out, and says.
-                    let locks = full["data"]["locks"].as_array_mut().expect("locks");
-                    let all = locks.len();
-                    locks.retain(|lock| lock["evidence"] != "object-header");
-                    assert_eq!(locks.len() + 1, all, "{locks:?}");
+                    // The lock that its owner alone has is told by the object's header alone: that is in the heap, of which a mini dump has some pages, and
+                    // says so.
+                    let without = |told: &mut Value| {
+                        let locks = told["data"]["locks"].as_array_mut().expect("locks");
+                        let all = locks.len();
+                        locks.retain(|lock| lock["evidence"] != "object-header");
+                        all - locks.len()
+                    };
+                    assert_eq!((without(&mut full), without(&mut other) <= 1), (1, true));
                     let warnings = other["warnings"].as_array_mut().expect("warnings");
                     let all = warnings.len();
                     warnings.retain(|warning| warning["code"] != "locks-unread");

@@ -130,6 +130,6 @@ fn of_a_thousand_threads_what_they_never_touched_takes_no_memory() {
     collect.args(["collect", "-p", &pid, "--type", "mini", "-o", core]);
     support::run(collect).expect_status(0);
     let (opened, live) = (peak(&["analyze", core]), peak(&["live", "-p", &pid]));
-    // The capture is kept beside what is read from it; the stacks would take 8 GB.
-    assert!(live <= 2 * opened + (8 << 20), "{live} bytes, and {opened} for the same as a file");
+    // The capture is kept beside what is read from it, and the program's own code of taking dumps counts, too; the stacks would take 8 GB.
+    assert!(live <= 2 * opened + (16 << 20), "{live} bytes, and {opened} for the same as a file");
 }

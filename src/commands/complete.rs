@@ -157,8 +157,16 @@ mod tests {
     fn options_that_are_not_given_yet_are_offered() {
         assert_eq!(words("stack "), ["-all", "-t", "-pc", "-a", "-p", "-l", "-managed", "-n", "-frame", "-full"]);
         assert_eq!(words("stack -a"), ["-all", "-a"]);
-        assert_eq!(words("stack -all -"), ["-pc", "-a", "-n", "-full"], "what does not go with it is not");
-        assert_eq!(words("eestack -"), ["-pc", "-a", "-n", "-full"], "what the alias stands for is given");
+        assert_eq!(
+            words("stack -all -"),
+            ["-pc", "-a", "-p", "-l", "-managed", "-n", "-full"],
+            "what does not go with it is not"
+        );
+        assert_eq!(
+            words("eestack -"),
+            ["-pc", "-a", "-p", "-l", "-managed", "-n", "-full"],
+            "what the alias stands for is given"
+        );
         assert_eq!(words("threads "), [""; 0]);
     }
 
