@@ -140,3 +140,43 @@ fn a_deadlock_is_told_without_any_file_of_the_process() {
     assert!(title.starts_with("deadlock: "), "{title}");
     assert!(told[1]["deadlocks"].as_array().is_some_and(|cycles| !cycles.is_empty()), "{}", told[1]);
 }
+
+#[test]
+fn of_a_dump_that_was_cut_it_is_said_that_its_runtime_is_not_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dump = unpacked("locks-8.0.33.core", folder.path());
+    let whole = std::fs::read(&dump).expect("it was unpacked");
+    let threads = answers(&dump, &["threads"]).remove(0)["threads"].as_array().expect("threads").len();
+    for quarter in 1..4 {
+        let cut = folder.path().join("cut");
+        std::fs::write(&cut, &whole[..whole.len() / 4 * quarter]).expect("it can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.arg("analyze").arg(&cut).args([
+            "--json",
+            "--offline",
+            "-c",
+            "summary",
+            "-c",
+            "threads",
+            "-c",
+            "dumpasync",
+        ]);
+        let told = run(command).documents();
+        // The library is still listed by its mappings, and every thread by its registers.
+        let runtime = &told[0]["data"]["runtimes"][0];
+        assert_eq!(
+            (&runtime["kind"], &runtime["version"]),
+            (&"dotnet".into(), &"8.0.33".into()),
+            "{quarter}: {runtime}"
+        );
+        let not_read = runtime["not_read"].to_string();
+        assert!(["managed frames", "monitors", "tasks"].iter().all(|part| not_read.contains(part)), "{not_read}");
+        let findings = told[0]["data"]["findings"].to_string();
+        assert!(findings.contains("managed frames, monitors and tasks are not read"), "{quarter}: {findings}");
+        assert_eq!(told[1]["data"]["threads"].as_array().map(Vec::len), Some(threads));
+        // Nor is .NET told to be absent, nor an assembly taken for a file of the loader's.
+        let message = told[2]["error"]["message"].as_str().expect("an error");
+        assert!(message.contains("not in this dump"), "{quarter}: {message}");
+        assert!(!told[0]["warnings"].to_string().contains(".dll"), "{quarter}: {}", told[0]["warnings"]);
+    }
+}

@@ -105,9 +105,19 @@ pub struct RecognisedRuntime {
     /// Why it is taken not to run: its library is there, but the process never started it. `None` where it runs, and
     /// where that is not known.
     pub idle: Option<String>,
+    /// Whether what this program reads of its kind is read here; not where the dump lacks what that needs.
+    pub is_read: bool,
 }
 
 impl RecognisedRuntime {
+    /// What of it is not read.
+    pub fn not_read(&self) -> &'static [&'static str] {
+        match self.kind {
+            RuntimeKind::Dotnet if !self.is_read => &["managed frames", "monitors", "tasks"],
+            kind => kind.not_read(),
+        }
+    }
+
     /// `JVM 17.0.15`.
     pub fn name(&self) -> String {
         match &self.version {

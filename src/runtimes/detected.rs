@@ -48,6 +48,11 @@ impl Runtimes {
         self.all.iter().map(|runtime| runtime.name())
     }
 
+    /// The kinds of runtimes that they are, as marks tell them.
+    pub fn kinds(&self) -> impl Iterator<Item = crate::model::RuntimeKind> {
+        self.all.iter().filter_map(|runtime| runtime.recognised_as())
+    }
+
     /// What they bring for the rooms above ([`Runtime::brings`]).
     pub fn brought(&self) -> impl Iterator<Item = &'static (dyn Any + Send + Sync)> {
         self.all.iter().filter_map(|runtime| runtime.brings())

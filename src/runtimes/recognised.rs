@@ -10,10 +10,11 @@ use rustc_hash::FxHashMap;
 use crate::capture::Role;
 use crate::marks::{self, Marks, NAMES, version};
 use crate::model::{RecognisedRuntime, RuntimeKind};
+use crate::runtimes::Runtimes;
 use crate::target::{Module, Target};
 
-/// Every runtime in the target, once each, the one that runs its code first.
-pub fn recognise(target: &Target) -> Vec<RecognisedRuntime> {
+/// Every runtime in the target, once each, the one that runs its code first. `read`: those of which the structures are read.
+pub fn recognise(target: &Target, read: &Runtimes) -> Vec<RecognisedRuntime> {
     let mut found: Vec<RecognisedRuntime> = Vec::new();
     let mut push = |runtime: RecognisedRuntime| {
         if found.iter().all(|known| known.kind != runtime.kind) {
@@ -28,6 +29,9 @@ pub fn recognise(target: &Target) -> Vec<RecognisedRuntime> {
         of_module.into_iter().for_each(&mut push);
     }
     found.sort_by_key(|runtime| runtime.kind);
+    for runtime in &mut found {
+        runtime.is_read = read.kinds().any(|kind| kind == runtime.kind);
+    }
     found
 }
 
@@ -37,7 +41,7 @@ fn of_library(target: &Target, module: &Module) -> Option<RecognisedRuntime> {
     let marks = marks_of(module);
     let (version, source) = marks::library_version(kind, Path::new(path), marks.as_ref());
     let idle = never_started(target, kind, module, marks.as_ref(), version.as_deref());
-    Some(RecognisedRuntime { kind, version, evidence: format!("maps {path}; {source}"), idle })
+    Some(RecognisedRuntime { kind, version, evidence: format!("maps {path}; {source}"), idle, is_read: false })
 }
 
 /// A library written in Go, or a plug-in: it brings Go's runtime along.
@@ -47,7 +51,7 @@ fn go_library(target: &Target, module: &Module, path: &str) -> Option<Recognised
     let marks = marks_of(module)?;
     let version = marks.version(RuntimeKind::Go).map(str::to_owned).or_else(|| go_version(target, module));
     let evidence = format!("maps {path}, which was made by Go");
-    marks.is_go().then_some(RecognisedRuntime { kind: RuntimeKind::Go, version, evidence, idle: None })
+    marks.is_go().then_some(RecognisedRuntime { kind: RuntimeKind::Go, version, evidence, idle: None, is_read: false })
 }
 
 fn of_executable(target: &Target, module: &Module) -> Vec<RecognisedRuntime> {
@@ -58,6 +62,7 @@ fn of_executable(target: &Target, module: &Module) -> Vec<RecognisedRuntime> {
         version: version.or_else(|| named(kind)),
         evidence,
         idle: None,
+        is_read: false,
     };
     if let Some(marks) = marks_of(module) {
         let of_file = marks.of_executable().into_iter();

@@ -42,6 +42,11 @@ pub trait Runtime: Any + Send + Sync {
     /// `native`, `coreclr` …
     fn name(&self) -> &'static str;
 
+    /// What it is called where it is recognised by its marks, whoever understands it; `None` for code of no runtime.
+    fn recognised_as(&self) -> Option<crate::model::RuntimeKind> {
+        None
+    }
+
     /// Its own rule for the callers of its own code; `None` where tables and instructions suffice.
     fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
         None

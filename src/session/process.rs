@@ -105,7 +105,7 @@ impl Process {
 
     /// The runtimes in the target, understood or not; looked for on the first call.
     pub fn recognised(&self, job: &Job) -> Result<Arc<Vec<RecognisedRuntime>>, Error> {
-        self.recognised.get(job, |_| Ok(runtimes::recognise(&self.target)))
+        self.recognised.get(job, |job| Ok(runtimes::recognise(&self.target, self.runtimes(job)?.as_ref())))
     }
 
     /// The threads as the dump records them, in the one order.

@@ -296,7 +296,7 @@ impl RuntimeRow {
             name: runtime.kind.words(),
             version: runtime.version.clone(),
             evidence: runtime.evidence.clone(),
-            not_read: runtime.kind.not_read().to_vec(),
+            not_read: runtime.not_read().to_vec(),
             not_started: runtime.idle.clone(),
         }
     }

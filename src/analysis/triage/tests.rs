@@ -187,6 +187,7 @@ impl Process {
             version: Some(version.to_owned()),
             evidence: "maps /usr/lib/libjvm.so".to_owned(),
             idle: idle.map(str::to_owned),
+            is_read: true,
         });
         self
     }

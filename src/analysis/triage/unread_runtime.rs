@@ -13,15 +13,14 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>, runtime: &RecognisedRuntime) -> Option<Finding> {
-    let not_read = listed(runtime.kind.not_read())?;
+    let not_read = listed(runtime.not_read())?;
     let (severity, title) = match &runtime.idle {
         Some(why) => {
             let title = format!("{} is loaded, but was never started: {why}", runtime.name());
             (Severity::Note, Sentence::of(title))
         }
         None if runtime.hides_waits() && !case.crashed() => {
-            let title =
-                format!("{}: {not_read} are not read; the verdict covers {} only", runtime.name(), covered(runtime));
+            let title = format!("{}: {not_read} are not read; the verdict covers native code only", runtime.name());
             (Severity::Warning, Sentence::of(title))
         }
         None => (Severity::Note, Sentence::of(format!("{}: {not_read} are not read", runtime.name()))),
@@ -38,14 +37,6 @@ fn conclude(case: &Case<'_>, runtime: &RecognisedRuntime) -> Option<Finding> {
     })
 }
 
-/// What is read.
-fn covered(runtime: &RecognisedRuntime) -> &'static str {
-    match runtime.kind {
-        RuntimeKind::Dotnet => "threads and what they wait for",
-        _ => "native code",
-    }
-}
-
 /// `Java frames and Java monitors`.
 fn listed(parts: &[&str]) -> Option<String> {
     let (last, before) = parts.split_last()?;
@@ -60,7 +51,6 @@ fn listed(parts: &[&str]) -> Option<String> {
 fn advice(kind: RuntimeKind) -> Option<&'static str> {
     Some(match kind {
         RuntimeKind::Jvm => "jhsdb jstack --exe JAVA --core DUMP shows them, jstack PID those of a live process",
-        RuntimeKind::Dotnet => "'dumpasync' shows them, and which threads block on them",
         RuntimeKind::Python => "pystack core DUMP shows them, py-spy dump --pid PID those of a live process",
         RuntimeKind::Go => "dlv core EXECUTABLE DUMP shows them: goroutines",
         _ => return None,

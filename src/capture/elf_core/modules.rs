@@ -88,9 +88,13 @@ fn with_copies<'a>(loads: Vec<Load<'a>>, memory: &Memory) -> Vec<Load<'a>> {
     whole
 }
 
-/// Whether instructions may be executed there; `None` where the dump does not list the mapping.
+/// Whether instructions may be executed there; `None` where the dump does not list the mapping. createdump lists the pages alone that it
+/// holds.
 fn is_code(part: &MappedPart, memory: &Memory) -> Option<bool> {
-    memory.region_at(part.start).map(|region| region.access.execute)
+    let regions = memory.regions();
+    let first = regions.partition_point(|region| region.end <= part.start);
+    let within = regions.get(first..).unwrap_or_default().iter().take_while(|region| region.start < part.end);
+    within.map(|region| region.access.execute).reduce(|one, other| one || other)
 }
 
 impl<'a> Load<'a> {
@@ -180,7 +184,10 @@ impl<'a> Load<'a> {
 /// Whether a path names a file that can be a module and not memory that the kernel gave a name (a JIT's double mapping,
 /// shared memory).
 fn is_file(path: &str) -> bool {
-    path.starts_with('/') && !["/memfd:", "/dev/", "/SYSV", "/[aio]"].iter().any(|prefix| path.starts_with(prefix))
+    // An assembly of .NET is no file of the loader's, and may have code all the same.
+    path.starts_with('/')
+        && !path.ends_with(".dll")
+        && !["/memfd:", "/dev/", "/SYSV", "/[aio]"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// The vDSO, whose pages are always in the dump.

@@ -141,6 +141,9 @@ fn of_runtime(session: Option<&Session>, job: &Job, kinds: &[RuntimeKind], name:
     let recognised = session.and_then(|session| session.recognised(job).ok());
     let found = recognised.as_ref().and_then(|all| all.iter().find(|runtime| kinds.contains(&runtime.kind)));
     match (found, recognised.is_some()) {
+        (Some(runtime), _) if runtime.kind == RuntimeKind::Dotnet && !runtime.is_read => {
+            format!("what {what} of {} are read from is not in this dump", runtime.name())
+        }
         (Some(runtime), _) => format!("{what} of {} are not read yet", runtime.name()),
         (None, true) => format!("no {name} is in this process, so it has no {what}"),
         (None, false) => format!("{what} of {name} are not read yet"),

@@ -238,6 +238,10 @@ impl Runtime for CoreClr {
         KIND.name
     }
 
+    fn recognised_as(&self) -> Option<crate::model::RuntimeKind> {
+        Some(crate::model::RuntimeKind::Dotnet)
+    }
+
     fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
         Some(Arc::clone(&self.methods) as Arc<dyn Unwind>)
     }
