@@ -166,10 +166,37 @@ fn a_runtime_is_named_without_its_file() {
     assert!(evidence.contains("is named python3.11") || evidence.contains("Py_GetVersion"), "{evidence}");
 }
 
+/// Python that runs a Java machine within itself.
+#[test]
+fn each_runtime_of_a_process_is_listed() {
+    let java = said("sh", &["-c", "dirname $(dirname $(readlink -f $(command -v java)))"], "default-jre-headless");
+    let script = format!(
+        "import ctypes, sys
+class Args(ctypes.Structure):
+    _fields_ = [('version', ctypes.c_int), ('count', ctypes.c_int), ('options', ctypes.c_void_p), ('ignore', ctypes.c_ubyte)]
+jvm = ctypes.CDLL('{}/lib/server/libjvm.so')
+machine, env = ctypes.c_void_p(), ctypes.c_void_p()
+assert jvm.JNI_CreateJavaVM(ctypes.byref(machine), ctypes.byref(env), ctypes.byref(Args(0x10008, 0, None, 1))) == 0
+print(sys.version.split()[0], flush=True)
+sys.stdin.read()",
+        java.trim()
+    );
+    let (process, python) = Started::ready(Command::new("/usr/bin/python3").args(["-c", &script]), "python3");
+    let output = dumpscope!("live", "-p", process.pid().to_string(), "--json", "-c", "runtimes").expect_status(0);
+    let runtimes = output.data("runtimes")["runtimes"].clone();
+    let kinds: Vec<_> = runtimes.as_array().expect("a list").iter().map(|one| one["kind"].as_str()).collect();
+    assert_eq!(kinds, [Some("jvm"), Some("python")], "{runtimes}");
+    assert_eq!(runtimes[1]["version"], python.trim(), "{runtimes}");
+    let text = dumpscope!("live", "-p", process.pid().to_string(), "-c", "runtimes").expect_status(0).stdout;
+    assert!(text.contains("Java monitors") && text.contains("Python locks"), "{text}");
+}
+
 #[test]
 fn a_native_program_has_no_runtime() {
     let (process, _) = Started::ready(Command::new("sh").args(["-c", "echo ready; read line"]), "dash");
     assert_eq!(summary(process.pid())["runtimes"], serde_json::json!([]));
+    let output = dumpscope!("live", "-p", process.pid().to_string(), "-c", "runtimes").expect_status(0);
+    assert!(output.stdout.contains("native code only"), "{}", output.stdout);
 }
 
 #[test]

@@ -25,6 +25,7 @@ pub mod ps;
 pub mod readmemory;
 pub mod referrers;
 pub mod registers;
+pub mod runtimes;
 pub mod shape;
 pub mod shapes;
 pub mod showframe;
@@ -269,6 +270,7 @@ pub static VIEWS: &[View] = &[
     readmemory::VIEW,
     moved::VIEW,
     maddress::VIEW,
+    runtimes::VIEW,
 ];
 
 /// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.

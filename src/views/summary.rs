@@ -8,14 +8,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drawing::{self, Names};
+use super::runtimes::RuntimeRow;
 use super::{Alias, Answer, Answered, Arg, Needs, Query, View, dumpheap, maddress};
 use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{
-    Addr, Cause, RecognisedRuntime, RuntimeKind, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState,
-};
+use crate::model::{Addr, Cause, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState};
 use crate::report::section;
 use crate::session::Session;
 use crate::shape;
@@ -106,23 +105,6 @@ pub struct ProcessRow {
     pub no_signal: Option<String>,
     /// Threads by what they do.
     pub threads: ThreadCounts,
-}
-
-/// A runtime in the process.
-#[derive(Serialize, JsonSchema)]
-pub struct RuntimeRow {
-    /// Which, as `ps` names it: `jvm`, `dotnet`, `go` …
-    pub kind: RuntimeKind,
-    /// The same for people: `JVM`.
-    pub name: &'static str,
-    /// Its version; null where it could not be found.
-    pub version: Option<String>,
-    /// What it was recognised by.
-    pub evidence: String,
-    /// What of it is not read: no conclusion rests on that.
-    pub not_read: Vec<&'static str>,
-    /// Why it is taken not to run although its library is there; null where it runs or that is not known.
-    pub not_started: Option<String>,
 }
 
 /// How many threads do what.
@@ -286,19 +268,6 @@ fn count(threads: &[Thread]) -> ThreadCounts {
         sleeping: in_state(ThreadState::Sleeping),
         unknown: in_state(ThreadState::Unknown),
         stopped: threads.iter().filter(|thread| thread.is_stopped()).count(),
-    }
-}
-
-impl RuntimeRow {
-    fn of(runtime: &RecognisedRuntime) -> RuntimeRow {
-        RuntimeRow {
-            kind: runtime.kind,
-            name: runtime.kind.words(),
-            version: runtime.version.clone(),
-            evidence: runtime.evidence.clone(),
-            not_read: runtime.not_read().to_vec(),
-            not_started: runtime.idle.clone(),
-        }
     }
 }
 

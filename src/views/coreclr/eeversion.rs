@@ -10,12 +10,12 @@ use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::session::Session;
 use crate::session::coreclr::{CoreClr, Described};
 use crate::shape;
-use crate::views::{Alias, Answered, Answers, Draw, Needs, Query, View};
+use crate::views::{Answered, Answers, Draw, Needs, Query, View};
 
 /// The view.
 pub const VIEW: View = View {
     name: "eeversion",
-    aliases: &[Alias::of("runtimes")],
+    aliases: &[],
     needs: Needs::Process,
     home_of: &[],
     args: &[],

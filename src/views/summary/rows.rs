@@ -7,6 +7,7 @@ use crate::model::frame::path;
 use crate::model::{RuntimeKind, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::views::Draw;
+use crate::views::runtimes::RuntimeRow;
 
 use super::{DumpRow, Summary, ThreadCounts};
 
@@ -101,7 +102,7 @@ impl Summary {
             (None, Some(why)) => Row::new(vec![Cell::unknown(why)]),
             (None, None) => {
                 let is_dotnet =
-                    |runtime: &super::RuntimeRow| runtime.kind == RuntimeKind::Dotnet && runtime.not_started.is_none();
+                    |runtime: &RuntimeRow| runtime.kind == RuntimeKind::Dotnet && runtime.not_started.is_none();
                 let thin = match self.runtimes.iter().any(is_dotnet) {
                     true => ", nor for Monitors that nobody waits for ('locks' does)",
                     false => "",
