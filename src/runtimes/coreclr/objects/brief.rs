@@ -41,7 +41,7 @@ impl Values<'_> {
             () if is("System.Uri") => field("_string"),
             () if is("System.RuntimeType") => Some(self.type_told(object)),
             () if is("System.Text.StringBuilder") => Some(object.built(MAX_TEXT).map(Content::Text)),
-            () if is("System.Lazy") => self.lazy(object),
+            () if is("System.Lazy") && depth < MAX_DEPTH => self.lazy(object, depth.saturating_add(1)),
             () if is("System.Threading.Tasks.Task") => {
                 Some(object.u32("m_stateFlags").map(|flags| Content::Spelled(Status(flags).name().into())))
             }
@@ -53,9 +53,9 @@ impl Values<'_> {
     }
 
     /// The value of a `Lazy`, where it was made: then nothing is kept of how it would be.
-    fn lazy(&self, object: &Instance<'_>) -> Option<Known<Content>> {
+    fn lazy(&self, object: &Instance<'_>, depth: usize) -> Option<Known<Content>> {
         match object.address("_state") {
-            Ok(state) if state.0 == 0 => Some(self.named(object, "_value").content),
+            Ok(state) if state.0 == 0 => Some(self.named_at(object, "_value", depth).content),
             Ok(_) => Some(Ok(Content::Spelled("not made yet".into()))),
             Err(gap) => Some(Err(gap)),
         }

@@ -56,8 +56,13 @@ impl<'a> Values<'a> {
 
     /// The value of a field of an object or structure, by its name.
     pub(in crate::runtimes::coreclr) fn named(&self, instance: &Instance<'_>, name: &str) -> Value {
+        self.named_at(instance, name, 0)
+    }
+
+    /// The same at a depth of values in values.
+    pub(super) fn named_at(&self, instance: &Instance<'_>, name: &str, depth: usize) -> Value {
         match instance.field(name).and_then(|field| Ok((instance.place_of(&field)?, field))) {
-            Ok((at, field)) => self.of_field(&field, at, 0),
+            Ok((at, field)) => self.of_field(&field, at, depth),
             Err(gap) => unknown(gap),
         }
     }
@@ -190,20 +195,13 @@ impl<'a> Values<'a> {
         if let Some(spelled) = instance.spelled() {
             return spelled.map(|text| Content::Spelled(text.into()));
         }
-        if instance.name().starts_with("System.Nullable<") {
+        if instance.name().starts_with("System.Nullable<") && depth < MAX_DEPTH {
             return match instance.u8("hasValue")? {
                 0 => Ok(null()),
-                _ => self.named_at(instance, "value", depth).content,
+                _ => self.named_at(instance, "value", depth.saturating_add(1)).content,
             };
         }
         self.parts(instance, 0, depth)
-    }
-
-    fn named_at(&self, instance: &Instance<'_>, name: &str, depth: usize) -> Value {
-        match instance.field(name).and_then(|field| Ok((instance.place_of(&field)?, field))) {
-            Ok((at, field)) => self.of_field(&field, at, depth),
-            Err(gap) => unknown(gap),
-        }
     }
 
     /// The fields of an object or structure, those of base classes first. `before`: bytes before its first field.
