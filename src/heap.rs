@@ -227,6 +227,8 @@ pub struct Contents {
     pub contained: Option<Value>,
     /// The static fields of its class.
     pub statics: Vec<StaticField>,
+    /// How many more there are.
+    pub statics_left_out: u64,
     /// What reads as text, at its start.
     pub text: Option<String>,
     /// Its first words; a word is unknown where memory is not at hand.
@@ -252,7 +254,8 @@ impl Contents {
     /// Of an object of which nothing but its first words is known, and how many more it has.
     pub fn of_words((words, words_left_out): (Vec<Option<Addr>>, u64)) -> Contents {
         let value = Err(Gap::NotRecorded("its fields".to_owned()));
-        Contents { value, contained: None, statics: Vec::new(), text: None, words, words_left_out }
+        let (contained, statics, text) = (None, Vec::new(), None);
+        Contents { value, contained, statics, statics_left_out: 0, text, words, words_left_out }
     }
 }
 

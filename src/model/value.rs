@@ -9,7 +9,7 @@ mod scalar;
 
 use std::sync::Arc;
 
-use super::{Addr, Known};
+use super::{Addr, Gap, Known};
 
 /// A type by its name. What it is made of is told by the fields and elements of its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub enum Content {
         elements: Vec<Value>,
         /// How many more there are.
         left_out: u64,
+        /// Why there may be more than that; `None` where there are not.
+        unread: Option<Gap>,
     },
 }
 
@@ -182,6 +184,15 @@ impl Value {
             Ok(Content::Array { elements, .. }) => elements,
             Ok(Content::Pointer(Pointer { behind: Behind::Value(value), .. })) => value.elements(),
             _ => &[],
+        }
+    }
+
+    /// Why an array, of a reference the one that it refers to, may have more elements than are listed and left out; `None` where it has not.
+    pub fn unread(&self) -> Option<&Gap> {
+        match &self.content {
+            Ok(Content::Array { unread, .. }) => unread.as_ref(),
+            Ok(Content::Pointer(Pointer { behind: Behind::Value(value), .. })) => value.unread(),
+            _ => None,
         }
     }
 

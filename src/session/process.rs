@@ -283,12 +283,21 @@ impl Process {
             let variable = all.into_iter().next()??.into_iter().find(|own| own.name.as_deref() == Some(name))?;
             Some(variable.value)
         };
-        if let Some(value) = self.runtimes(job)?.evaluate(text, &of_runtime, job)? {
-            return Ok(Evaluated { value, globals: Vec::new() });
-        }
+        let not_theirs = match self.runtimes(job)?.evaluate(text, &of_runtime, job) {
+            Ok(Some(value)) => return Ok(Evaluated { value, globals: Vec::new() }),
+            Ok(None) => None,
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(why) => Some(why),
+        };
         let local = |name: &str| variables::in_frame(&self.target, stack.as_ref()?, frame?, name);
         let module = frame.and_then(|frame| Some(self.target.module_at(frame.pc)?.index));
-        variables::evaluate(&Variables { target: &self.target, local: &local, module }, text, job)
+        let native = variables::evaluate(&Variables { target: &self.target, local: &local, module }, text, job);
+        // What a runtime said of it counts where nothing else has it.
+        match (native, not_theirs) {
+            (Err(Error::Cancelled), _) => Err(Error::Cancelled),
+            (Err(_), Some(why)) => Err(why),
+            (native, _) => native,
+        }
     }
 
     /// `g_orders`, `g_cache+0x8`: the data symbol that holds an address.

@@ -51,7 +51,7 @@ impl ValueReader<'_> {
             let damaged = || Gap::Corrupt(format!("a vector from {} to {}", Addr(start), Addr(end)));
             let bytes = end.checked_sub(start).filter(|bytes| bytes.is_multiple_of(size)).ok_or_else(damaged)?;
             match bytes / size {
-                0 => Ok(Content::Array { elements: Vec::new(), left_out: 0 }),
+                0 => Ok(Content::Array { elements: Vec::new(), left_out: 0, unread: None }),
                 count => self.array(element, Some(count), &Held::Memory(Addr(start)), depth),
             }
         };
@@ -159,7 +159,7 @@ impl ValueReader<'_> {
             }
         }
         let left_out = count.saturating_sub(elements.len() as u64);
-        Content::Array { elements, left_out }
+        Content::Array { elements, left_out, unread: None }
     }
 
     /// The type of the values of a container, which keeps them by its member `of`; and where in a node a value is, which begins as `base`

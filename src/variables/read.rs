@@ -194,7 +194,7 @@ impl<'a> ValueReader<'a> {
             });
         }
         let left_out = count.saturating_sub(u64::try_from(elements.len()).unwrap_or(u64::MAX));
-        Ok(Content::Array { elements, left_out })
+        Ok(Content::Array { elements, left_out, unread: None })
     }
 
     fn structure(&self, members: &[Member], variants: Option<&Variants>, held: &Held, depth: usize) -> Known<Content> {

@@ -77,6 +77,8 @@ pub struct Object {
     pub elements: Vec<ObjectElement>,
     /// How many more it has.
     pub elements_left_out: u64,
+    /// Why it may have more than that; null where it has not.
+    pub elements_unread: Option<String>,
     /// Position of the first of them.
     #[serde(skip)]
     pub(super) first_element: usize,
@@ -232,6 +234,7 @@ impl Object {
             fields_left_out: 0,
             elements: Vec::new(),
             elements_left_out: 0,
+            elements_unread: None,
             first_element: 0,
             unknown: None,
             text: None,
@@ -260,6 +263,7 @@ impl Object {
         }
         contained.iter().for_each(|contained| self.add_contained(contained));
         statics.iter().for_each(|field| self.add_static(field));
+        self.fields_left_out = self.fields_left_out.saturating_add(contents.statics_left_out);
     }
 
     /// Says where fields and elements lead: to the objects that they refer to, else to memory. `objects` are all of the heap, where they
@@ -287,6 +291,7 @@ impl Object {
             self.fields_left_out = self.fields_left_out.saturating_add(value.left_out());
         } else if depth == 0 {
             self.elements_left_out = value.left_out();
+            self.elements_unread = value.unread().map(ToString::to_string);
         }
         for field in value.fields() {
             if self.fields.len() >= MAX_FIELDS {
@@ -316,6 +321,7 @@ impl Object {
     fn add_contained(&mut self, contained: &model::Value) {
         self.elements.extend(contained.elements().iter().map(ObjectElement::of));
         self.elements_left_out = contained.left_out();
+        self.elements_unread = contained.unread().map(ToString::to_string);
         if let Err(gap) = &contained.content {
             self.unknown = Some(gap.to_string());
         }
@@ -465,9 +471,10 @@ impl Draw for Object {
         }
         let mut bodies = vec![Body::Fields(fields)];
         bodies.extend(self.fields());
-        bodies.extend(more(self.fields_left_out, "fields"));
+        bodies.extend(more(self.fields_left_out, "fields", None));
         bodies.extend(self.elements());
-        bodies.extend(more(self.elements_left_out, if self.unknown.is_some() { "words" } else { "elements" }));
+        let what = if self.unknown.is_some() { "words" } else { "elements" };
+        bodies.extend(more(self.elements_left_out, what, self.elements_unread.as_deref()));
         Section { bodies, ..Section::default() }
     }
 }
@@ -523,11 +530,16 @@ impl Object {
     }
 }
 
-/// `… and 3 more fields`; nothing where all are listed.
-fn more(left_out: u64, what: &str) -> Option<Body> {
+/// `… and 3 more fields`; nothing where all are listed. `unread`: why there may be more than that.
+fn more(left_out: u64, what: &str, unread: Option<&str>) -> Option<Body> {
     let what = if left_out == 1 { what.trim_end_matches('s') } else { what };
-    let text = format!("… and {} more {what}", thousands(left_out));
-    (left_out > 0).then(|| Body::Lines(vec![Row::new(vec![Cell::text(text).tone(Tone::Dim)])]))
+    let (text, tone) = match (left_out, unread) {
+        (0, None) => return None,
+        (_, None) => (format!("… and {} more {what}", thousands(left_out)), Tone::Dim),
+        (0, Some(why)) => (format!("… and maybe more {what}: {why}"), Tone::Guess),
+        (_, Some(why)) => (format!("… and at least {} more {what}: {why}", thousands(left_out)), Tone::Guess),
+    };
+    Some(Body::Lines(vec![Row::new(vec![Cell::text(text).tone(tone)])]))
 }
 
 fn cell(value: Option<&Shown>, unknown: Option<&str>, address: Option<Addr>) -> Cell {

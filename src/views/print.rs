@@ -133,9 +133,11 @@ fn collect(value: &model::Value, depth: usize, rows: &mut Vec<Row>) {
         rows.push(row(name, element));
         collect(element, depth.saturating_add(1), rows);
     }
-    if value.left_out() > 0 {
-        let note = Cell::text(format!("{indent}… {} more", value.left_out())).tone(Tone::Dim);
-        rows.push(Row::new(vec![note, Cell::NONE, Cell::NONE]));
+    if value.left_out() > 0 || value.unread().is_some() {
+        let bound = if value.unread().is_some() { "at least " } else { "" };
+        let note = Cell::text(format!("{indent}… {bound}{} more", value.left_out())).tone(Tone::Dim);
+        let why = value.unread().map_or(Cell::NONE, |gap| Cell::text(gap.to_string()).tone(Tone::Guess));
+        rows.push(Row::new(vec![note, Cell::NONE, why]));
     }
 }
 

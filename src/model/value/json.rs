@@ -30,6 +30,9 @@ struct Keys<'v> {
     /// How many fields or elements are not listed; absent where all are.
     #[serde(skip_serializing_if = "is_zero")]
     left_out: u64,
+    /// Why there may be more elements than that; absent where there are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a field by reference")]
@@ -52,6 +55,7 @@ impl Serialize for Value {
             fields: self.fields(),
             elements: self.elements(),
             left_out: self.left_out(),
+            unread: self.unread().map(ToString::to_string),
         };
         keys.serialize(serializer)
     }

@@ -36,7 +36,9 @@ fn value(value: &Value, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result
         Ok(Content::Structure { .. }) if depth >= MAX_DEPTH => f.write_str("{…}"),
         Ok(Content::Structure { fields, left_out }) => structure(fields, *left_out, depth, f),
         Ok(Content::Array { .. }) if depth >= MAX_DEPTH => f.write_str("[…]"),
-        Ok(Content::Array { elements, left_out }) => array(elements, *left_out, depth, f),
+        Ok(Content::Array { elements, left_out, unread }) => {
+            array(elements, *left_out > 0 || unread.is_some(), depth, f)
+        }
         Err(gap) => unknown(gap, f),
     }
 }
@@ -107,13 +109,13 @@ fn part(field: &Field, between: &str, depth: usize, f: &mut fmt::Formatter<'_>) 
     value(&field.value, depth.saturating_add(1), f)
 }
 
-fn array(elements: &[Value], left_out: u64, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn array(elements: &[Value], has_more: bool, depth: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut parts = Separated { f, any: false };
     parts.f.write_str("[")?;
     for element in elements.iter().take(MAX_ELEMENTS) {
         value(element, depth.saturating_add(1), parts.next()?)?;
     }
-    if left_out > 0 || elements.len() > MAX_ELEMENTS {
+    if has_more || elements.len() > MAX_ELEMENTS {
         parts.next()?.write_str("…")?;
     }
     parts.f.write_str("]")
@@ -175,7 +177,7 @@ mod tests {
         let members = (0..9).map(|at| field("m", number(at))).collect();
         let text = structure(members).to_string();
         assert!(text.ends_with("m = 7, …}"), "{text}");
-        let array = of(Ok(Content::Array { elements: vec![number(1), number(2)], left_out: 5 }));
+        let array = of(Ok(Content::Array { elements: vec![number(1), number(2)], left_out: 5, unread: None }));
         assert_eq!(array.to_string(), "[1, 2, …]");
     }
 

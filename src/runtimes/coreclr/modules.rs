@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::clr::{Clr, plus};
 use super::image::{Image, Placing};
 use super::memo::Memo;
@@ -16,7 +18,16 @@ const MAX_MODULES: usize = 1 << 16;
 /// The modules of a runtime.
 pub(super) struct Modules {
     known: Memo<Addr, Known<Arc<Metadata>>>,
-    all: Memo<(), Known<Arc<[Addr]>>>,
+    all: Memo<(), Known<Arc<Loaded>>>,
+}
+
+/// The modules that were loaded.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Each once, in the order of the list of assemblies.
+    pub(super) modules: Vec<Addr>,
+    /// Why there may be more.
+    pub(super) unread: Option<Gap>,
 }
 
 impl Default for Modules {
@@ -32,32 +43,49 @@ impl Modules {
     }
 
     /// Every module that was loaded.
-    pub(super) fn all(&self, clr: &Clr) -> Known<Arc<[Addr]>> {
-        self.all.get((), || loaded(clr).map(Arc::from))
+    pub(super) fn all(&self, clr: &Clr) -> Known<Arc<Loaded>> {
+        self.all.get((), || loaded(clr).map(Arc::new))
     }
 }
 
 /// The modules of the list of assemblies.
-fn loaded(clr: &Clr) -> Known<Vec<Addr>> {
+fn loaded(clr: &Clr) -> Known<Loaded> {
     // Source: dotnet/runtime docs/design/datacontracts/Loader.md; src/coreclr/inc/arraylist.h: blocks of pointers, the first in the list itself.
     const MAX_BLOCKS: usize = 1 << 12;
     let list = clr.at(clr.global("AppDomain")?, "AppDomain", "DomainAssemblyList")?;
-    let mut left = usize::try_from(clr.u32(list, "ArrayListBase", "Count")?).unwrap_or(0).min(MAX_MODULES);
+    let count = clr.u32(list, "ArrayListBase", "Count")?;
+    let mut left = usize::try_from(count).unwrap_or(usize::MAX).min(MAX_MODULES);
     let mut block = clr.at(list, "ArrayListBase", "FirstBlock")?;
-    let mut all = Vec::new();
+    let mut all = Loaded::default();
+    let mut seen = FxHashSet::default();
     for _ in 0..MAX_BLOCKS {
-        let size = usize::try_from(clr.u32(block, "ArrayListBlock", "Size")?).unwrap_or(0).min(left);
+        let size = usize::try_from(clr.u32(block, "ArrayListBlock", "Size")?).unwrap_or(usize::MAX).min(left);
         let first = clr.at(block, "ArrayListBlock", "ArrayStart")?;
         for index in 0..size {
-            let entry = clr.memory().ptr(plus(first, (index as u64).saturating_mul(8))?)?;
+            let entry = plus(first, (index as u64).saturating_mul(8)).and_then(|at| Ok(clr.memory().ptr(at)?));
             // One that cannot be read leaves the others.
-            all.extend(module_of(clr, entry).ok().filter(|module| module.0 != 0));
+            match entry.and_then(|entry| module_of(clr, entry)) {
+                Ok(module) if module.0 != 0 && seen.insert(module) => all.modules.push(module),
+                Ok(_) => {}
+                Err(gap) => all.unread = all.unread.or(Some(gap)),
+            }
         }
         left = left.saturating_sub(size);
-        block = clr.ptr(block, "ArrayListBlock", "Next")?;
-        if block.0 == 0 || left == 0 {
+        if left == 0 {
             break;
         }
+        match clr.ptr(block, "ArrayListBlock", "Next") {
+            Ok(next) if next.0 != 0 => block = next,
+            Ok(_) => break,
+            Err(gap) => {
+                all.unread = all.unread.or(Some(gap));
+                break;
+            }
+        }
+    }
+    if left > 0 || usize::try_from(count).is_ok_and(|count| count > MAX_MODULES) {
+        let gap = || Gap::Corrupt(format!("the list of {count} assemblies at {list}"));
+        all.unread = all.unread.or_else(|| Some(gap()));
     }
     Ok(all)
 }

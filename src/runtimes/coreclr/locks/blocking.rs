@@ -40,12 +40,13 @@ pub(in crate::runtimes::coreclr) fn of(types: Types<'_>, thread: Addr) -> Known<
 
 /// The first entry of managed code's list, by the names of its fields: .NET 9 has no layout for it, 8 no such list.
 fn by_name(types: Types<'_>, thread: Addr) -> Known<Option<Blocking>> {
-    let Some(table) = types.find("System.Threading.ThreadBlockingInfo")? else { return Ok(None) };
+    let Some(table) = types.find_in_core("System.Threading.ThreadBlockingInfo")? else { return Ok(None) };
     let fields = types.fields(table)?;
     let Some(first) = fields.iter().find(|field| field.held == Held::Thread && &*field.name == "t_first") else {
         return Ok(None);
     };
-    let at = types.clr.memory().ptr(types.thread_static_place(thread, table, first)?)?;
+    let Some(at) = types.thread_static_place(thread, table, first)? else { return Ok(None) };
+    let at = types.clr.memory().ptr(at)?;
     if at.0 == 0 {
         return Ok(None);
     }

@@ -74,7 +74,8 @@ impl Readers {
         let Some(field) = fields.iter().find(|field| field.held == Held::Thread && &*field.name == kept.field) else {
             return Ok(());
         };
-        let mut next = types.referred(types.thread_static_place(thread.address, table, field)?)?;
+        let Some(at) = types.thread_static_place(thread.address, table, field)? else { return Ok(()) };
+        let mut next = types.referred(at)?;
         for _ in 0..MAX_LOCKS {
             let Some(entry) = next else { break };
             let number = |name: &str| count(&entry, name);

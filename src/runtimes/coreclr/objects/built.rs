@@ -14,7 +14,7 @@ impl Instance<'_> {
         let mut next = Some(self.clone());
         while let Some(piece) = next {
             if pieces.len() >= MAX_PIECES {
-                return Err(Gap::Corrupt(format!("the pieces of the text at {}", self.at)));
+                return Err(Gap::Unsupported(format!("texts of more than {MAX_PIECES} pieces")));
             }
             next = piece.reference("m_ChunkPrevious")?;
             pieces.push(piece);

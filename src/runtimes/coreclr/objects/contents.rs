@@ -16,9 +16,8 @@ const MAX_WORDS: u64 = 128;
 const MAX_OWN_TEXT: u32 = 1 << 20;
 /// Elements that are shown.
 const FIRST: Window = Window { start: 0, most: 100 };
-/// Static fields of one class, and threads of which each has one.
+/// Static fields of one class that are shown, those that each thread has once for each.
 pub(super) const MAX_STATICS: usize = 512;
-pub(super) const MAX_THREADS: usize = 256;
 
 /// Classes whose objects say in short what their fields say in many words.
 const SAYING: [&str; 2] = ["System.Threading.Tasks.Task", "System.RuntimeType"];
@@ -35,7 +34,7 @@ impl Values<'_> {
                 contents.value = self.whole(&instance);
                 contents.text = self.text(&instance);
                 contents.contained = self.contained(&instance, FIRST);
-                contents.statics = self.statics(&instance, threads);
+                self.statics(&instance, threads, &mut contents);
             }
             Err(gap) => contents.value = Err(gap),
         }
@@ -85,26 +84,27 @@ impl Values<'_> {
     }
 
     /// The static fields of an object's class, those that each thread has once for every thread that has them.
-    fn statics(&self, object: &Instance<'_>, threads: &[OfThread]) -> Vec<StaticField> {
+    fn statics(&self, object: &Instance<'_>, threads: &[OfThread], contents: &mut Contents) {
         let table = object.class.table;
-        let Ok(fields) = self.types.fields(table) else { return Vec::new() };
-        let mut found = Vec::new();
-        for field in fields.iter().filter(|field| field.held != Held::Object).take(MAX_STATICS) {
+        let Ok(fields) = self.types.fields(table) else { return };
+        let mut add = |field: &Field, at: Known<Addr>, thread: Option<Tid>| {
+            if contents.statics.len() < MAX_STATICS {
+                contents.statics.push(StaticField { part: self.part(field, at), thread });
+            } else {
+                contents.statics_left_out = contents.statics_left_out.saturating_add(1);
+            }
+        };
+        for field in fields.iter().filter(|field| field.held != Held::Object) {
             match field.held {
                 Held::Thread => {
-                    let of = |(thread, tid): &OfThread| {
-                        let at = self.types.thread_static_place(*thread, table, field).ok()?;
-                        Some(StaticField { part: self.part(field, Ok(at)), thread: *tid })
-                    };
-                    found.extend(threads.iter().take(MAX_THREADS).filter_map(of));
+                    for (thread, tid) in threads {
+                        let at = self.types.thread_static_place(*thread, table, field).transpose();
+                        at.into_iter().for_each(|at| add(field, at, *tid));
+                    }
                 }
-                _ => {
-                    let at = self.types.static_place(table, field);
-                    found.push(StaticField { part: self.part(field, at), thread: None });
-                }
+                _ => add(field, self.types.static_place(table, field), None),
             }
         }
-        found
     }
 
     fn part(&self, field: &Field, at: Known<Addr>) -> Part {

@@ -7,7 +7,7 @@ use crate::model::{Addr, Gap, Known, Type, Value};
 use crate::runtimes::coreclr::clr::plus;
 use crate::runtimes::coreclr::types::ClassKind;
 
-/// Elements that are stepped over, at most, on the way to those that are shown or to the last.
+/// Elements and links that are stepped over, at most, on the way to those that are shown or to the last.
 const MAX_SEEN: u64 = 1 << 20;
 
 /// Adds the elements of a collection.
@@ -16,17 +16,21 @@ pub(super) type Rule = fn(&Values<'_>, &Instance<'_>, &mut Elements) -> Known<()
 /// The elements that are shown, and how many there are.
 pub(super) struct Elements {
     /// Those within the window.
-    pub(super) shown: Vec<Value>,
+    shown: Vec<Value>,
     /// All that were met, those before the window among them.
     seen: u64,
     /// How many there are, where that is known beforehand.
     all: Option<u64>,
     window: Window,
+    /// Whether it was said that no more are wanted.
+    is_full: bool,
+    /// Why there may be more.
+    unread: Option<Gap>,
 }
 
 impl Elements {
     pub(super) fn of(window: Window, all: Option<u64>) -> Elements {
-        Elements { shown: Vec::new(), seen: 0, all, window }
+        Elements { shown: Vec::new(), seen: 0, all, window, is_full: false, unread: None }
     }
 
     /// Steps over an element, or shows it. False where no more are wanted.
@@ -36,8 +40,12 @@ impl Elements {
             self.shown.push(make());
         }
         self.seen = self.seen.saturating_add(1);
-        let is_full = self.shown.len() as u64 >= self.window.most;
-        self.seen < MAX_SEEN && !(is_full && self.all.is_some())
+        if self.seen >= MAX_SEEN && self.all.is_none() {
+            self.unread = Some(Gap::Unsupported(format!("more than {MAX_SEEN} elements")));
+        }
+        let has_all_wanted = self.shown.len() as u64 >= self.window.most && self.all.is_some();
+        self.is_full = self.seen >= MAX_SEEN || has_all_wanted;
+        !self.is_full
     }
 
     /// So many elements that can be told by their positions.
@@ -51,10 +59,52 @@ impl Elements {
         }
     }
 
-    /// How many there are that are not shown.
-    pub(super) fn left_out(&self) -> u64 {
-        self.all.unwrap_or(self.seen).saturating_sub(self.shown.len() as u64)
+    /// The elements, when all that could be read were added. Fails where not even one could.
+    pub(super) fn end(mut self, read: Known<()>) -> Known<Content> {
+        let all = match read {
+            Err(gap) if self.seen == 0 => return Err(gap),
+            Err(gap) => {
+                self.unread = Some(gap);
+                self.all.unwrap_or(0).max(self.seen)
+            }
+            // Others may have been at it when the dump was written.
+            Ok(()) => match self.all {
+                Some(all) if !self.is_full && self.seen < all => {
+                    self.unread =
+                        Some(Gap::Corrupt(format!("it counts {all} elements, of which {} are there", self.seen)));
+                    self.seen
+                }
+                all => all.unwrap_or(self.seen),
+            },
+        };
+        let left_out = all.saturating_sub(self.shown.len() as u64);
+        Ok(Content::Array { elements: self.shown, left_out, unread: self.unread })
     }
+}
+
+/// Visits the links of a chain from the first on, until one says that no more are wanted; says whether all were.
+pub(super) fn chain<'a>(
+    first: Option<Instance<'a>>,
+    next: &str,
+    visit: &mut dyn FnMut(&Instance<'a>) -> Known<bool>,
+) -> Known<bool> {
+    let mut link = first;
+    // A chain that leads back into itself meets a place that is remembered: Brent's algorithm.
+    let mut remembered = Addr(0);
+    for step in 0..MAX_SEEN {
+        let Some(here) = link else { return Ok(true) };
+        if here.at == remembered {
+            return Err(Gap::Corrupt(format!("a chain leads back to {}", here.at)));
+        }
+        if step.is_power_of_two() {
+            remembered = here.at;
+        }
+        if !visit(&here)? {
+            return Ok(false);
+        }
+        link = here.reference(next)?;
+    }
+    Err(Gap::Unsupported(format!("chains of more than {MAX_SEEN} links")))
 }
 
 impl Values<'_> {
@@ -133,9 +183,9 @@ pub(super) fn spelled(text: &str) -> Value {
     Value { ty: None, location: None, content: Ok(Content::Spelled(text.into())) }
 }
 
-/// Values that stand one after the other.
-pub(super) fn several(elements: Vec<Value>) -> Value {
-    Value { ty: None, location: None, content: Ok(Content::Array { elements, left_out: 0 }) }
+/// Values that stand one after the other, and how many more there are.
+pub(super) fn several(elements: Vec<Value>, left_out: u64) -> Value {
+    Value { ty: None, location: None, content: Ok(Content::Array { elements, left_out, unread: None }) }
 }
 
 /// A value that stands under a key.

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::contents::{MAX_STATICS, MAX_THREADS, OfThread};
+use super::contents::{MAX_STATICS, OfThread};
 use super::elements::{keyed, several, spelled};
 use super::values::{Values, unknown};
 use super::{Instance, Window, property};
 use crate::error::Error;
 use crate::model::value::{Behind, Content, Field as Part, Pointer, Role};
-use crate::model::{Addr, Gap, Type, Value};
+use crate::model::{Addr, Gap, Known, Type, Value};
 use crate::runtimes::coreclr::types::{ClassKind, Held};
 
 /// Longest path, and most of its steps.
@@ -74,21 +74,30 @@ impl<'a> Values<'a> {
         }
         // The longest beginning that is a class; a field of it follows.
         let named = steps.iter().take_while(|step| matches!(step, Step::Field(_))).count();
+        let mut unread = None;
         for count in (0..=named).rev() {
             let Some((class, rest)) = steps.split_at_checked(count) else { continue };
             let mut name = first.to_owned();
             class.iter().for_each(|step| name.push_str(&format!(".{}", step.text())));
-            let Some(table) = self.class_named(&name) else { continue };
+            let table = match self.class_named(&name) {
+                Ok(Some(table)) => table,
+                Ok(None) => continue,
+                Err(gap) => {
+                    unread = unread.or(Some(gap));
+                    continue;
+                }
+            };
             return match rest.split_first() {
                 Some((Step::Field(field), rest)) => Ok(Some((self.static_named(table, &name, field, scope)?, rest))),
                 _ => Ok(Some((self.statics_of(table, scope)?, rest))),
             };
         }
-        Ok(None)
+        let why = |gap| Error::Failed(format!("whether {first} begins the name of a class cannot be told: {gap}"));
+        unread.map_or(Ok(None), |gap| Err(why(gap)))
     }
 
-    fn class_named(&self, name: &str) -> Option<Addr> {
-        if name.contains('<') { self.types.instantiated(name).ok()? } else { self.types.find(name).ok()? }
+    fn class_named(&self, name: &str) -> Known<Option<Addr>> {
+        if name.contains('<') { self.types.instantiated(name) } else { self.types.find(name) }
     }
 
     /// The value of a static field.
@@ -110,12 +119,22 @@ impl<'a> Values<'a> {
                 Err(gap) => self.untold(field, gap),
             };
         }
-        let of = |(thread, tid): &OfThread| {
-            let at = self.types.thread_static_place(*thread, table, field).ok()?;
+        let mut shown = Vec::new();
+        let mut left_out = 0u64;
+        for (thread, tid) in scope.threads {
+            let Some(at) = self.types.thread_static_place(*thread, table, field).transpose() else { continue };
+            if shown.len() >= MAX_STATICS {
+                left_out = left_out.saturating_add(1);
+                continue;
+            }
             let label = tid.map_or_else(|| "no thread".to_owned(), |tid| format!("thread {tid}"));
-            Some(keyed(spelled(&label), self.of_field(field, at, 0)))
-        };
-        let all = several(scope.threads.iter().take(MAX_THREADS).filter_map(of).collect());
+            let value = match at {
+                Ok(at) => self.of_field(field, at, 0),
+                Err(gap) => self.untold(field, gap),
+            };
+            shown.push(keyed(spelled(&label), value));
+        }
+        let all = several(shown, left_out);
         let ty = all.elements().first().and_then(|first| first.ty.clone());
         Value { ty, ..all }
     }
@@ -123,7 +142,8 @@ impl<'a> Values<'a> {
     /// The static fields of a class.
     fn statics_of(&self, table: Addr, scope: &Scope<'_>) -> Result<Value, Error> {
         let fields = self.types.fields(table).map_err(failed)?;
-        let fields = fields.iter().filter(|field| field.held != Held::Object).take(MAX_STATICS);
+        let fields: Vec<&super::Field> = fields.iter().filter(|field| field.held != Held::Object).collect();
+        let left_out = fields.len().saturating_sub(MAX_STATICS) as u64;
         let part = |field: &super::Field| Part {
             name: Some(Arc::clone(&field.name)),
             role: Role::Member,
@@ -131,7 +151,8 @@ impl<'a> Values<'a> {
             value: self.of_static(table, field, scope),
         };
         let ty = self.types.of_table(table).ok().map(|name| Type { name: name.into(), size: None });
-        let content = Content::Structure { fields: fields.map(part).collect(), left_out: 0 };
+        let fields = fields.into_iter().take(MAX_STATICS).map(part).collect();
+        let content = Content::Structure { fields, left_out };
         Ok(Value { ty, location: None, content: Ok(content) })
     }
 
@@ -158,33 +179,36 @@ impl<'a> Values<'a> {
             let of = value.ty.as_ref().map_or("it", |ty| &ty.name);
             return found.map(|field| field.value.clone()).ok_or_else(|| no_field(of, name));
         };
-        if object.field(name).is_err() {
-            return Err(no_field(object.name(), name));
+        match object.field(name) {
+            Ok(_) => Ok(self.named(&object, name)),
+            Err(Gap::NoLayout(_)) => Err(no_field(object.name(), name)),
+            Err(gap) => Err(failed(gap)),
         }
-        Ok(self.named(&object, name))
     }
 
     fn element_of(&self, value: &Value, index: &str) -> Result<Value, Error> {
-        let missing = || Error::Failed(format!("there is no [{index}]"));
         let Some(object) = self.object_of(value)? else {
-            return value.elements().get(index.parse::<usize>().map_err(|_| missing())?).cloned().ok_or_else(missing);
+            return among(value, index);
         };
-        if let (Ok(start), ClassKind::Array { rank: None, .. }) = (index.parse(), object.class.kind) {
-            return Ok(self.element(&object, start));
+        let missing = || Error::Failed(format!("there is no [{index}]"));
+        if let ClassKind::Array { rank, .. } = object.class.kind {
+            let position = match rank {
+                None => index.parse().ok().filter(|index| object.len().is_ok_and(|len| *index < u64::from(len))),
+                Some(rank) => position(&object.bounds(rank).map_err(failed)?, index),
+            };
+            return Ok(self.element(&object, position.ok_or_else(missing)?));
         }
-        let contained = self.contained(&object, SEARCHED).ok_or_else(missing)?;
-        let keyed = contained.elements().iter().filter_map(Value::keyed);
-        // A command line takes the quotes of a text for its own.
-        let quoted = format!("\"{index}\"");
-        let is_it = |key: &Value| [index, quoted.as_str()].contains(&key.to_string().as_str());
-        if let Some((_, found)) = { keyed }.find(|(key, _)| is_it(key)) {
-            return Ok(found.clone());
+        let first = self.contained(&object, Window { start: 0, most: 1 }).ok_or_else(missing)?;
+        if first.elements().first().is_some_and(|first| first.keyed().is_some()) {
+            return among(&self.contained(&object, SEARCHED).ok_or_else(missing)?, index);
         }
-        // By its position, also where that is further on.
         let start = index.parse().map_err(|_| missing())?;
         let contained = self.contained(&object, Window { start, most: 1 }).ok_or_else(missing)?;
-        let found = contained.elements().first().ok_or_else(missing)?;
-        Ok(found.keyed().map_or(found, |(_, value)| value).clone())
+        if let Err(gap) = contained.content {
+            return Err(failed(gap));
+        }
+        let why = |gap: &Gap| Error::Failed(format!("[{index}] was not met: {gap}"));
+        contained.elements().first().cloned().ok_or_else(|| contained.unread().map_or_else(missing, why))
     }
 
     /// A value at the end of the way: of a reference the object with what it contains, or its fields.
@@ -204,6 +228,45 @@ impl<'a> Values<'a> {
         let ty = pointee.clone().map(|name| Type { name: Arc::clone(&name), size: Some(8) });
         Value { ty, location: value.location, content: Ok(Content::Pointer(pointer)) }
     }
+}
+
+/// The element under a key; of those without keys that in a position.
+fn among(value: &Value, index: &str) -> Result<Value, Error> {
+    if let Err(gap) = &value.content {
+        return Err(failed(gap.clone()));
+    }
+    let elements = value.elements();
+    // A command line takes the quotes of a text for its own.
+    let quoted = format!("\"{index}\"");
+    let is_it = |key: &Value| [index, quoted.as_str()].contains(&key.to_string().as_str());
+    let has_keys = elements.iter().any(|element| element.keyed().is_some());
+    let found = match has_keys {
+        true => elements.iter().filter_map(Value::keyed).find(|(key, _)| is_it(key)).map(|(_, found)| found),
+        false => index.parse().ok().and_then(|index: usize| elements.get(index)),
+    };
+    let more = value.left_out();
+    found.cloned().ok_or_else(|| match (more, value.unread()) {
+        (0, None) => Error::Failed(format!("there is no [{index}]")),
+        (_, None) => Error::Failed(format!(
+            "there is no [{index}] among the first {}; {more} more were not looked at",
+            elements.len()
+        )),
+        (_, Some(gap)) => Error::Failed(format!("there is no [{index}] among the first {}: {gap}", elements.len())),
+    })
+}
+
+/// The position of an element in an array, by its index in each dimension; `None` where one is out of bounds.
+fn position(bounds: &[(u32, i32)], indexes: &str) -> Option<u64> {
+    let indexes: Vec<i64> = indexes.split(',').map(|index| index.trim().parse().ok()).collect::<Option<_>>()?;
+    if indexes.len() != bounds.len() {
+        return None;
+    }
+    let step = |position: u64, (index, (count, first)): (&i64, &(u32, i32))| {
+        let along = index.checked_sub(i64::from(*first)).and_then(|along| u64::try_from(along).ok());
+        let along = along.filter(|along| *along < u64::from(*count))?;
+        position.checked_mul((*count).into())?.checked_add(along)
+    };
+    indexes.iter().zip(bounds).try_fold(0, step)
 }
 
 fn no_field(of: &str, name: &str) -> Error {
@@ -286,6 +349,18 @@ fn name(text: &str) -> Option<(String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn indexes_are_held_against_their_bounds() {
+        // int[2,3], and an array of two dimensions that begin at 5 and -1.
+        assert_eq!(position(&[(2, 0), (3, 0)], "1,2"), Some(5));
+        assert_eq!(position(&[(2, 5), (2, -1)], "6, 0"), Some(3));
+        for indexes in ["0,0", "4,-1", "5,-2", "7,-1", "5,1", "5", "5,-1,0", "5,x", ""] {
+            assert_eq!(position(&[(2, 5), (2, -1)], indexes), None, "{indexes}");
+        }
+        // One dimension that begins at 3.
+        assert_eq!((position(&[(2, 3)], "3"), position(&[(2, 3)], "0")), (Some(0), None));
+    }
 
     #[test]
     fn a_path_is_names_and_indexes() {

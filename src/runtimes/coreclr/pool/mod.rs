@@ -14,7 +14,7 @@ pub use self::work::Work;
 use super::heap::Segments;
 use super::objects::{Instance, Values};
 use super::types::Types;
-use crate::model::{Addr, Gap, Known};
+use crate::model::{Addr, Known};
 
 /// The thread pool.
 #[derive(Clone, Debug)]
@@ -137,10 +137,9 @@ fn queued(types: Types<'_>) -> Known<Vec<Queued>> {
 impl<'a> Types<'a> {
     /// The object that a static field refers to; `Ok(None)` for null, and where the class was not used yet.
     fn static_object(self, class: &str, field: &str) -> Known<Option<Instance<'a>>> {
-        match self.static_named(class, field) {
-            Ok(slot) => self.referred(slot),
-            Err(Gap::NotRecorded(_)) => Ok(None),
-            Err(gap) => Err(gap),
+        match self.static_named(class, field)? {
+            Some(slot) => self.referred(slot),
+            None => Ok(None),
         }
     }
 }

@@ -6,8 +6,8 @@ use super::named::Static;
 use crate::model::{Addr, Known};
 use crate::runtimes::coreclr::types::{Field, Held, Types};
 
-/// Most classes that are looked at.
-const MAX_CLASSES: usize = 1 << 20;
+/// Most classes without type arguments that are looked at.
+const MAX_CLASSES: u32 = 1 << 20;
 
 impl Types<'_> {
     /// Every static field that refers to an object, of all classes that the runtime has loaded. Read once.
@@ -27,15 +27,17 @@ impl Types<'_> {
         all.iter().find(|known| known.to == object).map(|known| Arc::clone(&known.name))
     }
 
-    /// The classes that the runtime has loaded.
+    /// The classes that the runtime has loaded, as far as they can be read.
     pub(in crate::runtimes::coreclr) fn loaded(self) -> Known<Vec<Addr>> {
         let mut all = Vec::new();
-        for module in self.modules.all(self.clr)?.iter() {
+        let mut left = MAX_CLASSES;
+        for module in &self.modules.all(self.clr)?.modules {
             let Ok(metadata) = self.modules.metadata(self.clr, *module) else { continue };
-            all.extend((1..=metadata.types()).filter_map(|rid| self.defined(*module, rid).ok()));
+            let types = metadata.types().min(left);
+            left = left.saturating_sub(types);
+            all.extend((1..=types).filter_map(|rid| self.defined(*module, rid).ok().flatten()));
         }
-        all.extend(self.all_instantiated()?.values());
-        all.truncate(MAX_CLASSES);
+        all.extend(self.all_instantiated()?.all());
         Ok(all)
     }
 
@@ -45,7 +47,7 @@ impl Types<'_> {
         let Ok(name) = &class.name else { return };
         let is_one = |field: &&Field| field.held == Held::Class && field.is_collected();
         for field in fields.iter().filter(is_one) {
-            let Ok(slot) = self.static_slot(table, field) else { continue };
+            let Ok(Some(slot)) = self.static_slot(table, field) else { continue };
             if let Ok(to) = self.clr.memory().ptr(slot)
                 && to.0 != 0
             {

@@ -21,60 +21,69 @@ const FIRST_ELEMENT: u64 = 16;
 impl Types<'_> {
     /// Where a static field's value is; for structures behind the reference to what holds them. Fails where the class has none yet.
     pub(super) fn static_place(self, table: Addr, field: &Field) -> Known<Addr> {
-        self.value_place(self.static_slot(table, field)?, field)
+        self.place_if_any(table, field)?.ok_or_else(|| unallocated(field))
     }
 
-    /// Where a static field is: of a structure the reference to what it is boxed in.
-    fn static_slot(self, table: Addr, field: &Field) -> Known<Addr> {
+    /// A static field of a class of the runtime's own library, by the names of both; `Ok(None)` where the class was not used yet.
+    pub(super) fn static_named(self, class: &str, field: &str) -> Known<Option<Addr>> {
+        let Some(table) = self.find_in_core(class)? else { return Ok(None) };
+        let fields = self.fields(table)?;
+        let found = fields.iter().find(|known| known.held == Held::Class && &*known.name == field);
+        let found = found.ok_or_else(|| Gap::NoLayout(format!("{class}.{field} of this version of .NET")))?;
+        self.place_if_any(table, found)
+    }
+
+    fn place_if_any(self, table: Addr, field: &Field) -> Known<Option<Addr>> {
+        match self.static_slot(table, field)? {
+            Some(slot) => self.value_place(slot, field),
+            None => Ok(None),
+        }
+    }
+
+    /// Where a static field is, of a structure the reference to what it is boxed in; `Ok(None)` where the class has none yet.
+    fn static_slot(self, table: Addr, field: &Field) -> Known<Option<Addr>> {
         if field.held != Held::Class {
             return Err(Gap::Unsupported(format!("{} is no static field of memory", field.name)));
         }
-        match self.clr.layout.offset("DynamicStaticsInfo", "GCStatics") {
-            Ok(_) => plus(self.base(table, field)?, field.offset),
-            Err(_) => self.slot_of_8(table, field),
-        }
+        let base = match self.clr.layout.offset("DynamicStaticsInfo", "GCStatics") {
+            Ok(_) => self.base(table, field)?,
+            Err(_) => self.base_of_8(table, field)?,
+        };
+        base.map(|base| plus(base, field.offset)).transpose()
     }
 
-    /// Where a thread's value of a field is that each thread has. Fails where the thread has none yet.
-    pub(super) fn thread_static_place(self, thread: Addr, table: Addr, field: &Field) -> Known<Addr> {
+    /// Where a thread's value of a field is that each thread has; `Ok(None)` where the thread has none yet.
+    pub(super) fn thread_static_place(self, thread: Addr, table: Addr, field: &Field) -> Known<Option<Addr>> {
         let base = match self.clr.layout.offset("ThreadStaticsInfo", "GCTlsIndex") {
             Ok(_) => self.thread_base(thread, table, field)?,
             Err(_) => self.thread_base_of_8(thread, table, field)?,
         };
-        self.value_place(plus(base, field.offset)?, field)
-    }
-
-    /// A static field by the names of its class and of itself.
-    pub(super) fn static_named(self, class: &str, field: &str) -> Known<Addr> {
-        let table = self.find(class)?.ok_or_else(|| Gap::NotRecorded(format!("{class} was not loaded")))?;
-        let fields = self.fields(table)?;
-        let found = fields.iter().find(|known| known.held == Held::Class && &*known.name == field);
-        let found = found.ok_or_else(|| Gap::NoLayout(format!("{class}.{field} of this version of .NET")))?;
-        self.static_place(table, found)
+        match base {
+            Some(base) => self.value_place(plus(base, field.offset)?, field),
+            None => Ok(None),
+        }
     }
 
     /// A structure is boxed behind its slot.
-    fn value_place(self, slot: Addr, field: &Field) -> Known<Addr> {
+    fn value_place(self, slot: Addr, field: &Field) -> Known<Option<Addr>> {
         /// Source: ECMA-335 II.23.1.16, ELEMENT_TYPE_VALUETYPE.
         const VALUE: u8 = 0x11;
         if field.element != VALUE {
-            return Ok(slot);
+            return Ok(Some(slot));
         }
-        let object = self.clr.memory().ptr(slot)?;
-        if object.0 == 0 { Err(unallocated(field)) } else { plus(object, 8) }
+        unless_null(self.clr.memory().ptr(slot)?).map(|object| plus(object, 8)).transpose()
     }
 
     /// Where a class keeps statics of a field's kind.
-    fn base(self, table: Addr, field: &Field) -> Known<Addr> {
+    fn base(self, table: Addr, field: &Field) -> Known<Option<Addr>> {
         let clr = self.clr;
         if clr.u32(table, "MethodTable", "MTFlags2")? & HAS_STATICS == 0 {
-            return Err(unallocated(field));
+            return Ok(None);
         }
         let info = self.before_auxiliary(table, "DynamicStaticsInfo")?;
         let member = if field.is_collected() { "GCStatics" } else { "NonGCStatics" };
         // The low bit says that the class is not initialised.
-        let base = Addr(clr.ptr(info, "DynamicStaticsInfo", member)?.0 & !1);
-        if base.0 == 0 { Err(unallocated(field)) } else { Ok(base) }
+        Ok(unless_null(Addr(clr.ptr(info, "DynamicStaticsInfo", member)?.0 & !1)))
     }
 
     /// What stands before a class's auxiliary data.
@@ -84,84 +93,83 @@ impl Types<'_> {
         auxiliary.minus(size).ok_or_else(|| Gap::Corrupt(format!("the statics of {table}")))
     }
 
-    fn thread_base(self, thread: Addr, table: Addr, field: &Field) -> Known<Addr> {
-        // Source: dotnet/runtime src/coreclr/vm/threadstatics.h, TLSIndex: the offset in 24 bits, above it the kind; the first two of an array are not used.
+    fn thread_base(self, thread: Addr, table: Addr, field: &Field) -> Known<Option<Addr>> {
+        // Source: dotnet/runtime src/coreclr/vm/threadstatics.h, TLSIndex: the place in 24 bits, above it the kind; threadstatics.cpp: places are held
+        // against the count as they are, and the first two have no slot in an array.
         const NOT_COLLECTIBLE: u32 = 0;
         const COLLECTIBLE: u32 = 1;
         const DIRECT: u32 = 2;
-        const UNUSED: u32 = 2;
+        const UNUSED: u64 = 2;
         let clr = self.clr;
         let info = self.before_auxiliary(table, "ThreadStaticsInfo")?;
         let member = if field.is_collected() { "GCTlsIndex" } else { "NonGCTlsIndex" };
         let index = clr.u32(info, "ThreadStaticsInfo", member)?;
         let data = clr.ptr(thread, "Thread", "ThreadLocalDataPtr")?;
         if data.0 == 0 {
-            return Err(unallocated(field));
+            return Ok(None);
         }
-        let place = index & 0x00ff_ffff;
-        let slot = |array: &str, count: &str, place: u32, first: u64| {
-            if i64::from(place) >= i64::from(clr.u32(data, "ThreadLocalData", count)?) {
-                return Err(unallocated(field));
-            }
+        let place = u64::from(index & 0x00ff_ffff);
+        // What an array has in a place; null beyond its end.
+        let kept = |array: &str, count: &str, slot: Option<u64>, first: u64| {
+            let count = u64::from(clr.u32(data, "ThreadLocalData", count)?);
+            let Some(slot) = slot.filter(|_| place < count) else { return Ok(Addr(0)) };
             let list = clr.ptr(data, "ThreadLocalData", array)?;
-            Ok(clr.memory().ptr(plus(list, u64::from(place).saturating_mul(8).saturating_add(first))?)?)
+            Ok::<Addr, Gap>(clr.memory().ptr(plus(list, slot.saturating_mul(8).saturating_add(first))?)?)
         };
         let base = match index >> 24 {
             NOT_COLLECTIBLE => {
-                let place = place.checked_sub(UNUSED).ok_or_else(|| unallocated(field))?;
-                slot("NonCollectibleTlsArrayData", "NonCollectibleTlsDataCount", place, FIRST_ELEMENT)?
+                let slot = place.checked_sub(UNUSED);
+                kept("NonCollectibleTlsArrayData", "NonCollectibleTlsDataCount", slot, FIRST_ELEMENT)?
             }
             COLLECTIBLE => {
-                let handle = slot("CollectibleTlsArrayData", "CollectibleTlsDataCount", place, 0)?;
+                let handle = kept("CollectibleTlsArrayData", "CollectibleTlsDataCount", Some(place), 0)?;
                 if handle.0 == 0 { handle } else { clr.memory().ptr(handle)? }
             }
-            DIRECT => plus(data, place.into())?,
+            DIRECT => plus(data, place)?,
             other => return Err(Gap::Corrupt(format!("thread statics of kind {other}"))),
         };
-        if base.0 == 0 { Err(unallocated(field)) } else { Ok(base) }
+        Ok(unless_null(base))
     }
 
     /// .NET 8 keeps statics by module.
-    fn slot_of_8(self, table: Addr, field: &Field) -> Known<Addr> {
+    fn base_of_8(self, table: Addr, field: &Field) -> Known<Option<Addr>> {
         let clr = self.clr;
         let module = clr.ptr(self.module(table)?, "Module", "ModuleID")?;
         let Some(id) = self.dynamic_id(table)? else {
             let base = if field.is_collected() { clr.ptr(module, "DomainLocalModule", "GCStatics")? } else { module };
-            return if base.0 == 0 { Err(unallocated(field)) } else { plus(base, field.offset) };
+            return Ok(unless_null(base));
         };
         let entries = clr.ptr(module, "DomainLocalModule", "DynamicEntries")?.0;
-        let entry = self.dynamic_entry(module, "DomainLocalModule", id, entries, field)?;
+        let Some(entry) = self.dynamic_entry(module, "DomainLocalModule", id, entries)? else { return Ok(None) };
         // Source: appdomain.hpp, NormalDynamicEntry: where references are, then the others themselves.
-        let base = if field.is_collected() { clr.memory().ptr(entry)? } else { entry };
-        if base.0 == 0 { Err(unallocated(field)) } else { plus(base, field.offset) }
+        Ok(unless_null(if field.is_collected() { clr.memory().ptr(entry)? } else { entry }))
     }
 
-    fn thread_base_of_8(self, thread: Addr, table: Addr, field: &Field) -> Known<Addr> {
+    fn thread_base_of_8(self, thread: Addr, table: Addr, field: &Field) -> Known<Option<Addr>> {
         let clr = self.clr;
         let block = clr.at(thread, "Thread", "ThreadLocalBlock")?;
         let index = u64::from(clr.u32(self.module(table)?, "Module", "ModuleIndex")?);
         if index >= clr.ptr(block, "ThreadLocalBlock", "TLMTableSize")?.0 {
-            return Err(unallocated(field));
+            return Ok(None);
         }
         let slot = plus(clr.ptr(block, "ThreadLocalBlock", "TLMTable")?, index.saturating_mul(8))?;
-        let module = clr.memory().ptr(slot)?;
-        if module.0 == 0 {
-            return Err(unallocated(field));
-        }
+        let Some(module) = unless_null(clr.memory().ptr(slot)?) else { return Ok(None) };
         let handle = match self.dynamic_id(table)? {
             None if field.is_collected() => clr.ptr(module, "ThreadLocalModule", "GCStaticsHandle")?,
-            None => return Ok(module),
+            None => return Ok(Some(module)),
             Some(id) => {
                 let entries = clr.ptr(module, "ThreadLocalModule", "DynamicEntries")?.0;
-                let entry = self.dynamic_entry(module, "ThreadLocalModule", id, entries, field)?;
+                let Some(entry) = self.dynamic_entry(module, "ThreadLocalModule", id, entries)? else {
+                    return Ok(None);
+                };
                 if !field.is_collected() {
-                    return Ok(entry);
+                    return Ok(Some(entry));
                 }
                 clr.memory().ptr(entry)?
             }
         };
         let array = if handle.0 == 0 { handle } else { clr.memory().ptr(handle)? };
-        if array.0 == 0 { Err(unallocated(field)) } else { plus(array, FIRST_ELEMENT) }
+        unless_null(array).map(|array| plus(array, FIRST_ELEMENT)).transpose()
     }
 
     /// The number of a class that has statics of its own: one with type arguments, or made at run time. Of .NET 8.
@@ -191,21 +199,24 @@ impl Types<'_> {
         }
     }
 
-    fn dynamic_entry(self, module: Addr, kind: &str, id: u64, entries: u64, field: &Field) -> Known<Addr> {
+    fn dynamic_entry(self, module: Addr, kind: &str, id: u64, entries: u64) -> Known<Option<Addr>> {
         /// Of the flags: its statics can be collected. Source: appdomain.hpp, ClassInitFlags::COLLECTIBLE_FLAG.
         const COLLECTIBLE: u32 = 8;
         let clr = self.clr;
         if id >= entries {
-            return Err(unallocated(field));
+            return Ok(None);
         }
         let size = clr.layout.offset("DynamicClassInfo", "!")?;
         let entry = plus(clr.ptr(module, kind, "DynamicClassTable")?, id.saturating_mul(size))?;
         if clr.u32(entry, "DynamicClassInfo", "Flags")? & COLLECTIBLE != 0 {
             return Err(Gap::Unsupported("statics of a class that can be collected, in .NET 8".to_owned()));
         }
-        let place = clr.ptr(entry, "DynamicClassInfo", "DynamicEntry")?;
-        if place.0 == 0 { Err(unallocated(field)) } else { Ok(place) }
+        Ok(unless_null(clr.ptr(entry, "DynamicClassInfo", "DynamicEntry")?))
     }
+}
+
+fn unless_null(at: Addr) -> Option<Addr> {
+    Some(at).filter(|at| at.0 != 0)
 }
 
 fn unallocated(field: &Field) -> Gap {

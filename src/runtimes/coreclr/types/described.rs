@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Addr, Known};
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::metadata::Sort;
 
 /// A class.
@@ -85,7 +85,45 @@ impl Field {
     }
 }
 
+/// What has names, and why there may be more of it.
+#[derive(Clone, Debug)]
+pub(in crate::runtimes::coreclr) struct Named<T> {
+    by_name: FxHashMap<String, T>,
+    unread: Option<Gap>,
+}
+
+impl<T> Default for Named<T> {
+    fn default() -> Named<T> {
+        Named { by_name: FxHashMap::default(), unread: None }
+    }
+}
+
+impl<T: Copy> Named<T> {
+    /// What has a name; `Ok(None)` where all were read and none has.
+    pub(super) fn get(&self, name: &str) -> Known<Option<T>> {
+        match (self.by_name.get(name), &self.unread) {
+            (None, Some(gap)) => Err(gap.clone()),
+            (found, _) => Ok(found.copied()),
+        }
+    }
+
+    /// Adds one.
+    pub(super) fn add(&mut self, name: String, found: T) {
+        self.by_name.insert(name, found);
+    }
+
+    /// Keeps why one was not read.
+    pub(super) fn miss(&mut self, gap: Gap) {
+        self.unread.get_or_insert(gap);
+    }
+
+    /// Those that were read.
+    pub(in crate::runtimes::coreclr) fn all(&self) -> impl Iterator<Item = T> {
+        self.by_name.values().copied()
+    }
+}
+
 /// Rows of the types of a module, by their full names.
-pub(super) type Rows = FxHashMap<String, u32>;
+pub(super) type Rows = Named<u32>;
 /// Types with arguments, by their names.
-pub(super) type Instantiated = FxHashMap<String, Addr>;
+pub(super) type Instantiated = Named<Addr>;

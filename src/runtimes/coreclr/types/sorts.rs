@@ -55,7 +55,10 @@ impl Types<'_> {
                 let is_class = handle.0 & super::TYPE_DESC == 0;
                 is_class.then_some(handle).ok_or_else(|| Gap::Unsupported(format!("values of the type at {handle}")))
             }
-            Sort::Named { coded, .. } if coded & 3 == 0 => self.defined(self.module(of)?, coded >> 2),
+            Sort::Named { coded, .. } if coded & 3 == 0 => {
+                let name = || self.sort_name(sort, of).unwrap_or_else(|_| format!("type {}", coded >> 2));
+                self.defined(self.module(of)?, coded >> 2)?.ok_or_else(|| absent(&name()))
+            }
             Sort::Generic { .. } => {
                 let name = self.sort_name(sort, of)?;
                 self.instantiated(&name)?.ok_or_else(|| absent(&name))

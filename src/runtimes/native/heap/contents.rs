@@ -25,6 +25,7 @@ pub(super) fn of(target: &Target, object: HeapObject, type_name: Option<&str>) -
         value: typed(target, object.address, type_name),
         contained: None,
         statics: Vec::new(),
+        statics_left_out: 0,
         text: text(target, object),
         words: (0..count).map(word).collect(),
         words_left_out: (object.bytes / size).saturating_sub(count),
@@ -47,7 +48,8 @@ pub(super) fn values(
     let place = |index: u64| size.checked_mul(index).and_then(|offset| at.plus(offset));
     let elements: Vec<Value> = (0..shown).filter_map(|index| Some(one(place(index)?))).collect();
     let left_out = all.saturating_sub(elements.len() as u64);
-    let value = Value { ty: None, location: Some(at), content: Ok(Content::Array { elements, left_out }) };
+    let value =
+        Value { ty: None, location: Some(at), content: Ok(Content::Array { elements, left_out, unread: None }) };
     Contents { value: Ok(value), ..content }
 }
 

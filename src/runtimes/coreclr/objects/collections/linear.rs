@@ -6,6 +6,7 @@ use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::objects::delegates::MAX_TARGETS;
 use crate::runtimes::coreclr::objects::elements::{Elements, Rule, keyed, spelled};
 use crate::runtimes::coreclr::objects::values::{Values, unknown};
+use crate::runtimes::coreclr::types::ClassKind;
 
 pub(super) const RULES: &[(&str, Rule)] = &[
     ("System.Collections.Generic.List", |values, list, to| of_array(values, list, to, ["_items", "_size"])),
@@ -96,9 +97,17 @@ fn slice(values: &Values<'_>, object: &Instance<'_>, to: &mut Elements, fields: 
     const PINNED: u32 = 1 << 31;
     let [array, start, count] = fields;
     let (start, count) = (u64::from(object.u32(start)? & !PINNED), u64::from(object.u32(count)?));
-    let Some(array) = object.reference(array)?.filter(|array| array.name().ends_with("[]")) else { return Ok(()) };
+    let Some(array) = object.reference(array)? else { return Ok(()) };
+    let is_text = match array.class.kind {
+        ClassKind::Array { .. } => false,
+        ClassKind::Text => true,
+        _ => return Err(Gap::Unsupported(format!("memory that a {} has", array.name()))),
+    };
     at_most(start.saturating_add(count), &array)?;
-    to.run(values, count, |index| values.element(&array, start.saturating_add(index)));
+    to.run(values, count, |index| {
+        let index = start.saturating_add(index);
+        if is_text { array.letter(index) } else { values.element(&array, index) }
+    });
     Ok(())
 }
 

@@ -13,8 +13,7 @@ use super::counts::KEEPERS;
 use super::elements::{Elements, Rule};
 use super::values::Values;
 use super::{Instance, Window};
-use crate::model::Value;
-use crate::model::value::Content;
+use crate::model::{Gap, Value};
 use crate::runtimes::coreclr::types::ClassKind;
 
 /// Classes and structures, with what is known of them. A class that derives from one is it, too.
@@ -30,7 +29,12 @@ impl Values<'_> {
             let lineage = kept.lineage();
             let known = |name: &&str| lineage.iter().any(|own| &**own == *name);
             if let Some((_, field)) = KEEPERS.iter().find(|(name, _)| known(name)) {
-                kept = kept.reference(field).ok()??;
+                match kept.reference(field) {
+                    Ok(Some(next)) => kept = next,
+                    // What another version keeps otherwise is told by its fields.
+                    Ok(None) | Err(Gap::NoLayout(_)) => return None,
+                    Err(gap) => return Some(Value { ty: None, location: Some(kept.at), content: Err(gap) }),
+                }
                 continue;
             }
             let rule: Rule = match kept.class.kind {
@@ -38,10 +42,8 @@ impl Values<'_> {
                 _ => RULES.iter().copied().flatten().find(|(name, _)| known(name))?.1,
             };
             let mut elements = Elements::of(window, kept.count().and_then(Result::ok));
-            let failed = rule(self, &kept, &mut elements).err().filter(|_| elements.shown.is_empty());
-            let left_out = elements.left_out();
-            let array = Content::Array { elements: elements.shown, left_out };
-            return Some(Value { ty: None, location: Some(kept.at), content: failed.map_or(Ok(array), Err) });
+            let read = rule(self, &kept, &mut elements);
+            return Some(Value { ty: None, location: Some(kept.at), content: elements.end(read) });
         }
         None
     }

@@ -69,7 +69,7 @@ fn walk<'a>(
         }
         next = node.reference(links.right)?;
     }
-    Ok(())
+    Err(Gap::Unsupported(format!("trees of more than {MAX_NODES} nodes")))
 }
 
 fn immutable(values: &Values<'_>, object: &Instance<'_>, to: &mut Elements) -> Known<()> {
