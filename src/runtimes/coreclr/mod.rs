@@ -218,6 +218,11 @@ impl CoreClr {
         self.blocks.get(job, |job| SyncBlocks::read(self.clr(), job))
     }
 
+    /// The Monitors in its table of SyncBlocks, in its order, held or not; without who waits.
+    pub fn monitors(&self, job: &Job) -> Result<Vec<Lock>, Error> {
+        Ok(self.sync_blocks(job)?.monitors(&*self.threads(job)?))
+    }
+
     /// The name of an object's type.
     pub fn type_of(&self, object: Addr) -> Known<String> {
         self.methods.types().of_object(object)
@@ -296,7 +301,7 @@ impl Runtime for CoreClr {
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
         let segments = self.segments(job)?;
-        let value = waits.held(&self.methods, &threads, segments.as_deref().ok(), job)?;
+        let mut held = waits.held(&self.methods, &threads, segments.as_deref().ok(), job)?;
         let unread = match &segments {
             Ok(segments) => {
                 segments.left_out(self.clr()).map(|bytes| format!("{bytes} bytes of it are not in the dump"))
@@ -308,7 +313,8 @@ impl Runtime for CoreClr {
                 format!("Monitors that threads have and nobody waits for are missing: the managed heap: {why}");
             Problem::new("locks-unread", Subject::Capture, message)
         });
-        Ok(Partial { value, problems: problem.into_iter().collect() })
+        held.problems.extend(problem);
+        Ok(held)
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {

@@ -58,6 +58,21 @@ pub struct ManagedThreads {
     pub cut: Option<Gap>,
 }
 
+impl ManagedThreads {
+    /// Why one of the runtime's threads may not be among them, or not be told by its OS id; `None` where all are there.
+    pub fn unread(&self) -> Option<Gap> {
+        let (listed, count) = (self.threads.len(), self.count.as_ref().map(|count| *count as usize));
+        let missing = |count: usize| Gap::Corrupt(format!("the runtime counts {count} threads, its list has {listed}"));
+        let uncounted = || match count {
+            Ok(count) if listed >= count => None,
+            Ok(count) => Some(missing(count)),
+            Err(gap) => Some(gap.clone()),
+        };
+        let unnamed = || self.threads.iter().find_map(|thread| thread.tid.as_ref().err().cloned());
+        self.cut.clone().or_else(uncounted).or_else(unnamed)
+    }
+}
+
 /// Words for the bits of a state word, as SOS has them.
 // Source: dotnet/runtime src/coreclr/vm/threads.h, enum ThreadState, of 8.0 to 10.0; dotnet/diagnostics src/SOS/Strike/strike.cpp, ThreadStates.
 const STATES: [(u32, &str); 23] = [

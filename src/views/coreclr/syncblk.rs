@@ -1,15 +1,15 @@
 //! `syncblk`: Monitors that somebody has or waits for, as SOS lists them, thin ones too.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::analysis::deadlock::Cycle;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Evidence, Lock, Owner, Problem, Subject, Tid};
+use crate::model::{Addr, Lock, Owner, Problem, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::coreclr::{CoreClr, ManagedThread, SyncBlock, SyncBlocks, lock_kinds};
+use crate::session::coreclr::{CoreClr, ManagedThread, SyncBlock, lock_kinds};
 use crate::session::{self, Session};
 use crate::shape;
 use crate::views::locks::LockRow;
@@ -97,7 +97,7 @@ fn told(runtime: &CoreClr, locks: &session::Locks, query: &Query, job: &Job) -> 
     let wanted = query.number("index");
     let mut rows: Vec<MonitorRow> = locks.locks.iter().filter(|lock| is_monitor(lock)).map(row).collect();
     let all = query.flag("all") || wanted.is_some();
-    rows.extend(others(&blocks, &rows, &by_tid).iter().filter(|lock| all || lock.owner != Owner::None).map(row));
+    rows.extend(others(runtime.monitors(job)?, &rows).iter().filter(|lock| all || lock.owner != Owner::None).map(row));
     rows.sort_by_key(|row| (row.index.is_none(), row.index));
     if let Some(wanted) = wanted {
         rows.retain(|row| row.index.map(u64::from) == Some(wanted));
@@ -113,28 +113,9 @@ fn is_monitor(lock: &Lock) -> bool {
 }
 
 /// Entries of the table that no row tells: those that nobody has, and those in an object that is another kind of lock.
-fn others(blocks: &SyncBlocks, rows: &[MonitorRow], threads: &FxHashMap<Tid, &ManagedThread>) -> Vec<Lock> {
-    let told = |block: &&SyncBlock| rows.iter().all(|row| row.index != Some(block.index));
-    let owner = |block: &SyncBlock| match &block.state {
-        Ok(state) if state.is_locked && threads.contains_key(&Tid(state.tid)) => Owner::Thread(Tid(state.tid)),
-        Ok(_) => Owner::None,
-        Err(gap) => Owner::Unknown(gap.clone()),
-    };
-    let times = |block: &SyncBlock| Some(block.state.as_ref().ok().filter(|state| state.is_locked)?.recursion);
-    let lock = |block: &SyncBlock| Lock {
-        address: block.object,
-        kind: lock_kinds::MONITOR,
-        name: Ok(None),
-        owner: owner(block),
-        recursion: times(block),
-        readers: None,
-        read_by: Vec::new(),
-        waiters: Vec::new(),
-        evidence: Evidence::WAIT,
-        absent: None,
-        limits: Vec::new(),
-    };
-    blocks.all.iter().filter(told).map(lock).collect()
+fn others(monitors: Vec<Lock>, rows: &[MonitorRow]) -> Vec<Lock> {
+    let told: FxHashSet<Addr> = rows.iter().filter(|row| row.index.is_some()).map(|row| row.lock.address).collect();
+    monitors.into_iter().filter(|lock| !told.contains(&lock.address)).collect()
 }
 
 fn row(

@@ -1,17 +1,19 @@
-//! Locks that somebody has and nobody waits for: those of SyncBlocks, and by a walk of the heap thin ones and objects of classes of locks.
+//! Locks that somebody has and nobody waits for: those of SyncBlocks, and by a walk of the heap thin ones and objects of classes of locks;
+//! what of them could not be read is said.
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::headers::Thin;
+use super::headers::{Header, Thin};
 use super::holders::Held;
-use super::holding::{Holding, lock};
+use super::holding::Holding;
 use super::kinds;
+use super::lock::lock;
 use super::names::Names;
 use super::sync_blocks::SyncBlocks;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Lock, LockKind};
+use crate::model::{Addr, Gap, Lock, LockKind, Owner, Partial, Problem, Subject};
 use crate::runtimes::coreclr::heap::{Segment, Segments};
 use crate::runtimes::coreclr::types::Types;
 
@@ -25,11 +27,15 @@ const CLASSES: &[(&str, LockKind)] = &[
     ("System.Threading.ReaderWriterLock", kinds::RWLOCK),
 ];
 
-/// What a walk of the heap finds.
+/// What a walk of a segment finds.
 #[derive(Default)]
 struct Found {
     thin: Vec<(Addr, Thin)>,
     objects: Vec<(Addr, LockKind)>,
+    /// More than these are there.
+    left_out: bool,
+    /// From where on the segment could not be read, to where, and why.
+    broken: Option<(Addr, Addr, Gap)>,
 }
 
 /// Every lock that somebody has and nobody waits for, by address. `segments`: the heap, where it is in the dump.
@@ -40,24 +46,69 @@ pub(in crate::runtimes::coreclr) fn held(
     holding: &Holding<'_>,
     segments: Option<&Segments>,
     job: &Job,
-) -> Result<Vec<Lock>, Error> {
-    let blocks = blocks.all.iter().map(|block| (kinds::MONITOR, block.object, block.held(&holding.holders)));
-    // Of one that cannot be read it is not known whether anybody has it.
-    let mut all: Vec<(LockKind, Addr, Held)> =
-        blocks.filter(|(.., held)| held.is_held() && held.recursion.is_some()).collect();
+) -> Result<Partial<Vec<Lock>>, Error> {
+    let blocks = blocks.all.iter().map(|block| (kinds::MONITOR, block.object, Ok(block.held(&holding.holders))));
     let found = segments.map_or_else(|| Ok(Vec::new()), |segments| walk(types, segments, job))?;
-    for Found { thin, objects } in found {
-        all.extend(thin.into_iter().map(|(object, thin)| (kinds::MONITOR, object, thin.held(&holding.holders))));
-        let held =
-            objects.into_iter().filter_map(|(object, kind)| Some((kind, object, holding.held(kind, object).ok()?)));
-        all.extend(held.filter(|(.., held)| held.is_held()));
+    let problems = found.iter().flat_map(Found::problems).collect();
+    let thin = found.iter().flat_map(|found| &found.thin);
+    let thin = thin.map(|(object, thin)| (kinds::MONITOR, *object, Ok(thin.held(&holding.holders))));
+    let objects = found.iter().flat_map(|found| &found.objects);
+    let objects = objects.map(|(object, kind)| (*kind, *object, holding.held(*kind, *object)));
+    let mut all: Vec<(LockKind, Addr, Held)> = Vec::new();
+    let mut unread = Unread::default();
+    for (kind, object, held) in blocks.chain(thin).chain(objects).filter(|(_, object, _)| !waited.contains(object)) {
+        match held {
+            // Of one that cannot be read it is not known whether anybody has it.
+            Err(gap) => unread.add(gap),
+            Ok(Held { owner: Owner::Unknown(gap @ Gap::Unreadable(_)), recursion: None, .. }) => unread.add(gap),
+            Ok(held) if held.is_held() => all.push((kind, object, held)),
+            Ok(_) => {}
+        }
     }
-    all.retain(|(_, object, _)| !waited.contains(object));
     let names = Names::find(types, &all.iter().map(|(_, object, _)| *object).collect());
     let locks = all.into_iter().map(|(kind, object, held)| lock(kind, object, held, names.of(object)));
-    let mut locks: Vec<Lock> = locks.collect();
-    locks.sort_by_key(|lock| lock.address);
+    let mut locks = Partial { value: locks.collect::<Vec<Lock>>(), problems };
+    locks.value.sort_by_key(|lock| lock.address);
+    locks.problems.extend(unread.problem());
     Ok(locks)
+}
+
+/// Locks of which it is not known whether anybody has them.
+#[derive(Default)]
+struct Unread {
+    count: usize,
+    why: Option<Gap>,
+}
+
+impl Unread {
+    fn add(&mut self, why: Gap) {
+        self.count = self.count.saturating_add(1);
+        self.why.get_or_insert(why);
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        let (why, locks) = (self.why.as_ref()?, if self.count == 1 { "lock" } else { "locks" });
+        Some(told(format!("of {} {locks} it cannot be read whether anybody has them: {why}", self.count)))
+    }
+}
+
+impl Found {
+    fn problems(&self) -> Vec<Problem> {
+        let left_out = self.left_out.then(|| format!("more than {MAX_LOCKS} locks of a part of the heap"));
+        let broken = self.broken.as_ref().map(|(at, end, gap)| {
+            let bytes = end.since(*at).unwrap_or(0);
+            format!("locks in {bytes} bytes of the managed heap at {at} are not looked for: {gap}")
+        });
+        broken
+            .into_iter()
+            .chain(left_out.map(|what| format!("{what} are there, and not all are told")))
+            .map(told)
+            .collect()
+    }
+}
+
+fn told(message: String) -> Problem {
+    Problem::new("locks-unread", Subject::Capture, message)
 }
 
 fn walk(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Vec<Found>, Error> {
@@ -68,23 +119,29 @@ fn walk(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Vec<Found>, 
     let memory = types.clr.memory();
     let of_segment = |segment: &Segment| {
         let mut found = Found::default();
-        segments.walk(types, segment, &mut job.meter(), &mut |object| {
+        let broken = segments.walk(types, segment, &mut job.meter(), &mut |object| {
             if object.table == filler {
                 return Ok(());
             }
-            if let Ok(Some(thin)) = Thin::read(memory, object.at)
-                && found.thin.len() < MAX_LOCKS
-            {
-                found.thin.push((object.at, thin));
+            if let Ok(Header::Thin(thin)) = Header::read(memory, object.at) {
+                found.left_out |= !add(&mut found.thin, (object.at, thin));
             }
-            if let Some(kind) = classes.get(&object.table)
-                && found.objects.len() < MAX_LOCKS
-            {
-                found.objects.push((object.at, *kind));
+            if let Some(kind) = classes.get(&object.table) {
+                found.left_out |= !add(&mut found.objects, (object.at, *kind));
             }
             Ok(())
         })?;
+        found.broken = broken.map(|(at, gap)| (at, segment.end, gap));
         Ok(found)
     };
     segments.all.par_iter().map(of_segment).collect()
+}
+
+/// Whether there was room for one more.
+fn add<T>(all: &mut Vec<T>, more: T) -> bool {
+    let room = all.len() < MAX_LOCKS;
+    if room {
+        all.push(more);
+    }
+    room
 }

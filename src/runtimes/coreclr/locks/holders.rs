@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::model::{Absence, Absent, Addr, Evidence, Gap, Known, Owner, Tid};
+use crate::model::{Absence, Absent, Addr, Evidence, Gap, Owner, Tid};
 use crate::runtimes::coreclr::threads::{ManagedThread, ManagedThreads};
 
 /// The runtime's threads by what locks record of them.
@@ -10,6 +10,8 @@ pub(in crate::runtimes::coreclr) struct Holders<'a> {
     by_id: FxHashMap<u32, &'a ManagedThread>,
     by_address: FxHashMap<Addr, &'a ManagedThread>,
     by_tid: FxHashMap<Tid, &'a ManagedThread>,
+    /// Why a thread may be missing of the list; `None` where all of them are there.
+    unread: Option<Gap>,
 }
 
 /// What a lock says of its owner.
@@ -68,6 +70,7 @@ impl<'a> Holders<'a> {
             by_id: threads.clone().filter_map(|thread| Some((thread.id.clone().ok()?, thread))).collect(),
             by_address: threads.clone().map(|thread| (thread.address, thread)).collect(),
             by_tid: threads.filter_map(|thread| Some((thread.tid.clone().ok()??, thread))).collect(),
+            unread: list.unread(),
         }
     }
 
@@ -86,12 +89,18 @@ impl<'a> Holders<'a> {
         self.by_address.get(&address).copied()
     }
 
+    /// Why a thread may be missing; `None` where all of them are there.
+    pub(in crate::runtimes::coreclr) fn unread(&self) -> Option<&Gap> {
+        self.unread.as_ref()
+    }
+
     /// The holder with an OS id.
     pub(in crate::runtimes::coreclr) fn by_tid(&self, tid: u32, recursion: u32, evidence: Evidence) -> Held {
         let recursion = Some(recursion);
-        match self.of_tid(Tid(tid)) {
-            Some(_) => Held::of(Owner::Thread(Tid(tid)), recursion, evidence),
-            None => ended(tid, recursion),
+        match (self.of_tid(Tid(tid)), &self.unread) {
+            (Some(_), _) => Held::of(Owner::Thread(Tid(tid)), recursion, evidence),
+            (None, None) => ended(tid, recursion),
+            (None, Some(gap)) => Holders::unlisted(format!("held by thread {tid}"), gap, recursion, evidence),
         }
     }
 
@@ -99,19 +108,24 @@ impl<'a> Holders<'a> {
     pub(in crate::runtimes::coreclr) fn by_thread(
         &self,
         found: Option<&ManagedThread>,
-        recursion: u32,
+        recursion: Option<u32>,
         evidence: Evidence,
     ) -> Held {
-        let tid: Known<Option<Tid>> = found.map_or(Ok(None), |thread| thread.tid.clone());
-        let recursion = Some(recursion);
-        match tid {
-            Ok(Some(tid)) => Held::of(Owner::Thread(tid), recursion, evidence),
-            Ok(None) => {
+        match (found.map(|thread| thread.tid.clone()), &self.unread) {
+            (Some(Ok(Some(tid))), _) => Held::of(Owner::Thread(tid), recursion, evidence),
+            (Some(Err(gap)), _) => Held { evidence, recursion, ..Held::unknown(gap) },
+            (Some(Ok(None)), _) | (None, None) => {
                 let words = "held by a thread that has ended".to_owned();
                 Held::of(Owner::Unknown(Gap::Absent(words)), recursion, Evidence::OWNER_GONE)
             }
-            Err(gap) => Held { recursion, ..Held::unknown(gap) },
+            (None, Some(gap)) => Holders::unlisted("somebody has it".to_owned(), gap, recursion, evidence),
         }
+    }
+
+    /// A holder that may be one of the threads that could not be read.
+    fn unlisted(who: String, gap: &Gap, recursion: Option<u32>, evidence: Evidence) -> Held {
+        let words = format!("{who}, who is none of the managed threads that could be read: {gap}");
+        Held::of(Owner::Unknown(Gap::Absent(words)), recursion, evidence)
     }
 }
 

@@ -1,15 +1,16 @@
 //! Who has a lock of each kind, and the lock with that.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::constructors::Running;
 use super::evidence;
-use super::headers::Thin;
+use super::headers::Header;
 use super::holders::{Held, Holders};
 use super::kinds;
+use super::lock::lock;
 use super::owners;
 use super::readers::Readers;
-use super::sync_blocks::SyncBlocks;
+use super::sync_blocks::{self, SyncBlocks};
 use crate::model::{Addr, Evidence, Gap, Known, Lock, LockKind, Tid};
 use crate::runtimes::coreclr::threads::{self, ManagedThread, ManagedThreads};
 use crate::runtimes::coreclr::types::Types;
@@ -24,6 +25,8 @@ pub(in crate::runtimes::coreclr) struct Holding<'a> {
     old: Readers,
     /// Threads by their objects.
     threads: FxHashMap<Addr, Tid>,
+    /// SyncBlocks that threads wait for and the table, as far as it was read, does not have.
+    unlisted: &'a FxHashSet<Addr>,
 }
 
 impl<'a> Holding<'a> {
@@ -33,6 +36,7 @@ impl<'a> Holding<'a> {
         threads: &'a ManagedThreads,
         blocks: &'a SyncBlocks,
         running: &'a [Running],
+        unlisted: &'a FxHashSet<Addr>,
     ) -> Holding<'a> {
         let object = |thread: &ManagedThread| {
             Some((threads::object(types.clr, thread.address).ok()?, thread.tid.clone().ok()??))
@@ -45,6 +49,7 @@ impl<'a> Holding<'a> {
             slim: Readers::of_slim(types, threads),
             old: Readers::of_old(types, threads),
             threads: threads.threads.iter().filter_map(object).collect(),
+            unlisted,
         }
     }
 
@@ -76,14 +81,19 @@ impl<'a> Holding<'a> {
         })
     }
 
-    /// Who has an object's Monitor.
-    fn monitor(&self, object: Addr) -> Held {
-        if let Some(block) = self.blocks.of(object).or_else(|| self.blocks.at(object)) {
+    /// Who has the Monitor of an object, or in a SyncBlock of which the object is not known.
+    fn monitor(&self, at: Addr) -> Held {
+        if self.unlisted.contains(&at) {
+            let state = sync_blocks::state(self.types.clr, at);
+            return state.map_or_else(Held::unknown, |state| state.held(&self.holders));
+        }
+        if let Some(block) = self.blocks.of(at) {
             return block.held(&self.holders);
         }
-        match Thin::read(self.types.clr.memory(), object) {
-            Ok(Some(thin)) => thin.held(&self.holders),
-            Ok(None) => Held::free(Evidence::WAIT),
+        match Header::read(self.types.clr.memory(), at) {
+            Ok(Header::Thin(thin)) => thin.held(&self.holders),
+            Ok(Header::SyncBlock(index)) => self.blocks.held_elsewhere(index),
+            Ok(Header::Free) => Held::free(Evidence::WAIT),
             Err(gap) => Held::unknown(gap),
         }
     }
@@ -95,24 +105,11 @@ impl<'a> Holding<'a> {
     }
 
     fn joined(&self, thread: Addr) -> Held {
-        let ended = || Held::unknown(Gap::Absent("a thread that was not started, or has ended".to_owned()));
-        self.threads.get(&thread).map_or_else(ended, |tid| Held::inferred(*tid, evidence::JOINED_OBJECT))
-    }
-}
-
-/// A lock without waiters.
-pub(in crate::runtimes::coreclr) fn lock(kind: LockKind, address: Addr, held: Held, name: Option<&str>) -> Lock {
-    Lock {
-        address,
-        kind,
-        name: Ok(name.map(str::to_owned)),
-        owner: held.owner,
-        recursion: held.recursion,
-        readers: held.readers,
-        read_by: held.read_by,
-        waiters: Vec::new(),
-        evidence: held.evidence,
-        absent: held.absent,
-        limits: Vec::new(),
+        let words = || match self.holders.unread() {
+            None => "a thread that was not started, or has ended".to_owned(),
+            Some(gap) => format!("none of the managed threads that could be read: {gap}"),
+        };
+        let unlisted = || Held::unknown(Gap::Absent(words()));
+        self.threads.get(&thread).map_or_else(unlisted, |tid| Held::inferred(*tid, evidence::JOINED_OBJECT))
     }
 }

@@ -12,6 +12,7 @@ mod held;
 mod holders;
 mod holding;
 pub mod kinds;
+mod lock;
 mod names;
 mod owners;
 mod readers;

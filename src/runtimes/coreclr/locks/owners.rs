@@ -41,7 +41,9 @@ pub(in crate::runtimes::coreclr) fn of_slim(
     let held = match owner {
         Some(id) => {
             let holder = holders.of_id(id);
-            let times = readers.times(lock.u64("_lockID")?, id).unwrap_or(1);
+            // Who may take it once alone keeps no count.
+            let is_counted = lock.u8("_fIsReentrant")? != 0;
+            let times = if is_counted { readers.times(lock.u64("_lockID")?, id) } else { Some(1) };
             holders.by_thread(holder, times, evidence::WRITER_ID)
         }
         None if reading > 0 => held_by_readers(),
@@ -56,7 +58,7 @@ pub(in crate::runtimes::coreclr) fn of_old(lock: &Instance<'_>, holders: &Holder
     const READERS: u32 = 0x3ff;
     let reading = lock.u32("_state")? & READERS;
     let held = match u32::try_from(lock.i32("_writerID")?) {
-        Ok(id) => holders.by_thread(holders.of_id(id), count(lock, "_writerLevel")?, evidence::WRITER_ID),
+        Ok(id) => holders.by_thread(holders.of_id(id), Some(count(lock, "_writerLevel")?), evidence::WRITER_ID),
         Err(_) if reading > 0 => held_by_readers(),
         Err(_) => Held::free(evidence::WRITER_ID),
     };

@@ -3,15 +3,17 @@
 //! Input: the runtime's variables. Output: [`SyncBlock`]s, in the order of the table. Specification: dotnet/runtime
 //! docs/design/datacontracts/SyncBlock.md; src/coreclr/vm/syncblk.h of 8.0 to 10.0.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evidence;
 use super::holders::{Held, Holders};
+use super::kinds;
+use super::lock::lock;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Gap, Known};
+use crate::model::{Addr, Gap, Known, Lock};
 use crate::runtimes::coreclr::clr::{Clr, plus};
-use crate::runtimes::coreclr::threads::ManagedThread;
+use crate::runtimes::coreclr::threads::{ManagedThread, ManagedThreads};
 
 /// Most entries: an object's header has 26 bits for them.
 const MAX_ENTRIES: u32 = 1 << 26;
@@ -30,6 +32,15 @@ pub struct SyncBlocks {
     pub cut: Option<Gap>,
     by_address: FxHashMap<Addr, usize>,
     by_object: FxHashMap<Addr, usize>,
+    /// Places of entries without a structure: nobody has taken the object's lock since.
+    bare: FxHashSet<u32>,
+}
+
+/// An entry as it is in the table.
+enum Entry {
+    Free,
+    Bare,
+    Used(SyncBlock),
 }
 
 /// An entry.
@@ -85,8 +96,13 @@ impl SyncBlocks {
         for index in 1..end {
             meter.add(1)?;
             match entry(clr, table, index) {
-                Ok(Some(block)) => blocks.push(block),
-                Ok(None) => blocks.free = blocks.free.saturating_add(1),
+                Ok(Entry::Used(block)) => blocks.push(block),
+                Ok(empty) => {
+                    blocks.free = blocks.free.saturating_add(1);
+                    if matches!(empty, Entry::Bare) {
+                        blocks.bare.insert(index);
+                    }
+                }
                 Err(gap) => {
                     blocks.cut = Some(gap);
                     break;
@@ -102,9 +118,25 @@ impl SyncBlocks {
         self.all.push(block);
     }
 
+    /// The Monitors of its entries.
+    pub(in crate::runtimes::coreclr) fn monitors(&self, threads: &ManagedThreads) -> Vec<Lock> {
+        let holders = Holders::of(threads);
+        self.all.iter().map(|block| lock(kinds::MONITOR, block.object, block.held(&holders), None)).collect()
+    }
+
     /// The entry whose structure is at an address.
     pub(in crate::runtimes::coreclr) fn at(&self, address: Addr) -> Option<&SyncBlock> {
         self.all.get(*self.by_address.get(&address)?)
+    }
+
+    /// Who has the lock in an entry that an object's header names, and that is none of those in use.
+    pub(in crate::runtimes::coreclr) fn held_elsewhere(&self, index: u32) -> Held {
+        if self.bare.contains(&index) {
+            return Held::free(evidence::SYNC_BLOCK);
+        }
+        let missing =
+            || Gap::Corrupt(format!("the object's header names SyncBlock {index}, which the table does not have"));
+        Held::unknown(self.cut.clone().unwrap_or_else(missing))
     }
 
     /// The entry of an object.
@@ -113,20 +145,23 @@ impl SyncBlocks {
     }
 }
 
-/// An entry of the table; `Ok(None)` for one that is free.
-fn entry(clr: &Clr, table: Addr, index: u32) -> Known<Option<SyncBlock>> {
+fn entry(clr: &Clr, table: Addr, index: u32) -> Known<Entry> {
     let size = clr.layout.offset("SyncTableEntry", "!")?;
     let at = plus(table, size.saturating_mul(index.into()))?;
     let address = clr.ptr(at, "SyncTableEntry", "SyncBlock")?;
     let object = clr.ptr(at, "SyncTableEntry", "Object")?;
     // A free one has the next free one's place, with the low bit set. An object has an entry before it has a structure.
-    if object.0 & 1 != 0 || object.0 == 0 || address.0 == 0 {
-        return Ok(None);
+    if object.0 & 1 != 0 || object.0 == 0 {
+        return Ok(Entry::Free);
     }
-    Ok(Some(SyncBlock { index, address, object, state: state(clr, address) }))
+    if address.0 == 0 {
+        return Ok(Entry::Bare);
+    }
+    Ok(Entry::Used(SyncBlock { index, address, object, state: state(clr, address) }))
 }
 
-fn state(clr: &Clr, block: Addr) -> Known<State> {
+/// The lock in a structure.
+pub(in crate::runtimes::coreclr) fn state(clr: &Clr, block: Addr) -> Known<State> {
     let word = clr.u32(block, "SyncBlock", "LockState")?;
     // A thread's structure is 64 bits wide, a managed id 32; which of them it is, the owner's OS id spares us.
     Ok(State {
@@ -141,19 +176,22 @@ fn state(clr: &Clr, block: Addr) -> Known<State> {
 impl SyncBlock {
     /// Who has its lock.
     pub(in crate::runtimes::coreclr) fn held(&self, holders: &Holders<'_>) -> Held {
-        let state = match &self.state {
-            Ok(state) => state,
-            Err(gap) => return Held::unknown(gap.clone()),
-        };
-        match state.tid {
-            _ if !state.is_locked => Held::free(evidence::SYNC_BLOCK),
+        self.state.as_ref().map_or_else(|gap| Held::unknown(gap.clone()), |state| state.held(holders))
+    }
+}
+
+impl State {
+    /// Who has it.
+    pub(in crate::runtimes::coreclr) fn held(&self, holders: &Holders<'_>) -> Held {
+        match self.tid {
+            _ if !self.is_locked => Held::free(evidence::SYNC_BLOCK),
             // Who has just taken it has not written who he is yet.
-            0 if state.owner == 0 => {
+            0 if self.owner == 0 => {
                 Held::unknown(Gap::NotRecorded("somebody was about to take it, or to give it back".to_owned()))
             }
             // A thin lock whose owner had ended when it became one with a SyncBlock: he has no OS id.
-            0 => holders.by_thread(owner(state.owner, holders), state.recursion, evidence::SYNC_BLOCK),
-            tid => holders.by_tid(tid, state.recursion, evidence::SYNC_BLOCK),
+            0 => holders.by_thread(owner(self.owner, holders), Some(self.recursion), evidence::SYNC_BLOCK),
+            tid => holders.by_tid(tid, self.recursion, evidence::SYNC_BLOCK),
         }
     }
 }

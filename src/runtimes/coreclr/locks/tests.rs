@@ -3,6 +3,8 @@
 use super::blocking::{self, Blocking, On};
 use super::constructors::{Running, awaited};
 use super::holders::Holders;
+use super::holding::Holding;
+use super::kinds;
 use super::stack::Part;
 use super::sync_blocks::{State, SyncBlocks};
 use crate::capture::Memory;
@@ -108,6 +110,57 @@ fn a_block_outside_the_dump_leaves_its_owner_unknown() {
     let list = threads();
     let held = blocks.all[0].held(&Holders::of(&list));
     assert!(matches!(held.owner, Owner::Unknown(Gap::Unreadable(_))), "{held:?}");
+}
+
+#[test]
+fn an_owner_is_only_said_to_have_ended_where_every_thread_of_the_runtime_was_read() {
+    let held = |list: &ManagedThreads, owner: u64, tid: u64| {
+        let words = [HELD.as_slice(), &[(0x1308, owner), (0x1310, tid)]].concat();
+        table(2, &words).all[0].held(&Holders::of(list))
+    };
+    let cut = || Gap::Corrupt("the list leads in a circle".to_owned());
+    let unread = ManagedThread { tid: Err(cut()), ..thread(5, 0, 0x9200) };
+    // The list is cut; it has fewer than the runtime counts; of one the OS id is not known.
+    let lists = [
+        ManagedThreads { cut: Some(cut()), ..threads() },
+        ManagedThreads { count: Ok(3), ..threads() },
+        ManagedThreads { threads: [threads().threads, vec![unread]].concat(), count: Ok(3), cut: None },
+    ];
+    for list in lists {
+        for (owner, tid) in [(0x9000, 78), (0x9300, 0), (9, 0)] {
+            let held = held(&list, owner, tid);
+            assert!(matches!(held.owner, Owner::Unknown(Gap::Absent(_))), "{held:?}");
+            assert_eq!((held.absent, held.evidence), (None, super::evidence::SYNC_BLOCK));
+        }
+        // Who is in it is told all the same.
+        assert_eq!(held(&list, 0x9000, 77).owner, Owner::Thread(Tid(77)));
+    }
+}
+
+/// Who has the Monitor at an address, by a table whose end is not in the dump; `unlisted`: a SyncBlock that a thread waits for.
+fn monitor(words: &[(u64, u64)], at: u64, unlisted: Option<u64>) -> Owner {
+    let known = [(0x1000, 0x1100), (0x1008, 0x1200), (0x1200 + 176, 1000 << 32)];
+    let all: Vec<(u64, u64)> = known.iter().chain(&HELD).chain(words).copied().collect();
+    let clr = Clr::by_hand(9, memory(&all), &[("SyncTableEntries", 0x1000), ("SyncBlockCache", 0x1008)]);
+    let (blocks, list) = (SyncBlocks::read(&clr, &Job::default()).unwrap(), threads());
+    assert!(blocks.cut.is_some());
+    let (modules, classes) = (Modules::default(), Classes::default());
+    let types = Types { clr: &clr, modules: &modules, classes: &classes };
+    let unlisted = unlisted.map(Addr).into_iter().collect();
+    Holding::of(types, &list, &blocks, &[], &unlisted).held(kinds::MONITOR, Addr(at)).unwrap().owner
+}
+
+#[test]
+fn a_lock_that_is_in_a_part_of_the_table_that_could_not_be_read_is_not_free() {
+    // The header of the object at 0x1380, four bytes before it, names the 700th SyncBlock, a thin lock's owner, nobody.
+    let header = |word: u64| [(0x1378, word << 32)];
+    assert!(matches!(monitor(&header(0x0800_0000 | 700), 0x1380, None), Owner::Unknown(Gap::Unreadable(_))));
+    assert_eq!(monitor(&header(3), 0x1380, None), Owner::Thread(Tid(77)));
+    assert_eq!(monitor(&header(0), 0x1380, None), Owner::None);
+    // A SyncBlock is no object, what stands before it no header: it is read itself.
+    let block = [(0x1378, 4 << 32), (0x1380, 1 << 32 | 1), (0x1388, 0x9000), (0x1390, 77)];
+    assert_eq!(monitor(&block, 0x1380, Some(0x1380)), Owner::Thread(Tid(77)));
+    assert!(matches!(monitor(&[], 0x70_0000, Some(0x70_0000)), Owner::Unknown(Gap::Unreadable(_))));
 }
 
 /// What the thread at 0x1000 says that it waits for.

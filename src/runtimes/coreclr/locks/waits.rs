@@ -23,7 +23,7 @@ use super::wait::{Wait, Waited};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::{CallKind, Nature, ThreadState, WaitKind};
-use crate::model::{Addr, Lock, LockKind, OsThread, Problem, Stack, Subject, Thread, Tid, WaitingOn};
+use crate::model::{Addr, Lock, LockKind, OsThread, Partial, Problem, Stack, Subject, Thread, Tid, WaitingOn};
 use crate::runtimes::Scene;
 use crate::runtimes::coreclr::heap::Segments;
 use crate::runtimes::coreclr::methods::Methods;
@@ -42,6 +42,8 @@ pub(in crate::runtimes::coreclr) struct Waits {
     running: Vec<Running>,
     /// What is waited for is called so.
     names: Names,
+    /// SyncBlocks that are waited for and that the table does not have: their objects are not known.
+    unlisted: FxHashSet<Addr>,
 }
 
 /// What a search for the wait of a thread needs.
@@ -77,17 +79,18 @@ impl Waits {
             },
         );
         let found: Vec<Found> = found.collect::<Result<_, Error>>()?;
-        let (mut all, mut problems) = (Vec::new(), Vec::new());
-        for Found { wait, problem } in found {
+        let (mut all, mut problems, mut unlisted) = (Vec::new(), Vec::new(), FxHashSet::default());
+        for Found { wait, problem, block } in found {
             all.extend(wait);
             problems.extend(problem);
+            unlisted.extend(block);
         }
         problems.extend(blocks.cut.as_ref().map(|gap| {
             let message = format!("the table of SyncBlocks cannot be read to its end: {gap}; Monitors may be missing");
             Problem::new("locks-missing", Subject::Capture, message)
         }));
         let names = names(types, &around, &all);
-        Ok(Waits { all, problems, blocks, running, names })
+        Ok(Waits { all, problems, blocks, running, names, unlisted })
     }
 
     /// The locks that are waited for, by address.
@@ -97,7 +100,7 @@ impl Waits {
             let Some((kind, address)) = wait.lock() else { continue };
             of.entry((address, kind)).or_default().push(wait);
         }
-        let holding = Holding::of(methods.types(), threads, &self.blocks, &self.running);
+        let holding = self.holding(methods, threads);
         let lock = |((address, kind), waits): ((Addr, LockKind), Vec<&Wait>)| {
             let mut lock = holding.lock(kind, address, self.names.of(address));
             lock.waiters = waits.iter().map(|wait| wait.tid).collect();
@@ -117,7 +120,7 @@ impl Waits {
         threads: &ManagedThreads,
         segments: Option<&Segments>,
         job: &Job,
-    ) -> Result<Vec<Lock>, Error> {
+    ) -> Result<Partial<Vec<Lock>>, Error> {
         let types = methods.types();
         let mut waited: FxHashSet<Addr> = FxHashSet::default();
         for (kind, address) in self.all.iter().filter_map(Wait::lock) {
@@ -126,8 +129,12 @@ impl Waits {
             let lazy = (kind == kinds::LAZY).then(|| types.object(address)).and_then(Result::ok);
             waited.extend(lazy.and_then(|lazy| lazy.address("_state").ok()));
         }
-        let holding = Holding::of(types, threads, &self.blocks, &self.running);
+        let holding = self.holding(methods, threads);
         held::held(types, &waited, &self.blocks, &holding, segments, job)
+    }
+
+    fn holding<'a>(&'a self, methods: &'a Methods, threads: &'a ManagedThreads) -> Holding<'a> {
+        Holding::of(methods.types(), threads, &self.blocks, &self.running, &self.unlisted)
     }
 
     /// Threads that wait for time.
@@ -188,7 +195,8 @@ fn names(types: Types<'_>, around: &Surroundings, waits: &[Wait]) -> Names {
     names
 }
 
-/// Whether the system call that a thread waits in ends by itself: the fourth argument of a futex wait points to the time. Source: futex(2).
+/// Whether the system call that a thread waits in ends by itself, as far as that can be told: one that may is taken for one that does, so that nothing
+/// that it is part of is told to last for ever. The fourth argument of a futex wait points to the time, and is null where there is none. Source: futex(2).
 fn is_timed(thread: &OsThread) -> bool {
     const TIME: usize = 3;
     let call = thread.syscall.as_ref();
@@ -200,6 +208,8 @@ fn is_timed(thread: &OsThread) -> bool {
 struct Found {
     wait: Option<Wait>,
     problem: Option<Problem>,
+    /// The SyncBlock that it waits for, where the table does not have it.
+    block: Option<Addr>,
 }
 
 impl Search<'_> {
@@ -214,7 +224,10 @@ impl Search<'_> {
         });
         if let Some(told) = told {
             let seen = Seen { part: &part, around: self.around, own: Addr(0) };
-            let on = recognise::told(&seen, told, self.object(told.on));
+            let object = self.object(told.on);
+            found.block = object.err();
+            let (Ok(object) | Err(object)) = object;
+            let on = recognise::told(&seen, told, object);
             found.wait = Some(Wait { tid, on, limit_ms: told.limit_ms, is_timed: told.limit_ms.is_some() });
             return found;
         }
@@ -227,10 +240,12 @@ impl Search<'_> {
         found
     }
 
-    /// The object of a wait. Where the table is not in the dump, what is known of it is where its SyncBlock is.
-    fn object(&self, on: On) -> Addr {
-        let (On::Enter(at) | On::Pulse(at) | On::Lock(at)) = on;
-        self.blocks.at(at).map_or(at, |block| block.object)
+    /// The object of a wait; where the table does not have it, what is known of it is where its SyncBlock is.
+    fn object(&self, on: On) -> Result<Addr, Addr> {
+        match on {
+            On::Enter(block) | On::Pulse(block) => self.blocks.at(block).map(|block| block.object).ok_or(block),
+            On::Lock(object) => Ok(object),
+        }
     }
 
     /// What a thread waits for that does not say so.
