@@ -142,6 +142,24 @@ fn threads_wait_for_what_the_source_says() {
             readers.sort_by_key(Value::as_u64);
             assert_eq!((&book["readers"], &book["read_by"]), (&2.into(), &Value::from(readers.to_vec())), "{book}");
             assert_eq!(book["evidence"], "reader-lists");
+            // What threads say themselves is certain; what was found on their stacks is not.
+            let is_inferred = |lock: &Value| {
+                let (all, inferred) = (list(lock, "waiters"), list(lock, "inferred_waiters"));
+                assert!(inferred.is_empty() || inferred == all, "{lock}");
+                !inferred.is_empty()
+            };
+            for name in ["Door", "Key", "Sleeper", "Shelf"] {
+                assert!(is_inferred(named(&format!("Shop.Program.{name}"))), "{name}");
+            }
+            for name in ["Stock", "Till", "Savings.Gate", "Slots", "Archive", "Bell"] {
+                assert!(!is_inferred(named(&format!("Shop.Program.{name}"))), "{name}");
+            }
+            let cycle = |lock: &str| {
+                let address = &named(lock)["address"];
+                let is_in = |cycle: &&Value| list(cycle, "cycle").iter().any(|step| &step["waits_for"] == address);
+                list(&told[0], "deadlocks").iter().find(is_in).map(|cycle| cycle["certain"].clone())
+            };
+            assert_eq!((cycle("Shop.Program.Stock"), cycle("Shop.Prices")), (Some(true.into()), Some(false.into())));
             // Two hours, of which the handle's wait does not tell how many are left.
             let seats = named("Shop.Program.Seats");
             assert_eq!(seats["limits"].as_array().map(Vec::len), Some(1), "{seats}");
@@ -165,6 +183,10 @@ fn threads_wait_for_what_the_source_says() {
                 let Some(wait) = thread["name"].as_str().and_then(|name| waits.get(name)) else { continue };
                 assert_eq!(thread["waiting_on"]["kind"], wait.0, "{thread}");
                 assert_eq!(thread["waiting_on"]["name"].as_str(), wait.1.as_deref(), "{thread}");
+                let tid = &thread["tid"];
+                let lock = list(&told[0], "locks").iter().find(|lock| list(lock, "waiters").contains(tid));
+                let inferred = lock.is_some_and(|lock| list(lock, "inferred_waiters").contains(tid));
+                assert_eq!(thread["waiting_on"]["inferred"], inferred, "{thread}");
             }
             let titles: Vec<&str> =
                 list(&told[2], "findings").iter().filter_map(|finding| finding["title"].as_str()).collect();

@@ -22,7 +22,7 @@ const MAX_CYCLES: usize = 8;
 pub struct Cycle {
     /// The cycle, from the thread with the lowest id; one step when a thread waits for what it holds itself.
     pub cycle: Vec<Step>,
-    /// Whether it can never end: every owner in it is recorded, and no wait ends by itself.
+    /// Whether it can never end: every owner in it is recorded, and what each waits for, and no wait ends by itself.
     pub certain: bool,
     /// Why it is not certain; null where it is.
     pub doubt: Option<Doubt>,
@@ -40,6 +40,8 @@ pub enum Doubt {
     TimeLimit,
     /// An owner in it is inferred.
     InferredOwner,
+    /// What one of its threads waits for is inferred.
+    InferredWait,
 }
 
 impl Cycle {
@@ -60,7 +62,7 @@ pub struct Holder {
     pub locks: Vec<Addr>,
     /// Threads that wait for it, directly or through others, in ascending order.
     pub waiters: Vec<Tid>,
-    /// Whether every owner on the way is recorded.
+    /// Whether every owner on the way is recorded, and every wait.
     pub certain: bool,
 }
 
@@ -126,12 +128,14 @@ fn with_victims(graph: &Graph, limits: &FxHashMap<Tid, TimeLimit>, mut steps: Ve
     let lowest = steps.iter().enumerate().min_by_key(|(_, step)| step.tid).map_or(0, |(index, _)| index);
     steps.rotate_left(lowest);
     let members: Vec<Tid> = steps.iter().map(|step| step.tid).collect();
-    let recorded = members.iter().all(|tid| graph.wait(*tid).is_some_and(|lock| lock.certain));
+    let owned = members.iter().all(|tid| graph.wait(*tid).is_some_and(|lock| lock.certain));
+    let waited = members.iter().all(|tid| graph.wait(*tid).is_some_and(|lock| lock.is_waited_certainly(*tid)));
     let limits: Vec<TimeLimit> = members.iter().filter_map(|tid| limits.get(tid)).copied().collect();
-    let doubt = match (limits.is_empty(), recorded) {
-        (false, _) => Some(Doubt::TimeLimit),
-        (true, false) => Some(Doubt::InferredOwner),
-        (true, true) => None,
+    let doubt = match (limits.is_empty(), owned, waited) {
+        (false, ..) => Some(Doubt::TimeLimit),
+        (true, false, _) => Some(Doubt::InferredOwner),
+        (true, true, false) => Some(Doubt::InferredWait),
+        (true, true, true) => None,
     };
     let (victims, _) = graph.waiting_for(&members);
     Cycle { cycle: steps, certain: doubt.is_none(), doubt, limits, victims }
@@ -206,6 +210,7 @@ mod tests {
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OWNER_FIELD,
+            inferred_waiters: Vec::new(),
             absent: None,
             limits: Vec::new(),
         }
@@ -264,6 +269,18 @@ mod tests {
             [lock(0xa, Owner::Inferred(Tid(1)), &[2]), held(0xb, 2, &[1]), held(0xc, 8, &[9]), held(0xd, 9, &[8])];
         let found = cycles(&locks);
         assert_eq!(found.iter().map(|cycle| cycle.certain).collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn a_wait_of_which_it_is_inferred_what_it_is_for_makes_the_cycle_uncertain() {
+        let inferred = Lock { inferred_waiters: vec![Tid(1)], ..held(0xb, 2, &[1]) };
+        let found = cycles(&[held(0xa, 1, &[2]), inferred.clone()]);
+        assert_eq!(found.first().map(|cycle| (cycle.certain, cycle.doubt)), Some((false, Some(Doubt::InferredWait))));
+        // Who waits for it by its own word waits certainly.
+        let other = Lock { waiters: vec![Tid(1), Tid(3)], ..inferred };
+        let found = cycles(&[other.clone(), held(0xa, 3, &[2])]);
+        assert_eq!(found.first().map(|cycle| cycle.certain), Some(true));
+        assert_eq!(holders(&[other]).first().map(|holder| holder.certain), Some(false));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct Lock {
     pub read_by: Vec<Tid>,
     /// All threads that wait for it, in the order of threads.
     pub waiters: Vec<Tid>,
+    /// Those of the waiters of which it is inferred that this is what they wait for: they wait, and what for was found on their stacks.
+    pub inferred_waiters: Vec<Tid>,
     /// How the owner (or the wait) is known.
     pub evidence: Evidence,
     /// The holder that the lock records and the dump does not have; `None` where there is no such.
@@ -127,5 +129,10 @@ impl Lock {
     /// Whether who holds it is a recorded fact and not an inference.
     pub fn is_certain(&self) -> bool {
         matches!(self.owner, Owner::Thread(_)) || (!self.read_by.is_empty() && !self.evidence.inferred)
+    }
+
+    /// Whether it is a recorded fact that a waiter waits for it, and not an inference.
+    pub fn is_waited_certainly(&self, waiter: Tid) -> bool {
+        !self.inferred_waiters.contains(&waiter)
     }
 }

@@ -65,6 +65,8 @@ pub struct WaitingOn {
     pub detail: Option<String>,
     /// What has to happen for the wait to end.
     pub nature: Nature,
+    /// Whether it is inferred, from what the thread's stack refers to, that this is what it waits for.
+    pub inferred: bool,
     /// Whether nothing but another thread of the process ends the wait: no time, no file, no other process. A signal's handler may.
     #[serde(skip)]
     pub within: bool,

@@ -34,6 +34,7 @@ pub(super) fn leave_out(locks: &mut Vec<Lock>, threads: &FxHashSet<Tid>) {
     }
     locks.retain_mut(|lock| {
         lock.waiters.retain(|waiter| !threads.contains(waiter));
+        lock.inferred_waiters.retain(|waiter| !threads.contains(waiter));
         lock.limits.retain(|limit| !threads.contains(&limit.tid));
         !lock.waiters.is_empty()
     });
@@ -55,6 +56,7 @@ pub(super) fn held(runtimes: Vec<Vec<Lock>>, waited: &[Lock]) -> Vec<Lock> {
 fn add_waiters(lock: &mut Lock, other: Lock, threads: &[Tid]) {
     let waiters: FxHashSet<Tid> = lock.waiters.iter().chain(&other.waiters).copied().collect();
     lock.waiters = threads.iter().filter(|thread| waiters.contains(thread)).copied().collect();
+    lock.inferred_waiters.extend(other.inferred_waiters);
     lock.limits.extend(other.limits);
 }
 
@@ -78,6 +80,7 @@ mod tests {
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OWNER_FIELD,
+            inferred_waiters: Vec::new(),
             absent: None,
             limits: waiters.iter().map(limit).collect(),
         }

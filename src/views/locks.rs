@@ -129,6 +129,8 @@ pub struct LockRow {
     pub read_by: Vec<Tid>,
     /// All threads that wait for it.
     pub waiters: Vec<Tid>,
+    /// Those of the waiters of which it is inferred, from what their stacks refer to, that this is what they wait for.
+    pub inferred_waiters: Vec<Tid>,
     /// How the owner (or the wait) is known.
     pub evidence: Evidence,
     /// The holder that the lock records and the dump does not have: where it is; null where there is no such.
@@ -175,6 +177,7 @@ impl LockRow {
             readers: lock.readers,
             read_by: lock.read_by.clone(),
             waiters: lock.waiters.clone(),
+            inferred_waiters: lock.inferred_waiters.clone(),
             evidence: lock.evidence,
             absent: lock.absent.clone(),
             limits: lock.limits.clone(),

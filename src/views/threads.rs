@@ -122,7 +122,7 @@ pub fn name(thread: &Thread) -> Cell {
     }
 }
 
-/// `mutex g_stock`, `read fd 7`, `futex 0x7f12…`.
+/// `mutex g_stock`, `read fd 7`, `futex 0x7f12…`; `~ event …` where it is inferred.
 pub fn waits_for(on: &WaitingOn) -> String {
     let kind = match on.kind {
         WaitKind::Lock(kind) => kind.words,
@@ -133,6 +133,7 @@ pub fn waits_for(on: &WaitingOn) -> String {
         (None, Some(address)) => format!("{kind} {address}"),
         (None, None) => kind.to_owned(),
     };
+    let words = if on.inferred { format!("~ {words}") } else { words };
     match &on.detail {
         Some(detail) => format!("{words}, {detail}"),
         None => words,

@@ -28,6 +28,15 @@ pub(super) struct Node {
     pub(super) certain: bool,
     pub(super) holders: Vec<Tid>,
     pub(super) waiters: Vec<Tid>,
+    /// Those of the waiters of which it is inferred that they wait for it.
+    inferred_waiters: Vec<Tid>,
+}
+
+impl Node {
+    /// Whether it is recorded that a thread waits for it.
+    pub(super) fn is_waited_certainly(&self, waiter: Tid) -> bool {
+        !self.inferred_waiters.contains(&waiter)
+    }
 }
 
 /// Locks with holders and waiters, from both sides.
@@ -67,7 +76,9 @@ impl Graph {
             // A thread listed twice would be a fault of the probes; its first lock stays.
             let waiters = lock.waiters.iter().filter(|waiter| *graph.waits.entry(**waiter).or_insert(index) == index);
             let waiters = waiters.copied().collect();
-            graph.locks.push(Node { address: lock.address, certain: lock.is_certain(), holders, waiters });
+            let inferred_waiters = lock.inferred_waiters.clone();
+            let (address, certain) = (lock.address, lock.is_certain());
+            graph.locks.push(Node { address, certain, holders, waiters, inferred_waiters });
         }
         graph
     }
@@ -91,7 +102,7 @@ impl Graph {
     }
 
     /// All threads that wait for one of `roots`, directly or not, without the roots, in ascending order; and whether every
-    /// holder on the way is recorded.
+    /// holder and every wait on the way is recorded.
     pub(super) fn waiting_for(&self, roots: &[Tid]) -> (Vec<Tid>, bool) {
         let mut seen: FxHashSet<Tid> = roots.iter().copied().collect();
         let mut asked: FxHashSet<Addr> = FxHashSet::default();
@@ -105,7 +116,7 @@ impl Graph {
                 }
                 for waiter in &lock.waiters {
                     if seen.insert(*waiter) {
-                        certain &= lock.certain;
+                        certain &= lock.certain && lock.is_waited_certainly(*waiter);
                         all.push(*waiter);
                         pending.push(*waiter);
                     }

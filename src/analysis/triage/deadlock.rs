@@ -25,6 +25,7 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
     let mut evidence: Vec<Fact> = Vec::new();
     for (index, step) in cycle.cycle.iter().enumerate().take(NAMED) {
         evidence.push(case.chain(step.tid));
+        evidence.extend(wait_fact(case, step));
         evidence.extend(owner_fact(case, step, holder(cycle, index)));
     }
     evidence.extend(victims(case, &cycle.victims));
@@ -65,6 +66,16 @@ pub(super) fn steps(case: &Case<'_>, cycle: &Cycle) -> Sentence {
 pub(super) fn holder(cycle: &Cycle, index: usize) -> Tid {
     let next = index.saturating_add(1).checked_rem(cycle.cycle.len()).unwrap_or(0);
     cycle.cycle.get(next).map_or(Tid(0), |step| step.tid)
+}
+
+/// How it is known what a thread waits for, where it does not say so itself.
+pub(super) fn wait_fact(case: &Case<'_>, step: &Step) -> Option<Fact> {
+    let lock: &Lock = case.locks.iter().find(|lock| lock.address == step.waits_for)?;
+    if lock.is_waited_certainly(step.tid) {
+        return None;
+    }
+    let words = Sentence::of("that ").part(case.call(step.tid)).text(" waits for ").part(case.lock(step.waits_for));
+    Some(words.text(" is inferred, from what its stack refers to").about(Subject::Lock(step.waits_for)))
 }
 
 /// How the owner is known, where it is not recorded by the lock.

@@ -5,7 +5,7 @@ use crate::model::{LockFamily, Subject};
 
 use super::Rule;
 use super::case::Case;
-use super::deadlock::victims;
+use super::deadlock::{victims, wait_fact};
 use super::finding::{Fact, Finding, Next, Sentence, Severity};
 
 pub(super) const RULE: Rule = Rule::new("self-deadlock", apply);
@@ -38,6 +38,7 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Option<Finding> {
         .text(if is_once(case, step) { ", whose initialisation it runs itself" } else { ", which it holds itself" });
     let mut evidence = vec![case.chain(step.tid)];
     evidence.extend(how(case, step));
+    evidence.extend(wait_fact(case, step));
     evidence.extend(victims(case, &cycle.victims));
     Some(Finding {
         rule: RULE.name,

@@ -77,12 +77,20 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
 fn on(kind: CallKind, name: Option<&str>) -> Option<WaitingOn> {
     let name = name.map(str::to_owned);
     let (kind, nature) = (WaitKind::Call(kind), kind.nature());
-    Some(WaitingOn { kind, address: None, name, detail: None, nature, within: false })
+    Some(WaitingOn { kind, address: None, name, detail: None, nature, inferred: false, within: false })
 }
 
 fn for_lock(kind: LockKind, address: u64) -> Option<WaitingOn> {
     let (kind, nature) = (WaitKind::Lock(kind), kind.nature);
-    Some(WaitingOn { kind, address: Some(Addr(address)), name: None, detail: None, nature, within: true })
+    Some(WaitingOn {
+        kind,
+        address: Some(Addr(address)),
+        name: None,
+        detail: None,
+        nature,
+        inferred: false,
+        within: true,
+    })
 }
 
 fn signal(number: i32, code: i32, sender: Option<u32>) -> FatalSignal {
@@ -119,6 +127,7 @@ impl Process {
             read_by: Vec::new(),
             waiters: waiters.iter().copied().map(Tid).collect(),
             evidence: Evidence::OWNER_FIELD,
+            inferred_waiters: Vec::new(),
             absent: None,
             limits: Vec::new(),
         });

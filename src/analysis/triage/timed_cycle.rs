@@ -1,11 +1,11 @@
 //! Threads that wait for each other in a cycle, one of them or more for a limited time: the cycle ends by itself.
 
-use crate::analysis::deadlock::Cycle;
-use crate::model::{Addr, Lock, Subject, Tid, TimeLimit};
+use crate::analysis::deadlock::{Cycle, Step};
+use crate::model::{Subject, Tid, TimeLimit};
 
 use super::Rule;
 use super::case::Case;
-use super::deadlock::{owner_fact, steps, victims};
+use super::deadlock::{owner_fact, steps, victims, wait_fact};
 use super::finding::{Finding, Next, Sentence, Severity};
 use super::limits::{at_most, first_ms, span};
 
@@ -34,6 +34,7 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
     let mut evidence = Vec::new();
     for (index, step) in cycle.cycle.iter().enumerate() {
         evidence.push(case.chain(step.tid));
+        evidence.extend(wait_fact(case, step));
         evidence.extend(owner_fact(case, step, super::deadlock::holder(cycle, index)));
     }
     let words = match (all, cycle.cycle.len()) {
@@ -48,7 +49,7 @@ fn conclude(case: &Case<'_>, cycle: &Cycle) -> Finding {
     Finding {
         rule: RULE.name,
         severity: Severity::Warning,
-        certain: cycle.cycle.iter().all(|step| is_recorded(case, step.waits_for)),
+        certain: cycle.cycle.iter().all(|step| is_recorded(case, step)),
         title,
         about: cycle.cycle.first().map(|step| Subject::Lock(step.waits_for)),
         evidence,
@@ -75,6 +76,7 @@ fn earlier(limits: &[TimeLimit]) -> Sentence {
     }
 }
 
-fn is_recorded(case: &Case<'_>, lock: Addr) -> bool {
-    case.locks.iter().find(|known| known.address == lock).is_some_and(Lock::is_certain)
+fn is_recorded(case: &Case<'_>, step: &Step) -> bool {
+    let lock = case.locks.iter().find(|known| known.address == step.waits_for);
+    lock.is_some_and(|lock| lock.is_certain() && lock.is_waited_certainly(step.tid))
 }

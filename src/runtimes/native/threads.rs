@@ -106,6 +106,7 @@ fn on_lock(observations: &Observations<'_>, recognised: &Recognised, seen: &Obse
         name: recognised.name(seen.address).ok().flatten(),
         detail: None,
         nature: kind.nature(),
+        inferred: false,
         within: !futex.timed && own,
     }
 }
@@ -116,7 +117,7 @@ fn on_call(observations: &Observations<'_>, thread: &OsThread, call: &Blocking) 
     // The note is a moment older than the registers: what it says of descriptors is of another moment where the thread was elsewhere.
     let facts = target.capture.facts.as_deref().filter(|facts| beyond::agrees(facts, thread));
     let Known { name, detail, nature } = beyond::known(target.arch(), facts, call, alone);
-    WaitingOn { kind: WaitKind::Call(call.kind), address: None, name, detail, nature, within: false }
+    WaitingOn { kind: WaitKind::Call(call.kind), address: None, name, detail, nature, inferred: false, within: false }
 }
 
 /// A wait with what the names of the functions say of it. A lock whose owner is known needs no such words.

@@ -94,6 +94,7 @@ impl Explainer<'_> {
                 "Likely deadlock (a module's file may be another build's)"
             }
             Some(Doubt::InferredOwner) => "Likely deadlock (an owner is inferred)",
+            Some(Doubt::InferredWait) => "Likely deadlock (what one of them waits for is inferred)",
         };
         if let [step] = cycle.cycle.as_slice() {
             let (thread, lock) = (self.names.thread(step.tid), self.names.lock(step.waits_for));

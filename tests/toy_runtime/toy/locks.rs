@@ -46,6 +46,7 @@ fn read(toy: &Toy, address: Addr, scene: &Scene<'_>) -> Option<Lock> {
         read_by: Vec::new(),
         waiters,
         evidence: Evidence::OWNER_FIELD,
+        inferred_waiters: Vec::new(),
         absent: None,
         limits: Vec::new(),
     })
@@ -67,6 +68,7 @@ pub(super) fn annotate(toy: &Toy, threads: &mut [Thread], scene: &Scene<'_>) {
                 name: lock.name.clone().ok().flatten(),
                 detail: None,
                 nature: LOCK.nature,
+                inferred: false,
                 within: true,
             });
         }

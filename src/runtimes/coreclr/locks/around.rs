@@ -41,6 +41,7 @@ const AROUND: &[Around] = &[
         &["_writeEvent", "_readEvent", "_upgradeEvent", "_waitUpgradeEvent"],
         kinds::RWLOCK_SLIM,
     ),
+    around("System.Threading.Lock", &["_waitEvent"], kinds::LOCK),
     around("System.Lazy", &["_state"], kinds::LAZY),
     around("System.Threading.Mutex", &["_waitHandle"], kinds::MUTEX),
     around("System.Threading.Semaphore", &["_waitHandle"], kinds::SEMAPHORE),

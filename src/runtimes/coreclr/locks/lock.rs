@@ -15,6 +15,7 @@ pub(in crate::runtimes::coreclr) fn lock(kind: LockKind, address: Addr, held: He
         read_by: held.read_by,
         waiters: Vec::new(),
         evidence: held.evidence,
+        inferred_waiters: Vec::new(),
         absent: held.absent,
         limits: Vec::new(),
     }

@@ -7,7 +7,7 @@ use super::blocking::{Blocking, On};
 use super::kinds;
 use super::stack::Part;
 use super::wait::Waited;
-use crate::model::{Addr, LockKind};
+use crate::model::{Addr, LockKind, Tid};
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::types::Types;
 
@@ -43,6 +43,8 @@ pub(in crate::runtimes::coreclr) struct Seen<'p, 'a> {
     pub(in crate::runtimes::coreclr) part: &'p Part<'a>,
     /// What static fields refer to.
     pub(in crate::runtimes::coreclr) around: &'p Surroundings,
+    /// The thread.
+    pub(in crate::runtimes::coreclr) tid: Tid,
     /// The thread's own object.
     pub(in crate::runtimes::coreclr) own: Addr,
 }
@@ -111,12 +113,12 @@ pub(in crate::runtimes::coreclr) fn by_method(seen: &Seen<'_, '_>, called: Optio
     wait(seen)
 }
 
-/// The handle that a thread waits for: of those that its stack refers to the one whose native handle it refers to as well.
+/// The handle that a thread waits for: of those that its stack refers to the one whose native handle it refers to as well. Of several of
+/// which that is not so any may be it, and none is told.
 fn handle(seen: &Seen<'_, '_>) -> Option<Waited> {
     let part = seen.part;
-    if part.calls("System.Threading.Lock.")
-        && let Some(lock) = taken_lock(part)
-    {
+    let for_lock = part.calls("System.Threading.Lock.");
+    if let Some(lock) = taken_lock(seen).filter(|_| for_lock) {
         return Some(Waited::Lock { kind: kinds::LOCK, address: lock });
     }
     if part.calls("System.Threading.TimerQueue.TimerThread") {
@@ -125,17 +127,16 @@ fn handle(seen: &Seen<'_, '_>) -> Option<Waited> {
     if part.calls("System.Threading.PortableThreadPool+GateThread.") {
         return Some(Waited::Work("time, to look after the thread pool"));
     }
-    let mut best: Option<(usize, &Instance<'_>)> = None;
     let candidates = part.of_class(HANDLE).chain(part.of_class(SAFE_HANDLE));
-    for candidate in candidates {
-        let score = score(part, candidate);
-        if best.is_none_or(|(most, _)| score > most) {
-            best = Some((score, candidate));
-        }
+    let scored: Vec<(usize, &Instance<'_>)> = candidates.map(|candidate| (score(part, candidate), candidate)).collect();
+    let most = scored.iter().map(|(score, _)| *score).max()?;
+    let mut best = scored.iter().filter(|(score, _)| *score == most).map(|(_, handle)| *handle);
+    let handle = best.next()?;
+    if most == 0 && best.next().is_some() {
+        return None;
     }
-    let (_, handle) = best?;
     let (address, kind) = seen.around.outermost(part, handle.at).unwrap_or_else(|| (handle.at, kind_of_handle(handle)));
-    Some(Waited::Lock { kind, address })
+    (kind == kinds::LOCK || !for_lock).then_some(Waited::Lock { kind, address })
 }
 
 /// How much of what a wait for a handle needs is on the stack: the object that owns the native handle, and that itself.
@@ -181,10 +182,18 @@ pub(in crate::runtimes::coreclr) fn elements(types: Types<'_>, around: &Surround
     (0..count).filter_map(element).map(outer).collect()
 }
 
-/// A lock that another thread has.
-fn taken_lock(part: &Part<'_>) -> Option<Addr> {
-    let is_taken = |lock: &&Instance<'_>| lock.u32("_state").is_ok_and(|state| state & 1 != 0);
-    part.of_class("System.Threading.Lock").find(is_taken).map(|lock| lock.at)
+/// The one lock on the stack that another thread has and somebody waits for. Who has one himself takes it again without waiting.
+fn taken_lock(seen: &Seen<'_, '_>) -> Option<Addr> {
+    // Source: dotnet/runtime System/Threading/Lock.cs, State: IsLockedMask, WaiterCountIncrement.
+    const LOCKED: u32 = 1;
+    const WAITERS: u32 = !0x7f;
+    let is_wanted = |lock: &&Instance<'_>| {
+        let is_waited = lock.u32("_state").is_ok_and(|state| state & LOCKED != 0 && state & WAITERS != 0);
+        is_waited && lock.u32("_owningThreadId").is_ok_and(|owner| owner != seen.tid.0)
+    };
+    let mut wanted = seen.part.of_class("System.Threading.Lock").filter(is_wanted);
+    let (one, None) = (wanted.next()?, wanted.next()) else { return None };
+    Some(one.at)
 }
 
 /// The thread whose end is waited for: the only other one that the stack refers to.

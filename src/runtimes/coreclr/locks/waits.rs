@@ -104,6 +104,7 @@ impl Waits {
         let lock = |((address, kind), waits): ((Addr, LockKind), Vec<&Wait>)| {
             let mut lock = holding.lock(kind, address, self.names.of(address));
             lock.waiters = waits.iter().map(|wait| wait.tid).collect();
+            lock.inferred_waiters = waits.iter().filter(|wait| wait.is_inferred).map(|wait| wait.tid).collect();
             lock.limits = waits.iter().filter_map(|wait| wait.limit()).collect();
             lock
         };
@@ -152,6 +153,7 @@ impl Waits {
                 name: self.names.of(address).map(str::to_owned),
                 detail: None,
                 nature: kind.nature,
+                inferred: wait.is_inferred,
                 within: !wait.is_timed,
             },
             Waited::Sleep => {
@@ -162,6 +164,7 @@ impl Waits {
                     name: None,
                     detail: None,
                     nature: Nature::Idle,
+                    inferred: false,
                     within: false,
                 }
             }
@@ -223,12 +226,13 @@ impl Search<'_> {
             None
         });
         if let Some(told) = told {
-            let seen = Seen { part: &part, around: self.around, own: Addr(0) };
+            let seen = Seen { part: &part, around: self.around, tid, own: Addr(0) };
             let object = self.object(told.on);
             found.block = object.err();
             let (Ok(object) | Err(object)) = object;
             let on = recognise::told(&seen, told, object);
-            found.wait = Some(Wait { tid, on, limit_ms: told.limit_ms, is_timed: told.limit_ms.is_some() });
+            found.wait =
+                Some(Wait { tid, on, limit_ms: told.limit_ms, is_timed: told.limit_ms.is_some(), is_inferred: false });
             return found;
         }
         // One that is in no system call waits for nothing.
@@ -236,7 +240,7 @@ impl Search<'_> {
             return found;
         }
         let on = self.untold(&part, tid, managed);
-        found.wait = on.map(|on| Wait { tid, on, limit_ms: None, is_timed: is_timed(thread) });
+        found.wait = on.map(|on| Wait { tid, on, limit_ms: None, is_timed: is_timed(thread), is_inferred: true });
         found
     }
 
@@ -254,7 +258,7 @@ impl Search<'_> {
             return Some(Waited::Work("objects to finalize"));
         }
         let own = threads::object(&self.methods.clr, managed.address).unwrap_or(Addr(0));
-        let seen = Seen { part, around: self.around, own };
+        let seen = Seen { part, around: self.around, tid, own };
         let inlined = self.inlined(managed.address).filter(|name| recognise::is_join(name));
         recognise::by_method(&seen, inlined.as_deref()).or_else(|| {
             let running = constructors::awaited(part, tid, self.running).filter(|_| part.is_managed)?;

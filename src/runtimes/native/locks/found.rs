@@ -29,6 +29,7 @@ impl Found {
                 read_by: Vec::new(),
                 waiters: Vec::new(),
                 evidence: seen.evidence,
+                inferred_waiters: Vec::new(),
                 absent: None,
                 limits: Vec::new(),
             });

@@ -78,6 +78,7 @@ mod tests {
             read_by: Vec::new(),
             waiters: vec![Tid(9)],
             evidence: Evidence::READER_COUNT,
+            inferred_waiters: Vec::new(),
             absent: None,
             limits: Vec::new(),
         }
