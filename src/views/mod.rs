@@ -25,7 +25,7 @@ pub mod ps;
 pub mod readmemory;
 pub mod referrers;
 pub mod registers;
-pub mod runtimes;
+pub mod runtime_rows;
 pub mod shape;
 pub mod shapes;
 pub mod showframe;
@@ -270,7 +270,7 @@ pub static VIEWS: &[View] = &[
     readmemory::VIEW,
     moved::VIEW,
     maddress::VIEW,
-    runtimes::VIEW,
+    runtime_rows::VIEW,
 ];
 
 /// Views of a runtime's own, which it brings (`Runtime::brings`): they are there where an opened dump has it.

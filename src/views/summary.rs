@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::drawing::{self, Names};
-use super::runtimes::RuntimeRow;
+use super::runtime_rows::RuntimeRow;
 use super::{Alias, Answer, Answered, Arg, Needs, Query, View, dumpheap, maddress};
 use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};

@@ -12,6 +12,7 @@ mod exceptions;
 mod fail_fast;
 mod find;
 mod frames;
+pub mod gc_info;
 mod heap;
 mod image;
 mod locks;
@@ -39,6 +40,7 @@ use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
+pub use self::gc_info::MethodGcInfo;
 pub use self::heap::FailedAllocation;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Work};
@@ -46,6 +48,7 @@ pub use self::requests::{Call, Request, Stage};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
+use self::code::Code;
 use self::heap::{ManagedHeap, Segment, Segments};
 use self::locks::Waits;
 use self::metadata::Line;
@@ -154,6 +157,16 @@ impl CoreClr {
     /// What the delegate at an address calls, and how many more there are.
     pub fn delegate(&self, at: Addr) -> Result<(Vec<DelegateTarget>, u64), Error> {
         Values::of(&self.methods).open_delegate(at)
+    }
+
+    /// The GC info of the method at an address of code.
+    pub fn gc_info(&self, code: Addr) -> Known<MethodGcInfo> {
+        let Some(Code::Method(place)) = code::at(self.clr(), code)? else {
+            return Err(Gap::NotRecorded(format!("no method of .NET is at {code}")));
+        };
+        let name = self.methods.name(place.method).map(|named| named.name);
+        let (at, info) = gc_info::of(self.clr(), &place)?;
+        Ok(MethodGcInfo { name, start: place.start, at, info })
     }
 
     /// The threads that may have static fields of their own.

@@ -9,6 +9,7 @@ pub mod dumphttp;
 pub mod dumprequests;
 pub mod dumpvc;
 pub mod eeversion;
+pub mod gcinfo;
 pub mod syncblk;
 pub mod taskstate;
 pub mod threadpool;
@@ -44,6 +45,7 @@ pub(super) static VIEWS: &[View] = &[
     dumparray::VIEW,
     dumpvc::VIEW,
     dumpdelegate::VIEW,
+    gcinfo::VIEW,
 ];
 
 /// Asks the runtime of a dump.

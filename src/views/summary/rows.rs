@@ -7,7 +7,7 @@ use crate::model::frame::path;
 use crate::model::{RuntimeKind, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::views::Draw;
-use crate::views::runtimes::RuntimeRow;
+use crate::views::runtime_rows::RuntimeRow;
 
 use super::{DumpRow, Summary, ThreadCounts};
 
