@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Addr, Tid};
+use super::{Addr, Gap, Known, Tid, TimeLimit};
 
 /// What a runtime tells of its tasks.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub struct PendingWork {
     pub failed: Vec<FailedWork>,
     /// Why it was not looked for; `None` where it was.
     pub not_read: Option<NotLooked>,
+    /// What of it could not be read, in words, where it was looked for: the rest is told.
+    pub missing: Vec<String>,
 }
 
 /// Why work was not looked for.
@@ -31,23 +33,52 @@ pub struct NotLooked {
 pub struct WorkWait {
     /// The thread.
     pub tid: Tid,
-    /// Functions that await one another, innermost first.
+    /// Functions that await one another, innermost first; the last is the one that the thread waits for.
     pub functions: Vec<Arc<str>>,
     /// Where the wait leads.
     pub end: WorkEnd,
+    /// Whether the thread goes on only once this has ended.
+    pub need: Need,
+    /// When the wait ends by itself: `Ok(None)` where it does not. Fails where the thread refers to what it would wait for, and is not known to
+    /// wait for it.
+    pub limit: Known<Option<TimeLimit>>,
+}
+
+/// What a thread needs of one of its waits to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// That it ends; it needs the end of all others of this kind, too.
+    This,
+    /// That it ends, or another of the thread's waits with the same address.
+    OneOf(Addr),
+    /// Nothing: something else may end it, too.
+    Nothing,
 }
 
 /// Where a wait for work leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkEnd {
-    /// What goes on next is queued for the waiting thread alone.
-    OwnQueue,
-    /// What goes on next will be queued for the waiting thread alone, once this was waited for.
+    /// What goes on next is queued for the waiting thread.
+    OwnQueue(OwnQueue),
+    /// What goes on next will be queued for the waiting thread, once this was waited for.
     OwnQueueAfter(String),
     /// What goes on next is queued for a pool.
     PoolQueue,
     /// Something else is waited for.
     Other(String),
+}
+
+/// How it is known that work is queued for a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnQueue {
+    /// What keeps what is to be run in the thread: its synchronization context.
+    pub context: Addr,
+    /// The type of that; `None` where it cannot be read.
+    pub type_name: Option<String>,
+    /// The queue of it that has the work; `None` where its objects refer to the work, and no queue of a known kind has it.
+    pub queue: Option<Addr>,
+    /// Why another thread may run it, or it is not queued; `None` where this thread alone can.
+    pub doubt: Option<&'static str>,
 }
 
 /// Threads that run what is queued.
@@ -65,8 +96,10 @@ pub struct Pool {
     pub working: u64,
     /// Those of them that block on work, by id.
     pub blocked: Vec<Tid>,
-    /// Pieces of work that no thread has taken.
+    /// Pieces of work that no thread has taken, as far as they were read.
     pub queued: u64,
+    /// Why there may be more; `None` where that is all.
+    pub unread: Option<Gap>,
     /// A command that shows the queue.
     pub command: &'static str,
 }

@@ -170,17 +170,23 @@ impl Runtimes {
         Ok(None)
     }
 
-    /// Work that waits for work, of all runtimes that have such.
-    pub fn pending_work(&self, job: &Job) -> Result<PendingWork, Error> {
+    /// Work that waits for work, of all runtimes that have such. `whole`: however long that takes.
+    pub fn pending_work(&self, scene: &Scene<'_>, whole: bool, job: &Job) -> Result<PendingWork, Error> {
         let mut all = PendingWork::default();
         for runtime in &self.all {
-            let Some(more) = runtime.pending_work(job)? else { continue };
+            let Some(more) = runtime.pending_work(scene, whole, job)? else { continue };
             all.waits.extend(more.waits);
             all.pools.extend(more.pools);
             all.failed.extend(more.failed);
             all.not_read = all.not_read.or(more.not_read);
+            all.missing.extend(more.missing);
         }
         Ok(all)
+    }
+
+    /// Whether a runtime knows all of that already, however much it is.
+    pub fn knows_work(&self) -> bool {
+        self.all.iter().any(|runtime| runtime.knows_work())
     }
 
     /// Whether a runtime has a heap whose objects can be listed.

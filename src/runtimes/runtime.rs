@@ -119,9 +119,14 @@ pub trait Runtime: Any + Send + Sync {
     }
 
     /// Work that waits for work, threads that block on it, failures that nobody saw; `Ok(None)` where it has no such thing. Reads no more
-    /// than a first screen can wait for, and says where that was too little.
-    fn pending_work(&self, _job: &Job) -> Result<Option<PendingWork>, Error> {
+    /// than a first screen can wait for, and says where that was too little; `whole`: all of it, however long that takes.
+    fn pending_work(&self, _scene: &Scene<'_>, _whole: bool, _job: &Job) -> Result<Option<PendingWork>, Error> {
         Ok(None)
+    }
+
+    /// Whether all of that is known, for another question has asked for it.
+    fn knows_work(&self) -> bool {
+        false
     }
 
     /// Questions that make sense of it alone: a `views::Brought`. That is told without its type, since views are built upon this room.

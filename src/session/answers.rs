@@ -68,8 +68,8 @@ impl Session {
     }
 
     /// [`super::Process::verdict`].
-    pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
-        self.process()?.verdict(job)
+    pub fn verdict(&self, whole: bool, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
+        self.process()?.verdict(whole, job)
     }
 
     /// [`super::Process::modules`].

@@ -44,6 +44,7 @@ pub struct Process {
     exceptions: Shared<Partial<Vec<Exception>>>,
     heap: Shared<Heap>,
     pub(super) verdict: Shared<Vec<Finding>>,
+    pub(super) whole_verdict: Shared<Vec<Finding>>,
     /// Of a live process: what the captures so far say of its threads.
     pub(super) history: Option<History>,
 }
@@ -70,6 +71,7 @@ impl Process {
             exceptions: Shared::default(),
             heap: Shared::default(),
             verdict: Shared::default(),
+            whole_verdict: Shared::default(),
             history: None,
         })
     }

@@ -19,9 +19,16 @@ const VERDICT_FRAMES: usize = 64;
 const MAX_LOOPS: usize = 16;
 
 impl Process {
-    /// What triage concludes, the most severe first. Names the inner frames of every stack.
-    pub fn verdict(&self, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
-        self.verdict.get(job, |job| {
+    /// What triage concludes, the most severe first. Names the inner frames of every stack. `whole`: of asynchronous work all is read, however
+    /// long that takes, as it is where another question has read it.
+    pub fn verdict(&self, whole: bool, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
+        let whole = whole || self.runtimes(job)?.knows_work();
+        let told = self.verdict.known().filter(|findings| !whole || !triage::leaves_work(findings));
+        if let Some(told) = told {
+            return Ok(told);
+        }
+        let kept = if whole { &self.whole_verdict } else { &self.verdict };
+        kept.get(job, |job| {
             // Rough shares of the time.
             job.phase("reading the process", 10);
             let (threads, locks) = (self.threads(&job.child(5))?, self.locks(&job.child(2))?);
@@ -50,6 +57,9 @@ impl Process {
                     None => named.of(index),
                 })
                 .collect();
+            let runtimes = self.runtimes(job)?;
+            let scene = runtimes.scene(&self.target, self.os_threads(), &walked);
+            let pending = runtimes.pending_work(&scene, whole, &job.child(0))?;
             let taken = self.taken_in_loops(&threads.value, &locks.holders, &job.child(0))?;
             Ok(triage::verdict(&Case {
                 pid: self.target.capture.process.pid.as_ref().ok().copied(),
@@ -65,7 +75,7 @@ impl Process {
                 doubtful: &self.doubtful_modules(),
                 stop_signal: self.target.capture.facts.as_ref().and_then(|facts| facts.stop_signal),
                 runtimes: &self.recognised(job)?,
-                pending: &self.runtimes(job)?.pending_work(&job.child(0))?,
+                pending: &pending,
             }))
         })
     }

@@ -210,7 +210,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     }
     let target = session.target()?;
     let capture = &target.capture;
-    let findings = session.verdict(job)?;
+    let findings = session.verdict(query.flag("heap"), job)?;
     let threads = session.threads(job)?;
     let locks = session.locks(job)?;
     let problems = session.problems();

@@ -24,6 +24,7 @@ mod held_elsewhere;
 mod idle;
 mod killed;
 mod limits;
+mod needed;
 mod null_access;
 mod one_holder;
 mod outside;
@@ -100,6 +101,11 @@ pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
     doubtful::weaken(case, &mut findings);
     findings.sort_by_key(|(rule, finding)| (finding.severity, rule.tells, !finding.certain));
     findings.into_iter().map(|(_, finding)| finding).collect()
+}
+
+/// Whether findings say that asynchronous work was not looked at, or not all of it.
+pub fn leaves_work(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.rule == unread_work::RULE.name)
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::model::{Subject, Tid, WorkEnd, WorkWait};
+use crate::model::{OwnQueue, Subject, Tid, TimeLimit, WorkEnd, WorkWait};
 
 use super::Rule;
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Part, Sentence, Severity};
+use super::limits::at_most;
+use super::needed::{is_endless, keeps, keeps_surely};
 
 pub(super) const RULE: Rule = Rule::new("own-queue", apply);
 
@@ -14,34 +16,64 @@ pub(super) const RULE: Rule = Rule::new("own-queue", apply);
 const TOLD: usize = 6;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    let mut told: Vec<Tid> = Vec::new();
-    let mut findings = Vec::new();
-    for wait in &case.pending.waits {
-        if matches!(wait.end, WorkEnd::OwnQueue | WorkEnd::OwnQueueAfter(_)) && !told.contains(&wait.tid) {
-            told.push(wait.tid);
-            findings.push(conclude(case, wait));
+    let mut tids: Vec<Tid> = Vec::new();
+    let own = case.pending.waits.iter().filter(|wait| is_own(wait)).map(|wait| wait.tid);
+    for tid in own {
+        if !tids.contains(&tid) {
+            tids.push(tid);
         }
     }
-    findings
+    // What is known to be in the queue says more than what seems to be there, and that more than what will be.
+    let kept = |tid: Tid| {
+        let all: [fn(&WorkWait) -> bool; 3] = [is_certain, is_queued, is_own];
+        all.into_iter().find_map(|holds| keeps(&case.pending.waits, tid, holds))
+    };
+    tids.into_iter().filter_map(|tid| kept(tid).map(|wait| conclude(case, wait))).collect()
+}
+
+/// Whether nothing but the thread itself can go on with it, and it waits for as long as that takes.
+fn is_certain(wait: &WorkWait) -> bool {
+    matches!(&wait.end, WorkEnd::OwnQueue(own) if own.doubt.is_none()) && is_endless(wait)
+}
+
+fn is_queued(wait: &WorkWait) -> bool {
+    matches!(wait.end, WorkEnd::OwnQueue(_))
+}
+
+fn is_own(wait: &WorkWait) -> bool {
+    matches!(wait.end, WorkEnd::OwnQueue(_) | WorkEnd::OwnQueueAfter(_))
 }
 
 fn conclude(case: &Case<'_>, wait: &WorkWait) -> Finding {
-    let title = Sentence::default().part(case.call(wait.tid)).text(" waits for ").then(outermost(wait));
-    let (severity, title) = match &wait.end {
-        WorkEnd::OwnQueueAfter(first) => {
-            let title = title.text(", which is to go on in this thread itself once it has what it waits for: ");
-            (Severity::Warning, title.text(first.as_str()))
+    let limit = wait.limit.as_ref().ok().and_then(Option::as_ref);
+    let (severity, certain, title) = match (&wait.end, limit) {
+        (WorkEnd::OwnQueue(_), None) => {
+            let certain = is_certain(wait) && keeps_surely(case.pending, wait.tid, is_certain);
+            let title = Sentence::of("deadlock: ").then(waits(case, wait, None));
+            let words = ", which goes on in this thread itself: its next piece of work is in the thread's own queue";
+            (if certain { Severity::Critical } else { Severity::Warning }, certain, title.text(words))
         }
-        _ => {
-            let title = Sentence::of("deadlock: ").then(title);
-            (
-                Severity::Critical,
-                title
-                    .text(", which goes on in this thread itself: its next piece of work is in the thread's own queue"),
-            )
+        (WorkEnd::OwnQueue(_), limit) => {
+            let words = ", which goes on in this thread itself, and so not before the wait is over";
+            (Severity::Warning, false, waits(case, wait, limit).text(words))
         }
+        (WorkEnd::OwnQueueAfter(first), limit) => {
+            let words = ", which is to go on in this thread itself once it has what it waits for: ";
+            (Severity::Warning, false, waits(case, wait, limit).text(words).text(first.as_str()))
+        }
+        (WorkEnd::PoolQueue | WorkEnd::Other(_), limit) => (Severity::Note, false, waits(case, wait, limit)),
     };
     let on_thread = Sentence::of("where it blocks: ").then(case.chain(wait.tid).text);
+    let mut evidence = vec![chain(wait)];
+    if let WorkEnd::OwnQueue(own) = &wait.end {
+        evidence.push(place(own));
+        evidence.extend(own.doubt.map(|doubt| Sentence::of(doubt).about(Subject::Object(own.context))));
+    }
+    if let Err(gap) = &wait.limit {
+        let unknown = Sentence::of(format!("whether its wait ends by itself is not known: {gap}"));
+        evidence.push(unknown.about(Subject::Thread(wait.tid)));
+    }
+    evidence.push(on_thread.about(Subject::Thread(wait.tid)));
     let next = Next::new(
         "dumpasync",
         "what each method awaits; await the task in place of blocking on it, or do not go on in the caller's context",
@@ -49,12 +81,32 @@ fn conclude(case: &Case<'_>, wait: &WorkWait) -> Finding {
     Finding {
         rule: RULE.name,
         severity,
-        certain: true,
+        certain,
         title,
         about: Some(Subject::Thread(wait.tid)),
-        evidence: vec![chain(wait), on_thread.about(Subject::Thread(wait.tid))],
+        evidence,
         next: Some(next),
     }
+}
+
+/// `desk waits for Shop.Show`, `desk waits at most 50 ms for Shop.Show`.
+fn waits(case: &Case<'_>, wait: &WorkWait, limit: Option<&TimeLimit>) -> Sentence {
+    let waits = Sentence::default().part(case.call(wait.tid)).text(" waits ");
+    let waits = waits.with(limit, |waits, limit| waits.then(at_most(std::slice::from_ref(limit))).text(" "));
+    waits.text("for ").then(outermost(wait))
+}
+
+/// Where its next piece of work is.
+fn place(own: &OwnQueue) -> Fact {
+    let name = own.type_name.clone().unwrap_or_else(|| "a type that cannot be read".to_owned());
+    let sentence = match own.queue {
+        Some(queue) => {
+            Sentence::of("it is in the queue ").part(Part::Address(queue)).text(" of the thread's context, ")
+        }
+        None => Sentence::of("objects of the thread's context refer to it, "),
+    };
+    let sentence = sentence.text(name).text(" ").part(Part::Address(own.context));
+    sentence.about(Subject::Object(own.queue.unwrap_or(own.context)))
 }
 
 /// The function whose work a thread waits for.
@@ -72,8 +124,11 @@ pub(super) fn chain(wait: &WorkWait) -> Fact {
         sentence = if index == 0 { sentence } else { sentence.text(" ◂ awaited by ") }
             .part(Part::Function(Arc::clone(function)));
     }
+    if wait.functions.is_empty() {
+        sentence = sentence.text("a task");
+    }
     let sentence = match &wait.end {
-        WorkEnd::OwnQueue => sentence.text(", which is queued for this thread"),
+        WorkEnd::OwnQueue(_) => sentence.text(", which is queued for this thread"),
         WorkEnd::PoolQueue => sentence.text(", which is queued for the pool"),
         WorkEnd::OwnQueueAfter(what) | WorkEnd::Other(what) => sentence.text(", which waits for ").text(what.as_str()),
     };

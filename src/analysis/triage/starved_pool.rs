@@ -1,10 +1,11 @@
 //! The threads of a pool wait for work that is in the pool's own queue, or are all busy while work is queued.
 
-use crate::model::{Pool, Subject, Tid, WorkEnd};
+use crate::model::{Pool, Subject, Tid, WorkEnd, WorkWait};
 
 use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
+use super::needed::{is_endless, keeps, keeps_surely};
 use super::own_queue;
 
 pub(super) const RULE: Rule = Rule::new("starved-pool", apply);
@@ -17,19 +18,24 @@ fn apply(case: &Case<'_>) -> Vec<Finding> {
 }
 
 fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
-    if pool.queued == 0 {
+    if pool.queued == 0 && pool.unread.is_none() {
         return None;
     }
-    let starved: Vec<Tid> = pool.blocked.iter().copied().filter(|tid| waits_for_pool(case, *tid)).collect();
+    let waits = &case.pending.waits;
+    let is_queued = |wait: &WorkWait| wait.end == WorkEnd::PoolQueue;
+    let starved: Vec<Tid> =
+        pool.blocked.iter().copied().filter(|tid| keeps(waits, *tid, is_queued).is_some()).collect();
+    let for_ever = |tid: &&Tid| keeps(waits, **tid, |wait| is_queued(wait) && is_endless(wait)).is_some();
     // One that has more than it may have lets the others sleep.
-    let all_wait = pool.most > 0 && starved.len() as u64 >= pool.most;
+    let all_wait = pool.most > 0 && starved.iter().filter(for_ever).count() as u64 >= pool.most;
+    let is_sure = starved.iter().all(|tid| keeps_surely(case.pending, *tid, is_queued));
     let (severity, certain, title) = match starved.len() {
-        0 if pool.is_full() && pool.working >= pool.threads && pool.threads > 0 => {
+        0 if pool.is_full() && pool.working >= pool.threads && pool.threads > 0 && pool.queued > 0 => {
             let words = format!(
-                "{} has all {} threads that it may have, and all are busy: {} wait in its queue",
+                "{} has all {} threads that it may have, and all are busy: {} in its queue",
                 pool.name,
                 pool.threads,
-                pieces(pool.queued)
+                wait_there(pool)
             );
             (Severity::Note, true, words)
         }
@@ -39,29 +45,33 @@ fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
                 "deadlock: all {count} threads of {} wait for work that is in its own queue, and it may have no more",
                 pool.name
             );
-            (Severity::Critical, true, words)
+            (Severity::Critical, is_sure, words)
         }
         count => {
             let words = format!(
                 "{} starves: {count} of its {} threads wait for work that is in its own queue",
                 pool.name, pool.threads
             );
-            (Severity::Warning, true, words)
+            (Severity::Warning, is_sure, words)
         }
     };
     let numbers = format!(
-        "threads: {} at least, {} at most, {} there, {} work, {} block on tasks; {} wait in the queue",
+        "threads: {} at least, {} at most, {} there, {} work, {} block on tasks; {} in the queue",
         pool.least,
         pool.most,
         pool.threads,
         pool.working,
         pool.blocked.len(),
-        pieces(pool.queued)
+        wait_there(pool)
     );
     let mut evidence = vec![Sentence::of(numbers).about(Subject::Command(pool.command))];
+    if let Some(gap) = &pool.unread {
+        let words = format!("the queue cannot be read to its end: {gap}");
+        evidence.push(Sentence::of(words).about(Subject::Command(pool.command)));
+    }
     for tid in starved.iter().take(TOLD) {
         evidence.push(case.chain(*tid));
-        evidence.extend(case.pending.waits.iter().find(|wait| wait.tid == *tid).map(own_queue::chain));
+        evidence.extend(keeps(waits, *tid, is_queued).map(own_queue::chain));
     }
     Some(Finding {
         rule: RULE.name,
@@ -77,11 +87,11 @@ fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
     })
 }
 
-/// Whether all that a thread waits for goes on in the pool.
-fn waits_for_pool(case: &Case<'_>, tid: Tid) -> bool {
-    case.pending.waits.iter().filter(|wait| wait.tid == tid).all(|wait| wait.end == WorkEnd::PoolQueue)
-}
-
-fn pieces(count: u64) -> String {
-    if count == 1 { "1 piece of work".to_owned() } else { format!("{count} pieces of work") }
+/// `7 pieces of work wait`.
+fn wait_there(pool: &Pool) -> String {
+    let least = if pool.unread.is_some() { "at least " } else { "" };
+    match pool.queued {
+        1 => format!("{least}1 piece of work waits"),
+        count => format!("{least}{count} pieces of work wait"),
+    }
 }

@@ -24,6 +24,7 @@ mod objects;
 mod pdbs;
 mod pool;
 mod precodes;
+mod queues;
 mod requests;
 mod rows;
 mod sources;
@@ -43,7 +44,7 @@ pub use self::code::UnwindInfo;
 pub use self::gc_info::MethodGcInfo;
 pub use self::heap::FailedAllocation;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
-pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Work};
+pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Timers, Work};
 pub use self::requests::{Call, Request, Stage};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
@@ -68,6 +69,9 @@ use crate::unwind::{Unwind, Unwinder};
 
 /// How it is recognised: by the library `libcoreclr.so`, or a program that holds it.
 pub const KIND: RuntimeKind = RuntimeKind { name: "coreclr", detect: |target| CoreClr::of(target) };
+
+/// Bytes of a heap that is walked for the first screen: it may take no longer than a blink.
+const MAX_UNASKED: u64 = 256 << 20;
 
 /// The .NET runtime of a target.
 pub struct CoreClr {
@@ -195,8 +199,8 @@ impl CoreClr {
     }
 
     /// The thread pool; `Ok(None)` where the program has not used it.
-    pub fn thread_pool(&self) -> Known<Option<ThreadPool>> {
-        pool::pool(self.methods.types())
+    pub fn thread_pool(&self, job: &Job) -> Result<Known<Option<ThreadPool>>, Error> {
+        pool::pool(self.methods.types(), job)
     }
 
     /// The fields of a method's state machine: its parameters and locals among them, by the names that the compiler gave them.
@@ -205,14 +209,21 @@ impl CoreClr {
         tasks::machine_fields(&Values::of(&self.methods), step.table, data)
     }
 
-    /// What a piece of queued work would run.
-    pub fn work(&self, at: Addr, job: &Job) -> Result<Known<Work>, Error> {
-        Ok(pool::work(&Values::of(&self.methods), &*self.some_heap(job)?, at))
+    /// What pieces of queued work would run, in their order.
+    pub fn works(&self, queued: &[Queued], job: &Job) -> Result<Vec<Known<Work>>, Error> {
+        let (values, segments) = (Values::of(&self.methods), self.some_heap(job)?);
+        let work = pool::works(&values, &segments);
+        let mut meter = job.meter();
+        let told = queued.iter().map(|item| {
+            meter.add(1)?;
+            Ok(work(item.at))
+        });
+        told.collect()
     }
 
     /// Timers that run.
-    pub fn timers(&self) -> Known<Vec<RunningTimer>> {
-        pool::timers(&Values::of(&self.methods))
+    pub fn timers(&self, job: &Job) -> Result<Known<Timers>, Error> {
+        pool::timers(&Values::of(&self.methods), job)
     }
 
     /// The state word of the task at an address.
@@ -348,25 +359,33 @@ impl Runtime for CoreClr {
         Values::of(&self.methods).path(text, &scope)
     }
 
-    fn pending_work(&self, job: &Job) -> Result<Option<PendingWork>, Error> {
-        /// Bytes of a heap that is read without being asked for.
-        const MAX_HEAP: u64 = 256 << 20;
+    fn pending_work(&self, scene: &Scene<'_>, whole: bool, job: &Job) -> Result<Option<PendingWork>, Error> {
+        let not_read = |why, command| {
+            let not_read = Some(NotLooked { why, command });
+            Ok(Some(PendingWork { not_read, ..PendingWork::default() }))
+        };
         let segments = match self.segments(job)? {
             Ok(segments) => segments,
-            Err(gap) => {
-                let not_read = Some(NotLooked { why: format!("the managed heap: {gap}"), command: None });
-                return Ok(Some(PendingWork { not_read, ..PendingWork::default() }));
-            }
+            Err(gap) => return not_read(format!("the managed heap: {gap}"), None),
         };
-        let bytes: u64 = segments.all.iter().filter_map(|segment| segment.end.since(segment.start)).sum();
-        if bytes > MAX_HEAP && self.pending.known().is_none() {
-            let why = format!("the managed heap has {} MiB", bytes >> 20);
-            let not_read = Some(NotLooked { why, command: Some("dumpasync") });
-            return Ok(Some(PendingWork { not_read, ..PendingWork::default() }));
+        let bytes = segments.bytes();
+        if bytes > MAX_UNASKED && !whole && !self.knows_work() {
+            return not_read(format!("the managed heap has {} MiB", bytes >> 20), Some("dumpasync"));
         }
-        let (pending, threads) = (self.pending(job)?, self.threads(job)?);
-        let pool = self.thread_pool().ok().flatten();
-        Ok(Some(tasks::pending_work(self.methods.types(), &pending, &threads, pool.as_ref())))
+        let (pending, threads, waits) = (self.pending(job)?, self.threads(job)?, self.waits(scene, job)?);
+        let around = tasks::Around {
+            methods: &self.methods,
+            segments: &segments,
+            scene,
+            threads: &threads,
+            pool: self.thread_pool(job)?,
+            limit: &|tid, on| waits.limit(tid, on),
+        };
+        tasks::pending_work(&around, &pending, job).map(Some)
+    }
+
+    fn knows_work(&self) -> bool {
+        self.pending.known().is_some()
     }
 
     fn has_heap(&self, _: &Arc<Target>, job: &Job) -> Result<bool, Error> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::with;
 use crate::error::Error;
 use crate::job::Job;
+use crate::model::{Known, Problem, Subject};
 use crate::report::section::{Body, Cell, Row, Section, Value};
 use crate::session::Session;
 use crate::session::coreclr::ThreadPool;
@@ -64,12 +65,15 @@ pub struct ThreadPoolRow {
     pub most: u16,
     /// Threads that it would like to have.
     pub goal: u16,
-    /// Pieces of work that are queued; null where the queues cannot be read.
+    /// Pieces of work that are queued, as far as they could be read; null where none could be.
     pub queued: Option<usize>,
+    /// Whether those are all.
+    pub complete: bool,
 }
 
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
-    let pool = with(session, job, |runtime| pool_of(runtime.thread_pool()))?;
+    let pool = with(session, job, |runtime| pool_of(runtime.thread_pool(job)?))?;
+    let problems = unread(&pool);
     let data = ThreadPoolRow {
         processors: pool.processors.ok(),
         threads: pool.threads,
@@ -79,13 +83,23 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
         least: pool.least,
         most: pool.most,
         goal: pool.goal,
-        queued: pool.queued.ok().map(|queued| queued.len()),
+        queued: Some(pool.queued.len()).filter(|count| *count > 0 || pool.unread.is_none()),
+        complete: pool.unread.is_none(),
     };
-    Ok(Box::new(Answered { data, problems: Vec::new() }))
+    Ok(Box::new(Answered { data, problems }))
+}
+
+/// That its queue could not be read to its end.
+pub(super) fn unread(pool: &ThreadPool) -> Vec<Problem> {
+    let problem = |gap| {
+        let message = format!("the queues of the thread pool cannot be read to their ends: {gap}");
+        Problem::new("queue-unread", Subject::Capture, message)
+    };
+    pool.unread.iter().map(problem).collect()
 }
 
 /// The pool, or why there is none.
-pub(super) fn pool_of(pool: crate::model::Known<Option<ThreadPool>>) -> Result<ThreadPool, Error> {
+pub(super) fn pool_of(pool: Known<Option<ThreadPool>>) -> Result<ThreadPool, Error> {
     match pool {
         Ok(Some(pool)) => Ok(pool),
         Ok(None) => Err(Error::Failed("the program has not used the thread pool".to_owned())),
@@ -110,7 +124,7 @@ impl Draw for ThreadPoolRow {
             ("  at least", count(self.least.into())),
             ("  at most", count(self.most.into())),
             ("  wanted", count(self.goal.into())),
-            ("Queued", known(self.queued.map(|queued| queued as u64))),
+            (if self.complete { "Queued" } else { "Queued, at least" }, known(self.queued.map(|queued| queued as u64))),
         ];
         let fields = fields.map(|(label, cell)| (label.to_owned(), Row::new(vec![cell]))).to_vec();
         Section { bodies: vec![Body::Fields(fields)], ..Section::default() }

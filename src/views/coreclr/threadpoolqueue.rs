@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::threadpool::pool_of;
+use super::threadpool::{pool_of, unread};
 use super::with;
-use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
-use crate::session::coreclr::Work;
+use crate::session::coreclr::{Queued, Work};
 use crate::shape;
 use crate::views::{Alias, Answered, Answers, Draw, Needs, Query, View};
 
@@ -44,6 +43,8 @@ pub struct WorkQueue {
     pub items: Vec<WorkRow>,
     /// How many of each function, most first.
     pub functions: Vec<FunctionCount>,
+    /// Whether that is all.
+    pub complete: bool,
 }
 
 /// A piece of work.
@@ -74,25 +75,23 @@ pub struct FunctionCount {
 }
 
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
-    let data = with(session, job, |runtime| {
-        let queued = pool_of(runtime.thread_pool())?.queued;
-        let queued = queued.map_err(|gap| Error::Failed(format!("the queues cannot be read: {gap}")))?;
-        let mut items = Vec::with_capacity(queued.len());
-        let mut meter = job.meter();
-        for item in queued {
-            meter.add(1)?;
-            let work: Option<Work> = runtime.work(item.at, job)?.ok();
-            items.push(WorkRow {
-                address: item.at,
-                queue: item.queue.words(),
-                kind: work.as_ref().map(|work| work.kind),
-                type_name: work.as_ref().and_then(|work| work.type_name.clone()),
-                function: work.and_then(|work| work.function),
-            });
-        }
-        Ok(WorkQueue { functions: counted(&items), items })
+    let (data, problems) = with(session, job, |runtime| {
+        let pool = pool_of(runtime.thread_pool(job)?)?;
+        let works = runtime.works(&pool.queued, job)?;
+        let items: Vec<WorkRow> = pool.queued.iter().zip(works).map(|(item, work)| row(item, work.ok())).collect();
+        Ok((WorkQueue { functions: counted(&items), items, complete: pool.unread.is_none() }, unread(&pool)))
     })?;
-    Ok(Box::new(Answered { data, problems: Vec::new() }))
+    Ok(Box::new(Answered { data, problems }))
+}
+
+fn row(item: &Queued, work: Option<Work>) -> WorkRow {
+    WorkRow {
+        address: item.at,
+        queue: item.queue.words(),
+        kind: work.as_ref().map(|work| work.kind),
+        type_name: work.as_ref().and_then(|work| work.type_name.clone()),
+        function: work.and_then(|work| work.function),
+    }
 }
 
 fn counted(items: &[WorkRow]) -> Vec<FunctionCount> {
@@ -115,7 +114,8 @@ fn counted(items: &[WorkRow]) -> Vec<FunctionCount> {
 impl Draw for WorkQueue {
     fn draw(&self) -> Section {
         if self.items.is_empty() {
-            let said = Row::text("Nothing is queued.");
+            let said = if self.complete { "Nothing is queued." } else { "What is queued could not be read." };
+            let said = Row::text(said);
             return Section { bodies: vec![Body::Lines(vec![said])], ..Section::default() };
         }
         let columns = vec![

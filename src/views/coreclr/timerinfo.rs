@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::with;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Subject};
+use crate::model::{Addr, Problem, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 use crate::session::coreclr::RunningTimer;
@@ -38,6 +38,8 @@ Timer           List   Due ms     Every ms  State           Type                
 pub struct Timers {
     /// Those that run.
     pub timers: Vec<TimerRow>,
+    /// Whether those are all.
+    pub complete: bool,
 }
 
 /// A timer.
@@ -61,9 +63,15 @@ pub struct TimerRow {
 
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     let timers = with(session, job, |runtime| {
-        runtime.timers().map_err(|gap| Error::Failed(format!("the timers cannot be read: {gap}")))
+        runtime.timers(job)?.map_err(|gap| Error::Failed(format!("the timers cannot be read: {gap}")))
     })?;
-    Ok(Box::new(Answered { data: Timers { timers: timers.into_iter().map(row).collect() }, problems: Vec::new() }))
+    let problem = |gap| {
+        let message = format!("not all timers can be read: {gap}");
+        Problem::new("timer-unread", Subject::Capture, message)
+    };
+    let problems: Vec<Problem> = timers.unread.iter().map(problem).collect();
+    let data = Timers { timers: timers.all.into_iter().map(row).collect(), complete: timers.unread.is_none() };
+    Ok(Box::new(Answered { data, problems }))
 }
 
 fn row(timer: RunningTimer) -> TimerRow {
@@ -81,7 +89,8 @@ fn row(timer: RunningTimer) -> TimerRow {
 impl Draw for Timers {
     fn draw(&self) -> Section {
         if self.timers.is_empty() {
-            return Section { bodies: vec![Body::Lines(vec![Row::text("No timer runs.")])], ..Section::default() };
+            let said = if self.complete { "No timer runs." } else { "The timers that run could not be read." };
+            return Section { bodies: vec![Body::Lines(vec![Row::text(said)])], ..Section::default() };
         }
         let columns = vec![
             Column::left("Timer").rank(4),

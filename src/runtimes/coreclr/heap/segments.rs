@@ -102,7 +102,8 @@ impl Segments {
             }
         }
         found.contexts.extend(threads.threads.iter().filter_map(|thread| context_of_thread(clr, thread.address).ok()));
-        found.contexts.retain(|(next, end)| next.0 != 0 && end > next);
+        // Behind one that is full there is no object either: room for the smallest is kept behind its end.
+        found.contexts.retain(|(next, end)| next.0 != 0 && end >= next);
         found.contexts.sort_unstable();
         found.all.sort_unstable_by_key(|segment| segment.start);
         found.all.dedup_by(|later, first| later.start < first.end);
@@ -137,6 +138,11 @@ impl Segments {
             next = following;
         }
         Ok(())
+    }
+
+    /// Bytes of all objects.
+    pub(in crate::runtimes::coreclr) fn bytes(&self) -> u64 {
+        self.all.iter().filter_map(|segment| segment.end.since(segment.start)).fold(0, u64::saturating_add)
     }
 
     /// Bytes of objects that the dump does not hold; `None` where it holds all.

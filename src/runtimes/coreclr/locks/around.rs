@@ -103,6 +103,10 @@ impl Surroundings {
             }
             seen.push(outer);
             found = Some((outer, kind));
+            // What goes on with another task is no part of it: the wait is for the first.
+            if kind == kinds::TASK {
+                break;
+            }
         }
         found
     }

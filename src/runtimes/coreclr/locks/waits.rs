@@ -23,7 +23,9 @@ use super::wait::{Wait, Waited};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::thread::{CallKind, Nature, ThreadState, WaitKind};
-use crate::model::{Addr, Lock, LockKind, OsThread, Partial, Problem, Stack, Subject, Thread, Tid, WaitingOn};
+use crate::model::{
+    Addr, Gap, Known, Lock, LockKind, OsThread, Partial, Problem, Stack, Subject, Thread, Tid, TimeLimit, WaitingOn,
+};
 use crate::runtimes::Scene;
 use crate::runtimes::coreclr::heap::Segments;
 use crate::runtimes::coreclr::methods::Methods;
@@ -34,6 +36,8 @@ use crate::runtimes::coreclr::types::Types;
 pub(in crate::runtimes::coreclr) struct Waits {
     /// Each wait, in the order of threads.
     all: Vec<Wait>,
+    /// Their places in it, by thread.
+    by_tid: FxHashMap<Tid, usize>,
     /// What could not be read.
     pub(in crate::runtimes::coreclr) problems: Vec<Problem>,
     /// The table of SyncBlocks.
@@ -90,7 +94,8 @@ impl Waits {
             Problem::new("locks-missing", Subject::Capture, message)
         }));
         let names = names(types, &around, &all);
-        Ok(Waits { all, problems, blocks, running, names, unlisted })
+        let by_tid = all.iter().enumerate().map(|(index, wait)| (wait.tid, index)).collect();
+        Ok(Waits { all, by_tid, problems, blocks, running, names, unlisted })
     }
 
     /// The locks that are waited for, by address.
@@ -143,9 +148,21 @@ impl Waits {
         self.all.iter().filter(|wait| wait.on == Waited::Sleep).map(|wait| wait.tid).collect()
     }
 
+    /// What a thread waits for; `None` where that is not known.
+    fn of(&self, tid: Tid) -> Option<&Wait> {
+        self.by_tid.get(&tid).and_then(|index| self.all.get(*index))
+    }
+
+    /// When the wait of a thread for one of these objects ends by itself: `Ok(None)` where it does not. Fails where it is not known to wait
+    /// for one of them.
+    pub(in crate::runtimes::coreclr) fn limit(&self, tid: Tid, on: &[Addr]) -> Known<Option<TimeLimit>> {
+        let wait = self.of(tid).filter(|wait| wait.lock().is_some_and(|(_, address)| on.contains(&address)));
+        wait.map(Wait::limit).ok_or_else(|| Gap::NotRecorded("a wait of the thread for that".to_owned()))
+    }
+
     /// Says of a thread what it waits for, instead of what native code beneath it does.
     pub(in crate::runtimes::coreclr) fn describe(&self, thread: &mut Thread) {
-        let Some(wait) = self.all.iter().find(|wait| wait.tid == thread.tid) else { return };
+        let Some(wait) = self.of(thread.tid) else { return };
         let waiting = match wait.on {
             Waited::Lock { kind, address } => WaitingOn {
                 kind: WaitKind::Lock(kind),

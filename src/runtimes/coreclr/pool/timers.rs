@@ -5,9 +5,11 @@
 
 use rustc_hash::FxHashSet;
 
-use super::arrays::each;
+use super::arrays::within;
 use super::work::called;
-use crate::model::{Addr, Known};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::objects::{Instance, Values};
 
 /// Most timers.
@@ -34,23 +36,63 @@ pub struct RunningTimer {
     pub function: Option<String>,
 }
 
+/// Timers that run.
+#[derive(Debug, Default)]
+pub struct Timers {
+    /// Those that could be read.
+    pub all: Vec<RunningTimer>,
+    /// Why there may be more; `None` where that is all.
+    pub unread: Option<Gap>,
+}
+
 /// Every timer that runs.
-pub(super) fn timers(values: &Values<'_>) -> Known<Vec<RunningTimer>> {
-    let mut all = Vec::new();
+pub(super) fn timers(values: &Values<'_>, job: &Job) -> Result<Known<Timers>, Error> {
+    let queues = match values.types.static_object("System.Threading.TimerQueue", "<Instances>k__BackingField") {
+        Ok(queues) => queues,
+        Err(gap) => return Ok(Err(gap)),
+    };
+    let mut found = Timers::default();
     let mut seen = FxHashSet::default();
-    let queues = values.types.static_object("System.Threading.TimerQueue", "<Instances>k__BackingField")?;
-    let Some(queues) = queues else { return Ok(all) };
-    each(&queues, |queue| {
-        for (list, is_short) in [("_shortTimers", true), ("_longTimers", false)] {
-            let mut next = queue.reference(list)?;
-            while let Some(timer) = next.filter(|timer| all.len() < MAX_TIMERS && seen.insert(timer.at)) {
-                all.push(read(values, &timer, is_short)?);
-                next = timer.reference("_next")?;
+    let mut meter = job.meter();
+    for queue in within(Ok(queues)) {
+        let lists = match queue {
+            Ok(None) => continue,
+            Ok(Some(queue)) => [(queue.reference("_shortTimers"), true), (queue.reference("_longTimers"), false)],
+            Err(gap) => {
+                found.unread.get_or_insert(gap);
+                continue;
+            }
+        };
+        for (list, is_short) in lists {
+            let mut next = list;
+            while let Some(timer) = found.taken(next) {
+                meter.add(1)?;
+                if found.all.len() >= MAX_TIMERS {
+                    found.unread.get_or_insert(Gap::Unsupported(format!("more than {MAX_TIMERS} timers")));
+                    break;
+                }
+                if !seen.insert(timer.at) {
+                    found.unread.get_or_insert(Gap::Corrupt(format!("the timers lead to {} twice", timer.at)));
+                    break;
+                }
+                let read = read(values, &timer, is_short);
+                let read = found.taken(read.map(Some));
+                found.all.extend(read);
+                next = timer.reference("_next");
             }
         }
-        Ok(())
-    })?;
-    Ok(all)
+    }
+    Ok(Ok(found))
+}
+
+impl Timers {
+    /// What was read; says that there may be more where that failed.
+    fn taken<T>(&mut self, read: Known<Option<T>>) -> Option<T> {
+        read.unwrap_or_else(|gap| {
+            self.unread.get_or_insert(gap);
+            None
+        })
+    }
 }
 
 fn read(values: &Values<'_>, timer: &Instance<'_>, is_short: bool) -> Known<RunningTimer> {

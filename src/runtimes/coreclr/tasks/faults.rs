@@ -2,24 +2,24 @@
 //!
 //! Specification: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/Tasks/{Task,TaskExceptionHolder}.cs, of 8.0 to 10.0.
 
-use super::Faulted;
+use super::work::Faulted;
 use crate::model::{FailedWork, Known};
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::types::Types;
 
-/// The failure of a task at which nobody has looked; `None` where somebody has, or that cannot be told.
-pub(super) fn unseen(types: Types<'_>, faulted: &Faulted) -> Option<FailedWork> {
-    let holder = holder(types, faulted).ok().flatten()?;
-    if holder.u8("m_isHandled").ok()? != 0 {
-        return None;
+/// The failure of a task at which nobody has looked; `Ok(None)` where somebody has. Fails where that cannot be told.
+pub(super) fn unseen(types: Types<'_>, faulted: &Faulted) -> Known<Option<FailedWork>> {
+    let Some(holder) = holder(types, faulted)? else { return Ok(None) };
+    if holder.u8("m_isHandled")? != 0 {
+        return Ok(None);
     }
     let exception = first(&holder).ok().flatten();
-    Some(FailedWork {
+    Ok(Some(FailedWork {
         address: faulted.address,
         type_name: exception.as_ref().and_then(|exception| exception.class.name.as_deref().ok().map(str::to_owned)),
         message: exception.as_ref().and_then(|exception| exception.text("_message").ok().flatten()),
         function: faulted.method.clone(),
-    })
+    }))
 }
 
 fn holder<'a>(types: Types<'a>, faulted: &Faulted) -> Known<Option<Instance<'a>>> {

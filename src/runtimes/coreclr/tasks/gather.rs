@@ -10,9 +10,10 @@ use rustc_hash::FxHashMap;
 
 use super::shape::{Role, Shape};
 use super::status::Status;
+use super::unread::Gaps;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::Addr;
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
 use crate::runtimes::coreclr::heap::{Segment, Segments, Walked};
 use crate::runtimes::coreclr::memo::Memo;
@@ -28,7 +29,7 @@ const MAX_CLASSES: usize = 1 << 20;
 pub(super) struct Found {
     pub(super) at: Addr,
     pub(super) shape: Arc<Shape>,
-    /// Its state word; `None` for a box that is no task.
+    /// Its state word; `None` for a box that is no task, and where it cannot be read.
     pub(super) status: Option<Status>,
 }
 
@@ -40,8 +41,8 @@ pub(super) struct Gathered {
     pub(super) faulted: Vec<Found>,
     /// Objects that lead to tasks which nothing else names.
     pub(super) holders: Vec<(Addr, Holds)>,
-    /// Whether objects were left out, since there are too many.
-    pub(super) is_cut: bool,
+    /// What could not be read, and whether objects were left out, since there are too many.
+    pub(super) gaps: Gaps,
 }
 
 /// What an object is that knows a task.
@@ -59,6 +60,8 @@ enum Interest {
     None,
     Work(Arc<Shape>),
     Holder(Holds),
+    /// It may be any of these: its class cannot be read.
+    Unknown(Gap),
 }
 
 /// Finds them.
@@ -77,7 +80,7 @@ pub(super) fn gather(
         all.work.extend(part.work);
         all.faulted.extend(part.faulted);
         all.holders.extend(part.holders);
-        all.is_cut |= part.is_cut;
+        all.gaps.join(part.gaps);
     }
     Ok(all)
 }
@@ -95,33 +98,37 @@ impl Pass<'_> {
         let mut found = Gathered::default();
         let mut known: FxHashMap<Addr, Interest> = FxHashMap::default();
         let interest = |table: &Addr| self.interests.get(*table, || interest(self.types, *table));
-        self.segments.walk(self.types, segment, &mut job.meter(), &mut |object| {
+        let broken = self.segments.walk(self.types, segment, &mut job.meter(), &mut |object| {
             match known.entry(object.table).or_insert_with_key(interest) {
                 Interest::None => {}
                 Interest::Work(shape) => found.add(self.types, object, shape, self.with_completed),
                 Interest::Holder(holds) if found.holders.len() < MAX_OBJECTS => {
                     found.holders.push((object.at, *holds));
                 }
-                Interest::Holder(_) => found.is_cut = true,
+                Interest::Holder(_) => found.gaps.is_cut = true,
+                Interest::Unknown(gap) => found.gaps.tasks.add(gap),
             }
             Ok(())
         })?;
+        broken.into_iter().for_each(|(_, gap)| found.gaps.segments.add(&gap));
         Ok(found)
     }
 }
 
 impl Gathered {
     fn add(&mut self, types: Types<'_>, object: Walked, shape: &Arc<Shape>, with_completed: bool) {
-        let status = shape.flags.and_then(|flags| {
-            let word = types.clr.memory().u32(plus(object.at, flags).ok()?).ok()?;
-            Some(Status(word))
-        });
+        let word = |flags| Ok(types.clr.memory().u32(plus(object.at, flags)?)?);
+        let status = shape.flags.map(|flags| -> Known<Status> { word(flags).map(Status) });
+        if let Some(Err(gap)) = &status {
+            self.gaps.tasks.add(gap);
+        }
+        let status = status.and_then(Result::ok);
         let found = || Found { at: object.at, shape: Arc::clone(shape), status };
-        if status.is_some_and(Status::is_faulted) && self.faulted.len() < MAX_OBJECTS {
-            self.faulted.push(found());
+        if status.is_some_and(Status::is_faulted) {
+            if self.faulted.len() < MAX_OBJECTS { self.faulted.push(found()) } else { self.gaps.is_cut = true }
         }
         if with_completed || !status.is_some_and(Status::is_completed) {
-            if self.work.len() < MAX_OBJECTS { self.work.push(found()) } else { self.is_cut = true }
+            if self.work.len() < MAX_OBJECTS { self.work.push(found()) } else { self.gaps.is_cut = true }
         }
     }
 }
@@ -130,7 +137,10 @@ fn interest(types: Types<'_>, table: Addr) -> Interest {
     /// Source: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/{Tasks/TaskCompletionSource_T,SemaphoreSlim}.cs.
     const SOURCE: &str = "System.Threading.Tasks.TaskCompletionSource";
     const SEMAPHORE: &str = "System.Threading.SemaphoreSlim";
-    let Ok(shape) = types.shape(table) else { return Interest::None };
+    let shape = match types.shape(table) {
+        Ok(shape) => shape,
+        Err(gap) => return Interest::Unknown(gap),
+    };
     if matches!(shape.role, Role::Task | Role::Box | Role::Pooled) {
         return Interest::Work(Arc::new(shape));
     }

@@ -17,9 +17,10 @@ const MAX_WAITERS: usize = 1 << 20;
 /// What is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaited {
-    /// `delay`, `semaphore`, `channel`, `socket`, `pipe`, `file`, `timer`, `http`, `task-run`, `completion-source`, `when-all`, `when-any`,
-    /// `task`, `source`; `continuation`: what was awaited has ended, and the method was not called again yet; `yield`; `running`; `ended`;
-    /// `circle`: what is awaited waits itself for who awaits it.
+    /// `delay`, `semaphore`, `channel`, `socket`, `pipe`, `file`, `timer`: what they stand for; `task-run`: a task with code of its own;
+    /// `completion-source`; `when-all`, `when-any`; `wait-async`: `Task.WaitAsync`; `unwrap`: a task within a task; `task`: another; `source`: what
+    /// is no task; `continuation`: what was awaited has ended, and the method was not called again yet; `yield`: `Task.Yield`, the same;
+    /// `running`; `ended`; `circle`: what is awaited waits itself for who awaits it; `unknown`: it cannot be read.
     pub kind: &'static str,
     /// The object; `None` where there is none.
     pub address: Option<Addr>,
@@ -77,7 +78,7 @@ impl<'a> Leaves<'a> {
     /// What an object is that is waited for.
     pub(super) fn awaited(&self, at: Addr, status: Option<Status>) -> Awaited {
         let Ok(object) = self.types.object(at) else {
-            return Awaited { kind: "source", address: Some(at), name: None };
+            return Awaited { kind: "unknown", address: Some(at), name: None };
         };
         let kind = KINDS.iter().find(|(name, _)| object.name().starts_with(name)).map(|(_, kind)| *kind);
         let kind = kind.unwrap_or(match (self.holders.contains_key(&at), status) {

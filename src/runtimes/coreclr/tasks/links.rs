@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 
 use super::gather::Found;
-use super::shape::{Machine, Place, Role, Shape};
+use super::shape::{Awaiter, Machine, Place, Role, Shape};
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
 use crate::runtimes::coreclr::heap::Segments;
@@ -43,7 +43,7 @@ pub(super) enum Goes {
 /// What a method is at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct At {
-    /// Its class; `None` where the machine cannot be read.
+    /// Its class; `None` where the machine cannot be read, or was cleared.
     pub(super) machine: Option<Addr>,
     /// Where the machine's first field is.
     pub(super) data: Addr,
@@ -53,6 +53,10 @@ pub(super) struct At {
     pub(super) state: Option<i32>,
     /// The task or source that it awaits; `None` where no awaiter holds one.
     pub(super) awaits: Option<Addr>,
+    /// Whether it has an awaiter of `Task.Yield`, which holds nothing.
+    pub(super) may_yield: bool,
+    /// Why a part of that is not known.
+    pub(super) gap: Option<Gap>,
 }
 
 /// Reads them.
@@ -83,22 +87,23 @@ impl<'a> Links<'a> {
         }
     }
 
-    /// What a box's method is at; the default for what is no box.
+    /// What a box's method is at; the default for what is no box, and for a machine that was cleared.
     pub(super) fn at(&self, found: &Found) -> At {
         let read = match &found.shape.machine {
-            None => return At::default(),
-            Some(Place::Inline(offset, machine)) => {
+            None => Ok(At::default()),
+            Some(Ok(Place::Inline(offset, machine))) => {
                 plus(found.at, *offset).map(|data| self.machine_at(data, None, machine))
             }
-            Some(Place::Apart(offset)) => self.apart(found.at, *offset),
+            Some(Ok(Place::Apart(offset))) => self.apart(found.at, *offset),
+            Some(Err(gap)) => Err(gap.clone()),
         };
-        read.unwrap_or_default()
+        read.unwrap_or_else(|gap| At { gap: Some(gap), ..At::default() })
     }
 
     fn apart(&self, at: Addr, offset: u64) -> Known<At> {
         let object = self.part(at, Some(offset))?;
         if object.0 == 0 {
-            return Err(Gap::NotRecorded("the state machine was cleared".to_owned()));
+            return Ok(At::default());
         }
         let table = self.types.table_of(object)?;
         let machine = self.machines.get(table, || self.types.machine(table).map(Arc::new))?;
@@ -108,12 +113,42 @@ impl<'a> Links<'a> {
 
     fn machine_at(&self, data: Addr, object: Option<Addr>, machine: &Machine) -> At {
         let memory = self.types.clr.memory();
-        let state = machine.state.and_then(|state| memory.u32(data.plus(state)?).ok()).map(u32::cast_signed);
-        let awaits = machine.awaiters.iter().find_map(|awaiter| {
-            let first = memory.ptr(data.plus(awaiter.offset)?).ok().filter(|first| self.is_object(*first))?;
-            if awaiter.is_reference { Some(self.behind(first)) } else { Some(first) }
-        });
-        At { machine: Some(machine.class.table), data, object, state, awaits }
+        let state = || -> Known<i32> {
+            let offset = machine.state.ok_or_else(|| Gap::NoLayout("<>1__state of a state machine".to_owned()))?;
+            Ok(memory.u32(plus(data, offset)?)?.cast_signed())
+        };
+        let mut at =
+            At { machine: Some(machine.class.table), data, object, may_yield: machine.may_yield, ..At::default() };
+        match state() {
+            Ok(state) => at.state = Some(state),
+            Err(gap) => at.gap = Some(gap),
+        }
+        let mut unread = None;
+        for awaiter in &machine.awaiters {
+            match self.awaited(data, awaiter) {
+                Ok(None) => {}
+                // Those that are not in use were cleared.
+                Ok(awaited) => {
+                    at.awaits = awaited;
+                    return at;
+                }
+                Err(gap) => unread = unread.or(Some(gap)),
+            }
+        }
+        at.gap = at.gap.or(unread);
+        at
+    }
+
+    /// What an awaiter holds; `Ok(None)` for one that is not in use.
+    fn awaited(&self, data: Addr, awaiter: &Awaiter) -> Known<Option<Addr>> {
+        let first = self.types.clr.memory().ptr(plus(data, awaiter.offset)?)?;
+        if first.0 == 0 {
+            return Ok(None);
+        }
+        if !self.is_object(first) {
+            return Err(Gap::Unsupported(format!("an awaiter that begins with {first}, which is no object")));
+        }
+        Ok(Some(if awaiter.is_reference { self.behind(first) } else { first }))
     }
 
     /// What an awaiter that is an object awaits: of a structure that was boxed its first reference, else itself.
@@ -193,6 +228,7 @@ impl<'a> Links<'a> {
     pub(super) fn is_in_use(&self, found: &Found, at: &At) -> bool {
         found.shape.role != Role::Pooled
             || at.awaits.is_some()
+            || at.gap.is_some()
             || self.part(found.at, found.shape.context).is_ok_and(|context| context.0 != 0)
     }
 }

@@ -9,6 +9,14 @@ pub(in crate::runtimes::coreclr) fn method_of(machine: &str) -> Option<String> {
     Some(format!("{outer}.{name}"))
 }
 
+/// The method of a box, by the box's class, whose last argument is the state machine: of
+/// `…AsyncTaskMethodBuilder<System.Int32>+AsyncStateMachineBox<Shop.Orders+<Take>d__3>`.
+pub(super) fn of_box(class: &str) -> Option<String> {
+    const BOX: &str = "StateMachineBox<";
+    let at = class.find(BOX)?.checked_add(BOX.len())?;
+    method_of(class.get(at..)?.strip_suffix('>')?)
+}
+
 /// Where the last `+` is that stands in no angle brackets.
 fn last_plus(name: &str) -> Option<usize> {
     let mut depth = 0usize;
@@ -42,7 +50,17 @@ fn closing(name: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::method_of;
+    use super::{method_of, of_box};
+
+    #[test]
+    fn a_box_is_called_after_the_method_of_its_state_machine() {
+        // A class's name of specimen-10.0.14.
+        let builder = "System.Runtime.CompilerServices.AsyncTaskMethodBuilder<System.Int32>";
+        let told = of_box(&format!("{builder}+AsyncStateMachineBox<Museum.Program+<Inner>d__8>"));
+        assert_eq!(told.as_deref(), Some("Museum.Program.Inner"));
+        assert_eq!(of_box(builder), None);
+        assert_eq!(of_box("A+StateMachineBox<"), None);
+    }
 
     #[test]
     fn a_state_machine_is_called_after_its_method() {

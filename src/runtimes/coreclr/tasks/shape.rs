@@ -53,7 +53,8 @@ pub(super) struct Shape {
     pub(super) context: Option<u64>,
     /// What a `ValueTask` that was made a task waits for.
     pub(super) source: Option<u64>,
-    pub(super) machine: Option<Place>,
+    /// Where a box keeps its state machine; `None` for what is no box.
+    pub(super) machine: Option<Known<Place>>,
 }
 
 /// Where a box keeps its state machine.
@@ -72,6 +73,8 @@ pub(super) struct Machine {
     /// Bytes from its first field to its state.
     pub(super) state: Option<u64>,
     pub(super) awaiters: Vec<Awaiter>,
+    /// Whether it awaits `Task.Yield` somewhere, whose awaiter holds nothing.
+    pub(super) may_yield: bool,
 }
 
 /// A field that holds what a method awaits.
@@ -130,7 +133,9 @@ impl<'a> Types<'a> {
         }
         if matches!(role, Role::Box | Role::Pooled) {
             shape.context = place("Context");
-            shape.machine = held(&fields, "StateMachine").and_then(|field| self.machine_place(field).ok());
+            let none = || Gap::NoLayout(format!("StateMachine of {}", shape.class.table));
+            let place = held(&fields, "StateMachine").ok_or_else(none).and_then(|field| self.machine_place(field));
+            shape.machine = Some(place);
         }
         Ok(shape)
     }
@@ -173,11 +178,14 @@ impl<'a> Types<'a> {
     pub(super) fn machine(self, table: Addr) -> Known<Machine> {
         let fields = self.fields(table)?;
         let awaiters = fields.iter().filter(|field| field.held == Held::Object && field.name.starts_with("<>u__"));
-        let awaiters = awaiters.filter(|field| !self.is_yield(field)).take(MAX_AWAITERS);
+        let (yields, awaiters): (Vec<&Field>, Vec<&Field>) =
+            awaiters.take(MAX_AWAITERS).partition(|field| self.is_yield(field));
         Ok(Machine {
             class: self.class(table)?,
             state: held(&fields, "<>1__state").map(|field| field.offset),
+            may_yield: !yields.is_empty(),
             awaiters: awaiters
+                .into_iter()
                 .map(|field| Awaiter { offset: field.offset, is_reference: !is_structure(field) })
                 .collect(),
         })

@@ -3,6 +3,7 @@
 //! Specification: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/Tasks/Task.cs, enum TaskStateFlags and the
 //! property Status; the same in 8, 9 and 10.
 
+const CONTINUATION: u32 = 0x200;
 const STARTED: u32 = 0x1_0000;
 const DELEGATE_INVOKED: u32 = 0x2_0000;
 const FAULTED: u32 = 0x20_0000;
@@ -20,7 +21,7 @@ const NAMES: [(u32, &str); 25] = [
     (0x8, "DenyChildAttach"),
     (0x10, "HideScheduler"),
     (0x40, "RunContinuationsAsynchronously"),
-    (0x200, "ContinuationTask"),
+    (CONTINUATION, "ContinuationTask"),
     (0x400, "PromiseTask"),
     (0x1000, "LazyCancellation"),
     (0x2000, "QueuedByRuntime"),
@@ -54,6 +55,11 @@ impl Status {
     /// Whether it ended with an exception.
     pub fn is_faulted(self) -> bool {
         self.0 & FAULTED != 0
+    }
+
+    /// Whether it goes on with another task.
+    pub fn is_continuation(self) -> bool {
+        self.0 & CONTINUATION != 0
     }
 
     /// Whether a thread is in its code.
@@ -108,6 +114,7 @@ mod tests {
         assert_eq!(Status(0x200_0400).words(), ["PromiseTask", "WaitingForActivation"]);
         assert_eq!(Status(0x8000_8000).words(), ["0x80008000"]);
         assert!(Status(0x3_0000).is_running() && !Status(0x103_0000).is_running());
+        assert!(Status(0x200_0200).is_continuation() && !Status(0x200_0400).is_continuation());
         assert!(Status(0x20_0000).is_completed() && !Status(0x200_0000).is_completed());
     }
 }

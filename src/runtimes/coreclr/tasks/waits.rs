@@ -1,86 +1,206 @@
 //! Where threads that block on tasks wait for what nobody runs: the thread's own queue, the pool's.
 //!
-//! Input: stacks of tasks, the runtime's threads, the pool. Output: neutral [`PendingWork`].
+//! Input: stacks of tasks, the runtime's threads and what they wait for, the pool. Output: neutral [`PendingWork`].
 
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{AsyncStack, Pending, Step, context, faults};
-use crate::model::{Addr, PendingWork, Pool, Tid, WorkEnd, WorkWait};
+use super::context::{self, Contents};
+use super::work::{AsyncStack, BlocksAfter, Joins, Pending, Step};
+use super::{faults, holding};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Gap, Known, Need, OwnQueue, PendingWork, Pool, Tid, TimeLimit, WorkEnd, WorkWait};
+use crate::runtimes::Scene;
+use crate::runtimes::coreclr::heap::Segments;
+use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::pool::ThreadPool;
 use crate::runtimes::coreclr::threads::{ManagedThread, ManagedThreads, is_pool_worker};
-use crate::runtimes::coreclr::types::Types;
 
-/// Most waits and failures that are told.
-const MAX_TOLD: usize = 1 << 10;
+/// Most waits of all threads, and most failures that are told.
+const MAX_WAITS: usize = 1 << 17;
+const MAX_FAILURES: usize = 1 << 10;
+/// Most synchronization contexts that are looked at.
+const MAX_CONTEXTS: usize = 1 << 8;
+
+/// Says of a thread and objects when its wait for one of them ends by itself.
+type Limit<'a> = dyn Fn(Tid, &[Addr]) -> Known<Option<TimeLimit>> + Sync + 'a;
+
+/// What is known besides tasks.
+pub(in crate::runtimes::coreclr) struct Around<'a> {
+    pub(in crate::runtimes::coreclr) methods: &'a Methods,
+    pub(in crate::runtimes::coreclr) segments: &'a Segments,
+    /// The threads of the dump with their stacks.
+    pub(in crate::runtimes::coreclr) scene: &'a Scene<'a>,
+    /// The runtime's own list of threads.
+    pub(in crate::runtimes::coreclr) threads: &'a ManagedThreads,
+    /// The pool; `Ok(None)` where the program has none.
+    pub(in crate::runtimes::coreclr) pool: Known<Option<ThreadPool>>,
+    /// When the wait of a thread for one of these objects ends by itself; fails where it is not known to wait for one of them.
+    pub(in crate::runtimes::coreclr) limit: &'a Limit<'a>,
+}
 
 /// What triage is told of tasks.
 pub(in crate::runtimes::coreclr) fn pending_work(
-    types: Types<'_>,
+    around: &Around<'_>,
     pending: &Pending,
-    threads: &ManagedThreads,
-    pool: Option<&ThreadPool>,
-) -> PendingWork {
-    let by_tid = threads.threads.iter().filter_map(|thread| Some((thread.tid.clone().ok()??, thread))).collect();
-    let queued = pool.and_then(|pool| pool.queued.as_ref().ok()).into_iter().flatten().map(|item| item.at).collect();
-    let known = Known { types, pending, threads: by_tid, queued };
-    let blocking = pending.stacks.iter().filter(|stack| !stack.threads.is_empty());
-    let pairs: Vec<(Tid, &AsyncStack)> =
-        blocking.flat_map(|stack| stack.threads.iter().map(move |tid| (*tid, stack))).take(MAX_TOLD).collect();
-    let waits: Vec<WorkWait> = pairs.into_par_iter().map(|(tid, stack)| known.wait(tid, stack)).collect();
-    let faulted = pending.faulted.iter().take(MAX_TOLD);
-    PendingWork {
-        pools: pool.map(|pool| known.pool(pool, &waits)).into_iter().collect(),
-        waits,
-        failed: faulted.filter_map(|faulted| faults::unseen(types, faulted)).collect(),
-        not_read: None,
+    job: &Job,
+) -> Result<PendingWork, Error> {
+    let mut missing = pending.gaps.words();
+    let pool = around.pool.as_ref().map_err(Gap::clone).map(Option::as_ref).unwrap_or_else(|gap| {
+        missing.push(format!("the thread pool cannot be read: {gap}"));
+        None
+    });
+    let all = pending.stacks.iter().flat_map(|stack| stack.blocks.iter().map(move |after| (stack, after)));
+    let pairs: Vec<(&AsyncStack, &BlocksAfter)> = all.take(MAX_WAITS).collect();
+    if pairs.len() == MAX_WAITS {
+        missing.push(format!("there may be more than {MAX_WAITS} waits of threads for tasks"));
+    }
+    let blocking = pairs.iter().map(|(_, after)| after.blocks.tid).collect();
+    let known = Threads::of(around, &blocking, job)?;
+    let known = Search { around, pending, known, queued: pool.map(queued).unwrap_or_default() };
+    let waits: Vec<WorkWait> = pairs.into_par_iter().map(|(stack, after)| known.wait(stack, after)).collect();
+    let mut unread = 0u64;
+    let failures = pending.faulted.iter().filter_map(|faulted| {
+        faults::unseen(around.methods.types(), faulted).unwrap_or_else(|_| {
+            unread = unread.saturating_add(1);
+            None
+        })
+    });
+    let failed = failures.take(MAX_FAILURES).collect();
+    if unread > 0 {
+        missing.push(format!("the exceptions of {unread} tasks cannot be read"));
+    }
+    let pools = pool.map(|pool| known.pool(pool, &waits)).into_iter().collect();
+    Ok(PendingWork { waits, pools, failed, not_read: None, missing })
+}
+
+/// What is queued for the pool.
+fn queued(pool: &ThreadPool) -> FxHashSet<Addr> {
+    pool.queued.iter().map(|item| item.at).collect()
+}
+
+/// Threads with their synchronization contexts.
+struct Threads<'a> {
+    by_tid: FxHashMap<Tid, &'a ManagedThread>,
+    contexts: FxHashMap<Tid, Addr>,
+    /// What the contexts have of threads that wait for tasks.
+    contents: FxHashMap<Addr, Contents>,
+    /// Threads whose own code holds queues of contexts, or what is between.
+    knowing: FxHashMap<Addr, Vec<Tid>>,
+}
+
+impl<'a> Threads<'a> {
+    fn of(around: &Around<'a>, blocking: &FxHashSet<Tid>, job: &Job) -> Result<Threads<'a>, Error> {
+        let types = around.methods.types();
+        let all = &around.threads.threads;
+        let by_tid: FxHashMap<_, _> =
+            all.iter().filter_map(|thread| Some((thread.tid.clone().ok()??, thread))).collect();
+        let context =
+            |(tid, thread): (&Tid, &&ManagedThread)| Some((*tid, context::of_thread(types, thread.address).ok()??));
+        let contexts: FxHashMap<Tid, Addr> = by_tid.iter().filter_map(context).collect();
+        let mut wanted: Vec<Addr> =
+            contexts.iter().filter(|(tid, _)| blocking.contains(tid)).map(|(_, at)| *at).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted.truncate(MAX_CONTEXTS);
+        let read = |at: &Addr| Ok((*at, Contents::of(types, *at, &mut job.meter())?));
+        let contents: FxHashMap<Addr, Contents> = wanted.par_iter().map(read).collect::<Result<_, Error>>()?;
+        let objects: FxHashSet<Addr> = contents.values().flat_map(Contents::ways).collect();
+        let leads_to = |word| context::led_to(types, around.segments, word, &objects);
+        let knowing = if objects.is_empty() {
+            FxHashMap::default()
+        } else {
+            holding::in_own_frames(around.methods, around.scene, &leads_to)
+        };
+        Ok(Threads { by_tid, contexts, contents, knowing })
+    }
+
+    /// Why another thread than this one may take what is in a queue of its context.
+    fn doubt(&self, tid: Tid, context: Addr, queue: Option<Addr>) -> Option<&'static str> {
+        let Some(queue) = queue else {
+            return Some("the context's objects refer to it, and none of them is a queue of a known kind that has it");
+        };
+        if self.contexts.iter().any(|(other, own)| *own == context && *other != tid) {
+            return Some("other threads have the same context");
+        }
+        let way = self.contents.get(&context).map(|contents| contents.way_to(queue)).unwrap_or_default();
+        let knowing: FxHashSet<Tid> = way.iter().filter_map(|at| self.knowing.get(at)).flatten().copied().collect();
+        if knowing.iter().any(|other| *other != tid) {
+            Some("methods of other threads hold the queue, too")
+        } else if knowing.is_empty() {
+            Some("no method of the thread is known to hold the queue")
+        } else {
+            None
+        }
     }
 }
 
-struct Known<'a> {
-    types: Types<'a>,
+struct Search<'a> {
+    around: &'a Around<'a>,
     pending: &'a Pending,
-    threads: FxHashMap<Tid, &'a ManagedThread>,
+    known: Threads<'a>,
     /// What is queued for the pool.
     queued: FxHashSet<Addr>,
 }
 
-impl Known<'_> {
-    fn wait(&self, tid: Tid, stack: &AsyncStack) -> WorkWait {
-        let functions = self.pending.of(stack).filter_map(|step| step.method.clone()).collect();
-        WorkWait { tid, functions, end: self.end(tid, stack) }
+impl Search<'_> {
+    fn wait(&self, stack: &AsyncStack, after: &BlocksAfter) -> WorkWait {
+        let steps: Vec<&Step> = self.pending.of(stack).take(after.steps).collect();
+        // What sets the event, and it itself.
+        let task = steps.last().map(|step| step.address).or(stack.awaits.address);
+        let on: Vec<Addr> = task.into_iter().chain([after.blocks.event]).collect();
+        WorkWait {
+            tid: after.blocks.tid,
+            functions: steps.iter().filter_map(|step| step.method.clone()).collect(),
+            end: self.end(stack, after),
+            need: need(&steps, stack.awaits.address),
+            limit: (self.around.limit)(after.blocks.tid, &on),
+        }
     }
 
-    fn end(&self, tid: Tid, stack: &AsyncStack) -> WorkEnd {
-        let context = self.threads.get(&tid).and_then(|thread| context::of_thread(self.types, thread.address));
+    fn end(&self, stack: &AsyncStack, after: &BlocksAfter) -> WorkEnd {
+        let context = self.known.contexts.get(&after.blocks.tid).copied();
         let awaits = &stack.awaits;
         let words = match &awaits.name {
             Some(name) => format!("{} {name}", awaits.kind),
             None => awaits.kind.to_owned(),
         };
-        if context.is_some_and(|context| stack.contexts.contains(&context)) {
-            return WorkEnd::OwnQueueAfter(words);
-        }
         let next = match awaits.kind {
             // What was awaited has ended: the innermost method goes on next.
             "continuation" | "yield" => self.pending.of(stack).next().map(|step| self.goes_on_as(step)),
             "task-run" => awaits.address.map(|task| FxHashSet::from_iter([task])),
             _ => None,
         };
-        let Some(next) = next else { return WorkEnd::Other(words) };
-        if context.is_some_and(|context| context::holds(self.types, context, &next)) {
-            WorkEnd::OwnQueue
-        } else if next.iter().any(|item| self.queued.contains(item)) {
-            WorkEnd::PoolQueue
-        } else {
-            WorkEnd::Other(words)
+        if let Some(next) = &next {
+            if let Some(own) = context.and_then(|context| self.own_queue(after.blocks.tid, context, next)) {
+                return WorkEnd::OwnQueue(own);
+            }
+            if next.iter().any(|item| self.queued.contains(item)) {
+                return WorkEnd::PoolQueue;
+            }
         }
+        let mut before = stack.contexts.iter().filter(|(place, _)| *place < after.steps);
+        if before.any(|(_, own)| Some(*own) == context) {
+            return WorkEnd::OwnQueueAfter(words);
+        }
+        WorkEnd::Other(words)
+    }
+
+    fn own_queue(&self, tid: Tid, context: Addr, next: &FxHashSet<Addr>) -> Option<OwnQueue> {
+        let contents = self.known.contents.get(&context)?;
+        let queue = contents.queue_of(next);
+        if queue.is_none() && !contents.reaches(next) {
+            return None;
+        }
+        let type_name = self.around.methods.types().of_object(context).ok();
+        Some(OwnQueue { context, type_name, queue, doubt: self.known.doubt(tid, context, queue) })
     }
 
     /// What is queued when a method is to go on: its box, or the delegate that calls it.
     fn goes_on_as(&self, step: &Step) -> FxHashSet<Addr> {
         let mut all = FxHashSet::from_iter([step.address]);
-        if let Ok(own) = self.types.object(step.address) {
+        if let Ok(own) = self.around.methods.types().object(step.address) {
             // Since .NET 9 in the field that other tasks have for their code.
             let action = own.address("_moveNextAction").or_else(|_| own.address("m_action"));
             all.extend(action.ok().filter(|action| action.0 != 0));
@@ -89,9 +209,9 @@ impl Known<'_> {
     }
 
     fn pool(&self, pool: &ThreadPool, waits: &[WorkWait]) -> Pool {
-        let is_worker =
-            |tid: &Tid| self.threads.get(tid).is_some_and(|thread| thread.state.clone().is_ok_and(is_pool_worker));
-        let mut blocked: Vec<Tid> = waits.iter().map(|wait| wait.tid).filter(is_worker).collect();
+        let worker =
+            |tid: &Tid| self.known.by_tid.get(tid).is_some_and(|thread| thread.state.clone().is_ok_and(is_pool_worker));
+        let mut blocked: Vec<Tid> = waits.iter().map(|wait| wait.tid).filter(worker).collect();
         blocked.sort_unstable();
         blocked.dedup();
         Pool {
@@ -101,8 +221,20 @@ impl Known<'_> {
             threads: pool.threads.into(),
             working: pool.working.into(),
             blocked,
-            queued: pool.queued.as_ref().map_or(0, |queued| queued.len() as u64),
+            queued: pool.queued.len() as u64,
+            unread: pool.unread.clone(),
             command: "threadpoolqueue",
         }
+    }
+}
+
+/// What a thread that waits for the last of these steps needs of the way to it: the outermost step that is content with less decides.
+/// `awaited`: what the innermost waits for, which may be the step itself.
+fn need(steps: &[&Step], awaited: Option<Addr>) -> Need {
+    let mut outer = steps.iter().rev().filter(|step| Some(step.address) != awaited);
+    match outer.find(|step| step.joins != Joins::All) {
+        None => Need::This,
+        Some(step) if step.joins == Joins::Any => Need::OneOf(step.address),
+        Some(_) => Need::Nothing,
     }
 }

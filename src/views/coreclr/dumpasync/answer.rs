@@ -14,6 +14,8 @@ pub struct DumpAsync {
     pub stacks: Option<Vec<StackRow>>,
     /// Methods with their number, most first; null unless asked for.
     pub methods: Option<Vec<MethodRow>>,
+    /// Whether all of the heap could be read: else there are at least these.
+    pub complete: bool,
 }
 
 /// A stack, or several that are alike.
@@ -49,6 +51,8 @@ pub struct FrameRow {
     pub line: Option<u32>,
     /// The state machine's fields, parameters and locals among them; null unless asked for, and for tasks that are no method's.
     pub fields: Option<Vec<FieldRow>>,
+    /// Why what it is at cannot be read, or not all of it; null where it was.
+    pub unread: Option<String>,
 }
 
 /// A field of a state machine.
@@ -68,7 +72,9 @@ pub struct FieldRow {
 /// What a stack waits for.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 pub struct AwaitedRow {
-    /// `delay`, `semaphore`, `channel`, `socket`, `http`, `completion-source`, `continuation` (what was awaited has ended), `running` …
+    /// `delay`, `semaphore`, `channel`, `socket`, `pipe`, `file`, `timer`, `task-run`, `completion-source`, `when-all`, `when-any`,
+    /// `wait-async`, `unwrap`, `task`, `source`, `continuation` (what was awaited has ended), `yield`, `running`, `ended`, `circle`, `unknown` (it cannot
+    /// be read).
     pub kind: &'static str,
     /// The object; null where there is none.
     pub address: Option<Addr>,

@@ -50,6 +50,7 @@ mod tests {
             file: None,
             line: None,
             fields: None,
+            unread: None,
         };
         let awaits = AwaitedRow { kind: "task", address: Some(Addr(at + 8)), name: None };
         StackRow { count: 1, frames: vec![frame], awaits, threads: vec![Tid(tid)] }

@@ -10,7 +10,10 @@ impl Draw for DumpAsync {
         let body = match (&self.stacks, &self.methods) {
             (_, Some(methods)) if !methods.is_empty() => table(methods),
             (Some(stacks), _) if !stacks.is_empty() => tree(stacks),
-            _ => Body::Lines(vec![Row::text("No asynchronous method waits.")]),
+            _ if self.complete => Body::Lines(vec![Row::text("No asynchronous method waits.")]),
+            _ => {
+                Body::Lines(vec![Row::text("No asynchronous method that waits was found, and not all could be read.")])
+            }
         };
         Section { bodies: vec![body], ..Section::default() }
     }
@@ -61,10 +64,11 @@ fn frame(frame: &FrameRow) -> Row {
         (None, Some(name)) => Cell::new(Value::Type(name.clone())).tone(Tone::Dim),
         (None, None) => Cell::unknown("its class cannot be read"),
     };
-    let state = match frame.state {
-        Some(state) if state >= 0 => Some(Cell::text(format!("await {state}"))),
-        Some(_) => Some(Cell::text("running")),
-        None => None,
+    let state = match (frame.state, &frame.unread) {
+        (Some(state), _) if state >= 0 => Some(Cell::text(format!("await {state}"))),
+        (Some(_), _) => Some(Cell::text("running")),
+        (None, Some(why)) => Some(Cell::unknown(why.as_str())),
+        (None, None) => None,
     };
     let source = frame.file.as_ref().map(|file| Cell::new(Value::Source(file.clone(), frame.line)));
     let address = Cell::new(Value::Object(frame.address)).tone(Tone::Dim);

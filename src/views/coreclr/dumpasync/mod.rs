@@ -40,7 +40,10 @@ pub const VIEW: View = View {
     doc: "Asynchronous methods of .NET that wait: who awaits whom, and what for in the end",
     help: "What is waited for stands first, then who awaits it, then who awaits that; the number of the await at which a method is \
            suspended counts from 0. A thread that blocks on a task of the stack is told behind it. Found by one pass over the \
-           heap: objects that the collector has not taken yet are among them.
+           heap: objects that the collector has not taken yet are among them. What is waited for is a `delay`, `semaphore`, `channel`, \
+           `socket`, `pipe`, `file` or `timer`; a `task-run`, which has code of its own; a `completion-source`; a `when-all`, `when-any`, \
+           `wait-async` or `unwrap`; another `task`, or a `source` that is none. `continuation`: what was awaited has ended, and the method was not \
+           called again yet; `yield`: `Task.Yield`, likewise; `running`; `ended`; `circle`: it waits for who awaits it; `unknown`: it cannot be read.
 
 $ dumpscope shop.core -c dumpasync
 0x7f29a180ae58 completion-source Shop.Program.Gate blocks 16281
@@ -66,24 +69,18 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         let pending = if with_completed { runtime.pending_and_completed(job) } else { runtime.pending(job) }?;
         let problems = problems(&pending);
         if query.flag("stats") {
-            return Ok((DumpAsync { stacks: None, methods: Some(stats::of(&pending, &wanted)) }, problems));
+            let methods = Some(stats::of(&pending, &wanted));
+            return Ok((DumpAsync { stacks: None, methods, complete: problems.is_empty() }, problems));
         }
         let with_fields = query.flag("fields") || query.flag("f");
         let stacks = rows::stacks(runtime, &pending, &wanted, with_fields);
         let stacks = if query.flag("coalesce") { coalesced::of(stacks) } else { stacks };
-        Ok((DumpAsync { stacks: Some(stacks), methods: None }, problems))
+        Ok((DumpAsync { stacks: Some(stacks), methods: None, complete: problems.is_empty() }, problems))
     })?;
     Ok(Box::new(Answered { data, problems }))
 }
 
 fn problems(pending: &Pending) -> Vec<Problem> {
-    let told = |code, message: String| Problem::new(code, Subject::Capture, message);
-    let cut = pending.is_cut.then(|| {
-        told("async-cut", "there are more tasks, or ways between them, than are looked at: some are missing".to_owned())
-    });
-    let unread = pending
-        .unread
-        .as_ref()
-        .map(|(count, gap)| told("async-unread", format!("what goes on with {count} tasks cannot be read: {gap}")));
-    cut.into_iter().chain(unread).collect()
+    let told = |words| Problem::new("async-unread", Subject::Capture, words);
+    pending.gaps.words().into_iter().map(told).collect()
 }

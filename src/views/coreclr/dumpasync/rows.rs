@@ -59,7 +59,7 @@ impl Rows<'_> {
             count: 1,
             frames: pending.of(stack).map(|step| self.frame(step)).collect(),
             awaits: AwaitedRow { kind: awaits.kind, address: awaits.address, name: awaits.name.clone() },
-            threads: stack.threads.clone(),
+            threads: stack.threads(),
         }
     }
 
@@ -77,6 +77,7 @@ impl Rows<'_> {
             file,
             line,
             fields: (self.with_fields && step.is_method).then(fields),
+            unread: step.gap.as_ref().map(ToString::to_string),
         }
     }
 }
