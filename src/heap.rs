@@ -31,6 +31,11 @@ pub trait HeapSource: Send + Sync {
     /// is damaged is left out and told by [`HeapSource::problems`]. Counts objects at `meter`.
     fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error>;
 
+    /// Of each of [`HeapSource::types`] its objects, where they were counted on the way to the types; `None` where they were not.
+    fn counted(&self) -> Option<&[Free]> {
+        None
+    }
+
     /// What is damaged or missing, as far as it was read.
     fn problems(&self) -> Vec<Problem>;
 
@@ -176,6 +181,7 @@ impl Bound {
             "heap-inexact" => Bound::Exact,
             // What a free list held counts as in use where the list is damaged, or was not found.
             "heap-list-damaged" | "heap-overcounted" => Bound::AtMost,
+            "heap-moving" => Bound::About,
             _ => Bound::AtLeast,
         }
     }

@@ -44,7 +44,7 @@ fn every_type_has_the_objects_and_bytes_that_clrmd_counts() {
     for name in DUMPS {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dump = unpacked(&format!("{name}.core"), folder.path());
-        let told = answers(&dump, &["dumpheap -stat"]).remove(0);
+        let [told, free] = answers(&dump, &["dumpheap -stat", "dumpheap -free"]).try_into().expect("two");
         let row = |kind: &Value, id: &str, type_name: &str| {
             (number(&kind[id]), (kind[type_name].clone(), kind["count"].clone(), kind["bytes"].clone()))
         };
@@ -57,12 +57,14 @@ fn every_type_has_the_objects_and_bytes_that_clrmd_counts() {
         for (name, _, _) in theirs.values_mut() {
             *name = name.as_str().expect("a name").replace("<*>", "[*]").into();
         }
-        for (table, told) in &theirs {
-            // What fills gaps is no object of ours.
-            let own = ours.get(table).or_else(|| (told.0 == "Free").then_some(told));
-            assert_eq!(own, Some(told), "{name}: {table:#x}");
-        }
-        assert!(ours.keys().all(|table| theirs.contains_key(table)), "{name}: there are more types");
+        // What fills gaps is no object of ours.
+        let filler = free["lists"].as_array().expect("lists").iter().filter(|list| list["list"] == "filler");
+        let (count, bytes) = filler.fold((0, 0), |(count, bytes), list| {
+            (count + list["count"].as_u64().expect("a count"), bytes + list["bytes"].as_u64().expect("bytes"))
+        });
+        let table = *theirs.iter().find(|(_, told)| told.0 == "Free").expect("it fills gaps").0;
+        assert_eq!(theirs.remove(&table), Some(("Free".into(), count.into(), bytes.into())), "{name}");
+        assert_eq!(ours, theirs, "{name}");
         assert!(theirs.len() > 50, "{name}: {} types", theirs.len());
     }
 }
@@ -75,15 +77,16 @@ fn every_managed_frame_is_where_the_crash_report_has_it() {
         let report = CrashReport::read(&unpacked(&format!("{name}.crashreport.json"), folder.path()));
         let told = answers(&dump, &["stack --all"]).remove(0);
         let mut held = 0;
-        for thread in told["threads"].as_array().expect("threads") {
-            let tid = thread["tid"].as_u64().expect("an id");
+        let threads = told["threads"].as_array().expect("threads");
+        for (tid, theirs) in &report.0 {
+            let thread =
+                threads.iter().find(|thread| thread["tid"] == *tid).unwrap_or_else(|| panic!("no thread {tid}"));
             let of_frame = |frame: &Value| {
                 let function = frame["function"].as_str().map(plain);
                 (number(&frame["sp"]), (number(&frame["pc"]), function))
             };
             let managed = thread["frames"].as_array().expect("frames").iter();
             let ours: BTreeMap<_, _> = managed.filter(|frame| frame["kind"] == "managed").map(of_frame).collect();
-            let theirs = report.0.get(&tid).map(Vec::as_slice).unwrap_or_default();
             for frame in theirs.iter().filter(|frame| frame.managed && frame.method.is_some()) {
                 let (pc, function) = ours.get(&frame.sp).unwrap_or_else(|| panic!("{name}, {tid}: no {frame:x?}"));
                 assert_eq!(function, &frame.method, "{name}, {tid}");
@@ -92,7 +95,9 @@ fn every_managed_frame_is_where_the_crash_report_has_it() {
                 held += 1;
             }
         }
-        assert!(held >= 1, "{name}: {held} frames");
+        // Two threads that want each other's lock, one that sleeps in Main, one that waits for a task in Main: what the sources say, at least.
+        let least = if name.starts_with("locks") { 30 } else { 1 };
+        assert!(held >= least, "{name}: {held} frames");
         println!("{name}: {held} frames");
     }
 }
@@ -128,6 +133,55 @@ fn every_managed_thread_is_told_with_its_ids_and_state() {
             .collect();
         assert_eq!(ours, theirs, "{name}");
     }
+}
+
+/// Where a dump has what was at an address.
+fn place(dump: &[u8], address: u64) -> usize {
+    let word = |at: usize| u64::from_le_bytes(dump[at..at + 8].try_into().expect("eight bytes"));
+    // Elf64_Ehdr: e_phnum 56; Elf64_Phdr of 56 bytes: p_offset 8, p_vaddr 16, p_filesz 32. Source: elf.h.
+    let count = usize::from(u16::from_le_bytes(dump[56..58].try_into().expect("two bytes")));
+    let mut headers = (0..count).map(|at| 64 + 56 * at);
+    let held = headers.find(|at| (word(at + 16)..word(at + 16) + word(at + 32)).contains(&address));
+    let header = held.unwrap_or_else(|| panic!("{address:#x} is not in the dump"));
+    usize::try_from(word(header + 8) + address - word(header + 16)).expect("it fits")
+}
+
+#[test]
+fn a_heap_is_intact_until_an_object_is_damaged() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let told = answers(&dump, &["verifyheap"]).remove(0);
+        assert_eq!((&told["verdict"], &told["findings"]), (&"intact".into(), &Value::Array(Vec::new())), "{name}");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dump = unpacked("objects-9.0.22.core", folder.path());
+    let whole = std::fs::read(&dump).expect("it was unpacked");
+    let first = number(&answers(&dump, &["print Shop.Shelf.First"]).remove(0)["address"]);
+    let object = answers(&dump, &[&format!("dumpobj {first:#x}")]).remove(0);
+    let next = object["fields"].as_array().expect("fields").iter().find(|field| field["name"] == "Next");
+    let slot = first + next.expect("a field")["offset"].as_u64().expect("an offset");
+    let damaged = |address: u64, word: u64| {
+        let mut bytes = whole.clone();
+        let at = place(&bytes, address);
+        bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+        let cut = folder.path().join("damaged");
+        std::fs::write(&cut, bytes).expect("it can be written");
+        let told = answers(&cut, &["verifyheap"]).remove(0);
+        assert_eq!(told["verdict"], "damaged", "{told}");
+        let findings = told["findings"].as_array().expect("findings").iter();
+        let findings = findings.filter(|finding| finding["code"] == "heap-damaged");
+        findings.map(|finding| (number(&finding["address"]), finding["message"].to_string())).collect::<Vec<_>>()
+    };
+    // Within an object, and out of the heap.
+    for to in [first + 8, 0x1000] {
+        let found = damaged(slot, to);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].0 == slot && found[0].1.contains(&format!("{to:#x}")), "{found:?}");
+    }
+    // No class: what stands behind it in its segment is not reached, and that is said, too.
+    let found = damaged(first, slot);
+    assert_eq!((found.len(), found[0].0), (1, first), "{found:?}");
 }
 
 /// What fixtures/dotnet-locks has two threads do to each other.

@@ -31,6 +31,9 @@ fn an_allocation_that_failed_is_told_with_its_bytes_and_the_reason() {
             // An array's header and length take 24 bytes, and the collector may round up to a page.
             let bytes = failed[0]["bytes"].as_u64().expect("bytes");
             assert!((33_554_456..33_554_456 + 4096).contains(&bytes), "{told}");
+            // What the limit leaves no room for is not committed: gc.cpp, virtual_commit; the system is not asked.
+            assert!(failed[0]["reason"].as_str().is_some_and(|reason| reason.contains("the heap's limit")), "{told}");
+            assert_eq!(failed[0]["from_system"], serde_json::Value::Null, "{told}");
             assert!(failed[0]["collection"].as_u64().is_some_and(|count| count > 0), "{told}");
             // What it kept is on the heap.
             let types = documents[0]["data"]["types"].as_array().expect("types");

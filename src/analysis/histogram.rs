@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::error::Error;
-use crate::heap::{HeapObject, HeapSource, ObjectId, Objects};
+use crate::heap::{Free, HeapObject, HeapSource, ObjectId, Objects};
 use crate::job::Job;
 
 /// Which objects count.
@@ -59,6 +59,11 @@ const SHARES: usize = 8;
 pub fn histogram(source: &dyn HeapSource, selection: &Selection, job: &Job) -> Result<Histogram, Error> {
     job.phase("counting objects", 0);
     let width = source.types().len();
+    if selection == &Selection::default()
+        && let Some(counted) = source.counted()
+    {
+        return Ok(Sums::of(counted).histogram());
+    }
     let empty = || Sums::new(width);
     let count = |mut sums: Sums, part: usize| {
         job.check()?;
@@ -110,6 +115,14 @@ struct Sums(Vec<Amount>, Amount);
 impl Sums {
     fn new(types: usize) -> Sums {
         Sums(vec![Amount::default(); types], Amount::default())
+    }
+
+    /// Those of each type together.
+    fn of(counted: &[Free]) -> Sums {
+        let amounts = counted.iter().map(|free| Amount { count: free.count, bytes: free.bytes });
+        let mut sums = Sums(amounts.collect(), Amount::default());
+        sums.0.iter().for_each(|amount| sums.1.add(*amount));
+        sums
     }
 
     fn count(&mut self, object: &HeapObject) {

@@ -194,17 +194,14 @@ impl Runtimes {
         self.all.iter().any(|runtime| runtime.has_heap(target, job).unwrap_or(false))
     }
 
-    /// The heap of the first runtime that has one; fails where one may be there and cannot be read.
+    /// The heap of the first runtime that has one; fails where one may be there and cannot be read: that of a runtime beneath it is not
+    /// what was asked for.
     pub fn heap(&self, target: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
-        let mut missing = None;
         for runtime in &self.all {
-            match runtime.heap(target, job) {
-                Ok(Some(heap)) => return Ok(Some(heap)),
-                Ok(None) => {}
-                Err(Error::Cancelled) => return Err(Error::Cancelled),
-                Err(why) => missing = missing.or(Some(why)),
+            if let Some(heap) = runtime.heap(target, job)? {
+                return Ok(Some(heap));
             }
         }
-        missing.map_or(Ok(None), Err)
+        Ok(None)
     }
 }

@@ -23,8 +23,10 @@ pub const VIEW: View = View {
     doc: "Whether the heap is damaged: every object walked, its books held against each other",
     help: "Reads the heap as its allocator or collector would. Of glibc's malloc each chunk must end where the next one \
            begins, each link of a free list must lead on or back, and the sums of an arena must be what it took from the \
-           system; of others what a walk of their blocks needs is checked. Blocks that were written beyond their end, or \
-           after they were freed, are found where that touched these books, and not else.
+           system. Of .NET's heap the class of each object must be one, its size within its segment, and all that it \
+           refers to the start of an object; handles and cards are not checked. Of others what a walk of their blocks \
+           needs is checked. Blocks that were written beyond their end, or after they were freed, are found where that \
+           touched these books, and not else.
 
 $ dumpscope demo -c verifyheap
 heap     glibc malloc
@@ -51,8 +53,8 @@ pub struct Verified {
 /// Something that is wrong, does not add up, or could not be read.
 #[derive(Serialize, JsonSchema)]
 pub struct Finding {
-    /// `heap-damaged`, of free lists `heap-list-damaged`; `heap-unbalanced` for sums that do not agree; or why it could not be checked: `heap-incomplete`,
-    /// `heap-overcounted`, `heap-not-found`.
+    /// `heap-damaged`, of free lists `heap-list-damaged`; `heap-unbalanced` for sums that do not agree, `heap-unsure` for what may be as it must; or why
+    /// it could not be checked: `heap-incomplete`, `heap-moving`, `heap-overcounted`, `heap-not-found`.
     pub code: &'static str,
     /// Where; null where it has no place.
     pub address: Option<Addr>,

@@ -129,7 +129,7 @@ impl CoreClr {
     }
 
     /// Of each heap of the collector the last allocation that it could not serve.
-    pub fn failed_allocations(&self) -> Known<Vec<FailedAllocation>> {
+    pub fn failed_allocations(&self) -> Known<Partial<Vec<FailedAllocation>>> {
         heap::failed(self.clr())
     }
 
@@ -183,7 +183,8 @@ impl CoreClr {
     fn segments(&self, job: &Job) -> Result<Known<Arc<Segments>>, Error> {
         let read = |job: &Job| {
             let threads = self.threads(job)?;
-            Ok(Segments::read(self.clr(), &threads).map(Arc::new))
+            let threads = threads.threads.iter().map(|thread| thread.address);
+            Ok(Segments::read(self.clr(), threads).map(Arc::new))
         };
         Ok(self.segments.get(job, read)?.as_ref().clone())
     }
@@ -388,17 +389,22 @@ impl Runtime for CoreClr {
         self.pending.known().is_some()
     }
 
-    fn has_heap(&self, _: &Arc<Target>, job: &Job) -> Result<bool, Error> {
-        Ok(self.segments(job)?.is_ok_and(|segments| !segments.all.is_empty()))
+    fn has_heap(&self, _: &Arc<Target>, _: &Job) -> Result<bool, Error> {
+        let segments = self.segments.known().map(|known| known.as_ref().clone());
+        // Where threads allocate is of no matter here.
+        let segments = segments.unwrap_or_else(|| Segments::read(self.clr(), std::iter::empty()).map(Arc::new));
+        Ok(segments.is_ok_and(|segments| !segments.all.is_empty()))
     }
 
     fn heap(&self, _: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
         match self.segments(job)? {
-            Ok(segments) if segments.all.is_empty() => Ok(None),
+            Ok(segments) if segments.all.is_empty() => match segments.unread.first() {
+                // The runtime need not have made one yet.
+                None => Ok(None),
+                Some((what, gap)) => Err(Error::Failed(format!("the managed heap cannot be read: {what}: {gap}"))),
+            },
             Ok(segments) => Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, self.of_threads(job)?, job)?))),
-            // A small dump holds no heap, and the runtime need not have made one yet.
-            Err(Gap::Unreadable(_)) => Ok(None),
-            Err(gap) => Err(Error::Failed(format!("the managed heap: {gap}"))),
+            Err(gap) => Err(Error::Failed(format!("the managed heap cannot be read: {gap}"))),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::with;
 use crate::error::Error;
 use crate::job::Job;
+use crate::model::Partial;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::session::Session;
 use crate::session::coreclr::FailedAllocation;
@@ -37,6 +38,9 @@ Collections  3 before it",
 pub struct Failed {
     /// The last of each heap.
     pub failed: Vec<FailedRow>,
+    /// Whether that is all: false where the books of a heap could not be read; the warnings tell.
+    #[serde(skip)]
+    is_whole: bool,
 }
 
 /// An allocation that failed.
@@ -57,7 +61,7 @@ pub struct FailedRow {
 }
 
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
-    let failed = with(session, job, |runtime| {
+    let Partial { value: failed, problems } = with(session, job, |runtime| {
         runtime.failed_allocations().map_err(|gap| Error::Failed(format!("what .NET's collector keeps: {gap}")))
     })?;
     let row = |failed: FailedAllocation| FailedRow {
@@ -69,13 +73,17 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
         collection: failed.collection,
     };
     let failed = failed.into_iter().map(row).collect();
-    Ok(Box::new(Answered { data: Failed { failed }, problems: Vec::new() }))
+    Ok(Box::new(Answered { data: Failed { failed, is_whole: problems.is_empty() }, problems }))
 }
 
 impl Draw for Failed {
     fn draw(&self) -> Section {
         if self.failed.is_empty() {
-            let said = Row::text("No allocation on the managed heap has failed.");
+            let said = match self.is_whole {
+                true => "No allocation on the managed heap has failed.",
+                false => "No allocation is known to have failed.",
+            };
+            let said = Row::text(said);
             return Section { bodies: vec![Body::Lines(vec![said])], ..Section::default() };
         }
         let many = self.failed.len() > 1;

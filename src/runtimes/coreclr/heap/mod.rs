@@ -9,6 +9,7 @@ mod references;
 mod segments;
 mod source;
 mod variables;
+mod verify;
 mod walk;
 mod walked;
 

@@ -4,7 +4,7 @@
 //! oom_reason, failure_get_memory.
 
 use super::variables::{HEAP_OOM_INFO, OOM_INFO, Variables};
-use crate::model::{Addr, Gap, Known};
+use crate::model::{Addr, Gap, Known, Partial, Problem, Subject};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 
 /// The last allocation that a heap could not serve.
@@ -24,15 +24,23 @@ pub struct FailedAllocation {
     pub collection: u64,
 }
 
-/// Of each heap the last allocation that failed; empty where none has.
-pub(in crate::runtimes::coreclr) fn failed(clr: &Clr) -> Known<Vec<FailedAllocation>> {
+/// Of each heap the last allocation that failed; empty where none has. A heap of which that cannot be read leaves the others.
+pub(in crate::runtimes::coreclr) fn failed(clr: &Clr) -> Known<Partial<Vec<FailedAllocation>>> {
     let variables = Variables::of(clr)?;
     let Some(heaps) = variables.server_heaps()? else {
-        return Ok(read(clr, variables.variable(OOM_INFO)?, 0)?.into_iter().collect());
+        return Ok(Partial::whole(read(clr, variables.variable(OOM_INFO)?, 0)?.into_iter().collect()));
     };
-    let of_heap = |(number, heap): (u64, Addr)| read(clr, variables.field(heap, HEAP_OOM_INFO)?, number);
-    let found: Vec<Option<FailedAllocation>> = (0..).zip(heaps).map(of_heap).collect::<Known<_>>()?;
-    Ok(found.into_iter().flatten().collect())
+    let mut all = Partial::<Vec<FailedAllocation>>::default();
+    for (number, heap) in (0..).zip(heaps) {
+        match heap.and_then(|heap| read(clr, variables.field(heap, HEAP_OOM_INFO)?, number)) {
+            Ok(failed) => all.value.extend(failed),
+            Err(gap) => {
+                let message = format!("which allocation heap {number} could not serve cannot be told: {gap}");
+                all.problems.push(Problem::new("oom-unread", Subject::Capture, message));
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn read(clr: &Clr, at: Addr, heap: u64) -> Known<Option<FailedAllocation>> {
@@ -53,13 +61,13 @@ fn read(clr: &Clr, at: Addr, heap: u64) -> Known<Option<FailedAllocation>> {
 fn reason(number: u32) -> Known<Option<&'static str>> {
     Ok(Some(match number {
         0 => return Ok(None),
-        1 => "there was no room within the heap's limit, and a collection made none",
-        2 => "the system gave no memory for it",
+        1 => "there was no room for it in the youngest generation, and a collection made none",
+        2 => "no memory could be committed for it: the system gave none, or the heap's limit was reached",
         3 => "there were no addresses left to reserve",
         4 => "there was no room for a large object",
         5 => "memory was low, and a collection made no room",
         6 => "whole collections freed next to nothing",
-        other => return Err(Gap::Corrupt(format!("an allocation that failed for reason {other}"))),
+        other => return Err(Gap::Unsupported(format!("allocations that failed for reason {other}"))),
     }))
 }
 
@@ -71,7 +79,7 @@ fn from_system(number: u32) -> Known<Option<&'static str>> {
         3 => "memory for the segment in which objects are made",
         4 => "memory for a larger table of cards",
         5 => "memory for the table of cards",
-        other => return Err(Gap::Corrupt(format!("memory of kind {other} that the collector did not get"))),
+        other => return Err(Gap::Unsupported(format!("memory of kind {other} that the collector did not get"))),
     }))
 }
 

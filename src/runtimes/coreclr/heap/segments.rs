@@ -8,7 +8,6 @@ use super::variables::{
 };
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::{Clr, plus};
-use crate::runtimes::coreclr::threads::ManagedThreads;
 
 /// Most segments.
 const MAX_SEGMENTS: usize = 1 << 20;
@@ -16,29 +15,29 @@ const MAX_SEGMENTS: usize = 1 << 20;
 const OFFSET_OF_FIRST: u64 = 8;
 
 /// Where objects are.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(in crate::runtimes::coreclr) struct Segments {
     /// Ascending, none overlaps another.
     pub(in crate::runtimes::coreclr) all: Vec<Segment>,
     /// Where a thread or a generation allocates next, and the end of what it has for that; ascending.
     pub(in crate::runtimes::coreclr) contexts: Vec<(Addr, Addr)>,
     /// Whether the collector was moving objects.
-    pub(in crate::runtimes::coreclr) is_moving: bool,
+    pub(in crate::runtimes::coreclr) is_moving: Known<bool>,
     /// Heaps that the collector has, one for each processor where it is a server's.
     pub(in crate::runtimes::coreclr) heaps: u64,
+    /// Parts of it that could not be read, in words, and why.
+    pub(in crate::runtimes::coreclr) unread: Vec<(String, Gap)>,
 }
 
 /// A segment or region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::runtimes::coreclr) struct Segment {
-    /// Its `heap_segment`.
-    pub(in crate::runtimes::coreclr) address: Addr,
     /// The first object.
     pub(in crate::runtimes::coreclr) start: Addr,
     /// Behind the last.
     pub(in crate::runtimes::coreclr) end: Addr,
-    /// Behind what is reserved for it.
-    pub(in crate::runtimes::coreclr) reserved: Addr,
+    /// Behind what it has taken from the system.
+    pub(in crate::runtimes::coreclr) committed: Addr,
     /// Whose it is.
     pub(in crate::runtimes::coreclr) generation: Generation,
     /// The heap that has it, from 0.
@@ -83,31 +82,53 @@ struct Heap {
 }
 
 impl Segments {
-    /// Reads them.
-    pub(in crate::runtimes::coreclr) fn read(clr: &Clr, threads: &ManagedThreads) -> Known<Segments> {
+    /// Reads them. `threads`: the structures of threads, each of which may have a place where it allocates.
+    pub(in crate::runtimes::coreclr) fn read(clr: &Clr, threads: impl Iterator<Item = Addr>) -> Known<Segments> {
         let variables = Variables::of(clr)?;
-        let memory = clr.memory();
+        let invalid = || Ok::<bool, Gap>(clr.memory().u32(variables.variable(INVALID_COUNT)?)? != 0);
+        let heaps = heaps(&variables)?;
         let mut found = Segments {
-            is_moving: variables.variable(INVALID_COUNT).is_ok_and(|at| memory.u32(at).is_ok_and(|count| count != 0)),
-            ..Segments::default()
+            all: Vec::new(),
+            contexts: Vec::new(),
+            is_moving: invalid(),
+            heaps: heaps.len() as u64,
+            unread: Vec::new(),
         };
         let mut seen = FxHashSet::default();
-        let heaps = heaps(&variables)?;
-        found.heaps = heaps.len() as u64;
         // Without regions the first three generations have the same segments.
         let is_shared = variables.offset(GENERATION_OFFSETS, ALLOCATION_START)?.is_some();
-        for (number, heap) in (0..).zip(&heaps) {
-            for generation in 0..5u8 {
-                found.add_generation(&variables, heap, number, generation, is_shared, &mut seen)?;
+        for (number, heap) in (0..).zip(heaps) {
+            match heap {
+                Ok(heap) => {
+                    for generation in 0..5u8 {
+                        found.add_generation(&variables, &heap, number, generation, is_shared, &mut seen);
+                    }
+                }
+                Err(gap) => found.unread.push((format!("heap {number}"), gap)),
             }
         }
-        found.contexts.extend(threads.threads.iter().filter_map(|thread| context_of_thread(clr, thread.address).ok()));
+        found.contexts.extend(threads.filter_map(|thread| context_of_thread(clr, thread).ok()));
         // Behind one that is full there is no object either: room for the smallest is kept behind its end.
         found.contexts.retain(|(next, end)| next.0 != 0 && end >= next);
         found.contexts.sort_unstable();
         found.all.sort_unstable_by_key(|segment| segment.start);
-        found.all.dedup_by(|later, first| later.start < first.end);
+        found.keep_apart();
         Ok(found)
+    }
+
+    /// Leaves out segments that lie in others.
+    fn keep_apart(&mut self) {
+        let mut kept: Vec<Segment> = Vec::with_capacity(self.all.len());
+        for segment in std::mem::take(&mut self.all) {
+            match kept.last() {
+                Some(before) if segment.start < before.end => {
+                    let gap = Gap::Corrupt(format!("it lies in another one, which ends at {}", before.end));
+                    self.unread.push((format!("the segment from {} to {}", segment.start, segment.end), gap));
+                }
+                _ => kept.push(segment),
+            }
+        }
+        self.all = kept;
     }
 
     fn add_generation(
@@ -118,23 +139,42 @@ impl Segments {
         generation: u8,
         is_shared: bool,
         seen: &mut FxHashSet<Addr>,
-    ) -> Known<()> {
-        let clr = variables.clr;
-        let at = plus(heap.table, variables.generation_size.saturating_mul(generation.into()))?;
-        // A generation begins with where it allocates.
-        let context = (clr.ptr(at, "GCAllocContext", "Pointer")?, clr.ptr(at, "GCAllocContext", "Limit")?);
-        self.contexts.push(context);
+    ) {
         let kind = match generation {
             3 => Generation::Large,
             4 => Generation::Pinned,
             _ if is_shared => Generation::Ephemeral,
             young => Generation::Of(young),
         };
+        if let Err(gap) = self.add_segments(variables, heap, number, (generation, kind), seen) {
+            self.unread.push((format!("heap {number}, {}", kind.words()), gap));
+        }
+    }
+
+    fn add_segments(
+        &mut self,
+        variables: &Variables<'_>,
+        heap: &Heap,
+        number: u64,
+        (generation, kind): (u8, Generation),
+        seen: &mut FxHashSet<Addr>,
+    ) -> Known<()> {
+        let clr = variables.clr;
+        let at = plus(heap.table, variables.generation_size.saturating_mul(generation.into()))?;
+        // A generation begins with where it allocates.
+        let context = (clr.ptr(at, "GCAllocContext", "Pointer")?, clr.ptr(at, "GCAllocContext", "Limit")?);
+        self.contexts.push(context);
         let start = variables.known_offset(GENERATION_OFFSETS, START_SEGMENT)?;
         let mut next = clr.memory().ptr(plus(at, start)?)?;
-        while next.0 != 0 && seen.insert(next) && self.all.len() < MAX_SEGMENTS {
+        while next.0 != 0 && seen.insert(next) {
+            if self.all.len() >= MAX_SEGMENTS {
+                return Err(Gap::Unsupported(format!("more than {MAX_SEGMENTS} segments")));
+            }
             let (segment, following) = segment(clr, next, heap, kind, number)?;
-            self.all.extend(segment);
+            match segment {
+                Ok(segment) => self.all.extend(segment),
+                Err(gap) => self.unread.push((format!("the segment that {next} describes"), gap)),
+            }
             next = following;
         }
         Ok(())
@@ -162,41 +202,42 @@ impl Segments {
 }
 
 /// A segment, `None` where it holds nothing, and the next one.
-fn segment(clr: &Clr, at: Addr, heap: &Heap, kind: Generation, number: u64) -> Known<(Option<Segment>, Addr)> {
+fn segment(clr: &Clr, at: Addr, heap: &Heap, kind: Generation, number: u64) -> Known<(Known<Option<Segment>>, Addr)> {
     // Source: dotnet/runtime src/coreclr/gc/gcinterface.dac.h, dac_heap_segment: allocated, committed, reserved, used, mem, flags, next; gcpriv.h,
     // heap_segment_flags_readonly.
     const READ_ONLY: u64 = 1;
     let word = |index: u64| Ok::<Addr, Gap>(clr.memory().ptr(plus(at, index.saturating_mul(8))?)?);
-    let (mut end, reserved, start, flags, next) = (word(0)?, word(2)?, word(4)?, word(5)?.0, word(6)?);
+    let (mut end, committed, start, flags, next) = (word(0)?, word(1)?, word(4)?, word(5)?.0, word(6)?);
     if at == heap.ephemeral && heap.allocated.0 != 0 {
         end = heap.allocated;
     }
     let generation = if flags & READ_ONLY != 0 { Generation::Frozen } else { kind };
     if start > end || start.0 < OFFSET_OF_FIRST {
-        return Err(Gap::Corrupt(format!("the heap's segment at {at} ends before it begins")));
+        return Ok((Err(Gap::Corrupt(format!("it ends at {end}, before it begins at {start}"))), next));
     }
-    let segment = Segment { address: at, start, end, reserved, generation, heap: number };
-    Ok((Some(segment).filter(|segment| segment.start < segment.end), next))
+    let segment = Segment { start, end, committed: committed.max(end), generation, heap: number };
+    Ok((Ok(Some(segment).filter(|segment| segment.start < segment.end)), next))
 }
 
 /// The heaps of the collector.
-fn heaps(variables: &Variables<'_>) -> Known<Vec<Heap>> {
+fn heaps(variables: &Variables<'_>) -> Known<Vec<Known<Heap>>> {
     let memory = variables.clr.memory();
     let Some(heaps) = variables.server_heaps()? else {
-        return Ok(vec![Heap {
+        return Ok(vec![Ok(Heap {
             table: variables.variable(GENERATION_TABLE)?,
             ephemeral: variables.pointer(EPHEMERAL_SEGMENT)?,
             allocated: variables.pointer(ALLOC_ALLOCATED)?,
-        }]);
+        })]);
     };
-    let heap = |heap: Addr| {
+    let heap = |heap: Known<Addr>| {
+        let heap = heap?;
         Ok(Heap {
             table: variables.field(heap, HEAP_GENERATION_TABLE)?,
             ephemeral: memory.ptr(variables.field(heap, HEAP_EPHEMERAL_SEGMENT)?)?,
             allocated: memory.ptr(variables.field(heap, HEAP_ALLOC_ALLOCATED)?)?,
         })
     };
-    heaps.into_iter().map(heap).collect()
+    Ok(heaps.into_iter().map(heap).collect())
 }
 
 /// Where a thread allocates next, and the end of what it has for that.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::segments::{Segment, Segments};
+use super::verify;
 use super::walked::Walked;
 use crate::error::Error;
 use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, Visit};
@@ -21,22 +22,21 @@ pub(in crate::runtimes::coreclr) struct ManagedHeap {
     segments: Arc<Segments>,
     threads: Vec<OfThread>,
     types: Vec<HeapType>,
+    /// Of each type its objects.
+    counts: Vec<Free>,
     /// Positions in `types` by method table.
     of: FxHashMap<Addr, usize>,
-    /// Of each segment what stands where there is no object.
-    free: Vec<Free>,
-    used: Vec<Free>,
-    /// What the walk has left out.
-    broken: Vec<(Addr, Addr)>,
+    /// Of each segment what a first walk has found.
+    counted: Vec<Counted>,
     problems: Vec<Problem>,
 }
 
 /// What a first walk finds in one segment.
 #[derive(Default)]
 struct Counted {
-    tables: Vec<Addr>,
-    free: Free,
-    used: Free,
+    types: FxHashMap<Addr, Free>,
+    /// What fills gaps.
+    filler: Free,
     broken: Option<(Addr, Gap)>,
 }
 
@@ -48,63 +48,89 @@ impl ManagedHeap {
         threads: Vec<OfThread>,
         job: &Job,
     ) -> Result<ManagedHeap, Error> {
-        let filler = methods.clr.global("FreeObjectMethodTable").unwrap_or(Addr(0));
-        let counted = segments.all.par_iter().map(|segment| count(methods, &segments, segment, filler, job));
+        let filler = methods.clr.global("FreeObjectMethodTable");
+        let table = filler.as_ref().copied().unwrap_or(Addr(0));
+        let counted = segments.all.par_iter().map(|segment| count(methods, &segments, segment, table, job));
         let counted: Vec<Counted> = counted.collect::<Result<_, Error>>()?;
-        let mut tables: Vec<Addr> = counted.iter().flat_map(|segment| &segment.tables).copied().collect();
-        tables.sort_unstable();
-        tables.dedup();
-        let named = |table: &Addr| {
+        let mut all: FxHashMap<Addr, Free> = FxHashMap::default();
+        for (table, amount) in counted.iter().flat_map(|segment| &segment.types) {
+            let known = all.entry(*table).or_default();
+            *known = sum(&[*known, *amount]);
+        }
+        let mut all: Vec<(Addr, Free)> = all.into_iter().collect();
+        all.sort_unstable_by_key(|(table, _)| *table);
+        let named = |(table, _): &(Addr, Free)| {
             let name = methods.types().of_table(*table);
             let name = name.unwrap_or_else(|gap| format!("(type at {table}: {gap})"));
             HeapType { id: *table, name, naming: Naming::Recorded }
         };
-        let types: Vec<HeapType> = tables.par_iter().map(named).collect();
-        let left_out = |(segment, counted): (&Segment, &Counted)| Some((counted.broken.as_ref()?.0, segment.end));
-        let broken = segments.all.iter().zip(&counted).filter_map(left_out).collect();
-        let problems = segments.all.iter().zip(&counted).filter_map(|(segment, counted)| {
-            let (at, gap) = counted.broken.as_ref()?;
-            let left = segment.end.since(*at)?;
-            let message = format!(
-                "{left} bytes of the managed heap at {at} ({}) are left out: {gap}",
-                segment.generation.words()
-            );
-            Some(Problem::new("heap-incomplete", Subject::Capture, message))
-        });
-        let mut problems: Vec<Problem> = problems.collect();
-        if segments.is_moving {
-            let message = "the dump was taken while the collector moved objects: the managed heap may be incomplete";
-            problems.push(Problem::new("heap-moving", Subject::Capture, message));
+        let types: Vec<HeapType> = all.par_iter().map(named).collect();
+        let mut problems = problems(&segments, &counted);
+        if let Err(gap) = filler {
+            let message =
+                format!("what fills gaps of the managed heap counts as objects: its class is not known: {gap}");
+            problems.push(Problem::new("heap-overcounted", Subject::Capture, message));
         }
         Ok(ManagedHeap {
             methods: Arc::clone(methods),
-            of: tables.into_iter().zip(0..).collect(),
+            of: all.iter().map(|(table, _)| *table).zip(0..).collect(),
+            counts: all.iter().map(|(_, amount)| *amount).collect(),
             segments,
             threads,
             types,
-            broken,
-            free: counted.iter().map(|segment| segment.free).collect(),
-            used: counted.iter().map(|segment| segment.used).collect(),
+            counted,
             problems,
         })
     }
+
+    /// What the walk has left out: from where in its segment to where.
+    fn broken(&self) -> impl Iterator<Item = (Addr, Addr)> {
+        let left_out = |(segment, counted): (&Segment, &Counted)| Some((counted.broken.as_ref()?.0, segment.end));
+        self.segments.all.iter().zip(&self.counted).filter_map(left_out)
+    }
+}
+
+fn problems(segments: &Segments, counted: &[Counted]) -> Vec<Problem> {
+    let left_out = |(segment, counted): (&Segment, &Counted)| {
+        let (at, gap) = counted.broken.as_ref()?;
+        let left = segment.end.since(*at)?;
+        let message =
+            format!("{left} bytes of the managed heap at {at} ({}) are left out: {gap}", segment.generation.words());
+        Some(Problem::new("heap-incomplete", Subject::Memory(*at), message))
+    };
+    let mut problems: Vec<Problem> = segments.all.iter().zip(counted).filter_map(left_out).collect();
+    problems.extend(segments.unread.iter().map(|(what, gap)| {
+        let message = format!("a part of the managed heap is left out, {what}: {gap}");
+        Problem::new("heap-incomplete", Subject::Capture, message)
+    }));
+    let moving = match &segments.is_moving {
+        Ok(false) => None,
+        Ok(true) => {
+            Some("the dump was taken while the collector moved objects: the managed heap is not as it was".to_owned())
+        }
+        Err(gap) => Some(format!("whether the collector moved objects at the time cannot be told: {gap}")),
+    };
+    problems.extend(moving.map(|message| Problem::new("heap-moving", Subject::Capture, message)));
+    problems
 }
 
 fn count(methods: &Methods, segments: &Segments, segment: &Segment, filler: Addr, job: &Job) -> Result<Counted, Error> {
     let mut counted = Counted::default();
-    let mut last = Addr(0);
-    let mut seen = rustc_hash::FxHashSet::default();
+    // Objects of one type often stand together.
+    let mut run = (Addr(0), Free::default());
+    let add = |counted: &mut Counted, (table, amount): (Addr, Free)| {
+        let known = if table == filler { &mut counted.filler } else { counted.types.entry(table).or_default() };
+        *known = sum(&[*known, amount]);
+    };
     let broken = segments.walk(methods.types(), segment, &mut job.meter(), &mut |object| {
-        let to = if object.table == filler { &mut counted.free } else { &mut counted.used };
-        to.count = to.count.saturating_add(1);
-        to.bytes = to.bytes.saturating_add(object.bytes);
-        // Objects of one type often stand together.
-        if object.table != last && object.table != filler && seen.insert(object.table) {
-            counted.tables.push(object.table);
+        if object.table != run.0 {
+            add(&mut counted, std::mem::replace(&mut run, (object.table, Free::default())));
         }
-        last = object.table;
+        run.1 = sum(&[run.1, Free { count: 1, bytes: object.bytes }]);
         Ok(())
     })?;
+    add(&mut counted, run);
+    counted.types.retain(|_, amount| amount.count > 0);
     Ok(Counted { broken, ..counted })
 }
 
@@ -135,35 +161,51 @@ impl HeapSource for ManagedHeap {
         Ok(())
     }
 
+    fn counted(&self) -> Option<&[Free]> {
+        Some(&self.counts)
+    }
+
     fn problems(&self) -> Vec<Problem> {
         self.problems.clone()
     }
 
+    fn verify(&self, job: &Job) -> Result<Vec<Problem>, Error> {
+        let broken: Vec<(Addr, Gap)> = self.counted.iter().filter_map(|segment| segment.broken.clone()).collect();
+        verify::verify(self.methods.types(), &self.segments, &broken, job)
+    }
+
     fn free(&self, _: &Job) -> Result<Option<Free>, Error> {
-        Ok(Some(sum(&self.free)))
+        Ok(Some(self.counted.iter().fold(Free::default(), |all, segment| sum(&[all, segment.filler]))))
     }
 
     fn arenas(&self, _: &Job) -> Result<Vec<Arena>, Error> {
         let mut all: Vec<((u64, super::Generation), Arena)> = Vec::new();
-        for ((segment, used), free) in self.segments.all.iter().zip(&self.used).zip(&self.free) {
+        for (segment, counted) in self.segments.all.iter().zip(&self.counted) {
             let key = (segment.heap, segment.generation);
             let name = || match self.segments.heaps {
                 0 | 1 => segment.generation.words().to_owned(),
                 _ => format!("heap {} {}", segment.heap, segment.generation.words()),
             };
             let place = all.iter().position(|(known, _)| *known == key).unwrap_or_else(|| {
-                all.push((key, Arena { name: name(), free: vec![("filler", Free::default())], ..Arena::default() }));
+                let free =
+                    vec![("filler", Free::default()), ("to be filled", Free::default()), ("unused", Free::default())];
+                all.push((key, Arena { name: name(), free, ..Arena::default() }));
                 all.len().saturating_sub(1)
             });
             let Some((_, arena)) = all.get_mut(place) else { continue };
-            let bytes = segment.end.since(segment.start).unwrap_or(0);
-            arena.system = arena.system.saturating_add(bytes);
-            arena.used = sum(&[arena.used, *used]);
-            arena.free.iter_mut().for_each(|(_, all)| *all = sum(&[*all, *free]));
-            arena.overhead = arena
-                .system
-                .saturating_sub(arena.used.bytes)
-                .saturating_sub(arena.free.iter().map(|(_, free)| free.bytes).sum());
+            let known = counted.broken.as_ref().map_or(segment.end, |(at, _)| *at);
+            let unused = segment.committed.since(segment.end).unwrap_or(0);
+            let unused = Free { count: u64::from(unused > 0), bytes: unused };
+            let room = self.segments.room(segment.start, known);
+            let free = [counted.filler, room, unused];
+            let used = counted.types.values().fold(Free::default(), |all, amount| sum(&[all, *amount]));
+            arena.system = arena.system.saturating_add(segment.committed.since(segment.start).unwrap_or(0));
+            arena.used = sum(&[arena.used, used]);
+            arena.free.iter_mut().zip(free).for_each(|((_, all), more)| *all = sum(&[*all, more]));
+            // What was not read is no overhead.
+            let walked = known.since(segment.start).unwrap_or(0);
+            let told = used.bytes.saturating_add(counted.filler.bytes).saturating_add(room.bytes);
+            arena.overhead = arena.overhead.saturating_add(walked.saturating_sub(told));
         }
         all.sort_by_key(|(key, _)| *key);
         Ok(all.into_iter().map(|(_, arena)| arena).collect())
@@ -175,7 +217,7 @@ impl HeapSource for ManagedHeap {
 
     fn lone(&self, address: Addr) -> Option<LoneObject> {
         // Where the heap was walked, what the walk did not meet is no object.
-        let is_left_out = self.broken.iter().any(|(start, end)| *start <= address && address < *end);
+        let is_left_out = self.broken().any(|(start, end)| start <= address && address < end);
         let types = self.methods.types();
         let Walked { table, bytes, .. } = self.segments.object_at(types, address).ok().filter(|_| is_left_out)?;
         let name = types.of_table(table).ok()?;

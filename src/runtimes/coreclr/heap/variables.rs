@@ -72,7 +72,7 @@ impl<'a> Variables<'a> {
     }
 
     /// The heaps of a server's collector; `None` where there is one whose fields are variables.
-    pub(super) fn server_heaps(&self) -> Known<Option<Vec<Addr>>> {
+    pub(super) fn server_heaps(&self) -> Known<Option<Vec<Known<Addr>>>> {
         if !self.clr.is_server()? {
             return Ok(None);
         }
@@ -83,7 +83,7 @@ impl<'a> Variables<'a> {
         }
         let list = self.pointer(HEAPS)?;
         let heap = |index: u64| Ok(memory.ptr(plus(list, index.saturating_mul(8))?)?);
-        (0..count).map(heap).collect::<Known<Vec<_>>>().map(Some)
+        Ok(Some((0..count).map(heap).collect()))
     }
 
     /// Where a field of a server's heap is.

@@ -5,6 +5,7 @@ use rustc_hash::FxHashMap;
 use super::segments::{Segment, Segments};
 use super::walked::Walked;
 use crate::error::Error;
+use crate::heap::Free;
 use crate::job::Meter;
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
@@ -43,8 +44,11 @@ impl Segments {
         let mut at = segment.start;
         while at < segment.end {
             meter.add(1)?;
-            if let Some(after) = self.after_context(at) {
-                at = after;
+            if let Some(limit) = self.context_at(at) {
+                match limit.plus(LEAST).filter(|after| *after <= segment.end) {
+                    Some(after) => at = after,
+                    None => return Ok(Some((at, Gap::Corrupt(format!("what is allocated at {at} ends at {limit}"))))),
+                }
                 continue;
             }
             let object = match object(types, at, segment, &mut sizes) {
@@ -61,11 +65,20 @@ impl Segments {
         Ok(None)
     }
 
-    /// Where objects go on behind an address at which one is about to be made.
-    fn after_context(&self, at: Addr) -> Option<Addr> {
+    /// Where the room ends for objects that are about to be made from an address on, all but for what the collector leaves behind it.
+    fn context_at(&self, at: Addr) -> Option<Addr> {
         let index = self.contexts.binary_search_by_key(&at, |(next, _)| *next).ok()?;
-        let (_, end) = self.contexts.get(index)?;
-        end.plus(LEAST)
+        self.contexts.get(index).map(|(_, end)| *end)
+    }
+
+    /// Bytes between two addresses in which no object was made yet.
+    pub(super) fn room(&self, start: Addr, end: Addr) -> Free {
+        let first = self.contexts.partition_point(|(next, _)| *next < start);
+        let within = self.contexts.iter().skip(first).take_while(|(next, _)| *next < end);
+        within.fold(Free::default(), |sum, (next, limit)| Free {
+            count: sum.count.saturating_add(1),
+            bytes: sum.bytes.saturating_add(limit.since(*next).unwrap_or(0)).saturating_add(LEAST),
+        })
     }
 }
 
