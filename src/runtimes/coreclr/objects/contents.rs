@@ -51,7 +51,10 @@ impl Values<'_> {
 
     /// The fields of a structure, whatever its usual spelling.
     pub(super) fn fields_of(&self, instance: &Instance<'_>) -> Known<Value> {
-        let content = self.parts(instance, 0, 0)?;
+        let content = match self.repeated(instance, 0)? {
+            Some(elements) => elements,
+            None => self.parts(instance, 0, 0)?,
+        };
         Ok(Value { ty: None, location: Some(instance.at), content: Ok(content) })
     }
 
@@ -63,7 +66,10 @@ impl Values<'_> {
                 let part = Part { name: Some("value".into()), role: Role::Member, offset: HEADER, value };
                 Content::Structure { fields: vec![part], left_out: 0 }
             }
-            _ => self.parts(object, HEADER, 0)?,
+            _ => match self.repeated(object, 0)? {
+                Some(elements) => elements,
+                None => self.parts(object, HEADER, 0)?,
+            },
         };
         Ok(Value { ty: None, location: Some(object.at), content: Ok(content) })
     }

@@ -2,7 +2,7 @@
 
 use super::values::Values;
 use super::{Instance, Window};
-use crate::model::value::{Content, Field as Part, Role};
+use crate::model::value::{Content, Field as Part, Role, Scalar};
 use crate::model::{Addr, Gap, Known, Type, Value};
 use crate::runtimes::coreclr::clr::plus;
 use crate::runtimes::coreclr::types::ClassKind;
@@ -145,6 +145,14 @@ impl<'a> Instance<'a> {
         // Source: dotnet/runtime src/coreclr/vm/object.h, ArrayBase: the base size has the header before the object, too.
         let first = u64::from(self.class.base_size).saturating_sub(8);
         plus(self.at, u64::from(self.class.component).saturating_mul(index).saturating_add(first))
+    }
+
+    /// A character of a text, by its position.
+    pub(super) fn letter(&self, index: u64) -> Value {
+        let clr = self.types.clr;
+        let at = clr.at(self.at, "String", "m_FirstChar").and_then(|at| plus(at, index.saturating_mul(2)));
+        let unit = |at: Addr| Ok(Content::Scalar(Scalar::Unit(clr.memory().u16(at)?)));
+        Value { ty: None, location: at.clone().ok(), content: at.and_then(unit) }
     }
 
     /// A structure that is an element of an array.

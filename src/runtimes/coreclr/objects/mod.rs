@@ -13,6 +13,7 @@ mod enumerations;
 mod enumerators;
 mod opened;
 mod paths;
+mod repeated;
 mod spelled;
 mod spelling;
 mod text;

@@ -198,7 +198,9 @@ impl<'a> Values<'a> {
             };
             return Ok(self.element(&object, position.ok_or_else(missing)?));
         }
-        let first = self.contained(&object, Window { start: 0, most: 1 }).ok_or_else(missing)?;
+        let Some(first) = self.contained(&object, Window { start: 0, most: 1 }) else {
+            return among(&self.whole(&object).map_err(failed)?, index);
+        };
         if first.elements().first().is_some_and(|first| first.keyed().is_some()) {
             return among(&self.contained(&object, SEARCHED).ok_or_else(missing)?, index);
         }

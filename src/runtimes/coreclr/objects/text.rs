@@ -1,9 +1,8 @@
 //! Texts: `System.String`.
 
-use super::Instance;
-use crate::model::value::{Content, Scalar, Text};
-use crate::model::{Addr, Gap, Known, Value};
-use crate::runtimes::coreclr::clr::{Clr, plus};
+use crate::model::value::Text;
+use crate::model::{Addr, Gap, Known};
+use crate::runtimes::coreclr::clr::Clr;
 
 /// Characters of a text that are shown where something refers to it.
 pub(super) const MAX_TEXT: u32 = 1024;
@@ -24,15 +23,6 @@ pub(super) fn read(clr: &Clr, object: Addr, most: u32) -> Known<Text> {
     let len = clr.u32(object, "String", "m_StringLength")?;
     let text = characters(clr, clr.at(object, "String", "m_FirstChar")?, len.min(most))?;
     Ok(Text { bytes: text.into_bytes(), cut: len > most })
-}
-
-impl Instance<'_> {
-    /// A character of a text, by its position.
-    pub(super) fn letter(&self, index: u64) -> Value {
-        let at = self.types.clr.at(self.at, "String", "m_FirstChar").and_then(|at| plus(at, index.saturating_mul(2)));
-        let unit = |at: Addr| Ok(Content::Scalar(Scalar::Unit(self.types.clr.memory().u16(at)?)));
-        Value { ty: None, location: at.clone().ok(), content: at.and_then(unit) }
-    }
 }
 
 /// So many characters that lie at an address; who asks has bounded them.

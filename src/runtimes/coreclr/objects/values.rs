@@ -201,7 +201,10 @@ impl<'a> Values<'a> {
                 _ => self.named_at(instance, "value", depth.saturating_add(1)).content,
             };
         }
-        self.parts(instance, 0, depth)
+        match self.repeated(instance, depth)? {
+            Some(elements) => Ok(elements),
+            None => self.parts(instance, 0, depth),
+        }
     }
 
     /// The fields of an object or structure, those of base classes first. `before`: bytes before its first field.
@@ -256,7 +259,7 @@ pub(super) fn unknown(gap: Gap) -> Value {
 }
 
 /// Bytes of a number.
-fn width(element: u8) -> Option<u64> {
+pub(super) fn width(element: u8) -> Option<u64> {
     Some(match element {
         0x02 | 0x04 | 0x05 => 1,
         0x03 | 0x06 | 0x07 => 2,

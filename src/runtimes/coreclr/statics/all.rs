@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
 use super::named::Static;
 use crate::model::{Addr, Known};
 use crate::runtimes::coreclr::types::{Field, Held, Types};
@@ -23,8 +25,14 @@ impl Types<'_> {
 
     /// The static field that refers to an object, `Shop.Program.s_orders`.
     pub(in crate::runtimes::coreclr) fn static_to(self, object: Addr) -> Option<Arc<str>> {
-        let all = self.all_statics().ok()?;
-        all.iter().find(|known| known.to == object).map(|known| Arc::clone(&known.name))
+        let by_object = self.classes.static_to.get((), || {
+            let mut by_object = FxHashMap::default();
+            for known in self.all_statics().iter().flat_map(|all| all.iter()) {
+                by_object.entry(known.to).or_insert_with(|| Arc::clone(&known.name));
+            }
+            Arc::new(by_object)
+        });
+        by_object.get(&object).map(Arc::clone)
     }
 
     /// The classes that the runtime has loaded, as far as they can be read.

@@ -10,7 +10,7 @@ use super::{ARRAY, CATEGORY, HAS_COMPONENT_SIZE, Types, VECTOR};
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
 
-/// Base classes that are looked at, and most fields of one class.
+/// Base classes that are looked at, and most fields of a class with those of its bases.
 const MAX_BASES: usize = 64;
 const MAX_FIELDS: u32 = 1 << 14;
 // Bits of MethodTable.MTFlags. Source: methodtable.h, enum WFLAGS_HIGH_ENUM: value types have one of these, structures and nullable ones, numbers
@@ -117,7 +117,10 @@ impl Types<'_> {
         let clr = self.clr;
         let mut chain = Vec::new();
         let mut next = table;
-        while next.0 != 0 && chain.len() < MAX_BASES {
+        while next.0 != 0 {
+            if chain.len() >= MAX_BASES {
+                return Err(Gap::Unsupported(format!("more than {MAX_BASES} base classes of {table}")));
+            }
             chain.push(next);
             next = clr.ptr(next, "MethodTable", "ParentMethodTable")?;
         }
@@ -128,8 +131,9 @@ impl Types<'_> {
             let own = all.saturating_sub(inherited);
             inherited = all;
             let count = own.saturating_add(if class == table { statics } else { 0 });
-            if count > MAX_FIELDS {
-                return Err(Gap::Corrupt(format!("{count} fields of {class}")));
+            let known = u32::try_from(fields.len()).unwrap_or(u32::MAX);
+            if known.saturating_add(count) > MAX_FIELDS {
+                return Err(Gap::Corrupt(format!("{count} fields of {class}, besides {known} of its bases")));
             }
             let list = clr.ptr(self.described(class)?, "EEClass", "FieldDescList")?;
             for index in 0..count {

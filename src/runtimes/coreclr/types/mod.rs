@@ -4,16 +4,22 @@
 //! `System.Collections.Generic.List<System.__Canon>`.
 
 mod class;
+mod declared;
 mod described;
 mod find;
+mod room;
 mod sorts;
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
+
+pub(super) use self::declared::Declared;
 pub(super) use self::described::{Class, ClassKind, Field, Held};
 pub(super) use self::sorts::element_name;
 
 use self::described::{Instantiated, Rows};
+use self::room::Room;
 use super::clr::{Clr, plus};
 use super::heap::Pattern;
 use super::memo::Memo;
@@ -55,6 +61,10 @@ pub(super) struct Classes {
     pub(super) lineages: Memo<Addr, Arc<[Box<str>]>>,
     pub(super) patterns: Memo<Addr, Known<Option<Arc<Pattern>>>>,
     pub(super) statics: Memo<(), Known<Arc<[Static]>>>,
+    /// What structures of one field declare.
+    pub(super) repeats: Memo<Addr, Known<Option<Declared>>>,
+    /// The static field that refers to an object, by the object.
+    pub(super) static_to: Memo<(), Arc<FxHashMap<Addr, Arc<str>>>>,
 }
 
 impl Default for Classes {
@@ -71,6 +81,8 @@ impl Default for Classes {
             lineages: Memo::of(MAX_TYPES),
             patterns: Memo::of(MAX_TYPES),
             statics: Memo::of(1),
+            repeats: Memo::of(MAX_TYPES),
+            static_to: Memo::of(1),
         }
     }
 }
@@ -89,14 +101,14 @@ impl Types<'_> {
 
     /// The name of a method table's type.
     pub(super) fn of_table(self, table: Addr) -> Known<String> {
-        self.table(table, 0)
+        self.table(table, 0, &Room::default())
     }
 
     /// The type arguments of a method table's type; none where it is not generic.
     pub(super) fn arguments_of(self, table: Addr) -> Known<Vec<String>> {
         let flags = self.clr.u32(table, "MethodTable", "MTFlags")?;
         let is_generic = flags & HAS_COMPONENT_SIZE == 0 && flags & GENERIC != 0;
-        if is_generic { self.own_arguments(table, 0) } else { Ok(Vec::new()) }
+        if is_generic { self.own_arguments(table, 0, &Room::default()) } else { Ok(Vec::new()) }
     }
 
     /// The module of a method table.
@@ -106,7 +118,7 @@ impl Types<'_> {
 
     /// The name of a type handle.
     pub(super) fn handle_name(self, handle: Addr) -> Known<String> {
-        self.handle(handle, 0)
+        self.handle(handle, 0, &Room::default())
     }
 
     /// Whether a type handle leads to no class: a pointer's type, a type parameter.
@@ -123,17 +135,18 @@ impl Types<'_> {
         Ok(self.clr.memory().ptr(plus(arguments, u64::from(index).saturating_mul(8))?)?)
     }
 
-    fn handle(self, handle: Addr, depth: usize) -> Known<String> {
+    fn handle(self, handle: Addr, depth: usize, room: &Room) -> Known<String> {
+        room.take(1)?;
         if depth > MAX_DEPTH {
             return Err(Gap::Corrupt(format!("types around {handle} are nested too deep")));
         }
         if handle.0 & TYPE_DESC == 0 {
-            return self.table(handle, depth);
+            return self.table(handle, depth, room);
         }
         let described = Addr(handle.0 & !TYPE_DESC);
         // Source: ECMA-335 II.23.1.16, element types: pointer, by reference, type parameters, function pointer.
         let element = self.clr.u32(described, "TypeDesc", "TypeAndFlags")? & 0xff;
-        let inner = || self.handle(self.clr.ptr(described, "ParamTypeDesc", "TypeArg")?, depth.saturating_add(1));
+        let inner = || self.handle(self.clr.ptr(described, "ParamTypeDesc", "TypeArg")?, depth.saturating_add(1), room);
         match element {
             0x0f => Ok(format!("{}*", inner()?)),
             0x10 => Ok(format!("{} ByRef", inner()?)),
@@ -143,11 +156,11 @@ impl Types<'_> {
         }
     }
 
-    fn table(self, table: Addr, depth: usize) -> Known<String> {
+    fn table(self, table: Addr, depth: usize, room: &Room) -> Known<String> {
         let inner = depth.saturating_add(1);
         let flags = self.clr.u32(table, "MethodTable", "MTFlags")?;
         if flags & CATEGORY == ARRAY {
-            let element = self.handle(self.clr.ptr(table, "MethodTable", "PerInstInfo")?, inner)?;
+            let element = self.handle(self.clr.ptr(table, "MethodTable", "PerInstInfo")?, inner, room)?;
             // An array with bounds has 8 bytes for each dimension behind the 24 of any array.
             let dimensions = self.clr.u32(table, "MethodTable", "BaseSize")?.saturating_sub(24) / 8;
             let commas = ",".repeat(usize::try_from(dimensions.clamp(1, 32).saturating_sub(1)).unwrap_or(0));
@@ -164,10 +177,11 @@ impl Types<'_> {
         }
         let metadata = self.modules.metadata(self.clr, self.module(table)?)?;
         let name = metadata.type_name(self.clr.memory(), rid)?;
+        room.take(name.len())?;
         if flags & HAS_COMPONENT_SIZE != 0 || flags & GENERIC == 0 {
             return Ok(name);
         }
-        Ok(with_arguments(&name, &self.own_arguments(table, inner)?))
+        Ok(with_arguments(&name, &self.own_arguments(table, inner, room)?))
     }
 
     /// Row of a type in its module's table of types.
@@ -180,9 +194,9 @@ impl Types<'_> {
     }
 
     /// The type arguments of a generic type.
-    fn own_arguments(self, table: Addr, depth: usize) -> Known<Vec<String>> {
+    fn own_arguments(self, table: Addr, depth: usize, room: &Room) -> Known<Vec<String>> {
         let (arguments, count) = self.argument_list(table)?;
-        self.handles(arguments, count, depth)
+        self.handles(arguments, count, depth, room)
     }
 
     /// Where they are, and how many.
@@ -197,12 +211,12 @@ impl Types<'_> {
         Ok((clr.memory().ptr(plus(info, last)?)?, count))
     }
 
-    fn handles(self, at: Addr, count: u16, depth: usize) -> Known<Vec<String>> {
+    fn handles(self, at: Addr, count: u16, depth: usize, room: &Room) -> Known<Vec<String>> {
         if count > MAX_ARGUMENTS {
             return Err(Gap::Corrupt(format!("{count} type arguments at {at}")));
         }
         let handle =
             |index: u16| self.clr.memory().ptr(plus(at, u64::from(index).saturating_mul(8))?).map_err(Gap::from);
-        (0..count).map(|index| self.handle(handle(index)?, depth.saturating_add(1))).collect()
+        (0..count).map(|index| self.handle(handle(index)?, depth.saturating_add(1), room)).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! Input: a [`Sort`] and the class whose type arguments it means. Output: a name as C# writes it, or a `MethodTable`.
 
 use super::Types;
+use super::room::Room;
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::metadata::{Sort, primitive};
 
@@ -12,10 +13,11 @@ const MAX_DEPTH: usize = 16;
 impl Types<'_> {
     /// The name of a type, as C# writes it. `of`: the class whose type arguments are meant.
     pub(in crate::runtimes::coreclr) fn sort_name(self, sort: &Sort, of: Addr) -> Known<String> {
-        self.sort_name_at(sort, of, 0)
+        self.sort_name_at(sort, of, 0, &Room::default())
     }
 
-    fn sort_name_at(self, sort: &Sort, of: Addr, depth: usize) -> Known<String> {
+    fn sort_name_at(self, sort: &Sort, of: Addr, depth: usize, room: &Room) -> Known<String> {
+        room.take(1)?;
         let inner = depth.saturating_add(1);
         if inner > MAX_DEPTH {
             return Err(Gap::Corrupt("types are nested too deep".to_owned()));
@@ -24,22 +26,24 @@ impl Types<'_> {
         Ok(match sort {
             Sort::Primitive(element) => element_name(*element).to_owned(),
             Sort::Named { coded, .. } => {
-                self.modules.metadata(self.clr, self.module(of)?)?.full_name(self.clr.memory(), *coded)?
+                let name = self.modules.metadata(self.clr, self.module(of)?)?.full_name(self.clr.memory(), *coded)?;
+                room.take(name.len())?;
+                name
             }
-            Sort::Argument(index) => self.handle_name(self.argument(of, *index)?)?,
+            Sort::Argument(index) => self.handle(self.argument(of, *index)?, depth, room)?,
             Sort::MethodArgument(index) => format!("!!{index}"),
             Sort::Pointer { to, is_reference } => {
-                let to = self.sort_name_at(to, of, inner)?;
+                let to = self.sort_name_at(to, of, inner, room)?;
                 if *is_reference { format!("ref {to}") } else { format!("{to}*") }
             }
             Sort::Array { of: element, rank } => {
-                format!("{}[{}]", self.sort_name_at(element, of, inner)?, commas(rank))
+                format!("{}[{}]", self.sort_name_at(element, of, inner, room)?, commas(rank))
             }
             Sort::Generic { of: generic, arguments } => {
-                let name = self.sort_name_at(generic, of, inner)?;
+                let name = self.sort_name_at(generic, of, inner, room)?;
                 let arguments = arguments
                     .iter()
-                    .map(|argument| self.sort_name_at(argument, of, inner))
+                    .map(|argument| self.sort_name_at(argument, of, inner, room))
                     .collect::<Known<Vec<_>>>()?;
                 super::with_arguments(&name, &arguments)
             }

@@ -4,7 +4,9 @@
 //! sources of the class do (dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Collections, System.Collections*/src); offsets come from the
 //! metadata of the dump.
 
+mod attached;
 mod concurrent;
+mod frozen;
 mod hashed;
 mod linear;
 mod trees;
@@ -17,7 +19,8 @@ use crate::model::{Gap, Value};
 use crate::runtimes::coreclr::types::ClassKind;
 
 /// Classes and structures, with what is known of them. A class that derives from one is it, too.
-const RULES: &[&[(&str, Rule)]] = &[linear::RULES, hashed::RULES, trees::RULES, concurrent::RULES];
+const RULES: &[&[(&str, Rule)]] =
+    &[linear::RULES, hashed::RULES, trees::RULES, concurrent::RULES, frozen::RULES, attached::RULES];
 /// Collections that keep one another, at most.
 const MAX_KEPT: usize = 8;
 
