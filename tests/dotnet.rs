@@ -156,7 +156,7 @@ fn a_mini_dump_shows_what_a_full_one_shows() {
                     let warnings = other["warnings"].as_array_mut().expect("warnings");
                     let all = warnings.len();
                     warnings.retain(|warning| warning["code"] != "locks-unread");
-                    assert_eq!(warnings.len() + 1, all, "{warnings:?}");
+                    assert!(warnings.len() < all, "{warnings:?}");
                 }
                 assert_eq!(difference(&full, &other, ""), None, "{command} of full and {kind}");
             }
