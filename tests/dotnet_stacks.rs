@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use support::core_parts::{Part, leave_out, parts, unwind_tables};
 use support::{CrashReport, Dotnet, ReportedFrame, Started, as_address, plain, run};
 
 /// A frame of ours.
@@ -20,8 +21,13 @@ struct Frame {
 /// What commands answer of a dump on a machine that has no file of its process.
 fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
     let nowhere = tempfile::tempdir().expect("a temporary folder");
+    answers_with(dump, nowhere.path(), commands)
+}
+
+/// The same where the process's files are below a folder.
+fn answers_with(dump: &Path, files: &Path, commands: &[&str]) -> Vec<Value> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
-    command.arg("analyze").arg(dump).args(["--json", "--offline", "--sysroot"]).arg(nowhere.path());
+    command.arg("analyze").arg(dump).args(["--json", "--offline", "--sysroot"]).arg(files);
     command.args(commands.iter().flat_map(|line| ["-c", line]));
     let mut documents = run(command).expect_status(0).documents();
     documents.iter_mut().map(|document| document["data"].take()).collect()
@@ -29,7 +35,13 @@ fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
 
 /// The walked frames of each thread, by its id, and why each stack ends.
 fn stacks(dump: &Path) -> BTreeMap<u64, (Vec<Frame>, String)> {
-    let told = answers(dump, &["stack --all"]).remove(0);
+    let nowhere = tempfile::tempdir().expect("a temporary folder");
+    stacks_with(dump, nowhere.path())
+}
+
+/// The same where the process's files are below a folder.
+fn stacks_with(dump: &Path, files: &Path) -> BTreeMap<u64, (Vec<Frame>, String)> {
+    let told = answers_with(dump, files, &["stack --all"]).remove(0);
     let number = |value: &Value| as_address(value).unwrap_or_else(|| panic!("{value} is no address"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let frame = |frame: &Value| Frame {
@@ -81,15 +93,20 @@ fn each_dump(argument: &str, flags: &[&str], test: impl Fn(&Path, &CrashReport))
     }
 }
 
-/// Holds a thread against its report. Of code that has called native code the library tells a place a little before: that of a helper's call.
+/// Holds a thread against its report. Of precompiled code that has called native code the library tells a place a little before the call's end.
 fn compare(tid: u64, ours: &[Frame], theirs: &[ReportedFrame]) -> Result<usize, String> {
+    /// From the label that such code records to the call's end, at most, in bytes.
+    const MAX_BEFORE: u64 = 0x32;
     let mut named = 0;
     for their in theirs {
-        let own = ours.iter().find(|own| own.sp == their.sp);
-        let own = own.ok_or_else(|| format!("thread {tid}: no frame at {:#x}: {their:?}", their.sp))?;
+        let place = ours.iter().position(|own| own.sp == their.sp);
+        let place = place.ok_or_else(|| format!("thread {tid}: no frame at {:#x}: {their:?}", their.sp))?;
+        let own = &ours[place];
+        let calls_native = place > 0 && ours[place - 1].kind == "native";
+        let is_label = calls_native && own.pc > their.pc && own.pc - their.pc <= MAX_BEFORE;
         // A return address that was replaced to stop the thread: the library tells what replaced it.
         let replaced = own.kind == "managed" && !their.managed && their.method.is_none();
-        if own.pc != their.pc && !replaced && !(own.pc > their.pc && own.pc - their.pc < 0x40) {
+        if own.pc != their.pc && !replaced && !is_label {
             return Err(format!("thread {tid}: {own:x?}, not {their:x?}"));
         }
         if their.managed && !matches!(own.kind.as_str(), "managed" | "stub") {
@@ -135,7 +152,7 @@ fn every_kind_of_frame_is_told_as_the_runtimes_own_library_tells_it() {
                 assert!(!is_lost(frames, theirs), "thread {tid}: {frames:x?}");
             }
         }
-        // As the source has them: 47 threads, each with a method of its own, with what called that, and with what it called.
+        // As the source has them: 48 threads, each with a method of its own, with what called that, and with what it called.
         assert!(named > 200, "{named} frames have names");
         let all: Vec<&Frame> = ours.values().flat_map(|(frames, _)| frames).collect();
         for method in [
@@ -146,6 +163,8 @@ fn every_kind_of_frame_is_told_as_the_runtimes_own_library_tells_it() {
             "DynamicClass.Made(Int32, System.String)",
             "Emitted.Run.Hold(System.Collections.Generic.List<Int32>)",
             "Emitted.Collect.Hold(System.Collections.Generic.List<Int32>)",
+            "Frames.Outside.Run(System.Action)",
+            "Frames.Program.Replaced(Int64)",
             "Frames.First..cctor()",
             "Frames.Finalized.Finalize()",
         ] {
@@ -157,6 +176,74 @@ fn every_kind_of_frame_is_told_as_the_runtimes_own_library_tells_it() {
             all.iter().find(|frame| frame.function.ends_with("of Frames.Program.poll(System.String, IntPtr, Int32)"));
         let stub = stub.expect("poll is called by a stub");
         assert!(stub.kind == "stub" && stub.function.starts_with("ILStubClass.IL_STUB_PInvoke("), "{stub:?}");
+    });
+}
+
+/// Whether a part of a core holds native code of a library, or tables by which its callers are found.
+fn is_unwound_natively(part: &Part) -> bool {
+    let Some((path, base)) = part.file.as_ref().filter(|(path, _)| !path.ends_with(".dll")) else { return false };
+    let holds = |tables: std::ops::Range<u64>| part.start < base + tables.end && base + tables.start < part.end;
+    part.execute || unwind_tables(Path::new(path)).is_some_and(holds)
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn managed_frames_are_told_to_their_ends_where_native_code_cannot_be_unwound() {
+    each_dump("", &["--withheap"], |dump, report| {
+        let count = leave_out(dump, is_unwound_natively);
+        assert!(count > 10, "{count} parts of native code");
+        let ours = stacks(dump);
+        let mut held = 0;
+        for (tid, theirs) in &report.0 {
+            let managed = |frame: &&ReportedFrame| frame.managed && frame.method.is_some();
+            let named: Vec<ReportedFrame> = theirs.iter().filter(managed).cloned().collect();
+            let (frames, _) = &ours[tid];
+            held += compare(*tid, frames, &named).unwrap_or_else(|why| panic!("{why}: {frames:x?}"));
+            let more =
+                frames.iter().find(|own| own.kind == "managed" && !theirs.iter().any(|their| their.sp == own.sp));
+            assert!(more.is_none(), "thread {tid}: {more:x?} is no frame of it");
+        }
+        assert!(held > 200, "{held} frames");
+    });
+}
+
+/// Of a core that ends early: the threads whose whole stacks are before its end.
+fn in_file(dump: &Path, stacks: &BTreeMap<u64, (Vec<Frame>, String)>, len: u64) -> Vec<u64> {
+    let parts = parts(dump);
+    let holds = |part: &&Part, frames: &[Frame]| {
+        let range = part.start..part.end;
+        part.offset + part.in_file <= len && frames.iter().all(|frame| range.contains(&frame.sp))
+    };
+    let is_there = |frames: &[Frame]| !frames.is_empty() && parts.iter().any(|part| holds(&part, frames));
+    stacks.iter().filter(|(_, (frames, _))| is_there(frames)).map(|(tid, _)| *tid).collect()
+}
+
+/// Of such a dump the library of Microsoft tells nothing. The runtime's own variables are behind its end: what is managed is told by frame pointers.
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn threads_whose_stacks_are_in_a_dump_that_was_cut_have_their_frames() {
+    each_dump("", &["--withheap"], |dump, _| {
+        let files = Path::new("/");
+        let whole = stacks_with(dump, files);
+        let bytes = std::fs::read(dump).expect("it is there");
+        let mut held = 0;
+        for quarter in [3, 2, 1] {
+            let len = bytes.len() / 4 * quarter;
+            let cut = dump.with_file_name(format!("cut-{quarter}"));
+            std::fs::write(&cut, &bytes[..len]).expect("it can be written");
+            let ours = stacks_with(&cut, files);
+            assert_eq!(ours.len(), whole.len(), "every thread is listed");
+            for tid in in_file(dump, &whole, len as u64) {
+                let ((frames, end), (all, _)) = (&ours[&tid], &whole[&tid]);
+                assert_eq!(end, "bottom", "{quarter}: thread {tid}: {frames:x?}");
+                let is_told = |one: &&Frame| frames.iter().any(|own| (own.pc, own.sp) == (one.pc, one.sp));
+                // Frame pointers skip funclets, and code that keeps none.
+                let told = all.iter().filter(is_told).count();
+                assert!(told * 5 >= all.len() * 2, "{quarter}: thread {tid}: {told} of {}", all.len());
+                held += 1;
+            }
+        }
+        assert!(held > 30, "{held} threads");
     });
 }
 

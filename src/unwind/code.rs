@@ -20,7 +20,7 @@ use super::rules::Row;
 use super::signal;
 use super::start;
 use crate::capture::Memory;
-use crate::model::{Addr, Arch};
+use crate::model::{Addr, Arch, Trust};
 use crate::target::{Module, Target};
 
 /// Work that may be spent on code without tables, in instructions looked at (or what costs as much, about 30 ns), for
@@ -137,7 +137,7 @@ impl CodeMap {
     }
 
     /// The next frame of a runtime's own code above a place of a stack, as the runtime records it.
-    pub(super) fn beyond(&self, sp: Addr) -> Option<Caller> {
+    pub(super) fn beyond(&self, sp: Addr) -> Option<(Caller, Trust)> {
         self.own.iter().find_map(|own| own.beyond(sp))
     }
 

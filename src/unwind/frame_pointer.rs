@@ -16,6 +16,8 @@ use crate::model::{Addr, Arch, Registers};
 const MAX_FRAME: u64 = 1 << 20;
 /// Records above one whose return address follows no call that are looked at.
 const LOOK_AHEAD: usize = 4;
+/// Records that are followed to a frame that a runtime records.
+const MAX_RECORDS: usize = 256;
 /// Bytes of stack searched for a record. Frames of compiled methods are small; the largest are those with the most
 /// spilled registers.
 const NEAREST_WITHIN: u64 = 4 << 10;
@@ -97,6 +99,26 @@ pub(super) fn nearest(code: &CodeMap, words: &Words<'_>, callee: &Registers, sta
         .step_by(8)
         .map_while(|offset| Record::read(words, code.arch(), first.plus(offset)?, stack))
         .find_map(|record| if record.begins_chain(code, words) { record.caller(code, words, callee) } else { None })
+}
+
+/// Whether the chain that a caller begins comes by a frame that a runtime records: at its stack pointer, or by the frame pointer that it has.
+pub(super) fn comes_by(words: &Words<'_>, caller: &Caller, recorded: &Caller) -> bool {
+    let (mut cfa, mut next) = (caller.cfa, caller.registers.fp());
+    for _ in 0..MAX_RECORDS {
+        if cfa >= recorded.cfa {
+            return cfa == recorded.cfa;
+        }
+        let Some(record) = next else { return false };
+        if recorded.registers.fp() == Some(record) {
+            return true;
+        }
+        let above = Record::read(words, caller.registers.arch(), record, cfa);
+        let Some((above, behind)) = above.and_then(|above| Some((above.saved, above.at.plus(16)?))) else {
+            return false;
+        };
+        (cfa, next) = (behind, Some(Addr(above)));
+    }
+    false
 }
 
 impl Record {

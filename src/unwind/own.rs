@@ -18,9 +18,9 @@ pub trait Unwind: Send + Sync {
     /// Who called a frame in its own code.
     fn step(&self, frame: &OwnFrame<'_>) -> Step;
 
-    /// The next frame of its own code above a place of a stack, by what the runtime itself records of its calls into native code. Asked for
-    /// native code that no table describes.
-    fn beyond(&self, _sp: Addr) -> Option<Caller> {
+    /// The next frame of its own code above a place of a stack, by what the runtime itself records of its calls into native code, and how it
+    /// was found. Asked for native code that no table describes.
+    fn beyond(&self, _sp: Addr) -> Option<(Caller, Trust)> {
         None
     }
 }

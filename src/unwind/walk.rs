@@ -211,23 +211,29 @@ impl<'t> Walk<'t> {
         let (code, words) = (self.code, &self.words);
         let chained = frame_pointer::caller(code, words, callee.registers, callee.stack);
         let callee = &Callee { chained: chained.as_ref(), ..*callee };
+        let recorded = code.beyond(callee.stack);
+        // What skips a frame that the runtime records is none of its callees.
+        let beyond = recorded.as_ref().map(|(caller, _)| caller);
+        let fits = |caller: &Caller| beyond.is_none_or(|beyond| caller.cfa <= beyond.cfa);
+        let comes_by = |caller: &Caller| beyond.is_none_or(|beyond| frame_pointer::comes_by(words, caller, beyond));
         // A word that was found for another thread may lie anywhere below the record that the frame pointer leads to.
         let found_before = || if callee.chained.is_none() { scan::found_before(words, callee) } else { None };
-        let confirmed = confirm::derived(code, words, callee)
+        let found = confirm::derived(code, words, callee)
             .or_else(|| callee.chained.filter(|_| callee.site.chained.get().is_some()).cloned())
             .or_else(found_before)
-            .or_else(|| confirm::searched(code, words, callee));
-        let recorded = if confirmed.is_none() { code.beyond(callee.stack) } else { None };
-        let found = confirmed
-            .or_else(|| chain::by_frame_pointer(code, words, callee).filter(|_| recorded.is_none()))
+            .or_else(|| confirm::searched(code, words, callee))
+            .filter(fits)
+            .or_else(|| chain::by_frame_pointer(code, words, callee).filter(comes_by))
             .or_else(|| {
                 let nearest = || frame_pointer::nearest(code, words, callee.registers, callee.stack);
-                if recorded.is_none() { nearest() } else { None }
+                if beyond.is_none() { nearest() } else { None }
             });
         let (caller, trust) = match (found, recorded) {
+            // Of that frame the runtime knows more registers.
+            (Some(caller), Some(recorded)) if is_at(&caller, &recorded.0) => recorded,
             (Some(caller), _) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
             (Some(caller), _) => (caller, Trust::Scan),
-            (None, Some(caller)) => (caller, Trust::Runtime),
+            (None, Some(recorded)) => recorded,
             (None, None) => scan::search(code, words, callee)?,
         };
         let up = Up { caller, trust, returns: true, switch: false };
@@ -257,6 +263,11 @@ impl<'t> Walk<'t> {
     fn why(&self, callee: &Callee<'_>) -> End {
         if self.words.get(callee.stack).is_err() { End::NoMemory } else { End::NoUnwindInfo }
     }
+}
+
+/// Whether both are the same place of a stack.
+fn is_at(one: &Caller, other: &Caller) -> bool {
+    one.cfa == other.cfa && one.registers.pc() == other.registers.pc()
 }
 
 /// Where a place is looked up: inside the call for a return address.
@@ -323,6 +334,60 @@ mod tests {
             Some(0xb),
             "what the callee pushed comes back"
         );
+    }
+
+    /// A runtime without code here, which records one frame.
+    struct Recorded(Caller);
+
+    impl crate::unwind::Unwind for Recorded {
+        fn owns(&self, _: Addr) -> bool {
+            false
+        }
+
+        fn step(&self, _: &OwnFrame<'_>) -> Step {
+            Step::Unknown
+        }
+
+        fn beyond(&self, sp: Addr) -> Option<(Caller, Trust)> {
+            (sp < self.0.cfa).then(|| (self.0.clone(), Trust::Runtime))
+        }
+    }
+
+    /// The first frames of a stack of code that is not in the dump, with a frame that a runtime records at a place of it.
+    fn walk_to(recorded: (u64, u64), stack: &[u64]) -> Vec<(u64, u64, Trust)> {
+        let (pc, cfa) = recorded;
+        let mut registers = Registers::unknown(Arch::X86_64);
+        for (number, value) in [(7, cfa), (16, pc)] {
+            registers.set(Register(number), value);
+        }
+        let caller = Caller { registers, cfa: Addr(cfa) };
+        let code = CodeMap::new(target(Arch::X86_64, None, stack), vec![Arc::new(Recorded(caller))]);
+        let mut start = Registers::unknown(Arch::X86_64);
+        for (number, value) in [(6, STACK + 8), (7, STACK), (16, 0x1004)] {
+            start.set(Register(number), value);
+        }
+        let frames = Walk::new(&code).run(&start, &Job::default()).frames;
+        frames.iter().take(3).map(|frame| (frame.pc.0, frame.sp.0, frame.trust)).collect()
+    }
+
+    #[test]
+    fn frame_pointers_that_come_by_a_recorded_frame_tell_those_below_it() {
+        // sp → | local | rbp | return | local | 0 | return |, and the frame behind the second return address is recorded.
+        let stack = [0x1200, STACK + 0x20, 0x1080, 0x1300, 0, 0x1180, 0, 0];
+        let expected = [
+            (0x1004, STACK, Trust::Context),
+            (0x1080, STACK + 0x18, Trust::FramePointer),
+            (0x1180, STACK + 0x30, Trust::Runtime),
+        ];
+        assert_eq!(walk_to((0x1180, STACK + 0x30), &stack), expected);
+    }
+
+    #[test]
+    fn frame_pointers_that_pass_a_recorded_frame_are_not_believed() {
+        // The same, but the recorded frame lies between the two.
+        let stack = [0x1200, STACK + 0x20, 0x1080, 0x1300, 0, 0x1180, 0, 0];
+        let frames = walk_to((0x1280, STACK + 0x10), &stack);
+        assert_eq!(frames[..2], [(0x1004, STACK, Trust::Context), (0x1280, STACK + 0x10, Trust::Runtime)]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::precodes;
 use super::rows::{self, DYNAMIC, INSTANTIATED, Row};
 use super::sources::Sources;
 use super::types::{Classes, Types};
-use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame};
+use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame, Trust};
 use crate::unwind::row::Caller;
 use crate::unwind::{OwnFrame, Step, Unwind};
 
@@ -102,14 +102,12 @@ impl Methods {
         self.sources.suspended(self.types(), state_machine, state)
     }
 
-    /// The method of which a state machine was made; `Ok(None)` where no PDB tells it.
-    pub(super) fn kickoff(&self, state_machine: Addr) -> Known<Option<String>> {
-        let types = self.types();
-        let Some(rid) = self.sources.kickoff(types, state_machine)? else { return Ok(None) };
-        let (metadata, memory) = (self.modules.metadata(&self.clr, types.module(state_machine)?)?, self.clr.memory());
-        let of_type = metadata.type_name(memory, metadata.type_of(memory, rid)?)?;
-        let parameters = metadata.parameters(memory, rid).unwrap_or_default();
-        Ok(Some(format!("{of_type}.{}{parameters}", metadata.method_name(memory, rid)?)))
+    /// The method whose code a frame is in, where it is the program's own; without its line, which takes a PDB.
+    pub(super) fn own(&self, frame: &Frame) -> Option<Arc<str>> {
+        match code::at(&self.clr, frame.lookup()).ok().flatten()? {
+            Code::Method(place) => self.name(place.method).filter(is_own).map(|named| named.name),
+            Code::Stub(_) => None,
+        }
     }
 
     /// Names a frame in a method.
@@ -230,7 +228,7 @@ impl Unwind for Methods {
         if frame.registers.arch() == Arch::X86_64 { code::step(&self.clr, frame) } else { Step::Unknown }
     }
 
-    fn beyond(&self, sp: Addr) -> Option<Caller> {
+    fn beyond(&self, sp: Addr) -> Option<(Caller, Trust)> {
         if self.clr.target.arch() == Arch::X86_64 { self.transitions.beyond(&self.clr, sp) } else { None }
     }
 }

@@ -4,6 +4,7 @@
 //! itself describes it ([`descriptor`]), or as this program knows of its major version. Microsoft's data access library is not needed.
 //! Left out: aarch64.
 
+mod budget;
 mod clr;
 mod code;
 pub mod debug_info;
@@ -106,11 +107,6 @@ impl CoreClr {
     /// `Ok(None)` where no PDB tells it.
     pub fn suspended(&self, state_machine: Addr, state: u32) -> Known<Option<Line>> {
         self.methods.suspended(state_machine, state)
-    }
-
-    /// The method, as its source has it, of which a state machine was made. `Ok(None)` where no PDB tells it.
-    pub fn kickoff(&self, state_machine: Addr) -> Known<Option<String>> {
-        self.methods.kickoff(state_machine)
     }
 
     /// Its own list of threads.
@@ -295,9 +291,8 @@ impl Runtime for CoreClr {
             thread.waiting_on.iter_mut().for_each(threads::judge);
             let Some(managed) = of.get(&thread.tid) else { continue };
             waits.describe(thread);
-            let own = stack.frames.iter().filter(|frame| frame.kind == FrameKind::Managed);
-            let own = own.filter_map(|frame| self.methods.frame(frame)).flatten().find(|frame| frame.own);
-            if let Some(top) = own.and_then(|frame| frame.function) {
+            let mut managed_frames = stack.frames.iter().filter(|frame| frame.kind == FrameKind::Managed);
+            if let Some(top) = managed_frames.find_map(|frame| self.methods.own(frame)) {
                 thread.top = Some(top.to_string());
             }
             thread.runtime_id = managed.id.clone().ok().map(u64::from);

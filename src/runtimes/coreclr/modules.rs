@@ -152,7 +152,7 @@ fn utf16(clr: &Clr, at: Addr) -> Known<String> {
 }
 
 /// Where a module's image begins; 0 for one that was made at run time.
-fn base(clr: &Clr, module: Addr) -> Known<Addr> {
+pub(super) fn base(clr: &Clr, module: Addr) -> Known<Addr> {
     if let Ok(base) = clr.ptr(module, "Module", "Base") {
         return Ok(base);
     }

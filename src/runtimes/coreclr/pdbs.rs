@@ -7,6 +7,7 @@ use std::path::Path;
 
 use symbols::{FileBytes, WantedPdb};
 
+use super::budget::Budget;
 use super::clr::{Clr, plus};
 use super::image::{Image, Placing, Record};
 use super::metadata::{Metadata, Pdb};
@@ -19,7 +20,9 @@ const CODE_VIEW: u32 = 2;
 const EMBEDDED: u32 = 17;
 /// Longest record that names a PDB, in bytes, and largest one that holds one.
 const MAX_NAME: u32 = 4096;
-const MAX_EMBEDDED: u32 = 512 << 20;
+const MAX_EMBEDDED: u32 = 64 << 20;
+/// Largest PDB, in bytes; that of Roslyn itself has 20 MB.
+const MAX_PDB: u64 = 512 << 20;
 
 /// The PDB that an assembly states.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +32,21 @@ struct Stated {
     path: Vec<u8>,
 }
 
-/// A module's PDB; `Ok(None)` where none is at hand.
-pub(super) fn find(clr: &Clr, module: Addr) -> Known<Option<Pdb>> {
+/// A module's PDB; `Ok(None)` where none is at hand. `unpacked`: what may be spent on those that assemblies hold.
+pub(super) fn find(clr: &Clr, module: Addr, unpacked: &Budget) -> Known<Option<Pdb>> {
     let Some(image) = modules::image(clr, module)? else { return Ok(None) };
     let path = modules::path(clr, module).ok().flatten();
     let file = || assembly(clr, &image, path.as_deref()?).map(memory);
     // Of what nobody has touched, a small dump holds nothing.
     if let Ok(stated) = stated(&image) {
-        let found = embedded(&image, &stated).or_else(|| apart(clr, &stated, path.as_deref()));
-        let of_file = || embedded(&in_file(&file()?)?, &stated);
+        let found = embedded(&image, &stated, unpacked).or_else(|| apart(clr, &stated, path.as_deref()));
+        let of_file = || embedded(&in_file(&file()?)?, &stated, unpacked);
         return Ok(found.or_else(of_file));
     }
     let Some(file) = file() else { return Ok(None) };
     let Some(image) = in_file(&file) else { return Ok(None) };
     let stated = stated(&image)?;
-    Ok(apart(clr, &stated, path.as_deref()).or_else(|| embedded(&image, &stated)))
+    Ok(apart(clr, &stated, path.as_deref()).or_else(|| embedded(&image, &stated, unpacked)))
 }
 
 /// The assembly's file: that of the same build.
@@ -87,12 +90,13 @@ fn record(image: &Image<'_>, kind: u32) -> Known<Record> {
 }
 
 /// The PDB that an image holds.
-fn embedded(image: &Image<'_>, stated: &Stated) -> Option<Pdb> {
+fn embedded(image: &Image<'_>, stated: &Stated, unpacked: &Budget) -> Option<Pdb> {
     // Source: PE-COFF.md, "Embedded Portable PDB Debug Directory Entry": Signature 0, UncompressedSize 4, the rest is deflated.
     let record = record(image, EMBEDDED).ok().filter(|record| (8..MAX_EMBEDDED).contains(&record.size))?;
     let claimed = image.memory.u32(plus(record.at, 4).ok()?).ok()?;
     let body = image.memory.slice(record.at, record.size.into()).ok()?;
     let compressed = body.strip_prefix(b"MPDB")?.get(4..)?;
+    Some(u64::from(claimed)).filter(|claimed| *claimed <= MAX_PDB && unpacked.take(*claimed).is_ok())?;
     let bytes = symbols::deflate(compressed, claimed.into()).ok()?;
     verified(FileBytes::from_vec(bytes), stated)
 }
@@ -111,7 +115,7 @@ fn apart(clr: &Clr, stated: &Stated, assembly: Option<&str>) -> Option<Pdb> {
 }
 
 fn verified(bytes: FileBytes, stated: &Stated) -> Option<Pdb> {
-    if !bytes.starts_with(b"BSJB") {
+    if bytes.len() as u64 > MAX_PDB || !bytes.starts_with(b"BSJB") {
         return None;
     }
     Pdb::read(bytes).ok().filter(|pdb| pdb.id == stated.id)

@@ -5,10 +5,12 @@
 
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::code::Place;
 use super::debug_info;
 use super::memo::Memo;
 use super::metadata::{Line, Pdb};
+use super::modules;
 use super::pdbs;
 use super::rows::{self, Row};
 use super::types::Types;
@@ -17,16 +19,21 @@ use crate::model::{Addr, Known};
 /// Most modules whose PDBs are kept, and most lines.
 const MAX_MODULES: usize = 1 << 16;
 const MAX_LINES: usize = 1 << 20;
+/// Most bytes of all PDBs that assemblies hold, unpacked: in memory.
+const MAX_UNPACKED: u64 = 1 << 30;
 
 /// What is known of source lines.
 pub(super) struct Sources {
+    /// By where their assemblies lie: modules of one image share one.
     pdbs: Memo<Addr, Option<Arc<Pdb>>>,
+    unpacked: Budget,
     lines: Memo<Addr, Option<Line>>,
 }
 
 impl Default for Sources {
     fn default() -> Sources {
-        Sources { pdbs: Memo::of(MAX_MODULES), lines: Memo::of(MAX_LINES) }
+        let unpacked = Budget::of(MAX_UNPACKED, "bytes of PDBs in assemblies");
+        Sources { pdbs: Memo::of(MAX_MODULES), unpacked, lines: Memo::of(MAX_LINES) }
     }
 }
 
@@ -45,7 +52,8 @@ impl Sources {
 
     /// The PDB of a module; `None` where none is at hand.
     pub(super) fn pdb(&self, types: Types<'_>, module: Addr) -> Option<Arc<Pdb>> {
-        self.pdbs.get(module, || pdbs::find(types.clr, module).ok().flatten().map(Arc::new))
+        let base = modules::base(types.clr, module).ok().filter(|base| base.0 != 0)?;
+        self.pdbs.get(base, || pdbs::find(types.clr, module, &self.unpacked).ok().flatten().map(Arc::new))
     }
 
     /// Where an asynchronous method is suspended: `table` is the method table of its state machine, `state` the number of the wait.
@@ -57,12 +65,6 @@ impl Sources {
             Some(wait) => pdb.line(wait.method, wait.yields),
             None => Ok(None),
         }
-    }
-
-    /// The row of the method as its source has it, of which a state machine was made. `Ok(None)` where no PDB tells it.
-    pub(super) fn kickoff(&self, types: Types<'_>, table: Addr) -> Known<Option<u32>> {
-        let Some((pdb, move_next)) = self.move_next(types, table)? else { return Ok(None) };
-        pdb.kickoff(move_next)
     }
 
     /// The method of a state machine that goes on, by its row, and its module's PDB.

@@ -4,7 +4,7 @@
 //! metadata has, local variables by the names of a PDB, where they are by what the compiler left for debuggers.
 
 use super::clr::{Clr, plus};
-use super::code::{self, Code, Place};
+use super::code::{self, Code, Place, REGISTERS};
 use super::debug_info::{self, Located, Location};
 use super::metadata::{Metadata, Sort};
 use super::methods::Methods;
@@ -14,10 +14,6 @@ use super::rows;
 use super::types::{Field, Held};
 use super::values::{Kept, Typed};
 use crate::model::{Addr, Frame, Gap, Known, Register, Registers, Value, Variable, VariableKind};
-
-/// DWARF numbers of the registers by their numbers in x64's instructions. Sources: x64 software conventions, "Register usage" (rax, rcx, rdx, rbx,
-/// rsp, rbp, rsi, rdi, r8 …); System V AMD64 psABI 1.0, figure 3.36.
-const REGISTERS: [u16; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 
 /// What is asked of one frame.
 struct Asked<'a> {

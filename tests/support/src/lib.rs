@@ -5,6 +5,7 @@
 //! gets the same dumps by hand. Each variant is made once for a state of its sources and shared by all tests, which run
 //! as processes of their own: the script takes a lock. Everything here panics with the reason, since its callers are tests.
 
+pub mod core_parts;
 pub mod core_writer;
 mod crash_report;
 mod dotnet;

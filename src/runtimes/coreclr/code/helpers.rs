@@ -4,12 +4,14 @@
 //! `ret`, and its table is 8 bytes off. The entry of the worker that handles a signal: above it lies a frame by hand, the interrupted code's.
 //! It is on that code's stack, or, where that is full, on another: then the kernel's signal frame with the same registers is looked for.
 
+use std::sync::Arc;
+
 use super::super::clr::{Clr, plus};
-use super::super::threads;
-use super::ranges::owns;
+use super::place::Helper;
 use super::saved::{SAVED, moved, restore};
+use super::{hijacks, signal_frames};
 use crate::capture::Memory;
-use crate::model::{Addr, Arch, End, Register, Registers, Trust};
+use crate::model::{Addr, Arch, End, Registers, Trust};
 use crate::unwind::row::Caller;
 use crate::unwind::{OwnFrame, Step};
 
@@ -20,45 +22,31 @@ const HIJACK_ENDS: [&[u8]; 2] = [&[0x52, 0x50, 0x48, 0x89, 0xe7], &[0x51, 0x52, 
 const ALLOCATE: &[u8] = &[0x48, 0x8d, 0x64, 0x24];
 /// Bytes of its code up to the `ret`, at most.
 const HIJACK_CODE: u64 = 0x80;
-/// Bytes of a `Thread` in which the replaced return address is.
-const THREAD: u64 = 0x800;
-
-/// Writable memory that is searched for a signal frame, in bytes of one segment: stacks of handlers are small.
-const MAX_STACK: u64 = 1 << 20;
-/// Places in one segment at which the instruction pointer stands that are looked at.
-const MAX_PLACES: usize = 4096;
-// Of the kernel's ucontext: 17 registers from 40 on, by their DWARF numbers, then flags and the selectors, of which cs is the first.
-// Source: Linux arch/x86/include/uapi/asm/sigcontext.h, struct sigcontext_64; of cs arch/x86/include/asm/segment.h, __USER_CS.
-const REGISTERS: u64 = 40;
-const ORDER: [u16; 17] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16];
-const RBP: u64 = REGISTERS + 10 * 8;
-const RIP: u64 = REGISTERS + 16 * 8;
-const CS: u64 = REGISTERS + 18 * 8;
-const USER_CS: u16 = 0x33;
 /// Between the frame by hand and the interrupted code's stack: the red zone of the System V AMD64 psABI 3.2.2, and the frame itself.
 const RED_ZONE: u64 = 128 + 16;
-
-/// One of those functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Helper {
-    /// `OnHijackTripThread`, from `start` on; it pushes so many registers, and makes room for so many bytes.
-    Hijack { start: Addr, pushed: u64, room: u64 },
-    /// The entry of the signal handler's worker.
-    Worker,
-}
+/// What is left out to align that frame, where the interrupted code's stack is not.
+const ALIGNMENT: u64 = 8;
+/// From the first entry, for stacks that are aligned, to the second, for those that are not. Source: dotnet/runtime
+/// src/coreclr/pal/src/arch/amd64/callsignalhandlerwrapper.S; measured on 8.0.33 and 9.0.22, on 10.0.14.
+const BETWEEN: [u64; 2] = [12, 16];
 
 /// The function at an address; `None` where it is another.
 pub(super) fn at(clr: &Clr, code: Addr) -> Option<Helper> {
     if clr.target.module_at(code).map(|module| module.index) != Some(clr.module) {
         return None;
     }
-    let memory = clr.memory();
-    let back = (0..HIJACK_CODE).find(|back| {
-        let bytes = code.minus(*back).and_then(|start| memory.slice(start, HIJACK.len() as u64).ok());
-        bytes == Some(HIJACK)
-    });
-    let hijack = back.and_then(|back| hijack(memory, code.minus(back)?));
-    hijack.or_else(|| is_worker(memory, code).then_some(Helper::Worker))
+    clr.places.helpers.get(code, || recognise(clr.memory(), code))
+}
+
+fn recognise(memory: &Memory, code: Addr) -> Option<Helper> {
+    let hijack = || {
+        let before = (0..HIJACK_CODE).rev().find_map(|back| memory.slice(code.minus(back)?, back).ok())?;
+        let begin = code.minus(before.len() as u64)?;
+        // It may begin at the address itself.
+        let bytes = memory.slice_up_to(begin, (before.len() as u64).saturating_add(HIJACK.len() as u64)).ok()?;
+        hijack(memory, begin.plus(memchr::memmem::rfind(bytes, HIJACK)? as u64)?)
+    };
+    hijack().or_else(|| worker(memory, code))
 }
 
 /// The function that begins at an address.
@@ -72,17 +60,24 @@ fn hijack(memory: &Memory, start: Addr) -> Option<Helper> {
     Some(Helper::Hijack { start, pushed, room })
 }
 
-/// `push rbp; call …; pop rbp; ret`, at its call.
-fn is_worker(memory: &Memory, code: Addr) -> bool {
-    let bytes = code.minus(5).and_then(|start| memory.slice(start, 8).ok());
-    matches!(bytes, Some([0x55, 0xe8, _, _, _, _, 0x5d, 0xc3]))
+/// The entry of the signal handler's worker, at its call.
+fn worker(memory: &Memory, code: Addr) -> Option<Helper> {
+    let start = code.minus(5).filter(|start| is_worker(memory, *start))?;
+    let is_second = BETWEEN.iter().any(|between| start.minus(*between).is_some_and(|first| is_worker(memory, first)));
+    let below = if is_second { RED_ZONE.saturating_add(ALIGNMENT) } else { RED_ZONE };
+    Some(Helper::Worker { below })
+}
+
+/// `push rbp; call …; pop rbp; ret`.
+fn is_worker(memory: &Memory, start: Addr) -> bool {
+    matches!(memory.slice(start, 8), Ok([0x55, 0xe8, _, _, _, _, 0x5d, 0xc3]))
 }
 
 /// Its name, and where it begins.
 pub(super) fn named(clr: &Clr, code: Addr) -> Option<(&'static str, Addr)> {
     match at(clr, code)? {
         Helper::Hijack { start, .. } => Some(("OnHijackTripThread", start)),
-        Helper::Worker => None,
+        Helper::Worker { .. } => None,
     }
 }
 
@@ -95,7 +90,7 @@ pub(super) fn step(clr: &Clr, helper: Helper, frame: &OwnFrame<'_>) -> Step {
             caller.map_or(Step::End(End::NoMemory), told)
         }
         Helper::Hijack { .. } => Step::Unknown,
-        Helper::Worker => interrupted(clr, frame.sp).unwrap_or(Step::End(End::NoMemory)),
+        Helper::Worker { below } => interrupted(clr, frame.sp, below).unwrap_or(Step::End(End::NoMemory)),
     }
 }
 
@@ -109,21 +104,17 @@ fn tripped(clr: &Clr, frame: &OwnFrame<'_>, pushed: u64, room: u64) -> Option<Ca
     moved(registers, clr.memory().ptr(returns).ok()?, returns.plus(8)?)
 }
 
-/// The code that the signal interrupted: on the stack above the frame by hand, or where the kernel left its registers.
-fn interrupted(clr: &Clr, sp: Addr) -> Option<Step> {
+/// The code that the signal interrupted: where the kernel left its registers, else on the stack above the frame by hand.
+fn interrupted(clr: &Clr, sp: Addr, below: u64) -> Option<Step> {
     let memory = clr.memory();
     let (frame_pointer, pc) = (memory.u64(sp).ok()?, memory.ptr(sp.plus(8)?).ok()?);
-    if let Some(context) = signal_frame(memory, pc, frame_pointer) {
-        let mut registers = Registers::unknown(Arch::X86_64);
-        for (register, offset) in ORDER.iter().zip((REGISTERS..).step_by(8)) {
-            registers.set(Register(*register), memory.u64(context.plus(offset)?).ok()?);
-        }
-        let cfa = registers.sp()?;
-        return Some(stopped(Caller { registers, cfa }));
+    let contexts = clr.places.interrupted.get((), || Arc::new(signal_frames::find(memory)));
+    if let Some(context) = contexts.get(&(pc, frame_pointer)) {
+        return signal_frames::caller(memory, *context).map(stopped);
     }
     let mut registers = Registers::unknown(Arch::X86_64);
     registers.set(Arch::X86_64.frame_pointer(), frame_pointer);
-    moved(registers, pc, sp.plus(RED_ZONE)?).map(stopped)
+    moved(registers, pc, sp.plus(below)?).map(stopped)
 }
 
 /// Code that was interrupted, maybe on another stack.
@@ -131,53 +122,17 @@ fn stopped(caller: Caller) -> Step {
     Step::Caller { caller, trust: Trust::Runtime, returns: false, switches: true }
 }
 
-/// The ucontext of code with this instruction pointer and frame pointer, on a small stack.
-fn signal_frame(memory: &Memory, pc: Addr, frame_pointer: u64) -> Option<Addr> {
-    let wanted = pc.0.to_le_bytes();
-    memory.segments().iter().filter(|segment| segment.bytes.len() as u64 <= MAX_STACK).find_map(|segment| {
-        if memory.region_at(segment.start).is_some_and(|region| !region.access.write) {
-            return None;
-        }
-        let places = memchr::memmem::find_iter(segment.bytes.as_ref(), &wanted).take(MAX_PLACES);
-        let contexts = places.filter_map(|place| segment.start.plus(place as u64)?.minus(RIP));
-        contexts.into_iter().find(|context| is_signal_frame(memory, *context, frame_pointer))
-    })
-}
-
-/// Whether a ucontext is the kernel's, of code with this frame pointer.
-fn is_signal_frame(memory: &Memory, context: Addr, frame_pointer: u64) -> bool {
-    let at = |offset: u64| context.plus(offset);
-    at(RBP).and_then(|at| memory.u64(at).ok()) == Some(frame_pointer)
-        && at(CS).and_then(|at| memory.u16(at).ok()) == Some(USER_CS)
-}
-
 /// A caller, whose return address may have been replaced to stop the thread there: then by the one that the thread remembers.
 pub(super) fn unhijacked(clr: &Clr, caller: Caller) -> Caller {
-    let is_hijack = caller.registers.pc().is_some_and(|pc| {
-        clr.memory().slice(pc, HIJACK.len() as u64).is_ok_and(|code| code == HIJACK)
-            && hijack(clr.memory(), pc).is_some()
-    });
-    let original = caller.cfa.minus(8).filter(|_| is_hijack).and_then(|slot| original(clr, slot));
+    let is_hijack = caller
+        .registers
+        .pc()
+        .is_some_and(|pc| matches!(at(clr, pc), Some(Helper::Hijack { start, .. }) if start == pc));
+    let original = caller.cfa.minus(8).filter(|_| is_hijack).and_then(|slot| hijacks::original(clr, slot));
     let Some(original) = original else { return caller };
     let mut registers = caller.registers;
     registers.set(Arch::X86_64.instruction_pointer(), original.0);
     Caller { registers, ..caller }
-}
-
-/// The return address that belongs into a word of a stack: a thread keeps both, the word's address behind the other.
-/// Source: dotnet/runtime src/coreclr/vm/threads.h, m_pvHJRetAddr and m_ppvHJRetAddrPtr.
-fn original(clr: &Clr, slot: Addr) -> Option<Addr> {
-    let memory = clr.memory();
-    threads::addresses(clr).into_iter().find_map(|thread| {
-        let structure = memory.slice_up_to(thread, THREAD).ok()?;
-        let (words, _) = structure.as_chunks::<8>();
-        let pairs = words.windows(2).filter_map(|pair| <&[[u8; 8]; 2]>::try_from(pair).ok());
-        let mut found = pairs.filter(|[_, at]| u64::from_le_bytes(*at) == slot.0);
-        found.find_map(|[original, _]| {
-            let original = Addr(u64::from_le_bytes(*original));
-            owns(clr, Addr(original.0.checked_sub(1)?)).then_some(original)
-        })
-    })
 }
 
 #[cfg(test)]
@@ -198,17 +153,16 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_frame_is_known_by_its_registers() {
-        // The ucontext: 5 words, 17 registers, of which the 11th is rbp and the last rip, flags, cs.
-        let mut words = vec![0; 5];
-        words.extend((0..17).map(|number| 0x100 + number));
-        words.extend([0x202, 0x2b_0000_0000_0033]);
-        let memory = Memory::of(0x7000, &words);
-        assert!(is_signal_frame(&memory, Addr(0x7000), 0x10a));
-        assert!(!is_signal_frame(&memory, Addr(0x7000), 0x10b), "another frame pointer");
-        assert!(!is_signal_frame(&memory, Addr(0x7008), 0x10b), "no selector");
-        assert_eq!(signal_frame(&memory, Addr(0x110), 0x10a), Some(Addr(0x7000)));
-        assert_eq!(signal_frame(&memory, Addr(0x111), 0x10a), None);
-        assert_eq!(signal_frame(&Memory::of(0x7000, &words[..23]), Addr(0x110), 0x10a), None, "cut");
+    fn the_entry_for_a_stack_that_is_not_aligned_is_the_second() {
+        // As 8.0.33 has both, 12 bytes from one to the other, and 10.0.14, 16.
+        let entry = [0x55, 0xe8, 0x42, 0xc3, 0xfc, 0xff, 0x5d, 0xc3];
+        for (between, padding) in [(12, &[6, 0, 0, 0][..]), (16, &[6, 0, 0, 0, 0x0f, 0x1f, 0x40, 0][..])] {
+            let memory = Memory::of_bytes(0x1000, &[&[0xcc; 16][..], &entry, padding, &entry].concat());
+            let at = |start: u64| recognise(&memory, Addr(start + 5));
+            // `def_cfa_offset` of their tables behind the push: 144 and 152.
+            assert_eq!(at(0x1010), Some(Helper::Worker { below: 144 }));
+            assert_eq!(at(0x1010 + between), Some(Helper::Worker { below: 152 }));
+            assert_eq!(at(0x1011), None);
+        }
     }
 }

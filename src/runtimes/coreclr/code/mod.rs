@@ -4,11 +4,13 @@
 //! Specification: dotnet/runtime docs/design/datacontracts/ExecutionManager.md; Microsoft x64 exception handling, `UNWIND_INFO`.
 
 mod helpers;
+mod hijacks;
 mod nibbles;
 mod place;
 mod ranges;
 mod ready_to_run;
 mod saved;
+mod signal_frames;
 mod stubs;
 mod unwind_info;
 
@@ -22,6 +24,7 @@ use crate::unwind::{OwnFrame, Step};
 pub(super) use self::place::{Code, Compiled, Place, Places};
 pub(super) use self::ranges::owns;
 pub(super) use self::saved::{SAVED, restore};
+pub(super) use self::unwind_info::REGISTERS;
 pub use self::unwind_info::UnwindInfo;
 
 use self::saved::moved;
@@ -38,7 +41,7 @@ pub(super) fn is_unwound(clr: &Clr, code: Addr) -> bool {
 
 /// What a frame in such code is.
 pub(super) fn kind(clr: &Clr, code: Addr) -> FrameKind {
-    if owns(clr, code) || helpers::at(clr, code).is_none() { FrameKind::Managed } else { FrameKind::Native }
+    if helpers::at(clr, code).is_none() || owns(clr, code) { FrameKind::Managed } else { FrameKind::Native }
 }
 
 /// A stub outside of all ranges and modules, by its instructions.

@@ -7,9 +7,9 @@ use crate::capture::Memory;
 use crate::model::{Addr, Arch, End, Gap, Known, Register, Registers};
 use crate::unwind::row::{Caller, preserved};
 
-/// DWARF numbers of the registers that the codes count. Sources: x64 software conventions, "Register usage" (rax, rcx, rdx, rbx, rsp, rbp,
-/// rsi, rdi, r8 …); System V AMD64 psABI 1.0, figure 3.36.
-const REGISTERS: [u16; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
+/// DWARF numbers of the registers by their numbers in x64's instructions. Sources: x64 software conventions, "Register usage" (rax, rcx, rdx, rbx,
+/// rsp, rbp, rsi, rdi, r8 …); System V AMD64 psABI 1.0, figure 3.36.
+pub(in crate::runtimes::coreclr) const REGISTERS: [u16; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 /// The flag of information that continues another function's. Source: win64unwind.h, UNW_FLAG_CHAININFO.
 const CHAINED: u8 = 4;
 

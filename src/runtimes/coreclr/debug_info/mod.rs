@@ -43,6 +43,7 @@ pub(super) fn instruction(clr: &Clr, place: &Place, code: Addr) -> Known<Option<
 pub(super) fn locations(clr: &Clr, place: &Place, code: Addr) -> Known<Vec<Located>> {
     let native = native(place, code)?;
     let Parts { variables: (at, len), .. } = parts(clr, place)?;
+    clr.places.debug_info.take(len.into())?;
     let all = locations::read(&bytes(clr.memory(), at, len)?)?;
     Ok(all.into_iter().filter(|located| (located.from..located.to).contains(&native)).collect())
 }
@@ -55,6 +56,7 @@ fn native(place: &Place, code: Addr) -> Known<u32> {
 /// The bounds of a method, ascending by machine instruction.
 fn of_method(clr: &Clr, place: &Place) -> Known<Vec<Bound>> {
     let Parts { bounds: (at, len), packing, .. } = parts(clr, place)?;
+    clr.places.debug_info.take(len.into())?;
     bounds::read(&bytes(clr.memory(), at, len)?, packing)
 }
 

@@ -15,6 +15,8 @@ pub struct Descriptor {
     types: FxHashMap<String, FxHashMap<String, u32>>,
     /// Global variables: where their addresses stand, as an index into the table of pointers that belongs to the descriptor.
     pointers: FxHashMap<String, u32>,
+    /// Constants.
+    values: FxHashMap<String, u64>,
 }
 
 impl Descriptor {
@@ -32,6 +34,11 @@ impl Descriptor {
     pub fn pointers(&self) -> impl Iterator<Item = (&str, u32)> {
         self.pointers.iter().map(|(name, index)| (name.as_str(), *index))
     }
+
+    /// A global constant.
+    pub fn value(&self, name: &str) -> Option<u64> {
+        self.values.get(name).copied()
+    }
 }
 
 /// Reads the compact form. Nesting is limited by the reader.
@@ -44,9 +51,10 @@ fn parse(json: &[u8]) -> Known<Descriptor> {
     let part = |name: &str| value.get(name).and_then(Value::as_object);
     let types = part("types").ok_or_else(|| corrupt("it has no types"))?;
     let types = types.iter().filter_map(|(name, members)| Some((name.clone(), self::members(members.as_object()?))));
-    let globals = part("globals").into_iter().flatten();
-    let pointers = globals.filter_map(|(name, value)| Some((name.clone(), index(value)?)));
-    Ok(Descriptor { types: types.collect(), pointers: pointers.collect() })
+    let globals = || part("globals").into_iter().flatten();
+    let pointers = globals().filter_map(|(name, value)| Some((name.clone(), index(value)?)));
+    let values = globals().filter_map(|(name, value)| Some((name.clone(), constant(value)?)));
+    Ok(Descriptor { types: types.collect(), pointers: pointers.collect(), values: values.collect() })
 }
 
 /// `"Id": 16` or `"LinkNext": [112, "pointer"]`.
@@ -69,6 +77,18 @@ fn index(value: &Value) -> Option<u32> {
     u32::try_from(number.as_u64()?).ok()
 }
 
+/// `4`, `"0x8"`, or either with its type behind it.
+fn constant(value: &Value) -> Option<u64> {
+    let value = match value {
+        Value::Array(pair) if pair.len() == 2 => pair.first()?,
+        other => other,
+    };
+    match value {
+        Value::String(text) => u64::from_str_radix(text.strip_prefix("0x")?, 16).ok(),
+        number => number.as_u64(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +106,8 @@ mod tests {
         let mut pointers: Vec<_> = read.pointers().collect();
         pointers.sort_unstable();
         assert_eq!(pointers, [("AppDomain", 1), ("ThreadStore", 2)]);
+        let values = ["ObjectHeaderSize", "Depth", "RID", "ThreadStore"].map(|name| read.value(name));
+        assert_eq!(values, [Some(8), Some(4), None, None]);
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Layout {
         let found = both.filter_map(|descriptor| descriptor.offset(kind, member)).next();
         found.map(u64::from).ok_or_else(|| Gap::NoLayout(format!("{kind}.{member} of this version of .NET")))
     }
+
+    /// A global constant; `None` where neither tells it.
+    pub fn value(&self, name: &str) -> Option<u64> {
+        self.own.iter().chain(&self.bundled).find_map(|descriptor| descriptor.value(name))
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +65,18 @@ mod tests {
             assert!(bundled.pointers().any(|(name, _)| name == "ThreadStore"), "{major}");
         }
         assert!(bundled(7).is_none());
+    }
+
+    #[test]
+    fn no_bundled_descriptor_has_a_type_twice() {
+        // Of two the reader keeps the last.
+        for (major, json) in BUNDLED {
+            let names: Vec<&str> =
+                json.lines().filter_map(|line| line.split_once("\":{")).map(|(name, _)| name).collect();
+            let unique: std::collections::BTreeSet<&&str> = names.iter().collect();
+            assert!(names.len() > 50 && unique.len() == names.len(), "{major}: {names:?}");
+            assert_eq!(bundled(major).unwrap().offset("Frame", "Next"), Some(8), "{major}");
+        }
     }
 
     #[test]

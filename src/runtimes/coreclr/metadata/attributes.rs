@@ -1,7 +1,7 @@
 //! Attributes that types carry.
 
+use super::Metadata;
 use super::damage::corrupt;
-use super::{METHOD_DEF, Metadata, TYPE_DEF};
 use crate::capture::Memory;
 use crate::model::Known;
 
@@ -57,7 +57,7 @@ impl Metadata {
         // bits, 0 is a type of this module, 1 one of another.
         let constructor = self.tables.cell(memory, CUSTOM_ATTRIBUTE, row, 1)?;
         match constructor & 7 {
-            2 => self.type_name(memory, self.type_with_method(memory, constructor >> 3)?),
+            2 => self.type_name(memory, self.type_of(memory, constructor >> 3)?),
             3 => match self.tables.cell(memory, MEMBER_REF, constructor >> 3, 0)? {
                 parent if parent & 7 == 0 => self.type_name(memory, parent >> 3),
                 parent if parent & 7 == 1 => self.referred_name(memory, parent >> 3),
@@ -65,23 +65,5 @@ impl Metadata {
             },
             _ => Err(corrupt("an attribute without a constructor")),
         }
-    }
-
-    /// The row of the type that has a method, by their rows.
-    fn type_with_method(&self, memory: &Memory, method: u32) -> Known<u32> {
-        if method == 0 || method > self.tables.rows(METHOD_DEF) {
-            return Err(corrupt(&format!("method {method}")));
-        }
-        // Types have runs of methods, in their order: II.22.37.
-        let (mut low, mut high) = (1, self.tables.rows(TYPE_DEF).saturating_add(1));
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.tables.cell(memory, TYPE_DEF, middle, 5)? <= method {
-                low = middle.saturating_add(1);
-            } else {
-                high = middle;
-            }
-        }
-        Ok(low.saturating_sub(1))
     }
 }

@@ -108,7 +108,8 @@ impl Metadata {
         row.map(|row| self.tables.cell(memory, NESTED_CLASS, row, 1)).transpose()
     }
 
-    /// The row of a sorted table that has a value in a column.
+    /// The row of a sorted table that has a value in a column. Ends at the first that is met: of a table that nobody else has searched a small dump
+    /// holds the pages on that way, and not those on the way to the first row of several.
     pub(super) fn sorted(&self, memory: &Memory, table: usize, column: usize, wanted: u32) -> Known<Option<u32>> {
         let (mut low, mut high) = (1, self.tables.rows(table).saturating_add(1));
         while low < high {

@@ -46,6 +46,9 @@ impl Metadata {
 
     /// The row of the type that a method belongs to.
     pub fn type_of(&self, memory: &Memory, method: u32) -> Known<u32> {
+        if method > self.tables.rows(METHOD_DEF) {
+            return Err(corrupt(&format!("no method {method}")));
+        }
         // The types' runs of methods ascend, and may be empty: the last that does not begin behind it.
         let after = self.tables.first(memory, TYPE_DEF, METHODS, method.saturating_add(1))?;
         after.checked_sub(1).filter(|row| *row > 0).ok_or_else(|| corrupt(&format!("method {method} has no type")))

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use symbols::FileBytes;
 
+use super::super::budget::Budget;
 use super::super::memo::Memo;
 use super::Metadata;
 use super::damage::corrupt;
@@ -36,6 +37,8 @@ const MAX_PATH: usize = 4096;
 const MAX_PARTS: usize = 256;
 /// Most paths that are kept.
 const MAX_DOCUMENTS: usize = 1 << 16;
+/// Most bytes of lists and paths that are read of one PDB in all: those of a large one have 10 MB.
+const MAX_READ: u64 = 2 << 30;
 
 /// A portable PDB.
 pub struct Pdb {
@@ -45,6 +48,7 @@ pub struct Pdb {
     /// Which build of an assembly it belongs to: the GUID that the assembly states.
     pub id: [u8; 16],
     documents: Memo<u32, Known<Arc<str>>>,
+    read: Budget,
 }
 
 impl Pdb {
@@ -55,7 +59,13 @@ impl Pdb {
         let metadata = Metadata::read(&memory, Addr(0))?;
         let mut id = [0; 16];
         memory.read(metadata.streams.pdb.ok_or_else(|| corrupt("it is no PDB"))?, &mut id)?;
-        Ok(Pdb { memory, metadata, id, documents: Memo::of(MAX_DOCUMENTS) })
+        Ok(Pdb {
+            memory,
+            metadata,
+            id,
+            documents: Memo::of(MAX_DOCUMENTS),
+            read: Budget::of(MAX_READ, "bytes of a PDB"),
+        })
     }
 
     /// The path of a source file, as the compiler recorded it, by its row in the table of documents.
@@ -103,7 +113,9 @@ impl Pdb {
     }
 
     fn blob(&self, offset: u32, max: u64) -> Known<Vec<u8>> {
-        self.metadata.streams.blobs.blob(&self.memory, offset, max)
+        let blob = self.metadata.streams.blobs.blob(&self.memory, offset, max)?;
+        self.read.take(blob.len() as u64)?;
+        Ok(blob)
     }
 }
 

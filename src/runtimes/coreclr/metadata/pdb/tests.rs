@@ -85,6 +85,20 @@ fn variables_have_names_within_their_scope() {
 }
 
 #[test]
+fn variables_whose_names_are_longer_than_all_names_are_damaged() {
+    // The scope has `sum` and, once it is shown, `hidden`: 9 bytes of the 12 that all names have.
+    let whole = bytes();
+    let hidden = whole.windows(6).position(|row| row == [1, 0, 4, 0, 5, 0]).unwrap();
+    let mut shown = whole.clone();
+    shown[hidden] = 0;
+    assert_eq!(read(shown.clone()).unwrap().locals(1, 2).map(|locals| locals.len()), Ok(2));
+    // The stream of names claims fewer bytes than both names have.
+    let stream = shown.windows(12).position(|name| name == b"#Strings\0\0\0\0").unwrap();
+    shown[stream - 4] = 6;
+    assert!(read(shown).unwrap().locals(1, 2).is_err());
+}
+
+#[test]
 fn a_state_machine_tells_its_method_and_its_waits() {
     let pdb = read(bytes()).unwrap();
     assert_eq!((pdb.kickoff(2), pdb.kickoff(1)), (Ok(Some(1)), Ok(None)));
