@@ -284,6 +284,7 @@ impl Target {
             offset: None,
             file: None,
             line: None,
+            approximate: false,
             own: name.as_ref().is_some_and(|name| is_own_code(name.module_name.as_deref(), None, false)),
             walked,
             part: Some(0),

@@ -102,6 +102,50 @@ fn every_managed_frame_is_where_the_crash_report_has_it() {
     }
 }
 
+/// The threads of an answer with their frames.
+fn of_threads(told: &Value) -> BTreeMap<u64, Vec<Value>> {
+    let thread =
+        |thread: &Value| (thread["tid"].as_u64().expect("an id"), thread["frames"].as_array().expect("frames").clone());
+    told["threads"].as_array().expect("threads").iter().map(thread).collect()
+}
+
+#[test]
+fn managed_frames_alone_keep_their_numbers_and_their_registers() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let told = answers(&dump, &["stack --all", "clrstack -all", "clrstack -all -r", "clrstack -all -n"]);
+        let [whole, managed, with_registers, without_lines] = &told[..] else { panic!("four answers") };
+        let whole = of_threads(whole);
+        let is_managed = |frame: &&Value| frame["kind"] == "managed";
+        let expected: BTreeMap<_, _> = whole
+            .iter()
+            .map(|(tid, frames)| (*tid, frames.iter().filter(is_managed).cloned().collect::<Vec<_>>()))
+            .filter(|(_, frames)| !frames.is_empty())
+            .collect();
+        assert_eq!(of_threads(managed), expected, "{name}");
+        let mut held = 0;
+        for frame in of_threads(with_registers).into_values().flatten() {
+            // What the frame's place is told by.
+            assert_eq!(
+                (&frame["registers"]["rip"], &frame["registers"]["rsp"]),
+                (&frame["pc"], &frame["sp"]),
+                "{name}"
+            );
+            assert!(frame.get("variables").is_none(), "{name}: {frame}");
+            held += usize::from(!frame["registers"]["rbp"].is_null());
+        }
+        assert!(held > 0, "{name}: no frame has its frame pointer");
+        assert!(of_threads(without_lines).into_values().flatten().all(|frame| frame["file"].is_null()), "{name}");
+        // A frame that is selected by its number in the whole stack.
+        let (tid, frames) = expected.iter().max_by_key(|(_, frames)| frames.len()).expect("one");
+        let wanted = frames.last().expect("one");
+        let select = format!("setthread -t {tid}");
+        let told = answers(&dump, &[&select, &format!("frame {}", wanted["index"]), "clrstack -frame"]);
+        assert_eq!(told[2]["threads"][0]["frames"], Value::Array(vec![wanted.clone()]), "{name}");
+    }
+}
+
 #[test]
 fn every_managed_thread_is_told_with_its_ids_and_state() {
     for name in DUMPS {

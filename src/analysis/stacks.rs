@@ -107,7 +107,7 @@ pub fn merge<'a>(tids: &[Tid], groups: impl IntoIterator<Item = (&'a Group, &'a 
                 if node.threads.last() != group.threads.last() {
                     node.threads.extend(&group.threads);
                 }
-                if node.frame.line != frame.line {
+                if node.frame.line != frame.line || frame.approximate {
                     node.frame.line = None;
                 }
             }
@@ -179,6 +179,7 @@ mod tests {
             offset: Some(4),
             file: None,
             line: None,
+            approximate: false,
             own: true,
             walked: index,
             part: Some(0),

@@ -155,16 +155,19 @@ mod tests {
 
     #[test]
     fn options_that_are_not_given_yet_are_offered() {
-        assert_eq!(words("stack "), ["-all", "-t", "-pc", "-a", "-p", "-l", "-managed", "-n", "-frame", "-full"]);
+        assert_eq!(
+            words("stack "),
+            ["-all", "-t", "-pc", "-a", "-p", "-l", "-r", "-nolines", "-managed", "-n", "-frame", "-full"]
+        );
         assert_eq!(words("stack -a"), ["-all", "-a"]);
         assert_eq!(
             words("stack -all -"),
-            ["-pc", "-a", "-p", "-l", "-managed", "-n", "-full"],
+            ["-pc", "-a", "-p", "-l", "-r", "-nolines", "-managed", "-n", "-full"],
             "what does not go with it is not"
         );
         assert_eq!(
             words("eestack -"),
-            ["-pc", "-a", "-p", "-l", "-managed", "-n", "-full"],
+            ["-pc", "-a", "-p", "-l", "-r", "-nolines", "-managed", "-n", "-full"],
             "what the alias stands for is given"
         );
         assert_eq!(words("threads "), [""; 0]);

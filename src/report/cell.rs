@@ -61,6 +61,8 @@ pub enum Value {
     Object(Addr),
     /// A source position; printers show the file's last component.
     Source(Arc<str>, Option<u32>),
+    /// A source position near the true one, which is not known: printers mark it.
+    Near(Arc<str>, Option<u32>),
     /// A path; printers may cut its directories.
     Path(Arc<str>),
     /// Not known, because.
@@ -90,6 +92,7 @@ impl Value {
             | Value::Function(_)
             | Value::Type(_)
             | Value::Source(..)
+            | Value::Near(..)
             | Value::Path(_)
             | Value::Unknown(_)
             | Value::Awaited => false,

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use super::cell::{Cell, Row, Value};
 use super::sanitize::sanitize;
@@ -73,6 +74,7 @@ pub fn words(value: &Value, room: Room) -> Cow<'_, str> {
         Value::Function(name) => Cow::Owned(function_name(name, room)),
         Value::Type(name) if has_template(name) => Cow::Owned(function_name(name, room)),
         Value::Type(name) => plain(name, room),
+        Value::Near(file, line) => Cow::Owned(format!("~{}", words(&Value::Source(Arc::clone(file), *line), room))),
         Value::Source(file, line) => {
             let file = if whole { file } else { file.rsplit('/').next().unwrap_or(file) };
             match line {
@@ -378,6 +380,7 @@ mod tests {
         let at = Value::Source("/srv/src/stock.cpp".into(), Some(88));
         assert_eq!(words(&at, Room::Column), "stock.cpp:88");
         assert_eq!(words(&at, Room::Full), "/srv/src/stock.cpp:88");
+        assert_eq!(words(&Value::Near("/srv/src/stock.cpp".into(), Some(88)), Room::Column), "~stock.cpp:88");
     }
 
     #[test]

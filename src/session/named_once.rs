@@ -69,6 +69,7 @@ mod tests {
             offset,
             file,
             line,
+            approximate: false,
             own: true,
             walked: 0,
             part: None,

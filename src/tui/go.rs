@@ -433,7 +433,7 @@ impl App {
 /// The page of a row's source position.
 fn source_of(row: &Row) -> Option<Question> {
     row.cells.iter().find_map(|cell| match &cell.value {
-        Value::Source(file, Some(line)) => {
+        Value::Source(file, Some(line)) | Value::Near(file, Some(line)) => {
             Some(Question::Source { file: file.clone(), line: *line, around: SOURCE_LINES })
         }
         _ => None,

@@ -11,6 +11,16 @@ pub(super) fn no_frame(tid: Tid, index: usize, count: usize) -> Error {
     Error::Failed(format!("thread {tid} has no frame {index}: there are {count}, counted from 0"))
 }
 
+/// The source position of a frame, marked where it is near the true one; `None` where none is known.
+pub(super) fn source(frame: &NamedFrame) -> Option<Cell> {
+    let file = Arc::clone(frame.file.as_ref()?);
+    Some(if frame.approximate {
+        Cell::new(Value::Near(file, frame.line)).tone(Tone::Guess)
+    } else {
+        Cell::new(Value::Source(file, frame.line))
+    })
+}
+
 /// The row of a frame.
 pub(super) fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
     let mark = match (frame.kind, frame.trust) {
@@ -28,10 +38,7 @@ pub(super) fn frame_row(tid: Tid, frame: &NamedFrame) -> Row {
         (None, FrameKind::Stub) => Cell::text("<call of another module>").tone(Tone::Dim),
         (None, _) => Cell::new(Value::Addr(frame.pc)).tone(Tone::Dim),
     };
-    let source = match &frame.file {
-        Some(file) => Cell::new(Value::Source(Arc::clone(file), frame.line)),
-        None => Cell::NONE,
-    };
+    let source = source(frame).unwrap_or(Cell::NONE);
     let module = match &frame.module {
         Some(module) => Cell::text(Arc::clone(module)).tone(Tone::Dim),
         None => Cell::text("no module").tone(Tone::Guess),

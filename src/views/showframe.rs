@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::frame_rows::no_frame;
+use super::frame_rows::{no_frame, source};
 use super::registers::points_to;
 use super::{Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
@@ -157,8 +157,8 @@ impl FrameOf {
             ("Thread".to_owned(), Row::about(Subject::Thread(self.tid), vec![Cell::text(self.label.as_str())])),
             ("Function".to_owned(), Row::new(vec![function])),
         ];
-        let source = match &frame.file {
-            Some(file) => Row::about(own, vec![Cell::new(Value::Source(file.clone(), frame.line))]),
+        let source = match source(frame) {
+            Some(cell) => Row::about(own, vec![cell]),
             None => Row::new(vec![Cell::unknown("no line information")]),
         };
         fields.push(("Source".to_owned(), source));

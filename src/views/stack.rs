@@ -16,9 +16,9 @@ use crate::analysis::recursion;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::frame::path;
-use crate::model::{Addr, End, FrameKind, NamedFrame, Subject, Tid, VariableKind};
+use crate::model::{Addr, End, FrameKind, NamedFrame, Stack, Subject, Tid, Variable, VariableKind};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::Session;
+use crate::session::{Process, Session};
 use crate::shape;
 
 /// The view.
@@ -41,6 +41,8 @@ pub const VIEW: View = View {
         Arg::Flag("a", "arguments and local variables, of the innermost frames"),
         Arg::Flag("p", "arguments alone"),
         Arg::Flag("l", "local variables alone"),
+        Arg::Flag("r", "each frame's registers, as far as they were recovered"),
+        Arg::Flag("nolines", "no source lines"),
         Arg::Flag("managed", "frames of a managed runtime's code alone, and the threads that have any"),
         Arg::Value("n", Kind::Count, "the innermost N frames"),
         Arg::Flag("frame", "the selected frame alone"),
@@ -51,7 +53,7 @@ pub const VIEW: View = View {
     pane: None,
     doc: "The selected thread's stack, inlined calls expanded, with source lines; --all for every thread",
     help: "A mark tells how a frame was found, where it was not by unwind information: s scanned, f frame \
-           pointer, i inlined call.
+           pointer, i inlined call. ~ before a source line says that it is the method's first, for want of a nearer one.
 
 $ dumpscope demo -c 'stack -t 4719'
 Thread 4719
@@ -108,7 +110,7 @@ pub struct ThreadStack {
 pub enum Frames {
     /// Names and places.
     Named(Vec<NamedFrame>),
-    /// With `-a`: and variables.
+    /// With `-a` or `-r`: and variables, and registers.
     WithVariables(Vec<FrameVariables>),
 }
 
@@ -132,31 +134,42 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
             Err(error) => return Some(Err(error)),
         };
         let mut frames = process.named(&stack);
+        // A frame's number is that in the whole stack, whatever is left out of it.
+        if query.flag("frame") {
+            let (only, count) = (query.frame_index(session, index), frames.len());
+            if only >= count {
+                return Some(Err(no_frame(thread.tid, only, count)));
+            }
+            frames.retain(|frame| frame.index == only);
+        }
         if query.flag("managed") {
             frames.retain(|frame| frame.kind == FrameKind::Managed);
             if frames.is_empty() {
                 return None;
             }
         }
-        let count = frames.len();
-        let only = query.flag("frame").then(|| query.frame_index(session, index));
-        match only {
-            Some(only) if only >= count => return Some(Err(no_frame(thread.tid, only, count))),
-            Some(only) => frames = frames.into_iter().skip(only).take(1).collect(),
-            None => frames.truncate(most),
+        frames.truncate(most);
+        if query.flag("nolines") {
+            frames.iter_mut().for_each(|frame| (frame.file, frame.line, frame.approximate) = (None, None, false));
         }
-        let frames = if let Some(kinds) = kinds(query) {
-            let mut variables = match process.variables(&stack, &frames, job) {
-                Ok(variables) => variables,
-                Err(error) => return Some(Err(error)),
-            };
-            for list in variables.iter_mut().flatten() {
-                list.retain(|variable| kinds.contains(&variable.kind));
+        let with_registers = query.flag("r");
+        let kept = |frame: &NamedFrame| Some(stack.registers_at(frame.walked)?.iter().map(named_register).collect());
+        let frames = match kinds(query) {
+            None if !with_registers => Frames::Named(frames),
+            kinds => {
+                let variables = match kinds.map(|kinds| variables_of(process, &stack, &frames, kinds, job)).transpose()
+                {
+                    Ok(variables) => variables,
+                    Err(error) => return Some(Err(error)),
+                };
+                let mut variables = variables.map(Vec::into_iter);
+                let with = |frame: NamedFrame| FrameVariables {
+                    variables: variables.as_mut().map(|each| each.next().flatten()),
+                    registers: with_registers.then(|| kept(&frame)),
+                    frame,
+                };
+                Frames::WithVariables(frames.into_iter().map(with).collect())
             }
-            let both = frames.into_iter().zip(variables);
-            Frames::WithVariables(both.map(|(frame, variables)| FrameVariables { frame, variables }).collect())
-        } else {
-            Frames::Named(frames)
         };
         let known = shown.as_ref().and_then(|threads| threads.value.get(index));
         Some(Ok(ThreadStack {
@@ -172,10 +185,33 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     });
     let threads = stacks.collect::<Result<Vec<ThreadStack>, Error>>()?;
     if threads.is_empty() && query.flag("managed") {
-        let message = "no frame of managed code here; 'stack' shows every frame, 'stack --all' those of all threads";
+        let message = if query.flag("frame") {
+            "the selected frame is of no managed code; 'showframe' shows it"
+        } else {
+            "no frame of managed code here; 'stack' shows every frame, 'stack --all' those of all threads"
+        };
         return Err(Error::Failed(message.to_owned()));
     }
     Ok(Box::new(Answered { data: Stacks { threads }, problems: Vec::new() }))
+}
+
+fn named_register((name, value): (&'static str, Option<u64>)) -> (&'static str, Option<Addr>) {
+    (name, value.map(Addr))
+}
+
+/// Variables of these kinds of each frame; `None` for one that nothing describes.
+fn variables_of(
+    process: &Process,
+    stack: &Stack,
+    frames: &[NamedFrame],
+    kinds: &[VariableKind],
+    job: &Job,
+) -> Result<Vec<Option<Vec<Variable>>>, Error> {
+    let mut variables = process.variables(stack, frames, job)?;
+    for list in variables.iter_mut().flatten() {
+        list.retain(|variable| kinds.contains(&variable.kind));
+    }
+    Ok(variables)
 }
 
 /// The variables that are asked for; `None` where none are.
@@ -208,16 +244,19 @@ impl ThreadStack {
         if !self.pc {
             return table;
         }
-        let frame = |at: usize| match &self.frames {
-            Frames::Named(frames) => frames.get(at),
-            Frames::WithVariables(frames) => frames.get(at).map(|both| &both.frame),
+        // Ascending by their numbers, of which some may be left out.
+        let frame = |index: usize| match &self.frames {
+            Frames::Named(frames) => frames.get(frames.binary_search_by_key(&index, |frame| frame.index).ok()?),
+            Frames::WithVariables(frames) => {
+                let at = frames.binary_search_by_key(&index, |both| both.frame.index).ok()?;
+                frames.get(at).map(|both| &both.frame)
+            }
         };
-        let first = frame(0).map_or(0, |frame| frame.index);
         let with_pc = |row: Cow<'_, Row>| {
             let mut row = row.into_owned();
             // The number stands before frames alone, not before their variables.
             let index = match row.cells.first().map(|cell| &cell.value) {
-                Some(Value::Count(index)) => usize::try_from(*index).ok().and_then(|index| index.checked_sub(first)),
+                Some(Value::Count(index)) => usize::try_from(*index).ok(),
                 _ => None,
             };
             let frame = index.and_then(frame);

@@ -1,5 +1,7 @@
 //! Frames with their arguments and local variables, for `stack -a`.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -16,16 +18,24 @@ pub struct FrameVariables {
     pub frame: NamedFrame,
     /// With `-a`: arguments and local variables in scope, in the order of the source; null where no debug information tells
     /// them or the frame's registers were not kept.
-    pub variables: Option<Vec<Variable>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variables: Option<Option<Vec<Variable>>>,
+    /// With `-r`: the frame's registers, by name, null for one that could not be recovered; null where none were kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registers: Option<Option<BTreeMap<&'static str, Option<Addr>>>>,
 }
 
 /// Frames, each with its variables below it: their name stands below the function's, their value below the source line.
 /// `locks` are the addresses of locks that are known.
 pub fn table(tid: Tid, frames: &[FrameVariables], locks: &FxHashSet<Addr>) -> Table {
     let mut rows = Vec::new();
-    for FrameVariables { frame, variables } in frames {
+    for FrameVariables { frame, variables, registers } in frames {
         rows.push(frame_row(tid, frame));
-        rows.extend(variables.iter().flatten().map(|variable| variable_row(tid, frame.index, variable, locks)));
+        let variables = variables.iter().flatten().flatten();
+        rows.extend(variables.map(|variable| variable_row(tid, frame.index, variable, locks)));
+        if let Some(registers) = registers {
+            rows.push(register_row(tid, frame.index, registers.as_ref()));
+        }
     }
     let columns = vec![
         Column::right("#"),
@@ -35,6 +45,18 @@ pub fn table(tid: Tid, frames: &[FrameVariables], locks: &FxHashSet<Addr>) -> Ta
         Column::wide("Module, type", 1).rank(4),
     ];
     Table::new(columns, rows)
+}
+
+/// The registers of a frame that are known, below its function.
+fn register_row(tid: Tid, frame: usize, registers: Option<&BTreeMap<&'static str, Option<Addr>>>) -> Row {
+    let known = registers.into_iter().flatten().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
+    let known: Vec<String> = known.collect();
+    let cell = if known.is_empty() {
+        Cell::unknown("no register of the frame was recovered")
+    } else {
+        Cell::text(format!("  {}", known.join("  "))).tone(Tone::Dim)
+    };
+    Row::about(Subject::Frame(tid, frame), vec![Cell::NONE, Cell::NONE, cell, Cell::NONE, Cell::NONE])
 }
 
 fn variable_row(tid: Tid, frame: usize, variable: &Variable, locks: &FxHashSet<Addr>) -> Row {

@@ -230,7 +230,8 @@ impl<'a> Case<'a> {
             }
             sentence = if shown == 0 { sentence } else { sentence.text(" ◂ ") }.then(name.clone());
             if let (0, Some(file)) = (shown, &frame.file) {
-                sentence = sentence.text(" ").part(Part::Source(file_name(file), frame.line));
+                sentence =
+                    sentence.text(" ").part(Part::Source(file_name(file), frame.line.filter(|_| !frame.approximate)));
             }
             last = Some(name);
             shown += 1;

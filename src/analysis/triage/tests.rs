@@ -67,6 +67,7 @@ fn frames(functions: &[&str]) -> Vec<NamedFrame> {
         offset: None,
         file: None,
         line: None,
+        approximate: false,
         own: true,
         walked: index,
         part: Some(0),

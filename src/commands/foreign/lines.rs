@@ -22,13 +22,18 @@ pub(super) fn backtrace(words: &[&str]) -> Option<String> {
     (!words.is_empty()).then_some(line)
 }
 
-/// SOS's `clrstack`; -f is all frames, -i the same stack in another way.
+/// SOS's `clrstack`; -f is all frames, -i the same stack in another way, -n without source lines. Before a number -n is ours.
 pub(super) fn clrstack(words: &[&str]) -> Option<String> {
     let mut line = if words.contains(&"-f") { "stack" } else { "stack -managed" }.to_owned();
-    for word in words {
+    let mut words = words.iter().peekable();
+    while let Some(word) = words.next() {
         match *word {
-            "-all" | "-a" | "-p" | "-l" => line.push_str(&format!(" {word}")),
+            "-all" | "-a" | "-p" | "-l" | "-r" => line.push_str(&format!(" {word}")),
             "-f" | "-i" => {}
+            "-n" => match words.next_if(|word| is_number(word)) {
+                Some(count) => line.push_str(&format!(" -n {count}")),
+                None => line.push_str(" -nolines"),
+            },
             // Nothing to translate: the words are ours.
             _ => return None,
         }

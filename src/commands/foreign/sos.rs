@@ -5,8 +5,7 @@ use super::reply::Entry;
 use super::reply::Reason::{DotNet, Heap, Running};
 use super::reply::Reply::{Line, Of, Same, Says};
 
-const CLRSTACK: &str =
-    "clrstack takes -all, -a, -p, -l, -f (native frames too); 'showframe N' shows a frame's registers";
+const CLRSTACK: &str = "clrstack takes -all, -a, -p, -l, -r (registers), -n (no source lines), -n N (the innermost), -f (native frames too)";
 const OBJECTS: &str = "'heap -regions' lists the mappings that hold the heap";
 const LOG: &str = "'dumpscope --log FILE' writes what is done to a file";
 const COM: &str = "COM exists on Windows alone";

@@ -221,6 +221,7 @@ fn frame(methods: &Methods, element: Addr) -> Known<NamedFrame> {
     let is_first = place.is_some_and(|place| place.start == pc);
     let lookup = if is_moved || is_first { pc } else { Addr(pc.0.saturating_sub(1)) };
     let line = place.and_then(|place| methods.line(&place, lookup));
+    let approximate = line.as_ref().is_some_and(|line| line.approximate);
     let (file, line) = line.map(|line| (line.file, line.line)).unzip();
     let named = methods.name(word(METHOD)?);
     Ok(NamedFrame {
@@ -234,6 +235,7 @@ fn frame(methods: &Methods, element: Addr) -> Known<NamedFrame> {
         offset: place.and_then(|place| pc.since(place.start)),
         file,
         line,
+        approximate,
         own: named.as_ref().is_some_and(is_own),
         walked: 0,
         part: None,

@@ -48,6 +48,7 @@ mod tests {
             offset: None,
             file: None,
             line: None,
+            approximate: false,
             own: false,
             walked: 0,
             part: None,

@@ -69,6 +69,7 @@ impl Methods {
             offset: None,
             file: None,
             line: None,
+            approximate: false,
             own: false,
             walked: 0,
             part: None,
@@ -114,7 +115,9 @@ impl Methods {
     fn describe(&self, frame: &mut NamedFrame, place: Place, lookup: Addr) {
         frame.kind = FrameKind::Managed;
         frame.offset = frame.pc.since(place.start);
-        (frame.file, frame.line) = self.line(&place, lookup).map(|line| (line.file, line.line)).unzip();
+        if let Some(Line { file, line, approximate }) = self.line(&place, lookup) {
+            (frame.file, frame.line, frame.approximate) = (Some(file), Some(line), approximate);
+        }
         let Some(name) = self.name(place.method) else { return };
         frame.own = is_own(&name);
         frame.function = Some(name.name);

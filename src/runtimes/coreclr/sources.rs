@@ -1,7 +1,7 @@
 //! Source lines of managed code.
 //!
 //! Input: a method and a machine instruction of it, or a state machine and its state. Output: a [`Line`], where a PDB of the assembly is at hand. As
-//! the runtime prints it in stacks: for code that was made of no instruction in particular, the line of the method's first.
+//! the runtime prints it in stacks: for code that was made of no instruction in particular, the line of the method's first, which is marked.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ impl Sources {
         let Row { table, rid } = rows::row(types.clr, place.method)?;
         let Some(pdb) = self.pdb(types, types.module(table)?) else { return Ok(None) };
         let il = debug_info::instruction(types.clr, place, lookup)?;
-        pdb.line(rid, il.unwrap_or(0))
+        let line = pdb.line(rid, il.unwrap_or(0))?;
+        Ok(line.map(|line| Line { approximate: il.is_none(), ..line }))
     }
 
     /// The PDB of a module; `None` where none is at hand.

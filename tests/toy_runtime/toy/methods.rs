@@ -69,6 +69,7 @@ impl Methods {
             offset: frame.pc.since(method.code),
             file: None,
             line: None,
+            approximate: false,
             own: true,
             walked: 0,
             part: None,

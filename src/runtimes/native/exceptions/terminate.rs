@@ -80,6 +80,7 @@ mod tests {
                 offset: None,
                 file: None,
                 line: None,
+                approximate: false,
                 own: true,
                 walked: index,
                 part: Some(0),

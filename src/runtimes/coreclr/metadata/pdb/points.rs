@@ -28,6 +28,8 @@ pub struct Line {
     pub file: Arc<str>,
     /// From 1.
     pub line: u32,
+    /// Whether it is that of the method's beginning, since nothing tells a nearer one.
+    pub approximate: bool,
 }
 
 impl Pdb {
@@ -38,7 +40,7 @@ impl Pdb {
         let Some((document, line)) = before.filter_map(|point| Some((point.document, point.line?))).last() else {
             return Ok(None);
         };
-        Ok(Some(Line { file: self.document(document)?, line }))
+        Ok(Some(Line { file: self.document(document)?, line, approximate: false }))
     }
 
     /// The sequence points of a method, in the order of its instructions; empty where it has none.
