@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use support::{Dotnet, Started, run};
 
-/// A frame as the runtime prints it: the method without namespaces and parameters, and the file and the line.
+/// A frame as the runtime prints it: the method with its parameters, and the file and the line.
 type Line = (String, Option<(String, u64)>);
 
 /// `fixtures/dotnet-lines`, which tells its own truth.
@@ -66,16 +66,105 @@ fn answers(dump: &Path, options: &[&str], commands: &[&str]) -> Vec<Value> {
     documents.iter_mut().map(|document| document["data"].take()).collect()
 }
 
+/// A method, a file, a line.
+type Place = (String, String, u64);
+
 /// The lines of managed frames, without the frame in which a thread waits.
-fn lines<'t>(frames: impl Iterator<Item = &'t Value>) -> Vec<(String, u64)> {
+fn lines<'t>(frames: impl Iterator<Item = &'t Value>) -> Vec<Place> {
     let waits =
         |frame: &&Value| frame["kind"] == "managed" && frame["function"].as_str() != Some("Shop.Program.Wait()");
-    let line = |frame: &Value| Some((frame["file"].as_str()?.to_owned(), frame["line"].as_u64()?));
+    let line = |frame: &Value| {
+        let method = method(frame["function"].as_str().unwrap_or_default());
+        Some((method, frame["file"].as_str()?.to_owned(), frame["line"].as_u64()?))
+    };
     frames.filter(waits).filter_map(line).collect()
 }
 
-fn expected(told: &[Line]) -> Vec<(String, u64)> {
-    told.iter().filter_map(|(_, place)| place.clone()).collect()
+fn expected(told: &[Line]) -> Vec<Place> {
+    let place = |(call, place): &Line| place.clone().map(|(file, line)| (method(call), file, line));
+    told.iter().filter_map(place).collect()
+}
+
+/// A method with its type and the number of its parameters, as both write it: without type arguments and the names of parameters; an asynchronous
+/// method or iterator by its own name, `Shop.Program.Later/1` of `Shop.Program+<Later>d__7.MoveNext()`, whose parameters are not told.
+fn method(call: &str) -> String {
+    let mut names = vec![String::new()];
+    let mut letters = call.chars().peekable();
+    let mut parameters = 0;
+    while let Some(letter) = letters.next() {
+        let own = names.last_mut().expect("one");
+        match letter {
+            '.' | '+' if !own.is_empty() => names.push(String::new()),
+            '`' => while letters.next_if(char::is_ascii_digit).is_some() {},
+            // What the compiler named begins so; behind a name stand type arguments.
+            '<' | '[' => {
+                let is_kept = own.is_empty();
+                let text = bracketed(letter, &mut letters);
+                if is_kept {
+                    own.push_str(&text);
+                }
+            }
+            '(' => {
+                let text = bracketed(letter, &mut letters);
+                let mut depth = 0;
+                for letter in text[1..text.len() - 1].chars() {
+                    depth += i32::from("<[(".contains(letter)) - i32::from(">])".contains(letter));
+                    parameters = parameters.max(1) + usize::from(letter == ',' && depth == 0);
+                }
+                break;
+            }
+            letter => own.push(letter),
+        }
+    }
+    if let [.., machine, last] = names.as_slice()
+        && last == "MoveNext"
+        && machine.starts_with('<')
+    {
+        let of = bracketed('<', &mut machine[1..].chars().peekable());
+        let count = names.len() - 2;
+        names.truncate(count);
+        names.push(of[1..of.len() - 1].to_owned());
+        return names.join(".");
+    }
+    format!("{}/{parameters}", names.join("."))
+}
+
+/// Up to the closing bracket, both among it.
+fn bracketed(open: char, letters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> String {
+    let mut text = open.to_string();
+    let mut depth = 1;
+    while depth > 0 {
+        let letter = letters.next().expect("it closes");
+        depth += i32::from("<[(".contains(letter)) - i32::from(">])".contains(letter));
+        text.push(letter);
+    }
+    text
+}
+
+/// Whether both are the same; of asynchronous methods we tell the parameters of the machine, none.
+fn same(ours: &[Place], theirs: &[Place]) -> bool {
+    let is_one = |(own, their): (&Place, &Place)| {
+        let name = if own.0.contains('/') { their.0.as_str() } else { their.0.split('/').next().unwrap_or_default() };
+        (own.0.as_str(), &own.1, own.2) == (name, &their.1, their.2)
+    };
+    ours.len() == theirs.len() && ours.iter().zip(theirs).all(is_one)
+}
+
+#[test]
+fn both_spellings_of_a_method_are_the_same() {
+    for (ours, theirs) in [
+        ("Shop.Shelf<System.Int32>.Take(Int32)", "Shop.Shelf`1.Take(Int32 index)"),
+        ("Shop.Program+<>c.<Main>b__9_0()", "Shop.Program.<>c.<Main>b__9_0()"),
+        (
+            "Shop.Program.Hold<System.Int64>(System.Func<Int32, Int64>, Int32[,])",
+            "Shop.Program.Hold[T](Func`2 of, Int32[,] grid)",
+        ),
+    ] {
+        assert_eq!(method(ours), method(theirs));
+    }
+    assert_eq!(method("Shop.Program+<Later>d__7.MoveNext()"), "Shop.Program.Later");
+    assert_eq!(method("Shop.Program.Hold(Int32, System.Func<Int32, Int64>)"), "Shop.Program.Hold/2");
+    assert_ne!(method("Shop.Program.Hold(Int32)"), method("Shop.Program.Hold()"));
 }
 
 /// Compares every thread; how many lines there were.
@@ -91,14 +180,16 @@ fn compare(lines_of: &Lines, told: &[Value]) -> usize {
         if kind == "stack" {
             let stack = of_thread(&stacks["threads"]);
             let frames = stack["frames"].as_array().expect("frames").iter();
-            assert_eq!(lines(frames), expected(&all[0]), "{thread}");
+            let (ours, theirs) = (lines(frames), expected(&all[0]));
+            assert!(same(&ours, &theirs), "{thread}: {ours:#?}, not {theirs:#?}");
             compared += all[0].len();
             continue;
         }
         let mut exception = of_thread(&exceptions["exceptions"]);
         for told in all {
             let frames = exception["frames"].as_array().unwrap_or_else(|| panic!("{thread}: {exception}"));
-            assert_eq!(lines(frames.iter()), expected(told), "{thread}: {exception}");
+            let (ours, theirs) = (lines(frames.iter()), expected(told));
+            assert!(same(&ours, &theirs), "{thread}: {exception}: {ours:#?}, not {theirs:#?}");
             compared += told.len();
             exception = exception["inner"].take();
         }
@@ -169,6 +260,15 @@ fn suspended_methods_stand_at_lines_that_await() {
     }
 }
 
+/// As it is printed: the first three numbers have the lowest byte first where they are stored. Source: RFC 9562, appendix A, "GUID".
+fn guid(bytes: [u8; 16]) -> String {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = bytes;
+    let (first, second, third) =
+        (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([e, f]), u16::from_le_bytes([g, h]));
+    let rest: Vec<String> = rest.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{first:08x}-{second:04x}-{third:04x}-{}-{}", rest[..2].concat(), rest[2..].concat())
+}
+
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_pdb_is_found_where_it_is_said_to_be_and_taken_by_its_id_alone() {
@@ -193,7 +293,21 @@ fn a_pdb_is_found_where_it_is_said_to_be_and_taken_by_its_id_alone() {
     assert!(!has_lines(&with(&[])));
     let other = tempfile::tempdir().expect("a temporary folder");
     std::fs::copy(fixture("debug").with_file_name("Lines.pdb"), other.path().join("Lines.pdb")).expect("it is copied");
+    // Which file would help is said, and no longer where it is there.
+    let bytes = std::fs::read(other.path().join("Lines.pdb")).expect("it is there");
+    let at = bytes.windows(4).position(|name| name == b"#Pdb").expect("a stream") - 8;
+    let start = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four")) as usize;
+    let id = guid(bytes[start..start + 16].try_into().expect("sixteen"));
     let other = other.path().to_str().expect("plain");
+    for (options, found) in [(&[][..], false), (&["--symbols", other], true)] {
+        let modules = answers(&dump, options, &["modules"]).remove(0);
+        let files = modules["debug_files"].as_array().expect("a list");
+        assert_eq!(files.len(), 1, "{files:?}");
+        let told = ["assembly", "version", "file", "id", "age", "found"].map(|field| files[0][field].clone());
+        let expected: [Value; 6] =
+            ["Lines.dll".into(), "0.0.0.0".into(), "Lines.pdb".into(), id.clone().into(), 1.into(), found.into()];
+        assert_eq!(told, expected);
+    }
     assert!(compare(&process, &with(&["--symbols", other])) > 70);
     let file = format!("{other}/Lines.pdb");
     // Where the dumped machine had it, below another root.
@@ -203,9 +317,7 @@ fn a_pdb_is_found_where_it_is_said_to_be_and_taken_by_its_id_alone() {
     std::fs::copy(&file, below.join("Lines.pdb")).expect("it is copied");
     assert!(compare(&process, &with(&["--sysroot", root.path().to_str().expect("plain")])) > 70);
     // One byte of its id differs: it is another build's.
-    let mut bytes = std::fs::read(&file).expect("it is there");
-    let at = bytes.windows(4).position(|name| name == b"#Pdb").expect("a stream") - 8;
-    let start = u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four")) as usize;
+    let mut bytes = bytes;
     bytes[start] ^= 1;
     std::fs::write(&file, bytes).expect("it is written");
     assert!(!has_lines(&with(&["--symbols", other])));

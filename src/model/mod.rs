@@ -36,7 +36,7 @@ pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
 pub use lock::{Absence, Absent, Acquisition, Lock, Owner, TimeLimit};
 pub use lock_kind::{LockFamily, LockKind};
 pub use mapping::{MappingKind, MappingRow};
-pub use module::{ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
+pub use module::{DebugFile, ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
 pub use pending::{FailedWork, Need, NotLooked, OwnQueue, PendingWork, Pool, WorkEnd, WorkWait};
 pub use recovered::{Recorder, Recovered};
 pub use registers::{Arch, Register, Registers};

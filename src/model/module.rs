@@ -20,6 +20,27 @@ pub struct ModuleRow {
     pub symbols: SymbolState,
 }
 
+/// A file for debuggers that code of a managed runtime states: the PDB of an assembly.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DebugFile {
+    /// The file name of the code: `Shop.dll`.
+    pub assembly: String,
+    /// Its version, `1.2.0.0`; null when unknown.
+    pub version: Option<String>,
+    /// Its path as the dump records it; null when unknown.
+    pub path: Option<String>,
+    /// What the file was called when the code was built; null where the code states none, or that is not known.
+    pub file: Option<String>,
+    /// Which build's it is: a GUID in lowercase; null where the code states none, or that is not known.
+    pub id: Option<String>,
+    /// How often it was written since; 1 for what .NET's compilers make.
+    pub age: Option<u32>,
+    /// Whether it is at hand.
+    pub found: bool,
+    /// Why it is not known which file it is; null where it is known.
+    pub why: Option<String>,
+}
+
 /// Where a module's symbols came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SymbolState {

@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers, Stack,
-    Subject, Thread, Tid, Value, Variable,
+    Acquisition, DebugFile, Exception, Frame, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers,
+    Stack, Subject, Thread, Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -71,6 +71,12 @@ impl Runtimes {
     /// Arguments and local variables of a frame in a runtime's own code; `None` where none tells them.
     pub fn variables(&self, frame: &Frame, registers: &Registers) -> Option<Vec<Variable>> {
         self.all.iter().find_map(|runtime| runtime.variables(frame, registers))
+    }
+
+    /// The files for debuggers that managed code of the program's own states ([`Runtime::debug_files`]).
+    pub fn debug_files(&self, job: &Job) -> Result<Partial<Vec<DebugFile>>, Error> {
+        let all = self.of_each(|runtime| runtime.debug_files(job))?;
+        Ok(Partial { value: all.value.concat(), problems: all.problems })
     }
 
     /// What they are given of a target, its threads and their stacks, which are parallel.

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers, Stack,
-    Thread, Tid, Value, Variable,
+    Acquisition, DebugFile, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem,
+    Registers, Stack, Thread, Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -104,6 +104,12 @@ pub trait Runtime: Any + Send + Sync {
         _unwinder: &Unwinder,
         _job: &Job,
     ) -> Result<Partial<Vec<Exception>>, Error> {
+        Ok(Partial::default())
+    }
+
+    /// The files for debuggers that the program's own code states, at hand or not: nothing where its code is in modules of the loader's. Looks for
+    /// each.
+    fn debug_files(&self, _job: &Job) -> Result<Partial<Vec<DebugFile>>, Error> {
         Ok(Partial::default())
     }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{Alias, Answer, Answered, Arg, Arity, Draw, Kind, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{ModuleRow, Subject, SubjectKind, VerificationState, VerifiedBy};
+use crate::model::{DebugFile, ModuleRow, Partial, Subject, SubjectKind, VerificationState, VerifiedBy};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 use crate::shape;
@@ -46,6 +46,8 @@ Base            End             Symbols  Build id      Path
 pub struct Modules {
     /// Ascending by base; with ADDR the one that holds it.
     pub modules: Vec<ModuleRow>,
+    /// The PDBs that the program's own .NET assemblies state, at hand or not; empty with ADDR, `--list` or `-v`.
+    pub debug_files: Vec<DebugFile>,
     /// How much text tells.
     #[serde(skip)]
     told: Told,
@@ -74,7 +76,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         (false, true) => Told::Each,
         (false, false) => Told::All,
     };
-    Ok(Box::new(Answered { data: Modules { modules, told }, problems: Vec::new() }))
+    let Partial { value: debug_files, problems } = match told {
+        Told::All => session.process()?.runtimes(job)?.debug_files(job)?,
+        Told::List | Told::Each => Partial::default(),
+    };
+    Ok(Box::new(Answered { data: Modules { modules, debug_files, told }, problems }))
 }
 
 impl Draw for Modules {
@@ -100,8 +106,42 @@ impl Draw for Modules {
         if let Told::All = self.told {
             let missing = self.modules.iter().filter(|module| !module.symbols.tried.is_empty());
             bodies.extend(missing.map(|module| looked_for(module, true)));
+            bodies.extend(self.without_lines());
         }
         Section { bodies, ..Section::default() }
+    }
+}
+
+impl Modules {
+    /// The assemblies whose PDB is not at hand, and which file would be it.
+    fn without_lines(&self) -> Vec<Body> {
+        let missing: Vec<&DebugFile> = self.debug_files.iter().filter(|file| !file.found).collect();
+        if missing.is_empty() {
+            return Vec::new();
+        }
+        let row = |file: &&DebugFile| {
+            let name = match (&file.file, &file.why) {
+                (Some(name), _) => Cell::text(name.as_str()),
+                (None, Some(why)) => Cell::unknown(why),
+                (None, None) => Cell::NONE,
+            };
+            let id = file.id.as_ref().zip(file.age).map(|(id, age)| format!("{id}, age {age}"));
+            Row::new(vec![
+                Cell::text(file.assembly.as_str()),
+                file.version.as_deref().map_or_else(|| Cell::unknown("its table is not in the dump"), Cell::text),
+                name,
+                Cell::text_or_none(id).tone(Tone::Dim),
+            ])
+        };
+        let columns = vec![
+            Column::left("Assembly").rank(1),
+            Column::left("Version").rank(3),
+            Column::left("PDB").rank(1),
+            Column::wide("Id", 1).rank(2).min(12),
+        ];
+        let heading = "Assemblies without source lines: these PDBs are not at hand (--symbols DIR names a folder)";
+        let table = Table::new(columns, missing.iter().map(row).collect());
+        vec![Body::Heading(heading.to_owned()), Body::Table(table)]
     }
 }
 

@@ -9,12 +9,15 @@ use super::code::{self, Code, Place};
 use super::frames::Transitions;
 use super::memo::Memo;
 use super::metadata::{Line, Names, Pdb, signature};
-use super::modules::Modules;
+use super::modules::{self, Modules};
+use super::pdbs;
 use super::precodes;
 use super::rows::{self, DYNAMIC, INSTANTIATED, Row};
 use super::sources::Sources;
 use super::types::{Classes, Types};
-use crate::model::{Addr, Arch, Frame, FrameKind, Gap, Known, NamedFrame, Trust};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Arch, DebugFile, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject, Trust};
 use crate::unwind::row::Caller;
 use crate::unwind::{OwnFrame, Step, Unwind};
 
@@ -96,6 +99,47 @@ impl Methods {
     /// The PDB of a module; `None` where none is at hand.
     pub(super) fn pdb(&self, module: Addr) -> Option<Arc<Pdb>> {
         self.sources.pdb(self.types(), module)
+    }
+
+    /// The PDBs of the program's own assemblies, each looked for.
+    pub(super) fn debug_files(&self, job: &Job) -> Result<Partial<Vec<DebugFile>>, Error> {
+        let (modules, unread) = match self.modules.all(&self.clr) {
+            Ok(loaded) => (loaded.modules.clone(), loaded.unread.clone()),
+            Err(gap) => (Vec::new(), Some(gap)),
+        };
+        let mut value = Vec::new();
+        let mut meter = job.meter();
+        for module in modules {
+            meter.add(1)?;
+            value.extend(self.debug_file(module));
+        }
+        let problem = unread.map(|gap| {
+            let message = format!("which PDBs would help is not known of every assembly: {gap}");
+            Problem::new("assemblies-unread", Subject::Capture, message)
+        });
+        Ok(Partial { value, problems: problem.into_iter().collect() })
+    }
+
+    /// `None` for a module that was made at run time, and for those of .NET itself.
+    fn debug_file(&self, module: Addr) -> Option<DebugFile> {
+        let (clr, memory) = (&self.clr, self.clr.memory());
+        let metadata = self.modules.metadata(clr, module).ok()?;
+        let path = modules::path(clr, module).ok().flatten();
+        let of_path = || Some(path.as_ref()?.rsplit('/').next()?.to_owned());
+        let assembly = metadata.module_name(memory).ok().or_else(of_path).filter(|name| is_own_file(name))?;
+        let stated = pdbs::wanted(clr, module).transpose()?;
+        let version = metadata.version(memory).ok();
+        let found = self.pdb(module).is_some();
+        Some(match stated {
+            Ok(stated) => {
+                let (file, id, age) = (Some(stated.file()), Some(stated.id()), Some(stated.age));
+                DebugFile { assembly, version, path, file, id, age, found, why: None }
+            }
+            Err(gap) => {
+                let why = Some(gap.to_string());
+                DebugFile { assembly, version, path, file: None, id: None, age: None, found, why }
+            }
+        })
     }
 
     /// Where an asynchronous method is suspended; `Ok(None)` where no PDB tells it.
@@ -213,9 +257,12 @@ impl Methods {
 
 /// Whether a method is the program's own, by its assembly's name: those of .NET begin with two words.
 pub(super) fn is_own(named: &Named) -> bool {
-    named.module.as_deref().is_some_and(|module| {
-        !["System.", "Microsoft.", "mscorlib.", "netstandard."].iter().any(|prefix| module.starts_with(prefix))
-    })
+    named.module.as_deref().is_some_and(is_own_file)
+}
+
+/// Whether an assembly is the program's own, by its file's name.
+fn is_own_file(name: &str) -> bool {
+    !["System.", "Microsoft.", "mscorlib.", "netstandard."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 impl Unwind for Methods {

@@ -62,8 +62,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Addr, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, Partial, PendingWork, Problem,
-    Registers, Subject, Thread, Tid, Value, Variable,
+    Addr, DebugFile, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, Partial, PendingWork,
+    Problem, Registers, Subject, Thread, Tid, Value, Variable,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -353,6 +353,10 @@ impl Runtime for CoreClr {
         let is_object = |at| segments.as_ref().is_ok_and(|segments| segments.holding(at).is_some());
         let scope = ObjectScope { is_object: &is_object, local, threads: &self.of_threads(job)? };
         Values::of(&self.methods).path(text, &scope)
+    }
+
+    fn debug_files(&self, job: &Job) -> Result<Partial<Vec<DebugFile>>, Error> {
+        self.methods.debug_files(job)
     }
 
     fn pending_work(&self, scene: &Scene<'_>, whole: bool, job: &Job) -> Result<Option<PendingWork>, Error> {

@@ -26,10 +26,51 @@ const MAX_PDB: u64 = 512 << 20;
 
 /// The PDB that an assembly states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stated {
+pub(super) struct Stated {
     /// As it is stored.
     id: [u8; 16],
+    /// How often it was written since.
+    pub(super) age: u32,
     path: Vec<u8>,
+}
+
+impl Stated {
+    /// Its id in the order in which it is printed.
+    fn guid(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.id;
+        [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p]
+    }
+
+    /// Its id as it is written: `54fd2ac5-e925-401a-9c2a-f94f171072f8`.
+    pub(super) fn id(&self) -> String {
+        let mut text = String::new();
+        for (index, byte) in self.guid().into_iter().enumerate() {
+            text.push_str(if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" });
+            text.push_str(&format!("{byte:02x}"));
+        }
+        text
+    }
+
+    /// The last part of its path.
+    pub(super) fn file(&self) -> String {
+        let name = self.path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    }
+}
+
+/// Which PDB a module's assembly states; `Ok(None)` for one that was made at run time.
+pub(super) fn wanted(clr: &Clr, module: Addr) -> Known<Option<Stated>> {
+    let Some(image) = modules::image(clr, module)? else { return Ok(None) };
+    let in_dump = stated(&image);
+    if in_dump.is_ok() {
+        return in_dump.map(Some);
+    }
+    let path = modules::path(clr, module).ok().flatten();
+    let file = path.and_then(|path| assembly(clr, &image, &path)).map(memory);
+    match file.as_ref().and_then(in_file) {
+        Some(image) => stated(&image).map(Some),
+        None => in_dump.map(Some),
+    }
 }
 
 /// A module's PDB; `Ok(None)` where none is at hand. `unpacked`: what may be spent on those that assemblies hold.
@@ -81,7 +122,8 @@ fn stated(image: &Image<'_>) -> Known<Stated> {
     let (head, path) = head.ok_or_else(|| Gap::Corrupt("the record that names a PDB".to_owned()))?;
     let mut id = [0; 16];
     id.iter_mut().zip(head.iter().skip(4)).for_each(|(to, from)| *to = *from);
-    Ok(Stated { id, path: path.iter().copied().take_while(|byte| *byte != 0).collect() })
+    let age = head.last_chunk::<4>().map_or(0, |age| u32::from_le_bytes(*age));
+    Ok(Stated { id, age, path: path.iter().copied().take_while(|byte| *byte != 0).collect() })
 }
 
 fn record(image: &Image<'_>, kind: u32) -> Known<Record> {
@@ -103,9 +145,7 @@ fn embedded(image: &Image<'_>, stated: &Stated, unpacked: &Budget) -> Option<Pdb
 
 /// The PDB in a file of its own.
 fn apart(clr: &Clr, stated: &Stated, assembly: Option<&str>) -> Option<Pdb> {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = stated.id;
-    let guid = [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p];
-    let wanted = WantedPdb { stated: &stated.path, guid, assembly: assembly.map(Path::new) };
+    let wanted = WantedPdb { stated: &stated.path, guid: stated.guid(), assembly: assembly.map(Path::new) };
     let mut found = None;
     clr.target.locator.pdb(&wanted, &mut |bytes| {
         found = verified(bytes.clone(), stated);

@@ -4,6 +4,7 @@
 //! asked for: a small dump holds only the pages that its writer has touched. Specification: ECMA-335 6th edition, partition II, 22
 //! (tables), 23.2 (signatures), 24.2 (layout).
 
+mod assembly;
 mod attributes;
 mod damage;
 mod fields;
