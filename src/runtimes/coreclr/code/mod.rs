@@ -3,6 +3,7 @@
 //! Input: addresses of code. Output: [`Place`]s, and callers by the unwind information that the JIT and the ReadyToRun compiler leave.
 //! Specification: dotnet/runtime docs/design/datacontracts/ExecutionManager.md; Microsoft x64 exception handling, `UNWIND_INFO`.
 
+mod epilogue;
 mod helpers;
 mod hijacks;
 mod nibbles;
@@ -120,6 +121,10 @@ pub(super) fn step(clr: &Clr, frame: &OwnFrame<'_>) -> Step {
 }
 
 fn caller(clr: &Clr, frame: &OwnFrame<'_>, place: Place, pc: Addr) -> Result<Caller, End> {
+    let interrupted = || epilogue::caller(clr.memory(), frame.registers, frame.sp, pc);
+    if let Some(caller) = if frame.returns { None } else { interrupted() } {
+        return Ok(caller);
+    }
     let read = || UnwindInfo::read(clr.memory(), place.unwind).ok().map(Arc::new);
     let Some(info) = clr.places.unwind.get(place.unwind, read) else {
         return framed(clr, frame).ok_or(End::NoUnwindInfo);
