@@ -225,6 +225,51 @@ fn the_first_screen_tells_who_waits_for_itself_and_failures_that_nobody_saw() {
 
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
+fn parallel_stacks_have_functions_that_await_one_another_beside_those_of_threads() {
+    each_dump(&["Async"], |dump, _| {
+        let told = answers(dump, &["parallelstacks", "dumpasync", "clrthreads"]);
+        let roots = told[0]["async"].as_array().expect("functions");
+        let root = |name: &str| -> &Value {
+            let found = roots.iter().find(|node| node["function"] == name);
+            found.unwrap_or_else(|| panic!("no {name}: {}", told[0]["async"]))
+        };
+        // Seven times the same, of which a clerk and a cashier block on one each.
+        let outer = root("Shop.Program.Outer");
+        assert_eq!(outer["count"], 7);
+        let mut names: Vec<String> = outer["tids"]
+            .as_array()
+            .expect("threads")
+            .iter()
+            .map(|tid| names(&told[2])(tid.as_u64().expect("an id")))
+            .collect();
+        names.sort();
+        assert_eq!(names, ["cashier", "clerk"]);
+        let inner = &outer["children"][0]["children"][0];
+        assert_eq!(
+            (&outer["children"][0]["function"], &inner["function"]),
+            (&"Shop.Program.Middle".into(), &"Shop.Program.Inner".into())
+        );
+        assert_eq!(
+            (&inner["count"], &inner["children"][0]["awaits"]),
+            (&7.into(), &"completion-source Shop.Program.Gate".into())
+        );
+        // It awaits both of two, which are two ways.
+        assert_eq!(
+            (
+                &root("Shop.Program.Everything")["count"],
+                root("Shop.Program.Everything")["children"].as_array().map(Vec::len)
+            ),
+            (&2.into(), Some(2))
+        );
+        // A method at the end of each way that 'dumpasync' lists.
+        let ways: u64 = roots.iter().filter_map(|node| node["count"].as_u64()).sum();
+        assert_eq!(Some(ways), told[1]["stacks"].as_array().map(|stacks| stacks.len() as u64));
+        assert!(told[0]["roots"].as_array().is_some_and(|roots| !roots.is_empty()));
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
 fn the_pool_its_queue_timers_and_states_of_tasks_are_told() {
     each_dump(&["Async"], |dump, _| {
         let told =

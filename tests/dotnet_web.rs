@@ -70,12 +70,24 @@ fn requests_in_flight_are_told_with_who_serves_them() {
         .iter()
         .map(|request| request["tid"].as_u64().unwrap_or_else(|| panic!("no thread serves {request}")))
         .collect();
+    assert!(all.iter().all(|request| request["tid"].is_null() == request["evidence"].is_null()), "{told}");
+    assert_eq!(ledger[0]["evidence"], "inferred:stack-scan");
     served.sort_unstable();
     served.dedup();
     assert_eq!(served.len(), 3, "{told}");
     // Half of its headers have come: it has no path yet, or one that is being read.
     assert!(all.iter().any(|request| request["state"] == "reading headers"), "{told}");
-    assert_eq!(told["idle"], 1, "{told}");
+    assert_eq!((&told["idle"], &told["complete"]), (&1.into(), &true.into()), "{told}");
+    // The first screen has their number, and the oldest with what it waits for.
+    let summary = answer(&dump, "summary");
+    let (requests, oldest) = (&summary["requests"], &all[0]);
+    assert_eq!(requests["count"], all.len(), "{requests}");
+    assert_eq!((&requests["age_ms"], &requests["complete"]), (&oldest["age_ms"], &true.into()));
+    let method = oldest["method"].as_str().expect("a method");
+    let path = format!("{method} {}", oldest["path"].as_str().expect("a path"));
+    assert!(requests["oldest"].as_str().is_some_and(|words| words.starts_with(&path)), "{requests}, {oldest}");
+    let waits_for = if oldest["tid"].is_null() { &oldest["awaits"] } else { &oldest["waits_for"] };
+    assert_eq!(&requests["waits_for"], waits_for);
     let with_idle = answer(&dump, "dumprequests -all");
     assert_eq!(with_idle["requests"].as_array().map(Vec::len), Some(all.len() + 1));
 }
@@ -90,6 +102,7 @@ fn a_call_without_an_answer_is_told_with_its_connection() {
     assert_eq!((&calls[0]["method"], &calls[0]["status"]), (&"GET".into(), &Value::Null));
     assert!(calls[0]["uri"].as_str().is_some_and(|uri| uri.ends_with("/orders/99")), "{told}");
     assert!(calls[0]["connection"].is_string(), "{told}");
+    assert_eq!((&told["complete"], &calls[0]["unread"]), (&true.into(), &Value::Null));
     assert_eq!(answer(&dump, "dumphttp -completed")["calls"], Value::Array(Vec::new()));
     let stats = answer(&dump, "dumphttp -stats -uri orders");
     assert_eq!(stats["stats"][0]["count"], 1, "{stats}");

@@ -1,5 +1,6 @@
 //! Pure functions over the model: no dump, no file, no printer.
 
+pub mod awaits;
 pub mod deadlock;
 pub mod graph;
 pub mod growth;

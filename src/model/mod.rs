@@ -37,7 +37,10 @@ pub use lock::{Absence, Absent, Acquisition, Lock, Owner, TimeLimit};
 pub use lock_kind::{LockFamily, LockKind};
 pub use mapping::{MappingKind, MappingRow};
 pub use module::{DebugFile, ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
-pub use pending::{FailedWork, Need, NotLooked, OwnQueue, PendingWork, Pool, WorkEnd, WorkWait};
+pub use pending::{
+    FailedWork, InFlight, Need, NotLooked, OldestRequest, OwnQueue, PendingWork, Pool, WorkEnd, WorkStack, WorkStacks,
+    WorkWait,
+};
 pub use recovered::{Recorder, Recovered};
 pub use registers::{Arch, Register, Registers};
 pub use runtime::{RecognisedRuntime, RuntimeKind};

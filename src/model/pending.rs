@@ -13,9 +13,59 @@ pub struct PendingWork {
     pub pools: Vec<Pool>,
     /// Work that ended with an exception at which nobody has looked.
     pub failed: Vec<FailedWork>,
+    /// Requests that the process serves; `None` where there is none.
+    pub requests: Option<InFlight>,
     /// Why it was not looked for; `None` where it was.
     pub not_read: Option<NotLooked>,
     /// What of it could not be read, in words, where it was looked for: the rest is told.
+    pub missing: Vec<String>,
+}
+
+/// Requests that the process serves at the moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InFlight {
+    /// How many.
+    pub count: u64,
+    /// Whether there may be more.
+    pub is_least: bool,
+    /// The oldest; where no age is known one of them.
+    pub oldest: OldestRequest,
+    /// A command that lists them.
+    pub command: &'static str,
+}
+
+/// The request that is served for longest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldestRequest {
+    /// `GET /orders/1`.
+    pub words: String,
+    /// Milliseconds since it began; `None` where that is not known.
+    pub age_ms: Option<u64>,
+    /// The thread that seems to run it; `None` where none does.
+    pub tid: Option<Tid>,
+    /// What it awaits where no thread runs it, in words; `None` where that is not known.
+    pub awaits: Option<String>,
+}
+
+/// Functions that await one another and that no thread runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkStack {
+    /// The functions, innermost first.
+    pub functions: Vec<Arc<str>>,
+    /// What the innermost waits for, in words.
+    pub awaits: String,
+    /// Threads that wait for one of them.
+    pub tids: Vec<Tid>,
+}
+
+/// All of those.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkStacks {
+    /// Each.
+    pub all: Vec<WorkStack>,
+    /// Why they were not looked for; `None` where they were.
+    pub not_read: Option<NotLooked>,
+    /// What of them could not be read, in words.
     pub missing: Vec<String>,
 }
 

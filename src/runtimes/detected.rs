@@ -10,7 +10,7 @@ use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
     Acquisition, DebugFile, Exception, Frame, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers,
-    Stack, Subject, Thread, Tid, Value, Variable,
+    Stack, Subject, Thread, Tid, Value, Variable, WorkStacks,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -186,6 +186,20 @@ impl Runtimes {
             all.failed.extend(more.failed);
             all.not_read = all.not_read.or(more.not_read);
             all.missing.extend(more.missing);
+            all.requests = all.requests.or(more.requests);
+        }
+        Ok(all)
+    }
+
+    /// Functions that await one another, of all runtimes that have such; `None` where none has.
+    pub fn work_stacks(&self, job: &Job) -> Result<Option<WorkStacks>, Error> {
+        let mut all: Option<WorkStacks> = None;
+        for runtime in &self.all {
+            let Some(more) = runtime.work_stacks(job)? else { continue };
+            let known = all.get_or_insert_default();
+            known.all.extend(more.all);
+            known.not_read = known.not_read.take().or(more.not_read);
+            known.missing.extend(more.missing);
         }
         Ok(all)
     }

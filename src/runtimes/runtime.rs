@@ -8,7 +8,7 @@ use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
     Acquisition, DebugFile, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem,
-    Registers, Stack, Thread, Tid, Value, Variable,
+    Registers, Stack, Thread, Tid, Value, Variable, WorkStacks,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -127,6 +127,12 @@ pub trait Runtime: Any + Send + Sync {
     /// Work that waits for work, threads that block on it, failures that nobody saw; `Ok(None)` where it has no such thing. Reads no more
     /// than a first screen can wait for, and says where that was too little; `whole`: all of it, however long that takes.
     fn pending_work(&self, _scene: &Scene<'_>, _whole: bool, _job: &Job) -> Result<Option<PendingWork>, Error> {
+        Ok(None)
+    }
+
+    /// Functions that await one another and that no thread runs, by who awaits whom; `Ok(None)` where it has no such thing. Reads no more than
+    /// [`Runtime::pending_work`] does for a first screen.
+    fn work_stacks(&self, _job: &Job) -> Result<Option<WorkStacks>, Error> {
         Ok(None)
     }
 

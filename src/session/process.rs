@@ -15,8 +15,8 @@ use crate::capture::Capture;
 use crate::error::Error;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Acquisition, Addr, Exception, Frame, FrameKind, NamedFrame, OsThread, Partial, Problem, RecognisedRuntime,
-    Registers, Stack, Thread, Tid, Variable,
+    Acquisition, Addr, Exception, Frame, FrameKind, NamedFrame, OsThread, Partial, PendingWork, Problem,
+    RecognisedRuntime, Registers, Stack, Thread, Tid, Variable,
 };
 use crate::runtimes::{self, RuntimeKind, Runtimes, Scene};
 use crate::target::{Search, Target};
@@ -45,6 +45,8 @@ pub struct Process {
     heap: Shared<Heap>,
     pub(super) verdict: Shared<Vec<Finding>>,
     pub(super) whole_verdict: Shared<Vec<Finding>>,
+    pub(super) work: Shared<PendingWork>,
+    pub(super) whole_work: Shared<PendingWork>,
     /// Of a live process: what the captures so far say of its threads.
     pub(super) history: Option<History>,
 }
@@ -72,6 +74,8 @@ impl Process {
             heap: Shared::default(),
             verdict: Shared::default(),
             whole_verdict: Shared::default(),
+            work: Shared::default(),
+            whole_work: Shared::default(),
             history: None,
         })
     }

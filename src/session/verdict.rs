@@ -10,7 +10,9 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::frame::path;
 use crate::model::thread::{CallKind, WaitKind};
-use crate::model::{Acquisition, Addr, Detail, Exception, FatalSignal, Frame, NamedFrame, OsThread, Thread};
+use crate::model::{
+    Acquisition, Addr, Detail, Exception, FatalSignal, Frame, NamedFrame, OsThread, PendingWork, Thread,
+};
 
 /// Physical frames of each thread that triage looks at: its rules compare and tell inner ones.
 const VERDICT_FRAMES: usize = 64;
@@ -19,14 +21,26 @@ const VERDICT_FRAMES: usize = 64;
 const MAX_LOOPS: usize = 16;
 
 impl Process {
-    /// What triage concludes, the most severe first. Names the inner frames of every stack. `whole`: of asynchronous work all is read, however
-    /// long that takes, as it is where another question has read it.
+    /// Work that waits for work, threads that block on it, requests in flight. `whole`: all of it is read, however long that takes, as it is where
+    /// another question has read it.
+    pub fn pending_work(&self, whole: bool, job: &Job) -> Result<Arc<PendingWork>, Error> {
+        let whole = self.asks_for_whole(whole, job)?;
+        let kept = if whole { &self.whole_work } else { &self.work };
+        kept.get(job, |job| {
+            let (runtimes, stacks) = (self.runtimes(job)?, self.stacks(job)?);
+            runtimes.pending_work(&runtimes.scene(&self.target, self.os_threads(), &stacks), whole, job)
+        })
+    }
+
+    /// Whether more is to be read than a first screen reads: not where that was all.
+    fn asks_for_whole(&self, whole: bool, job: &Job) -> Result<bool, Error> {
+        let is_all = self.work.known().is_some_and(|work| work.not_read.is_none());
+        Ok(!is_all && (whole || self.runtimes(job)?.knows_work()))
+    }
+
+    /// What triage concludes, the most severe first. Names the inner frames of every stack. `whole`: as of [`Process::pending_work`].
     pub fn verdict(&self, whole: bool, job: &Job) -> Result<Arc<Vec<Finding>>, Error> {
-        let whole = whole || self.runtimes(job)?.knows_work();
-        let told = self.verdict.known().filter(|findings| !whole || !triage::leaves_work(findings));
-        if let Some(told) = told {
-            return Ok(told);
-        }
+        let whole = self.asks_for_whole(whole, job)?;
         let kept = if whole { &self.whole_verdict } else { &self.verdict };
         kept.get(job, |job| {
             // Rough shares of the time.
@@ -57,9 +71,7 @@ impl Process {
                     None => named.of(index),
                 })
                 .collect();
-            let runtimes = self.runtimes(job)?;
-            let scene = runtimes.scene(&self.target, self.os_threads(), &walked);
-            let pending = runtimes.pending_work(&scene, whole, &job.child(0))?;
+            let pending = self.pending_work(whole, &job.child(0))?;
             let taken = self.taken_in_loops(&threads.value, &locks.holders, &job.child(0))?;
             Ok(triage::verdict(&Case {
                 pid: self.target.capture.process.pid.as_ref().ok().copied(),

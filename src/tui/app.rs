@@ -419,5 +419,6 @@ impl App {
 fn tabs(opened: &Opened) -> Vec<Tab> {
     let tab = |view: &'static View| view.pane.map(|title| Tab { title, view: Some(view), kept: None });
     let all = VIEWS.iter().chain(opened.brought.iter().copied());
-    all.filter(|view| opened.meets(view.needs)).filter_map(tab).collect()
+    let has_pane = |view: &&View| opened.meets(view.needs) && !opened.without_pane.contains(&view.name);
+    all.filter(has_pane).filter_map(tab).collect()
 }

@@ -228,6 +228,8 @@ pub struct Opened {
     pub has_heap: bool,
     /// Views that the runtimes in it bring.
     pub brought: Vec<&'static View>,
+    /// The names of those that have a pane, and nothing to show in it.
+    pub without_pane: Vec<&'static str>,
     /// How often what is open was replaced.
     pub epoch: u64,
     /// Name of the dump's file.

@@ -253,6 +253,7 @@ pub fn describe(session: &Session) -> Opened {
         epoch: session.epoch(),
         kind: None,
         brought: crate::views::brought(session, &Job::default()),
+        without_pane: crate::views::without_pane(session, &Job::default()),
         has_heap: session.has_heap(&Job::default()),
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),

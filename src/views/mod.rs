@@ -291,6 +291,22 @@ pub fn brought(session: &Session, job: &Job) -> Vec<&'static View> {
     runtimes.map(|runtimes| brought(&runtimes)).unwrap_or_default()
 }
 
+/// A pane that is there only where there is something to show in it.
+pub struct OptionalPane {
+    /// The view's name.
+    pub view: &'static str,
+    /// Whether an opened dump has nothing for it: told at once, without what the view itself reads.
+    pub is_empty: fn(&Session, &Job) -> bool,
+}
+
+/// Each of them.
+static OPTIONAL: &[OptionalPane] = &[coreclr::dumprequests::PANE];
+
+/// The names of views that have a pane, and of an opened dump nothing to show in it.
+pub fn without_pane(session: &Session, job: &Job) -> Vec<&'static str> {
+    OPTIONAL.iter().filter(|pane| (pane.is_empty)(session, job)).map(|pane| pane.view).collect()
+}
+
 /// Every view that a runtime of this program brings, for the documentation.
 pub fn of_runtimes() -> impl Iterator<Item = &'static View> {
     OF_RUNTIMES.iter().flat_map(|(_, views)| *views)

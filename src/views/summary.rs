@@ -9,12 +9,13 @@ use serde::Serialize;
 
 use super::drawing::{self, Names};
 use super::runtime_rows::RuntimeRow;
+use super::threads::waits_for;
 use super::{Alias, Answer, Answered, Arg, Needs, Query, View, dumpheap, maddress};
 use crate::analysis::deadlock::{Chain, Cycle};
 use crate::analysis::triage::{Finding, Next, Severity};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Cause, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState};
+use crate::model::{Addr, Cause, InFlight, Subject, SubjectKind, Thread, ThreadState, Tid, VerificationState};
 use crate::report::section;
 use crate::session::Session;
 use crate::shape;
@@ -76,6 +77,8 @@ pub struct Summary {
     pub heap: Option<HeapRow>,
     /// Why its heap cannot be told; null where it was told, or not looked at.
     pub no_heap: Option<String>,
+    /// Requests that the process serves; null where there is none, and where they were not looked for.
+    pub requests: Option<RequestsRow>,
     /// What was dumped, and how much of it.
     pub dump: DumpRow,
     #[serde(skip)]
@@ -122,6 +125,25 @@ pub struct ThreadCounts {
     pub unknown: usize,
     /// Of these, in whatever state: stopped by a signal, a debugger or their frozen control group.
     pub stopped: usize,
+}
+
+/// Requests in flight.
+#[derive(Serialize, JsonSchema)]
+pub struct RequestsRow {
+    /// How many.
+    pub count: u64,
+    /// Whether those are all: false where not all could be read.
+    pub complete: bool,
+    /// The oldest in a few words: `GET /orders/1`.
+    pub oldest: String,
+    /// Milliseconds since it began; null where that is not known.
+    pub age_ms: Option<u64>,
+    /// The thread that seems to run it; null where none does.
+    pub tid: Option<Tid>,
+    /// What that thread waits for, or what is awaited for the request, in words; null where neither is known.
+    pub waits_for: Option<String>,
+    /// The command that lists them.
+    pub command: &'static str,
 }
 
 /// The heap.
@@ -211,6 +233,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
     let target = session.target()?;
     let capture = &target.capture;
     let findings = session.verdict(query.flag("heap"), job)?;
+    let work = session.process()?.pending_work(query.flag("heap"), job)?;
     let threads = session.threads(job)?;
     let locks = session.locks(job)?;
     let problems = session.problems();
@@ -238,6 +261,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
         runtimes: session.recognised(job)?.iter().map(RuntimeRow::of).collect(),
         heap,
         no_heap,
+        requests: work.requests.as_ref().map(|requests| RequestsRow::of(requests, &threads.value)),
         dump: DumpRow {
             format: capture.format.to_owned(),
             pause_ms: session.pause().map(|pause| pause.as_secs_f64() * 1000.0),
@@ -268,6 +292,23 @@ fn count(threads: &[Thread]) -> ThreadCounts {
         sleeping: in_state(ThreadState::Sleeping),
         unknown: in_state(ThreadState::Unknown),
         stopped: threads.iter().filter(|thread| thread.is_stopped()).count(),
+    }
+}
+
+impl RequestsRow {
+    fn of(requests: &InFlight, threads: &[Thread]) -> RequestsRow {
+        let oldest = &requests.oldest;
+        let thread = threads.iter().find(|thread| Some(thread.tid) == oldest.tid);
+        let waiting = thread.and_then(|thread| thread.waiting_on.as_ref()).map(waits_for);
+        RequestsRow {
+            count: requests.count,
+            complete: !requests.is_least,
+            oldest: oldest.words.clone(),
+            age_ms: oldest.age_ms,
+            tid: oldest.tid,
+            waits_for: waiting.or_else(|| oldest.awaits.clone()),
+            command: requests.command,
+        }
     }
 }
 

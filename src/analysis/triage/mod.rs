@@ -103,10 +103,5 @@ pub fn verdict(case: &Case<'_>) -> Vec<Finding> {
     findings.into_iter().map(|(_, finding)| finding).collect()
 }
 
-/// Whether findings say that asynchronous work was not looked at, or not all of it.
-pub fn leaves_work(findings: &[Finding]) -> bool {
-    findings.iter().any(|finding| finding.rule == unread_work::RULE.name)
-}
-
 #[cfg(test)]
 mod tests;

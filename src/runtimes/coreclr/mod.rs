@@ -46,7 +46,7 @@ pub use self::gc_info::MethodGcInfo;
 pub use self::heap::FailedAllocation;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Timers, Work};
-pub use self::requests::{Call, Request, Stage};
+pub use self::requests::{Call, Found, Request, Stage};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
@@ -63,7 +63,7 @@ use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
     Addr, DebugFile, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, Partial, PendingWork,
-    Problem, Registers, Subject, Thread, Tid, Value, Variable,
+    Problem, Registers, Subject, Thread, Tid, Value, Variable, WorkStacks,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -114,13 +114,18 @@ impl CoreClr {
         self.threads.get(job, |job| threads::list(self.methods.types(), job))
     }
 
+    /// Whether a server of ASP.NET Core's is loaded: else there are no requests. Where that cannot be read, it may be.
+    pub fn may_serve(&self) -> bool {
+        requests::may_serve(self.methods.types())
+    }
+
     /// The connections of ASP.NET Core's server, with the request that each is at. Walks the heap.
-    pub fn requests(&self, scene: &Scene<'_>, job: &Job) -> Result<Vec<Request>, Error> {
-        requests::requests(&self.methods, &*self.some_heap(job)?, &*self.pending(job)?, scene, job)
+    pub fn requests(&self, scene: &Scene<'_>, job: &Job) -> Result<Found<Request>, Error> {
+        Ok(requests::requests(&self.methods, &*self.pending(job)?, scene))
     }
 
     /// The calls of `HttpClient` whose objects are on the heap. Walks the heap.
-    pub fn calls(&self, job: &Job) -> Result<Vec<Call>, Error> {
+    pub fn calls(&self, job: &Job) -> Result<Found<Call>, Error> {
         requests::calls(self.methods.types(), &*self.some_heap(job)?, job)
     }
 
@@ -228,10 +233,22 @@ impl CoreClr {
         tasks::status_at(self.methods.types(), at)
     }
 
+    /// Why asynchronous work is not looked for; `None` where it is. `whole`: however long that takes.
+    fn leaves_work(&self, whole: bool, job: &Job) -> Result<Option<NotLooked>, Error> {
+        let segments = match self.segments(job)? {
+            Ok(segments) => segments,
+            Err(gap) => return Ok(Some(NotLooked { why: format!("the managed heap: {gap}"), command: None })),
+        };
+        let bytes = segments.bytes();
+        let leaves = bytes > MAX_UNASKED && !whole && self.pending.known().is_none();
+        let why = || format!("the managed heap has {} MiB", bytes >> 20);
+        Ok(leaves.then(|| NotLooked { why: why(), command: Some("dumpasync") }))
+    }
+
     fn read_pending(&self, with_completed: bool, job: &Job) -> Result<Pending, Error> {
         let segments = self.some_heap(job)?;
         let threads = &self.clr().target.capture.threads;
-        tasks::pending(self.methods.types(), &segments, threads, with_completed, job)
+        tasks::pending(self.methods.types(), &segments, threads, with_completed, &requests::CLASSES, job)
     }
 
     /// Its table of objects that have more than fits in their headers.
@@ -360,18 +377,10 @@ impl Runtime for CoreClr {
     }
 
     fn pending_work(&self, scene: &Scene<'_>, whole: bool, job: &Job) -> Result<Option<PendingWork>, Error> {
-        let not_read = |why, command| {
-            let not_read = Some(NotLooked { why, command });
-            Ok(Some(PendingWork { not_read, ..PendingWork::default() }))
-        };
-        let segments = match self.segments(job)? {
-            Ok(segments) => segments,
-            Err(gap) => return not_read(format!("the managed heap: {gap}"), None),
-        };
-        let bytes = segments.bytes();
-        if bytes > MAX_UNASKED && !whole && !self.knows_work() {
-            return not_read(format!("the managed heap has {} MiB", bytes >> 20), Some("dumpasync"));
+        if let Some(not_read) = self.leaves_work(whole, job)? {
+            return Ok(Some(PendingWork { not_read: Some(not_read), ..PendingWork::default() }));
         }
+        let segments = self.some_heap(job)?;
         let (pending, threads, waits) = (self.pending(job)?, self.threads(job)?, self.waits(scene, job)?);
         let around = tasks::Around {
             methods: &self.methods,
@@ -381,7 +390,17 @@ impl Runtime for CoreClr {
             pool: self.thread_pool(job)?,
             limit: &|tid, on| waits.limit(tid, on),
         };
-        tasks::pending_work(&around, &pending, job).map(Some)
+        let work = tasks::pending_work(&around, &pending, job)?;
+        let requests = requests::in_flight(&requests::requests(&self.methods, &pending, scene), &pending);
+        Ok(Some(PendingWork { requests, ..work }))
+    }
+
+    fn work_stacks(&self, job: &Job) -> Result<Option<WorkStacks>, Error> {
+        if let Some(not_read) = self.leaves_work(false, job)? {
+            return Ok(Some(WorkStacks { not_read: Some(not_read), ..WorkStacks::default() }));
+        }
+        let pending = self.pending(job)?;
+        Ok(Some(WorkStacks { all: pending.told(), not_read: None, missing: pending.gaps.words() }))
     }
 
     fn knows_work(&self) -> bool {

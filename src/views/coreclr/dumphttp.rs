@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{cell, with};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Subject};
+use crate::model::{Addr, Gap, Problem, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
 use crate::session::coreclr::Call;
@@ -47,6 +47,8 @@ pub struct Calls {
     pub calls: Vec<CallRow>,
     /// How many there are of each method, status and host; null where that was not asked for.
     pub stats: Option<Vec<CallGroup>>,
+    /// Whether all of the heap could be read: else there are at least these.
+    pub complete: bool,
 }
 
 /// A call.
@@ -60,10 +62,12 @@ pub struct CallRow {
     pub method: Option<String>,
     /// Where it goes to; null where it is not known.
     pub uri: Option<String>,
-    /// The status of its answer; null where there is none.
+    /// The status of its answer; null where there is none, or it cannot be read.
     pub status: Option<u32>,
     /// The connection that is at it; null where none is.
     pub connection: Option<Addr>,
+    /// Why its answer is not known; null where it is, or there is none.
+    pub unread: Option<String>,
 }
 
 /// Calls that have something in common.
@@ -85,15 +89,21 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     }
     let found = with(session, job, |runtime| runtime.calls(job))?;
     let wanted = |call: &CallRow| {
-        let by_answer =
-            !(query.flag("pending") && call.status.is_some() || query.flag("completed") && call.status.is_none());
+        // One of which that is not known is neither.
+        let is_known = call.unread.is_none();
+        let by_answer = !(query.flag("pending") && !(is_known && call.status.is_none())
+            || query.flag("completed") && !(is_known && call.status.is_some()));
         let by_uri = query.text("uri").is_none_or(|uri| call.uri.as_deref().is_some_and(|own| own.contains(uri)));
         let by_status = query.number("statuscode").is_none_or(|status| call.status.map(u64::from) == Some(status));
         by_answer && by_uri && by_status
     };
-    let calls: Vec<CallRow> = found.iter().map(told).filter(wanted).collect();
+    let unknown: Vec<&Gap> = found.all.iter().filter_map(|call| call.status.as_ref().err()).collect();
+    let unknown = unknown.first().map(|gap| format!("the answers of {} calls are not known: {gap}", unknown.len()));
+    let problem = |words| Problem::new("call-unread", Subject::Capture, words);
+    let problems: Vec<Problem> = found.unread.iter().cloned().chain(unknown).map(problem).collect();
+    let calls: Vec<CallRow> = found.all.iter().map(told).filter(wanted).collect();
     let stats = query.flag("stats").then(|| groups(&calls));
-    Ok(Box::new(Answered { data: Calls { calls, stats }, problems: Vec::new() }))
+    Ok(Box::new(Answered { data: Calls { calls, stats, complete: found.unread.is_empty() }, problems }))
 }
 
 fn told(call: &Call) -> CallRow {
@@ -104,6 +114,7 @@ fn told(call: &Call) -> CallRow {
         uri: call.uri.clone().ok().flatten(),
         status: call.status.clone().ok().flatten(),
         connection: call.connection,
+        unread: call.status.as_ref().err().map(ToString::to_string),
     }
 }
 
@@ -138,7 +149,8 @@ fn host(uri: &str) -> &str {
 impl Draw for Calls {
     fn draw(&self) -> Section {
         if self.calls.is_empty() {
-            return Section { bodies: vec![Body::Lines(vec![Row::text("No HTTP calls.")])], ..Section::default() };
+            let said = if self.complete { "No HTTP calls." } else { "No HTTP calls in what could be read." };
+            return Section { bodies: vec![Body::Lines(vec![Row::text(said)])], ..Section::default() };
         }
         let table = self.stats.as_deref().map_or_else(|| self.list(), by_group);
         Section { bodies: vec![Body::Table(table)], ..Section::default() }
@@ -162,7 +174,7 @@ impl Calls {
             let object = |at| Cell::new(Value::Object(at)).tone(Tone::Link);
             let cells = vec![
                 cell(call.method.as_deref()),
-                status(call.status),
+                call.unread.as_deref().map_or_else(|| status(call.status), Cell::unknown),
                 cell(call.uri.as_deref()),
                 call.connection.map_or(Cell::NONE, object),
                 object(call.address),

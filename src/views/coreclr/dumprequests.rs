@@ -5,14 +5,14 @@ use serde::Serialize;
 
 use super::{cell, with, with_scene};
 use crate::job::Job;
-use crate::model::{Addr, Known, Problem, Subject, Tid};
+use crate::model::{Addr, Evidence, Known, Problem, Subject, Tid};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
 use crate::session::Session;
-use crate::session::coreclr::{AsyncStack, Awaited, Request, Stage};
+use crate::session::coreclr::{AsyncStack, Request, Stage};
 use crate::shape;
 use crate::views::arguments::Arg;
 use crate::views::threads::waits_for;
-use crate::views::{Answered, Answers, Draw, Needs, Query, View};
+use crate::views::{Answered, Answers, Draw, Needs, OptionalPane, Query, View};
 
 /// The view.
 pub const VIEW: View = View {
@@ -25,13 +25,20 @@ pub const VIEW: View = View {
     doc: "HTTP requests that ASP.NET Core is serving: path, endpoint, age, client, and who serves each",
     help: "Oldest first. A request that a thread runs at the moment shows the thread and what that waits for; one that awaits \
            something shows what that is in the end: 'dumpasync' has the methods between. The age ends with the server's last look at its clock, which it takes \
-           once a second; it is known where the host traces requests, as it does unless all logging is off.
+           once a second; it is known where the host traces requests, as it does unless all logging is off. That a thread runs it is inferred: a frame of \
+           the server on its stack refers to the connection.
 
 $ dumpscope web.core -c dumprequests
-   Age  Method  Path       Endpoint              State               Tid  Thread          Waits for                   Client           Object
-  3.0s  GET     /ledger    HTTP: GET /ledger     in the application  511  .NET TP Worker  Monitor Shop.Orders.Ledger  127.0.0.1:40644  0x7fa55c9c5b58",
+   Age  Method  Path     Endpoint           State               Tid  Waits for                   Client           Object
+  3.0s  GET     /ledger  HTTP: GET /ledger  in the application  511  Monitor Shop.Orders.Ledger  127.0.0.1:40644  0x7fa55c9c5b58",
     build,
     schema: shape!(Requests),
+};
+
+/// Its pane: a program that has no server has none.
+pub const PANE: OptionalPane = OptionalPane {
+    view: "dumprequests",
+    is_empty: |session, job| with(session, job, |runtime| Ok(runtime.may_serve())).is_ok_and(|may| !may),
 };
 
 /// The server's requests.
@@ -41,6 +48,8 @@ pub struct Requests {
     pub requests: Vec<RequestRow>,
     /// Connections that wait for a request.
     pub idle: u64,
+    /// Whether all of the heap could be read: else there are at least these.
+    pub complete: bool,
 }
 
 /// A request.
@@ -72,6 +81,8 @@ pub struct RequestRow {
     pub trace: Option<String>,
     /// The thread that runs it; null where none does.
     pub tid: Option<Tid>,
+    /// What that is told by; null where no thread runs it.
+    pub evidence: Option<Evidence>,
     /// That thread's name; null where it has none.
     pub thread: Option<String>,
     /// What that thread waits for, in words; null where it runs.
@@ -105,24 +116,21 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             connection: told(&request.connection),
             trace: told(&request.trace),
             tid: request.tid,
+            evidence: request.tid.map(|_| Evidence::STACK_SCAN),
             thread: thread.and_then(|thread| thread.name.clone()),
             waits_for: waiting.map(waits_for),
             stack: request.stack,
-            awaits: request.stack.and_then(|index| listed.get(index)).map(|stack| awaited(&stack.awaits)),
+            awaits: request.stack.and_then(|index| listed.get(index)).map(|stack| stack.awaits.words()),
         }
     };
-    let is_idle = |request: &&Request| matches!(request.stage, Ok(Stage::Idle | Stage::Done)) && request.tid.is_none();
-    let idle = found.iter().filter(is_idle).count() as u64;
-    let shown = found.iter().filter(|request| query.flag("all") || !is_idle(request));
+    let idle = found.all.iter().filter(|request| request.is_idle()).count() as u64;
+    let shown = found.all.iter().filter(|request| query.flag("all") || !request.is_idle());
     let mut requests: Vec<RequestRow> = shown.map(row).collect();
     requests.sort_by_key(|request| std::cmp::Reverse(request.age_ms));
-    let problems = problems(&found);
-    Ok(Box::new(Answered { data: Requests { requests, idle }, problems }))
-}
-
-/// `completion-source Shop.Store.Answer`.
-fn awaited(awaits: &Awaited) -> String {
-    [Some(awaits.kind), awaits.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    let problem = |words: &String| Problem::new("request-unread", Subject::Capture, words.clone());
+    let problems = found.unread.iter().map(problem).chain(problems(&found.all)).collect();
+    let complete = found.unread.is_empty();
+    Ok(Box::new(Answered { data: Requests { requests, idle, complete }, problems }))
 }
 
 fn told<T: Clone>(known: &Known<Option<T>>) -> Option<T> {
@@ -151,10 +159,12 @@ fn problems(all: &[Request]) -> Vec<Problem> {
 impl Draw for Requests {
     fn draw(&self) -> Section {
         if self.requests.is_empty() {
+            let none =
+                if self.complete { "No request is in flight" } else { "No request was found in what could be read" };
             let idle = match self.idle {
-                0 => "No request is in flight.".to_owned(),
-                1 => "No request is in flight; 1 connection waits for one.".to_owned(),
-                count => format!("No request is in flight; {count} connections wait for one."),
+                0 => format!("{none}."),
+                1 => format!("{none}; 1 connection waits for one."),
+                count => format!("{none}; {count} connections wait for one."),
             };
             return Section { bodies: vec![Body::Lines(vec![Row::text(idle)])], ..Section::default() };
         }
@@ -171,6 +181,9 @@ impl Draw for Requests {
         ];
         let rows = self.requests.iter().map(row).collect();
         let mut bodies = vec![Body::Table(Table::new(columns, rows))];
+        if !self.complete {
+            bodies.push(Body::Lines(vec![Row::text("There may be more: not all of the heap could be read.")]));
+        }
         if self.idle > 0 {
             let waiting = format!("{} connections wait for a request.", self.idle);
             bodies.push(Body::Lines(vec![Row::text(waiting)]));
@@ -187,7 +200,7 @@ fn row(request: &RequestRow) -> Row {
         path.map_or(Cell::NONE, |path| Cell::text(path).tone(Tone::Strong)),
         cell(request.endpoint.as_deref()),
         request.state.map_or_else(|| Cell::unknown("it cannot be read"), Cell::text),
-        request.tid.map_or(Cell::NONE, |tid| Cell::new(Value::Tid(tid)).tone(Tone::Link)),
+        request.tid.map_or(Cell::NONE, |tid| Cell::new(Value::Tid(tid)).tone(Tone::Guess)),
         cell(request.waits_for.as_deref().or(request.awaits.as_deref())),
         cell(request.remote.as_deref()),
         Cell::new(Value::Object(request.address)).tone(Tone::Dim),

@@ -9,7 +9,7 @@ use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
 use crate::views::Draw;
 use crate::views::runtime_rows::RuntimeRow;
 
-use super::{DumpRow, Summary, ThreadCounts};
+use super::{DumpRow, RequestsRow, Summary, ThreadCounts};
 
 /// Facts shown of the first finding, and of each later one that is critical.
 const FACTS: usize = 6;
@@ -120,14 +120,30 @@ impl Summary {
             })
             .collect();
         what.extend((!runtimes.is_empty()).then(|| Cell::text(format!(", {}", runtimes.join(" + ")))));
-        vec![
+        let requests = self.requests.as_ref().map(|requests| ("Requests".to_owned(), requests_line(requests)));
+        let before = [
             ("Process".to_owned(), Row::new(what)),
             ("Signal".to_owned(), Row::new(ended)),
             ("Threads".to_owned(), threads(&process.threads)),
-            ("Heap".to_owned(), heap),
-            ("Dump".to_owned(), Row::about(Subject::Capture, quality)),
-        ]
+        ];
+        let after = [("Heap".to_owned(), heap), ("Dump".to_owned(), Row::about(Subject::Capture, quality))];
+        before.into_iter().chain(requests).chain(after).collect()
     }
+}
+
+/// `3 in flight, the oldest GET /ledger for 3.0s: Monitor Shop.Orders.Ledger`.
+fn requests_line(requests: &RequestsRow) -> Row {
+    let least = if requests.complete { "" } else { "at least " };
+    let mut cells = vec![
+        Cell::text(format!("{least}{} in flight, the oldest", requests.count)),
+        Cell::text(requests.oldest.as_str()).tone(Tone::Strong),
+    ];
+    if let Some(age) = requests.age_ms {
+        cells.extend([Cell::text("for"), Cell::new(Value::Millis(age))]);
+    }
+    cells.extend(requests.tid.map(|tid| Cell::new(Value::Tid(tid)).tone(Tone::Guess)));
+    cells.extend(requests.waits_for.as_deref().map(|words| Cell::text(format!(": {words}"))));
+    Row::about(Subject::Command(requests.command), cells)
 }
 
 /// Whether the modules' files are at hand: said only where each is known to be the one that was mapped.

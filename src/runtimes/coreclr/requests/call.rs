@@ -1,6 +1,8 @@
 //! Calls that the process makes over HTTP.
 
-use super::find::{of_class, property};
+use rustc_hash::FxHashMap;
+
+use super::find::{Found, of_classes, property};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Known};
@@ -12,8 +14,14 @@ use crate::runtimes::coreclr::types::Types;
 const MESSAGE: &str = "System.Net.Http.HttpRequestMessage";
 /// That of its answer.
 const ANSWER: &str = "System.Net.Http.HttpResponseMessage";
-/// That of a connection, which holds the call that it is at.
-const CONNECTION: &str = "System.Net.Http.HttpConnection";
+/// Those that are at a call: of HTTP/1.1 the connection itself, of HTTP/2 and 3 a stream of it. With the field that holds the call, and that which
+/// leads to the connection. Source: dotnet/runtime src/libraries/System.Net.Http/src/System/Net/Http/SocketsHttpHandler/{HttpConnection,Http2Stream,
+/// Http3RequestStream}.cs, of 8.0 to 10.0.
+const CARRIERS: [(&str, &str, Option<&str>); 3] = [
+    ("System.Net.Http.HttpConnection", "_currentRequest", None),
+    ("System.Net.Http.Http2Connection+Http2Stream", "_request", Some("_connection")),
+    ("System.Net.Http.Http3RequestStream", "_request", Some("_connection")),
+];
 
 /// A call.
 #[derive(Clone, Debug)]
@@ -28,7 +36,7 @@ pub struct Call {
     pub uri: Known<Option<String>>,
     /// The status of the answer; `None` where none has come.
     pub status: Known<Option<u32>>,
-    /// The connection that is at it; `None` where none is.
+    /// The connection that is at it, of HTTP/2 and 3 with others; `None` where none is.
     pub connection: Option<Addr>,
 }
 
@@ -37,32 +45,68 @@ pub(in crate::runtimes::coreclr) fn calls(
     types: Types<'_>,
     segments: &Segments,
     job: &Job,
-) -> Result<Vec<Call>, Error> {
-    let messages = of_class(types, segments, MESSAGE, job)?;
-    if messages.is_empty() {
-        return Ok(Vec::new());
+) -> Result<Found<Call>, Error> {
+    let [first, second, third] = CARRIERS.map(|(class, ..)| class);
+    let Found { all, mut unread } = of_classes(types, segments, &[MESSAGE, ANSWER, first, second, third], job)?;
+    let [messages, answers, carriers @ ..] = all.as_slice() else { return Ok(Found { all: Vec::new(), unread }) };
+    let answers = Held::of(types, answers, "_requestMessage");
+    let mut connections: FxHashMap<Addr, Addr> = FxHashMap::default();
+    let mut unread_carriers = 0u64;
+    for ((_, call, connection), objects) in CARRIERS.iter().zip(carriers) {
+        let held = Held::of(types, objects, call);
+        unread_carriers = unread_carriers.saturating_add(held.unread);
+        for (message, by) in held.by {
+            let leads_to = |field: &str| types.object(by)?.address(field);
+            connections.insert(message, connection.map_or(Ok(by), leads_to).unwrap_or(by));
+        }
     }
-    let holder = |class: &str, field: &str| -> Result<Vec<(Addr, Addr)>, Error> {
-        let all = of_class(types, segments, class, job)?;
-        let held = |at: &Addr| Some((types.object(*at).ok()?.address(field).ok()?, *at));
-        Ok(all.iter().filter_map(held).collect())
+    if unread_carriers > 0 {
+        unread.push(format!("the calls of {unread_carriers} connections cannot be read"));
+    }
+    // One of those that cannot be read may be the answer to any call.
+    let none = || match answers.unread {
+        0 => Ok(None),
+        count => Err(Gap::NotRecorded(format!("whose answers {count} objects are: they cannot be read"))),
     };
-    let connections = holder(CONNECTION, "_currentRequest")?;
-    let answers = holder(ANSWER, "_requestMessage")?;
-    let find = |all: &[(Addr, Addr)], at: Addr| all.iter().find(|(message, _)| *message == at).map(|(_, by)| *by);
     let read = |at: &Addr| {
         let message = types.object(*at).ok()?;
-        let status = find(&answers, *at).map(|answer| types.object(answer)?.u32("_statusCode")).transpose();
+        let status = match answers.by.get(at) {
+            Some(answer) => types.object(*answer).and_then(|answer| answer.u32("_statusCode")).map(Some),
+            None => none(),
+        };
         Some(Call {
             address: *at,
             table: message.class.table,
             method: method(&message),
             uri: uri(&message),
             status,
-            connection: find(&connections, *at),
+            connection: connections.get(at).copied(),
         })
     };
-    Ok(messages.iter().filter_map(read).collect())
+    Ok(Found { all: messages.iter().filter_map(read).collect(), unread })
+}
+
+/// Objects by what a field of theirs refers to.
+struct Held {
+    by: FxHashMap<Addr, Addr>,
+    /// How many could not be read.
+    unread: u64,
+}
+
+impl Held {
+    fn of(types: Types<'_>, objects: &[Addr], field: &str) -> Held {
+        let mut held = Held { by: FxHashMap::default(), unread: 0 };
+        for at in objects {
+            match types.object(*at).and_then(|object| object.address(field)) {
+                Ok(to) if to.0 != 0 => {
+                    held.by.insert(to, *at);
+                }
+                Ok(_) => {}
+                Err(_) => held.unread = held.unread.saturating_add(1),
+            }
+        }
+        held
+    }
 }
 
 fn method(message: &Instance<'_>) -> Known<Option<String>> {

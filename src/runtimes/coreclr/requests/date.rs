@@ -1,26 +1,22 @@
 //! Points in time: ticks of 100 ns since the year 1, as .NET counts them, and the server's clock.
 
-use super::find::{of_class, property};
-use crate::error::Error;
-use crate::job::Job;
-use crate::model::{Gap, Known};
-use crate::runtimes::coreclr::heap::Segments;
+use super::find::property;
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::types::Types;
 
 /// Ticks of a millisecond.
 pub(super) const TICKS_PER_MS: u64 = 10_000;
 /// The server's: it keeps the date that answers carry, and renews it each second. Source: dotnet/aspnetcore DateHeaderValueManager.cs.
-const CLOCK: &str = "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.DateHeaderValueManager";
+pub(super) const CLOCK: &str = "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.DateHeaderValueManager";
 
 /// The ticks of a `DateTime`. Source: dotnet/runtime DateTime.cs: the two highest bits are its kind.
 pub(super) fn ticks(data: u64) -> Known<u64> {
     Ok(data & 0x3fff_ffff_ffff_ffff)
 }
 
-/// The server's last look at the clock.
-pub(super) fn now(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Known<u64>, Error> {
-    let clocks = of_class(types, segments, CLOCK, job)?;
+/// The server's last look at the clock. `clocks`: the objects of [`CLOCK`].
+pub(super) fn now(types: Types<'_>, clocks: &[Addr]) -> Known<u64> {
     let read = |clock: &Instance<'_>| -> Known<u64> {
         let none = || Gap::NotRecorded("the server's date".to_owned());
         let values = clock.reference("_dateValues")?.ok_or_else(none)?;
@@ -31,7 +27,7 @@ pub(super) fn now(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Kn
         of_header(&text.ok_or_else(none)?).ok_or_else(none)
     };
     let newest = clocks.iter().filter_map(|at| types.object(*at).ok()).filter_map(|clock| read(&clock).ok()).max();
-    Ok(newest.ok_or_else(|| Gap::NotRecorded("the server keeps no date".to_owned())))
+    newest.ok_or_else(|| Gap::NotRecorded("the server keeps no date".to_owned()))
 }
 
 /// `Sat, 21 Nov 2026 00:28:10 GMT` in ticks.

@@ -5,26 +5,78 @@ use rustc_hash::FxHashMap;
 
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::Addr;
-use crate::runtimes::coreclr::heap::Segments;
+use crate::model::{Addr, Gap};
+use crate::runtimes::coreclr::heap::{Segment, Segments};
 use crate::runtimes::coreclr::types::Types;
 
-/// The objects of a class and of those that derive from it; ascending.
-pub(super) fn of_class(types: Types<'_>, segments: &Segments, class: &str, job: &Job) -> Result<Vec<Addr>, Error> {
-    let of_segment = |segment| -> Result<Vec<Addr>, Error> {
-        let mut is_one = FxHashMap::default();
-        let mut found = Vec::new();
-        segments.walk(types, segment, &mut job.meter(), &mut |object| {
-            let known = is_one.entry(object.table);
-            if *known.or_insert_with(|| types.object(object.at).is_ok_and(|object| object.is_a(class))) {
-                found.push(object.at);
+/// Most objects of all classes of one segment.
+const MAX_OBJECTS: usize = 1 << 20;
+
+/// What a walk of the heap finds, and what else there may be.
+#[derive(Clone, Debug, Default)]
+pub struct Found<T> {
+    /// What was found.
+    pub all: Vec<T>,
+    /// Why there may be more, in words; empty where that is all.
+    pub unread: Vec<String>,
+}
+
+/// What is met in one segment.
+#[derive(Default)]
+struct Met {
+    objects: Vec<(usize, Addr)>,
+    broken: Option<Gap>,
+    /// Objects whose class has no name that can be read.
+    unnamed: u64,
+    is_cut: bool,
+}
+
+/// The objects of each of these classes and of those that derive from them, ascending; by one walk.
+pub(super) fn of_classes(
+    types: Types<'_>,
+    segments: &Segments,
+    classes: &[&str],
+    job: &Job,
+) -> Result<Found<Vec<Addr>>, Error> {
+    let of_segment = |segment: &Segment| -> Result<Met, Error> {
+        let mut class_of: FxHashMap<Addr, Result<Option<usize>, Gap>> = FxHashMap::default();
+        let mut met = Met::default();
+        let broken = segments.walk(types, segment, &mut job.meter(), &mut |object| {
+            let class = || {
+                let object = types.object(object.at)?;
+                object.class.name.as_ref().map_err(Gap::clone)?;
+                Ok(classes.iter().position(|class| object.is_a(class)))
+            };
+            match class_of.entry(object.table).or_insert_with(class) {
+                Ok(None) => {}
+                Ok(Some(_)) if met.objects.len() >= MAX_OBJECTS => met.is_cut = true,
+                Ok(Some(class)) => met.objects.push((*class, object.at)),
+                Err(_) => met.unnamed = met.unnamed.saturating_add(1),
             }
             Ok(())
         })?;
-        Ok(found)
+        met.broken = broken.map(|(_, gap)| gap);
+        Ok(met)
     };
-    let all: Vec<Vec<Addr>> = segments.all.par_iter().map(of_segment).collect::<Result<_, Error>>()?;
-    Ok(all.concat())
+    let all: Vec<Met> = segments.all.par_iter().map(of_segment).collect::<Result<_, Error>>()?;
+    let mut found = Found { all: vec![Vec::new(); classes.len()], unread: unread(&all) };
+    for (class, at) in all.into_iter().flat_map(|met| met.objects) {
+        found.all.get_mut(class).into_iter().for_each(|objects| objects.push(at));
+    }
+    Ok(found)
+}
+
+/// What else there may be.
+fn unread(all: &[Met]) -> Vec<String> {
+    let broken: Vec<&Gap> = all.iter().filter_map(|met| met.broken.as_ref()).collect();
+    let unnamed = all.iter().map(|met| met.unnamed).fold(0, u64::saturating_add);
+    let segments = broken.first().map(|gap| {
+        let count = broken.len();
+        format!("{count} segments of the heap cannot be walked to their ends: objects behind are missing: {gap}")
+    });
+    let classes = (unnamed > 0).then(|| format!("the classes of {unnamed} objects cannot be read"));
+    let cut = all.iter().any(|met| met.is_cut).then(|| "there are more objects than are looked at".to_owned());
+    segments.into_iter().chain(classes).chain(cut).collect()
 }
 
 /// A field that a property is kept in. Source: the C# compiler.

@@ -8,10 +8,15 @@ mod awaited;
 mod call;
 mod date;
 mod find;
+mod in_flight;
 mod request;
 mod served;
+mod server;
 
 pub use self::call::Call;
 pub(super) use self::call::calls;
-pub(super) use self::request::requests;
+pub use self::find::Found;
+pub(super) use self::in_flight::in_flight;
+pub(super) use self::request::{CLASSES, requests};
 pub use self::request::{Request, Stage};
+pub(super) use self::server::may_serve;

@@ -2,21 +2,19 @@
 
 use rayon::prelude::*;
 
-use super::find::{of_class, property};
+use super::find::{Found, property};
 use super::{awaited, date, served};
-use crate::error::Error;
-use crate::job::Job;
 use crate::model::{Addr, Gap, Known, Tid};
 use crate::runtimes::Scene;
-use crate::runtimes::coreclr::heap::Segments;
 use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::tasks::Pending;
 
 /// The class of which each connection's protocol (HTTP/1.1), or stream (HTTP/2, HTTP/3), is one.
 const PROTOCOL: &str = "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpProtocol";
-/// Most requests that are told.
-const MAX_REQUESTS: usize = 1 << 20;
+
+/// The classes whose objects are read, in the order of [`Pending::others`]: connections, and the server's clock.
+pub(in crate::runtimes::coreclr) const CLASSES: [&str; 2] = [PROTOCOL, date::CLOCK];
 
 /// A connection of the server's, with the request that it is at.
 #[derive(Clone, Debug)]
@@ -45,7 +43,8 @@ pub struct Request {
     pub connection: Known<Option<String>>,
     /// The trace that it belongs to, `4bf92f3577b34da6a3ce929d0e0e4736`; `None` where it belongs to none.
     pub trace: Known<Option<String>>,
-    /// The thread that runs it at the moment: its stack holds the connection where the server processes requests.
+    /// The thread that seems to run it: its stack holds the connection where the server processes requests. That is inferred: what is in a
+    /// frame may be left over from an earlier request.
     pub tid: Option<Tid>,
     /// Where none does: the stack of methods that await something for it, as a position in [`Pending::listed`].
     pub stack: Option<usize>,
@@ -68,6 +67,20 @@ pub enum Stage {
     Sending,
     /// The answer is complete.
     Done,
+}
+
+impl Request {
+    /// Whether its connection waits for a request.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.stage, Ok(Stage::Idle | Stage::Done)) && self.tid.is_none()
+    }
+
+    /// `GET /orders/1?page=2`, as far as it is known.
+    pub fn words(&self) -> String {
+        let known = |text: &Known<Option<String>>| text.clone().ok().flatten().unwrap_or_default();
+        let method = self.method.clone().ok().flatten().unwrap_or("?");
+        format!("{method} {}{}", known(&self.path), known(&self.query))
+    }
 }
 
 impl Stage {
@@ -103,19 +116,17 @@ impl Stage {
 /// Every connection of the server's that has something in flight, and the idle ones; by address.
 pub(in crate::runtimes::coreclr) fn requests(
     methods: &Methods,
-    segments: &Segments,
     pending: &Pending,
     scene: &Scene<'_>,
-    job: &Job,
-) -> Result<Vec<Request>, Error> {
+) -> Found<Request> {
     let types = methods.types();
-    let mut found = of_class(types, segments, PROTOCOL, job)?;
-    found.truncate(MAX_REQUESTS);
+    let unread = pending.gaps.words();
+    let [found, clocks] = pending.others.as_slice() else { return Found { all: Vec::new(), unread } };
     if found.is_empty() {
-        return Ok(Vec::new());
+        return Found { all: Vec::new(), unread };
     }
-    let now = date::now(types, segments, job)?;
-    let running = served::running(methods, scene, &found);
+    let now = date::now(types, clocks);
+    let running = served::running(methods, scene, found);
     let suspended = awaited::stacks(types, pending);
     let read = |at: &Addr| {
         let tid = running.get(at).copied();
@@ -126,7 +137,7 @@ pub(in crate::runtimes::coreclr) fn requests(
             ..read(&protocol, now.as_ref().map_err(Gap::clone).copied())
         })
     };
-    Ok(found.par_iter().filter_map(read).collect())
+    Found { all: found.par_iter().filter_map(read).collect(), unread }
 }
 
 /// The object that a property leads to, or a field of its name.

@@ -12,7 +12,8 @@ pub(super) const PROCESSES: &str =
 /// Bytes of a frame that are looked at.
 const MAX_FRAME: u64 = 4096;
 
-/// The threads in whose stacks the server processes requests, by the connection that the method's frame holds.
+/// The threads in whose stacks the server processes requests, by the connection that the method's frame holds. Which of its words is the
+/// connection is not recorded: it is the first that can be one, which may be left over from an earlier call.
 pub(super) fn running(methods: &Methods, scene: &Scene<'_>, connections: &[Addr]) -> FxHashMap<Addr, Tid> {
     let wanted: FxHashSet<Addr> = connections.iter().copied().collect();
     let memory = &scene.target.memory;
@@ -30,7 +31,7 @@ pub(super) fn running(methods: &Methods, scene: &Scene<'_>, connections: &[Addr]
             let Some(len) = end.and_then(|end| end.since(callee.sp)) else { break };
             let held = memory.slice_up_to(callee.sp, len.min(MAX_FRAME)).unwrap_or_default();
             if let Some(connection) = memory.pointers(held).find(|word| wanted.contains(word)) {
-                found.insert(connection, thread.tid);
+                found.entry(connection).or_insert(thread.tid);
                 break;
             }
         }

@@ -41,6 +41,8 @@ pub(super) struct Gathered {
     pub(super) faulted: Vec<Found>,
     /// Objects that lead to tasks which nothing else names.
     pub(super) holders: Vec<(Addr, Holds)>,
+    /// Objects of other classes that were asked for, by class.
+    pub(super) others: Vec<Vec<Addr>>,
     /// What could not be read, and whether objects were left out, since there are too many.
     pub(super) gaps: Gaps,
 }
@@ -60,6 +62,8 @@ enum Interest {
     None,
     Work(Arc<Shape>),
     Holder(Holds),
+    /// Of a class that was asked for besides.
+    Other(usize),
     /// It may be any of these: its class cannot be read.
     Unknown(Gap),
 }
@@ -69,14 +73,16 @@ pub(super) fn gather(
     types: Types<'_>,
     segments: &Segments,
     with_completed: bool,
+    others: &[&str],
     job: &Job,
 ) -> Result<Gathered, Error> {
     let interests = Memo::of(MAX_CLASSES);
-    let pass = Pass { types, segments, interests: &interests, with_completed };
+    let pass = Pass { types, segments, interests: &interests, with_completed, others };
     let of_each = segments.all.par_iter().map(|segment| pass.of_segment(segment, job));
     let of_each: Vec<Gathered> = of_each.collect::<Result<_, Error>>()?;
-    let mut all = Gathered::default();
+    let mut all = Gathered { others: vec![Vec::new(); others.len()], ..Gathered::default() };
     for part in of_each {
+        all.others.iter_mut().zip(part.others).for_each(|(all, more)| all.extend(more));
         all.work.extend(part.work);
         all.faulted.extend(part.faulted);
         all.holders.extend(part.holders);
@@ -91,13 +97,14 @@ struct Pass<'a> {
     segments: &'a Segments,
     interests: &'a Memo<Addr, Interest>,
     with_completed: bool,
+    others: &'a [&'a str],
 }
 
 impl Pass<'_> {
     fn of_segment(&self, segment: &Segment, job: &Job) -> Result<Gathered, Error> {
-        let mut found = Gathered::default();
+        let mut found = Gathered { others: vec![Vec::new(); self.others.len()], ..Gathered::default() };
         let mut known: FxHashMap<Addr, Interest> = FxHashMap::default();
-        let interest = |table: &Addr| self.interests.get(*table, || interest(self.types, *table));
+        let interest = |table: &Addr| self.interests.get(*table, || interest(self.types, *table, self.others));
         let broken = self.segments.walk(self.types, segment, &mut job.meter(), &mut |object| {
             match known.entry(object.table).or_insert_with_key(interest) {
                 Interest::None => {}
@@ -106,6 +113,10 @@ impl Pass<'_> {
                     found.holders.push((object.at, *holds));
                 }
                 Interest::Holder(_) => found.gaps.is_cut = true,
+                Interest::Other(class) => match found.others.get_mut(*class) {
+                    Some(known) if known.len() < MAX_OBJECTS => known.push(object.at),
+                    _ => found.gaps.is_cut = true,
+                },
                 Interest::Unknown(gap) => found.gaps.tasks.add(gap),
             }
             Ok(())
@@ -133,7 +144,7 @@ impl Gathered {
     }
 }
 
-fn interest(types: Types<'_>, table: Addr) -> Interest {
+fn interest(types: Types<'_>, table: Addr, others: &[&str]) -> Interest {
     /// Source: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/{Tasks/TaskCompletionSource_T,SemaphoreSlim}.cs.
     const SOURCE: &str = "System.Threading.Tasks.TaskCompletionSource";
     const SEMAPHORE: &str = "System.Threading.SemaphoreSlim";
@@ -147,5 +158,9 @@ fn interest(types: Types<'_>, table: Addr) -> Interest {
     if types.derives(table, SOURCE) {
         return Interest::Holder(Holds::Source);
     }
-    if types.derives(table, SEMAPHORE) { Interest::Holder(Holds::Semaphore) } else { Interest::None }
+    if types.derives(table, SEMAPHORE) {
+        return Interest::Holder(Holds::Semaphore);
+    }
+    let other = others.iter().position(|class| types.derives(table, class));
+    other.map_or(Interest::None, Interest::Other)
 }

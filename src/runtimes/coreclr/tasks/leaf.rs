@@ -28,6 +28,13 @@ pub struct Awaited {
     pub name: Option<String>,
 }
 
+impl Awaited {
+    /// `completion-source Shop.Store.Answer`.
+    pub fn words(&self) -> String {
+        [Some(self.kind), self.name.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Kinds of classes by the beginnings of their names.
 const KINDS: [(&str, &str); 14] = [
     ("System.Threading.Tasks.Task+DelayPromise", "delay"),

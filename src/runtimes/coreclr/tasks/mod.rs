@@ -47,16 +47,17 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Known, OsThread, Tid, Value};
 
-/// Reads what is under way. `with_completed`: also what has ended.
+/// Reads what is under way. `with_completed`: also what has ended; `others`: classes whose objects are wanted besides.
 pub(super) fn pending(
     types: Types<'_>,
     segments: &Segments,
     threads: &[OsThread],
     with_completed: bool,
+    others: &[&str],
     job: &Job,
 ) -> Result<Pending, Error> {
     job.phase("looking for tasks", 0);
-    let mut gathered = gather(types, segments, with_completed, job)?;
+    let mut gathered = gather(types, segments, with_completed, others, job)?;
     job.phase("following continuations", gathered.work.len() as u64);
     let links = Links::of(types, segments);
     let work = std::mem::take(&mut gathered.work);
@@ -79,6 +80,7 @@ pub(super) fn pending(
         steps,
         stacks,
         faulted: gathered.faulted.iter().map(|found| failed(types, &links, found)).collect(),
+        others: gathered.others,
         gaps,
     })
 }

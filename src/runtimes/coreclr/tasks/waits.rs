@@ -72,7 +72,7 @@ pub(in crate::runtimes::coreclr) fn pending_work(
         missing.push(format!("the exceptions of {unread} tasks cannot be read"));
     }
     let pools = pool.map(|pool| known.pool(pool, &waits)).into_iter().collect();
-    Ok(PendingWork { waits, pools, failed, not_read: None, missing })
+    Ok(PendingWork { waits, pools, failed, requests: None, not_read: None, missing })
 }
 
 /// What is queued for the pool.
@@ -162,10 +162,7 @@ impl Search<'_> {
     fn end(&self, stack: &AsyncStack, after: &BlocksAfter) -> WorkEnd {
         let context = self.known.contexts.get(&after.blocks.tid).copied();
         let awaits = &stack.awaits;
-        let words = match &awaits.name {
-            Some(name) => format!("{} {name}", awaits.kind),
-            None => awaits.kind.to_owned(),
-        };
+        let words = awaits.words();
         let next = match awaits.kind {
             // What was awaited has ended: the innermost method goes on next.
             "continuation" | "yield" => self.pending.of(stack).next().map(|step| self.goes_on_as(step)),

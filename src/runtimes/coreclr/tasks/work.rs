@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::leaf::Awaited;
 use super::status::Status;
 use super::unread::Gaps;
-use crate::model::{Addr, Gap, Tid};
+use crate::model::{Addr, Gap, Tid, WorkStack};
 
 /// Work that is under way.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +16,8 @@ pub struct Pending {
     pub stacks: Vec<AsyncStack>,
     /// Tasks that ended with an exception.
     pub faulted: Vec<Faulted>,
+    /// Objects of other classes that were asked for, by class; ascending.
+    pub others: Vec<Vec<Addr>>,
     /// What could not be read.
     pub gaps: Gaps,
 }
@@ -103,6 +105,16 @@ impl Pending {
     /// The stacks in which there is a method, and not tasks alone: what 'dumpasync' lists.
     pub fn listed(&self) -> impl Iterator<Item = &AsyncStack> {
         self.stacks.iter().filter(|stack| self.of(stack).any(|step| step.is_method))
+    }
+
+    /// The same in neutral words.
+    pub fn told(&self) -> Vec<WorkStack> {
+        let told = |stack: &AsyncStack| WorkStack {
+            functions: self.of(stack).filter_map(|step| step.method.clone()).collect(),
+            awaits: stack.awaits.words(),
+            tids: stack.threads(),
+        };
+        self.listed().map(told).collect()
     }
 
     /// The methods and tasks of a stack, innermost first.
