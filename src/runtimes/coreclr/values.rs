@@ -132,7 +132,7 @@ impl<'a> Typed<'a> {
             sort if sort.is_reference() => Ok(Shape::Reference),
             Sort::Primitive(element) => Ok(Shape::Number(*element)),
             Sort::Pointer { to, is_reference } => Ok(Shape::Address(Some((**to).clone()), *is_reference)),
-            Sort::Function => Ok(Shape::Address(None, false)),
+            Sort::Function { .. } => Ok(Shape::Address(None, false)),
             Sort::Argument(index) => self.shape_of(self.types().argument(self.class, *index)?),
             Sort::MethodArgument(index) => self.shape_of(self.argument(*index)?),
             sort => self.shape_of(self.types().class_of_values(sort, self.class)?),

@@ -6,6 +6,7 @@
 
 mod assembly;
 mod attributes;
+mod compressed;
 mod damage;
 mod fields;
 mod heap;

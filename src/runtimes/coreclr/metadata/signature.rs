@@ -1,26 +1,15 @@
 //! Signatures of methods, as the runtime's debuggers write them: `(System.Object, Int32, Byte[])`.
 
+use std::cell::Cell;
+
+pub(super) use super::compressed::compressed;
+pub(in super::super) use super::compressed::primitive;
 use super::damage::corrupt;
-use crate::model::{Addr, Gap, Known};
+use super::sort::{Signature, Sort};
+use crate::model::{Addr, Known};
 
-/// Most parts of a signature, and the depth of types in types.
-const MAX_PARTS: usize = 512;
-const MAX_DEPTH: usize = 32;
-
-// Source: ECMA-335 II.23.2.1 (calling conventions), II.23.1.16 (element types).
-const GENERIC: u8 = 0x10;
-
-/// A compressed number and how many bytes it takes. Source: ECMA-335 II.23.2.
-pub(super) fn compressed(bytes: &[u8]) -> Option<(u32, usize)> {
-    let first = u32::from(*bytes.first()?);
-    let byte = |index: usize| bytes.get(index).map(|byte| u32::from(*byte));
-    match first {
-        0..=0x7f => Some((first, 1)),
-        0x80..=0xbf => Some(((first & 0x3f) << 8 | byte(1)?, 2)),
-        0xc0..=0xdf => Some(((first & 0x1f) << 24 | byte(1)? << 16 | byte(2)? << 8 | byte(3)?, 4)),
-        _ => None,
-    }
-}
+/// Longest names of one signature together, in bytes.
+const MAX_LENGTH: usize = 1 << 16;
 
 /// What parts of a signature are called that its module does not tell.
 pub(in super::super) struct Names<'a> {
@@ -44,104 +33,51 @@ pub(in super::super) fn parameters(
     name: &dyn Fn(u32) -> Known<String>,
     names: &Names<'_>,
 ) -> Known<String> {
-    let mut signature = Signature { bytes: blob, left: MAX_PARTS, name, names };
-    signature.method(0).map(|(_, parameters)| format!("({})", parameters.join(", ")))
+    let spelling = Spelling { name, names, left: Cell::new(MAX_LENGTH) };
+    Ok(format!("({})", spelling.all(&Signature::read(blob)?.parameters)?))
 }
 
-struct Signature<'a> {
-    bytes: &'a [u8],
-    left: usize,
+/// Spells types as the runtime's debuggers do.
+struct Spelling<'a> {
     name: &'a dyn Fn(u32) -> Known<String>,
     names: &'a Names<'a>,
+    /// Bytes that names may take.
+    left: Cell<usize>,
 }
 
-impl Signature<'_> {
-    fn cut() -> Gap {
-        corrupt("a signature is cut")
+impl Spelling<'_> {
+    fn all(&self, sorts: &[Sort]) -> Known<String> {
+        Ok(sorts.iter().map(|sort| self.of(sort)).collect::<Known<Vec<String>>>()?.join(", "))
     }
 
-    fn byte(&mut self) -> Known<u8> {
-        let (first, rest) = self.bytes.split_first().ok_or_else(Self::cut)?;
-        self.bytes = rest;
-        Ok(*first)
-    }
-
-    fn number(&mut self) -> Known<u32> {
-        let (number, taken) = compressed(self.bytes).ok_or_else(Self::cut)?;
-        self.bytes = self.bytes.get(taken..).unwrap_or_default();
-        Ok(number)
-    }
-
-    /// What it returns, and its parameters.
-    fn method(&mut self, depth: usize) -> Known<(String, Vec<String>)> {
-        let convention = self.byte()?;
-        if convention & GENERIC != 0 {
-            self.number()?;
-        }
-        let count = self.number()?;
-        let returns = self.kind(depth)?;
-        // No room for what a damaged count says: each takes a byte at least.
-        let parameters = (0..count).map(|_| self.kind(depth)).collect::<Known<Vec<String>>>()?;
-        Ok((returns, parameters))
-    }
-
-    /// A type.
-    fn kind(&mut self, depth: usize) -> Known<String> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| corrupt("a signature is too long"))?;
-        let inner = depth.saturating_add(1);
-        if inner > MAX_DEPTH {
-            return Err(corrupt("types in a signature are nested too deep"));
-        }
-        Ok(match self.byte()? {
-            0x0f => format!("{}*", self.kind(inner)?),
-            0x10 => format!("{} ByRef", self.kind(inner)?),
-            0x11 | 0x12 => {
-                let token = self.number()?;
-                (self.name)(token)?
+    /// Types in types are as deep as they were read.
+    fn of(&self, sort: &Sort) -> Known<String> {
+        Ok(match sort {
+            Sort::Primitive(element) => {
+                self.kept(primitive(*element).ok_or_else(|| corrupt("an element type"))?.to_owned())?
             }
-            0x13 => argument(self.names.of_type, "!", self.number()?),
-            0x1e => argument(self.names.of_method, "!!", self.number()?),
-            0x14 => {
-                let element = self.kind(inner)?;
-                let rank = self.number()?;
-                for _ in 0..2 {
-                    for _ in 0..self.number()? {
-                        self.number()?;
-                    }
-                }
-                format!("{element}[{}]", ",".repeat(usize::try_from(rank).unwrap_or(0).clamp(1, 32).saturating_sub(1)))
+            Sort::Named { coded, .. } => self.kept((self.name)(*coded)?)?,
+            Sort::Handle(handle) => self.kept(short(&(self.names.handle)(*handle)?).to_owned())?,
+            Sort::Argument(number) => self.kept(argument(self.names.of_type, "!", *number))?,
+            Sort::MethodArgument(number) => self.kept(argument(self.names.of_method, "!!", *number))?,
+            Sort::Pointer { to, is_reference: false } => format!("{}*", self.of(to)?),
+            Sort::Pointer { to, is_reference: true } => format!("{} ByRef", self.of(to)?),
+            Sort::Array { of, rank } => {
+                let commas =
+                    rank.and_then(|rank| usize::try_from(rank).ok()).unwrap_or(1).clamp(1, 32).saturating_sub(1);
+                format!("{}[{}]", self.of(of)?, ",".repeat(commas))
             }
-            0x15 => {
-                let generic = self.kind(inner)?;
-                let count = self.number()?;
-                let arguments = (0..count).map(|_| self.kind(inner)).collect::<Known<Vec<String>>>()?;
-                with_arguments(&generic, &arguments)
+            Sort::Generic { of, arguments } => {
+                let arguments = arguments.iter().map(|argument| self.of(argument)).collect::<Known<Vec<String>>>()?;
+                with_arguments(&self.of(of)?, &arguments)
             }
-            0x1b => {
-                let (returns, parameters) = self.method(inner)?;
-                format!("{returns} ({})", parameters.join(", "))
-            }
-            0x1d => format!("{}[]", self.kind(inner)?),
-            // The runtime's own, in signatures that it makes: a type handle. Source: dotnet/runtime src/coreclr/inc/corhdr.h,
-            // ELEMENT_TYPE_INTERNAL.
-            0x21 => {
-                let (handle, rest) = self.bytes.split_first_chunk::<8>().ok_or_else(Self::cut)?;
-                self.bytes = rest;
-                short(&(self.names.handle)(Addr(u64::from_le_bytes(*handle)))?).to_owned()
-            }
-            // The same with a byte that tells whether it is required: ELEMENT_TYPE_CMOD_INTERNAL.
-            0x22 => {
-                self.bytes = self.bytes.get(9..).ok_or_else(Self::cut)?;
-                self.kind(inner)?
-            }
-            // Modifiers: II.23.2.7.
-            0x1f | 0x20 => {
-                self.number()?;
-                self.kind(inner)?
-            }
-            0x41 | 0x45 => self.kind(inner)?,
-            other => primitive(other).ok_or_else(|| corrupt(&format!("element type {other:#x}")))?.to_owned(),
+            Sort::Function { returns, parameters } => format!("{} ({})", self.of(returns)?, self.all(parameters)?),
         })
+    }
+
+    fn kept(&self, name: String) -> Known<String> {
+        self.left.set(self.left.get().checked_sub(name.len()).ok_or_else(|| corrupt("a signature is too long"))?);
+        Ok(name)
     }
 }
 
@@ -170,31 +106,6 @@ pub(in super::super) fn with_arguments(name: &str, arguments: &[String]) -> Stri
         written.push(if own.is_empty() { part.to_owned() } else { format!("{plain}<{}>", own.join(", ")) });
     }
     written.join("+")
-}
-
-/// What the debuggers call a type that has no token.
-pub(in crate::runtimes::coreclr) fn primitive(element: u8) -> Option<&'static str> {
-    Some(match element {
-        0x01 => "Void",
-        0x02 => "Boolean",
-        0x03 => "Char",
-        0x04 => "SByte",
-        0x05 => "Byte",
-        0x06 => "Int16",
-        0x07 => "UInt16",
-        0x08 => "Int32",
-        0x09 => "UInt32",
-        0x0a => "Int64",
-        0x0b => "UInt64",
-        0x0c => "Single",
-        0x0d => "Double",
-        0x0e => "System.String",
-        0x16 => "System.TypedReference",
-        0x18 => "IntPtr",
-        0x19 => "UIntPtr",
-        0x1c => "System.Object",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -248,24 +159,6 @@ mod tests {
         assert!(said(&[0, 0xdf, 0xff, 0xff, 0xff, 1]).is_err());
         assert!(said(&[&[0, 0xdf, 0xff, 0xff, 0xff, 1][..], &[8; 2000]].concat()).is_err());
         assert!(said(&[0, 1, 1, 0x14, 0x0e, 2, 0xdf, 0xff, 0xff, 0xff]).is_err());
-    }
-
-    #[test]
-    fn numbers_take_one_two_or_four_bytes() {
-        // The examples of II.23.2.
-        for (bytes, number, taken) in [
-            (&[0x03][..], 0x03, 1),
-            (&[0x7f], 0x7f, 1),
-            (&[0x80, 0x80], 0x80, 2),
-            (&[0xae, 0x57], 0x2e57, 2),
-            (&[0xbf, 0xff], 0x3fff, 2),
-            (&[0xc0, 0, 0x40, 0], 0x4000, 4),
-            (&[0xdf, 0xff, 0xff, 0xff], 0x1fff_ffff, 4),
-        ] {
-            assert_eq!(compressed(bytes), Some((number, taken)));
-        }
-        assert_eq!(compressed(&[0xff]), None);
-        assert_eq!(compressed(&[0xc0, 0]), None);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Input: the bytes of a signature. Output: a tree of [`Sort`]. Specification: ECMA-335 II.23.2.12 (Type), II.23.2.4 (FieldSig),
 //! II.23.2.6 (LocalVarSig).
 
+use super::compressed::{compressed, primitive};
 use super::damage::corrupt;
-use super::signature::compressed;
-use crate::model::{Gap, Known};
+use crate::model::{Addr, Gap, Known};
 
 /// Most parts of a signature, and the depth of types in types.
 const MAX_PARTS: usize = 4096;
@@ -29,16 +29,9 @@ pub struct Signature {
 impl Signature {
     /// That of a method.
     pub fn read(blob: &[u8]) -> Known<Signature> {
-        const GENERIC: u8 = 0x10;
         const HAS_THIS: u8 = 0x20;
         let mut reader = Reader { bytes: blob, left: MAX_PARTS };
-        let convention = reader.byte()?;
-        if convention & GENERIC != 0 {
-            reader.number()?;
-        }
-        let count = reader.number()?;
-        reader.sort(0)?;
-        let parameters = (0..count).map(|_| reader.sort(0)).collect::<Known<Vec<Sort>>>()?;
+        let (convention, _, parameters) = reader.method(0)?;
         Ok(Signature { has_this: convention & HAS_THIS != 0, parameters })
     }
 }
@@ -81,7 +74,14 @@ pub enum Sort {
         arguments: Vec<Sort>,
     },
     /// A pointer to a function.
-    Function,
+    Function {
+        /// What it returns.
+        returns: Box<Sort>,
+        /// What it is given.
+        parameters: Vec<Sort>,
+    },
+    /// One that the runtime means by a handle of its own, in signatures that it makes.
+    Handle(Addr),
 }
 
 impl Sort {
@@ -114,7 +114,11 @@ impl Sort {
             Sort::Named { is_value, .. } => !is_value,
             Sort::Generic { of, .. } => of.is_reference(),
             Sort::Array { .. } => true,
-            Sort::Argument(_) | Sort::MethodArgument(_) | Sort::Pointer { .. } | Sort::Function => false,
+            Sort::Argument(_)
+            | Sort::MethodArgument(_)
+            | Sort::Pointer { .. }
+            | Sort::Function { .. }
+            | Sort::Handle(_) => false,
         }
     }
 }
@@ -176,8 +180,8 @@ impl Reader<'_> {
                 Sort::Generic { of, arguments }
             }
             0x1b => {
-                self.function(inner)?;
-                Sort::Function
+                let (_, returns, parameters) = self.method(inner)?;
+                Sort::Function { returns: Box::new(returns), parameters }
             }
             0x1d => Sort::Array { of: self.boxed(inner)?, rank: None },
             // Modifiers: II.23.2.7.
@@ -186,22 +190,34 @@ impl Reader<'_> {
                 self.sort(inner)?
             }
             0x41 | 0x45 => self.sort(inner)?,
-            other if super::signature::primitive(other).is_some() => Sort::Primitive(other),
+            // The runtime's own: a type handle. Source: dotnet/runtime src/coreclr/inc/corhdr.h, ELEMENT_TYPE_INTERNAL.
+            0x21 => {
+                let (handle, rest) = self.bytes.split_first_chunk::<8>().ok_or_else(Self::cut)?;
+                self.bytes = rest;
+                Sort::Handle(Addr(u64::from_le_bytes(*handle)))
+            }
+            // A modifier of that kind, with a byte that tells whether it is required: ELEMENT_TYPE_CMOD_INTERNAL.
+            0x22 => {
+                self.bytes = self.bytes.get(9..).ok_or_else(Self::cut)?;
+                self.sort(inner)?
+            }
+            other if primitive(other).is_some() => Sort::Primitive(other),
             other => return Err(corrupt(&format!("element type {other:#x}"))),
         })
     }
 
-    /// Steps over the signature of a function: II.23.2.1.
-    fn function(&mut self, depth: usize) -> Known<()> {
+    /// The calling convention of a method, what it returns and what it is given: II.23.2.1.
+    fn method(&mut self, depth: usize) -> Known<(u8, Sort, Vec<Sort>)> {
         const GENERIC: u8 = 0x10;
-        if self.byte()? & GENERIC != 0 {
+        let convention = self.byte()?;
+        if convention & GENERIC != 0 {
             self.number()?;
         }
         let count = self.number()?;
-        for _ in 0..=count {
-            self.sort(depth)?;
-        }
-        Ok(())
+        let returns = self.sort(depth)?;
+        // No room for what a damaged count says: each takes a byte at least.
+        let parameters = (0..count).map(|_| self.sort(depth)).collect::<Known<Vec<Sort>>>()?;
+        Ok((convention, returns, parameters))
     }
 }
 
@@ -223,7 +239,12 @@ mod tests {
             Sort::of_field(&[6, 0x14, 8, 2, 0, 0]),
             Ok(Sort::Array { of: Box::new(Sort::Primitive(8)), rank: Some(2) })
         );
-        assert_eq!(Sort::of_field(&[6, 0x1b, 0, 1, 8, 0x0f, 1]), Ok(Sort::Function));
+        let void = |element| Box::new(Sort::Primitive(element));
+        let parameters = vec![Sort::Pointer { to: void(1), is_reference: false }];
+        assert_eq!(Sort::of_field(&[6, 0x1b, 0, 1, 8, 0x0f, 1]), Ok(Sort::Function { returns: void(8), parameters }));
+        // What the runtime makes itself: a handle, a modifier.
+        assert_eq!(Sort::of_field(&[6, 0x21, 0x34, 0x12, 0, 0, 0, 0, 0, 0]), Ok(Sort::Handle(Addr(0x1234))));
+        assert_eq!(Sort::of_field(&[6, 0x22, 1, 0, 0, 0, 0, 0, 0, 0, 0, 8]), Ok(Sort::Primitive(8)));
         // volatile int: a required modifier stands before it.
         assert_eq!(Sort::of_field(&[6, 0x1f, 9, 8]), Ok(Sort::Primitive(8)));
     }

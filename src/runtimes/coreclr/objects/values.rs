@@ -124,7 +124,7 @@ impl<'a> Values<'a> {
             sort if sort.is_reference() => Shape::Reference,
             Sort::Primitive(element) => Shape::Number(*element),
             Sort::Pointer { to, .. } => Shape::Pointer(self.types.sort_name(to, of).ok().map(Arc::from)),
-            Sort::Function => Shape::Pointer(None),
+            Sort::Function { .. } => Shape::Pointer(None),
             Sort::Argument(index) => self.shape_of(self.types.argument(of, *index)?)?,
             _ => self.shape_of(self.types.class_of_values(sort, of)?)?,
         })

@@ -47,7 +47,8 @@ impl Types<'_> {
                     .collect::<Known<Vec<_>>>()?;
                 super::with_arguments(&name, &arguments)
             }
-            Sort::Function => "void*".to_owned(),
+            Sort::Function { .. } => "void*".to_owned(),
+            Sort::Handle(handle) => self.handle(*handle, depth, room)?,
         })
     }
 
@@ -59,6 +60,7 @@ impl Types<'_> {
                 let is_class = handle.0 & super::TYPE_DESC == 0;
                 is_class.then_some(handle).ok_or_else(|| Gap::Unsupported(format!("values of the type at {handle}")))
             }
+            Sort::Handle(handle) => Ok(*handle),
             Sort::Named { coded, .. } if coded & 3 == 0 => {
                 let name = || self.sort_name(sort, of).unwrap_or_else(|_| format!("type {}", coded >> 2));
                 self.defined(self.module(of)?, coded >> 2)?.ok_or_else(|| absent(&name()))
