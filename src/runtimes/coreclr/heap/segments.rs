@@ -253,3 +253,77 @@ fn context_of_thread(clr: &Clr, thread: Addr) -> Known<(Addr, Addr)> {
     };
     Ok((clr.ptr(context, "GCAllocContext", "Pointer")?, clr.ptr(context, "GCAllocContext", "Limit")?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::variables::HEAP_COUNT;
+    use super::*;
+    use crate::capture::Memory;
+
+    /// A workstation's heap of regions at 0x1000: of each generation the description of its first segment.
+    fn segments(of: [u64; 5], words: &[(u64, u64)]) -> Known<Segments> {
+        const GENERATION: u64 = 0x80;
+        let variable = |index: u64, to: u64| (0x1100 + 24 + index * 8, to);
+        // Source: the layout of GcDacVars, then dacvars.def: the table of generations at 0x2000, the offsets of their fields at 0x1300: -1 where they have none.
+        let mut all = vec![
+            (0x1000, 0x1100),
+            (0x1008, 1),
+            (0x1100, 5),
+            (0x1108, GENERATION),
+            variable(GENERATION_TABLE, 0x2000),
+            variable(EPHEMERAL_SEGMENT, 0x1010),
+            variable(ALLOC_ALLOCATED, 0x1010),
+            variable(HEAP_COUNT, 0),
+            variable(INVALID_COUNT, 0x1018),
+            variable(GENERATION_OFFSETS, 0x1300),
+            (0x1300, 0x20 << 32),
+            (0x1308, u64::from(u32::MAX)),
+        ];
+        all.extend((0..).zip(of).map(|(number, first): (u64, u64)| (0x2000 + number * GENERATION + 0x20, first)));
+        all.extend(words);
+        let mut memory = vec![0; 0x400];
+        for (at, word) in all {
+            memory[usize::try_from((at - 0x1000) / 8).unwrap()] = word;
+        }
+        let globals = [("GcDacVars", 0x1000), ("GCHeapType", 0x1008)];
+        Segments::read(&Clr::by_hand(10, Memory::of(0x1000, &memory), &globals), std::iter::empty())
+    }
+
+    /// A `heap_segment`: allocated, committed, reserved, used, mem, flags, next.
+    fn described(at: u64, start: u64, end: u64, next: u64) -> [(u64, u64); 4] {
+        [(at, end), (at + 8, end + 0x100), (at + 32, start), (at + 48, next)]
+    }
+
+    fn told(segments: &Segments) -> Vec<(u64, u64, Generation)> {
+        segments.all.iter().map(|segment| (segment.start.0, segment.end.0, segment.generation)).collect()
+    }
+
+    #[test]
+    fn a_generation_that_cannot_be_read_leaves_the_others() {
+        // That of large objects leads out of the dump, that of generation 0 does so behind its first segment.
+        let words = [described(0x2800, 0x9000, 0x9100, 0xdead_0000), described(0x2880, 0xa000, 0xa040, 0)].concat();
+        let found = segments([0x2800, 0, 0x2880, 0xbeef_0000, 0], &words).unwrap();
+        let expected = [(0x9000, 0x9100, Generation::Of(0)), (0xa000, 0xa040, Generation::Of(2))];
+        assert_eq!(told(&found), expected);
+        assert_eq!(found.all[0].committed, Addr(0x9200));
+        let parts: Vec<&str> = found.unread.iter().map(|(part, _)| part.as_str()).collect();
+        assert_eq!(parts, ["heap 0, gen 0", "heap 0, large"]);
+        assert_eq!(found.is_moving, Ok(false));
+    }
+
+    #[test]
+    fn segments_that_end_before_they_begin_or_lie_in_others_are_told_and_left_out() {
+        let words = [
+            described(0x2800, 0x9100, 0x9000, 0x2880),
+            described(0x2880, 0xa000, 0xa100, 0x2900),
+            described(0x2900, 0xa080, 0xa180, 0),
+        ]
+        .concat();
+        let found = segments([0, 0, 0x2800, 0, 0], &words).unwrap();
+        assert_eq!(told(&found), [(0xa000, 0xa100, Generation::Of(2))]);
+        assert_eq!(found.unread.len(), 2);
+        // Whether objects were being moved is unknown where that is not in the dump.
+        let found = segments([0; 5], &[(0x1100 + 24 + INVALID_COUNT * 8, 0xdead_0000)]).unwrap();
+        assert!(found.is_moving.is_err() && found.all.is_empty() && found.unread.is_empty());
+    }
+}

@@ -70,12 +70,12 @@ impl Values<'_> {
             Some(rank) => object.bounds(rank).map_err(failed)?,
         };
         let window = Window { start, most: most.unwrap_or(MAX_ELEMENTS).min(MAX_ELEMENTS) };
-        let mut array = self.alone(&object);
+        let mut array = self.alone(&object).map_err(failed)?;
         array.contents.contained = self.contained(&object, window);
         let elements = array.contents.contained.iter().flat_map(Value::elements);
         let elements = elements.map(|element| element.keyed().map_or(element, |(_, value)| value));
         let detail = |element: &Value| match (element.address(), element.location) {
-            (Some(to), _) => Some(self.alone(&self.types.object(to).ok()?)),
+            (Some(to), _) => self.types.object(to).and_then(|object| self.alone(&object)).ok(),
             (None, Some(at)) => self.structure_at(of, at).ok(),
             (None, None) => None,
         };
@@ -93,23 +93,23 @@ impl Values<'_> {
         if matches!(instance.class.kind, ClassKind::Array { .. } | ClassKind::Text | ClassKind::Reference) {
             return Err(Gap::Unsupported(format!("values of {}, which is no value type", instance.name())));
         }
-        let mut value = self.alone(&instance);
+        let mut value = self.alone(&instance)?;
         value.contents.value = self.fields_of(&instance);
         Ok(value)
     }
 
-    /// A value with nothing but its fields.
-    fn alone(&self, instance: &Instance<'_>) -> OpenedValue {
+    /// A value with nothing but its fields; fails where its size cannot be read.
+    fn alone(&self, instance: &Instance<'_>) -> Known<OpenedValue> {
         let class = &instance.class;
         // An object has 8 bytes before its first field, and 8 before those.
         let is_object = instance.is_object();
         let fixed = u64::from(class.base_size).saturating_sub(if is_object { 0 } else { 16 });
-        let components = if class.component == 0 { 0 } else { instance.len().unwrap_or(0) };
+        let components = if class.component == 0 { 0 } else { instance.len()? };
         let bytes = u64::from(components).saturating_mul(class.component.into()).saturating_add(fixed);
         let object = HeapObject { address: instance.at, of_type: 0, bytes };
         let mut contents = if is_object { self.contents(object, &[]) } else { Contents::of_words(self.words(object)) };
         contents.statics.clear();
-        OpenedValue { address: instance.at, name: class.name.clone(), table: class.table, bytes, contents }
+        Ok(OpenedValue { address: instance.at, name: class.name.clone(), table: class.table, bytes, contents })
     }
 
     /// What a delegate calls, and how many more there are.

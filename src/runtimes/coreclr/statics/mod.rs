@@ -6,6 +6,8 @@
 
 mod all;
 mod named;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::named::Static;
 
