@@ -44,12 +44,12 @@ pub(in crate::runtimes::coreclr) fn held(
     waited: &FxHashSet<Addr>,
     blocks: &SyncBlocks,
     holding: &Holding<'_>,
-    segments: Option<&Segments>,
+    segments: Result<&Segments, &Gap>,
     job: &Job,
 ) -> Result<Partial<Vec<Lock>>, Error> {
     let blocks = blocks.all.iter().map(|block| (kinds::MONITOR, block.object, Ok(block.held(&holding.holders))));
-    let found = segments.map_or_else(|| Ok(Vec::new()), |segments| walk(types, segments, job))?;
-    let problems = found.iter().flat_map(Found::problems).collect();
+    let found = segments.map_or_else(|_| Ok(Vec::new()), |segments| walk(types, segments, job))?;
+    let problems = unsearched(types, segments, &found);
     let thin = found.iter().flat_map(|found| &found.thin);
     let thin = thin.map(|(object, thin)| (kinds::MONITOR, *object, Ok(thin.held(&holding.holders))));
     let objects = found.iter().flat_map(|found| &found.objects);
@@ -92,19 +92,22 @@ impl Unread {
     }
 }
 
-impl Found {
-    fn problems(&self) -> Vec<Problem> {
-        let left_out = self.left_out.then(|| format!("more than {MAX_LOCKS} locks of a part of the heap"));
-        let broken = self.broken.as_ref().map(|(at, end, gap)| {
-            let bytes = end.since(*at).unwrap_or(0);
-            format!("locks in {bytes} bytes of the managed heap at {at} are not looked for: {gap}")
-        });
-        broken
-            .into_iter()
-            .chain(left_out.map(|what| format!("{what} are there, and not all are told")))
-            .map(told)
-            .collect()
-    }
+/// What of the heap was not looked at, of all segments together.
+fn unsearched(types: Types<'_>, segments: Result<&Segments, &Gap>, found: &[Found]) -> Vec<Problem> {
+    let broken: Vec<&(Addr, Addr, Gap)> = found.iter().filter_map(|found| found.broken.as_ref()).collect();
+    let bytes = broken.iter().map(|(at, end, _)| end.since(*at).unwrap_or(0)).fold(0, u64::saturating_add);
+    let why = match (segments, broken.first()) {
+        (Err(gap), _) => Some(gap.to_string()),
+        (_, Some((at, _, gap))) => Some(format!("{bytes} bytes of it are not searched, the first at {at}: {gap}")),
+        (Ok(segments), None) => {
+            segments.left_out(types.clr).map(|bytes| format!("{bytes} bytes of it are not in the dump"))
+        }
+    };
+    let missing = |why| format!("Monitors that threads have and nobody waits for are missing: the managed heap: {why}");
+    let left_out = found.iter().any(|found| found.left_out);
+    let left_out = left_out
+        .then(|| format!("not all locks that threads have are told: a part of the heap has more than {MAX_LOCKS}"));
+    why.map(missing).into_iter().chain(left_out).map(told).collect()
 }
 
 fn told(message: String) -> Problem {

@@ -124,7 +124,7 @@ impl Waits {
         &self,
         methods: &Methods,
         threads: &ManagedThreads,
-        segments: Option<&Segments>,
+        segments: Result<&Segments, &Gap>,
         job: &Job,
     ) -> Result<Partial<Vec<Lock>>, Error> {
         let types = methods.types();
