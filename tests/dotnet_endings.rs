@@ -120,6 +120,93 @@ fn the_reason_of_a_fail_fast_is_found() {
     });
 }
 
+/// What a thread of the fixture handles as it ends.
+const HANDLED: (&str, &str, &str) = ("Endings.Broken", "it is being handled", EXCEPTION);
+
+/// The one that ended the process, and the exception that its thread was handling, which is no cause.
+fn fatal_and_handled(exceptions: &Value) -> &Value {
+    let all = exceptions["exceptions"].as_array().expect("exceptions");
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!((&all[0]["fatal"], &all[1]["fatal"]), (&true.into(), &false.into()), "{all:?}");
+    assert_eq!(told(&all[1]), HANDLED);
+    assert!(all[0]["inner"].is_null(), "{all:?}");
+    &all[0]
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn an_exception_that_is_being_handled_did_not_end_what_ends_otherwise() {
+    each_end("abort", &["summary", "printexception"], |answers, _| {
+        assert_eq!(title(&answers[0]), "abort called, in Endings.Program.Abort");
+        assert_eq!(fatal_and_handled(&answers[1])["kind"], "abort");
+    });
+    each_end("kill", &["summary", "printexception"], |answers, _| {
+        assert!(title(&answers[0]).starts_with("SIGABRT raised by the process itself"), "{}", title(&answers[0]));
+        assert_eq!(fatal_and_handled(&answers[1])["kind"], "signal");
+    });
+    each_end("fail-fast-after", &["summary", "printexception"], |answers, stderr| {
+        assert!(stderr.contains("nothing to do with it"), "{stderr}");
+        assert_eq!(title(&answers[0]), "fail fast: nothing to do with it, in Endings.Program.FailFastNow");
+        assert_eq!(fatal_and_handled(&answers[1])["kind"], "dotnet-fail-fast");
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn an_error_of_the_runtime_is_no_fail_fast_and_no_exception() {
+    each_end("misuse", &["summary", "printexception"], |answers, stderr| {
+        assert!(stderr.contains("Invalid Program: attempted to call a UnmanagedCallersOnly method"), "{stderr}");
+        assert_eq!(title(&answers[0]), "fatal error of .NET, in Endings.Program.Callback");
+        let fatal = fatal_and_handled(&answers[1]);
+        assert_eq!((&fatal["kind"], &fatal["message"]), (&"dotnet-fatal-error".into(), &Value::Null));
+        assert!(fatal["message_unknown"].is_string(), "{fatal}");
+    });
+    each_end("access", &["summary", "printexception"], |answers, stderr| {
+        let message = "System.AccessViolationException: Attempted to read or write protected memory";
+        assert!(stderr.contains(message), "{stderr}");
+        assert!(title(&answers[0]).starts_with(&format!("uncaught {message}")), "{}", title(&answers[0]));
+        let exception = &answers[1]["exceptions"][0];
+        assert_eq!(
+            (&exception["type"], &exception["fatal"]),
+            (&"System.AccessViolationException".into(), &true.into())
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn what_a_fail_fast_says_is_not_taken_for_the_c_librarys_words() {
+    each_end("fail-fast-words", &["summary"], |answers, _| {
+        let finding = &answers[0]["findings"][0];
+        assert_eq!(
+            title(&answers[0]),
+            "fail fast: double free or corruption of the ledger, in Endings.Program.FailFastNow"
+        );
+        assert!(!finding["evidence"].to_string().contains("that means"), "{finding}");
+        // The text was found, on a stack.
+        assert_eq!(finding["certain"], false);
+    });
+    each_end("fail-fast-silent", &["summary", "printexception"], |answers, _| {
+        assert_eq!(title(&answers[0]), "fail fast called, in Endings.Program.FailFastNow");
+        let exception = &answers[1]["exceptions"][0];
+        assert_eq!((&exception["kind"], &exception["message"]), (&"dotnet-fail-fast".into(), &Value::Null));
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn what_caused_two_that_are_gathered_is_told_of_both() {
+    each_end("shared", &["printexception"], |answers, _| {
+        let outer = &answers[0]["exceptions"][0];
+        let cause = ("Endings.Broken", "the one cause", EXCEPTION);
+        assert_eq!(told(&outer["inner"]), ("System.ArgumentException", "one", ARGUMENT));
+        assert_eq!(told(&outer["inner"]["inner"]), cause);
+        assert_eq!(outer["others"].as_array().map(Vec::len), Some(1), "{outer}");
+        assert_eq!(told(&outer["others"][0]), ("System.InvalidOperationException", "other", INVALID_OPERATION));
+        assert_eq!(told(&outer["others"][0]["inner"]), cause);
+    });
+}
+
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_full_stack_is_told_as_deep_as_the_runtime_prints_it() {

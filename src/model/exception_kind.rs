@@ -63,7 +63,7 @@ impl JsonSchema for ExceptionKind {
         json_schema!({
             "type": "string",
             "description": "What was thrown or happened, in the word of the runtime that tells it. Others may come; `family` tells what it is among all.",
-            "examples": ["signal", "cxx", "abort", "assertion", "rust-panic", "go-panic", "go-fatal", "terminate"],
+            "examples": ["signal", "cxx", "abort", "assertion", "rust-panic", "go-panic", "go-fatal", "terminate", "dotnet", "dotnet-fail-fast", "dotnet-fatal-error"],
         })
     }
 }

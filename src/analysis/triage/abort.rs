@@ -1,6 +1,6 @@
 //! `abort`, with the text that the C library left, and what that text means.
 
-use crate::model::{Detail, ExceptionFamily, NamedFrame, Subject};
+use crate::model::{Detail, ExceptionFamily, ExceptionKind, NamedFrame, Subject};
 
 use super::Rule;
 use super::case::{Case, one_line};
@@ -35,7 +35,9 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     let mut next = Next::new("stack", "who called abort");
     let title = match &exception.message {
         Ok(Some(text)) => {
-            if let Some((_, meaning)) = MEANINGS.iter().find(|(start, _)| text.contains(start)) {
+            // What a runtime was given by the program means nothing more.
+            let by_library = !matches!(exception.detail, Detail::Found { .. });
+            if let Some((_, meaning)) = MEANINGS.iter().find(|(start, _)| by_library && text.contains(start)) {
                 evidence.insert(0, Sentence::of("that means: ").text(*meaning).about(None));
                 let shows =
                     "where it was noticed; run the program under AddressSanitizer or valgrind to see who did it";
@@ -43,12 +45,13 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
             }
             Sentence::of(exception.kind.title).text(": ").text(one_line(text))
         }
-        Ok(None) => Sentence::of("abort called"),
+        Ok(None) => bare(exception.kind),
         Err(gap) => {
             evidence.push(Sentence::of("whether a text was left is not known: ").text(gap.to_string()).about(None));
-            Sentence::of("abort called")
+            bare(exception.kind)
         }
     };
+    let is_found = matches!(exception.detail, Detail::Found { .. });
     if let Detail::Found { place } = &exception.detail {
         evidence.push(Sentence::of("the text was found ").text(place.clone()).about(None));
     }
@@ -56,12 +59,17 @@ fn conclude(case: &Case<'_>) -> Option<Finding> {
     Some(Finding {
         rule: RULE.name,
         severity: Severity::Critical,
-        certain: exception.message.as_ref().is_ok_and(Option::is_some) || is_on_stack(&exception.frames),
+        certain: !is_found && (exception.message.as_ref().is_ok_and(Option::is_some) || is_on_stack(&exception.frames)),
         title: title.then(case.behind(", in ", tid, case.own_frame(tid))),
         about: Some(Subject::Thread(tid)),
         evidence,
         next: Some(next),
     })
+}
+
+/// What is said without a text: `abort called`.
+fn bare(kind: ExceptionKind) -> Sentence {
+    Sentence::of(kind.title).text(" called")
 }
 
 /// Whether the stack shows the call. A core without siginfo does not tell an abort from a SIGABRT that was sent from outside.

@@ -10,7 +10,6 @@ mod code;
 pub mod debug_info;
 pub mod descriptor;
 mod exceptions;
-mod fail_fast;
 mod find;
 mod frames;
 pub mod gc_info;
@@ -38,6 +37,7 @@ mod variables;
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
@@ -137,6 +137,28 @@ impl CoreClr {
     /// Where the collector keeps objects; fails where the dump does not hold that.
     fn some_heap(&self, job: &Job) -> Result<Arc<Segments>, Error> {
         self.segments(job)?.map_err(|gap| Error::Failed(format!("the managed heap is not in the dump: {gap}")))
+    }
+
+    /// Fails where the dump does not hold where objects are, with the reason.
+    pub fn needs_heap(&self, job: &Job) -> Result<(), Error> {
+        self.some_heap(job).map(|_| ())
+    }
+
+    /// Whether objects with a method table are exceptions.
+    pub fn is_class_of_exceptions(&self, table: Addr) -> Known<bool> {
+        exceptions::is_class_of_exceptions(self.clr(), table)
+    }
+
+    /// The exceptions at these addresses, in their order, of no thread; with what is inside of each.
+    pub fn exceptions_at(&self, objects: Vec<Addr>, job: &Job) -> Result<Vec<Partial<Exception>>, Error> {
+        let told = objects.into_par_iter().map_init(
+            || job.meter(),
+            |meter, object| {
+                meter.add(1)?;
+                Ok(exceptions::told(&self.methods, None, object))
+            },
+        );
+        told.collect()
     }
 
     /// Whether the dump holds the objects of the heap, and not just a few that its writer has touched.
@@ -338,31 +360,20 @@ impl Runtime for CoreClr {
     fn held_locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {
         let (waits, threads) = (self.waits(scene, job)?, self.threads(job)?);
         let segments = self.segments(job)?;
-        let mut held = waits.held(&self.methods, &threads, segments.as_deref().ok(), job)?;
-        let unread = match &segments {
-            Ok(segments) => {
-                segments.left_out(self.clr()).map(|bytes| format!("{bytes} bytes of it are not in the dump"))
-            }
-            Err(gap) => Some(gap.to_string()),
-        };
-        let problem = unread.map(|why| {
-            let message =
-                format!("Monitors that threads have and nobody waits for are missing: the managed heap: {why}");
-            Problem::new("locks-unread", Subject::Capture, message)
-        });
-        held.problems.extend(problem);
-        Ok(held)
+        waits.held(&self.methods, &threads, segments.as_deref(), job)
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
         let managed = self.threads(job)?;
         let mut meter = job.meter();
-        let mut all = Vec::new();
+        let mut all = Partial::<Vec<Exception>>::default();
         for thread in &managed.threads {
             meter.add(1)?;
-            all.extend(exceptions::of_thread(&self.methods, scene, thread));
+            let Partial { value, problems } = exceptions::of_thread(&self.methods, scene, thread);
+            all.value.extend(value);
+            Problem::join(&mut all.problems, problems);
         }
-        Ok(Partial::whole(all))
+        Ok(all)
     }
 
     fn evaluate(&self, text: &str, local: &dyn Fn(&str) -> Option<Value>, job: &Job) -> Result<Option<Value>, Error> {

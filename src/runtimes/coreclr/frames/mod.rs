@@ -90,7 +90,7 @@ fn above(records: &[Transition], sp: Addr) -> &[Transition] {
 }
 
 /// The records of one thread, innermost first, so many at most.
-fn chain(clr: &Clr, thread: Addr, most: usize) -> Vec<Addr> {
+pub(super) fn chain(clr: &Clr, thread: Addr, most: usize) -> Vec<Addr> {
     let mut seen = FxHashSet::default();
     let mut frames = Vec::new();
     let mut next = clr.ptr(thread, "Thread", "Frame");

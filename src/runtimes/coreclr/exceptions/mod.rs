@@ -1,0 +1,76 @@
+//! Exceptions: what each thread has in flight, and what ended the process.
+//!
+//! Input: the runtime's threads. Output: exceptions with type, message, the stack at which they were thrown, and inner ones; what of them
+//! could not be read. Specification: dotnet/runtime docs/design/datacontracts/Exception.md.
+
+mod ended;
+mod fail_fast;
+mod kinds;
+mod told;
+mod trace;
+
+pub(super) use self::kinds::is_class_of_exceptions;
+pub(super) use self::told::told;
+
+use self::ended::{End, ended};
+use self::kinds::is_exception;
+use super::methods::Methods;
+use super::threads::ManagedThread;
+use crate::model::{Addr, Exception, Gap, Known, Partial, Problem, Subject};
+use crate::runtimes::Scene;
+
+/// Most exceptions that one thread has in flight.
+const MAX_IN_FLIGHT: usize = 32;
+
+/// The exceptions of a thread, the one that ended the process first.
+pub(super) fn of_thread(methods: &Methods, scene: &Scene<'_>, thread: &ManagedThread) -> Partial<Vec<Exception>> {
+    let Ok(Some(tid)) = thread.tid else { return Partial::default() };
+    let stack = scene.iter().find(|(os, _)| os.tid == tid).map(|(_, stack)| stack.as_ref());
+    let (in_flight, unread) = in_flight(methods, thread.address);
+    let mut all = Partial::<Vec<Exception>>::default();
+    all.problems.extend(unread.map(|gap| {
+        let message = format!("the exceptions in flight on managed thread {tid} cannot be read to their end: {gap}");
+        Problem::new("exceptions-missing", Subject::Thread(tid), message)
+    }));
+    let end = stack.and_then(|stack| End::of(methods, scene, thread, stack, &in_flight));
+    let ending = end.as_ref().map(|end| end.object);
+    for object in ending.into_iter().chain(in_flight.into_iter().filter(|object| Some(*object) != ending)) {
+        let Partial { value, problems } = told(methods, Some(tid), object);
+        Problem::join(&mut all.problems, problems);
+        all.value.push(match &end {
+            Some(end) if end.object == object => ended(end, value),
+            _ => value,
+        });
+    }
+    all
+}
+
+/// Objects that a thread is looking for handlers of, or handling, the newest first; and why there may be more.
+fn in_flight(methods: &Methods, thread: Addr) -> (Vec<Addr>, Option<Gap>) {
+    let clr = &methods.clr;
+    let mut objects = Vec::new();
+    let mut next = clr.ptr(thread, "Thread", "ExceptionTracker");
+    for _ in 0..MAX_IN_FLIGHT {
+        let tracker = match next {
+            Ok(Addr(0)) => return (objects, None),
+            Ok(tracker) => tracker,
+            Err(gap) => return (objects, Some(gap)),
+        };
+        let object = || -> Known<Option<Addr>> {
+            let handle = clr.ptr(tracker, "ExceptionInfo", "ThrownObject")?;
+            // Before it is known what is thrown.
+            if handle.0 == 0 {
+                return Ok(None);
+            }
+            let object = clr.memory().ptr(handle)?;
+            Ok(Some(object).filter(|object| object.0 != 0))
+        };
+        match object().and_then(|object| Ok((object, object.map_or(Ok(false), |object| is_exception(clr, object))?))) {
+            Ok((Some(object), true)) if !objects.contains(&object) => objects.push(object),
+            Ok(_) => {}
+            Err(gap) => return (objects, Some(gap)),
+        }
+        next = clr.ptr(tracker, "ExceptionInfo", "PreviousNestedInfo");
+    }
+    (objects, Some(Gap::Corrupt(format!("more than {MAX_IN_FLIGHT} are said to be in flight"))))
+}

@@ -1,0 +1,111 @@
+//! One exception with all that are inside of it.
+//!
+//! Input: its object. Output: what it is, and what of it could not be read. An object that several hold is told with each; one that holds
+//! itself, directly or not, is told once on the way.
+
+use super::super::methods::Methods;
+use super::super::objects;
+use super::kinds::{EXCEPTION, is_exception};
+use super::trace::trace;
+use crate::model::{Addr, Detail, Exception, Gap, Known, Partial, Problem, Subject, Tid};
+
+/// Most exceptions that are inside one another.
+const MAX_NESTED: usize = 32;
+/// Most that one tells of, with all that are inside of it.
+const MAX_TOLD: usize = 256;
+
+/// The exception at an address. `tid`: the thread that has it in flight.
+pub(in crate::runtimes::coreclr) fn told(methods: &Methods, tid: Option<Tid>, object: Addr) -> Partial<Exception> {
+    let mut telling = Telling { methods, tid, above: Vec::new(), count: 0, problems: Vec::new() };
+    let value = telling.tell(object);
+    Partial { value, problems: telling.problems }
+}
+
+struct Telling<'a> {
+    methods: &'a Methods,
+    tid: Option<Tid>,
+    /// Those that the one at hand is inside of, the outermost first.
+    above: Vec<Addr>,
+    /// How many were told.
+    count: usize,
+    problems: Vec<Problem>,
+}
+
+impl Telling<'_> {
+    fn tell(&mut self, object: Addr) -> Exception {
+        self.count = self.count.saturating_add(1);
+        self.above.push(object);
+        let clr = &self.methods.clr;
+        let inner = clr.ptr(object, "Exception", "_innerException");
+        let inner = self.read(object, "what caused", inner).filter(|inner| inner.0 != 0);
+        let gathered = gathered(self.methods, object);
+        let mut gathered = self.read(object, "what is gathered by", gathered).unwrap_or_default();
+        // The first of those that one gathers is its inner one too.
+        if let Some(same) = gathered.iter().position(|gathered| Some(*gathered) == inner) {
+            gathered.remove(same);
+        }
+        let (frames, why) = trace(self.methods, object);
+        self.read(object, "the stack of", why.map_or(Ok(()), Err));
+        let inner = inner.and_then(|inner| self.nested(object, inner)).map(Box::new);
+        let others = gathered.into_iter().filter_map(|other| self.nested(object, other)).collect();
+        self.above.pop();
+        Exception {
+            tid: self.tid,
+            kind: EXCEPTION,
+            type_name: self.methods.types().of_object(object),
+            message: message(self.methods, object),
+            address: Some(object),
+            fatal: false,
+            frames,
+            inner,
+            others,
+            code: clr.u32(object, "Exception", "_HResult").map(Some),
+            detail: Detail::Nothing,
+        }
+    }
+
+    fn nested(&mut self, outer: Addr, object: Addr) -> Option<Exception> {
+        let why = if self.above.contains(&object) {
+            format!("the exception at {object} is said to be inside of itself")
+        } else if self.above.len() >= MAX_NESTED || self.count >= MAX_TOLD {
+            format!("more exceptions are inside of that at {} than are told", self.above.first().unwrap_or(&outer))
+        } else {
+            match is_exception(&self.methods.clr, object) {
+                Ok(true) => return Some(self.tell(object)),
+                Ok(false) => format!("what is said to be inside of the exception at {outer} is none: {object}"),
+                // Small dumps lack what is beside it.
+                Err(gap) => format!("the exception at {object}, inside of that at {outer}, cannot be read: {gap}"),
+            }
+        };
+        Problem::join(&mut self.problems, [Problem::new("exception-unread", Subject::Memory(object), why)]);
+        None
+    }
+
+    /// What could be read of an exception; else the reason is said.
+    fn read<T>(&mut self, object: Addr, what: &str, known: Known<T>) -> Option<T> {
+        let unread = |gap: Gap| format!("{what} the exception at {object} cannot be read: {gap}");
+        let problem = |gap| Problem::new("exception-unread", Subject::Memory(object), unread(gap));
+        known.map_err(|gap| self.problems.push(problem(gap))).ok()
+    }
+}
+
+/// Those that an `AggregateException` gathers.
+fn gathered(methods: &Methods, object: Addr) -> Known<Vec<Addr>> {
+    let aggregate = methods.types().object(object)?;
+    if !aggregate.is_a("System.AggregateException") {
+        return Ok(Vec::new());
+    }
+    let Some(array) = aggregate.reference("_innerExceptions")? else { return Ok(Vec::new()) };
+    let element = |index| Ok::<Addr, Gap>(methods.clr.memory().ptr(array.element(index)?)?);
+    // One more than are told: then that is said.
+    let count = array.len()?.min(u32::try_from(MAX_TOLD).unwrap_or(u32::MAX));
+    let all: Vec<Addr> = (0..count).map(element).collect::<Known<_>>()?;
+    Ok(all.into_iter().filter(|object| object.0 != 0).collect())
+}
+
+/// What it was given; `Ok(None)` where its type's own words serve.
+fn message(methods: &Methods, object: Addr) -> Known<Option<String>> {
+    let clr = &methods.clr;
+    let text = clr.ptr(object, "Exception", "_message")?;
+    if text.0 == 0 { Ok(None) } else { objects::string(clr, text).map(Some) }
+}
