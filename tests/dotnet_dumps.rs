@@ -70,6 +70,37 @@ fn every_type_has_the_objects_and_bytes_that_clrmd_counts() {
 }
 
 #[test]
+fn exceptions_on_the_heap_are_those_that_clrmd_counts() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let told = answers(&dump, &["dumpexceptions -stat", "dumpexceptions"]);
+        // .NET's are called so, and nothing else is; one of a fixture is not.
+        let is_exception = |kind: &&Value| {
+            kind["name"].as_str().is_some_and(|name| name.ends_with("Exception") || name == "Shop.OutOfStock")
+        };
+        let theirs = truth(name, "heap", folder.path());
+        let theirs: BTreeMap<u64, (Value, Value)> = theirs["types"]
+            .as_array()
+            .expect("types")
+            .iter()
+            .filter(is_exception)
+            .map(|kind| (number(&kind["mt"]), (kind["count"].clone(), kind["bytes"].clone())))
+            .collect();
+        let ours = told[0]["types"].as_array().expect("types").iter();
+        let ours: BTreeMap<_, _> =
+            ours.map(|kind| (number(&kind["id"]), (kind["count"].clone(), kind["bytes"].clone()))).collect();
+        assert_eq!(ours, theirs, "{name}");
+        // Those that the runtime makes for itself, at the least.
+        assert!(theirs.len() >= 3, "{name}: {theirs:?}");
+        let rows = told[1]["exceptions"].as_array().expect("exceptions");
+        for (table, (count, _)) in &theirs {
+            assert_eq!(*count, rows.iter().filter(|row| number(&row["id"]) == *table).count(), "{name}: {table:#x}");
+        }
+    }
+}
+
+#[test]
 fn every_managed_frame_is_where_the_crash_report_has_it() {
     for name in DUMPS {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -209,6 +209,41 @@ fn what_caused_two_that_are_gathered_is_told_of_both() {
 
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
+fn every_exception_on_the_heap_is_told_with_who_has_it_in_flight() {
+    let commands = ["dumpexceptions -lines", "dumpexceptions -stat", "dumpexceptions -type Endings -n 1", "threads"];
+    each_end("gather", &commands, |answers, _| {
+        let rows = answers[0]["exceptions"].as_array().expect("exceptions");
+        let of_type = |name: &str| -> Vec<&Value> { rows.iter().filter(|row| row["type"] == name).collect() };
+        let mut broken: Vec<_> = of_type("Endings.Broken").into_iter().map(told).collect();
+        broken.sort_unstable();
+        assert_eq!(broken, [("Endings.Broken", "first", EXCEPTION), ("Endings.Broken", "second", EXCEPTION)]);
+        let [wrapped] = of_type("System.InvalidOperationException")[..] else { panic!("{rows:?}") };
+        assert_eq!(told(wrapped), ("System.InvalidOperationException", "second, wrapped", INVALID_OPERATION));
+        assert_eq!(told(&wrapped["inner"]), ("Endings.Broken", "second", EXCEPTION));
+        let [numbered] = of_type("Endings.Numbered")[..] else { panic!("{rows:?}") };
+        assert_eq!(told(numbered), ("Endings.Numbered", "it has a number", "0x8badf00d"));
+        assert!(numbered["tid"].is_null() && numbered["fatal"] == false, "{numbered}");
+        assert!(numbered["frames"][0]["function"].as_str().is_some_and(|name| name.contains("Gather")), "{numbered}");
+        let thread = answers[3]["threads"].as_array().expect("threads").iter().find(|thread| thread["name"] == "ender");
+        let [fatal] =
+            of_type("System.AggregateException").into_iter().filter(|row| row["fatal"] == true).collect::<Vec<_>>()[..]
+        else {
+            panic!("{rows:?}")
+        };
+        assert_eq!(Some(&fatal["tid"]), thread.map(|thread| &thread["tid"]));
+        // Each is counted with its type.
+        for of_type in answers[1]["types"].as_array().expect("types") {
+            let same = rows.iter().filter(|row| row["id"] == of_type["id"] && row["type"] == of_type["type"]).count();
+            assert_eq!(of_type["count"], same, "{of_type}");
+        }
+        assert_eq!(answers[1]["total"]["count"], rows.len());
+        assert_eq!(answers[2]["exceptions"].as_array().map(Vec::len), Some(1));
+        assert_eq!((&answers[2]["total"]["count"], &answers[2]["total"]["complete"]), (&3.into(), &true.into()));
+    });
+}
+
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_full_stack_is_told_as_deep_as_the_runtime_prints_it() {
     each_end("overflow", &["summary", "stack --all"], |answers, stderr| {
         // `Repeated 16219 times:`, of .NET 8 `Repeat 16214 times:`.

@@ -346,7 +346,8 @@ impl Total {
         Row::new([dim("free:")].into_iter().chain(self.bound_cell()).chain(told).collect())
     }
 
-    fn row(&self, heap: &str) -> Row {
+    /// `in all: at least 4,711 objects, 2M`.
+    pub(super) fn row(&self, heap: &str) -> Row {
         let dim = |text: &str| Cell::text(text).tone(Tone::Dim);
         let count = Cell::new(Value::Count(self.count));
         let objects = if self.count == 1 { "object," } else { "objects," };

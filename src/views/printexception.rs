@@ -121,7 +121,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Result<Box<dyn Answer>,
 const MAX_NESTED: usize = 32;
 
 impl ExceptionRow {
-    fn of(index: usize, exception: &Exception) -> ExceptionRow {
+    /// An exception as shown, at a place among others.
+    pub(super) fn of(index: usize, exception: &Exception) -> ExceptionRow {
         ExceptionRow::nested(index, exception, MAX_NESTED)
     }
 

@@ -5,6 +5,7 @@ pub mod clrthreads;
 pub mod dumparray;
 pub mod dumpasync;
 pub mod dumpdelegate;
+pub mod dumpexceptions;
 pub mod dumphttp;
 pub mod dumprequests;
 pub mod dumpvc;
@@ -33,6 +34,7 @@ pub(super) static VIEWS: &[View] = &[
     clrthreads::VIEW,
     dumpasync::VIEW,
     dumphttp::VIEW,
+    dumpexceptions::VIEW,
     analyzeoom::VIEW,
     dumprequests::VIEW,
     eeversion::VIEW,
