@@ -9,7 +9,7 @@ use dumpscope::report::section::{Cell, Column, Row, Section, Value};
 use dumpscope::tui::app::App;
 use dumpscope::tui::event::{Answered, Changed, Effect, Event, Failure, Opened, Question, Ticket};
 use dumpscope::tui::worker;
-use dumpscope::views::Focus;
+use dumpscope::views::{Focus, coreclr};
 
 use super::dumps::{LOOK, open};
 use super::screen;
@@ -170,4 +170,19 @@ fn moving_on_stops_a_detail_that_takes_long_and_escape_does_too() {
 
 fn wide(app: &App) -> String {
     screen::drawn(app, (120, 40))
+}
+
+/// Requests are told of programs that serve some: of others their pane is left out, and no other loses its place.
+#[test]
+fn a_pane_with_nothing_to_show_is_left_out() {
+    let brought = vec![&coreclr::dumpasync::VIEW, &coreclr::dumprequests::VIEW];
+    let panes = |without_pane: Vec<&'static str>| -> String {
+        let opened = Opened { brought: brought.clone(), without_pane, ..screen::opened() };
+        let mut app = App::new(LOOK, (160, 24), "core", Job::default());
+        app.update(Event::Opened(Ok(opened)));
+        screen::drawn(&app, (160, 24)).lines().nth(1).expect("a line of panes").trim_matches('"').trim_end().to_owned()
+    };
+    let (all, without) = (panes(Vec::new()), panes(vec!["dumprequests"]));
+    assert!(all.ends_with("Requests") && without.ends_with("Async"), "{all}\n{without}");
+    assert!(all.starts_with(&without), "{all}\n{without}");
 }

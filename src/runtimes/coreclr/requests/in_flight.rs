@@ -9,8 +9,9 @@ use crate::runtimes::coreclr::tasks::{AsyncStack, Pending};
 pub(in crate::runtimes::coreclr) fn in_flight(found: &Found<Request>, pending: &Pending) -> Option<InFlight> {
     let served: Vec<&Request> = found.all.iter().filter(|request| !request.is_idle()).collect();
     let listed: Vec<&AsyncStack> = pending.listed().collect();
-    let age = |request: &&&Request| request.age_ms.clone().ok();
-    let oldest = served.iter().max_by_key(age)?;
+    let age = |request: &&&Request| std::cmp::Reverse(request.age_ms.clone().ok());
+    // Of several the first, as they are listed.
+    let oldest = served.iter().min_by_key(age)?;
     let stack = oldest.stack.and_then(|index| listed.get(index));
     Some(InFlight {
         count: served.len() as u64,
