@@ -61,13 +61,15 @@ pub(super) enum Helper {
     Worker { below: u64 },
 }
 
+/// The kernel's signal frames, by the instruction pointer and frame pointer that they hold.
+pub(super) type SignalFrames = FxHashMap<(Addr, u64), Addr>;
+
 /// What is known of places in a runtime's code: a full stack stands at one of them a hundred thousand times.
 pub(in crate::runtimes::coreclr) struct Places {
     pub(super) code: Memo<Addr, Known<Option<Code>>>,
     pub(super) unwind: Memo<Addr, Option<Arc<UnwindInfo>>>,
     pub(super) helpers: Memo<Addr, Option<Helper>>,
-    /// The kernel's signal frames, by the instruction pointer and frame pointer that they hold.
-    pub(super) interrupted: Memo<(), Arc<FxHashMap<(Addr, u64), Addr>>>,
+    pub(super) interrupted: Memo<(), Arc<SignalFrames>>,
     /// Return addresses that were replaced, by the word of the stack that each belongs into.
     pub(super) replaced: Memo<(), Arc<FxHashMap<Addr, Addr>>>,
     /// Bytes of what the compilers left for debuggers.

@@ -3,9 +3,8 @@
 //! Input: the target's memory, of which the small segments that can be written are searched once. Output: signal frames, by the instruction
 //! pointer and the frame pointer of the interrupted code.
 
-use rustc_hash::FxHashMap;
-
 use super::super::clr::plus;
+use super::place::SignalFrames;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, Known, Register, Registers};
 use crate::unwind::row::Caller;
@@ -27,8 +26,8 @@ const CS: u64 = REGISTERS + 18 * 8;
 const SELECTORS: [u8; 6] = [0x33, 0, 0, 0, 0, 0];
 
 /// Every signal frame on a small stack.
-pub(super) fn find(memory: &Memory) -> FxHashMap<(Addr, u64), Addr> {
-    let mut found = FxHashMap::default();
+pub(super) fn find(memory: &Memory) -> SignalFrames {
+    let mut found = SignalFrames::default();
     let mut left = MAX_SEARCHED;
     for segment in memory.segments().iter().filter(|segment| segment.bytes.len() as u64 <= MAX_STACK) {
         if memory.region_at(segment.start).is_some_and(|region| !region.access.write) {
