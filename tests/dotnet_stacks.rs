@@ -69,7 +69,11 @@ fn start(dotnet: &Dotnet, version: &str, argument: &str) -> Started {
     let last = match argument {
         "spin" => "call",
         "collect" => "collect",
-        _ => return process,
+        _ => {
+            // Its first thread may still be writing the line that was read.
+            std::thread::sleep(std::time::Duration::from_secs(1));
+            return process;
+        }
     };
     // The kernel knows the names of threads: proc(5).
     let names = || std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("it is alive");
