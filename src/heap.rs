@@ -24,6 +24,11 @@ pub trait HeapSource: Send + Sync {
     /// them.
     fn types(&self) -> &[HeapType];
 
+    /// Whether a collector frees what nothing refers to: then that is garbage, and leaked is what still is referred to.
+    fn is_collected(&self) -> bool {
+        false
+    }
+
     /// How many parts it is read in: each can be read by a thread of its own, and together they are the heap, in order.
     fn parts(&self) -> usize;
 
@@ -299,6 +304,11 @@ pub trait References: Send + Sync {
         Vec::new()
     }
 
+    /// What a root is called, where the heap has a name for it: a static field, a kind of handle.
+    fn root_name(&self, _root: &Root) -> Option<String> {
+        None
+    }
+
     /// How one object holds another, in words: a field's name, an offset. `None` where it does not refer to it.
     fn field(&self, _from: ObjectId, _to: ObjectId, _objects: &Objects) -> Option<String> {
         None
@@ -327,8 +337,14 @@ pub enum RootKind {
     ThreadLocal,
     /// A module's variables.
     Global,
+    /// A static field of a class.
+    Static,
     /// A handle that a runtime keeps (JNI, GC handle).
     Handle,
+    /// A runtime's list of objects that are to be finalized.
+    Finalizer,
+    /// A part of the heap that is never collected.
+    Frozen,
     /// Writable memory that belongs to none of these: an arena that the program made itself.
     Mapping,
 }
@@ -341,7 +357,10 @@ impl RootKind {
             RootKind::Stack => "stack",
             RootKind::ThreadLocal => "thread-local",
             RootKind::Global => "global",
+            RootKind::Static => "static field",
             RootKind::Handle => "handle",
+            RootKind::Finalizer => "finalizer queue",
+            RootKind::Frozen => "frozen",
             RootKind::Mapping => "mapping",
         }
     }

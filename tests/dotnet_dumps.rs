@@ -5,6 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dumpscope::job::Job;
+use dumpscope::model::Addr;
+use dumpscope::session::{Session, Source};
+use dumpscope::target::Search;
 use serde_json::Value;
 use support::{CrashReport, as_address, plain, run};
 
@@ -67,6 +71,98 @@ fn every_type_has_the_objects_and_bytes_that_clrmd_counts() {
         assert_eq!(ours, theirs, "{name}");
         assert!(theirs.len() > 50, "{name}: {} types", theirs.len());
     }
+}
+
+/// (Where it is held, the object), of those roots of ours or theirs that are of these kinds.
+fn roots(of: &Value, kinds: &[&str], at: &str, object: impl Fn(&Value) -> u64) -> Vec<(u64, u64)> {
+    let is_one = |root: &&Value| kinds.iter().any(|kind| root["kind"].as_str().is_some_and(|own| own.contains(kind)));
+    let place = |root: &Value| (as_address(&root[at]).unwrap_or(0), object(root));
+    let mut all: Vec<_> = of["roots"].as_array().expect("roots").iter().filter(is_one).map(place).collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn every_handle_stack_slot_and_register_holds_what_clrmd_says() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let (ours, theirs) = (answers(&dump, &["roots -n 1000000"]).remove(0), truth(name, "roots", folder.path()));
+        let own = |kinds: &[&str]| roots(&ours, kinds, "at", |root| number(&root["object"]["address"]));
+        let known = |kinds: &[&str]| roots(&theirs, kinds, "address", |root| number(&root["object"]));
+        assert_eq!(own(&["handle"]), known(&["Handle"]), "{name}");
+        let objects = |roots: Vec<(u64, u64)>| roots.into_iter().map(|(_, object)| object).collect::<Vec<_>>();
+        let sorted = |mut objects: Vec<u64>| {
+            objects.sort_unstable();
+            objects
+        };
+        assert_eq!(sorted(objects(own(&["finalizer"]))), sorted(objects(known(&["FinalizerQueue"]))), "{name}");
+        let mut more = own(&["stack", "register"]);
+        for root in known(&["Stack"]) {
+            let at = more.iter().position(|own| *own == root);
+            let at = at.unwrap_or_else(|| panic!("{name}: {:#x} holds {:#x}", root.0, root.1));
+            more.remove(at);
+        }
+        // What the runtime's native code protects (its GCFrames) is shown by no tool of Microsoft's; it lies on the stack.
+        assert!(more.iter().all(|(at, _)| *at != 0) && more.len() < 32, "{name}: {more:x?}");
+    }
+}
+
+#[test]
+fn every_object_refers_to_what_clrmd_says() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let job = Job::default();
+        let session = Session::open(Source::File(dump), &Search::default(), &job).expect("it opens");
+        let heap = session.heap(&job).expect("a heap");
+        let (objects, graph) = (heap.objects(&job).expect("objects"), heap.graph(&job).expect("a graph"));
+        let theirs = truth(name, "objects", folder.path());
+        let mut compared = 0;
+        for object in theirs["objects"].as_array().expect("objects") {
+            let address = object[0].as_u64().expect("an address");
+            let mut expected: Vec<u64> =
+                object[3].as_array().expect("references").iter().map(|to| to.as_u64().expect("an address")).collect();
+            // A dependent handle may have no second object.
+            expected.retain(|to| *to != address && *to != 0);
+            // What fills gaps is no object of ours.
+            let Some(id) = objects.at(Addr(address)) else { continue };
+            let own = graph.references(id).iter().map(|to| objects.address(*to).expect("it is listed").0);
+            let mut own: Vec<u64> = own.collect();
+            for all in [&mut own, &mut expected] {
+                all.sort_unstable();
+                all.dedup();
+            }
+            assert_eq!(own, expected, "{name}: {address:#x}");
+            compared += own.len();
+        }
+        assert!(compared > 500, "{name}: {compared} references");
+    }
+}
+
+#[test]
+fn a_static_field_is_what_holds_an_object() {
+    // fixtures/dotnet-locks: static readonly BlockingCollection<string> Orders, which holds a ConcurrentQueue.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dump = unpacked("locks-8.0.33.core", folder.path());
+    let told = answers(&dump, &["roots -kind static -n 1000000"]).remove(0);
+    let of = |name: &str| {
+        let is_it = |root: &&Value| root["name"].as_str().is_some_and(|own| own.ends_with(name));
+        told["roots"].as_array().expect("roots").iter().find(is_it).cloned().expect("a static field")
+    };
+    let orders = of(".Orders");
+    let object = orders["object"]["address"].as_str().expect("an address").to_owned();
+    assert_eq!(orders["object"]["type"], "System.Collections.Concurrent.BlockingCollection<System.String>");
+    let reached = answers(&dump, &[&format!("references {object}"), &format!("gcroot {object}")]);
+    let queue = reached[0]["objects"].as_array().expect("a list").iter().find(|row| {
+        row["type"].as_str().is_some_and(|name| name.starts_with("System.Collections.Concurrent.ConcurrentQueue<"))
+    });
+    let queue = queue.unwrap_or_else(|| panic!("{}", reached[0]));
+    assert_eq!(queue["field"], "_collection", "{queue}");
+    assert_eq!(reached[1]["paths"][0]["root"]["name"], orders["name"], "{}", reached[1]);
+    let path = answers(&dump, &[&format!("gcroot {}", queue["address"].as_str().expect("an address"))]).remove(0);
+    let first = &path["paths"][0]["objects"][0];
+    assert_eq!((&first["address"], &first["field"]), (&object.as_str().into(), &"_collection".into()), "{path}");
 }
 
 #[test]

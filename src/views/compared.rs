@@ -93,11 +93,12 @@ impl Compared {
         growth::growth((&before, &first), (&after, &second))
     }
 
-    /// The heads of leaks by type in both; `None` where one of the heaps does not tell what refers to what.
+    /// The heads of leaks by type in both; `None` where one of the heaps does not tell what refers to what, and where
+    /// a collector frees what nothing refers to.
     pub(super) fn heads(&self, job: &Job) -> Result<Option<HeadsOfBoth>, Error> {
         let mut all = HeadsOfBoth::new();
         for (at, side) in [&self.before, &self.after].into_iter().enumerate() {
-            if side.heap.source.references().is_none() {
+            if side.heap.source.references().is_none() || side.heap.source.is_collected() {
                 return Ok(None);
             }
             for (name, heads) in heads(&side.heap, job)? {
@@ -107,6 +108,11 @@ impl Compared {
             }
         }
         Ok(Some(all))
+    }
+
+    /// Whether a collector frees what nothing refers to.
+    pub(super) fn is_collected(&self) -> bool {
+        self.after.heap.source.is_collected()
     }
 
     /// How far what was counted of each can be relied on.

@@ -63,6 +63,8 @@ pub struct Difference {
     #[serde(skip)]
     is_sure: bool,
     #[serde(skip)]
+    is_collected: bool,
+    #[serde(skip)]
     is_open_after: bool,
 }
 
@@ -124,6 +126,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     };
     let leaks = compared.heads(job)?.map(grown);
     let (problems, bounds) = (compared.problems(), compared.bounds());
+    let is_collected = compared.is_collected();
     let data = Difference {
         types,
         total,
@@ -134,6 +137,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         complete: bounds == [Bound::Exact; 2],
         bounds,
         is_sure: problems.is_empty(),
+        is_collected,
         is_open_after: compared.is_open_after,
     };
     Ok(Box::new(Answered { data, problems }))
@@ -230,7 +234,10 @@ impl Draw for Difference {
 impl Difference {
     fn leaks(&self) -> Vec<Body> {
         let Some(leaks) = &self.leaks else {
-            let none = "what objects refer to cannot be told of both: leaks were not looked for";
+            let none = match self.is_collected {
+                true => "What nothing refers to is garbage here, and no leak: what leaks is referred to, and grows.",
+                false => "what objects refer to cannot be told of both: leaks were not looked for",
+            };
             return vec![Body::Lines(vec![Row::new(vec![Cell::text(none).tone(Tone::Guess)])])];
         };
         if leaks.is_empty() {

@@ -109,7 +109,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
 
 impl PathRow {
     fn of(path: &Path, named: &Named, session: &Session) -> PathRow {
-        PathRow { root: RootRow::of(&path.root, session), steps: Steps::of(&path.objects, named) }
+        PathRow { root: RootRow::of(&path.root, named, session), steps: Steps::of(&path.objects, named) }
     }
 }
 

@@ -25,6 +25,7 @@ pub mod ps;
 pub mod readmemory;
 pub mod referrers;
 pub mod registers;
+pub mod roots;
 pub mod runtime_rows;
 pub mod shape;
 pub mod shapes;
@@ -258,6 +259,7 @@ pub static VIEWS: &[View] = &[
     dumpobj::VIEW,
     gcroot::VIEW,
     pathto::VIEW,
+    roots::VIEW,
     objsize::VIEW,
     dominators::VIEW,
     suspects::VIEW,

@@ -32,11 +32,11 @@ pub struct ObjectRow {
 /// Where a reference from outside the heap is held.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RootRow {
-    /// `register`, `stack`, `thread-local`, `global`, `handle` or `mapping`.
+    /// `register`, `stack`, `thread-local`, `global`, `static field`, `handle`, `finalizer queue`, `frozen` or `mapping`.
     pub kind: &'static str,
     /// The thread whose it is; null where it is no thread's.
     pub tid: Option<Tid>,
-    /// The variable that it is, where there is one, else the thread's name; null where neither is known.
+    /// The variable or static field that it is, or the kind of handle, else the thread's name; null where neither is known.
     pub name: Option<String>,
     /// Where it is held in memory; null for a register.
     pub at: Option<Addr>,
@@ -96,12 +96,13 @@ impl Named {
 pub(super) const ADDRESS: &str = "address";
 
 impl RootRow {
-    pub(super) fn of(root: &Root, session: &Session) -> RootRow {
+    pub(super) fn of(root: &Root, named: &Named, session: &Session) -> RootRow {
         let process = session.process().ok();
         let variable = root.at.zip(process).and_then(|(at, process)| process.symbol_at(at));
         let index = root.tid.and_then(|tid| session.index_of(tid));
         let thread = index.and_then(|index| session.os_threads().get(index)).and_then(|thread| thread.name.clone());
-        RootRow { kind: root.kind.word(), tid: root.tid, name: variable.or(thread), at: root.at }
+        let own = named.source.references().and_then(|references| references.root_name(root));
+        RootRow { kind: root.kind.word(), tid: root.tid, name: own.or(variable).or(thread), at: root.at }
     }
 
     /// In words: `stack of 4719 worker-3 at 0x7f…`.

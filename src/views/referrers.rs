@@ -117,7 +117,7 @@ fn build(session: &Session, query: &Query, job: &Job, to_it: bool) -> Answers {
         return Ok(Box::new(Answered { data: list, problems }));
     }
     let roots = graph.roots().iter().filter(|(_, object)| *object == id).take(shown);
-    let roots = roots.map(|(root, _)| RootRow::of(root, session)).collect();
+    let roots = roots.map(|(root, _)| RootRow::of(root, &named, session)).collect();
     Ok(Box::new(Answered { data: Referrers { list, roots }, problems }))
 }
 

@@ -73,11 +73,13 @@ impl Nearest {
 
 fn rank(kind: RootKind) -> u8 {
     match kind {
-        RootKind::Global => 0,
+        RootKind::Global | RootKind::Static => 0,
         RootKind::ThreadLocal => 1,
         RootKind::Handle => 2,
-        RootKind::Mapping => 3,
-        RootKind::Stack => 4,
-        RootKind::Register => 5,
+        RootKind::Finalizer => 3,
+        RootKind::Mapping => 4,
+        RootKind::Stack => 5,
+        RootKind::Register => 6,
+        RootKind::Frozen => 7,
     }
 }

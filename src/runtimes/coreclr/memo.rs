@@ -17,10 +17,15 @@ impl<K: Eq + Hash + Copy, V: Clone> Memo<K, V> {
         Memo { known: RwLock::default(), most }
     }
 
+    /// What is known of a key; `None` where nothing is yet.
+    pub(super) fn known(&self, key: K) -> Option<V> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
     /// What is known of a key, else what `make` says.
     pub(super) fn get(&self, key: K, make: impl FnOnce() -> V) -> V {
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return known.clone();
+        if let Some(known) = self.known(key) {
+            return known;
         }
         let made = make();
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);

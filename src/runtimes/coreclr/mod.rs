@@ -26,6 +26,7 @@ mod pool;
 mod precodes;
 mod queues;
 mod requests;
+mod roots;
 mod rows;
 mod sources;
 mod statics;

@@ -119,7 +119,7 @@ fn holders(
     for (at, amount) in roots.into_iter().take(ROOTS) {
         job.check()?;
         let Some((root, _)) = graph.roots().get(at) else { continue };
-        let (sum, of_it) = by_key.entry(key(root, session)).or_default();
+        let (sum, of_it) = by_key.entry(key(root, named, session)).or_default();
         sum.add(amount);
         of_it.push(at);
     }
@@ -134,17 +134,17 @@ fn holders(
         of_root.extend(roots.into_iter().map(|root| (root, at)));
         let calls = root.map(|(root, _)| calls(root, session, job)).transpose()?.flatten();
         let calls = calls.map(|calls| format!(", in {calls}")).unwrap_or_default();
-        let name = format!("{}{calls}", key.words(session));
+        let name = format!("{}{calls}", key.words(named, session));
         holders.push(Holder { name, at: root.and_then(|(root, _)| root.at), amount });
     }
     Ok((holders, of_root))
 }
 
-fn key(root: &Root, session: &Session) -> Key {
+fn key(root: &Root, named: &Named, session: &Session) -> Key {
     if let Some(tid) = root.tid {
         return Key::Thread(root.kind, tid);
     }
-    let row = RootRow::of(root, session);
+    let row = RootRow::of(root, named, session);
     // The part of a variable is not told: all of a table holds.
     let variable = row.name.map(|name| match name.rsplit_once("+0x") {
         Some((variable, _)) => variable.to_owned(),
@@ -175,11 +175,11 @@ fn calls(root: &Root, session: &Session, job: &Job) -> Result<Option<String>, Er
 }
 
 impl Key {
-    fn words(&self, session: &Session) -> String {
+    fn words(&self, named: &Named, session: &Session) -> String {
         match self {
             Key::Variable(name) => name.clone(),
             Key::Thread(kind, tid) => {
-                let row = RootRow::of(&Root { kind: *kind, at: None, tid: Some(*tid) }, session);
+                let row = RootRow::of(&Root { kind: *kind, at: None, tid: Some(*tid) }, named, session);
                 let name = row.name.map(|name| format!(" {name}")).unwrap_or_default();
                 let what = match kind {
                     RootKind::Stack => "the stack",

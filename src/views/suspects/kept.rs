@@ -18,6 +18,8 @@ use crate::views::object_rows::Named;
 
 /// From which share on leaks of a type are told.
 const LEAK: u32 = 10;
+/// From which share of the heap on garbage is told, in tenths of a percent: some is always there.
+const GARBAGE: u32 = 200;
 /// Of what an object keeps alive the next one must keep so much, or the object is where it accumulates: in tenths of a percent.
 const MOST: u32 = 800;
 /// The objects that retain the most, among which suspects are looked for.
@@ -25,8 +27,29 @@ const LARGEST: usize = 4096;
 /// From which share of a type on it is told what they hang from.
 const HANGS: u32 = 500;
 
+/// What a collector has not freed yet, where that is much.
+fn garbage(heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
+    let (leaks, all) = (heap.leaks(job)?, heap.histogram(job)?.total.bytes);
+    let of = leaks.heads.iter().fold(Amount::default(), |mut sum, head| {
+        sum.add(Amount { count: head.count.into(), bytes: head.bytes });
+        sum
+    });
+    let likely = if heap.doubts().is_empty() { "" } else { "that could be read " };
+    let suspect = Suspect {
+        count: of.count,
+        bytes: of.bytes,
+        percent: percent(of.bytes, all),
+        text: format!("garbage: nothing {likely}refers to {} objects, which a collection frees", thousands(of.count)),
+        ..Suspect::of("garbage", "dumpheap -dead -stat")
+    };
+    Ok(if tenths(of.bytes, all) >= GARBAGE { vec![suspect] } else { Vec::new() })
+}
+
 /// The heads of leaks by type: what nothing refers to.
 pub(super) fn leaks(heap: &Heap, named: &Named, job: &Job) -> Result<Vec<Suspect>, Error> {
+    if heap.source.is_collected() {
+        return garbage(heap, job);
+    }
     let leaks = heap.leaks(job)?;
     let all = heap.histogram(job)?.total.bytes;
     let sure = heap.doubts().is_empty();

@@ -5,10 +5,13 @@
 
 mod kinds;
 mod resume;
+mod shape;
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
+
+pub(super) use self::shape::Shape;
 
 use self::resume::Transition;
 use super::clr::Clr;
@@ -82,6 +85,25 @@ impl Transitions {
         let near = near.take_while(|transition| transition.frame.0.saturating_sub(sp.0) < WITHIN);
         near.take(16).find_map(|transition| resume::called(clr, transition.frame, sp))
     }
+}
+
+/// A record, as roots need it.
+pub(super) struct Record {
+    /// Where it lies on the stack.
+    pub(super) at: Addr,
+    /// Whether the frame above it is one in which an exception was thrown.
+    pub(super) throws: bool,
+    /// What it holds.
+    pub(super) shape: Shape,
+}
+
+/// The records of one thread, innermost first.
+pub(super) fn records(clr: &Clr, thread: Addr) -> Vec<Record> {
+    let record = |at| {
+        let (shape, throws) = resume::held(clr, Transition { frame: at, thread });
+        Record { at, throws, shape }
+    };
+    chain(clr, thread, MAX_FRAMES).into_iter().map(record).collect()
 }
 
 /// The records at and above a place.

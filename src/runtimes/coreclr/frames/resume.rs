@@ -5,6 +5,7 @@
 use super::super::clr::{Clr, plus};
 use super::super::code::{self, SAVED, restore};
 use super::kinds::{self, Kind};
+use super::shape::Shape;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, Gap, Known, Register, Registers, Trust};
 use crate::unwind::call::{LONGEST, calls_before};
@@ -34,6 +35,11 @@ pub(super) struct Transition {
 
 /// The caller that a record leads to, and how it was found; `None` where it leads to none.
 pub(super) fn caller(clr: &Clr, transition: Transition) -> Option<(Caller, Trust)> {
+    led(clr, transition).map(|(_, caller, trust)| (caller, trust))
+}
+
+/// The same with the kind of record that it is.
+fn led(clr: &Clr, transition: Transition) -> Option<(Kind, Caller, Trust)> {
     kinds::of(clr, transition.frame).ok()?.into_iter().find_map(|kind| {
         let recorded = |registers| (registers, Trust::Runtime);
         let (registers, trust) = match kind {
@@ -45,8 +51,25 @@ pub(super) fn caller(clr: &Clr, transition: Transition) -> Option<(Caller, Trust
             Kind::Resumable => resumable(clr, transition.frame).map(recorded),
         }
         .ok()?;
-        Some((believed(clr, transition, registers)?, trust))
+        Some((kind, believed(clr, transition, registers)?, trust))
     })
+}
+
+/// What a record holds that refers to objects, and whether the frame above it has thrown an exception, or the processor has for it.
+pub(super) fn held(clr: &Clr, transition: Transition) -> (Shape, bool) {
+    // Source: dotnet/runtime src/coreclr/vm/frames.h of 9.0 and before, HelperMethodFrame::FRAME_ATTR_EXCEPTION.
+    const ATTRIBUTE: u32 = 1;
+    let frame = transition.frame;
+    let block = || clr.ptr(frame, "FramedMethodFrame", "TransitionBlockPtr").map_or(Shape::Other, Shape::Block);
+    match led(clr, transition).map(|(kind, ..)| kind) {
+        Some(Kind::Helper) => {
+            let attributes = clr.u32(frame, "HelperMethodFrame", "Attribs");
+            (Shape::Helper, attributes.is_ok_and(|attributes| attributes & ATTRIBUTE != 0))
+        }
+        Some(Kind::Block) => (block(), false),
+        Some(Kind::Faulting | Kind::Software) => (Shape::Other, true),
+        Some(Kind::Inlined | Kind::Resumable) | None => (Shape::Other, false),
+    }
 }
 
 /// What is believed: managed code, and a stack pointer a little above the record.

@@ -23,6 +23,8 @@ pub use self::header::{Context, Header, Range};
 pub use self::slots::{Base, Slot};
 
 use self::live::Live;
+pub(super) use self::place::format_of;
+
 use self::slots::Slots;
 use self::stream::Stream;
 
@@ -67,17 +69,22 @@ impl GcInfo {
 
     /// Where the collector finds a frame that stands at an offset of the code.
     pub fn stop(&self, offset: u32) -> Stop {
-        if let Ok(index) = self.safe_points.binary_search(&offset) {
-            return Stop::SafePoint(index);
+        match self.safe_points.binary_search(&offset) {
+            Ok(index) => Stop::SafePoint(index),
+            Err(_) => self.within(offset).unwrap_or(Stop::Neither),
         }
+    }
+
+    /// The place of an offset in the interruptible ranges; `None` where it is in none.
+    pub fn within(&self, offset: u32) -> Option<Stop> {
         let mut before = 0u32;
         for range in &self.ranges {
             if (range.from..range.to).contains(&offset) {
-                return Stop::Interruptible(before.saturating_add(offset.saturating_sub(range.from)));
+                return Some(Stop::Interruptible(before.saturating_add(offset.saturating_sub(range.from))));
             }
             before = before.saturating_add(range.to.saturating_sub(range.from));
         }
-        Stop::Neither
+        None
     }
 
     /// The registers and stack slots that are live there, untracked ones apart.
@@ -121,7 +128,7 @@ pub(super) fn of(clr: &Clr, place: &Place) -> Known<(Addr, GcInfo)> {
     /// Bytes that are looked at: of most methods the first are enough.
     const LENGTHS: [u64; 3] = [1 << 9, 1 << 14, 1 << 20];
     let at = place::of(clr, place)?;
-    let format = place::format(clr)?;
+    let format = format_of(clr)?;
     let mut told = Err(damage::cut());
     for length in LENGTHS {
         // What follows may not be in the dump.

@@ -8,7 +8,7 @@ use crate::model::{Addr, Gap, Known};
 /// The first version of the runtime that packs it in format 4. Source: dotnet/runtime 10.0, src/coreclr/inc/gcinfo.h.
 const FOUR_SINCE: u32 = 10;
 
-pub(super) fn format(clr: &Clr) -> Known<Format> {
+pub(in crate::runtimes::coreclr) fn format_of(clr: &Clr) -> Known<Format> {
     let major = clr.major().ok_or_else(|| Gap::NoLayout("the version of .NET is not known".to_owned()))?;
     Ok(if major < FOUR_SINCE { Format::Three } else { Format::Four })
 }

@@ -3,6 +3,7 @@
 //! Input: the runtime's variables. Output: [`Segment`]s, walked object by object. Specification: dotnet/runtime
 //! docs/design/datacontracts/GC.md; src/coreclr/gc/gcinterface.dacvars.def, dac_generation_fields.h, dac_gcheap_fields.h.
 
+mod graph;
 mod oom;
 mod pattern;
 mod references;
@@ -18,4 +19,5 @@ pub(super) use self::oom::failed;
 pub(super) use self::pattern::Pattern;
 pub(super) use self::segments::{Generation, Segment, Segments};
 pub(super) use self::source::ManagedHeap;
+pub(super) use self::variables::Variables;
 pub(super) use self::walked::Walked;

@@ -7,14 +7,17 @@ use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 use super::segments::{Segment, Segments};
+use super::variables::Variables;
 use super::verify;
 use super::walked::Walked;
 use crate::error::Error;
-use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, Visit};
+use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, References, Visit};
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Gap, Problem, Subject};
+use crate::model::{Addr, Gap, Known, Problem, Subject};
+use crate::runtimes::coreclr::memo::Memo;
 use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::objects::{OfThread, Values};
+use crate::runtimes::coreclr::roots::{Finalizers, Handles};
 
 /// The heap.
 pub(in crate::runtimes::coreclr) struct ManagedHeap {
@@ -29,6 +32,12 @@ pub(in crate::runtimes::coreclr) struct ManagedHeap {
     /// Of each segment what a first walk has found.
     counted: Vec<Counted>,
     problems: Vec<Problem>,
+    handles: Handles,
+    /// Of each object with dependent handles the handles, and what they keep alive with it.
+    dependents: FxHashMap<Addr, Vec<(Addr, Addr)>>,
+    finalizers: Known<Vec<Finalizers>>,
+    /// Of how many frames it is not known what they hold, and why; known once roots were looked for.
+    unread_frames: Memo<(), Option<(u64, Gap)>>,
 }
 
 /// What a first walk finds in one segment.
@@ -71,7 +80,20 @@ impl ManagedHeap {
                 format!("what fills gaps of the managed heap counts as objects: its class is not known: {gap}");
             problems.push(Problem::new("heap-overcounted", Subject::Capture, message));
         }
+        let variables = Variables::of(&methods.clr);
+        let handles = match &variables {
+            Ok(variables) => Handles::read(variables),
+            Err(gap) => Handles { cut: Some(gap.clone()), ..Handles::default() },
+        };
+        let mut dependents: FxHashMap<Addr, Vec<(Addr, Addr)>> = FxHashMap::default();
+        for handle in handles.all.iter().filter(|handle| handle.dependent.0 != 0) {
+            dependents.entry(handle.object).or_default().push((handle.address, handle.dependent));
+        }
         Ok(ManagedHeap {
+            dependents,
+            handles,
+            unread_frames: Memo::of(1),
+            finalizers: variables.and_then(|variables| Finalizers::read(&variables)),
             methods: Arc::clone(methods),
             of: all.iter().map(|(table, _)| *table).zip(0..).collect(),
             counts: all.iter().map(|(_, amount)| *amount).collect(),
@@ -114,6 +136,39 @@ fn problems(segments: &Segments, counted: &[Counted]) -> Vec<Problem> {
     problems
 }
 
+/// What its references are told by.
+impl ManagedHeap {
+    pub(super) fn methods(&self) -> &Arc<Methods> {
+        &self.methods
+    }
+
+    pub(super) fn threads(&self) -> &[OfThread] {
+        &self.threads
+    }
+
+    pub(super) fn handles(&self) -> &Handles {
+        &self.handles
+    }
+
+    pub(super) fn finalizers(&self) -> &Known<Vec<Finalizers>> {
+        &self.finalizers
+    }
+
+    pub(super) fn unread_frames(&self) -> &Memo<(), Option<(u64, Gap)>> {
+        &self.unread_frames
+    }
+
+    /// Whether an object is in a part that is never collected.
+    pub(super) fn is_frozen(&self, object: Addr) -> bool {
+        self.segments.holding(object).is_some_and(|segment| segment.generation == super::Generation::Frozen)
+    }
+
+    /// The dependent handles of an object, and what they keep alive.
+    pub(super) fn dependents(&self, object: Addr) -> impl Iterator<Item = (Addr, Addr)> {
+        self.dependents.get(&object).into_iter().flatten().copied()
+    }
+}
+
 fn count(methods: &Methods, segments: &Segments, segment: &Segment, filler: Addr, job: &Job) -> Result<Counted, Error> {
     let mut counted = Counted::default();
     // Objects of one type often stand together.
@@ -137,6 +192,10 @@ fn count(methods: &Methods, segments: &Segments, segment: &Segment, filler: Addr
 impl HeapSource for ManagedHeap {
     fn name(&self) -> &str {
         ".NET"
+    }
+
+    fn is_collected(&self) -> bool {
+        true
     }
 
     fn types(&self) -> &[HeapType] {
@@ -223,6 +282,10 @@ impl HeapSource for ManagedHeap {
         let name = types.of_table(table).ok()?;
         let contents = Values::of(&self.methods).contents(HeapObject { address, of_type: 0, bytes }, &self.threads);
         Some(LoneObject { name, id: table, bytes, contents })
+    }
+
+    fn references(&self) -> Option<&dyn References> {
+        Some(self)
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {

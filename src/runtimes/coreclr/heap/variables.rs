@@ -3,6 +3,7 @@
 //! Specification: dotnet/runtime docs/design/datacontracts/GC.md; src/coreclr/gc/gcinterface.dacvars.def, dac_generation_fields.h,
 //! dac_gcheap_fields.h.
 
+use crate::capture::Memory;
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 
@@ -11,6 +12,8 @@ const MAX_HEAPS: u64 = 1 << 12;
 
 // Positions of pointers in `GcDacVars`. Source: dotnet/runtime src/coreclr/gc/gcinterface.dacvars.def, the same in 8, 9 and 10.
 pub(super) const GENERATION_TABLE: u64 = 3;
+const FINALIZE_QUEUE: u64 = 15;
+const HANDLE_TABLE_MAP: u64 = 26;
 pub(super) const EPHEMERAL_SEGMENT: u64 = 7;
 pub(super) const ALLOC_ALLOCATED: u64 = 12;
 pub(super) const HEAPS: u64 = 20;
@@ -22,6 +25,7 @@ pub(super) const GENERATION_OFFSETS: u64 = 28;
 pub(super) const OOM_INFO: u64 = 14;
 pub(super) const HEAP_ALLOC_ALLOCATED: u64 = 0;
 pub(super) const HEAP_EPHEMERAL_SEGMENT: u64 = 1;
+const HEAP_FINALIZE_QUEUE: u64 = 2;
 pub(super) const HEAP_OOM_INFO: u64 = 3;
 pub(super) const HEAP_GENERATION_TABLE: u64 = 18;
 // Fields of a generation. Source: dac_generation_fields.h; the first is where it allocates.
@@ -29,14 +33,14 @@ pub(super) const START_SEGMENT: u64 = 1;
 pub(super) const ALLOCATION_START: u64 = 2;
 
 /// The collector's table of its variables.
-pub(super) struct Variables<'a> {
+pub(in crate::runtimes::coreclr) struct Variables<'a> {
     pub(super) clr: &'a Clr,
     at: Addr,
     pub(super) generation_size: u64,
 }
 
 impl<'a> Variables<'a> {
-    pub(super) fn of(clr: &'a Clr) -> Known<Variables<'a>> {
+    pub(in crate::runtimes::coreclr) fn of(clr: &'a Clr) -> Known<Variables<'a>> {
         let at = clr.global("GcDacVars")?;
         // 5 is what the source says of later ones.
         let major = clr.u8(at, "GcDacVars", "Major")?;
@@ -84,6 +88,28 @@ impl<'a> Variables<'a> {
         let list = self.pointer(HEAPS)?;
         let heap = |index: u64| Ok(memory.ptr(plus(list, index.saturating_mul(8))?)?);
         Ok(Some((0..count).map(heap).collect()))
+    }
+
+    /// The dump's memory.
+    pub(in crate::runtimes::coreclr) fn memory(&self) -> &'a Memory {
+        self.clr.memory()
+    }
+
+    /// How many heaps the collector has.
+    pub(in crate::runtimes::coreclr) fn heap_count(&self) -> Known<u64> {
+        Ok(self.server_heaps()?.map_or(1, |heaps| heaps.len() as u64))
+    }
+
+    /// The first of the maps of handle tables.
+    pub(in crate::runtimes::coreclr) fn handle_table_map(&self) -> Known<Addr> {
+        self.variable(HANDLE_TABLE_MAP)
+    }
+
+    /// The list of objects with finalizers of each heap.
+    pub(in crate::runtimes::coreclr) fn finalize_queues(&self) -> Known<Vec<Addr>> {
+        let Some(heaps) = self.server_heaps()? else { return Ok(vec![self.pointer(FINALIZE_QUEUE)?]) };
+        let queue = |heap: Known<Addr>| Ok(self.memory().ptr(self.field(heap?, HEAP_FINALIZE_QUEUE)?)?);
+        heaps.into_iter().map(queue).collect()
     }
 
     /// Where a field of a server's heap is.

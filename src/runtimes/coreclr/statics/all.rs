@@ -59,7 +59,7 @@ impl Types<'_> {
             if let Ok(to) = self.clr.memory().ptr(slot)
                 && to.0 != 0
             {
-                all.push(Static { name: format!("{name}.{}", field.name).into(), to });
+                all.push(Static { name: format!("{name}.{}", field.name).into(), slot, to });
             }
         }
     }

@@ -9,6 +9,8 @@ use crate::model::Addr;
 pub(in crate::runtimes::coreclr) struct Static {
     /// `Shop.Program.s_orders`.
     pub(in crate::runtimes::coreclr) name: Arc<str>,
+    /// Where it is.
+    pub(in crate::runtimes::coreclr) slot: Addr,
     /// The object; of a structure what it is boxed in.
     pub(in crate::runtimes::coreclr) to: Addr,
 }

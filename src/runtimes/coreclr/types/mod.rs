@@ -8,6 +8,7 @@ mod declared;
 mod described;
 mod find;
 mod room;
+mod slots;
 mod sorts;
 
 use std::sync::Arc;

@@ -1,0 +1,17 @@
+//! Roots: what the collector begins with.
+//!
+//! Input: the runtime. Output: a [`Held`] for each reference from outside of the heap. Specification: dotnet/runtime
+//! docs/design/datacontracts/GC.md; src/coreclr/gc/handletablepriv.h, finalizer queue of gc.cpp; vm/threadstatics.h.
+
+mod finalizer;
+mod handles;
+mod held;
+mod records;
+mod stack;
+mod threads;
+mod trackers;
+
+pub(super) use self::finalizer::Finalizers;
+pub(super) use self::handles::Handles;
+pub(super) use self::stack::{StackRoots, of_stacks};
+pub(super) use self::threads::of_threads;
