@@ -16,7 +16,7 @@ const MAX_RECORDS: u32 = 64;
 
 /// How an image lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Placing {
+pub enum Placing {
     /// Its sections where their addresses say.
     Mapped,
     /// As in its file.
@@ -24,8 +24,8 @@ pub(super) enum Placing {
 }
 
 /// An image.
-#[derive(Clone, Copy)]
-pub(super) struct Image<'m> {
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'m> {
     pub(super) memory: &'m Memory,
     base: Addr,
     placing: Placing,
@@ -36,18 +36,18 @@ pub(super) struct Image<'m> {
 
 /// A record for debuggers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
+pub struct Record {
     /// 2 names a PDB, 17 holds one.
-    pub(super) kind: u32,
+    pub kind: u32,
     /// Its bytes.
-    pub(super) at: Addr,
+    pub at: Addr,
     /// How many they are.
-    pub(super) size: u32,
+    pub size: u32,
 }
 
 impl<'m> Image<'m> {
     /// The image that begins at an address.
-    pub(super) fn read(memory: &'m Memory, base: Addr, placing: Placing) -> Known<Image<'m>> {
+    pub fn read(memory: &'m Memory, base: Addr, placing: Placing) -> Known<Image<'m>> {
         // Sources: Microsoft PE/COFF: e_lfanew 0x3c; behind the signature the COFF header of 20 bytes with NumberOfSections 2,
         // SizeOfOptionalHeader 16; data directories at 96 (PE32) or 112 (PE32+) of the optional header.
         let not_one = || Gap::Corrupt(format!("no image of an assembly at {base}"));
@@ -71,7 +71,7 @@ impl<'m> Image<'m> {
     }
 
     /// The root of its metadata.
-    pub(super) fn metadata(&self) -> Known<Addr> {
+    pub fn metadata(&self) -> Known<Addr> {
         let (rva, _) = self.directory(CLI)?;
         let cli = self.place(rva)?;
         // Source: ECMA-335 II.25.3.3: Cb 0 (72), MetaData 8.
@@ -82,7 +82,7 @@ impl<'m> Image<'m> {
     }
 
     /// Its records for debuggers.
-    pub(super) fn records(&self) -> Known<Vec<Record>> {
+    pub fn records(&self) -> Known<Vec<Record>> {
         // Source: PE/COFF, "Debug Directory": entries of 28 bytes; Type 12, SizeOfData 16, AddressOfRawData 20, PointerToRawData 24.
         const ENTRY: u32 = 28;
         let (rva, size) = self.directory(DEBUG)?;

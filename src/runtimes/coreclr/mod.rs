@@ -14,7 +14,7 @@ mod find;
 mod frames;
 pub mod gc_info;
 mod heap;
-mod image;
+pub mod image;
 mod locks;
 mod memo;
 pub mod metadata;
