@@ -6,6 +6,7 @@ mod guard;
 mod in_force;
 mod live;
 mod misspelled;
+mod needed;
 mod on_crash;
 mod pages;
 mod pick;

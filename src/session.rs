@@ -22,7 +22,7 @@ use symbols::FileBytes;
 use crate::analysis::deadlock::{Cycle, Holder};
 use crate::analysis::motion::History;
 use crate::capture::collect::{Identity, Request};
-use crate::capture::{self, FORMATS, Format, Opened};
+use crate::capture::{self, FORMATS, Format, Opened, Touched};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Lock, Problem};
@@ -153,6 +153,16 @@ impl Session {
             }
         };
         Ok(Session { source, search: search.clone(), what, epoch: 0 })
+    }
+
+    /// Opens a core in memory, and notes from then on which of its pages are read.
+    pub fn recorded(bytes: FileBytes, job: &Job) -> Result<(Session, Arc<Touched>), Error> {
+        let (path, search) = (PathBuf::from("core"), Search::default());
+        let mut capture = capture::open_bytes(bytes.clone(), &path, FORMATS, job)?.process()?;
+        let touched = capture.memory.record();
+        let process = Process::open(Arc::new(capture), RUNTIMES, &search, job)?;
+        let what = What::Process(Box::new(process));
+        Ok((Session { source: Source::Bytes(path, bytes), search, what, epoch: 0 }, touched))
     }
 
     /// When the dump's file was written; `None` where it has none.

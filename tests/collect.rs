@@ -549,6 +549,7 @@ fn a_dump_in_memory_is_opened_without_a_file() {
         max_pause: std::time::Duration::from_secs(20),
         buffer: 0,
         guard: None,
+        needed: None,
     };
     let job = dumpscope::job::Job::default();
     let collected = collect(&request, &job, &|_| {}).expect("a dump");

@@ -4,6 +4,9 @@
 //! (`add_below`). Reads are bounds-checked against the bytes that are really there: the part of a mapping that a dump
 //! left out is unreadable with its reason, never zero.
 
+use std::sync::Arc;
+
+use super::touched::Touched;
 use crate::model::{Addr, Unreadable, Why};
 use symbols::FileBytes;
 
@@ -72,6 +75,8 @@ pub struct Memory {
     is_partial: bool,
     /// Bytes of a pointer: 4 or 8.
     pointer_size: u64,
+    /// Where it is noted what is read.
+    touched: Option<Arc<Touched>>,
 }
 
 impl Memory {
@@ -79,7 +84,7 @@ impl Memory {
     pub fn new(segments: Vec<Segment>, mut regions: Vec<Region>) -> Memory {
         regions.retain(|region| region.start < region.end);
         regions.sort_by_key(|region| region.start);
-        let mut memory = Memory { segments: Vec::new(), regions, is_partial: false, pointer_size: 8 };
+        let mut memory = Memory { segments: Vec::new(), regions, is_partial: false, pointer_size: 8, touched: None };
         memory.add_below(segments);
         memory
     }
@@ -107,6 +112,21 @@ impl Memory {
                 missing: Why::NotDumped,
             }],
         )
+    }
+
+    /// From now on every page is noted of which something is read through this memory, or a copy of it. What is looked at segment by segment
+    /// is not.
+    pub fn record(&mut self) -> Arc<Touched> {
+        let held = self.segments.iter().map(|segment| segment.start..Addr(segment.end()));
+        let touched = Arc::new(Touched::nothing_of(held));
+        self.touched = Some(Arc::clone(&touched));
+        touched
+    }
+
+    fn touch(&self, addr: Addr, len: usize) {
+        if let Some(touched) = &self.touched {
+            touched.add(addr, len as u64);
+        }
     }
 
     /// The dump lists what it holds and not what was mapped: of other addresses nothing is known.
@@ -165,7 +185,18 @@ impl Memory {
         self.slice_within(addr, len).ok_or_else(|| self.unreadable(addr, len))
     }
 
+    /// The same to look for something that is mostly not there: that the pages were read is not noted.
+    pub fn searched(&self, addr: Addr, len: u64) -> Result<&[u8], Unreadable> {
+        self.held_within(addr, len).ok_or_else(|| self.unreadable(addr, len))
+    }
+
     fn slice_within(&self, addr: Addr, len: u64) -> Option<&[u8]> {
+        let bytes = self.held_within(addr, len)?;
+        self.touch(addr, bytes.len());
+        Some(bytes)
+    }
+
+    fn held_within(&self, addr: Addr, len: u64) -> Option<&[u8]> {
         let segment = self.segment_at(addr)?;
         let from = usize::try_from(addr.since(segment.start)?).ok()?;
         segment.bytes.get(from..from.checked_add(usize::try_from(len).ok()?)?)
@@ -180,6 +211,7 @@ impl Memory {
                 let len = usize::try_from(max).unwrap_or(usize::MAX).min(rest.len());
                 rest.get(..len).filter(|bytes| !bytes.is_empty())
             })
+            .inspect(|bytes| self.touch(addr, bytes.len()))
             .ok_or_else(|| self.unreadable(addr, max))
     }
 
@@ -205,7 +237,12 @@ impl Memory {
             let from = addr.since(segment.start).and_then(|from| usize::try_from(from).ok());
             from.is_some_and(|from| segment.bytes.read_apart(from, buf))
         });
-        if read { Ok(()) } else { self.read(addr, buf) }
+        if read {
+            self.touch(addr, buf.len());
+            Ok(())
+        } else {
+            self.read(addr, buf)
+        }
     }
 
     fn array<const N: usize>(&self, addr: Addr) -> Result<[u8; N], Unreadable> {

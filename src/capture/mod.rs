@@ -15,6 +15,7 @@ pub mod memory;
 mod module;
 mod opened;
 pub mod symbol_file;
+mod touched;
 
 pub use contents::{Capture, Process};
 pub use facts::Facts;
@@ -23,6 +24,7 @@ pub use kept::Kept;
 pub use memory::{Access, Memory, Origin, Region, Segment};
 pub use module::{ImageKind, MappedFile, MappedModule, MappedPart, Role};
 pub use opened::{HeapDump, Opened};
+pub use touched::Touched;
 
 use crate::model::Arch;
 

@@ -152,6 +152,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
         max_pause,
         buffer: options.buffer,
         guard: None,
+        needed: Some(super::needed::needed),
     };
     if options.crashreport && !matches!(request.to, Destination::File(_)) {
         return Err(Error::Usage("--crashreport writes beside a file: name one with -o".to_owned()));

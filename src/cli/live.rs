@@ -63,5 +63,5 @@ pub(super) fn run(options: &Options) -> Result<ExitCode, Error> {
 pub(super) fn request(pid: u32, heap: bool, max_pause: Duration) -> Request {
     let kind = if heap { Kind::Heap } else { Kind::Mini };
     let (mode, to) = (Mode::Direct, Destination::Memory);
-    Request { pid, kind, mode, to, compress: false, max_pause, buffer: 0, guard: None }
+    Request { pid, kind, mode, to, compress: false, max_pause, buffer: 0, guard: None, needed: None }
 }

@@ -90,6 +90,18 @@ impl Layout {
         Layout { head, parts: placed, size: offset, notes_at, notes_len }
     }
 
+    /// Its notes.
+    pub(super) fn notes(&self) -> &[u8] {
+        let at = usize::try_from(self.notes_at).unwrap_or(usize::MAX);
+        let len = usize::try_from(self.notes_len).unwrap_or(0);
+        self.head.get(at..at.saturating_add(len)).unwrap_or_default()
+    }
+
+    /// Its parts without what turned out to be unreadable.
+    pub(super) fn readable(&self, unreadable: &[Span]) -> impl Iterator<Item = Placed> {
+        self.parts.iter().flat_map(move |placed| split(*placed, unreadable))
+    }
+
     /// Bytes of the core at most, whatever cannot be read of it.
     pub(super) fn most(&self) -> u64 {
         let headers = (self.parts.len() as u64).saturating_add(MAX_CUTS).saturating_add(1);
@@ -100,7 +112,7 @@ impl Layout {
     /// What is to be added behind the file, and the new start of the file, where these spans turned out to be
     /// unreadable: program headers without them.
     pub(super) fn without(&self, unreadable: &[Span]) -> (Vec<u8>, Vec<u8>) {
-        let parts: Vec<Placed> = self.parts.iter().flat_map(|placed| split(*placed, unreadable)).collect();
+        let parts: Vec<Placed> = self.readable(unreadable).collect();
         let headers = (parts.len() as u64).saturating_add(1);
         let section = headers >= PN_XNUM;
         let mut tail = program_headers(self.notes_at, self.notes_len, &parts);

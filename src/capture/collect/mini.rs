@@ -59,12 +59,35 @@ const MIN_RESERVED: u64 = 256 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Chosen {
     pub(super) pages: Pages,
+    /// What a runtime has beside. Only who reads the runtime can tell what of it is needed.
+    pub(super) of_runtime: OfRuntime,
     /// Pages that pointers lead to.
     pub(super) followed: usize,
     /// Pages that may hold a held lock.
     pub(super) locks: usize,
     /// Bytes of code that stacks are walked by.
     pub(super) code: u64,
+}
+
+/// Memory that a runtime has.
+#[derive(Debug, Default)]
+pub(super) struct OfRuntime {
+    /// Of its assemblies.
+    pub(super) assemblies: Pages,
+    /// Its private memory.
+    pub(super) private: Pages,
+}
+
+impl OfRuntime {
+    /// Whether all pages that a span touches are of one of them.
+    fn hold(&self, span: Span) -> bool {
+        self.private.hold(span) || self.assemblies.hold(span)
+    }
+
+    /// All of it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Span> {
+        self.assemblies.iter().chain(self.private.iter())
+    }
 }
 
 /// Chooses. `pid`: its first thread. `tids`: the ids by which the process knows its threads.
@@ -83,7 +106,7 @@ pub(super) fn choose(
     let code = text.pages(&stands(threads), &chooser.called, peek);
     chooser.chosen.pages.extend(code.pages.iter());
     chooser.chosen.code = code.bytes;
-    if is_dotnet(mappings) {
+    if chooser.is_dotnet {
         chooser.runtime_memory(threads);
     }
     chooser.data(&images);
@@ -107,6 +130,7 @@ fn stands(threads: &[Thread]) -> Vec<u64> {
 
 struct Chooser<'a> {
     mappings: &'a [Mapping],
+    is_dotnet: bool,
     /// From the first mapping to the last.
     mapped: Span,
     pid: i32,
@@ -131,7 +155,8 @@ impl<'a> Chooser<'a> {
         };
         let main_stack = mappings.iter().find(|mapping| mapping.path == b"[stack]").map(|mapping| mapping.span);
         let (chosen, pointers, called) = (Chosen::default(), Vec::new(), FxHashSet::default());
-        Chooser { mappings, mapped, pid, main_stack, peek, chosen, pointers, text, called }
+        let is_dotnet = is_dotnet(mappings);
+        Chooser { mappings, is_dotnet, mapped, pid, main_stack, peek, chosen, pointers, text, called }
     }
 
     fn mapping_at(&self, address: u64) -> Option<&Mapping> {
@@ -154,7 +179,11 @@ impl<'a> Chooser<'a> {
         for mapping in self.mappings.iter().filter(|mapping| mapping.has_file() && mapping.excluded().is_none()) {
             // What may be written was taken from the module's headers, as far as that is bounded. An assembly of .NET has the tables of its
             // functions there.
-            if !mapping.access.write || files.is_assembly(mapping) {
+            let is_assembly = files.is_assembly(mapping);
+            if is_assembly && self.is_dotnet {
+                self.chosen.pages.add(first_page(mapping));
+                self.chosen.of_runtime.assemblies.extend(own_pages(mapping, &files, self.peek));
+            } else if !mapping.access.write || is_assembly {
                 self.chosen.pages.extend(own_pages(mapping, &files, self.peek));
             }
         }
@@ -324,7 +353,7 @@ impl<'a> Chooser<'a> {
         let span = mapping.span;
         let around = Span::new(pointer.saturating_sub(BEFORE), pointer.saturating_add(AFTER));
         let Some(around) = around.common(span) else { return };
-        if self.chosen.pages.add(around) {
+        if !self.chosen.of_runtime.hold(around) && self.chosen.pages.add(around) {
             self.chosen.followed = self.chosen.followed.saturating_add(1);
         }
         let object = Span::new(pointer & !7, (pointer & !7).saturating_add(FOLLOWED)).common(span);
@@ -364,7 +393,8 @@ impl<'a> Chooser<'a> {
                     if known && u32::try_from(id).is_ok_and(|id| tids.contains(&id)) {
                         let place = at.saturating_add(index.saturating_mul(8));
                         let lock = Span::new(place.saturating_sub(LOCK), place.saturating_add(LOCK));
-                        if lock.common(run).is_some_and(|lock| self.chosen.pages.add(lock)) {
+                        let lock = lock.common(run).filter(|lock| !self.chosen.of_runtime.hold(*lock));
+                        if lock.is_some_and(|lock| self.chosen.pages.add(lock)) {
                             self.chosen.locks = self.chosen.locks.saturating_add(1);
                         }
                     }
@@ -401,11 +431,16 @@ impl<'a> Chooser<'a> {
         own.sort_by_key(|span| span.len());
         let mut left = MAX_RUNTIME;
         for run in own.into_iter().flat_map(|span| self.peek.source().present(span)) {
-            if run.len() <= left && self.chosen.pages.add(run) {
+            if run.len() <= left && self.chosen.of_runtime.private.add(run) {
                 left = left.saturating_sub(run.len());
             }
         }
     }
+}
+
+/// Where a mapped file tells what it is.
+fn first_page(mapping: &Mapping) -> Span {
+    Span::new(mapping.span.start.0, mapping.span.start.0.saturating_add(1))
 }
 
 fn whole_pages(span: Span) -> Span {

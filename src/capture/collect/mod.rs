@@ -39,6 +39,7 @@ mod source;
 mod spare;
 mod stops;
 mod text;
+mod thin;
 mod threads;
 mod transfer;
 mod unwind_table;
@@ -46,7 +47,7 @@ mod work;
 
 pub use self::guard::end_copy;
 pub use self::identity::Identity;
-pub use self::request::{Collected, Destination, Kind, Mode, Request};
+pub use self::request::{Collected, Destination, Kind, Mode, Needed, Request};
 
 use crate::error::Error;
 use crate::job::Job;

@@ -32,6 +32,12 @@ impl Pages {
         true
     }
 
+    /// Whether all pages that a span touches are there.
+    pub(super) fn hold(&self, span: Span) -> bool {
+        let start = span.start.0 / PAGE * PAGE;
+        self.0.range(..=start).next_back().is_some_and(|(_, end)| span.end.0 <= *end)
+    }
+
     /// All of them, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = Span> {
         self.0.iter().map(|(start, end)| Span::new(*start, *end))
@@ -70,6 +76,8 @@ mod tests {
         assert!(pages.add(Span::new(0x1fff, 0x3000)));
         assert_eq!(spans(&pages), [(0x1000, 0x4000)]);
         assert!(!pages.add(Span::new(0x2000, 0x3000)));
+        assert!(pages.hold(Span::new(0x1800, 0x4000)) && !pages.hold(Span::new(0x1800, 0x4001)));
+        assert!(!pages.hold(Span::new(0xfff, 0x1001)));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is asked for when a process is dumped, and what came of it.
 
+use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::time::Duration;
 
 use symbols::FileBytes;
 
-use crate::model::Problem;
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Problem};
 
 /// What a dump holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +79,13 @@ pub struct Request {
     /// A process of ours that is told of the copy of [`Mode::Fork`], and is to call [`super::end_copy`] with what it
     /// was told where this process is killed. Without one a zombie of the copy stays behind then.
     pub guard: Option<Arc<UnixStream>>,
+    /// Tells of a core in memory which of its memory is needed, where only who reads the runtime in it can tell: the rest of what the runtime has is
+    /// left out of a mini or triage dump. Asked once the process goes on. `None`: all is kept.
+    pub needed: Option<Needed>,
 }
+
+/// Which memory of a core is needed; ascending.
+pub type Needed = fn(FileBytes, &Job) -> Result<Vec<Range<Addr>>, Error>;
 
 /// A core that was written.
 #[derive(Debug)]

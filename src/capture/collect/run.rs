@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use procfs::process::Status;
+use symbols::FileBytes;
 
 use super::copy::Belt;
 use super::faults::{bug, write_error};
@@ -15,20 +16,25 @@ use super::gather::{self, Gathered};
 use super::layout::Layout;
 use super::live::{Live, read};
 use super::maps::Span;
+use super::mini;
 use super::output::Output;
 use super::packed::Packed;
-use super::request::{Collected, Destination, Kind, Mode, Request};
+use super::request::{Collected, Destination, Kind, Mode, Needed, Request};
 use super::scene::Scene;
 use super::scrub::Scrub;
 use super::select::{self, Selection};
 use super::sink::{Disk, Memory, Sink};
 use super::source::Source;
 use super::spare::Expendable;
+use super::thin::Thin;
 use super::transfer::{Held, Limit, Plan, Way};
 use crate::capture::facts::LeftOut;
 use crate::error::Error;
 use crate::job::{Job, Unit};
 use crate::model::{Addr, Problem, Subject};
+
+/// Largest core that is kept in memory to be thinned out: bytes that are not zero, as far as the kernel tells them.
+const MAX_THINNED: u64 = 384 << 20;
 
 /// Writes the core. Runs on a thread of its own, which is the tracer.
 ///
@@ -82,15 +88,22 @@ pub(super) fn run(
     };
     let belt = if stopped.is_none() { belt.without_haste() } else { belt };
     let (held, (), chosen) = limit.work(held, stopped, |_| (), choose)?;
-    let Chosen { source, selection, layout, scrub, left_out } = chosen?;
+    let Chosen { source, selection, layout, scrub, left_out, with_runtime } = chosen?;
     let failed = |why: io::Error| failed_to_write(request, &why);
+    // What is needed of a runtime's memory is found out of a core in memory, while the process goes on.
+    let is_small = selection.needed(&scene.mappings) <= MAX_THINNED;
+    let last = with_runtime.zip(request.needed).filter(|_| is_small).map(|(known, needed)| Last {
+        known,
+        needed,
+        sink: std::mem::replace(&mut sink, Sink::Memory(Memory::default())),
+    });
     sink.expect(selection.bytes(), layout.most()).map_err(failed)?;
     job.phase_of(Unit::Bytes, "writing the dump", selection.bytes());
     let plan = Plan { limit, source: &source, layout: &layout };
     let copied = plan.copy(held, Way { belt, scrub, sink }, say, &mut scene.problems)?;
     let mut sink = copied.sink;
 
-    let mut size = layout.size;
+    let (mut size, mut written) = (layout.size, copied.written);
     if !copied.unreadable.is_empty() && sink.can_rewrite() {
         let (tail, head) = layout.without(&copied.unreadable);
         sink.write_at(size, &tail).map_err(failed)?;
@@ -98,25 +111,22 @@ pub(super) fn run(
         size = size.saturating_add(tail.len() as u64);
     }
     sink.finish(size).map_err(failed)?;
-    let bytes = match sink {
+    let mut bytes = match sink {
         Sink::Memory(memory) => Some(memory.into_bytes().map_err(failed)?),
         Sink::File(_) | Sink::Stream(..) | Sink::Packed(..) => None,
     };
+    if let Some((last, whole)) = last.map(|last| Ok::<_, Error>((last, bytes.take().ok_or_else(bug)?))).transpose()? {
+        job.phase("looking for what is needed", 0);
+        let (thin, mut sink) = last.thin(&layout, &copied.unreadable, &whole, job, say)?;
+        sink.expect(thin.bytes(), thin.layout.most()).map_err(failed)?;
+        (size, written) = (thin.layout.size, thin.write(&whole, &mut sink).map_err(failed)?);
+    }
     let path = output.map(Output::commit).transpose()?;
     let mut problems = scene.problems;
     problems.extend(left_out_problem(&left_out));
     problems.extend(unreadable_problem(&copied.unreadable));
     let threads = scene.threads.len();
-    Ok(Collected {
-        path,
-        bytes,
-        size,
-        written: copied.written,
-        pause: copied.pause,
-        threads,
-        name: live.name,
-        problems,
-    })
+    Ok(Collected { path, bytes, size, written, pause: copied.pause, threads, name: live.name, problems })
 }
 
 /// What a dump holds, and the rest of what is made of the stopped process before its memory is copied.
@@ -126,6 +136,54 @@ struct Chosen {
     layout: Layout,
     scrub: Option<Scrub>,
     left_out: Vec<LeftOut>,
+    /// Of a runtime's process: only the runtime's reader can tell what of it is needed.
+    with_runtime: Option<mini::Chosen>,
+}
+
+/// The last steps of a core that is thinned out.
+struct Last {
+    known: mini::Chosen,
+    needed: Needed,
+    sink: Sink,
+}
+
+impl Last {
+    /// The core that is left, and where it goes. What is needed is asked of the whole one.
+    fn thin(
+        mut self,
+        layout: &Layout,
+        unreadable: &[Span],
+        whole: &FileBytes,
+        job: &Job,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<(Thin, Sink), Error> {
+        let mini::Chosen { pages, of_runtime, .. } = &mut self.known;
+        match (self.needed)(whole.clone(), job) {
+            Ok(needed) => {
+                for span in needed.into_iter().map(|range| Span { start: range.start, end: range.end }) {
+                    pages.add(span);
+                    pages.extend(of_runtime.private.within(block(span)));
+                }
+            }
+            // Then all of it is kept.
+            Err(why) if !job.is_cancelled() => {
+                say(&format!("what is needed cannot be told: {why}"));
+                pages.extend(of_runtime.iter());
+            }
+            Err(cancelled) => return Err(cancelled),
+        }
+        let thin = Thin::of(layout, unreadable, pages);
+        say(&format!("{} bytes of memory are needed", thin.bytes()));
+        Ok((thin, self.sink))
+    }
+}
+
+/// The block of a runtime's private memory around what is read: a structure has members beside those that we read, which other readers ask for, and
+/// what belongs together was allocated together.
+// Source: measured, with what ClrMD 4.2 reads of a mini dump: 128 KiB suffice on .NET 8, 9 and 10.
+fn block(read: Span) -> Span {
+    const BLOCK: u64 = 256 << 10;
+    Span::new(read.start.0 / BLOCK * BLOCK, read.end.0.checked_next_multiple_of(BLOCK).unwrap_or(read.end.0))
 }
 
 fn choose(
@@ -139,7 +197,7 @@ fn choose(
     scene.look(gathered, &source);
     let scrub = (request.kind == Kind::Triage).then(|| scene.scrub(gathered));
     let left_out = select::left_out(&scene.mappings);
-    let (selection, notes) = thread::scope(|scope| {
+    let ((selection, with_runtime), notes) = thread::scope(|scope| {
         let notes = scope.spawn(|| scene.notes(request, gathered, &left_out, scrub.as_ref()));
         (scene.select(live, request.kind, gathered, &source, say), notes.join())
     });
@@ -152,7 +210,7 @@ fn choose(
         layout.parts.len(),
         notes.0.len()
     ));
-    Ok(Chosen { source, selection, layout, scrub, left_out })
+    Ok(Chosen { source, selection, layout, scrub, left_out, with_runtime })
 }
 
 /// How many bytes of memory are about to be copied while the process waits, as far as it is worth being prepared, and how many buffers may

@@ -13,7 +13,7 @@ use super::freeze::Frozen;
 use super::gather::{self, Gathered};
 use super::live::{Live, read};
 use super::maps::{self, Mapping, Span};
-use super::mini;
+use super::mini::{self, Chosen};
 use super::notes::Notes;
 use super::others;
 use super::peek::Peek;
@@ -180,7 +180,7 @@ impl Scene {
         self.others = others::look(gathered.threads.values(), words, &self.mappings, &peek);
     }
 
-    /// Which memory is dumped.
+    /// Which memory is dumped; and of a runtime's process, where only its reader can tell what is needed beside, that without this.
     pub(super) fn select(
         &self,
         live: &Live,
@@ -188,14 +188,14 @@ impl Scene {
         gathered: &Gathered,
         source: &Source,
         say: &(dyn Fn(&str) + Sync),
-    ) -> Selection {
+    ) -> (Selection, Option<Chosen>) {
         let peek = Peek::new(source);
         let pid = i32::try_from(live.pid).unwrap_or(0);
         match kind {
-            Kind::Full => Selection::full(live, &self.mappings),
+            Kind::Full => (Selection::full(live, &self.mappings), None),
             Kind::Heap => {
                 let code = mini::code(&self.mappings, pid, &self.threads, &peek);
-                Selection::heap(live, &self.mappings, self.unwind_table, &code, &peek)
+                (Selection::heap(live, &self.mappings, self.unwind_table, &code, &peek), None)
             }
             Kind::Mini | Kind::Triage => {
                 let threads: Vec<Thread> = self.threads.iter().chain(&self.lost).cloned().collect();
@@ -207,7 +207,11 @@ impl Scene {
                     chosen.locks,
                     chosen.code >> 10
                 ));
-                Selection::pages(live, &self.mappings, &chosen.pages, kind == Kind::Triage)
+                let mut all = chosen.pages.clone();
+                all.extend(chosen.of_runtime.iter());
+                let is_of_runtime = chosen.of_runtime.iter().next().is_some();
+                let selection = Selection::pages(live, &self.mappings, &all, kind == Kind::Triage);
+                (selection, is_of_runtime.then_some(chosen))
             }
         }
     }

@@ -171,7 +171,7 @@ fn search_run(
     (start, len): Run,
     (lowest, highest): (u32, u32),
 ) -> (Vec<Observation>, u64) {
-    let Ok(bytes) = observations.memory().slice(start, len) else { return (Vec::new(), len) };
+    let Ok(bytes) = observations.memory().searched(start, len) else { return (Vec::new(), len) };
     observations.memory().expect_pages(start, len);
     let (lowest, span) = (u64::from(lowest), u64::from(highest.saturating_sub(lowest)));
     // Without branches, so that a block is tested by a few vector instructions.
