@@ -32,7 +32,8 @@ pub const VIEW: View = View {
     )],
     pane: Some("Summary"),
     doc: "One screen: what the process was, why it stopped, deadlocks, exceptions, what is missing",
-    help: "Conclusions marked `likely` rest on a guess; the evidence says which.
+    help: "Conclusions marked `likely` rest on a guess; the evidence says which. Tasks and requests of .NET are looked for where its heap has no \
+           more than 256 MiB, so that this takes little time; of a larger one with -heap, and once 'dumpasync' has looked.
 
 $ dumpscope demo -c summary
 ✗ deadlock: 4719 shop::worker waits for g_stock (held by 4723 shop::worker), 4723 shop::worker waits for …
