@@ -8,8 +8,12 @@ use support::{Dotnet, Started, run};
 
 /// The service, with its requests where they stay, dumped by createdump; the process lives as long as the answer.
 fn dumped(kind: &str) -> (tempfile::TempDir, std::path::PathBuf, Started) {
+    dumped_of("dotnet-web", "Web", kind)
+}
+
+fn dumped_of(fixture: &str, program: &str, kind: &str) -> (tempfile::TempDir, std::path::PathBuf, Started) {
     let dotnet = Dotnet::find();
-    let process = dotnet.start_web("dotnet-web", "Web");
+    let process = dotnet.start_web(fixture, program);
     let (_, runtime) = dotnet.runtimes.iter().find(|(version, _)| version.starts_with("10.")).expect(".NET 10");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let dump = folder.path().join("web");
@@ -116,4 +120,49 @@ fn a_dump_without_a_heap_says_why_it_tells_no_requests() {
     command.arg("analyze").arg(&dump).args(["--json", "--offline", "-c", "dumprequests"]);
     let told = run(command).expect_status(1).documents().remove(0);
     assert!(told["error"]["message"].as_str().is_some_and(|why| why.contains("managed heap")), "{told}");
+}
+
+/// fixtures/dotnet-http2: both ends of one connection of HTTP/2 in one process.
+#[test]
+#[ignore = "needs .NET: tests/run takes it where it is"]
+fn requests_and_calls_of_http_2_are_told_on_their_one_connection() {
+    let (_folder, dump, _process) = dumped_of("dotnet-http2", "Http2", "--withheap");
+    let told = answer(&dump, "dumprequests");
+    let mut served: Vec<(&str, &str, bool)> = told["requests"]
+        .as_array()
+        .expect("requests")
+        .iter()
+        .map(|one| {
+            assert_eq!((&one["method"], &one["protocol"]), (&"GET".into(), &"HTTP/2".into()), "{one}");
+            let path = one["path"].as_str().expect("a path");
+            (path, one["query"].as_str().unwrap_or_default(), one["tid"].is_u64())
+        })
+        .collect();
+    served.sort_unstable();
+    let expected =
+        [("/begun", "", false), ("/blocked/3", "", true), ("/orders/1", "?page=2", false), ("/orders/2", "", false)];
+    assert_eq!(served, expected, "{told}");
+    let calls = answer(&dump, "dumphttp");
+    let mut made: Vec<(String, Option<u64>)> = calls["calls"]
+        .as_array()
+        .expect("calls")
+        .iter()
+        .map(|one| {
+            let uri = one["uri"].as_str().expect("an address");
+            let path = uri.splitn(4, '/').last().expect("a path");
+            (format!("/{path}"), one["status"].as_u64())
+        })
+        .collect();
+    made.sort_unstable();
+    let expected = [
+        ("/", Some(200)),
+        ("/begun", Some(200)),
+        ("/blocked/3", None),
+        ("/orders/1?page=2", None),
+        ("/orders/2", None),
+    ];
+    assert_eq!(made, expected.map(|(path, status)| (path.to_owned(), status)), "{calls}");
+    let connections: std::collections::BTreeSet<&str> =
+        calls["calls"].as_array().expect("calls").iter().filter_map(|one| one["connection"].as_str()).collect();
+    assert_eq!(connections.len(), 1, "{calls}");
 }

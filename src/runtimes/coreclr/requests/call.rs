@@ -52,11 +52,20 @@ pub(in crate::runtimes::coreclr) fn calls(
     let answers = Held::of(types, answers, "_requestMessage");
     let mut connections: FxHashMap<Addr, Addr> = FxHashMap::default();
     let mut unread_carriers = 0u64;
+    // A stream of HTTP/2 makes the answer's object beforehand.
+    let mut heads: FxHashMap<Addr, Known<bool>> = FxHashMap::default();
     for ((_, call, connection), objects) in CARRIERS.iter().zip(carriers) {
         let held = Held::of(types, objects, call);
         unread_carriers = unread_carriers.saturating_add(held.unread);
         for (message, by) in held.by {
             let leads_to = |field: &str| types.object(by)?.address(field);
+            let stream = types.object(by);
+            match stream.as_ref().map_err(Clone::clone).and_then(|stream| stream.u8("_responseHeadersReceived")) {
+                Err(Gap::NoLayout(_)) => {}
+                has_come => {
+                    heads.insert(message, has_come.map(|has_come| has_come != 0));
+                }
+            }
             connections.insert(message, connection.map_or(Ok(by), leads_to).unwrap_or(by));
         }
     }
@@ -70,9 +79,11 @@ pub(in crate::runtimes::coreclr) fn calls(
     };
     let read = |at: &Addr| {
         let message = types.object(*at).ok()?;
-        let status = match answers.by.get(at) {
-            Some(answer) => types.object(*answer).and_then(|answer| answer.u32("_statusCode")).map(Some),
-            None => none(),
+        let status = match (answers.by.get(at), heads.get(at)) {
+            (Some(_), Some(Ok(false))) => Ok(None),
+            (Some(_), Some(Err(gap))) => Err(gap.clone()),
+            (Some(answer), _) => types.object(*answer).and_then(|answer| answer.u32("_statusCode")).map(Some),
+            (None, _) => none(),
         };
         Some(Call {
             address: *at,
