@@ -214,6 +214,12 @@ impl Runtimes {
         self.all.iter().any(|runtime| runtime.has_heap(target, job).unwrap_or(false))
     }
 
+    /// Whether a collector frees what nothing refers to in the heap that they have.
+    pub fn has_collected_heap(&self, target: &Arc<Target>, job: &Job) -> bool {
+        let first = self.all.iter().find(|runtime| runtime.has_heap(target, job).unwrap_or(false));
+        first.is_some_and(|runtime| runtime.collects())
+    }
+
     /// The heap of the first runtime that has one; fails where one may be there and cannot be read: that of a runtime beneath it is not
     /// what was asked for.
     pub fn heap(&self, target: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {

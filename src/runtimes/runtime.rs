@@ -146,6 +146,11 @@ pub trait Runtime: Any + Send + Sync {
         None
     }
 
+    /// Whether a collector frees what nothing in its heap refers to.
+    fn collects(&self) -> bool {
+        false
+    }
+
     /// Whether it has a heap whose objects can be listed. Asked when a dump is opened: of a heap that takes long to be understood, its
     /// marks alone are looked for.
     fn has_heap(&self, target: &Arc<Target>, job: &Job) -> Result<bool, Error> {

@@ -175,6 +175,14 @@ impl Session {
         }
     }
 
+    /// Whether a collector frees what nothing refers to in it.
+    pub fn has_collected_heap(&self, job: &Job) -> bool {
+        match &self.what {
+            What::Heap(_, heap) => heap.source.is_collected(),
+            What::Process(process) => process.has_collected_heap(job),
+        }
+    }
+
     /// The heap with names for objects that carry none, by what refers to them. Fails where its objects tell all that can
     /// be known.
     pub fn named_heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {

@@ -247,6 +247,11 @@ impl Process {
         self.runtimes(job).is_ok_and(|runtimes| runtimes.has_heap(&self.target, job))
     }
 
+    /// Whether a collector frees what nothing refers to in that heap; it is not looked at.
+    pub fn has_collected_heap(&self, job: &Job) -> bool {
+        self.runtimes(job).is_ok_and(|runtimes| runtimes.has_collected_heap(&self.target, job))
+    }
+
     /// The heap of a runtime; fails where no runtime has one whose objects can be listed, or it cannot be read.
     pub fn heap(&self, job: &Job) -> Result<Arc<Heap>, Error> {
         self.heap.get(job, |job| match self.runtimes(job)?.heap(&self.target, job)? {

@@ -226,6 +226,8 @@ pub struct Opened {
     pub kind: Option<&'static str>,
     /// Whether objects of a heap can be listed.
     pub has_heap: bool,
+    /// Whether a collector frees what nothing refers to in it.
+    pub is_collected: bool,
     /// Views that the runtimes in it bring.
     pub brought: Vec<&'static View>,
     /// The names of those that have a pane, and nothing to show in it.

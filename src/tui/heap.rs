@@ -6,7 +6,7 @@
 
 use ratatui::layout::Rect;
 
-use super::app::{App, Errand};
+use super::app::{App, Dump, Errand};
 use super::event::{Failure, Later, Question};
 use super::ink::{Pen, width_of};
 use super::layout::Layout;
@@ -110,14 +110,20 @@ impl App {
         (query.flag("stat") || query.flag(FREE)).then_some(shown)
     }
 
+    /// What the shelves are called: what a collector will free has not leaked.
+    fn shelf_names(&self) -> [&'static str; 3] {
+        let is_collected = matches!(&self.dump, Dump::Open(opened) if opened.is_collected);
+        SHELVES.map(|(name, flag)| if is_collected && flag == Some(LEAKED) { "garbage" } else { name })
+    }
+
     /// The shelves, that which is shown in brackets.
     pub(super) fn shelves(&self) -> Option<String> {
         let shown = self.shelf()?;
-        let word = |(at, (name, _)): (usize, &(&str, Option<&str>))| match at == shown {
+        let word = |(at, name): (usize, &'static str)| match at == shown {
             true => format!("[{name}]"),
             false => format!(" {name} "),
         };
-        let words: Vec<String> = SHELVES.iter().enumerate().map(word).collect();
+        let words: Vec<String> = self.shelf_names().into_iter().enumerate().map(word).collect();
         Some(format!(" {} ", words.join("")))
     }
 
@@ -133,7 +139,7 @@ impl App {
         let line = if layout.low { layout.tabs } else { layout.rule };
         let all = u16::try_from(width_of(&self.shelves().filter(|_| self.is_root() && line.y == y)?)).ok()?;
         let mut start = line.right().checked_sub(all)?;
-        SHELVES.iter().position(|(name, _)| {
+        self.shelf_names().iter().position(|name| {
             let end = start.saturating_add(u16::try_from(width_of(name)).unwrap_or(0)).saturating_add(2);
             let here = (start..end).contains(&x);
             start = end;

@@ -244,6 +244,7 @@ pub fn describe(session: &Session) -> Opened {
             file: name(session.source.path()),
             kind: heap.map(|dump| dump.format),
             has_heap: session.has_heap(&Job::default()),
+            is_collected: session.has_collected_heap(&Job::default()),
             bytes: heap.map_or(0, |dump| dump.file_size),
             ..Opened::default()
         };
@@ -255,6 +256,7 @@ pub fn describe(session: &Session) -> Opened {
         brought: crate::views::brought(session, &Job::default()),
         without_pane: crate::views::without_pane(session, &Job::default()),
         has_heap: session.has_heap(&Job::default()),
+        is_collected: session.has_collected_heap(&Job::default()),
         program: capture.process.name.clone().ok().filter(|name| !name.is_empty()),
         file: name(&capture.path),
         arch: capture.arch.to_string(),

@@ -419,6 +419,10 @@ impl Runtime for CoreClr {
         self.pending.known().is_some()
     }
 
+    fn collects(&self) -> bool {
+        true
+    }
+
     fn has_heap(&self, _: &Arc<Target>, _: &Job) -> Result<bool, Error> {
         let segments = self.segments.known().map(|known| known.as_ref().clone());
         // Where threads allocate is of no matter here.

@@ -3,20 +3,23 @@
 //! An object refers to what its class says ([`Pattern`](super::Pattern)), and to what dependent handles keep alive with it.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::source::ManagedHeap;
 use super::walked::Walked;
 use crate::error::Error;
 use crate::heap::{HeapObject, HeapSource, ObjectId, Objects, References, Root, RootKind};
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Problem, Subject};
+use crate::model::{Addr, Gap, Known, Problem, Subject};
 use crate::runtimes::coreclr::heap::Pattern;
 use crate::runtimes::coreclr::roots;
 use crate::unwind::{Unwind, Unwinder};
 
 impl ManagedHeap {
     /// Where the objects of a type hold references.
-    fn pattern_of(&self, of_type: usize) -> Option<std::sync::Arc<Pattern>> {
+    fn pattern_of(&self, of_type: usize) -> Option<Arc<Pattern>> {
         let table = self.types().get(of_type)?.id;
         self.methods().types().pattern(table).ok().flatten()
     }
@@ -58,7 +61,7 @@ impl References for ManagedHeap {
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
         // Objects of one type often stand together; a type is asked for once all the same.
-        let mut patterns = rustc_hash::FxHashMap::default();
+        let mut patterns = FxHashMap::default();
         for from in range {
             meter.add(1)?;
             let of_type = objects.of_type(from);
@@ -111,7 +114,7 @@ impl References for ManagedHeap {
     }
 
     fn missing(&self) -> Vec<Problem> {
-        let told = |gap: &crate::model::Gap, what: &str| {
+        let told = |gap: &Gap, what: &str| {
             Problem::new("roots-unread", Subject::Capture, format!("{what} cannot be read: {gap}"))
         };
         let handles = self.handles().cut.as_ref().map(|gap| told(gap, "handles of the collector"));
@@ -158,10 +161,10 @@ impl References for ManagedHeap {
 
 impl ManagedHeap {
     /// What the stacks hold; walked for this.
-    fn stack_roots(&self, job: &Job) -> Result<crate::model::Known<roots::StackRoots<'_>>, Error> {
+    fn stack_roots(&self, job: &Job) -> Result<Known<roots::StackRoots<'_>>, Error> {
         let clr = &self.methods().clr;
-        let own = std::sync::Arc::clone(self.methods()) as std::sync::Arc<dyn Unwind>;
-        let unwinder = Unwinder::with(std::sync::Arc::clone(&clr.target), vec![own]);
+        let own = Arc::clone(self.methods()) as Arc<dyn Unwind>;
+        let unwinder = Unwinder::with(Arc::clone(&clr.target), vec![own]);
         let stacks = self.threads().iter().filter_map(|(address, tid)| {
             let tid = (*tid)?;
             let thread = clr.target.capture.threads.iter().find(|thread| thread.tid == tid)?;

@@ -14,7 +14,7 @@ use super::trackers::Trackers;
 use crate::error::Error;
 use crate::heap::{Root, RootKind};
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Frame, Known, Register, Registers, Stack, Tid};
+use crate::model::{Addr, Frame, Gap, Known, Register, Registers, Stack, Tid};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 use crate::runtimes::coreclr::code::{self, Code, Place};
 use crate::runtimes::coreclr::frames;
@@ -34,7 +34,7 @@ pub(in crate::runtimes::coreclr) struct StackRoots<'a> {
     /// What they hold.
     pub(in crate::runtimes::coreclr) all: Vec<Held>,
     /// Frames of which that cannot be read, and the first reason.
-    pub(in crate::runtimes::coreclr) unread: Option<(u64, crate::model::Gap)>,
+    pub(in crate::runtimes::coreclr) unread: Option<(u64, Gap)>,
 }
 
 /// A managed frame.

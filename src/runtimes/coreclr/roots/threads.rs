@@ -4,7 +4,7 @@ use rustc_hash::FxHashSet;
 
 use super::held::Held;
 use crate::heap::{Root, RootKind};
-use crate::model::{Addr, Known, Tid};
+use crate::model::{Addr, Gap, Known, Tid};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 
 /// Most records of one thread, and most references of one record.
@@ -12,10 +12,7 @@ const MAX_RECORDS: usize = 1 << 12;
 const MAX_REFERENCES: u32 = 1 << 16;
 
 /// What these threads hold: each with its structure and its OS id.
-pub(in crate::runtimes::coreclr) fn of_threads(
-    clr: &Clr,
-    threads: &[(Addr, Option<Tid>)],
-) -> (Vec<Held>, Option<crate::model::Gap>) {
+pub(in crate::runtimes::coreclr) fn of_threads(clr: &Clr, threads: &[(Addr, Option<Tid>)]) -> (Vec<Held>, Option<Gap>) {
     let (mut all, mut first) = (Vec::new(), None);
     for (thread, tid) in threads {
         for told in [statics(clr, *thread, *tid, &mut all), protected(clr, *thread, *tid, &mut all)] {
