@@ -20,4 +20,5 @@ pub(super) use self::pattern::Pattern;
 pub(super) use self::segments::{Generation, Segment, Segments};
 pub(super) use self::source::ManagedHeap;
 pub(super) use self::variables::Variables;
+pub(super) use self::walk::Broken;
 pub(super) use self::walked::Walked;

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::segments::{Segment, Segments};
 use super::variables::Variables;
 use super::verify;
+use super::walk::Broken;
 use super::walked::Walked;
 use crate::error::Error;
 use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, References, Visit};
@@ -46,7 +47,8 @@ struct Counted {
     types: FxHashMap<Addr, Free>,
     /// What fills gaps.
     filler: Free,
-    broken: Option<(Addr, Gap)>,
+    /// What was left out.
+    broken: Vec<Broken>,
 }
 
 impl ManagedHeap {
@@ -105,22 +107,37 @@ impl ManagedHeap {
         })
     }
 
-    /// What the walk has left out: from where in its segment to where.
-    fn broken(&self) -> impl Iterator<Item = (Addr, Addr)> {
-        let left_out = |(segment, counted): (&Segment, &Counted)| Some((counted.broken.as_ref()?.0, segment.end));
-        self.segments.all.iter().zip(&self.counted).filter_map(left_out)
+    /// What the walk has left out.
+    fn broken(&self) -> impl Iterator<Item = &Broken> {
+        self.counted.iter().flat_map(|counted| &counted.broken)
     }
 }
 
+/// What is left out of the heap, place by place.
 fn problems(segments: &Segments, counted: &[Counted]) -> Vec<Problem> {
-    let left_out = |(segment, counted): (&Segment, &Counted)| {
-        let (at, gap) = counted.broken.as_ref()?;
-        let left = segment.end.since(*at)?;
-        let message =
-            format!("{left} bytes of the managed heap at {at} ({}) are left out: {gap}", segment.generation.words());
-        Some(Problem::new("heap-incomplete", Subject::Memory(*at), message))
-    };
-    let mut problems: Vec<Problem> = segments.all.iter().zip(counted).filter_map(left_out).collect();
+    /// Most places that are told.
+    const MAX_TOLD: usize = 64;
+    let of_segments = segments.all.iter().zip(counted);
+    let mut left_out =
+        of_segments.flat_map(|(segment, counted)| counted.broken.iter().map(move |broken| (segment, broken)));
+    let told = left_out.by_ref().take(MAX_TOLD).map(|(segment, broken)| {
+        let message = format!(
+            "{} bytes of the managed heap at {} ({}) are left out: {}",
+            broken.bytes(),
+            broken.start,
+            segment.generation.words(),
+            broken.gap
+        );
+        Problem::new("heap-incomplete", Subject::Memory(broken.start), message)
+    });
+    let mut problems: Vec<Problem> = told.collect();
+    let (places, bytes) = left_out.fold((0u64, 0u64), |(places, bytes), (_, broken)| {
+        (places.saturating_add(1), bytes.saturating_add(broken.bytes()))
+    });
+    if places > 0 {
+        let message = format!("{bytes} bytes of the managed heap at {places} more places are left out");
+        problems.push(Problem::new("heap-incomplete", Subject::Capture, message));
+    }
     problems.extend(segments.unread.iter().map(|(what, gap)| {
         let message = format!("a part of the managed heap is left out, {what}: {gap}");
         Problem::new("heap-incomplete", Subject::Capture, message)
@@ -177,7 +194,7 @@ fn count(methods: &Methods, segments: &Segments, segment: &Segment, filler: Addr
         let known = if table == filler { &mut counted.filler } else { counted.types.entry(table).or_default() };
         *known = sum(&[*known, amount]);
     };
-    let broken = segments.walk(methods.types(), segment, &mut job.meter(), &mut |object| {
+    let broken = segments.walk_past(methods.types(), segment, &mut job.meter(), &mut |object| {
         if object.table != run.0 {
             add(&mut counted, std::mem::replace(&mut run, (object.table, Free::default())));
         }
@@ -229,7 +246,7 @@ impl HeapSource for ManagedHeap {
     }
 
     fn verify(&self, job: &Job) -> Result<Vec<Problem>, Error> {
-        let broken: Vec<(Addr, Gap)> = self.counted.iter().filter_map(|segment| segment.broken.clone()).collect();
+        let broken: Vec<(Addr, Gap)> = self.broken().map(|broken| (broken.start, broken.gap.clone())).collect();
         verify::verify(self.methods.types(), &self.segments, &broken, job)
     }
 
@@ -252,17 +269,17 @@ impl HeapSource for ManagedHeap {
                 all.len().saturating_sub(1)
             });
             let Some((_, arena)) = all.get_mut(place) else { continue };
-            let known = counted.broken.as_ref().map_or(segment.end, |(at, _)| *at);
             let unused = segment.committed.since(segment.end).unwrap_or(0);
             let unused = Free { count: u64::from(unused > 0), bytes: unused };
-            let room = self.segments.room(segment.start, known);
+            let room = self.segments.room(segment.start, segment.end);
             let free = [counted.filler, room, unused];
             let used = counted.types.values().fold(Free::default(), |all, amount| sum(&[all, *amount]));
             arena.system = arena.system.saturating_add(segment.committed.since(segment.start).unwrap_or(0));
             arena.used = sum(&[arena.used, used]);
             arena.free.iter_mut().zip(free).for_each(|((_, all), more)| *all = sum(&[*all, more]));
             // What was not read is no overhead.
-            let walked = known.since(segment.start).unwrap_or(0);
+            let left_out = counted.broken.iter().map(Broken::bytes).fold(0, u64::saturating_add);
+            let walked = segment.end.since(segment.start).unwrap_or(0).saturating_sub(left_out);
             let told = used.bytes.saturating_add(counted.filler.bytes).saturating_add(room.bytes);
             arena.overhead = arena.overhead.saturating_add(walked.saturating_sub(told));
         }
@@ -276,7 +293,7 @@ impl HeapSource for ManagedHeap {
 
     fn lone(&self, address: Addr) -> Option<LoneObject> {
         // Where the heap was walked, what the walk did not meet is no object.
-        let is_left_out = self.broken().any(|(start, end)| start <= address && address < end);
+        let is_left_out = self.broken().any(|broken| broken.start <= address && address < broken.end);
         let types = self.methods.types();
         let Walked { table, bytes, .. } = self.segments.object_at(types, address).ok().filter(|_| is_left_out)?;
         let name = types.of_table(table).ok()?;

@@ -4,6 +4,8 @@
 //! every reference in it null or the start of an object. Two passes: the first marks where objects start, the second looks up what they refer to.
 //! Left out: handles, cards, the table of `SyncBlocks`. Model: dotnet/diagnostics src/SOS/Strike, verifyheap.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -12,7 +14,7 @@ use super::segments::{Segment, Segments};
 use super::walked::Walked;
 use crate::error::Error;
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Gap, Known, Problem, Subject};
+use crate::model::{Addr, Gap, Problem, Subject};
 use crate::runtimes::coreclr::types::Types;
 
 /// Bytes between two places where objects may start.
@@ -31,9 +33,9 @@ struct Doubtful {
 /// Where the objects of a segment start.
 struct Starts {
     start: Addr,
-    /// Behind what could be walked.
-    end: Addr,
     bits: Vec<u64>,
+    /// What could not be walked, ascending.
+    left_out: Vec<Range<Addr>>,
 }
 
 /// What is found in one segment.
@@ -92,14 +94,14 @@ fn mark(
 ) -> Result<Starts, Error> {
     let steps = segment.end.since(segment.start).unwrap_or(0) / STEP;
     let words = usize::try_from(steps.div_ceil(64)).unwrap_or(usize::MAX);
-    let mut starts = Starts { start: segment.start, end: segment.end, bits: vec![0; words] };
-    let broken = segments.walk(types, segment, meter, &mut |object| {
+    let mut starts = Starts { start: segment.start, bits: vec![0; words], left_out: Vec::new() };
+    let broken = segments.walk_past(types, segment, meter, &mut |object| {
         if object.table != filler {
             starts.add(object.at);
         }
         Ok(())
     })?;
-    starts.end = broken.map_or(segment.end, |(at, _)| at);
+    starts.left_out = broken.iter().map(|broken| broken.start..broken.end).collect();
     Ok(starts)
 }
 
@@ -117,10 +119,13 @@ impl Starts {
         }
     }
 
-    /// Whether an object starts at an address; behind what could be walked one may.
+    /// Whether an object starts at an address; in what was left out one may.
     fn may_have(&self, at: Addr) -> bool {
         let is_marked = |(word, bit): (usize, u64)| self.bits.get(word).is_some_and(|word| word & bit != 0);
-        self.place(at).is_some_and(|place| at >= self.end || is_marked(place))
+        let after = self.left_out.partition_point(|range| range.start <= at);
+        let is_left_out =
+            || after.checked_sub(1).and_then(|index| self.left_out.get(index)).is_some_and(|range| range.contains(&at));
+        self.place(at).is_some_and(|place| is_marked(place) || is_left_out())
     }
 }
 
@@ -140,8 +145,7 @@ fn check(
             return Ok(());
         }
         let pattern = patterns.entry(object.table).or_insert_with(|| {
-            let pattern = types.leads_back(object.table).and_then(|()| types.pattern(object.table));
-            pattern.unwrap_or_else(|gap| {
+            types.pattern(object.table).unwrap_or_else(|gap| {
                 found.classes.push((object.at, gap));
                 None
             })
@@ -165,21 +169,6 @@ fn check(
         Ok(())
     })?;
     Ok(found)
-}
-
-impl Types<'_> {
-    /// Fails where a class's description is not that of the class, or of the one that shares its code.
-    fn leads_back(self, table: Addr) -> Known<()> {
-        let clr = self.clr;
-        let of = |table| clr.ptr(table, "MethodTable", "EEClassOrCanonMT");
-        let first = of(table)?;
-        let canonical = if first.0 & 1 != 0 { Addr(first.0 & !1) } else { table };
-        let described = if first.0 & 1 != 0 { of(canonical)? } else { first };
-        match clr.ptr(described, "EEClass", "MethodTable")? {
-            back if back == canonical => Ok(()),
-            back => Err(Gap::Corrupt(format!("the class at {table} is described as the one at {back}"))),
-        }
-    }
 }
 
 /// Says what is wrong: of references what is where they lead.

@@ -14,6 +14,29 @@ use crate::runtimes::coreclr::types::Types;
 /// The least bytes of an object; the collector leaves room for one behind where a thread allocates.
 const LEAST: u64 = 24;
 
+/// Objects in a row by which it is told that a walk is where one begins.
+const IN_A_ROW: usize = 8;
+/// Most places of one segment that a walk goes on behind.
+const MAX_BROKEN: usize = 1 << 10;
+
+/// What a walk leaves out.
+#[derive(Clone, Debug)]
+pub(in crate::runtimes::coreclr) struct Broken {
+    /// Where there should be an object.
+    pub(in crate::runtimes::coreclr) start: Addr,
+    /// Where objects go on.
+    pub(in crate::runtimes::coreclr) end: Addr,
+    /// Why there is none.
+    pub(in crate::runtimes::coreclr) gap: Gap,
+}
+
+impl Broken {
+    /// How much it is.
+    pub(in crate::runtimes::coreclr) fn bytes(&self) -> u64 {
+        self.end.since(self.start).unwrap_or(0)
+    }
+}
+
 /// What is done with each object.
 type Visit<'a> = dyn FnMut(Walked) -> Result<(), Error> + 'a;
 
@@ -32,7 +55,7 @@ impl Segments {
         object(types, at, segment, &mut FxHashMap::default())
     }
 
-    /// Visits every object of a segment. Gives the place from which on nothing could be read, with the reason.
+    /// Visits every object of a segment. Gives the first place at which something is left out, with the reason.
     pub(in crate::runtimes::coreclr) fn walk(
         &self,
         types: Types<'_>,
@@ -40,29 +63,89 @@ impl Segments {
         meter: &mut Meter<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<Option<(Addr, Gap)>, Error> {
+        let broken = self.walk_past(types, segment, meter, visit)?;
+        Ok(broken.into_iter().next().map(|broken| (broken.start, broken.gap)))
+    }
+
+    /// Visits every object of a segment, and goes on behind those that are broken. Gives what is left out.
+    pub(in crate::runtimes::coreclr) fn walk_past(
+        &self,
+        types: Types<'_>,
+        segment: &Segment,
+        meter: &mut Meter<'_>,
+        visit: &mut Visit<'_>,
+    ) -> Result<Vec<Broken>, Error> {
         let mut sizes = FxHashMap::default();
+        let mut broken = Vec::new();
         let mut at = segment.start;
         while at < segment.end {
             meter.add(1)?;
-            if let Some(limit) = self.context_at(at) {
-                match limit.plus(LEAST).filter(|after| *after <= segment.end) {
-                    Some(after) => at = after,
-                    None => return Ok(Some((at, Gap::Corrupt(format!("what is allocated at {at} ends at {limit}"))))),
+            let here = match self.context_at(at) {
+                Some(limit) => after_context(at, limit, segment),
+                // The last one may be rounded up beyond the segment.
+                None => object(types, at, segment, &mut sizes)
+                    .map(|object| (after(object).unwrap_or(segment.end), Some(object))),
+            };
+            let gap = match here {
+                Ok((next, object)) => {
+                    if let Some(object) = object {
+                        visit(object)?;
+                    }
+                    at = next;
+                    continue;
                 }
-                continue;
+                Err(gap) => gap,
+            };
+            let behind = if broken.len() < MAX_BROKEN { self.behind(types, segment, at, meter)? } else { None };
+            let end = behind.unwrap_or(segment.end);
+            broken.push(Broken { start: at, end, gap });
+            at = end;
+        }
+        Ok(broken)
+    }
+
+    /// The first place behind one without an object at which objects stand again, one after the other.
+    fn behind(
+        &self,
+        types: Types<'_>,
+        segment: &Segment,
+        broken: Addr,
+        meter: &mut Meter<'_>,
+    ) -> Result<Option<Addr>, Error> {
+        let memory = types.clr.memory();
+        let filler = types.clr.global("FreeObjectMethodTable").ok();
+        let mut next = broken.plus(8);
+        while let Some(at) = next.filter(|at| *at < segment.end) {
+            meter.add(1)?;
+            if self.follow_each_other(types, segment, filler, at) {
+                return Ok(Some(at));
             }
-            let object = match object(types, at, segment, &mut sizes) {
-                Ok(object) => object,
-                Err(gap) => return Ok(Some((at, gap))),
+            next = match memory.slice_up_to(at, 8) {
+                Ok(_) => at.plus(8),
+                // Nothing is there up to the next run that the dump holds.
+                Err(_) => memory.next_segment(at).and_then(|next| next.start.0.checked_next_multiple_of(8)).map(Addr),
             };
-            visit(object)?;
-            let next = at.plus(object.bytes.next_multiple_of(8)).filter(|next| *next <= segment.end);
-            let Some(next) = next else {
-                return Ok(Some((at, Gap::Corrupt(format!("the object at {at} leaves its segment")))));
-            };
-            at = next;
         }
         Ok(None)
+    }
+
+    /// Whether objects of classes that are sound stand one behind the other from an address on.
+    fn follow_each_other(&self, types: Types<'_>, segment: &Segment, filler: Option<Addr>, at: Addr) -> bool {
+        let mut at = at;
+        for _ in 0..IN_A_ROW {
+            if at == segment.end || self.context_at(at).is_some() {
+                return true;
+            }
+            // The check that needs no class to be read stands first: most words are none.
+            let is_one =
+                types.table_of(at).is_ok_and(|table| types.is_table(table) == Ok(true) || Some(table) == filler);
+            let found = is_one.then(|| object(types, at, segment, &mut FxHashMap::default()).ok()).flatten();
+            match found.and_then(after) {
+                Some(next) => at = next,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// Where the room ends for objects that are about to be made from an address on, all but for what the collector leaves behind it.
@@ -82,6 +165,18 @@ impl Segments {
     }
 }
 
+/// Where objects go on behind an address from which on they are about to be made, up to a limit.
+fn after_context(at: Addr, limit: Addr, segment: &Segment) -> Known<(Addr, Option<Walked>)> {
+    let after = limit.plus(LEAST).filter(|after| *after <= segment.end);
+    let after = after.ok_or_else(|| Gap::Corrupt(format!("what is allocated at {at} ends at {limit}")))?;
+    Ok((after, None))
+}
+
+/// Where the next object begins.
+fn after(object: Walked) -> Option<Addr> {
+    object.at.plus(object.bytes.checked_next_multiple_of(8)?)
+}
+
 fn object(types: Types<'_>, at: Addr, segment: &Segment, sizes: &mut FxHashMap<Addr, Size>) -> Known<Walked> {
     let clr = types.clr;
     let table = types.table_of(at)?;
@@ -91,8 +186,7 @@ fn object(types: Types<'_>, at: Addr, segment: &Segment, sizes: &mut FxHashMap<A
     let size = match sizes.get(&table) {
         Some(size) => *size,
         None => {
-            let class = types.class(table)?;
-            let size = Size { base: class.base_size.into(), component: class.component.into() };
+            let size = size(types, table)?;
             sizes.insert(table, size);
             size
         }
@@ -103,4 +197,24 @@ fn object(types: Types<'_>, at: Addr, segment: &Segment, sizes: &mut FxHashMap<A
         return Err(Gap::Corrupt(format!("an object of {bytes} bytes at {at}")));
     }
     Ok(Walked { at, table, bytes })
+}
+
+/// The sizes of a class's objects.
+fn size(types: Types<'_>, table: Addr) -> Known<Size> {
+    let clr = types.clr;
+    let none = || Gap::Corrupt(format!("no class at {table}"));
+    let is_filler = clr.global("FreeObjectMethodTable").as_ref() == Ok(&table);
+    match types.is_table(table) {
+        _ if is_filler => {}
+        Ok(true) => {}
+        Ok(false) => return Err(none()),
+        Err(gap) => {
+            // What leads to no memory that there was is no class; what is not in the dump may be one.
+            let to = clr.ptr(table, "MethodTable", "EEClassOrCanonMT");
+            let is_nowhere = to.is_ok_and(|to| clr.memory().region_at(Addr(to.0 & !1)).is_none());
+            return Err(if is_nowhere { none() } else { gap });
+        }
+    }
+    let class = types.class(table)?;
+    Ok(Size { base: class.base_size.into(), component: class.component.into() })
 }

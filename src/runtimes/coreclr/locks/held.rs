@@ -14,7 +14,7 @@ use super::sync_blocks::SyncBlocks;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Lock, LockKind, Owner, Partial, Problem, Subject};
-use crate::runtimes::coreclr::heap::{Segment, Segments};
+use crate::runtimes::coreclr::heap::{Broken, Segment, Segments};
 use crate::runtimes::coreclr::types::Types;
 
 /// Most locks of a segment that are told.
@@ -34,8 +34,8 @@ struct Found {
     objects: Vec<(Addr, LockKind)>,
     /// More than these are there.
     left_out: bool,
-    /// From where on the segment could not be read, to where, and why.
-    broken: Option<(Addr, Addr, Gap)>,
+    /// What of the segment could not be read.
+    broken: Vec<Broken>,
 }
 
 /// Every lock that somebody has and nobody waits for, by address. `segments`: the heap, where it is in the dump.
@@ -94,11 +94,13 @@ impl Unread {
 
 /// What of the heap was not looked at, of all segments together.
 fn unsearched(types: Types<'_>, segments: Result<&Segments, &Gap>, found: &[Found]) -> Vec<Problem> {
-    let broken: Vec<&(Addr, Addr, Gap)> = found.iter().filter_map(|found| found.broken.as_ref()).collect();
-    let bytes = broken.iter().map(|(at, end, _)| end.since(*at).unwrap_or(0)).fold(0, u64::saturating_add);
+    let broken: Vec<&Broken> = found.iter().flat_map(|found| &found.broken).collect();
+    let bytes = broken.iter().map(|broken| broken.bytes()).fold(0, u64::saturating_add);
     let why = match (segments, broken.first()) {
         (Err(gap), _) => Some(gap.to_string()),
-        (_, Some((at, _, gap))) => Some(format!("{bytes} bytes of it are not searched, the first at {at}: {gap}")),
+        (_, Some(Broken { start, gap, .. })) => {
+            Some(format!("{bytes} bytes of it are not searched, the first at {start}: {gap}"))
+        }
         (Ok(segments), None) => {
             segments.left_out(types.clr).map(|bytes| format!("{bytes} bytes of it are not in the dump"))
         }
@@ -122,7 +124,7 @@ fn walk(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Vec<Found>, 
     let memory = types.clr.memory();
     let of_segment = |segment: &Segment| {
         let mut found = Found::default();
-        let broken = segments.walk(types, segment, &mut job.meter(), &mut |object| {
+        let broken = segments.walk_past(types, segment, &mut job.meter(), &mut |object| {
             if object.table == filler {
                 return Ok(());
             }
@@ -134,8 +136,7 @@ fn walk(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Vec<Found>, 
             }
             Ok(())
         })?;
-        found.broken = broken.map(|(at, gap)| (at, segment.end, gap));
-        Ok(found)
+        Ok(Found { broken, ..found })
     };
     segments.all.par_iter().map(of_segment).collect()
 }

@@ -88,6 +88,17 @@ impl Types<'_> {
         self.clr.u8(self.described(table)?, "EEClass", "InternalCorElementType")
     }
 
+    /// Whether there is a method table at an address: what describes it leads back to it, or to the type whose code it shares.
+    pub(in crate::runtimes::coreclr) fn is_table(self, table: Addr) -> Known<bool> {
+        if table.0 == 0 || !table.is_aligned(8) {
+            return Ok(false);
+        }
+        // Source: dotnet/runtime docs/design/datacontracts/RuntimeTypeSystem.md, "ValidateMethodTablePointer". Arrays share what describes them.
+        let described = self.described(table)?;
+        let back = self.clr.ptr(described, "EEClass", "MethodTable")?;
+        Ok(back == table || self.described(back)? == described)
+    }
+
     /// The `EEClass` of a method table: that of the type with shared code.
     fn described(self, table: Addr) -> Known<Addr> {
         let of = |table| self.clr.ptr(table, "MethodTable", "EEClassOrCanonMT");
