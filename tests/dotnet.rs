@@ -145,18 +145,20 @@ fn a_mini_dump_shows_what_a_full_one_shows() {
                 let mut full = full.clone();
                 if (*command, kind) == ("locks", "mini") {
                     // The lock that its owner alone has is told by the object's header alone: that is in the heap, of which a mini dump has some pages, and
-                    // says so.
+                    // says what it lacks.
                     let without = |told: &mut Value| {
                         let locks = told["data"]["locks"].as_array_mut().expect("locks");
                         let all = locks.len();
                         locks.retain(|lock| lock["evidence"] != "object-header");
                         all - locks.len()
                     };
-                    assert_eq!((without(&mut full), without(&mut other) <= 1), (1, true));
+                    let (of_full, of_other) = (without(&mut full), without(&mut other));
+                    assert!(of_full == 1 && of_other <= 1, "{of_full}, {of_other}");
                     let warnings = other["warnings"].as_array_mut().expect("warnings");
                     let all = warnings.len();
                     warnings.retain(|warning| warning["code"] != "locks-unread");
-                    assert!(warnings.len() < all, "{warnings:?}");
+                    // A heap as small as this program's may be there whole.
+                    assert!(warnings.len() < all || of_other == 1, "{warnings:?}");
                 }
                 assert_eq!(difference(&full, &other, ""), None, "{command} of full and {kind}");
             }
