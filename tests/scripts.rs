@@ -70,8 +70,8 @@ fn what_tests_start_is_installed() {
     let installed = installed();
     let mut sources = Vec::new();
     files(&repository().join("tests"), &mut sources);
-    // Essential packages of Debian (bash, coreutils, dash), and Rust's own.
-    let always = ["bash", "chroot", "cp", "env", "id", "sh", "sleep", "timeout", "true", "cargo", "rustc"];
+    // Essential packages of Debian (bash, coreutils, dash, sed), and Rust's own.
+    let always = ["bash", "chroot", "cp", "env", "id", "sed", "sh", "sleep", "timeout", "true", "cargo", "rustc"];
     let mut seen = BTreeSet::new();
     for path in sources.iter().filter(|path| path.extension().is_some_and(|end| end == "rs")) {
         let text = std::fs::read_to_string(path).expect("a source");
