@@ -101,9 +101,10 @@ fn unsearched(types: Types<'_>, segments: Result<&Segments, &Gap>, found: &[Foun
         (_, Some(Broken { start, gap, .. })) => {
             Some(format!("{bytes} bytes of it are not searched, the first at {start}: {gap}"))
         }
-        (Ok(segments), None) => {
-            segments.left_out(types.clr).map(|bytes| format!("{bytes} bytes of it are not in the dump"))
-        }
+        (Ok(segments), None) => match segments.unread.first() {
+            Some((part, gap)) => Some(format!("{part}: {gap}")),
+            None => segments.left_out(types.clr).map(|bytes| format!("{bytes} bytes of it are not in the dump")),
+        },
     };
     let missing = |why| format!("Monitors that threads have and nobody waits for are missing: the managed heap: {why}");
     let left_out = found.iter().any(|found| found.left_out);

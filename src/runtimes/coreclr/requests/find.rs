@@ -59,7 +59,7 @@ pub(super) fn of_classes(
         Ok(met)
     };
     let all: Vec<Met> = segments.all.par_iter().map(of_segment).collect::<Result<_, Error>>()?;
-    let mut found = Found { all: vec![Vec::new(); classes.len()], unread: unread(&all) };
+    let mut found = Found { all: vec![Vec::new(); classes.len()], unread: unread(segments, &all) };
     for (class, at) in all.into_iter().flat_map(|met| met.objects) {
         found.all.get_mut(class).into_iter().for_each(|objects| objects.push(at));
     }
@@ -67,8 +67,9 @@ pub(super) fn of_classes(
 }
 
 /// What else there may be.
-fn unread(all: &[Met]) -> Vec<String> {
-    let broken: Vec<&Gap> = all.iter().filter_map(|met| met.broken.as_ref()).collect();
+fn unread(segments: &Segments, all: &[Met]) -> Vec<String> {
+    let lost = segments.unread.iter().map(|(_, gap)| gap);
+    let broken: Vec<&Gap> = all.iter().filter_map(|met| met.broken.as_ref()).chain(lost).collect();
     let unnamed = all.iter().map(|met| met.unnamed).fold(0, u64::saturating_add);
     let segments = broken.first().map(|gap| {
         let count = broken.len();

@@ -88,6 +88,7 @@ pub(super) fn gather(
         all.holders.extend(part.holders);
         all.gaps.join(part.gaps);
     }
+    segments.unread.iter().for_each(|(_, gap)| all.gaps.segments.add(gap));
     Ok(all)
 }
 
