@@ -54,6 +54,8 @@ const LOCK: u64 = 64;
 const MAX_RUNTIME: u64 = 100 << 20;
 /// Reserved address space of this size is that of a garbage collector. Arenas of malloc reserve 64 MiB.
 const MIN_RESERVED: u64 = 256 << 20;
+/// A mapping of this size at most may be anybody's though it adjoins that: the kernel puts one mapping below the other.
+const MAX_BESIDE: u64 = 1 << 20;
 
 /// The pages, and what is told of how they were chosen.
 #[derive(Debug, Default)]
@@ -413,7 +415,7 @@ impl<'a> Chooser<'a> {
         Some((mapping, Span::new(sp.saturating_sub(RED_ZONE) / PAGE * PAGE, mapping.end.0)))
     }
 
-    /// The private memory of .NET's runtime: everything but the heap of its garbage collector, small mappings first.
+    /// The private memory of .NET's runtime: everything but large parts of its garbage collector's heap, small mappings first.
     fn runtime_memory(&mut self, threads: &[Thread]) {
         let stacks: FxHashMap<Span, Span> = threads.iter().filter_map(|thread| self.used_stack(thread)).collect();
         let collected = reserved(self.mappings);
@@ -422,7 +424,8 @@ impl<'a> Chooser<'a> {
             (mapping.is_anonymous() || doublemapped)
                 && mapping.access.read
                 && mapping.excluded().is_none()
-                && !collected.iter().any(|span| span.common(mapping.span).is_some())
+                && (mapping.span.len() <= MAX_BESIDE
+                    || !collected.iter().any(|span| span.common(mapping.span).is_some()))
         };
         let mut own: Vec<Span> = self.mappings.iter().filter(is_own).map(|mapping| mapping.span).collect();
         for span in &mut own {
