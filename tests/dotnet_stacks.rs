@@ -183,11 +183,12 @@ fn every_kind_of_frame_is_told_as_the_runtimes_own_library_tells_it() {
     });
 }
 
-/// Whether a part of a core holds native code of a library, or tables by which its callers are found.
+/// Whether a part of a core holds native code of a library, or tables by which its callers are found. What the runtime compiles is in a file
+/// without a name (`memfd:doublemapper`), and beside it what tells the methods' names.
 fn is_unwound_natively(part: &Part) -> bool {
-    let Some((path, base)) = part.file.as_ref().filter(|(path, _)| !path.ends_with(".dll")) else { return false };
-    let holds = |tables: std::ops::Range<u64>| part.start < base + tables.end && base + tables.start < part.end;
-    part.execute || unwind_tables(Path::new(path)).is_some_and(holds)
+    let Some((path, base)) = &part.file else { return false };
+    let Some(tables) = unwind_tables(Path::new(path)) else { return false };
+    part.execute || part.start < base + tables.end && base + tables.start < part.end
 }
 
 #[test]
