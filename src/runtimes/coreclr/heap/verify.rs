@@ -92,8 +92,12 @@ fn mark(
     filler: Addr,
     meter: &mut Meter<'_>,
 ) -> Result<Starts, Error> {
-    let steps = segment.end.since(segment.start).unwrap_or(0) / STEP;
-    let words = usize::try_from(steps.div_ceil(64)).unwrap_or(usize::MAX);
+    /// What a segment says of its size is believed up to so many times what the dump holds of it.
+    const SPARSE: u64 = 16;
+    let bytes = segment.end.since(segment.start).unwrap_or(0);
+    let held = types.clr.memory().bytes_within(segment.start, segment.end).saturating_mul(SPARSE);
+    let marked = Addr(segment.start.0.saturating_add(bytes.min(held)));
+    let words = usize::try_from((bytes.min(held) / STEP).div_ceil(64)).unwrap_or(usize::MAX);
     let mut starts = Starts { start: segment.start, bits: vec![0; words], left_out: Vec::new() };
     let broken = segments.walk_past(types, segment, meter, &mut |object| {
         if object.table != filler {
@@ -101,7 +105,8 @@ fn mark(
         }
         Ok(())
     })?;
-    starts.left_out = broken.iter().map(|broken| broken.start..broken.end).collect();
+    let broken = broken.iter().map(|broken| broken.start.min(marked)..broken.end.min(marked));
+    starts.left_out = broken.filter(|range| !range.is_empty()).chain([marked..segment.end]).collect();
     Ok(starts)
 }
 
@@ -224,12 +229,14 @@ fn tell(
         });
     }
     let more = wrong.len().saturating_sub(MAX_TOLD);
-    if more > 0 || found.iter().any(|found| found.is_cut) {
-        problems.push(Problem::new(
-            "heap-damaged",
-            Subject::Capture,
-            format!("at least {more} more references lead to no object"),
-        ));
+    if more > 0 {
+        let message = format!("{more} more references lead to no object");
+        problems.push(Problem::new("heap-damaged", Subject::Capture, message));
+    }
+    if found.iter().any(|found| found.is_cut) {
+        let message = "there are more references to where no object starts than were looked at: whether they lead to \
+                       free memory is not known";
+        problems.push(Problem::new("heap-unsure", Subject::Capture, message));
     }
     Ok(())
 }
