@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -126,8 +127,8 @@ pub struct ChangeRow {
     pub died: Vec<SlotRow>,
 }
 
-/// Most bytes of code that are asked one by one.
-const MAX_CODE: u32 = 1 << 20;
+/// Most slots of all places of a method together.
+const MAX_SLOTS: usize = 1 << 22;
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let code = match query.address("address") {
@@ -156,37 +157,41 @@ fn told(of: &MethodGcInfo, job: &Job) -> Result<(GcInfoOf, Option<Gap>), Error> 
     let (info, header) = (&of.info, &of.info.header);
     let mut meter = job.meter();
     let mut unread = None;
+    let mut left = MAX_SLOTS;
+    let mut live = |offset: u32| {
+        let now = info.live(info.stop(offset)).and_then(|now| {
+            left =
+                left.checked_sub(now.len()).ok_or_else(|| Gap::Unsupported(format!("more than {MAX_SLOTS} slots")))?;
+            Ok(now)
+        });
+        now.map_err(|gap| {
+            unread.get_or_insert(gap);
+        })
+        .ok()
+    };
     let mut safe_points = Vec::new();
     for offset in &info.safe_points {
         meter.add(1)?;
-        let live = info.live(info.stop(*offset)).map_err(|gap| unread.get_or_insert(gap).clone());
-        safe_points.push(SafePointRow { offset: *offset, live: live.ok().map(|live| rows(info, &live)) });
+        safe_points.push(SafePointRow { offset: *offset, live: live(*offset).map(|live| rows(info, &live)) });
     }
     let mut ranges = Vec::new();
     let mut before: Vec<Slot> = Vec::new();
     for range in &info.ranges {
         let mut changes = Vec::new();
-        let mut gap_at = None;
-        for offset in range.from..range.to.min(MAX_CODE) {
+        let mut unread_from = None;
+        for offset in range.from..range.to {
             meter.add(1)?;
-            let now = match info.live(info.stop(offset)) {
-                Ok(now) => now,
-                Err(gap) => {
-                    unread.get_or_insert(gap);
-                    gap_at = Some(offset);
-                    break;
-                }
+            let Some(now) = live(offset) else {
+                unread_from = Some(offset);
+                break;
             };
             if now != before {
-                let without = |all: &[Slot], other: &[Slot]| -> Vec<Slot> {
-                    all.iter().filter(|slot| !other.contains(slot)).copied().collect()
-                };
                 let (born, died) = (without(&now, &before), without(&before, &now));
                 changes.push(ChangeRow { offset, born: rows(info, &born), died: rows(info, &died) });
                 before = now;
             }
         }
-        ranges.push(RangeRow { from: range.from, to: range.to, changes, unread_from: gap_at });
+        ranges.push(RangeRow { from: range.from, to: range.to, changes, unread_from });
     }
     let context = header.context.map(|(context, slot)| {
         let words = match context {
@@ -215,6 +220,12 @@ fn told(of: &MethodGcInfo, job: &Job) -> Result<(GcInfoOf, Option<Gap>), Error> 
         ranges,
     };
     Ok((data, unread))
+}
+
+/// Slots that are not among others.
+fn without(all: &[Slot], others: &[Slot]) -> Vec<Slot> {
+    let others: FxHashSet<&Slot> = others.iter().collect();
+    all.iter().filter(|slot| !others.contains(slot)).copied().collect()
 }
 
 fn rows(info: &GcInfo, slots: &[Slot]) -> Vec<SlotRow> {

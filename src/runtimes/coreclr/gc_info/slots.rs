@@ -8,7 +8,7 @@ use crate::model::Known;
 const MAX: u32 = 1 << 16;
 
 /// A register or a slot of the stack that refers to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     /// Where it is.
     pub base: Base,
@@ -19,7 +19,7 @@ pub struct Slot {
 }
 
 /// Where a slot is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Base {
     /// In a register, as x64 counts them: rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8 ….
     Register(u32),
