@@ -33,6 +33,7 @@ mod statics;
 mod tasks;
 mod threads;
 mod types;
+mod unread;
 mod values;
 mod variables;
 
@@ -437,7 +438,10 @@ impl Runtime for CoreClr {
                 None => Ok(None),
                 Some((what, gap)) => Err(Error::Failed(format!("the managed heap cannot be read: {what}: {gap}"))),
             },
-            Ok(segments) => Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, self.of_threads(job)?, job)?))),
+            Ok(segments) => {
+                let threads = (self.of_threads(job)?, self.threads(job)?.unread());
+                Ok(Some(Arc::new(ManagedHeap::of(&self.methods, segments, threads, job)?)))
+            }
             Err(gap) => Err(Error::Failed(format!("the managed heap cannot be read: {gap}"))),
         }
     }

@@ -4,6 +4,7 @@
 //! Specification: dotnet/runtime docs/design/datacontracts/ExecutionManager.md; Microsoft x64 exception handling, `UNWIND_INFO`.
 
 mod epilogue;
+mod filters;
 mod helpers;
 mod hijacks;
 mod nibbles;
@@ -11,6 +12,7 @@ mod place;
 mod ranges;
 mod ready_to_run;
 mod saved;
+mod sections;
 mod signal_frames;
 mod stubs;
 mod unwind_info;
@@ -22,9 +24,11 @@ use crate::model::{Addr, Arch, End, FrameKind, Gap, Known, Registers, Trust};
 use crate::unwind::row::{Caller, preserved};
 use crate::unwind::{OwnFrame, Step};
 
+pub(super) use self::filters::is_filter;
 pub(super) use self::place::{Code, Compiled, Place, Places};
 pub(super) use self::ranges::owns;
 pub(super) use self::saved::{SAVED, restore};
+pub(super) use self::sections::{format, section};
 pub(super) use self::unwind_info::REGISTERS;
 pub use self::unwind_info::UnwindInfo;
 

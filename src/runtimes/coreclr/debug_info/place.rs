@@ -1,7 +1,7 @@
 //! Where what a compiler left of a method is, and how it is packed.
 
 use super::super::clr::{Clr, plus};
-use super::super::code::{Compiled, Place};
+use super::super::code::{Compiled, Place, format, section};
 use super::bounds::Packing;
 use super::damage::damaged;
 use super::native_array;
@@ -11,8 +11,6 @@ use crate::model::{Addr, Gap, Known};
 // Source: dotnet/runtime 10.0, src/coreclr/inc/readytorun.h, "16.0"; measured on 8.0.33, 9.0.22, 10.0.14.
 const BITS_SINCE: u32 = 10;
 const BITS_SINCE_FORMAT: u16 = 16;
-/// Most sections of an image; there are about 20.
-const MAX_SECTIONS: u32 = 256;
 
 /// Where the two lengths in front of both parts are.
 pub(super) fn of(clr: &Clr, place: &Place) -> Known<(Addr, Packing)> {
@@ -50,29 +48,15 @@ fn jitted(clr: &Clr, header: Addr) -> Known<(Addr, Packing)> {
 
 /// `image`: where addresses in it count from; `info`: the runtime's `ReadyToRunInfo`; `function`: the index of the method's first function.
 fn ready_to_run(clr: &Clr, image: Addr, info: Addr, function: u32) -> Known<(Addr, Packing)> {
-    // Source: src/coreclr/inc/readytorun.h, READYTORUN_HEADER: Signature 0, MajorVersion 4, NumberOfSections 12, sections of 12 bytes
-    // from 16 on: Type 0, VirtualAddress 4; ReadyToRunSectionType::DebugInfo.
-    const SIGNATURE: u32 = 0x0052_5452;
+    // Source: src/coreclr/inc/readytorun.h, ReadyToRunSectionType::DebugInfo.
     const DEBUG_INFO: u32 = 105;
-    let memory = clr.memory();
-    let header = clr.ptr(info, "ReadyToRunInfo", "ReadyToRunHeader")?;
-    if memory.u32(header)? != SIGNATURE {
-        return Err(Gap::Corrupt(format!("no ReadyToRun image at {image}")));
-    }
-    let is_new = memory.u16(plus(header, 4)?)? >= BITS_SINCE_FORMAT;
+    let is_new = format(clr, info)? >= BITS_SINCE_FORMAT;
     let packing = if is_new { Packing::Bits } else { Packing::Nibbles };
     let not_left = || Gap::NotRecorded("the image has nothing for debuggers of this method".to_owned());
-    for index in 0..memory.u32(plus(header, 12)?)?.min(MAX_SECTIONS) {
-        let section = plus(header, u64::from(index).saturating_mul(12).saturating_add(16))?;
-        if memory.u32(section)? != DEBUG_INFO {
-            continue;
-        }
-        let array = plus(image, memory.u32(plus(section, 4)?)?.into())?;
-        let element = native_array::element(memory, array, function)?.ok_or_else(not_left)?;
-        // Methods that are told alike share it: so many bytes before the element.
-        let (back, behind) = native_array::number(memory, element)?;
-        let at = if back == 0 { behind } else { element.minus(back.into()).ok_or_else(damaged)? };
-        return Ok((at, packing));
-    }
-    Err(not_left())
+    let (array, _) = section(clr, image, info, DEBUG_INFO)?.ok_or_else(not_left)?;
+    let element = native_array::element(clr.memory(), array, function)?.ok_or_else(not_left)?;
+    // Methods that are told alike share it: so many bytes before the element.
+    let (back, behind) = native_array::number(clr.memory(), element)?;
+    let at = if back == 0 { behind } else { element.minus(back.into()).ok_or_else(damaged)? };
+    Ok((at, packing))
 }

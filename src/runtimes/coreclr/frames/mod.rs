@@ -91,6 +91,8 @@ impl Transitions {
 pub(super) struct Record {
     /// Where it lies on the stack.
     pub(super) at: Addr,
+    /// Whether it leads to managed code.
+    pub(super) leads: bool,
     /// Whether the frame above it is one in which an exception was thrown.
     pub(super) throws: bool,
     /// What it holds.
@@ -100,8 +102,9 @@ pub(super) struct Record {
 /// The records of one thread, innermost first.
 pub(super) fn records(clr: &Clr, thread: Addr) -> Vec<Record> {
     let record = |at| {
-        let (shape, throws) = resume::held(clr, Transition { frame: at, thread });
-        Record { at, throws, shape }
+        let held = resume::held(clr, Transition { frame: at, thread });
+        let (shape, throws) = held.unwrap_or((Shape::Other, false));
+        Record { at, leads: held.is_some(), throws, shape }
     };
     chain(clr, thread, MAX_FRAMES).into_iter().map(record).collect()
 }

@@ -55,21 +55,23 @@ fn led(clr: &Clr, transition: Transition) -> Option<(Kind, Caller, Trust)> {
     })
 }
 
-/// What a record holds that refers to objects, and whether the frame above it has thrown an exception, or the processor has for it.
-pub(super) fn held(clr: &Clr, transition: Transition) -> (Shape, bool) {
+/// What a record holds that refers to objects, and whether the frame above it has thrown an exception, or the processor has for it; `None` for
+/// one that leads to no managed code.
+pub(super) fn held(clr: &Clr, transition: Transition) -> Option<(Shape, bool)> {
     // Source: dotnet/runtime src/coreclr/vm/frames.h of 9.0 and before, HelperMethodFrame::FRAME_ATTR_EXCEPTION.
     const ATTRIBUTE: u32 = 1;
     let frame = transition.frame;
     let block = || clr.ptr(frame, "FramedMethodFrame", "TransitionBlockPtr").map_or(Shape::Other, Shape::Block);
-    match led(clr, transition).map(|(kind, ..)| kind) {
-        Some(Kind::Helper) => {
+    let (kind, ..) = led(clr, transition)?;
+    Some(match kind {
+        Kind::Helper => {
             let attributes = clr.u32(frame, "HelperMethodFrame", "Attribs");
             (Shape::Helper, attributes.is_ok_and(|attributes| attributes & ATTRIBUTE != 0))
         }
-        Some(Kind::Block) => (block(), false),
-        Some(Kind::Faulting | Kind::Software) => (Shape::Other, true),
-        Some(Kind::Inlined | Kind::Resumable) | None => (Shape::Other, false),
-    }
+        Kind::Block => (block(), false),
+        Kind::Faulting | Kind::Software => (Shape::Other, true),
+        Kind::Inlined | Kind::Resumable => (Shape::Other, false),
+    })
 }
 
 /// What is believed: managed code, and a stack pointer a little above the record.

@@ -3,6 +3,7 @@
 use crate::model::Addr;
 
 /// What a record holds that refers to objects.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::runtimes::coreclr) enum Shape {
     /// The arguments of a call, where a stub has saved them.
     Block(Addr),

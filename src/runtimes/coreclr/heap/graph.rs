@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::source::ManagedHeap;
+use super::segments::Generation;
+use super::source::{Kept, ManagedHeap};
 use super::walked::Walked;
 use crate::error::Error;
 use crate::heap::{HeapObject, HeapSource, ObjectId, Objects, References, Root, RootKind};
@@ -15,6 +16,7 @@ use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Known, Problem, Subject};
 use crate::runtimes::coreclr::heap::Pattern;
 use crate::runtimes::coreclr::roots;
+use crate::runtimes::coreclr::unread::Unread;
 use crate::unwind::{Unwind, Unwinder};
 
 impl ManagedHeap {
@@ -30,6 +32,7 @@ impl ManagedHeap {
         from: ObjectId,
         objects: &Objects,
         pattern: Option<&Pattern>,
+        kept: &Kept,
         visit: &mut dyn FnMut(Addr, Addr),
     ) {
         let Some(object) = objects.get(from) else { return };
@@ -37,8 +40,8 @@ impl ManagedHeap {
             let walked = Walked { at: object.address, table: Addr(0), bytes: object.bytes };
             pattern.each(&self.methods().clr.target.memory, walked, visit);
         }
-        for (handle, to) in self.dependents(object.address) {
-            visit(handle, to);
+        for (handle, to) in kept.dependents.get(&object.address).into_iter().flatten() {
+            visit(*handle, *to);
         }
     }
 }
@@ -61,13 +64,13 @@ impl References for ManagedHeap {
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
         // Objects of one type often stand together; a type is asked for once all the same.
-        let mut patterns = FxHashMap::default();
+        let (mut patterns, kept) = (FxHashMap::default(), self.kept());
         for from in range {
             meter.add(1)?;
             let of_type = objects.of_type(from);
             let pattern = patterns.entry(of_type).or_insert_with(|| self.pattern_of(of_type)).clone();
             let mut failed = Ok(());
-            self.each_reference(from, objects, pattern.as_deref(), &mut |_, to| {
+            self.each_reference(from, objects, pattern.as_deref(), &kept, &mut |_, to| {
                 if failed.is_ok()
                     && let Some(to) = objects.at(to).filter(|to| *to != from)
                 {
@@ -85,56 +88,78 @@ impl References for ManagedHeap {
         job: &Job,
         visit: &mut dyn FnMut(Root, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        for id in 0..objects.len() {
-            if let Some(object) = objects.get(id).filter(|object| self.is_frozen(object.address)) {
+        let mut meter = job.meter();
+        let frozen = self.segments().all.iter().filter(|segment| segment.generation == Generation::Frozen);
+        for segment in frozen {
+            let mut next = objects.at(segment.start);
+            while let Some((id, object)) = next.and_then(|id| Some((id, objects.get(id)?))) {
+                if object.address >= segment.end {
+                    break;
+                }
+                meter.add(1)?;
                 visit(Root { kind: RootKind::Frozen, at: Some(object.address), tid: None }, id)?;
+                next = id.checked_add(1);
             }
         }
-        let mut tell = |root: Root, object: Addr| objects.holding(object).map_or(Ok(()), |object| visit(root, object));
-        for known in self.methods().types().all_statics().iter().flat_map(|all| all.iter()) {
-            tell(Root { kind: RootKind::Static, at: Some(known.slot), tid: None }, known.to)?;
+        let mut tell = |root: Root, object: Addr| {
+            meter.add(1)?;
+            objects.holding(object).map_or(Ok(()), |object| visit(root, object))
+        };
+        let mut doubts = Doubts::default();
+        match self.methods().types().statics() {
+            Ok(statics) => {
+                for known in statics.all.iter() {
+                    tell(Root { kind: RootKind::Static, at: Some(known.slot), tid: None }, known.to)?;
+                }
+                doubts.count(&statics.unread, "static fields of", "class", "classes");
+            }
+            Err(gap) => doubts.tell("static fields", &gap),
         }
-        for handle in self.handles().all.iter().filter(|handle| handle.kind.keeps_alive()) {
+        let kept = self.kept();
+        for handle in kept.handles.all.iter().filter(|handle| handle.kind.keeps_alive()) {
             tell(Root { kind: RootKind::Handle, at: Some(handle.address), tid: None }, handle.object)?;
         }
-        for (at, object) in self.finalizers().iter().flatten().flat_map(|of| &of.waiting) {
-            tell(Root { kind: RootKind::Finalizer, at: Some(*at), tid: None }, *object)?;
+        kept.handles.cut.iter().for_each(|gap| doubts.tell("handles of the collector", gap));
+        match &kept.waiting {
+            Ok(waiting) => {
+                for (at, object) in waiting {
+                    tell(Root { kind: RootKind::Finalizer, at: Some(*at), tid: None }, *object)?;
+                }
+            }
+            Err(gap) => doubts.tell("objects that wait to be finalized", gap),
         }
         let clr = &self.methods().clr;
-        let (of_threads, _) = roots::of_threads(clr, self.threads());
-        let stacks = self.stack_roots(job)?;
-        for held in of_threads.iter().chain(stacks.iter().flat_map(|stacks| &stacks.all)) {
+        let (threads, unread) = self.threads();
+        unread.iter().for_each(|gap| doubts.tell("all threads of the runtime", gap));
+        let (of_threads, gap) = roots::of_threads(clr, threads);
+        gap.iter().for_each(|gap| doubts.tell("what threads keep", gap));
+        for held in &of_threads {
             tell(held.root, held.object)?;
         }
-        self.unread_frames().get((), || match stacks {
-            Ok(stacks) => stacks.unread,
-            Err(gap) => Some((u64::MAX, gap)),
-        });
+        match self.stack_roots(job)? {
+            Ok(stacks) => {
+                for held in &stacks.all {
+                    tell(held.root, held.object)?;
+                }
+                doubts.count(&stacks.frames, "what is held by", "managed frame", "managed frames");
+                doubts.count(&stacks.threads, "all frames of", "thread", "threads");
+            }
+            Err(gap) => doubts.tell("what managed frames hold", &gap),
+        }
+        self.add_doubts_of_objects(&mut doubts);
+        self.doubts().get((), || doubts.problems.into());
         Ok(())
     }
 
     fn missing(&self) -> Vec<Problem> {
-        let told = |gap: &Gap, what: &str| {
-            Problem::new("roots-unread", Subject::Capture, format!("{what} cannot be read: {gap}"))
-        };
-        let handles = self.handles().cut.as_ref().map(|gap| told(gap, "handles of the collector"));
-        let finalizers = self.finalizers().as_ref().err().map(|gap| told(gap, "objects that wait to be finalized"));
-        let statics = self.methods().types().all_statics().err().map(|gap| told(&gap, "static fields"));
-        let (_, gap) = roots::of_threads(&self.methods().clr, self.threads());
-        let threads = gap.map(|gap| told(&gap, "what threads keep"));
-        let frames = self.unread_frames().known(()).flatten().map(|(count, gap)| match count {
-            u64::MAX => told(&gap, "what managed frames hold"),
-            1 => told(&gap, "what one managed frame holds"),
-            count => told(&gap, &format!("what {count} managed frames hold")),
-        });
-        frames.into_iter().chain(handles).chain(finalizers).chain(statics).chain(threads).collect()
+        self.doubts().known(()).iter().flat_map(|doubts| doubts.iter()).cloned().collect()
     }
 
     fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {
         let (object, target) = (objects.get(from)?, objects.address(to)?);
         let pattern = self.pattern_of(object.of_type);
         let mut found = None;
-        self.each_reference(from, objects, pattern.as_deref(), &mut |slot, to| {
+        self.each_reference(from, objects, pattern.as_deref(), &self.kept(), &mut |slot, to| {
             if found.is_none() && to == target {
                 found = Some(slot);
             }
@@ -150,10 +175,10 @@ impl References for ManagedHeap {
         let at = root.at?;
         match root.kind {
             RootKind::Static => {
-                let all = self.methods().types().all_statics().ok()?;
-                all.iter().find(|known| known.slot == at).map(|known| known.name.to_string())
+                let statics = self.methods().types().statics().ok()?;
+                statics.at(at).map(|known| known.name.to_string())
             }
-            RootKind::Handle => Some(self.handles().at(at)?.kind.word().to_owned()),
+            RootKind::Handle => Some(self.kept().handles.at(at)?.kind.word().to_owned()),
             _ => None,
         }
     }
@@ -165,11 +190,42 @@ impl ManagedHeap {
         let clr = &self.methods().clr;
         let own = Arc::clone(self.methods()) as Arc<dyn Unwind>;
         let unwinder = Unwinder::with(Arc::clone(&clr.target), vec![own]);
-        let stacks = self.threads().iter().filter_map(|(address, tid)| {
-            let tid = (*tid)?;
-            let thread = clr.target.capture.threads.iter().find(|thread| thread.tid == tid)?;
-            Some((*address, tid, unwinder.walk(thread, job)))
-        });
-        roots::of_stacks(clr, stacks, job)
+        let (threads, _) = self.threads();
+        roots::of_stacks(clr, threads, &|thread| unwinder.walk(thread, job), job)
+    }
+
+    /// Says of what objects refer to what is not known.
+    fn add_doubts_of_objects(&self, doubts: &mut Doubts) {
+        let types = self.methods().types();
+        let mut unread = Unread::default();
+        for of_type in self.types() {
+            unread.extend(types.pattern(of_type.id).err().as_ref());
+        }
+        doubts.count(&unread, "what objects refer to of", "class", "classes");
+        if let Some(bytes) = self.segments().left_out(&self.methods().clr) {
+            let message = format!("{bytes} bytes of objects are not in the dump: what they refer to is not known");
+            doubts.problems.push(Problem::new("references-unread", Subject::Capture, message));
+        }
+    }
+}
+
+/// What of roots and references could not be read.
+#[derive(Default)]
+struct Doubts {
+    problems: Vec<Problem>,
+}
+
+impl Doubts {
+    fn tell(&mut self, what: &str, gap: &Gap) {
+        let message = format!("{what} cannot be read: {gap}");
+        self.problems.push(Problem::new("roots-unread", Subject::Capture, message));
+    }
+
+    fn count(&mut self, unread: &Unread, what: &str, one: &str, many: &str) {
+        let Some(gap) = &unread.why else { return };
+        match unread.count {
+            1 => self.tell(&format!("{what} one {one}"), gap),
+            count => self.tell(&format!("{what} {count} {many}"), gap),
+        }
     }
 }

@@ -18,13 +18,15 @@ use crate::model::{Addr, Gap, Known, Problem, Subject};
 use crate::runtimes::coreclr::memo::Memo;
 use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::objects::{OfThread, Values};
-use crate::runtimes::coreclr::roots::{Finalizers, Handles};
+use crate::runtimes::coreclr::roots::{Handles, waiting};
 
 /// The heap.
 pub(in crate::runtimes::coreclr) struct ManagedHeap {
     methods: Arc<Methods>,
     segments: Arc<Segments>,
     threads: Vec<OfThread>,
+    /// Why there may be more of them.
+    threads_unread: Option<Gap>,
     types: Vec<HeapType>,
     /// Of each type its objects.
     counts: Vec<Free>,
@@ -33,12 +35,33 @@ pub(in crate::runtimes::coreclr) struct ManagedHeap {
     /// Of each segment what a first walk has found.
     counted: Vec<Counted>,
     problems: Vec<Problem>,
-    handles: Handles,
+    kept: Memo<(), Arc<Kept>>,
+    /// What of roots and references could not be read; known once roots were looked for.
+    doubts: Memo<(), Arc<[Problem]>>,
+}
+
+/// What the collector keeps beside its objects.
+pub(super) struct Kept {
+    pub(super) handles: Handles,
     /// Of each object with dependent handles the handles, and what they keep alive with it.
-    dependents: FxHashMap<Addr, Vec<(Addr, Addr)>>,
-    finalizers: Known<Vec<Finalizers>>,
-    /// Of how many frames it is not known what they hold, and why; known once roots were looked for.
-    unread_frames: Memo<(), Option<(u64, Gap)>>,
+    pub(super) dependents: FxHashMap<Addr, Vec<(Addr, Addr)>>,
+    /// Objects that wait to be finalized, each with where it stands.
+    pub(super) waiting: Known<Vec<(Addr, Addr)>>,
+}
+
+impl Kept {
+    fn read(methods: &Methods) -> Kept {
+        let variables = Variables::of(&methods.clr);
+        let handles = match &variables {
+            Ok(variables) => Handles::read(variables),
+            Err(gap) => Handles { cut: Some(gap.clone()), ..Handles::default() },
+        };
+        let mut dependents: FxHashMap<Addr, Vec<(Addr, Addr)>> = FxHashMap::default();
+        for handle in handles.all.iter().filter(|handle| handle.dependent.0 != 0) {
+            dependents.entry(handle.object).or_default().push((handle.address, handle.dependent));
+        }
+        Kept { handles, dependents, waiting: variables.and_then(|variables| waiting(&variables)) }
+    }
 }
 
 /// What a first walk finds in one segment.
@@ -56,7 +79,7 @@ impl ManagedHeap {
     pub(in crate::runtimes::coreclr) fn of(
         methods: &Arc<Methods>,
         segments: Arc<Segments>,
-        threads: Vec<OfThread>,
+        (threads, threads_unread): (Vec<OfThread>, Option<Gap>),
         job: &Job,
     ) -> Result<ManagedHeap, Error> {
         let filler = methods.clr.global("FreeObjectMethodTable");
@@ -82,25 +105,15 @@ impl ManagedHeap {
                 format!("what fills gaps of the managed heap counts as objects: its class is not known: {gap}");
             problems.push(Problem::new("heap-overcounted", Subject::Capture, message));
         }
-        let variables = Variables::of(&methods.clr);
-        let handles = match &variables {
-            Ok(variables) => Handles::read(variables),
-            Err(gap) => Handles { cut: Some(gap.clone()), ..Handles::default() },
-        };
-        let mut dependents: FxHashMap<Addr, Vec<(Addr, Addr)>> = FxHashMap::default();
-        for handle in handles.all.iter().filter(|handle| handle.dependent.0 != 0) {
-            dependents.entry(handle.object).or_default().push((handle.address, handle.dependent));
-        }
         Ok(ManagedHeap {
-            dependents,
-            handles,
-            unread_frames: Memo::of(1),
-            finalizers: variables.and_then(|variables| Finalizers::read(&variables)),
+            kept: Memo::of(1),
+            doubts: Memo::of(1),
             methods: Arc::clone(methods),
             of: all.iter().map(|(table, _)| *table).zip(0..).collect(),
             counts: all.iter().map(|(_, amount)| *amount).collect(),
             segments,
             threads,
+            threads_unread,
             types,
             counted,
             problems,
@@ -159,30 +172,22 @@ impl ManagedHeap {
         &self.methods
     }
 
-    pub(super) fn threads(&self) -> &[OfThread] {
-        &self.threads
+    /// The threads, and why there may be more.
+    pub(super) fn threads(&self) -> (&[OfThread], Option<&Gap>) {
+        (&self.threads, self.threads_unread.as_ref())
     }
 
-    pub(super) fn handles(&self) -> &Handles {
-        &self.handles
+    /// Handles, and objects that wait to be finalized; read on the first call.
+    pub(super) fn kept(&self) -> Arc<Kept> {
+        self.kept.get((), || Arc::new(Kept::read(&self.methods)))
     }
 
-    pub(super) fn finalizers(&self) -> &Known<Vec<Finalizers>> {
-        &self.finalizers
+    pub(super) fn doubts(&self) -> &Memo<(), Arc<[Problem]>> {
+        &self.doubts
     }
 
-    pub(super) fn unread_frames(&self) -> &Memo<(), Option<(u64, Gap)>> {
-        &self.unread_frames
-    }
-
-    /// Whether an object is in a part that is never collected.
-    pub(super) fn is_frozen(&self, object: Addr) -> bool {
-        self.segments.holding(object).is_some_and(|segment| segment.generation == super::Generation::Frozen)
-    }
-
-    /// The dependent handles of an object, and what they keep alive.
-    pub(super) fn dependents(&self, object: Addr) -> impl Iterator<Item = (Addr, Addr)> {
-        self.dependents.get(&object).into_iter().flatten().copied()
+    pub(super) fn segments(&self) -> &Segments {
+        &self.segments
     }
 }
 

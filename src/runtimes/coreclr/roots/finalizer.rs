@@ -1,4 +1,4 @@
-//! Objects with finalizers: those that are alive, and those that wait to be finalized.
+//! Objects that wait to be finalized.
 
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
@@ -7,47 +7,30 @@ use crate::runtimes::coreclr::heap::Variables;
 /// Most of one heap.
 const MAX: u64 = 1 << 28;
 
-/// The objects with finalizers of one heap of the collector, as it lists them.
-#[derive(Clone, Debug, Default)]
-pub(in crate::runtimes::coreclr) struct Finalizers {
-    /// By generation: pinned, large, 2, 1, 0.
-    pub(in crate::runtimes::coreclr) alive: Vec<Vec<Addr>>,
-    /// Where each stands that nothing else refers to, and the object: it waits to be finalized.
-    pub(in crate::runtimes::coreclr) waiting: Vec<(Addr, Addr)>,
+/// Objects that nothing else refers to and that wait to be finalized: where each stands in the list, and the object.
+pub(in crate::runtimes::coreclr) fn waiting(variables: &Variables<'_>) -> Known<Vec<(Addr, Addr)>> {
+    let mut all = Vec::new();
+    for queue in variables.finalize_queues()? {
+        add(variables, queue, &mut all)?;
+    }
+    Ok(all)
 }
 
-impl Finalizers {
-    /// Those of each heap.
-    pub(in crate::runtimes::coreclr) fn read(variables: &Variables<'_>) -> Known<Vec<Finalizers>> {
-        variables.finalize_queues()?.into_iter().map(|queue| Finalizers::of(variables, queue)).collect()
+fn add(variables: &Variables<'_>, queue: Addr, all: &mut Vec<(Addr, Addr)>) -> Known<()> {
+    // Source: dotnet/runtime src/coreclr/gc/gcpriv.h, class CFinalize: the ends of seven ranges: of objects that live by generation, 4 to 0, then of
+    // those that wait, whose finalizers are critical, and the others.
+    const LIVE: u64 = 5;
+    const RANGES: u64 = 7;
+    let memory = variables.memory();
+    if queue.0 == 0 {
+        return Ok(());
     }
-
-    fn of(variables: &Variables<'_>, queue: Addr) -> Known<Finalizers> {
-        // Source: dotnet/runtime src/coreclr/gc/gcpriv.h, class CFinalize: the ends of seven ranges, then where the first begins: generations 4 to 0,
-        // those whose finalizers are critical, the others.
-        const RANGES: u64 = 7;
-        const WAITING: u64 = 5;
-        let memory = variables.memory();
-        let mut found = Finalizers::default();
-        if queue.0 == 0 {
-            return Ok(found);
-        }
-        let word = |index: u64| Ok::<Addr, Gap>(memory.ptr(plus(queue, index.saturating_mul(8))?)?);
-        let mut from = word(RANGES)?;
-        for range in 0..RANGES {
-            let to = word(range)?;
-            let bytes = to.since(from).filter(|bytes| bytes.is_multiple_of(8) && bytes / 8 <= MAX);
-            let bytes = bytes.ok_or_else(|| Gap::Corrupt(format!("the list of objects with finalizers at {queue}")))?;
-            let held = memory.slice(from, bytes)?;
-            let slots = (0u64..).step_by(8).map_while(|offset| from.plus(offset));
-            let objects = slots.zip(memory.pointers(held)).filter(|(_, object)| object.0 != 0);
-            if range < WAITING {
-                found.alive.push(objects.map(|(_, object)| object).collect());
-            } else {
-                found.waiting.extend(objects);
-            }
-            from = to;
-        }
-        Ok(found)
-    }
+    let end = |range: u64| Ok::<Addr, Gap>(memory.ptr(plus(queue, range.saturating_mul(8))?)?);
+    let from = end(LIVE - 1)?;
+    let bytes = end(RANGES - 1)?.since(from).filter(|bytes| bytes.is_multiple_of(8) && bytes / 8 <= MAX);
+    let bytes = bytes.ok_or_else(|| Gap::Corrupt(format!("the list of objects with finalizers at {queue}")))?;
+    let slots = (0u64..).step_by(8).map_while(|offset| from.plus(offset));
+    let objects = slots.zip(memory.pointers(memory.slice(from, bytes)?));
+    all.extend(objects.filter(|(_, object)| object.0 != 0));
+    Ok(())
 }

@@ -75,9 +75,10 @@ pub(in crate::runtimes::coreclr) struct Handles {
     pub(in crate::runtimes::coreclr) cut: Option<Gap>,
 }
 
-// Source: handletablepriv.h: HANDLE_BLOCKS_PER_SEGMENT, HANDLE_HANDLES_PER_BLOCK, HANDLE_HEADER_SIZE, struct _TableSegmentHeader, packed: a
+// Source: handletablepriv.h: segments of 64 KiB, HANDLE_BLOCKS_PER_SEGMENT, HANDLE_HANDLES_PER_BLOCK, HANDLE_HEADER_SIZE, struct _TableSegmentHeader, packed: a
 // byte of age for each of four clumps of a block, the list of blocks, four bytes of mask for each 32 handles, then for each block its type, its
 // user data, its count of locks; for each type the last block, the next one, and four bytes of free handles; the next segment, the table.
+const SEGMENT: u64 = 0x1_0000;
 const BLOCKS: u64 = 120;
 const HANDLES: u64 = 64;
 const HEADER: u64 = 0x1000;
@@ -92,7 +93,7 @@ const TYPE_COUNTS: [u64; 2] = [12, 13];
 
 const MAX_MAPS: usize = 1 << 12;
 const MAX_BUCKETS: u32 = 1 << 16;
-const MAX_SEGMENTS: usize = 1 << 16;
+const MAX_HANDLES: usize = 1 << 24;
 
 impl Handles {
     /// Reads them.
@@ -114,12 +115,13 @@ impl Handles {
         let memory = variables.memory();
         let tables = variables.heap_count()?;
         let mut map = variables.handle_table_map()?;
-        let mut first = None;
-        for _ in 0..MAX_MAPS {
-            if map.0 == 0 {
-                break;
+        let mut first = Ok(());
+        let (mut maps, mut seen) = (FxHashSet::default(), FxHashSet::default());
+        while map.0 != 0 {
+            let (buckets, count) = (memory.ptr(map)?, memory.u32(plus(map, 16)?)?);
+            if !maps.insert(map) || maps.len() > MAX_MAPS || count > MAX_BUCKETS {
+                return Err(Gap::Corrupt(format!("the map of handles at {map}")));
             }
-            let (buckets, count) = (memory.ptr(map)?, memory.u32(plus(map, 16)?)?.min(MAX_BUCKETS));
             for index in 0..u64::from(count) {
                 let bucket = memory.ptr(plus(buckets, index.saturating_mul(8))?)?;
                 if bucket.0 == 0 {
@@ -128,60 +130,74 @@ impl Handles {
                 let list = memory.ptr(bucket)?;
                 for table in 0..tables {
                     let table = memory.ptr(plus(list, table.saturating_mul(8))?)?;
-                    if table.0 != 0
-                        && let Err(gap) = self.add_table(memory, table)
-                    {
-                        first.get_or_insert(gap);
+                    // Every bucket may name one table, in a damaged dump.
+                    if table.0 != 0 && seen.insert(table) {
+                        first = first.and(self.add_table(memory, table));
                     }
                 }
             }
             map = memory.ptr(plus(map, 8)?)?;
         }
-        first.map_or(Ok(()), Err)
+        first
     }
 
     fn add_table(&mut self, memory: &Memory, table: Addr) -> Known<()> {
         let mut seen = FxHashSet::default();
         let (types, mut segment) = table_of(memory, table)?;
-        while segment.0 != 0 && seen.len() < MAX_SEGMENTS && seen.insert(segment) {
-            self.add_segment(memory, segment)?;
+        let mut first = Ok(());
+        while segment.0 != 0 {
+            if !seen.insert(segment) || self.all.len() > MAX_HANDLES {
+                return Err(Gap::Corrupt(format!("the segments of the table of handles at {table}")));
+            }
+            first = first.and(self.add_segment(memory, segment));
             segment = memory.ptr(plus(segment, next_segment(types))?)?;
         }
-        Ok(())
+        first
     }
 
     fn add_segment(&mut self, memory: &Memory, segment: Addr) -> Known<()> {
         let mut types = [NONE; BLOCKS as usize];
-        let mut user_data = [NONE; BLOCKS as usize];
         memory.read(plus(segment, TYPES)?, &mut types)?;
-        memory.read(plus(segment, USER_DATA)?, &mut user_data)?;
-        for (block, (kind, data)) in (0u64..).zip(types.into_iter().zip(user_data)) {
-            // A block of second objects has no type.
-            if kind == NONE {
-                continue;
-            }
-            let handle = |block: u64, index: u64| {
-                plus(
-                    segment,
-                    HEADER.saturating_add(block.saturating_mul(HANDLES).saturating_add(index).saturating_mul(8)),
-                )
-            };
-            let masks = plus(segment, MASKS.saturating_add(block.saturating_mul(8)))?;
-            let free = memory.u64(masks)?;
+        let mut first = Ok(());
+        // A block of second objects has no type.
+        for (block, kind) in (0u64..).zip(types).filter(|(_, kind)| *kind != NONE) {
+            let free = memory.u64(plus(segment, MASKS.saturating_add(block.saturating_mul(8)))?)?;
             for index in (0..HANDLES).filter(|index| free >> index & 1 == 0) {
-                let address = handle(block, index)?;
-                // A segment is given memory as it is filled.
-                let Ok(object) = memory.ptr(address) else { break };
-                let kind = HandleKind(kind);
-                let second = kind == HandleKind::DEPENDENT && data != NONE;
-                let dependent = if second { memory.ptr(handle(data.into(), index)?)? } else { Addr(0) };
-                if object.0 != 0 {
-                    self.all.push(Handle { address, kind, object, dependent });
+                let address = plus(segment, place(block, index))?;
+                // One that cannot be read leaves the others.
+                match handle(memory, address, HandleKind(kind)) {
+                    Ok(handle) if handle.object.0 != 0 => self.all.push(handle),
+                    Ok(_) => {}
+                    Err(gap) => first = first.and(Err(gap)),
                 }
             }
         }
-        Ok(())
+        first
     }
+}
+
+fn handle(memory: &Memory, address: Addr, kind: HandleKind) -> Known<Handle> {
+    let object = memory.ptr(address)?;
+    let is_dependent = kind == HandleKind::DEPENDENT && object.0 != 0;
+    let dependent = if is_dependent { dependent(memory, address)? } else { Addr(0) };
+    Ok(Handle { address, kind, object, dependent })
+}
+
+/// Bytes from a segment's start to a handle.
+fn place(block: u64, index: u64) -> u64 {
+    HEADER.saturating_add(block.saturating_mul(HANDLES).saturating_add(index).saturating_mul(8))
+}
+
+/// What a dependent handle keeps alive as long as what it refers to lives: it stands in another block, which the header names.
+pub(in crate::runtimes::coreclr) fn dependent(memory: &Memory, handle: Addr) -> Known<Addr> {
+    let damaged = || Gap::Corrupt(format!("a handle at {handle}"));
+    let start = Addr(handle.0 & !(SEGMENT - 1));
+    let index = (handle.0 & (SEGMENT - 1)).checked_sub(HEADER).ok_or_else(damaged)? / 8;
+    let block = u64::from(memory.u8(plus(start, USER_DATA.saturating_add(index / HANDLES))?)?);
+    if block >= BLOCKS {
+        return Err(damaged());
+    }
+    Ok(memory.ptr(plus(start, place(block, index % HANDLES))?)?)
 }
 
 /// Where a segment names the next one; the table follows.
@@ -207,5 +223,74 @@ fn table_of(memory: &Memory, table: Addr) -> Known<(u64, Addr)> {
         Ok((TYPE_COUNTS[0], first))
     } else {
         Err(Gap::Corrupt(format!("the table of handles at {table}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment at 0x20000 with one block of a kind, of whose handles these are in use, and what each refers to.
+    fn segment(kind: u8, used: &[(u64, u64)]) -> Vec<u64> {
+        let mut words = vec![0u64; 0x1_0000 / 8];
+        let mut bytes = vec![NONE; BLOCKS as usize];
+        bytes[1] = kind;
+        let at = TYPES as usize / 8;
+        for (word, eight) in words[at..].iter_mut().zip(bytes.chunks(8)) {
+            *word = u64::from_le_bytes(eight.try_into().expect("eight"));
+        }
+        words[MASKS as usize / 8 + 1] = !used.iter().fold(0, |mask, (index, _)| mask | 1 << index);
+        for (index, object) in used {
+            words[place(1, *index) as usize / 8] = *object;
+        }
+        words
+    }
+
+    #[test]
+    fn handles_in_use_are_read_with_their_kinds() {
+        let memory = Memory::of(0x2_0000, &segment(HandleKind::STRONG, &[(0, 0x7000), (63, 0x7100), (5, 0)]));
+        let mut handles = Handles::default();
+        assert_eq!(handles.add_segment(&memory, Addr(0x2_0000)), Ok(()));
+        let told: Vec<_> = handles.all.iter().map(|handle| (handle.address.0, handle.object.0)).collect();
+        assert_eq!(told, [(0x2_1200, 0x7000), (0x2_13f8, 0x7100)]);
+        assert!(handles.all.iter().all(|handle| handle.kind.keeps_alive() && handle.kind.word() == "strong"));
+    }
+
+    #[test]
+    fn a_handle_that_cannot_be_read_is_a_gap_and_leaves_the_others() {
+        let mut words = segment(HandleKind::PINNED, &[(0, 0x7000), (40, 0x7100)]);
+        words.truncate(0x1300 / 8);
+        let mut handles = Handles::default();
+        assert!(handles.add_segment(&Memory::of(0x2_0000, &words), Addr(0x2_0000)).is_err());
+        assert_eq!(handles.all.len(), 1);
+    }
+
+    #[test]
+    fn what_belongs_to_a_handle_is_in_the_block_that_the_header_names() {
+        // What belongs to handles of block 1 is in block 3.
+        let mut words = segment(HandleKind::DEPENDENT.0, &[(5, 0x7000)]);
+        words[USER_DATA as usize / 8] = 0x03 << 8;
+        words[place(3, 5) as usize / 8] = 0x7777;
+        let memory = Memory::of(0x2_0000, &words);
+        assert_eq!(dependent(&memory, Addr(0x2_0000 + place(1, 5))), Ok(Addr(0x7777)));
+        assert_eq!(dependent(&memory, Addr(0x2_0000 + place(0, 5))), Ok(Addr(0)));
+        assert!(dependent(&memory, Addr(0x2_0ff8)).is_err());
+        let mut handles = Handles::default();
+        assert_eq!(handles.add_segment(&memory, Addr(0x2_0000)), Ok(()));
+        assert_eq!(handles.all.first().map(|handle| handle.dependent), Some(Addr(0x7777)));
+    }
+
+    #[test]
+    fn segments_in_a_circle_end() {
+        // The table names the segment, which says that it is the table's, and that it is followed by itself.
+        let mut words = segment(HandleKind::STRONG, &[(0, 0x7000)]);
+        let next = next_segment(TYPE_COUNTS[0]);
+        assert_eq!(next, 0x7c8, "as measured in 8.0.33 and 9.0.22");
+        words[next as usize / 8] = 0x2_0000;
+        words[next as usize / 8 + 1] = 0x3_0000;
+        words.extend([0, 0, 0, 0, 0, 0, 0x2_0000]);
+        let mut handles = Handles::default();
+        assert!(handles.add_table(&Memory::of(0x2_0000, &words), Addr(0x3_0000)).is_err());
+        assert_eq!(handles.all.len(), 1);
     }
 }

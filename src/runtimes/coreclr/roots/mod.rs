@@ -11,7 +11,7 @@ mod stack;
 mod threads;
 mod trackers;
 
-pub(super) use self::finalizer::Finalizers;
-pub(super) use self::handles::Handles;
+pub(super) use self::finalizer::waiting;
+pub(super) use self::handles::{Handles, dependent};
 pub(super) use self::stack::{StackRoots, of_stacks};
 pub(super) use self::threads::of_threads;

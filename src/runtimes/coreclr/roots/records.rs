@@ -12,13 +12,12 @@ const ARGUMENTS: u64 = 6;
 const NEAR: u64 = 1 << 16;
 
 /// Adds what a record protects. Which of its words are references is told by their being objects: who takes them sorts out the others.
-pub(super) fn add(clr: &Clr, record: &Record, tid: Tid, all: &mut Vec<Held>) {
-    // What cannot be read protects nothing that could be told.
-    let _ = match record.shape {
+pub(super) fn add(clr: &Clr, record: &Record, tid: Tid, all: &mut Vec<Held>) -> Known<()> {
+    match record.shape {
         Shape::Block(block) => arguments(clr, block, tid, all),
         Shape::Helper => locals(clr, record.at, tid, all),
         Shape::Other => Ok(()),
-    };
+    }
 }
 
 fn arguments(clr: &Clr, block: Addr, tid: Tid, all: &mut Vec<Held>) -> Known<()> {

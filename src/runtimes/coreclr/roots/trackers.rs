@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::model::{Addr, Known};
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 
 /// Most exceptions in flight of one thread.
@@ -12,6 +12,8 @@ const MAX: usize = 1 << 12;
 #[derive(Debug, Default)]
 pub(super) struct Trackers {
     passed: Vec<(Addr, Addr)>,
+    /// Why there may be more.
+    pub(super) unread: Option<Gap>,
 }
 
 impl Trackers {
@@ -19,15 +21,26 @@ impl Trackers {
     pub(super) fn of(clr: &Clr, thread: Addr) -> Trackers {
         let mut trackers = Trackers::default();
         let mut seen = FxHashSet::default();
-        let mut next = clr.ptr(thread, "Thread", "ExceptionTracker");
-        while let Ok(tracker) = next {
-            if tracker.0 == 0 || seen.len() >= MAX || !seen.insert(tracker) {
-                break;
+        let mut tracker = clr.ptr(thread, "Thread", "ExceptionTracker");
+        loop {
+            let at = match tracker {
+                Ok(Addr(0)) => return trackers,
+                Ok(at) if seen.len() < MAX && seen.insert(at) => at,
+                Ok(at) => {
+                    trackers.unread = Some(Gap::Corrupt(format!("the exceptions in flight at {at}")));
+                    return trackers;
+                }
+                Err(gap) => {
+                    trackers.unread = Some(gap);
+                    return trackers;
+                }
+            };
+            match range(clr, at) {
+                Ok(passed) => trackers.passed.extend(passed),
+                Err(gap) => trackers.unread = Some(gap),
             }
-            trackers.passed.extend(range(clr, tracker).ok().flatten());
-            next = clr.ptr(tracker, "ExceptionInfo", "PreviousNestedInfo");
+            tracker = clr.ptr(at, "ExceptionInfo", "PreviousNestedInfo");
         }
-        trackers
     }
 
     /// Whether a frame with this stack pointer of its caller is one that an exception has unwound.

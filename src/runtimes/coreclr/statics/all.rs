@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::named::Static;
-use crate::model::{Addr, Known};
+use super::named::{Static, Statics};
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::types::{Field, Held, Types};
+use crate::runtimes::coreclr::unread::Unread;
 
 /// Most classes without type arguments that are looked at.
 const MAX_CLASSES: u32 = 1 << 20;
@@ -14,12 +15,20 @@ const MAX_CLASSES: u32 = 1 << 20;
 impl Types<'_> {
     /// Every static field that refers to an object, of all classes that the runtime has loaded. Read once.
     pub(in crate::runtimes::coreclr) fn all_statics(self) -> Known<Arc<[Static]>> {
+        self.statics().map(|statics| Arc::clone(&statics.all))
+    }
+
+    /// The same, with why there may be more.
+    pub(in crate::runtimes::coreclr) fn statics(self) -> Known<Arc<Statics>> {
         self.classes.statics.get((), || {
-            let mut all = Vec::new();
-            for table in self.loaded()? {
-                self.add_statics(table, &mut all);
+            let (tables, unread) = self.loaded()?;
+            let (mut all, mut unread) = (Vec::new(), unread);
+            for table in tables {
+                if let Err(gap) = self.add_statics(table, &mut all) {
+                    unread.add(&gap);
+                }
             }
-            Ok(Arc::from(all))
+            Ok(Arc::new(Statics::of(all, unread)))
         })
     }
 
@@ -35,32 +44,57 @@ impl Types<'_> {
         by_object.get(&object).map(Arc::clone)
     }
 
-    /// The classes that the runtime has loaded, as far as they can be read.
-    pub(in crate::runtimes::coreclr) fn loaded(self) -> Known<Vec<Addr>> {
-        let mut all = Vec::new();
+    /// The classes that the runtime has loaded, as far as they can be read, and what cannot.
+    fn loaded(self) -> Known<(Vec<Addr>, Unread)> {
+        let (mut all, mut unread) = (Vec::new(), Unread::default());
         let mut left = MAX_CLASSES;
-        for module in &self.modules.all(self.clr)?.modules {
-            let Ok(metadata) = self.modules.metadata(self.clr, *module) else { continue };
+        let modules = self.modules.all(self.clr)?;
+        unread.extend(modules.unread.as_ref());
+        for module in &modules.modules {
+            let metadata = match self.modules.metadata(self.clr, *module) {
+                Ok(metadata) => metadata,
+                Err(gap) => {
+                    unread.add(&gap);
+                    continue;
+                }
+            };
+            if metadata.types() > left {
+                unread.add(&Gap::Unsupported(format!("more than {MAX_CLASSES} classes")));
+            }
             let types = metadata.types().min(left);
             left = left.saturating_sub(types);
-            all.extend((1..=types).filter_map(|rid| self.defined(*module, rid).ok().flatten()));
-        }
-        all.extend(self.all_instantiated()?.all());
-        Ok(all)
-    }
-
-    fn add_statics(self, table: Addr, all: &mut Vec<Static>) {
-        // A class that cannot be read leaves the others.
-        let (Ok(class), Ok(fields)) = (self.class(table), self.fields(table)) else { return };
-        let Ok(name) = &class.name else { return };
-        let is_one = |field: &&Field| field.held == Held::Class && field.is_collected();
-        for field in fields.iter().filter(is_one) {
-            let Ok(Some(slot)) = self.static_slot(table, field) else { continue };
-            if let Ok(to) = self.clr.memory().ptr(slot)
-                && to.0 != 0
-            {
-                all.push(Static { name: format!("{name}.{}", field.name).into(), slot, to });
+            for rid in 1..=types {
+                match self.defined(*module, rid) {
+                    Ok(table) => all.extend(table),
+                    Err(gap) => unread.add(&gap),
+                }
             }
         }
+        let instantiated = self.all_instantiated()?;
+        unread.extend(instantiated.unread());
+        all.extend(instantiated.all());
+        Ok((all, unread))
+    }
+
+    /// Adds those of one class; fails where one of them cannot be read, the others are added all the same.
+    fn add_statics(self, table: Addr, all: &mut Vec<Static>) -> Known<()> {
+        let (class, fields) = (self.class(table)?, self.fields(table)?);
+        let name = class.name.as_ref().map_err(Gap::clone)?;
+        let is_one = |field: &&Field| field.held == Held::Class && field.is_collected();
+        let mut first = Ok(());
+        for field in fields.iter().filter(is_one) {
+            let read = self.static_slot(table, field).and_then(|slot| match slot {
+                Some(slot) => Ok(Some((slot, self.clr.memory().ptr(slot)?))),
+                None => Ok(None),
+            });
+            match read {
+                Ok(Some((slot, to))) if to.0 != 0 => {
+                    all.push(Static { name: format!("{name}.{}", field.name).into(), slot, to });
+                }
+                Ok(_) => {}
+                Err(gap) => first = first.and(Err(gap)),
+            }
+        }
+        first
     }
 }

@@ -9,7 +9,7 @@ mod named;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::named::Static;
+pub(super) use self::named::Statics;
 
 use super::clr::plus;
 use super::types::{Field, Held, Types};

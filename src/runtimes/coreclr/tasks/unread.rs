@@ -1,29 +1,6 @@
 //! What of asynchronous work could not be read: how much of each kind, and why the first of it.
 
-use crate::model::Gap;
-
-/// How many of a kind could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unread {
-    /// How many.
-    pub count: u64,
-    /// Why the first; `None` where there is none.
-    pub why: Option<Gap>,
-}
-
-impl Unread {
-    pub(in crate::runtimes::coreclr) fn add(&mut self, gap: &Gap) {
-        self.count = self.count.saturating_add(1);
-        if self.why.is_none() {
-            self.why = Some(gap.clone());
-        }
-    }
-
-    pub(in crate::runtimes::coreclr) fn join(&mut self, more: Unread) {
-        self.count = self.count.saturating_add(more.count);
-        self.why = self.why.take().or(more.why);
-    }
-}
+use crate::runtimes::coreclr::unread::Unread;
 
 /// What could not be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -117,6 +117,11 @@ impl<T: Copy> Named<T> {
         self.unread.get_or_insert(gap);
     }
 
+    /// Why there may be more.
+    pub(in crate::runtimes::coreclr) fn unread(&self) -> Option<&Gap> {
+        self.unread.as_ref()
+    }
+
     /// Those that were read.
     pub(in crate::runtimes::coreclr) fn all(&self) -> impl Iterator<Item = T> {
         self.by_name.values().copied()

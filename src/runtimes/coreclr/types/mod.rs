@@ -27,7 +27,7 @@ use super::memo::Memo;
 use super::metadata::with_arguments;
 use super::modules::Modules;
 use super::objects::Enumeration;
-use super::statics::Static;
+use super::statics::Statics;
 use crate::model::{Addr, Gap, Known};
 
 /// Depth of types in types, and most type arguments of one.
@@ -61,7 +61,7 @@ pub(super) struct Classes {
     /// Names of classes and of those that they derive from.
     pub(super) lineages: Memo<Addr, Arc<[Box<str>]>>,
     pub(super) patterns: Memo<Addr, Known<Option<Arc<Pattern>>>>,
-    pub(super) statics: Memo<(), Known<Arc<[Static]>>>,
+    pub(super) statics: Memo<(), Known<Arc<Statics>>>,
     /// What structures of one field declare.
     pub(super) repeats: Memo<Addr, Known<Option<Declared>>>,
     /// The static field that refers to an object, by the object.
