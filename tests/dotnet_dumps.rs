@@ -1,7 +1,7 @@
 //! Dumps of .NET 8, 9 and 10 that are kept, for machines without .NET: read without any file of their processes, and held against what Microsoft's
 //! own tools said of them (fixtures/dotnet-dumps).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -163,6 +163,49 @@ fn a_static_field_is_what_holds_an_object() {
     let path = answers(&dump, &[&format!("gcroot {}", queue["address"].as_str().expect("an address"))]).remove(0);
     let first = &path["paths"][0]["objects"][0];
     assert_eq!((&first["address"], &first["field"]), (&object.as_str().into(), &"_collection".into()), "{path}");
+}
+
+#[test]
+fn what_threads_hold_is_not_said_to_be_held_by_nothing_where_their_stacks_are_lost() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let dump = unpacked("locks-8.0.33.core", folder.path());
+    let told = answers(&dump, &["roots -kind stack -n 1000000"]).remove(0);
+    let held: BTreeSet<u64> =
+        told["roots"].as_array().expect("roots").iter().map(|root| number(&root["object"]["address"])).collect();
+    assert!(held.len() > 10, "{told}");
+    let mut bytes = std::fs::read(&dump).expect("it was unpacked");
+    lose_stacks(&mut bytes);
+    let lost = folder.path().join("lost");
+    std::fs::write(&lost, bytes).expect("it can be written");
+    let commands: Vec<String> = held.iter().map(|object| format!("gcroot {object:#x}")).collect();
+    let told = answers(&lost, &commands.iter().map(String::as_str).collect::<Vec<_>>());
+    let free = told.iter().filter(|told| told["paths"].as_array().is_some_and(Vec::is_empty));
+    let incomplete = free.inspect(|told| assert_eq!(told["complete"], false, "{told}")).count();
+    assert!(incomplete > 0, "none of {} is held by threads alone", told.len());
+}
+
+/// Gives every thread of a core a stack pointer that leads nowhere.
+fn lose_stacks(core: &mut [u8]) {
+    let half = |core: &[u8], at: usize| u32::from_le_bytes(core[at..at + 4].try_into().expect("four bytes"));
+    let word = |core: &[u8], at: usize| {
+        usize::try_from(u64::from_le_bytes(core[at..at + 8].try_into().expect("eight bytes"))).expect("it fits")
+    };
+    // Elf64_Phdr: p_type 0, p_offset 8, p_filesz 32; PT_NOTE 4; NT_PRSTATUS 1. elf_prstatus: pr_reg 112, of which rsp is the 20th. Source: elf.h,
+    // sys/procfs.h, sys/user.h.
+    let count = usize::from(u16::from_le_bytes(core[56..58].try_into().expect("two bytes")));
+    let notes = (0..count).map(|index| 64 + 56 * index).find(|at| half(core, *at) == 4).expect("notes");
+    let (mut at, end) = (word(core, notes + 8), word(core, notes + 8) + word(core, notes + 32));
+    let mut lost = 0;
+    while at < end {
+        let (name, size) = (half(core, at) as usize, half(core, at + 4) as usize);
+        let body = at + 12 + name.next_multiple_of(4);
+        if half(core, at + 8) == 1 {
+            core[body + 112 + 19 * 8..][..8].copy_from_slice(&8_u64.to_le_bytes());
+            lost += 1;
+        }
+        at = body + size.next_multiple_of(4);
+    }
+    assert!(lost > 5, "{lost} threads");
 }
 
 #[test]
