@@ -15,8 +15,15 @@ use crate::unwind::row::{Caller, preserved};
 const MAX_BYTES: u64 = 48;
 const MAX_INSTRUCTIONS: usize = 12;
 
-/// The caller of code that stands in an epilogue; `None` where it stands elsewhere, or its instructions are not at hand.
-pub(super) fn caller(memory: &Memory, registers: &Registers, sp: Addr, pc: Addr) -> Option<Caller> {
+/// The caller of code that stands in an epilogue; `None` where it stands elsewhere, or its instructions are not at hand. `is_within`: whether code
+/// is of the same function, behind its beginning.
+pub(super) fn caller(
+    memory: &Memory,
+    registers: &Registers,
+    sp: Addr,
+    pc: Addr,
+    is_within: &dyn Fn(Addr) -> bool,
+) -> Option<Caller> {
     let code = memory.slice_up_to(pc, MAX_BYTES).ok()?;
     let mut decoder = Decoder::with_ip(64, code, pc.0, DecoderOptions::NONE);
     let mut caller = registers.clone();
@@ -24,6 +31,7 @@ pub(super) fn caller(memory: &Memory, registers: &Registers, sp: Addr, pc: Addr)
     let mut at = sp;
     let mut has_popped = false;
     for index in 0..MAX_INSTRUCTIONS {
+        let own = code.get(decoder.position()..)?;
         let instruction = decoder.decode();
         match instruction.mnemonic() {
             Mnemonic::Pop => {
@@ -38,12 +46,28 @@ pub(super) fn caller(memory: &Memory, registers: &Registers, sp: Addr, pc: Addr)
             // Only in front of all others, once.
             Mnemonic::Add | Mnemonic::Lea if index == 0 => at = lowered(&instruction, registers, at)?,
             Mnemonic::Ret if instruction.op_count() == 0 => return moved(caller, memory.ptr(at).ok()?, at.plus(8)?),
-            // To another method, in place of a call and a return. A jump alone may lead anywhere.
-            Mnemonic::Jmp if has_popped => return moved(caller, memory.ptr(at).ok()?, at.plus(8)?),
+            Mnemonic::Jmp if has_popped || is_last(&instruction, own, is_within) => {
+                return moved(caller, memory.ptr(at).ok()?, at.plus(8)?);
+            }
             _ => return None,
         }
     }
     None
+}
+
+/// Whether a jump, of which `code` is its own, is one to another method, in place of a call and a return, which ends an epilogue. Sources: what
+/// unwinder.cpp takes for an epilogue's end; dotnet/runtime src/coreclr/jit/emitxarch.cpp, `rex.jmp`, by which a tail call through a register
+/// differs from a jump within.
+fn is_last(instruction: &Instruction, code: &[u8], is_within: &dyn Fn(Addr) -> bool) -> bool {
+    match instruction.op0_kind() {
+        OpKind::NearBranch64 => !is_within(Addr(instruction.near_branch64())),
+        OpKind::Memory => instruction.is_ip_rel_memory_operand() || has_wide_prefix(code),
+        _ => has_wide_prefix(code),
+    }
+}
+
+fn has_wide_prefix(code: &[u8]) -> bool {
+    code.first().is_some_and(|byte| byte & 0xf8 == 0x48)
 }
 
 /// Where the stack pointer is behind `add rsp, n` or `lea rsp, [register + n]`.
@@ -86,7 +110,9 @@ mod tests {
         for (number, value) in [(0, 0xa), (3, 0xb), (6, STACK + 16), (7, STACK), (16, CODE.0)] {
             registers.set(Register(number), value);
         }
-        let caller = caller(&memory, &registers, Addr(STACK), CODE)?;
+        // The function has the 16 bytes in front of the code, and 16 from there on.
+        let is_within = |at: Addr| (CODE.0 - 15..CODE.0 + 16).contains(&at.0);
+        let caller = caller(&memory, &registers, Addr(STACK), CODE, &is_within)?;
         assert_eq!((caller.cfa.0, caller.registers.get(Register(0))), (caller.registers.sp()?.0, None));
         Some([16, 7, 3, 6].map(|number| caller.registers.get(Register(number))))
     }
@@ -104,6 +130,25 @@ mod tests {
         // lea rsp, [rbp - 8]; pop rbx; pop rbp; jmp rax
         let tail = [0x48, 0x8d, 0x65, 0xf8, 0x5b, 0x5d, 0xff, 0xe0];
         assert_eq!(told(&tail), Some([Some(4), Some(STACK + 32), Some(2), Some(3)]));
+    }
+
+    #[test]
+    fn a_jump_to_another_method_ends_an_epilogue() {
+        let behind = Some([Some(1), Some(STACK + 8), Some(0xb), Some(STACK + 16)]);
+        // jmp .+0x105; jmp .-16, to the beginning; jmp [rip + 0x10]; rex.W jmp rax; rex.W jmp [rax]
+        for code in [
+            &[0xe9, 0x00, 0x01, 0x00, 0x00][..],
+            &[0xeb, 0xee],
+            &[0xff, 0x25, 0x10, 0x00, 0x00, 0x00],
+            &[0x48, 0xff, 0xe0],
+            &[0x48, 0xff, 0x20],
+        ] {
+            assert_eq!(told(code), behind, "{code:x?}");
+        }
+        // jmp .+5; jmp [rax]
+        for code in [&[0xeb, 0x03][..], &[0xff, 0x20]] {
+            assert_eq!(told(code), None, "{code:x?}");
+        }
     }
 
     #[test]

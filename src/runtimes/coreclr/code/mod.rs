@@ -125,7 +125,11 @@ pub(super) fn step(clr: &Clr, frame: &OwnFrame<'_>) -> Step {
 }
 
 fn caller(clr: &Clr, frame: &OwnFrame<'_>, place: Place, pc: Addr) -> Result<Caller, End> {
-    let interrupted = || epilogue::caller(clr.memory(), frame.registers, frame.sp, pc);
+    let is_within = |code: Addr| {
+        let same = |found: Code| matches!(found, Code::Method(of) if of.function == place.function);
+        code != place.function && at(clr, code).ok().flatten().is_some_and(same)
+    };
+    let interrupted = || epilogue::caller(clr.memory(), frame.registers, frame.sp, pc, &is_within);
     if let Some(caller) = if frame.returns { None } else { interrupted() } {
         return Ok(caller);
     }
