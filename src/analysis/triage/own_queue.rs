@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::model::{OwnQueue, Subject, Tid, TimeLimit, WorkEnd, WorkWait};
 
 use super::Rule;
 use super::case::Case;
 use super::finding::{Fact, Finding, Next, Part, Sentence, Severity};
 use super::limits::at_most;
-use super::needed::{is_endless, keeps, keeps_surely};
+use super::needed::{Waits, end, is_endless};
 
 pub(super) const RULE: Rule = Rule::new("own-queue", apply);
 
@@ -16,19 +18,16 @@ pub(super) const RULE: Rule = Rule::new("own-queue", apply);
 const TOLD: usize = 6;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    let mut tids: Vec<Tid> = Vec::new();
+    let waits = Waits::of(case.pending);
+    let mut seen: FxHashSet<Tid> = FxHashSet::default();
     let own = case.pending.waits.iter().filter(|wait| is_own(wait)).map(|wait| wait.tid);
-    for tid in own {
-        if !tids.contains(&tid) {
-            tids.push(tid);
-        }
-    }
+    let tids = own.filter(|tid| seen.insert(*tid));
     // What is known to be in the queue says more than what seems to be there, and that more than what will be.
     let kept = |tid: Tid| {
         let all: [fn(&WorkWait) -> bool; 3] = [is_certain, is_queued, is_own];
-        all.into_iter().find_map(|holds| keeps(&case.pending.waits, tid, holds))
+        all.into_iter().find_map(|holds| waits.keeps(tid, holds))
     };
-    tids.into_iter().filter_map(|tid| kept(tid).map(|wait| conclude(case, wait))).collect()
+    tids.filter_map(|tid| kept(tid).map(|wait| conclude(case, &waits, wait))).collect()
 }
 
 /// Whether nothing but the thread itself can go on with it, and it waits for as long as that takes.
@@ -44,11 +43,11 @@ fn is_own(wait: &WorkWait) -> bool {
     matches!(wait.end, WorkEnd::OwnQueue(_) | WorkEnd::OwnQueueAfter(_))
 }
 
-fn conclude(case: &Case<'_>, wait: &WorkWait) -> Finding {
+fn conclude(case: &Case<'_>, all: &Waits<'_>, wait: &WorkWait) -> Finding {
     let limit = wait.limit.as_ref().ok().and_then(Option::as_ref);
     let (severity, certain, title) = match (&wait.end, limit) {
         (WorkEnd::OwnQueue(_), None) => {
-            let certain = is_certain(wait) && keeps_surely(case.pending, wait.tid, is_certain);
+            let certain = is_certain(wait) && all.keeps_surely(wait.tid, is_certain);
             let title = Sentence::of("deadlock: ").then(waits(case, wait, None));
             let words = ", which goes on in this thread itself: its next piece of work is in the thread's own queue";
             (if certain { Severity::Critical } else { Severity::Warning }, certain, title.text(words))
@@ -69,10 +68,8 @@ fn conclude(case: &Case<'_>, wait: &WorkWait) -> Finding {
         evidence.push(place(own));
         evidence.extend(own.doubt.map(|doubt| Sentence::of(doubt).about(Subject::Object(own.context))));
     }
-    if let Err(gap) = &wait.limit {
-        let unknown = Sentence::of(format!("whether its wait ends by itself is not known: {gap}"));
-        evidence.push(unknown.about(Subject::Thread(wait.tid)));
-    }
+    // A limit is in the title.
+    evidence.extend(end(wait).filter(|_| wait.limit.is_err()));
     evidence.push(on_thread.about(Subject::Thread(wait.tid)));
     let next = Next::new(
         "dumpasync",

@@ -5,7 +5,7 @@ use crate::model::{Pool, Subject, Tid, WorkEnd, WorkWait};
 use super::Rule;
 use super::case::Case;
 use super::finding::{Finding, Next, Sentence, Severity};
-use super::needed::{is_endless, keeps, keeps_surely};
+use super::needed::{Waits, end, is_endless};
 use super::own_queue;
 
 pub(super) const RULE: Rule = Rule::new("starved-pool", apply);
@@ -14,21 +14,24 @@ pub(super) const RULE: Rule = Rule::new("starved-pool", apply);
 const TOLD: usize = 3;
 
 fn apply(case: &Case<'_>) -> Vec<Finding> {
-    case.pending.pools.iter().filter_map(|pool| conclude(case, pool)).collect()
+    let waits = Waits::of(case.pending);
+    case.pending.pools.iter().filter_map(|pool| conclude(case, &waits, pool)).collect()
 }
 
-fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
+fn conclude(case: &Case<'_>, waits: &Waits<'_>, pool: &Pool) -> Option<Finding> {
     if pool.queued == 0 && pool.unread.is_none() {
         return None;
     }
-    let waits = &case.pending.waits;
     let is_queued = |wait: &WorkWait| wait.end == WorkEnd::PoolQueue;
-    let starved: Vec<Tid> =
-        pool.blocked.iter().copied().filter(|tid| keeps(waits, *tid, is_queued).is_some()).collect();
-    let for_ever = |tid: &&Tid| keeps(waits, **tid, |wait| is_queued(wait) && is_endless(wait)).is_some();
+    let is_for_ever = |wait: &WorkWait| is_queued(wait) && is_endless(wait);
+    let starved: Vec<Tid> = pool.blocked.iter().copied().filter(|tid| waits.keeps(*tid, is_queued).is_some()).collect();
     // One that has more than it may have lets the others sleep.
-    let all_wait = pool.most > 0 && starved.iter().filter(for_ever).count() as u64 >= pool.most;
-    let is_sure = starved.iter().all(|tid| keeps_surely(case.pending, *tid, is_queued));
+    let are_all = |count: usize| pool.most > 0 && count as u64 >= pool.most;
+    let all_wait = are_all(starved.iter().filter(|tid| waits.keeps(**tid, is_for_ever).is_some()).count());
+    let is_sure_deadlock = || are_all(starved.iter().filter(|tid| waits.keeps_surely(**tid, is_for_ever)).count());
+    // That one waits at all is known where it is known for how long.
+    let is_waiting = |wait: &WorkWait| is_queued(wait) && wait.limit.is_ok();
+    let is_sure = || starved.iter().all(|tid| waits.keeps_surely(*tid, is_waiting));
     let (severity, certain, title) = match starved.len() {
         0 if pool.is_full() && pool.working >= pool.threads && pool.threads > 0 && pool.queued > 0 => {
             let words = format!(
@@ -45,14 +48,14 @@ fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
                 "deadlock: all {count} threads of {} wait for work that is in its own queue, and it may have no more",
                 pool.name
             );
-            (Severity::Critical, is_sure, words)
+            (Severity::Critical, is_sure_deadlock(), words)
         }
         count => {
             let words = format!(
                 "{} starves: {count} of its {} threads wait for work that is in its own queue",
                 pool.name, pool.threads
             );
-            (Severity::Warning, is_sure, words)
+            (Severity::Warning, is_sure(), words)
         }
     };
     let numbers = format!(
@@ -71,7 +74,9 @@ fn conclude(case: &Case<'_>, pool: &Pool) -> Option<Finding> {
     }
     for tid in starved.iter().take(TOLD) {
         evidence.push(case.chain(*tid));
-        evidence.extend(keeps(waits, *tid, is_queued).map(own_queue::chain));
+        let wait = waits.keeps(*tid, is_queued);
+        evidence.extend(wait.map(own_queue::chain));
+        evidence.extend(wait.and_then(end));
     }
     Some(Finding {
         rule: RULE.name,

@@ -153,6 +153,32 @@ fn a_pool_whose_threads_wait_for_a_while_only_starves() {
 }
 
 #[test]
+fn a_pool_is_not_certain_to_stand_still_where_a_wait_is_not_known_to_last() {
+    let gap = || Err(Gap::NotRecorded("a wait of the thread for that".to_owned()));
+    let unknown = |tid| WorkWait { limit: gap(), ..wait(tid, &["Shop.Price"], WorkEnd::PoolQueue) };
+    let queued = |tid| wait(tid, &["Shop.Price"], WorkEnd::PoolQueue);
+    let of = |waits, pool| process(PendingWork { waits, pools: vec![pool], ..PendingWork::default() });
+    // Both, or one of them, refer to what they would wait for, and may not wait.
+    for waits in [vec![unknown(1), unknown(2)], vec![queued(1), unknown(2)]] {
+        let told = of(waits, pool(2, 2, &[1, 2]));
+        let finding = &told.verdict()[0];
+        assert_eq!((finding.severity, finding.certain), (Severity::Warning, false), "{}", finding.title);
+        let why = "whether its wait ends by itself is not known: not recorded: a wait of the thread for that";
+        assert!(finding.evidence.iter().any(|fact| fact.text.to_string() == why));
+    }
+    // As many as the pool may have wait for ever, whatever another does.
+    let finding = of(vec![queued(1), queued(2), unknown(3)], pool(3, 2, &[1, 2, 3])).verdict().remove(0);
+    assert_eq!((finding.severity, finding.certain), (Severity::Critical, true));
+    // Who waits for a while waits all the same, and for how long is told.
+    let limit = |tid| TimeLimit { tid: Tid(tid), left_ms: None, whole_ms: Some(50) };
+    let timed = |tid| WorkWait { limit: Ok(Some(limit(tid))), ..queued(tid) };
+    let finding = of(vec![timed(1), queued(2)], pool(2, 2, &[1, 2])).verdict().remove(0);
+    assert_eq!((finding.severity, finding.certain), (Severity::Warning, true));
+    let ends = "its wait ends by itself: it waits at most 50 ms";
+    assert_eq!(finding.evidence.iter().filter(|fact| fact.text.to_string() == ends).count(), 1);
+}
+
+#[test]
 fn failures_that_nobody_saw_and_work_that_nobody_looked_at_are_told() {
     let failed = |message: &str| FailedWork {
         address: Addr(0x10),
