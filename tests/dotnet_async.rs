@@ -183,7 +183,7 @@ fn the_first_screen_tells_who_waits_for_itself_and_failures_that_nobody_saw() {
         // Before a thread sleeps it has spun a little.
         let text = |finding: &Value| finding["title"].as_str().expect("a title").replace("59 min 59 s", "1 h");
         // Desk and host wait for what is in their own queues alone; of the till's context that is not known, for nothing was posted yet; another thread
-        // takes the porter's; the hasty one's wait ends; the guest needs one of two, of which an hour's delay is the other.
+        // takes the porter's; the hasty one's wait ends, a token may end the patient one's, and what the page waits for; the guest needs one of two, of which an hour's delay is the other.
         let own = of("own-queue");
         let told = |certain: bool| -> Vec<String> {
             let mut told: Vec<String> =
@@ -201,7 +201,7 @@ fn the_first_screen_tells_who_waits_for_itself_and_failures_that_nobody_saw() {
         let later = "till waits for Shop.Program.ShowGate, which is to go on in this thread itself once it has what it waits for: \
                      completion-source Shop.Program.Gate";
         let hasty = "hasty waits at most 1 h for Shop.Program.Show, which goes on in this thread itself, and so not before the wait is over";
-        assert_eq!(told(false), [&deadlock("porter", show), hasty, later], "{own:#?}");
+        assert_eq!(told(false), [&deadlock("patient", show), &deadlock("porter", show), hasty, later], "{own:#?}");
         for certain in own.iter().filter(|finding| finding["certain"] == true) {
             assert_eq!(certain["severity"], "critical");
             let evidence = certain["evidence"].to_string();
@@ -210,6 +210,12 @@ fn the_first_screen_tells_who_waits_for_itself_and_failures_that_nobody_saw() {
         let porter = own.iter().find(|finding| text(finding).contains("porter")).expect("it was told");
         assert_eq!(porter["severity"], "warning");
         assert!(porter["evidence"].to_string().contains("methods of other threads hold the queue, too"), "{porter}");
+        let patient = own.iter().find(|finding| text(finding).contains("patient")).expect("it was told");
+        assert_eq!(patient["severity"], "warning");
+        assert!(patient["evidence"].to_string().contains("a CancellationToken may end its wait"), "{patient}");
+        // All was read: nothing is held back for want of it.
+        assert!(of("unread-work").is_empty(), "{findings:#?}");
+        assert_eq!(of("starved-pool")[0]["certain"], true, "{findings:#?}");
         let pool: Vec<String> = of("starved-pool").into_iter().map(text).collect();
         assert!(pool[0].starts_with("deadlock: all ") && pool[0].contains("work that is in its own queue"), "{pool:?}");
         let failed = of("unseen-failure")[0];

@@ -26,6 +26,8 @@ pub(in crate::runtimes::coreclr) struct Part<'a> {
     pub(in crate::runtimes::coreclr) is_managed: bool,
     /// Words of the stack beneath the program's own code, innermost first.
     pub(in crate::runtimes::coreclr) beneath: Vec<Addr>,
+    /// Whether not all of it was looked at: it may refer to more objects.
+    pub(in crate::runtimes::coreclr) is_cut: bool,
     /// Objects, each once, the innermost first.
     objects: Vec<Instance<'a>>,
 }
@@ -37,7 +39,7 @@ impl<'a> Part<'a> {
         segments: Option<&Segments>,
         stack: &Stack,
     ) -> Part<'a> {
-        let mut part = Part::default();
+        let mut part = Part { is_cut: true, ..Part::default() };
         let Some(first) = stack.frames.first() else { return part };
         let (mut own, mut end) = (None, first.sp);
         for frame in stack.frames.iter().take(MAX_FRAMES) {
@@ -54,9 +56,11 @@ impl<'a> Part<'a> {
             part.calls.extend(named.and_then(|named| named.function));
         }
         let words = words(methods, first.sp, end);
+        let is_whole = end.since(first.sp).is_some_and(|bytes| bytes / 8 <= words.len() as u64);
         let beneath = own.unwrap_or(end).since(first.sp).unwrap_or(0) / 8;
         part.beneath = words.iter().take(usize::try_from(beneath).unwrap_or(0)).copied().collect();
         part.objects = segments.map(|segments| objects(methods, segments, &words)).unwrap_or_default();
+        part.is_cut = !is_whole || own.is_none() || segments.is_none() || part.objects.len() >= MAX_OBJECTS;
         part
     }
 

@@ -13,6 +13,8 @@ pub(in crate::runtimes::coreclr) struct Wait {
     pub(in crate::runtimes::coreclr) limit_ms: Option<u32>,
     /// Whether it ends by itself.
     pub(in crate::runtimes::coreclr) is_timed: bool,
+    /// Whether a `CancellationToken` may end it.
+    pub(in crate::runtimes::coreclr) may_be_cancelled: bool,
     /// Whether what it is for was found on the thread's stack alone: the thread itself says nothing of it.
     pub(in crate::runtimes::coreclr) is_inferred: bool,
 }

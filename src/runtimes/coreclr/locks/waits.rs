@@ -154,10 +154,17 @@ impl Waits {
     }
 
     /// When the wait of a thread for one of these objects ends by itself: `Ok(None)` where it does not. Fails where it is not known to wait
-    /// for one of them.
+    /// for one of them, and where something else than time may end it.
     pub(in crate::runtimes::coreclr) fn limit(&self, tid: Tid, on: &[Addr]) -> Known<Option<TimeLimit>> {
         let wait = self.of(tid).filter(|wait| wait.lock().is_some_and(|(_, address)| on.contains(&address)));
-        wait.map(Wait::limit).ok_or_else(|| Gap::NotRecorded("a wait of the thread for that".to_owned()))
+        let wait = wait.ok_or_else(|| Gap::NotRecorded("a wait of the thread for that".to_owned()))?;
+        match wait.limit() {
+            _ if wait.is_inferred => {
+                Err(Gap::NotRecorded("what it waits for: its stack alone refers to that".to_owned()))
+            }
+            None if wait.may_be_cancelled => Err(Gap::Absent("a CancellationToken may end its wait".to_owned())),
+            limit => Ok(limit),
+        }
     }
 
     /// Says of a thread what it waits for, instead of what native code beneath it does.
@@ -223,6 +230,15 @@ fn is_timed(thread: &OsThread) -> bool {
     call.is_some_and(|call| call.args.get(TIME).copied().flatten() != Some(0))
 }
 
+/// Whether a `CancellationToken` may end a wait. One that was given to a method that waits is in that method's frame, with the node by which it
+/// calls back; what is given where the program gives none has no source. A word that an earlier call left behind counts as well: what it takes is
+/// certainty alone. Source: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/ManualResetEventSlim.cs, Wait.
+fn may_be_cancelled(part: &Part<'_>) -> bool {
+    const SOURCE: &str = "System.Threading.CancellationTokenSource";
+    const NODE: &str = "System.Threading.CancellationTokenSource+CallbackNode";
+    part.is_cut || part.of_class(SOURCE).chain(part.of_class(NODE)).next().is_some()
+}
+
 /// What was found of a thread.
 #[derive(Default)]
 struct Found {
@@ -248,8 +264,14 @@ impl Search<'_> {
             found.block = object.err();
             let (Ok(object) | Err(object)) = object;
             let on = recognise::told(&seen, told, object);
-            found.wait =
-                Some(Wait { tid, on, limit_ms: told.limit_ms, is_timed: told.limit_ms.is_some(), is_inferred: false });
+            found.wait = Some(Wait {
+                tid,
+                on,
+                limit_ms: told.limit_ms,
+                is_timed: told.limit_ms.is_some(),
+                may_be_cancelled: may_be_cancelled(&part),
+                is_inferred: false,
+            });
             return found;
         }
         // One that is in no system call waits for nothing.
@@ -257,7 +279,14 @@ impl Search<'_> {
             return found;
         }
         let on = self.untold(&part, tid, managed);
-        found.wait = on.map(|on| Wait { tid, on, limit_ms: None, is_timed: is_timed(thread), is_inferred: true });
+        found.wait = on.map(|on| Wait {
+            tid,
+            on,
+            limit_ms: None,
+            is_timed: is_timed(thread),
+            may_be_cancelled: may_be_cancelled(&part),
+            is_inferred: true,
+        });
         found
     }
 

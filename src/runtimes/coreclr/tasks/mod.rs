@@ -5,6 +5,7 @@
 
 mod blocked;
 mod boxes;
+mod cancelling;
 mod chains;
 mod context;
 mod faults;
@@ -72,9 +73,10 @@ pub(super) fn pending(
     let stacks = found.all.par_iter().map(|way| graph.stack(way, &steps, &leaves)).collect();
     let mut gaps = gathered.gaps;
     gaps.is_cut |= found.is_cut;
-    for node in &graph.nodes {
-        node.unread.iter().for_each(|gap| gaps.continuations.add(gap));
-        node.at.gap.iter().for_each(|gap| gaps.machines.add(gap));
+    graph.nodes.iter().filter_map(|node| node.unread.as_ref()).for_each(|gap| gaps.continuations.add(gap));
+    for step in &steps {
+        let kind = if step.is_method { &mut gaps.machines } else { &mut gaps.tasks };
+        step.gap.iter().for_each(|gap| kind.add(gap));
     }
     Ok(Pending {
         steps,
@@ -125,6 +127,7 @@ fn step(types: Types<'_>, node: &Node, blocked: &FxHashMap<Addr, Vec<Tid>>) -> S
     });
     let events = node.followers.iter().filter(|follower| follower.kind == Goes::Thread);
     let threads = |event: Addr| blocked.get(&event).into_iter().flatten().map(move |tid| Blocks { tid: *tid, event });
+    let joins = joins(types, node.found.at, own, node.found.status);
     let mut blocks: Vec<Blocks> = events.flat_map(|follower| threads(follower.to)).collect();
     blocks.sort_unstable();
     blocks.dedup_by_key(|blocks| blocks.tid);
@@ -139,14 +142,14 @@ fn step(types: Types<'_>, node: &Node, blocked: &FxHashMap<Addr, Vec<Tid>>) -> S
         status: node.found.status,
         machine: node.at.machine.map(|_| node.at.data),
         is_method,
-        joins: joins(own, node.found.status),
+        joins: joins.clone().unwrap_or(Joins::Open),
         blocks,
-        gap: node.at.gap.clone(),
+        gap: node.at.gap.clone().or(joins.err()),
     }
 }
 
-/// What has to end for a task to end.
-fn joins(shape: &Shape, status: Option<Status>) -> Joins {
+/// What has to end for a task to end. Fails where it is not known whether a token may end it as well.
+fn joins(types: Types<'_>, at: Addr, shape: &Shape, status: Option<Status>) -> Known<Joins> {
     /// Classes that end with one of what they wait for. Source: dotnet/runtime System/Threading/Tasks/{Task,TaskFactory}.cs.
     const ANY: [&str; 3] = ["Task+WhenAnyPromise", "Task+TwoTaskWhenAnyPromise", "TaskFactory+CompleteOnInvokePromise"];
     /// Those that end with all of it.
@@ -154,15 +157,13 @@ fn joins(shape: &Shape, status: Option<Status>) -> Joins {
     let name = shape.class.name.as_deref().unwrap_or("");
     let own = name.strip_prefix("System.Threading.Tasks.").unwrap_or("");
     let is_of = |known: &[&str]| known.iter().any(|known| own.starts_with(known));
-    let ends_with_others = matches!(shape.role, Role::Box | Role::Pooled)
-        || shape.source.is_some()
-        || is_of(&ALL)
-        || status.is_some_and(Status::is_continuation);
-    match () {
+    let is_method = matches!(shape.role, Role::Box | Role::Pooled);
+    Ok(match () {
         () if is_of(&ANY) => Joins::Any,
-        () if ends_with_others => Joins::All,
+        () if is_method || shape.source.is_some() || is_of(&ALL) => Joins::All,
+        () if status.is_some_and(Status::is_continuation) && !cancelling::may_be_cancelled(types, at)? => Joins::All,
         () => Joins::Open,
-    }
+    })
 }
 
 fn failed(types: Types<'_>, links: &Links<'_>, found: &Found) -> Faulted {

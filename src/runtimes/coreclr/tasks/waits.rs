@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::context::{self, Contents};
 use super::work::{AsyncStack, BlocksAfter, Joins, Pending, Step};
-use super::{faults, holding};
+use super::{cancelling, faults, holding};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Known, Need, OwnQueue, PendingWork, Pool, Tid, TimeLimit, WorkEnd, WorkWait};
@@ -150,12 +150,25 @@ impl Search<'_> {
         // What sets the event, and it itself.
         let task = steps.last().map(|step| step.address).or(stack.awaits.address);
         let on: Vec<Addr> = task.into_iter().chain([after.blocks.event]).collect();
+        let limit = (self.around.limit)(after.blocks.tid, &on);
+        let limit = limit.and_then(|limit| if limit.is_none() { self.end_of_leaf(stack) } else { Ok(limit) });
         WorkWait {
             tid: after.blocks.tid,
             functions: steps.iter().filter_map(|step| step.method.clone()).collect(),
             end: self.end(stack, after),
             need: need(&steps, stack.awaits.address),
-            limit: (self.around.limit)(after.blocks.tid, &on),
+            limit,
+        }
+    }
+
+    /// When what a stack waits for ends though nobody runs it: `Ok(None)` where it does not. Fails where somebody may cancel it, and where that is not
+    /// known.
+    fn end_of_leaf(&self, stack: &AsyncStack) -> Known<Option<TimeLimit>> {
+        let awaits = &stack.awaits;
+        let task = awaits.address.filter(|_| awaits.kind == "task-run");
+        match task.map(|task| cancelling::may_be_cancelled(self.around.methods.types(), task)).transpose()? {
+            Some(true) => Err(Gap::Absent("a CancellationToken may end what it waits for".to_owned())),
+            Some(false) | None => Ok(None),
         }
     }
 
