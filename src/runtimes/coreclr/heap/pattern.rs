@@ -30,8 +30,11 @@ impl Pattern {
     ) {
         match self {
             Pattern::Runs(runs) => {
+                // Those of a sound class do not overlap.
+                let mut left = object.bytes;
                 for (offset, more) in runs {
-                    let bytes = object.bytes.cast_signed().saturating_add(*more).max(0).unsigned_abs();
+                    let bytes = object.bytes.cast_signed().saturating_add(*more).max(0).unsigned_abs().min(left);
+                    left = left.saturating_sub(bytes);
                     slots(memory, object, *offset, bytes, visit);
                 }
             }
@@ -39,9 +42,12 @@ impl Pattern {
                 let mut offset = *first;
                 // The last word of an object's bytes is the next one's header.
                 let end = object.bytes.saturating_sub(WORD);
-                while offset < end {
+                // Each part of a sound class has a reference.
+                let mut left = (end / WORD).saturating_add(parts.len() as u64);
+                while offset < end && left > 0 {
                     let start = offset;
                     for (references, gap) in parts {
+                        left = left.saturating_sub(1);
                         let bytes = u64::from(*references).saturating_mul(WORD);
                         slots(memory, object, offset, bytes.min(end.saturating_sub(offset)), visit);
                         offset = offset.saturating_add(bytes).saturating_add((*gap).into());
@@ -90,6 +96,8 @@ mod tests {
         // A damaged run ends with its object.
         assert_eq!(referred(&Pattern::Runs(vec![(16, 1 << 40)]), 40), [3, 4, 5]);
         assert!(referred(&Pattern::Runs(vec![(u64::MAX, i64::MIN)]), 40).is_empty());
+        // So do all of them together: five words, however often runs cover them.
+        assert_eq!(referred(&Pattern::Runs(vec![(0, 0); 1000]), 40), [1, 2, 3, 4, 5]);
     }
 
     #[test]
@@ -99,5 +107,9 @@ mod tests {
         assert_eq!(referred(&pattern, 24 + 48), [3, 6]);
         assert!(referred(&Pattern::Repeated { first: 16, parts: vec![(0, 0)] }, 80).is_empty());
         assert!(referred(&Pattern::Repeated { first: 16, parts: vec![] }, 80).is_empty());
+        // Of a damaged class whose parts hold nothing but for the last they are gone through until nine words and their own number are used up: twice.
+        let mut parts = vec![(0, 0); 1000];
+        parts.push((1, 0));
+        assert_eq!(referred(&Pattern::Repeated { first: 16, parts }, 80), [3, 4]);
     }
 }
