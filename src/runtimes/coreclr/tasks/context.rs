@@ -4,29 +4,36 @@
 //! own way: what is in a queue of a known class (`ConcurrentQueue`, and with it `BlockingCollection` and channels; `Queue`) is known to be
 //! there; of what its objects merely refer to it is not.
 
+use std::collections::hash_map::Entry;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::shape::Role;
+use crate::capture::Memory;
 use crate::error::Error;
-use crate::job::Meter;
-use crate::model::{Addr, Known};
+use crate::job::{Job, Meter};
+use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
 use crate::runtimes::coreclr::heap::{Segments, Walked};
 use crate::runtimes::coreclr::queues::Elements;
 use crate::runtimes::coreclr::threads;
 use crate::runtimes::coreclr::types::{ClassKind, Types};
 
-/// Most objects of a context that are looked at.
+/// Most objects of a context that are looked at, and most that what is in its queues leads to.
 const MAX_OBJECTS: usize = 1 << 15;
-/// Most bytes of an object in which references are looked for.
+/// Most bytes of an object in which references are looked for, and of all objects of a context.
 const MAX_BYTES: u64 = 16 << 20;
+const MAX_ALL_BYTES: u64 = 64 << 20;
 /// Most bytes of an object that a stack refers to in which they are looked for.
-const MAX_ENUMERATOR: u64 = 256;
+const MAX_ENUMERATOR: u64 = 4096;
 /// How many references lead at most from an element of a queue to what it calls: an object made for the element, the closure of a delegate,
 /// the delegate in it.
 const MAX_CALLS: usize = 3;
 /// Most references of one object on that way: those that are made to call something have few.
 const MAX_PARTS: usize = 16;
+
+/// Bytes of an object's size that stand before it. Source: dotnet/runtime src/coreclr/vm/object.h, OBJHEADER_SIZE.
+const HEADER: u64 = 8;
 
 /// The synchronization context of a thread of the runtime; `Ok(None)` where it has none.
 pub(super) fn of_thread(types: Types<'_>, thread: Addr) -> Known<Option<Addr>> {
@@ -45,34 +52,64 @@ pub(super) struct Contents {
     queued: FxHashMap<Addr, Addr>,
     /// All that its objects refer to.
     reached: FxHashSet<Addr>,
-    /// For each of its queues the objects between the context and it, both among them.
-    ways: FxHashMap<Addr, Vec<Addr>>,
+    /// Its queues.
+    queues: FxHashSet<Addr>,
+    /// Of each of its objects the one that leads to it from the context; of the context none.
+    from: FxHashMap<Addr, Addr>,
+    /// Why it may have more; `None` where that is all.
+    pub(super) unread: Option<Gap>,
 }
 
 impl Contents {
     /// Reads them. Fails once the job is cancelled.
-    pub(super) fn of(types: Types<'_>, context: Addr, meter: &mut Meter<'_>) -> Result<Contents, Error> {
-        let mut found = Contents::default();
-        let mut from: FxHashMap<Addr, Addr> = FxHashMap::default();
+    pub(super) fn of(types: Types<'_>, segments: &Segments, context: Addr, job: &Job) -> Result<Contents, Error> {
+        let (mut meter, mut of_elements) = (job.meter(), job.meter());
+        // Of several queues that share parts none is read twice.
+        let mut elements = Elements::new(&mut of_elements);
+        let mut reading =
+            Reading { types, segments, found: Contents::default(), depths: FxHashMap::default(), bytes: 0 };
         let mut pending = vec![context];
         while let Some(at) = pending.pop() {
             meter.add(1)?;
-            if found.reached.len() >= MAX_OBJECTS || !found.reached.insert(at) {
+            if reading.found.reached.len() >= MAX_OBJECTS {
+                reading.miss(too_many());
+                break;
+            }
+            if !reading.found.reached.insert(at) {
                 continue;
             }
-            let Ok(object) = walked(types, at) else { continue };
+            let object = match walked(types, at) {
+                Ok(object) => object,
+                Err(gap) => {
+                    reading.miss(gap);
+                    continue;
+                }
+            };
             if at != context && !is_part(types, object.table) {
                 continue;
             }
-            found.add_queue(types, at, &from, meter)?;
-            each_reference(types, object, |to| {
-                if pending.len() < MAX_OBJECTS && !found.reached.contains(&to) {
-                    from.entry(to).or_insert(at);
+            reading.add_queue(at, &mut elements, &mut meter)?;
+            for to in reading.references(object) {
+                if reading.found.reached.contains(&to) {
+                    continue;
+                }
+                if pending.len() >= MAX_OBJECTS {
+                    reading.miss(too_many());
+                } else if let Entry::Vacant(unseen) = reading.found.from.entry(to) {
+                    unseen.insert(at);
                     pending.push(to);
                 }
-            });
+            }
         }
-        Ok(found)
+        elements.gap.into_iter().for_each(|gap| reading.miss(gap));
+        Ok(reading.found)
+    }
+
+    /// One that refers to a queue.
+    #[cfg(test)]
+    pub(super) fn with_queue(context: Addr, queue: Addr) -> Contents {
+        let (queues, from) = (FxHashSet::from_iter([queue]), FxHashMap::from_iter([(queue, context)]));
+        Contents { queues, from, ..Contents::default() }
     }
 
     /// The queue that has one of these in an element; `None` where none has.
@@ -85,78 +122,170 @@ impl Contents {
         wanted.iter().any(|item| self.reached.contains(item))
     }
 
-    /// The objects between it and a queue of it, both among them.
-    pub(super) fn way_to(&self, queue: Addr) -> &[Addr] {
-        self.ways.get(&queue).map(Vec::as_slice).unwrap_or_default()
+    /// The objects between it and a queue of it, both among them, from the queue on.
+    pub(super) fn way_to(&self, queue: Addr) -> impl Iterator<Item = Addr> {
+        let queue = Some(queue).filter(|queue| self.queues.contains(queue));
+        std::iter::successors(queue, |at| self.from.get(at).copied()).take(MAX_OBJECTS)
     }
 
     /// Those of all its queues.
-    pub(super) fn ways(&self) -> impl Iterator<Item = Addr> {
-        self.ways.values().flatten().copied()
+    pub(super) fn ways(&self) -> FxHashSet<Addr> {
+        let mut all = FxHashSet::default();
+        for queue in &self.queues {
+            // Where one joins another, the rest is there.
+            let _ = self.way_to(*queue).all(|at| all.insert(at));
+        }
+        all
+    }
+}
+
+fn too_many() -> Gap {
+    Gap::Unsupported(format!("a synchronization context of more than {MAX_OBJECTS} objects"))
+}
+
+fn too_large() -> Gap {
+    Gap::Unsupported(format!(
+        "a synchronization context of objects of more than {MAX_BYTES} bytes, or {MAX_ALL_BYTES} together"
+    ))
+}
+
+/// A context that is being read.
+struct Reading<'a> {
+    types: Types<'a>,
+    segments: &'a Segments,
+    found: Contents,
+    /// By how many references from an element what it calls was met: what was met before is followed again where it is nearer.
+    depths: FxHashMap<Addr, usize>,
+    /// How many bytes references were looked for in.
+    bytes: u64,
+}
+
+impl Reading<'_> {
+    fn miss(&mut self, gap: Gap) {
+        self.found.unread.get_or_insert(gap);
+    }
+
+    /// How many bytes references are still looked for in.
+    fn left(&self) -> u64 {
+        MAX_ALL_BYTES.saturating_sub(self.bytes)
+    }
+
+    /// What an object refers to, as far as that is looked for.
+    fn references(&mut self, object: Walked) -> Vec<Addr> {
+        let mut all = Vec::new();
+        let pattern = match self.types.pattern(object.table) {
+            Ok(Some(pattern)) => pattern,
+            Ok(None) => return all,
+            Err(gap) => {
+                self.miss(gap);
+                return all;
+            }
+        };
+        let bytes = object.bytes.min(MAX_BYTES).min(self.left());
+        self.bytes = self.bytes.saturating_add(bytes);
+        let memory = self.types.clr.memory();
+        if bytes < object.bytes {
+            self.miss(too_large());
+        }
+        if let Some(gap) = missing(memory, object.at, bytes.saturating_sub(HEADER)) {
+            self.miss(gap);
+        }
+        pattern.each(memory, Walked { bytes, ..object }, &mut |_, to| all.push(to));
+        all
     }
 
     /// Adds what the elements of an object lead to, where that is a queue.
-    fn add_queue(
-        &mut self,
-        types: Types<'_>,
-        at: Addr,
-        from: &FxHashMap<Addr, Addr>,
-        meter: &mut Meter<'_>,
-    ) -> Result<(), Error> {
-        let Ok(queue) = types.object(at) else { return Ok(()) };
-        let mut elements = Elements::new(meter);
-        elements.add(&queue)?;
-        let places = elements.places;
-        if places.is_empty() {
-            return Ok(());
-        }
-        for (place, bytes) in places {
-            let words = types.clr.memory().slice_up_to(place, bytes).unwrap_or_default();
-            for word in types.clr.memory().pointers(words) {
-                self.add_calls(types, word, at);
+    fn add_queue(&mut self, at: Addr, elements: &mut Elements<'_, '_>, meter: &mut Meter<'_>) -> Result<(), Error> {
+        let queue = match self.types.object(at) {
+            Ok(queue) => queue,
+            Err(gap) => {
+                self.miss(gap);
+                return Ok(());
             }
+        };
+        let before = elements.places.len();
+        elements.add(&queue)?;
+        for (place, bytes) in elements.places.iter().skip(before) {
             meter.add(1)?;
+            self.found.queues.insert(at);
+            self.add_element(*place, *bytes, at);
         }
-        let mut way = vec![at];
-        while let Some(before) = way.last().and_then(|last| from.get(last)).filter(|_| way.len() < MAX_OBJECTS) {
-            way.push(*before);
-        }
-        self.ways.insert(at, way);
         Ok(())
     }
 
-    /// Adds what an element of a queue calls.
-    fn add_calls(&mut self, types: Types<'_>, first: Addr, queue: Addr) {
+    /// Adds what an element of a queue calls. Its words are references and what else the element has.
+    fn add_element(&mut self, place: Addr, bytes: u64, queue: Addr) {
+        let memory = self.types.clr.memory();
+        if bytes > self.left() {
+            self.miss(too_large());
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+        let held = match memory.slice_up_to(place, bytes) {
+            Ok(held) => held,
+            Err(gap) => return self.miss(gap.into()),
+        };
+        memory.pointers(held).for_each(|word| self.add_calls(word, queue));
+        if let Some(gap) = missing(memory, place, bytes) {
+            self.miss(gap);
+        }
+    }
+
+    /// Adds what a word of an element calls.
+    fn add_calls(&mut self, first: Addr, queue: Addr) {
         let mut pending = vec![(first, 0)];
         while let Some((at, depth)) = pending.pop() {
-            if at.0 == 0 || self.queued.len() >= MAX_OBJECTS {
+            if at.0 == 0 || self.depths.get(&at).is_some_and(|known| *known <= depth) {
                 continue;
             }
-            let Ok(object) = walked(types, at) else { continue };
-            self.queued.entry(at).or_insert(queue);
-            if depth >= MAX_CALLS {
-                continue;
-            }
-            let mut parts = 0;
-            let mut follow = |to| {
-                if parts < MAX_PARTS {
-                    parts += 1;
-                    pending.push((to, depth + 1));
+            let object = match walked(self.types, at) {
+                Ok(object) => object,
+                Err(gap) => {
+                    if self.segments.holding(at).is_some() {
+                        self.miss(gap);
+                    }
+                    continue;
                 }
             };
-            match types.shape(object.table).map(|shape| shape.role) {
-                // Of a task its own code, and not what goes on with it.
-                Ok(Role::Task) => {
-                    let Ok(task) = types.object(at) else { continue };
-                    ["m_action", "m_stateObject"]
-                        .into_iter()
-                        .filter_map(|name| task.address(name).ok())
-                        .for_each(follow);
-                }
-                Ok(Role::Delegate | Role::Wrapper | Role::Other) => each_reference(types, object, &mut follow),
-                _ => {}
+            if self.depths.len() >= MAX_OBJECTS {
+                self.miss(too_many());
+                return;
+            }
+            self.depths.insert(at, depth);
+            self.found.queued.entry(at).or_insert(queue);
+            if depth < MAX_CALLS {
+                let parts = self.called_by(object);
+                pending.extend(parts.into_iter().take(MAX_PARTS).map(|to| (to, depth.saturating_add(1))));
             }
         }
+    }
+
+    /// What an object calls.
+    fn called_by(&mut self, object: Walked) -> Vec<Addr> {
+        match self.types.shape(object.table).map(|shape| shape.role) {
+            // Of a task its own code, and not what goes on with it.
+            Ok(Role::Task) => {
+                let part = |name| self.types.object(object.at).and_then(|task| task.address(name));
+                let parts = ["m_action", "m_stateObject"].map(part);
+                parts.into_iter().filter_map(|part| part.map_err(|gap| self.miss(gap)).ok()).collect()
+            }
+            Ok(Role::Delegate | Role::Wrapper | Role::Other) => self.references(object),
+            Ok(_) => Vec::new(),
+            Err(gap) => {
+                self.miss(gap);
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Why not all bytes from an address on are at hand; `None` where they are.
+fn missing(memory: &Memory, at: Addr, bytes: u64) -> Option<Gap> {
+    let held = memory.slice_up_to(at, bytes.max(1)).map(|held| held.len() as u64);
+    match held {
+        Ok(held) if held >= bytes => None,
+        Ok(_) => Some(Gap::Unsupported(format!("{bytes} bytes at {at} that lie in several parts of the dump"))),
+        Err(gap) => Some(gap.into()),
     }
 }
 
@@ -173,11 +302,15 @@ pub(super) fn led_to(types: Types<'_>, segments: &Segments, word: Addr, objects:
     if !is_part(types, object.table) {
         return None;
     }
+    let is_array = types.class(object.table).is_ok_and(|class| class.component > 0);
+    // What ends a class's references is told by the size of its objects.
+    let bytes = if is_array { object.bytes.min(MAX_ENUMERATOR) } else { object.bytes };
+    if bytes > MAX_ENUMERATOR {
+        return None;
+    }
     let mut found = None;
-    let mut parts = 0;
-    each_reference(types, Walked { bytes: object.bytes.min(MAX_ENUMERATOR), ..object }, |to| {
-        parts += 1;
-        if parts <= MAX_PARTS && found.is_none() && objects.contains(&to) {
+    each_reference(types, Walked { bytes, ..object }, |to| {
+        if found.is_none() && objects.contains(&to) {
             found = Some(to);
         }
     });
@@ -205,5 +338,5 @@ fn walked(types: Types<'_>, at: Addr) -> Known<Walked> {
         _ => 0,
     };
     let bytes = u64::from(class.component).saturating_mul(count.into()).saturating_add(class.base_size.into());
-    Ok(Walked { at, table, bytes: bytes.min(MAX_BYTES) })
+    Ok(Walked { at, table, bytes })
 }

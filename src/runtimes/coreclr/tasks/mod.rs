@@ -3,11 +3,13 @@
 //! Input: the heap, and the threads of the dump. Output: [`Pending`]. One pass over the heap finds tasks and state machines; what each
 //! awaits and what goes on with it are read from their fields. Nothing but the dump is needed.
 
+mod around;
 mod blocked;
 mod boxes;
 mod cancelling;
 mod chains;
 mod context;
+mod contexts;
 mod faults;
 mod gather;
 mod graph;
@@ -30,9 +32,10 @@ pub use self::leaf::Awaited;
 pub use self::status::Status;
 pub use self::work::{AsyncStack, Pending, Step};
 
+pub(super) use self::around::Around;
 pub(super) use self::boxes::Boxes;
 pub(super) use self::method::method_of;
-pub(super) use self::waits::{Around, pending_work};
+pub(super) use self::waits::pending_work;
 
 use self::chains::chains;
 use self::gather::{Found, gather};

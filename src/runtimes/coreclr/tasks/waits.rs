@@ -3,42 +3,22 @@
 //! Input: stacks of tasks, the runtime's threads and what they wait for, the pool. Output: neutral [`PendingWork`].
 
 use rayon::prelude::*;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use super::context::{self, Contents};
+use super::around::Around;
+use super::contexts::Threads;
 use super::work::{AsyncStack, BlocksAfter, Joins, Pending, Step};
-use super::{cancelling, faults, holding};
+use super::{cancelling, faults};
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Known, Need, OwnQueue, PendingWork, Pool, Tid, TimeLimit, WorkEnd, WorkWait};
-use crate::runtimes::Scene;
-use crate::runtimes::coreclr::heap::Segments;
-use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::pool::ThreadPool;
-use crate::runtimes::coreclr::threads::{ManagedThread, ManagedThreads, is_pool_worker};
+use crate::runtimes::coreclr::threads::is_pool_worker;
 
-/// Most waits of all threads, and most failures that are told.
+/// Most waits of all threads, most steps of those together, and most failures that are told.
 const MAX_WAITS: usize = 1 << 17;
+const MAX_STEPS: usize = 1 << 22;
 const MAX_FAILURES: usize = 1 << 10;
-/// Most synchronization contexts that are looked at.
-const MAX_CONTEXTS: usize = 1 << 8;
-
-/// Says of a thread and objects when its wait for one of them ends by itself.
-type Limit<'a> = dyn Fn(Tid, &[Addr]) -> Known<Option<TimeLimit>> + Sync + 'a;
-
-/// What is known besides tasks.
-pub(in crate::runtimes::coreclr) struct Around<'a> {
-    pub(in crate::runtimes::coreclr) methods: &'a Methods,
-    pub(in crate::runtimes::coreclr) segments: &'a Segments,
-    /// The threads of the dump with their stacks.
-    pub(in crate::runtimes::coreclr) scene: &'a Scene<'a>,
-    /// The runtime's own list of threads.
-    pub(in crate::runtimes::coreclr) threads: &'a ManagedThreads,
-    /// The pool; `Ok(None)` where the program has none.
-    pub(in crate::runtimes::coreclr) pool: Known<Option<ThreadPool>>,
-    /// When the wait of a thread for one of these objects ends by itself; fails where it is not known to wait for one of them.
-    pub(in crate::runtimes::coreclr) limit: &'a Limit<'a>,
-}
 
 /// What triage is told of tasks.
 pub(in crate::runtimes::coreclr) fn pending_work(
@@ -51,23 +31,27 @@ pub(in crate::runtimes::coreclr) fn pending_work(
         missing.push(format!("the thread pool cannot be read: {gap}"));
         None
     });
-    let all = pending.stacks.iter().flat_map(|stack| stack.blocks.iter().map(move |after| (stack, after)));
-    let pairs: Vec<(&AsyncStack, &BlocksAfter)> = all.take(MAX_WAITS).collect();
-    if pairs.len() == MAX_WAITS {
-        missing.push(format!("there may be more than {MAX_WAITS} waits of threads for tasks"));
+    let pairs = pairs(pending);
+    let all = pending.stacks.iter().map(|stack| stack.blocks.len()).fold(0, usize::saturating_add);
+    if pairs.len() < all {
+        missing.push(format!("of {all} waits of threads for tasks {} are looked at", pairs.len()));
     }
     let blocking = pairs.iter().map(|(_, after)| after.blocks.tid).collect();
     let known = Threads::of(around, &blocking, job)?;
+    missing.extend(known.missing(&blocking));
     let known = Search { around, pending, known, queued: pool.map(queued).unwrap_or_default() };
     let waits: Vec<WorkWait> = pairs.into_par_iter().map(|(stack, after)| known.wait(stack, after)).collect();
     let mut unread = 0u64;
-    let failures = pending.faulted.iter().filter_map(|faulted| {
+    let mut failures = pending.faulted.iter().filter_map(|faulted| {
         faults::unseen(around.methods.types(), faulted).unwrap_or_else(|_| {
             unread = unread.saturating_add(1);
             None
         })
     });
-    let failed = failures.take(MAX_FAILURES).collect();
+    let failed = failures.by_ref().take(MAX_FAILURES).collect();
+    if failures.next().is_some() {
+        missing.push(format!("more than {MAX_FAILURES} tasks failed, and nobody has looked: the others are not told"));
+    }
     if unread > 0 {
         missing.push(format!("the exceptions of {unread} tasks cannot be read"));
     }
@@ -75,65 +59,20 @@ pub(in crate::runtimes::coreclr) fn pending_work(
     Ok(PendingWork { waits, pools, failed, requests: None, not_read: None, missing })
 }
 
+/// Threads that wait, each with the stack that it waits for, as many as are looked at.
+fn pairs(pending: &Pending) -> Vec<(&AsyncStack, &BlocksAfter)> {
+    let all = pending.stacks.iter().flat_map(|stack| stack.blocks.iter().map(move |after| (stack, after)));
+    let mut steps = 0usize;
+    let has_room = |(_, after): &(&AsyncStack, &BlocksAfter)| {
+        steps = steps.saturating_add(after.steps);
+        steps <= MAX_STEPS
+    };
+    all.take(MAX_WAITS).take_while(has_room).collect()
+}
+
 /// What is queued for the pool.
 fn queued(pool: &ThreadPool) -> FxHashSet<Addr> {
     pool.queued.iter().map(|item| item.at).collect()
-}
-
-/// Threads with their synchronization contexts.
-struct Threads<'a> {
-    by_tid: FxHashMap<Tid, &'a ManagedThread>,
-    contexts: FxHashMap<Tid, Addr>,
-    /// What the contexts have of threads that wait for tasks.
-    contents: FxHashMap<Addr, Contents>,
-    /// Threads whose own code holds queues of contexts, or what is between.
-    knowing: FxHashMap<Addr, Vec<Tid>>,
-}
-
-impl<'a> Threads<'a> {
-    fn of(around: &Around<'a>, blocking: &FxHashSet<Tid>, job: &Job) -> Result<Threads<'a>, Error> {
-        let types = around.methods.types();
-        let all = &around.threads.threads;
-        let by_tid: FxHashMap<_, _> =
-            all.iter().filter_map(|thread| Some((thread.tid.clone().ok()??, thread))).collect();
-        let context =
-            |(tid, thread): (&Tid, &&ManagedThread)| Some((*tid, context::of_thread(types, thread.address).ok()??));
-        let contexts: FxHashMap<Tid, Addr> = by_tid.iter().filter_map(context).collect();
-        let mut wanted: Vec<Addr> =
-            contexts.iter().filter(|(tid, _)| blocking.contains(tid)).map(|(_, at)| *at).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted.truncate(MAX_CONTEXTS);
-        let read = |at: &Addr| Ok((*at, Contents::of(types, *at, &mut job.meter())?));
-        let contents: FxHashMap<Addr, Contents> = wanted.par_iter().map(read).collect::<Result<_, Error>>()?;
-        let objects: FxHashSet<Addr> = contents.values().flat_map(Contents::ways).collect();
-        let leads_to = |word| context::led_to(types, around.segments, word, &objects);
-        let knowing = if objects.is_empty() {
-            FxHashMap::default()
-        } else {
-            holding::in_own_frames(around.methods, around.scene, &leads_to)
-        };
-        Ok(Threads { by_tid, contexts, contents, knowing })
-    }
-
-    /// Why another thread than this one may take what is in a queue of its context.
-    fn doubt(&self, tid: Tid, context: Addr, queue: Option<Addr>) -> Option<&'static str> {
-        let Some(queue) = queue else {
-            return Some("the context's objects refer to it, and none of them is a queue of a known kind that has it");
-        };
-        if self.contexts.iter().any(|(other, own)| *own == context && *other != tid) {
-            return Some("other threads have the same context");
-        }
-        let way = self.contents.get(&context).map(|contents| contents.way_to(queue)).unwrap_or_default();
-        let knowing: FxHashSet<Tid> = way.iter().filter_map(|at| self.knowing.get(at)).flatten().copied().collect();
-        if knowing.iter().any(|other| *other != tid) {
-            Some("methods of other threads hold the queue, too")
-        } else if knowing.is_empty() {
-            Some("no method of the thread is known to hold the queue")
-        } else {
-            None
-        }
-    }
 }
 
 struct Search<'a> {
