@@ -125,7 +125,7 @@ fn a_dump_without_a_heap_says_why_it_tells_no_requests() {
         "{told}"
     );
     let why = told["warnings"][0]["message"].as_str().expect("a warning");
-    assert!(why.contains("segments of the heap cannot be walked") && why.contains("not in the dump"), "{told}");
+    assert!(why.contains("of the managed heap are not searched") && why.contains("not in the dump"), "{told}");
 }
 
 /// fixtures/dotnet-http2: both ends of one connection of HTTP/2 in one process.

@@ -31,4 +31,9 @@ impl Unread {
     pub(super) fn extend<'a>(&mut self, gaps: impl IntoIterator<Item = &'a Gap>) {
         gaps.into_iter().for_each(|gap| self.add(gap));
     }
+
+    /// How many, what is not known of them, and why; `None` where there is none.
+    pub(super) fn words(&self, what: &str) -> Option<String> {
+        self.why.as_ref().map(|why| format!("{} {what}: {why}", self.count))
+    }
 }

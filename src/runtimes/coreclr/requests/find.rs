@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap};
-use crate::runtimes::coreclr::heap::{Segment, Segments};
+use crate::runtimes::coreclr::heap::{Broken, Segment, Segments, Unsearched};
 use crate::runtimes::coreclr::types::Types;
 
 /// Most objects of all classes of one segment.
@@ -25,7 +25,7 @@ pub struct Found<T> {
 #[derive(Default)]
 struct Met {
     objects: Vec<(usize, Addr)>,
-    broken: Option<Gap>,
+    broken: Vec<Broken>,
     /// Objects whose class has no name that can be read.
     unnamed: u64,
     is_cut: bool,
@@ -41,7 +41,7 @@ pub(super) fn of_classes(
     let of_segment = |segment: &Segment| -> Result<Met, Error> {
         let mut class_of: FxHashMap<Addr, Result<Option<usize>, Gap>> = FxHashMap::default();
         let mut met = Met::default();
-        let broken = segments.walk(types, segment, &mut job.meter(), &mut |object| {
+        let broken = segments.walk_past(types, segment, &mut job.meter(), &mut |object| {
             let class = || {
                 let object = types.object(object.at)?;
                 object.class.name.as_ref().map_err(Gap::clone)?;
@@ -55,8 +55,7 @@ pub(super) fn of_classes(
             }
             Ok(())
         })?;
-        met.broken = broken.map(|(_, gap)| gap);
-        Ok(met)
+        Ok(Met { broken, ..met })
     };
     let all: Vec<Met> = segments.all.par_iter().map(of_segment).collect::<Result<_, Error>>()?;
     let mut found = Found { all: vec![Vec::new(); classes.len()], unread: unread(segments, &all) };
@@ -68,16 +67,12 @@ pub(super) fn of_classes(
 
 /// What else there may be.
 fn unread(segments: &Segments, all: &[Met]) -> Vec<String> {
-    let lost = segments.unread.iter().map(|(_, gap)| gap);
-    let broken: Vec<&Gap> = all.iter().filter_map(|met| met.broken.as_ref()).chain(lost).collect();
+    let mut heap = Unsearched::of(segments);
+    all.iter().for_each(|met| heap.add(&met.broken));
     let unnamed = all.iter().map(|met| met.unnamed).fold(0, u64::saturating_add);
-    let segments = broken.first().map(|gap| {
-        let count = broken.len();
-        format!("{count} segments of the heap cannot be walked to their ends: objects behind are missing: {gap}")
-    });
     let classes = (unnamed > 0).then(|| format!("the classes of {unnamed} objects cannot be read"));
     let cut = all.iter().any(|met| met.is_cut).then(|| "there are more objects than are looked at".to_owned());
-    segments.into_iter().chain(classes).chain(cut).collect()
+    heap.words().into_iter().chain(classes).chain(cut).collect()
 }
 
 /// A field that a property is kept in. Source: the C# compiler.

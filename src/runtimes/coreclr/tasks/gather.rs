@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::clr::plus;
-use crate::runtimes::coreclr::heap::{Segment, Segments, Walked};
+use crate::runtimes::coreclr::heap::{Broken, Segment, Segments, Unsearched, Walked};
 use crate::runtimes::coreclr::memo::Memo;
 use crate::runtimes::coreclr::types::Types;
 
@@ -79,16 +79,17 @@ pub(super) fn gather(
     let interests = Memo::of(MAX_CLASSES);
     let pass = Pass { types, segments, interests: &interests, with_completed, others };
     let of_each = segments.all.par_iter().map(|segment| pass.of_segment(segment, job));
-    let of_each: Vec<Gathered> = of_each.collect::<Result<_, Error>>()?;
+    let of_each: Vec<(Gathered, Vec<Broken>)> = of_each.collect::<Result<_, Error>>()?;
     let mut all = Gathered { others: vec![Vec::new(); others.len()], ..Gathered::default() };
-    for part in of_each {
+    all.gaps.heap = Unsearched::of(segments);
+    for (part, broken) in of_each {
+        all.gaps.heap.add(&broken);
         all.others.iter_mut().zip(part.others).for_each(|(all, more)| all.extend(more));
         all.work.extend(part.work);
         all.faulted.extend(part.faulted);
         all.holders.extend(part.holders);
         all.gaps.join(part.gaps);
     }
-    segments.unread.iter().for_each(|(_, gap)| all.gaps.segments.add(gap));
     Ok(all)
 }
 
@@ -102,11 +103,11 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    fn of_segment(&self, segment: &Segment, job: &Job) -> Result<Gathered, Error> {
+    fn of_segment(&self, segment: &Segment, job: &Job) -> Result<(Gathered, Vec<Broken>), Error> {
         let mut found = Gathered { others: vec![Vec::new(); self.others.len()], ..Gathered::default() };
         let mut known: FxHashMap<Addr, Interest> = FxHashMap::default();
         let interest = |table: &Addr| self.interests.get(*table, || interest(self.types, *table, self.others));
-        let broken = self.segments.walk(self.types, segment, &mut job.meter(), &mut |object| {
+        let broken = self.segments.walk_past(self.types, segment, &mut job.meter(), &mut |object| {
             match known.entry(object.table).or_insert_with_key(interest) {
                 Interest::None => {}
                 Interest::Work(shape) => found.add(self.types, object, shape, self.with_completed),
@@ -118,12 +119,11 @@ impl Pass<'_> {
                     Some(known) if known.len() < MAX_OBJECTS => known.push(object.at),
                     _ => found.gaps.is_cut = true,
                 },
-                Interest::Unknown(gap) => found.gaps.tasks.add(gap),
+                Interest::Unknown(gap) => found.gaps.classes.add(gap),
             }
             Ok(())
         })?;
-        broken.into_iter().for_each(|(_, gap)| found.gaps.segments.add(&gap));
-        Ok(found)
+        Ok((found, broken))
     }
 }
 
@@ -153,6 +153,10 @@ fn interest(types: Types<'_>, table: Addr, others: &[&str]) -> Interest {
         Ok(shape) => shape,
         Err(gap) => return Interest::Unknown(gap),
     };
+    // What a class is its name says.
+    if let Err(gap) = &shape.class.name {
+        return Interest::Unknown(gap.clone());
+    }
     if matches!(shape.role, Role::Task | Role::Box | Role::Pooled) {
         return Interest::Work(Arc::new(shape));
     }
