@@ -403,8 +403,12 @@ impl Runtime for CoreClr {
             pool: self.thread_pool(job)?,
             limit: &|tid, on| waits.limit(tid, on),
         };
-        let work = tasks::pending_work(&around, &pending, job)?;
-        let requests = requests::in_flight(&requests::requests(&self.methods, &pending, scene), &pending);
+        let mut work = tasks::pending_work(&around, &pending, job)?;
+        let found = requests::requests(&self.methods, &pending, scene);
+        let (requests, unknown) = requests::in_flight(&found, &pending);
+        // What of the heap could not be read is missing of both.
+        let missing: Vec<String> = found.unread.into_iter().filter(|words| !work.missing.contains(words)).collect();
+        work.missing.extend(missing.into_iter().chain(unknown));
         Ok(Some(PendingWork { requests, ..work }))
     }
 

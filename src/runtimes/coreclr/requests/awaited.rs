@@ -6,14 +6,29 @@ use super::served::PROCESSES;
 use crate::model::{Addr, Known};
 use crate::runtimes::coreclr::tasks::{Pending, Step};
 use crate::runtimes::coreclr::types::Types;
+use crate::runtimes::coreclr::unread::Unread;
 
-/// The stacks of asynchronous methods that serve requests, by the connection's object: positions in [`Pending::listed`].
-pub(super) fn stacks(types: Types<'_>, pending: &Pending) -> FxHashMap<Addr, usize> {
-    let mut found = FxHashMap::default();
+/// The stacks of asynchronous methods that serve requests.
+pub(super) struct Suspended {
+    /// By the connection's object: positions in [`Pending::listed`].
+    pub(super) by: FxHashMap<Addr, usize>,
+    /// Methods of which it cannot be read whose requests they process.
+    pub(super) unread: Unread,
+}
+
+/// Looks for them.
+pub(super) fn stacks(types: Types<'_>, pending: &Pending) -> Suspended {
+    let mut found = Suspended { by: FxHashMap::default(), unread: Unread::default() };
     for (index, stack) in pending.listed().enumerate() {
-        let mut served = pending.of(stack).filter_map(|step| connection(types, step).ok().flatten());
-        if let Some(connection) = served.next() {
-            found.entry(connection).or_insert(index);
+        for step in pending.of(stack) {
+            match connection(types, step) {
+                Ok(None) => {}
+                Ok(Some(connection)) => {
+                    found.by.entry(connection).or_insert(index);
+                    break;
+                }
+                Err(gap) => found.unread.add(&gap),
+            }
         }
     }
     found

@@ -26,8 +26,15 @@ pub(super) fn now(types: Types<'_>, clocks: &[Addr]) -> Known<u64> {
         };
         of_header(&text.ok_or_else(none)?).ok_or_else(none)
     };
-    let newest = clocks.iter().filter_map(|at| types.object(*at).ok()).filter_map(|clock| read(&clock).ok()).max();
-    newest.ok_or_else(|| Gap::NotRecorded("the server keeps no date".to_owned()))
+    let (mut newest, mut unread) = (None, None);
+    for read in clocks.iter().map(|at| types.object(*at).and_then(|clock| read(&clock))) {
+        match read {
+            Ok(ticks) => newest = newest.max(Some(ticks)),
+            Err(gap) => unread = unread.or(Some(gap)),
+        }
+    }
+    let none = || Gap::NotRecorded("the server keeps no date".to_owned());
+    newest.ok_or_else(|| unread.unwrap_or_else(none))
 }
 
 /// `Sat, 21 Nov 2026 00:28:10 GMT` in ticks.

@@ -9,6 +9,7 @@ use crate::runtimes::Scene;
 use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::tasks::Pending;
+use crate::runtimes::coreclr::unread::Unread;
 
 /// The class of which each connection's protocol (HTTP/1.1), or stream (HTTP/2, HTTP/3), is one.
 const PROTOCOL: &str = "Microsoft.AspNetCore.Server.Kestrel.Core.Internal.Http.HttpProtocol";
@@ -70,9 +71,15 @@ pub enum Stage {
 }
 
 impl Request {
+    /// Whether it is being served. Fails where no thread runs it, and how far it has come cannot be read.
+    pub fn is_served(&self) -> Known<bool> {
+        let is_at_it = |stage: &Stage| !matches!(stage, Stage::Idle | Stage::Done);
+        if self.tid.is_some() { Ok(true) } else { self.stage.as_ref().map(is_at_it).map_err(Gap::clone) }
+    }
+
     /// Whether its connection waits for a request.
     pub fn is_idle(&self) -> bool {
-        matches!(self.stage, Ok(Stage::Idle | Stage::Done)) && self.tid.is_none()
+        self.is_served() == Ok(false)
     }
 
     /// `GET /orders/1?page=2`, as far as it is known.
@@ -120,7 +127,7 @@ pub(in crate::runtimes::coreclr) fn requests(
     scene: &Scene<'_>,
 ) -> Found<Request> {
     let types = methods.types();
-    let unread = pending.gaps.words();
+    let mut unread = pending.gaps.words();
     let [found, clocks] = pending.others.as_slice() else { return Found { all: Vec::new(), unread } };
     if found.is_empty() {
         return Found { all: Vec::new(), unread };
@@ -130,14 +137,21 @@ pub(in crate::runtimes::coreclr) fn requests(
     let suspended = awaited::stacks(types, pending);
     let read = |at: &Addr| {
         let tid = running.get(at).copied();
-        let stack = suspended.get(at).copied().filter(|_| tid.is_none());
-        types.object(*at).ok().map(|protocol| Request {
-            tid,
-            stack,
-            ..read(&protocol, now.as_ref().map_err(Gap::clone).copied())
-        })
+        let stack = suspended.by.get(at).copied().filter(|_| tid.is_none());
+        let now = now.as_ref().map_err(Gap::clone).copied();
+        types.object(*at).map(|protocol| Request { tid, stack, ..read(&protocol, now) })
     };
-    Found { all: found.par_iter().filter_map(read).collect(), unread }
+    let read: Vec<Known<Request>> = found.par_iter().map(read).collect();
+    let (mut all, mut lost) = (Vec::with_capacity(read.len()), Unread::default());
+    for request in read {
+        match request {
+            Ok(request) => all.push(request),
+            Err(gap) => lost.add(&gap),
+        }
+    }
+    unread.extend(lost.words("requests cannot be read"));
+    unread.extend(suspended.unread.words("methods process requests, of which connection cannot be read"));
+    Found { all, unread }
 }
 
 /// The object that a property leads to, or a field of its name.
