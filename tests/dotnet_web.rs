@@ -168,7 +168,16 @@ fn requests_and_calls_of_http_2_are_told_on_their_one_connection() {
         ("/orders/2", None),
     ];
     assert_eq!(made, expected.map(|(path, status)| (path.to_owned(), status)), "{calls}");
+    // That of those that are under way; the stream of the first has ended.
+    let (ended, under_way): (Vec<&Value>, Vec<&Value>) =
+        calls["calls"].as_array().expect("calls").iter().partition(|one| {
+            one["uri"].as_str().is_some_and(|uri| uri.matches('/').count() == 3 && uri.ends_with('/'))
+        });
+    assert_eq!((ended.len(), &ended[0]["connection"]), (1, &Value::Null), "{calls}");
     let connections: std::collections::BTreeSet<&str> =
-        calls["calls"].as_array().expect("calls").iter().filter_map(|one| one["connection"].as_str()).collect();
+        under_way.iter().map(|one| one["connection"].as_str().unwrap_or_else(|| panic!("none: {one}"))).collect();
     assert_eq!(connections.len(), 1, "{calls}");
+    let connection = connections.first().expect("it is one");
+    let object = answer(&dump, &format!("dumpobj {connection}"));
+    assert_eq!(object["type"], "System.Net.Http.Http2Connection", "{object}");
 }

@@ -64,7 +64,7 @@ pub struct CallRow {
     pub uri: Option<String>,
     /// The status of its answer; null where there is none, or it cannot be read.
     pub status: Option<u32>,
-    /// The connection that is at it; null where none is.
+    /// The connection that is at it; null where none is, and where that cannot be read.
     pub connection: Option<Addr>,
     /// Why its answer is not known; null where it is, or there is none.
     pub unread: Option<String>,
@@ -97,10 +97,13 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         let by_status = query.number("statuscode").is_none_or(|status| call.status.map(u64::from) == Some(status));
         by_answer && by_uri && by_status
     };
-    let unknown: Vec<&Gap> = found.all.iter().filter_map(|call| call.status.as_ref().err()).collect();
-    let unknown = unknown.first().map(|gap| format!("the answers of {} calls are not known: {gap}", unknown.len()));
+    let unknown = |what: &str, gaps: Vec<&Gap>| {
+        gaps.first().map(|gap| format!("the {what} of {} calls are not known: {gap}", gaps.len()))
+    };
+    let answers = unknown("answers", found.all.iter().filter_map(|call| call.status.as_ref().err()).collect());
+    let carriers = unknown("connections", found.all.iter().filter_map(|call| call.connection.as_ref().err()).collect());
     let problem = |words| Problem::new("call-unread", Subject::Capture, words);
-    let problems: Vec<Problem> = found.unread.iter().cloned().chain(unknown).map(problem).collect();
+    let problems: Vec<Problem> = found.unread.iter().cloned().chain(answers).chain(carriers).map(problem).collect();
     let calls: Vec<CallRow> = found.all.iter().map(told).filter(wanted).collect();
     let stats = query.flag("stats").then(|| groups(&calls));
     Ok(Box::new(Answered { data: Calls { calls, stats, complete: found.unread.is_empty() }, problems }))
@@ -113,7 +116,7 @@ fn told(call: &Call) -> CallRow {
         method: call.method.clone().ok().flatten(),
         uri: call.uri.clone().ok().flatten(),
         status: call.status.clone().ok().flatten(),
-        connection: call.connection,
+        connection: call.connection.clone().ok().flatten(),
         unread: call.status.as_ref().err().map(ToString::to_string),
     }
 }

@@ -9,19 +9,52 @@ use crate::model::{Addr, Gap, Known};
 use crate::runtimes::coreclr::heap::Segments;
 use crate::runtimes::coreclr::objects::Instance;
 use crate::runtimes::coreclr::types::Types;
+use crate::runtimes::coreclr::unread::Unread;
 
 /// The class of a call that is to be made, or was.
 const MESSAGE: &str = "System.Net.Http.HttpRequestMessage";
 /// That of its answer.
 const ANSWER: &str = "System.Net.Http.HttpResponseMessage";
-/// Those that are at a call: of HTTP/1.1 the connection itself, of HTTP/2 and 3 a stream of it. With the field that holds the call, and that which
-/// leads to the connection. Source: dotnet/runtime src/libraries/System.Net.Http/src/System/Net/Http/SocketsHttpHandler/{HttpConnection,Http2Stream,
-/// Http3RequestStream}.cs, of 8.0 to 10.0.
-const CARRIERS: [(&str, &str, Option<&str>); 3] = [
-    ("System.Net.Http.HttpConnection", "_currentRequest", None),
-    ("System.Net.Http.Http2Connection+Http2Stream", "_request", Some("_connection")),
-    ("System.Net.Http.Http3RequestStream", "_request", Some("_connection")),
+/// Those that are at a call: of HTTP/1.1 the connection itself, of HTTP/2 and 3 a stream of it. Source: dotnet/runtime src/libraries/System.Net.Http/
+/// src/System/Net/Http/SocketsHttpHandler/{HttpConnection,Http2Stream,Http3RequestStream}.cs, of 8.0 to 10.0.
+const CARRIERS: [Carrier; 3] = [
+    Carrier { class: "System.Net.Http.HttpConnection", call: "_currentRequest", connection: None, ended: &[] },
+    Carrier {
+        class: "System.Net.Http.Http2Connection+Http2Stream",
+        call: "_request",
+        connection: Some("_connection"),
+        ended: &["_requestCompletionState", "_responseCompletionState"],
+    },
+    Carrier {
+        class: "System.Net.Http.Http3RequestStream",
+        call: "_request",
+        connection: Some("_connection"),
+        ended: &["_requestSendCompleted", "_responseRecvCompleted"],
+    },
 ];
+
+/// What carries a call.
+struct Carrier {
+    class: &'static str,
+    /// The field that holds the call.
+    call: &'static str,
+    /// That which leads to the connection; `None` where it is one.
+    connection: Option<&'static str>,
+    /// Those of which none is 0 once it has ended; empty where it then holds the call no more.
+    ended: &'static [&'static str],
+}
+
+impl Carrier {
+    /// The connection that an object is at a call with; `Ok(None)` where the call has ended.
+    fn connection(&self, object: &Instance<'_>) -> Known<Option<Addr>> {
+        let Some(connection) = self.connection else { return Ok(Some(object.at)) };
+        let mut has_ended = true;
+        for field in self.ended {
+            has_ended &= object.u8(field)? != 0;
+        }
+        if has_ended { Ok(None) } else { object.address(connection).map(Some) }
+    }
+}
 
 /// A call.
 #[derive(Clone, Debug)]
@@ -37,7 +70,7 @@ pub struct Call {
     /// The status of the answer; `None` where none has come.
     pub status: Known<Option<u32>>,
     /// The connection that is at it, of HTTP/2 and 3 with others; `None` where none is.
-    pub connection: Option<Addr>,
+    pub connection: Known<Option<Addr>>,
 }
 
 /// The calls whose objects are on the heap, by address.
@@ -46,27 +79,27 @@ pub(in crate::runtimes::coreclr) fn calls(
     segments: &Segments,
     job: &Job,
 ) -> Result<Found<Call>, Error> {
-    let [first, second, third] = CARRIERS.map(|(class, ..)| class);
+    let [first, second, third] = CARRIERS.map(|carrier| carrier.class);
     let Found { all, mut unread } = of_classes(types, segments, &[MESSAGE, ANSWER, first, second, third], job)?;
     let [messages, answers, carriers @ ..] = all.as_slice() else { return Ok(Found { all: Vec::new(), unread }) };
     let answers = Held::of(types, answers, "_requestMessage");
-    let mut connections: FxHashMap<Addr, Addr> = FxHashMap::default();
+    let mut connections: FxHashMap<Addr, Known<Option<Addr>>> = FxHashMap::default();
     let mut unread_carriers = 0u64;
     // A stream of HTTP/2 makes the answer's object beforehand.
     let mut heads: FxHashMap<Addr, Known<bool>> = FxHashMap::default();
-    for ((_, call, connection), objects) in CARRIERS.iter().zip(carriers) {
-        let held = Held::of(types, objects, call);
+    for (carrier, objects) in CARRIERS.iter().zip(carriers) {
+        let held = Held::of(types, objects, carrier.call);
         unread_carriers = unread_carriers.saturating_add(held.unread);
         for (message, by) in held.by {
-            let leads_to = |field: &str| types.object(by)?.address(field);
-            let stream = types.object(by);
-            match stream.as_ref().map_err(Clone::clone).and_then(|stream| stream.u8("_responseHeadersReceived")) {
+            let object = types.object(by);
+            let object = object.as_ref().map_err(Gap::clone);
+            match object.clone().and_then(|object| object.u8("_responseHeadersReceived")) {
                 Err(Gap::NoLayout(_)) => {}
                 has_come => {
                     heads.insert(message, has_come.map(|has_come| has_come != 0));
                 }
             }
-            connections.insert(message, connection.map_or(Ok(by), leads_to).unwrap_or(by));
+            connections.insert(message, object.and_then(|object| carrier.connection(object)));
         }
     }
     if unread_carriers > 0 {
@@ -77,24 +110,32 @@ pub(in crate::runtimes::coreclr) fn calls(
         0 => Ok(None),
         count => Err(Gap::NotRecorded(format!("whose answers {count} objects are: they cannot be read"))),
     };
-    let read = |at: &Addr| {
-        let message = types.object(*at).ok()?;
+    let read = |at: &Addr| -> Known<Call> {
+        let message = types.object(*at)?;
         let status = match (answers.by.get(at), heads.get(at)) {
             (Some(_), Some(Ok(false))) => Ok(None),
             (Some(_), Some(Err(gap))) => Err(gap.clone()),
             (Some(answer), _) => types.object(*answer).and_then(|answer| answer.u32("_statusCode")).map(Some),
             (None, _) => none(),
         };
-        Some(Call {
+        Ok(Call {
             address: *at,
             table: message.class.table,
             method: method(&message),
             uri: uri(&message),
             status,
-            connection: connections.get(at).copied(),
+            connection: connections.get(at).cloned().unwrap_or(Ok(None)),
         })
     };
-    Ok(Found { all: messages.iter().filter_map(read).collect(), unread })
+    let (mut calls, mut lost) = (Vec::with_capacity(messages.len()), Unread::default());
+    for message in messages {
+        match read(message) {
+            Ok(call) => calls.push(call),
+            Err(gap) => lost.add(&gap),
+        }
+    }
+    unread.extend(lost.words("calls cannot be read"));
+    Ok(Found { all: calls, unread })
 }
 
 /// Objects by what a field of theirs refers to.
