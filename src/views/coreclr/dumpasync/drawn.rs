@@ -64,15 +64,14 @@ fn frame(frame: &FrameRow) -> Row {
         (None, Some(name)) => Cell::new(Value::Type(name.clone())).tone(Tone::Dim),
         (None, None) => Cell::unknown("its class cannot be read"),
     };
-    let state = match (frame.state, &frame.unread) {
-        (Some(state), _) if state >= 0 => Some(Cell::text(format!("await {state}"))),
-        (Some(_), _) => Some(Cell::text("running")),
-        (None, Some(why)) => Some(Cell::unknown(why.as_str())),
-        (None, None) => None,
-    };
+    let state = frame.state.map(|state| match state {
+        0.. => Cell::text(format!("await {state}")),
+        _ => Cell::text("running"),
+    });
+    let unread = frame.unread.as_deref().map(Cell::unknown);
     let source = frame.file.as_ref().map(|file| Cell::new(Value::Source(file.clone(), frame.line)));
     let address = Cell::new(Value::Object(frame.address)).tone(Tone::Dim);
-    let cells = [Some(address), Some(name), state, source].into_iter().flatten().collect();
+    let cells = [Some(address), Some(name), state, unread, source].into_iter().flatten().collect();
     Row { cells, subject: Some(Subject::Object(frame.address)) }
 }
 
@@ -93,4 +92,35 @@ fn table(methods: &[MethodRow]) -> Body {
         ])
     };
     Body::Table(Table::new(columns, methods.iter().map(row).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Addr;
+
+    fn words(state: Option<i32>, unread: Option<&str>) -> Vec<Cell> {
+        let own = FrameRow {
+            address: Addr(0x10),
+            type_name: Some("A".into()),
+            method: Some("A.B".into()),
+            state,
+            status: None,
+            file: None,
+            line: None,
+            fields: None,
+            unread: unread.map(str::to_owned),
+        };
+        frame(&own).cells.split_off(2)
+    }
+
+    #[test]
+    fn what_cannot_be_read_of_a_method_is_shown_beside_its_state() {
+        let why = || Cell::unknown("not in the dump");
+        assert_eq!(words(Some(2), Some("not in the dump")), [Cell::text("await 2"), why()]);
+        assert_eq!(words(Some(-1), Some("not in the dump")), [Cell::text("running"), why()]);
+        assert_eq!(words(None, Some("not in the dump")), [why()]);
+        assert_eq!(words(Some(0), None), [Cell::text("await 0")]);
+        assert!(words(None, None).is_empty());
+    }
 }
