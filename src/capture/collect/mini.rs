@@ -65,6 +65,8 @@ pub(super) struct Chosen {
     pub(super) of_runtime: OfRuntime,
     /// Pages that pointers lead to.
     pub(super) followed: usize,
+    /// Those of a runtime's memory.
+    pub(super) followed_of_runtime: usize,
     /// Pages that may hold a held lock.
     pub(super) locks: usize,
     /// Bytes of code that stacks are walked by.
@@ -78,6 +80,8 @@ pub(super) struct OfRuntime {
     pub(super) assemblies: Pages,
     /// Its private memory.
     pub(super) private: Pages,
+    /// Bytes of that for which there is no room.
+    pub(super) left_out: u64,
 }
 
 impl OfRuntime {
@@ -355,8 +359,13 @@ impl<'a> Chooser<'a> {
         let span = mapping.span;
         let around = Span::new(pointer.saturating_sub(BEFORE), pointer.saturating_add(AFTER));
         let Some(around) = around.common(span) else { return };
-        if !self.chosen.of_runtime.hold(around) && self.chosen.pages.add(around) {
-            self.chosen.followed = self.chosen.followed.saturating_add(1);
+        // What a runtime has may be thinned out: it counts for itself, so that as much of the rest is kept as of other processes.
+        let count = match self.chosen.of_runtime.hold(around) {
+            true => &mut self.chosen.followed_of_runtime,
+            false => &mut self.chosen.followed,
+        };
+        if *count < MAX_FOLLOWED && self.chosen.pages.add(around) {
+            *count = count.saturating_add(1);
         }
         let object = Span::new(pointer & !7, (pointer & !7).saturating_add(FOLLOWED)).common(span);
         let mut bytes = [0u8; FOLLOWED as usize];
@@ -395,8 +404,7 @@ impl<'a> Chooser<'a> {
                     if known && u32::try_from(id).is_ok_and(|id| tids.contains(&id)) {
                         let place = at.saturating_add(index.saturating_mul(8));
                         let lock = Span::new(place.saturating_sub(LOCK), place.saturating_add(LOCK));
-                        let lock = lock.common(run).filter(|lock| !self.chosen.of_runtime.hold(*lock));
-                        if lock.is_some_and(|lock| self.chosen.pages.add(lock)) {
+                        if lock.common(run).is_some_and(|lock| self.chosen.pages.add(lock)) {
                             self.chosen.locks = self.chosen.locks.saturating_add(1);
                         }
                     }
@@ -419,22 +427,26 @@ impl<'a> Chooser<'a> {
     fn runtime_memory(&mut self, threads: &[Thread]) {
         let stacks: FxHashMap<Span, Span> = threads.iter().filter_map(|thread| self.used_stack(thread)).collect();
         let collected = reserved(self.mappings);
+        let is_beside = |span: Span| collected.iter().any(|reserved| reserved.common(span).is_some());
         let is_own = |mapping: &&Mapping| {
             let doublemapped = mapping.path.starts_with(b"/memfd:doublemapper");
             (mapping.is_anonymous() || doublemapped)
                 && mapping.access.read
                 && mapping.excluded().is_none()
-                && (mapping.span.len() <= MAX_BESIDE
-                    || !collected.iter().any(|span| span.common(mapping.span).is_some()))
+                && (mapping.span.len() <= MAX_BESIDE || !is_beside(mapping.span))
         };
         let mut own: Vec<Span> = self.mappings.iter().filter(is_own).map(|mapping| mapping.span).collect();
         for span in &mut own {
             *span = stacks.get(span).and_then(|used| used.common(*span)).unwrap_or(*span);
         }
-        own.sort_by_key(|span| span.len());
+        // What may be of the heap all the same comes last.
+        own.sort_by_key(|span| (is_beside(*span), span.len()));
         let mut left = MAX_RUNTIME;
+        let of_runtime = &mut self.chosen.of_runtime;
         for run in own.into_iter().flat_map(|span| self.peek.source().present(span)) {
-            if run.len() <= left && self.chosen.of_runtime.private.add(run) {
+            if run.len() > left {
+                of_runtime.left_out = of_runtime.left_out.saturating_add(run.len());
+            } else if of_runtime.private.add(run) {
                 left = left.saturating_sub(run.len());
             }
         }
