@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
+use std::panic::{self, AssertUnwindSafe};
 use std::thread;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::scrub::Scrub;
 use super::select::{self, Selection};
 use super::sink::{Disk, Memory, Sink};
 use super::source::Source;
-use super::spare::Expendable;
+use super::spare::{Expendable, Spare};
 use super::thin::Thin;
 use super::transfer::{Held, Limit, Plan, Way};
 use crate::capture::facts::LeftOut;
@@ -91,12 +92,15 @@ pub(super) fn run(
     let Chosen { source, selection, layout, scrub, left_out, with_runtime } = chosen?;
     let failed = |why: io::Error| failed_to_write(request, &why);
     // What is needed of a runtime's memory is found out of a core in memory, while the process goes on.
-    let is_small = selection.needed(&scene.mappings) <= MAX_THINNED;
+    let in_memory = selection.needed(&scene.mappings);
+    let is_small = in_memory <= MAX_THINNED && with_runtime.is_some() && has_room(in_memory);
+    let left_of_runtime = with_runtime.as_ref().map_or(0, |chosen| chosen.of_runtime.left_out);
     let last = with_runtime.zip(request.needed).filter(|_| is_small).map(|(known, needed)| Last {
         known,
         needed,
         sink: std::mem::replace(&mut sink, Sink::Memory(Memory::default())),
     });
+    let _expendable_too = last.as_ref().map(|_| Expendable::new());
     sink.expect(selection.bytes(), layout.most()).map_err(failed)?;
     job.phase_of(Unit::Bytes, "writing the dump", selection.bytes());
     let plan = Plan { limit, source: &source, layout: &layout };
@@ -124,6 +128,7 @@ pub(super) fn run(
     let path = output.map(Output::commit).transpose()?;
     let mut problems = scene.problems;
     problems.extend(left_out_problem(&left_out));
+    problems.extend(runtime_problem(left_of_runtime));
     problems.extend(unreadable_problem(&copied.unreadable));
     let threads = scene.threads.len();
     Ok(Collected { path, bytes, size, written, pause: copied.pause, threads, name: live.name, problems })
@@ -138,6 +143,12 @@ struct Chosen {
     left_out: Vec<LeftOut>,
     /// Of a runtime's process: only the runtime's reader can tell what of it is needed.
     with_runtime: Option<mini::Chosen>,
+}
+
+/// Whether memory can be spared for a core of so many bytes, and for what is made of it when it is asked. Where nothing tells it, there may be: the
+/// kernel is asked to end this process before any other.
+fn has_room(bytes: u64) -> bool {
+    Spare::find().bytes(0).is_none_or(|spare| bytes.saturating_mul(2) <= spare)
 }
 
 /// The last steps of a core that is thinned out.
@@ -158,7 +169,9 @@ impl Last {
         say: &(dyn Fn(&str) + Sync),
     ) -> Result<(Thin, Sink), Error> {
         let mini::Chosen { pages, of_runtime, .. } = &mut self.known;
-        match (self.needed)(whole.clone(), job) {
+        // A defect of a reader must not cost the dump.
+        let asked = panic::catch_unwind(AssertUnwindSafe(|| (self.needed)(whole.clone(), job)));
+        match asked.unwrap_or_else(|_| Err(bug())) {
             Ok(needed) => {
                 for span in needed.into_iter().map(|range| Span { start: range.start, end: range.end }) {
                     pages.add(span);
@@ -267,6 +280,13 @@ fn left_out_problem(left_out: &[LeftOut]) -> Option<Problem> {
     let bytes = left_out.iter().map(|part| part.end.saturating_sub(part.start)).fold(0, u64::saturating_add);
     let message = format!("{} KiB in {} mappings are left out: {}", bytes >> 10, left_out.len(), first.why);
     Some(Problem::new("left-out", Subject::Memory(Addr(first.start)), message))
+}
+
+/// Says how much of the memory of .NET's runtime there was no room for.
+fn runtime_problem(bytes: u64) -> Option<Problem> {
+    let message =
+        format!("{} KiB of the memory of .NET's runtime are left out: a dump of type heap has all of it", bytes >> 10);
+    (bytes > 0).then(|| Problem::new("left-out", Subject::Capture, message))
 }
 
 fn unreadable_problem(unreadable: &[Span]) -> Option<Problem> {
