@@ -39,7 +39,6 @@ mod variables;
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
@@ -153,14 +152,7 @@ impl CoreClr {
 
     /// The exceptions at these addresses, in their order, of no thread; with what is inside of each.
     pub fn exceptions_at(&self, objects: Vec<Addr>, job: &Job) -> Result<Vec<Partial<Exception>>, Error> {
-        let told = objects.into_par_iter().map_init(
-            || job.meter(),
-            |meter, object| {
-                meter.add(1)?;
-                Ok(exceptions::told(&self.methods, None, object))
-            },
-        );
-        told.collect()
+        exceptions::at(&self.methods, objects, job)
     }
 
     /// Whether the dump holds the objects of the heap, and not just a few that its writer has touched.
@@ -366,16 +358,7 @@ impl Runtime for CoreClr {
     }
 
     fn exceptions(&self, scene: &Scene<'_>, _: &Unwinder, job: &Job) -> Result<Partial<Vec<Exception>>, Error> {
-        let managed = self.threads(job)?;
-        let mut meter = job.meter();
-        let mut all = Partial::<Vec<Exception>>::default();
-        for thread in &managed.threads {
-            meter.add(1)?;
-            let Partial { value, problems } = exceptions::of_thread(&self.methods, scene, thread);
-            all.value.extend(value);
-            Problem::join(&mut all.problems, problems);
-        }
-        Ok(all)
+        exceptions::of_threads(&self.methods, scene, &self.threads(job)?.threads, job)
     }
 
     fn evaluate(&self, text: &str, local: &dyn Fn(&str) -> Option<Value>, job: &Job) -> Result<Option<Value>, Error> {

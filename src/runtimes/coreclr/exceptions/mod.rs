@@ -10,21 +10,72 @@ mod told;
 mod trace;
 
 pub(super) use self::kinds::is_class_of_exceptions;
-pub(super) use self::told::told;
+
+use rayon::prelude::*;
 
 use self::ended::{End, ended};
 use self::kinds::is_exception;
+use self::told::told;
+use super::budget::Budget;
 use super::methods::Methods;
 use super::threads::ManagedThread;
-use crate::model::{Addr, Exception, Gap, Known, Partial, Problem, Subject};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Exception, Gap, Known, Partial, Problem, Subject, Tid};
 use crate::runtimes::Scene;
 
 /// Most exceptions that one thread has in flight.
 const MAX_IN_FLIGHT: usize = 32;
+/// Most frames of all exceptions that are told at once: many may refer to one stack.
+const MAX_FRAMES: u64 = 1 << 20;
+
+fn budget() -> Budget {
+    Budget::of(MAX_FRAMES, "frames of all exceptions")
+}
+
+/// The exceptions of the runtime's threads, of each the one that ended the process first.
+pub(super) fn of_threads(
+    methods: &Methods,
+    scene: &Scene<'_>,
+    threads: &[ManagedThread],
+    job: &Job,
+) -> Result<Partial<Vec<Exception>>, Error> {
+    let frames = budget();
+    let mut meter = job.meter();
+    let mut all = Partial::<Vec<Exception>>::default();
+    for thread in threads {
+        meter.add(1)?;
+        if let Ok(Some(tid)) = thread.tid {
+            let Partial { value, problems } = of_thread(methods, scene, thread, tid, &frames, job)?;
+            all.value.extend(value);
+            Problem::join(&mut all.problems, problems);
+        }
+    }
+    Ok(all)
+}
+
+/// The exceptions at these addresses, in their order, of no thread.
+pub(super) fn at(methods: &Methods, objects: Vec<Addr>, job: &Job) -> Result<Vec<Partial<Exception>>, Error> {
+    let frames = budget();
+    let told = objects.into_par_iter().map_init(
+        || job.meter(),
+        |meter, object| {
+            meter.add(1)?;
+            told(methods, None, object, &frames, job)
+        },
+    );
+    told.collect()
+}
 
 /// The exceptions of a thread, the one that ended the process first.
-pub(super) fn of_thread(methods: &Methods, scene: &Scene<'_>, thread: &ManagedThread) -> Partial<Vec<Exception>> {
-    let Ok(Some(tid)) = thread.tid else { return Partial::default() };
+fn of_thread(
+    methods: &Methods,
+    scene: &Scene<'_>,
+    thread: &ManagedThread,
+    tid: Tid,
+    frames: &Budget,
+    job: &Job,
+) -> Result<Partial<Vec<Exception>>, Error> {
     let stack = scene.iter().find(|(os, _)| os.tid == tid).map(|(_, stack)| stack.as_ref());
     let (in_flight, unread) = in_flight(methods, thread.address);
     let mut all = Partial::<Vec<Exception>>::default();
@@ -35,14 +86,14 @@ pub(super) fn of_thread(methods: &Methods, scene: &Scene<'_>, thread: &ManagedTh
     let end = stack.and_then(|stack| End::of(methods, scene, thread, stack, &in_flight));
     let ending = end.as_ref().map(|end| end.object);
     for object in ending.into_iter().chain(in_flight.into_iter().filter(|object| Some(*object) != ending)) {
-        let Partial { value, problems } = told(methods, Some(tid), object);
+        let Partial { value, problems } = told(methods, Some(tid), object, frames, job)?;
         Problem::join(&mut all.problems, problems);
         all.value.push(match &end {
             Some(end) if end.object == object => ended(end, value),
             _ => value,
         });
     }
-    all
+    Ok(all)
 }
 
 /// Objects that a thread is looking for handlers of, or handling, the newest first; and why there may be more.

@@ -3,27 +3,43 @@
 //! Input: its object. Output: what it is, and what of it could not be read. An object that several hold is told with each; one that holds
 //! itself, directly or not, is told once on the way.
 
+use super::super::budget::Budget;
 use super::super::methods::Methods;
 use super::super::objects;
 use super::kinds::{EXCEPTION, is_exception};
 use super::trace::trace;
+use crate::error::Error;
+use crate::job::Job;
 use crate::model::{Addr, Detail, Exception, Gap, Known, Partial, Problem, Subject, Tid};
 
 /// Most exceptions that are inside one another.
 const MAX_NESTED: usize = 32;
 /// Most that one tells of, with all that are inside of it.
 const MAX_TOLD: usize = 256;
+/// Most frames of all of these together: they may refer to one stack.
+const MAX_FRAMES: u64 = 1 << 17;
 
-/// The exception at an address. `tid`: the thread that has it in flight.
-pub(in crate::runtimes::coreclr) fn told(methods: &Methods, tid: Option<Tid>, object: Addr) -> Partial<Exception> {
-    let mut telling = Telling { methods, tid, above: Vec::new(), count: 0, problems: Vec::new() };
-    let value = telling.tell(object);
-    Partial { value, problems: telling.problems }
+/// The exception at an address. `tid`: the thread that has it in flight; `frames`: what may be spent on frames of all that are told.
+pub(super) fn told(
+    methods: &Methods,
+    tid: Option<Tid>,
+    object: Addr,
+    frames: &Budget,
+    job: &Job,
+) -> Result<Partial<Exception>, Error> {
+    let own = Budget::of(MAX_FRAMES, "frames of one exception with all that are inside of it");
+    let budgets = [&own, frames];
+    let mut telling = Telling { methods, tid, budgets, job, above: Vec::new(), count: 0, problems: Vec::new() };
+    let value = telling.tell(object)?;
+    Ok(Partial { value, problems: telling.problems })
 }
 
 struct Telling<'a> {
     methods: &'a Methods,
     tid: Option<Tid>,
+    /// What is left for frames: of this one with what is inside of it, of all.
+    budgets: [&'a Budget; 2],
+    job: &'a Job,
     /// Those that the one at hand is inside of, the outermost first.
     above: Vec<Addr>,
     /// How many were told.
@@ -32,7 +48,8 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    fn tell(&mut self, object: Addr) -> Exception {
+    fn tell(&mut self, object: Addr) -> Result<Exception, Error> {
+        self.job.check()?;
         self.count = self.count.saturating_add(1);
         self.above.push(object);
         let clr = &self.methods.clr;
@@ -44,12 +61,16 @@ impl Telling<'_> {
         if let Some(same) = gathered.iter().position(|gathered| Some(*gathered) == inner) {
             gathered.remove(same);
         }
-        let (frames, why) = trace(self.methods, object);
+        let (methods, job) = (self.methods, self.job);
+        let (frames, why) = trace(methods, object, &mut |count| self.has_room(count), job)?;
         self.read(object, "the stack of", why.map_or(Ok(()), Err));
-        let inner = inner.and_then(|inner| self.nested(object, inner)).map(Box::new);
-        let others = gathered.into_iter().filter_map(|other| self.nested(object, other)).collect();
+        let inner = inner.map_or(Ok(None), |inner| self.nested(object, inner))?.map(Box::new);
+        let mut others = Vec::new();
+        for other in gathered {
+            others.extend(self.nested(object, other)?);
+        }
         self.above.pop();
-        Exception {
+        Ok(Exception {
             tid: self.tid,
             kind: EXCEPTION,
             type_name: self.methods.types().of_object(object),
@@ -61,24 +82,35 @@ impl Telling<'_> {
             others,
             code: clr.u32(object, "Exception", "_HResult").map(Some),
             detail: Detail::Nothing,
-        }
+        })
     }
 
-    fn nested(&mut self, outer: Addr, object: Addr) -> Option<Exception> {
+    /// Whether a stack of so many frames may be told; else that is said.
+    fn has_room(&mut self, frames: u64) -> bool {
+        let refused = self.budgets.iter().find_map(|budget| budget.take(frames).err());
+        let left_out = |gap| {
+            Problem::new("exception-unread", Subject::Capture, format!("stacks of exceptions are left out: {gap}"))
+        };
+        let has_room = refused.is_none();
+        Problem::join(&mut self.problems, refused.map(left_out));
+        has_room
+    }
+
+    fn nested(&mut self, outer: Addr, object: Addr) -> Result<Option<Exception>, Error> {
         let why = if self.above.contains(&object) {
             format!("the exception at {object} is said to be inside of itself")
         } else if self.above.len() >= MAX_NESTED || self.count >= MAX_TOLD {
             format!("more exceptions are inside of that at {} than are told", self.above.first().unwrap_or(&outer))
         } else {
             match is_exception(&self.methods.clr, object) {
-                Ok(true) => return Some(self.tell(object)),
+                Ok(true) => return self.tell(object).map(Some),
                 Ok(false) => format!("what is said to be inside of the exception at {outer} is none: {object}"),
                 // Small dumps lack what is beside it.
                 Err(gap) => format!("the exception at {object}, inside of that at {outer}, cannot be read: {gap}"),
             }
         };
         Problem::join(&mut self.problems, [Problem::new("exception-unread", Subject::Memory(object), why)]);
-        None
+        Ok(None)
     }
 
     /// What could be read of an exception; else the reason is said.

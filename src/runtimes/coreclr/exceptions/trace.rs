@@ -3,6 +3,8 @@
 use super::super::clr::{Clr, plus};
 use super::super::code::{self, Code};
 use super::super::methods::{Methods, is_own};
+use crate::error::Error;
+use crate::job::Job;
 use crate::model::{Addr, FrameKind, Gap, Known, NamedFrame, Trust};
 
 /// Most frames of a stack that are told.
@@ -19,19 +21,28 @@ const FLAGS: u64 = 24;
 /// Source: clrex.h, STEF_IP_ADJUSTED.
 const MOVED: u32 = 2;
 
-/// The frames, innermost first, and why some are missing; empty without a reason where it was not thrown.
-pub(in crate::runtimes::coreclr) fn trace(methods: &Methods, object: Addr) -> (Vec<NamedFrame>, Option<Gap>) {
+/// The frames, innermost first, and why some are missing; empty without a reason where it was not thrown, or there is no room for so many.
+pub(super) fn trace(
+    methods: &Methods,
+    object: Addr,
+    has_room: &mut dyn FnMut(u64) -> bool,
+    job: &Job,
+) -> Result<(Vec<NamedFrame>, Option<Gap>), Error> {
     let clr = &methods.clr;
     let (first, count, mut why) = match place(clr, object) {
-        Ok(None) => return (Vec::new(), None),
+        Ok(None) => return Ok((Vec::new(), None)),
         Ok(Some((first, count))) if count > MAX_FRAMES => {
             (first, MAX_FRAMES, Some(Gap::Unsupported(format!("a stack of {count} frames"))))
         }
         Ok(Some((first, count))) => (first, count, None),
-        Err(gap) => return (Vec::new(), Some(gap)),
+        Err(gap) => return Ok((Vec::new(), Some(gap))),
     };
+    if !has_room(count.into()) {
+        return Ok((Vec::new(), None));
+    }
     let mut frames = Vec::new();
     for index in 0..count {
+        job.check()?;
         match plus(first, u64::from(index).saturating_mul(ELEMENT)).and_then(|element| frame(methods, element)) {
             Ok(frame) => frames.push(NamedFrame { index: frames.len(), ..frame }),
             Err(gap) => {
@@ -40,7 +51,7 @@ pub(in crate::runtimes::coreclr) fn trace(methods: &Methods, object: Addr) -> (V
             }
         }
     }
-    (frames, why)
+    Ok((frames, why))
 }
 
 /// Where the first frame is, and how many there are.
