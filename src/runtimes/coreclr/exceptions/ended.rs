@@ -9,7 +9,9 @@ use super::super::methods::Methods;
 use super::super::threads::ManagedThread;
 use super::fail_fast::{self, Arguments};
 use super::kinds::{FAIL_FAST, FATAL_ERROR};
-use crate::model::{Addr, Detail, Exception, Frame, FrameKind, Gap, NamedFrame, Stack};
+use crate::model::{
+    Addr, Detail, Exception, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Stack, Subject, Tid,
+};
 use crate::runtimes::Scene;
 
 // What the runtime leaves as the last that was thrown, without a stack, where it gives up. Source: dotnet/runtime
@@ -41,18 +43,19 @@ enum Reason {
 }
 
 impl End {
-    /// `None` where the runtime did not end it on this thread. `in_flight`: what the thread looks for handlers of.
+    /// `Ok(None)` where the runtime did not end it on this thread. `in_flight`: what the thread looks for handlers of. Fails where the runtime
+    /// gave up on it, and what it left cannot be read.
     pub(super) fn of(
         methods: &Methods,
         scene: &Scene<'_>,
         thread: &ManagedThread,
         stack: &Stack,
         in_flight: &[Addr],
-    ) -> Option<End> {
-        let last = thread.last_exception.as_ref().ok()?.as_ref()?;
+    ) -> Known<Option<End>> {
         if !has_given_up(methods, scene, thread, stack) {
-            return None;
+            return Ok(None);
         }
+        let Some(last) = thread.last_exception.as_ref().map_err(Gap::clone)? else { return Ok(None) };
         let frames = scene.named(&stack.frames);
         let newest = in_flight.first().copied();
         let is_access = |object: &Addr| methods.types().of_object(*object).as_deref() == Ok(ACCESS);
@@ -67,14 +70,17 @@ impl End {
             },
             // It is still looked for who catches it.
             _ if newest == Some(last.address) || is_dispatching(&frames) => (last.address, Reason::Uncaught),
-            _ => return None,
+            Ok(_) => return Ok(None),
+            Err(gap) => return Err(gap.clone()),
         };
-        Some(End { object, reason, frames })
+        Ok(Some(End { object, reason, frames }))
     }
 }
 
 /// What ended the process, with what its thread tells of it.
-pub(super) fn ended(end: &End, mut told: Exception) -> Exception {
+pub(super) fn ended(end: &End, tid: Tid, told: Partial<Exception>) -> Partial<Exception> {
+    let Partial { value: mut told, mut problems } = told;
+    let unread = |message: String| Problem::new("exception-unread", Subject::Thread(tid), message);
     told.fatal = true;
     match &end.reason {
         Reason::Uncaught => {}
@@ -82,7 +88,13 @@ pub(super) fn ended(end: &End, mut told: Exception) -> Exception {
         Reason::FailFast(arguments) => {
             told.kind = FAIL_FAST;
             // Where it was given no cause the runtime takes for one what the thread has thrown before.
-            told.inner = told.inner.filter(|inner| inner.address == arguments.exception);
+            match (&arguments.exception, told.inner.as_ref().and_then(|inner| inner.address)) {
+                (Ok(given), inner) if *given != inner => told.inner = None,
+                (Err(gap), Some(inner)) => problems.push(unread(format!(
+                    "the exception at {inner} is the cause of the fail fast, or was thrown before it on thread {tid}: {gap}"
+                ))),
+                _ => {}
+            }
             told.message = arguments.message.clone();
             if let Ok(Some(_)) = told.message {
                 told.detail = Detail::Found { place: "on the stack of Environment.FailFast".to_owned() };
@@ -95,12 +107,17 @@ pub(super) fn ended(end: &End, mut told: Exception) -> Exception {
         }
     }
     if told.frames.is_empty() {
-        // Of a full stack the runtime's handler is no part.
-        let is_full = matches!(end.reason, Reason::Overflow);
-        let managed = end.frames.iter().position(|frame| frame.kind == FrameKind::Managed).filter(|_| is_full);
-        told.frames = end.frames.iter().skip(managed.unwrap_or(0)).cloned().collect();
+        let managed = end.frames.iter().position(|frame| frame.kind == FrameKind::Managed);
+        match (&end.reason, managed) {
+            // Of a full stack the runtime's handler is no part.
+            (Reason::Overflow, Some(managed)) => told.frames = end.frames.iter().skip(managed).cloned().collect(),
+            (Reason::Overflow, None) => problems.push(unread(format!(
+                "the stack that was full is not told: no managed frame was found on thread {tid}, only where .NET gave up"
+            ))),
+            _ => told.frames.clone_from(&end.frames),
+        }
     }
-    told
+    Partial { value: told, problems }
 }
 
 /// Whether the innermost managed code looks for who catches an exception.
@@ -136,4 +153,77 @@ fn has_given_up(methods: &Methods, scene: &Scene<'_>, thread: &ManagedThread, st
         && nobody_sent
         && (is_one_of(&["wait4", "__wait4", "waitpid", "__waitpid"]) || names().all(|name| name.is_none()));
     by_runtime && !library.is_empty() && (aborts || waits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kinds::EXCEPTION;
+    use super::*;
+    use crate::model::Trust;
+
+    fn frame(kind: FrameKind) -> NamedFrame {
+        NamedFrame {
+            index: 0,
+            pc: Addr(0x1000),
+            sp: Addr(0x7000),
+            kind,
+            trust: Trust::Runtime,
+            module: None,
+            function: None,
+            offset: None,
+            file: None,
+            line: None,
+            approximate: false,
+            own: false,
+            walked: 0,
+            part: None,
+        }
+    }
+
+    fn exception(address: u64, inner: Option<Exception>) -> Exception {
+        Exception {
+            tid: Some(Tid(7)),
+            kind: EXCEPTION,
+            type_name: Ok("System.Exception".to_owned()),
+            message: Ok(None),
+            address: Some(Addr(address)),
+            fatal: false,
+            frames: Vec::new(),
+            inner: inner.map(Box::new),
+            others: Vec::new(),
+            code: Ok(None),
+            detail: Detail::Nothing,
+        }
+    }
+
+    fn told(reason: Reason, frames: &[FrameKind], inner: Option<u64>) -> Partial<Exception> {
+        let frames = frames.iter().map(|kind| frame(*kind)).collect();
+        let end = End { object: Addr(0x10), reason, frames };
+        ended(&end, Tid(7), Partial::whole(exception(0x10, inner.map(|inner| exception(inner, None)))))
+    }
+
+    #[test]
+    fn the_frames_of_the_handler_are_not_taken_for_a_full_stack() {
+        use FrameKind::{Managed, Native, Signal};
+        let whole = told(Reason::Overflow, &[Native, Signal, Managed, Native], None);
+        assert_eq!(whole.value.frames.iter().map(|frame| frame.kind).collect::<Vec<_>>(), [Managed, Native]);
+        assert!(whole.problems.is_empty());
+        let lost = told(Reason::Overflow, &[Native, Signal], None);
+        assert!(lost.value.frames.is_empty() && lost.problems.len() == 1, "{lost:?}");
+        let other = told(Reason::Fatal, &[Native, Native], None);
+        assert!(other.value.frames.len() == 2 && other.problems.is_empty(), "{other:?}");
+    }
+
+    #[test]
+    fn a_cause_that_is_not_known_is_not_denied() {
+        let cause = |given: Known<Option<Addr>>| {
+            let arguments = Arguments { message: Ok(None), exception: given };
+            let told = told(Reason::FailFast(arguments), &[FrameKind::Native], Some(0x20));
+            (told.value.inner.and_then(|inner| inner.address), told.problems.len())
+        };
+        assert_eq!(cause(Ok(Some(Addr(0x20)))), (Some(Addr(0x20)), 0));
+        // What the runtime takes for one was thrown before.
+        assert_eq!(cause(Ok(None)), (None, 0));
+        assert_eq!(cause(Err(Gap::NotRecorded("which it was given".to_owned()))), (Some(Addr(0x20)), 1));
+    }
 }

@@ -10,6 +10,7 @@ use super::super::methods::Methods;
 use super::super::objects;
 use super::super::threads::ManagedThread;
 use super::kinds::is_exception;
+use crate::capture::Memory;
 use crate::model::{Addr, FrameKind, Gap, Known, NamedFrame, Stack};
 
 /// Bytes of stack that are looked at.
@@ -22,8 +23,8 @@ const OWN: &str = "System.Environment.FailFast";
 pub(super) struct Arguments {
     /// The text; `Ok(None)` where it was given none.
     pub(super) message: Known<Option<String>>,
-    /// The exception; `None` where it was given none, or that is not known.
-    pub(super) exception: Option<Addr>,
+    /// The exception; `Ok(None)` where it was given none.
+    pub(super) exception: Known<Option<Addr>>,
 }
 
 /// What it was given; `None` where the thread has not called it.
@@ -47,34 +48,80 @@ pub(super) fn arguments(
     if !is_own(first) && !is_native() {
         return None;
     }
-    let words = |from: Addr, to: Addr| -> Vec<Addr> {
-        let bytes = clr.memory().slice_up_to(from, to.since(from).unwrap_or(0).min(MAX_STACK));
-        bytes.map(|bytes| clr.memory().pointers(bytes).collect()).unwrap_or_default()
-    };
     let strings = clr.global("StringMethodTable");
     let is_string = |at: &Addr| at.is_aligned(8) && strings.is_ok() && clr.ptr(*at, "Object", "m_pMethTab") == strings;
     let is_thrown = |at: &Addr| at.is_aligned(8) && is_exception(clr, *at) == Ok(true);
-    let native = stack.frames.first().map(|innermost| words(innermost.sp, first.sp)).unwrap_or_default();
-    let together = native.windows(3).find_map(|words| {
+    let native = stack
+        .frames
+        .first()
+        .map_or_else(|| Words::unread(no_frame()), |innermost| Words::read(clr.memory(), innermost.sp, first.sp));
+    let together = native.all.windows(3).find_map(|words| {
         let [text, thrown, source] = words else { return None };
         let fits = is_string(text) && (thrown.0 == 0 || is_thrown(thrown)) && (source.0 == 0 || is_string(source));
         fits.then_some((*text, *thrown))
     });
     if let Some((text, thrown)) = together.filter(|_| !is_own(first)) {
         let message = objects::string(clr, text).map(|text| Some(text).filter(|text| !text.is_empty()));
-        return Some(Arguments { message, exception: Some(thrown).filter(|thrown| thrown.0 != 0) });
+        return Some(Arguments { message, exception: Ok(Some(thrown).filter(|thrown| thrown.0 != 0)) });
     }
-    let (takes_exception, managed) = match end(named) {
-        Some((outermost, end)) => (outermost.contains("System.Exception"), words(first.sp, end)),
-        None => (false, Vec::new()),
-    };
-    let texts =
-        native.iter().chain(&managed).filter(|at| is_string(at)).filter_map(|at| objects::string(clr, *at).ok());
+    let end = end(named);
+    let managed = end.map_or_else(|| Words::unread(no_frame()), |(_, end)| Words::read(clr.memory(), first.sp, end));
+    // What was not looked at may have it.
+    let mut unread = native.unread.clone().or_else(|| managed.unread.clone());
+    let mut message = None;
+    for text in native.all.iter().chain(&managed.all).filter(|at| is_string(at)) {
+        match objects::string(clr, *text) {
+            Ok(text) if message.is_none() && !text.is_empty() => message = Some(text),
+            Ok(_) => {}
+            Err(gap) => unread = unread.or(Some(gap)),
+        }
+    }
     let not_found = || Gap::NotRecorded("the runtime prints the text, and keeps it nowhere".to_owned());
-    Some(Arguments {
-        message: texts.into_iter().find(|text| !text.is_empty()).map(Some).ok_or_else(not_found),
-        exception: managed.iter().find(|at| takes_exception && is_thrown(at)).copied(),
-    })
+    let exception = match end.filter(|(outermost, _)| !outermost.is_empty()) {
+        Some((outermost, _)) if !outermost.contains("System.Exception") => Ok(None),
+        _ => managed.all.iter().find(|at| is_thrown(at)).copied().map(Some).ok_or_else(|| {
+            let not_found = || Gap::NotRecorded("which exception it was given".to_owned());
+            managed.unread.clone().unwrap_or_else(not_found)
+        }),
+    };
+    Some(Arguments { message: message.map(Some).ok_or_else(|| unread.unwrap_or_else(not_found)), exception })
+}
+
+fn no_frame() -> Gap {
+    Gap::NotRecorded("where its frames are".to_owned())
+}
+
+/// Words of a part of a stack, and why some of them are missing.
+#[derive(Debug, PartialEq, Eq)]
+struct Words {
+    all: Vec<Addr>,
+    unread: Option<Gap>,
+}
+
+impl Words {
+    fn unread(why: Gap) -> Words {
+        Words { all: Vec::new(), unread: Some(why) }
+    }
+
+    fn read(memory: &Memory, from: Addr, to: Addr) -> Words {
+        let Some(len) = to.since(from) else {
+            return Words::unread(Gap::Corrupt(format!("a stack from {from} to {to}")));
+        };
+        if len == 0 {
+            return Words { all: Vec::new(), unread: None };
+        }
+        let bytes = match memory.slice_up_to(from, len.min(MAX_STACK)) {
+            Ok(bytes) => bytes,
+            Err(why) => return Words::unread(why.into()),
+        };
+        let unread = match len.checked_sub(bytes.len() as u64) {
+            None | Some(0) => None,
+            _ if len > MAX_STACK => Some(Gap::Unsupported(format!("{len} bytes of stack, more than {MAX_STACK}"))),
+            // The first that is missing tells the reason.
+            _ => memory.slice(from, len).err().map(Gap::from),
+        };
+        Words { all: memory.pointers(bytes).collect(), unread }
+    }
 }
 
 fn is_own(frame: &NamedFrame) -> bool {
@@ -112,6 +159,21 @@ mod tests {
             walked: 0,
             part: None,
         }
+    }
+
+    #[test]
+    fn a_part_of_a_stack_that_cannot_be_read_is_no_empty_one() {
+        let memory = Memory::of(0x7000, &[1, 2, 3, 4]);
+        let read = |from, to| Words::read(&memory, Addr(from), Addr(to));
+        assert_eq!(read(0x7008, 0x7018), Words { all: vec![Addr(2), Addr(3)], unread: None });
+        assert_eq!(read(0x7008, 0x7008), Words { all: Vec::new(), unread: None });
+        let cut = read(0x7010, 0x7040);
+        assert_eq!(cut.all, [Addr(3), Addr(4)]);
+        assert!(matches!(cut.unread, Some(Gap::Unreadable(_))), "{cut:?}");
+        let none = read(0x9000, 0x9010);
+        assert!(none.all.is_empty() && matches!(none.unread, Some(Gap::Unreadable(_))), "{none:?}");
+        let backwards = read(0x7010, 0x7008);
+        assert!(backwards.all.is_empty() && matches!(backwards.unread, Some(Gap::Corrupt(_))), "{backwards:?}");
     }
 
     #[test]

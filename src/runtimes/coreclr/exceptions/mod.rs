@@ -43,15 +43,45 @@ pub(super) fn of_threads(
     let frames = budget();
     let mut meter = job.meter();
     let mut all = Partial::<Vec<Exception>>::default();
+    let mut unnamed = Unnamed::default();
     for thread in threads {
         meter.add(1)?;
-        if let Ok(Some(tid)) = thread.tid {
-            let Partial { value, problems } = of_thread(methods, scene, thread, tid, &frames, job)?;
-            all.value.extend(value);
-            Problem::join(&mut all.problems, problems);
+        match &thread.tid {
+            Ok(Some(tid)) => {
+                let Partial { value, problems } = of_thread(methods, scene, thread, *tid, &frames, job)?;
+                all.value.extend(value);
+                Problem::join(&mut all.problems, problems);
+            }
+            // It was not started, or has ended.
+            Ok(None) => {}
+            Err(gap) => unnamed.add(gap),
         }
     }
+    all.problems.extend(unnamed.problem());
     Ok(all)
+}
+
+/// Threads of which it is not known which of the OS's they are.
+#[derive(Default)]
+struct Unnamed<'a> {
+    count: usize,
+    why: Option<&'a Gap>,
+}
+
+impl<'a> Unnamed<'a> {
+    fn add(&mut self, why: &'a Gap) {
+        self.count = self.count.saturating_add(1);
+        self.why.get_or_insert(why);
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        let (why, threads) = (self.why?, if self.count == 1 { "thread" } else { "threads" });
+        let message = format!(
+            "the exceptions of {} managed {threads} are not told, for the OS id cannot be read: {why}",
+            self.count
+        );
+        Some(Problem::new("exceptions-missing", Subject::Capture, message))
+    }
 }
 
 /// The exceptions at these addresses, in their order, of no thread.
@@ -76,22 +106,28 @@ fn of_thread(
     frames: &Budget,
     job: &Job,
 ) -> Result<Partial<Vec<Exception>>, Error> {
+    let missing = |message: String| Problem::new("exceptions-missing", Subject::Thread(tid), message);
     let stack = scene.iter().find(|(os, _)| os.tid == tid).map(|(_, stack)| stack.as_ref());
     let (in_flight, unread) = in_flight(methods, thread.address);
     let mut all = Partial::<Vec<Exception>>::default();
     all.problems.extend(unread.map(|gap| {
-        let message = format!("the exceptions in flight on managed thread {tid} cannot be read to their end: {gap}");
-        Problem::new("exceptions-missing", Subject::Thread(tid), message)
+        missing(format!("the exceptions in flight on managed thread {tid} cannot be read to their end: {gap}"))
     }));
-    let end = stack.and_then(|stack| End::of(methods, scene, thread, stack, &in_flight));
+    let end = stack.map_or(Ok(None), |stack| End::of(methods, scene, thread, stack, &in_flight));
+    let end = end.unwrap_or_else(|gap| {
+        let what = format!("which exception .NET gave up for on managed thread {tid} cannot be read: {gap}");
+        all.problems.push(missing(what));
+        None
+    });
     let ending = end.as_ref().map(|end| end.object);
     for object in ending.into_iter().chain(in_flight.into_iter().filter(|object| Some(*object) != ending)) {
-        let Partial { value, problems } = told(methods, Some(tid), object, frames, job)?;
+        let told = told(methods, Some(tid), object, frames, job)?;
+        let Partial { value, problems } = match &end {
+            Some(end) if end.object == object => ended(end, tid, told),
+            _ => told,
+        };
+        all.value.push(value);
         Problem::join(&mut all.problems, problems);
-        all.value.push(match &end {
-            Some(end) if end.object == object => ended(end, value),
-            _ => value,
-        });
     }
     Ok(all)
 }

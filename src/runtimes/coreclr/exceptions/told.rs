@@ -55,8 +55,8 @@ impl Telling<'_> {
         let clr = &self.methods.clr;
         let inner = clr.ptr(object, "Exception", "_innerException");
         let inner = self.read(object, "what caused", inner).filter(|inner| inner.0 != 0);
-        let gathered = gathered(self.methods, object);
-        let mut gathered = self.read(object, "what is gathered by", gathered).unwrap_or_default();
+        let (mut gathered, why) = gathered(self.methods, object);
+        self.read(object, "all that is gathered by", why.map_or(Ok(()), Err));
         // The first of those that one gathers is its inner one too.
         if let Some(same) = gathered.iter().position(|gathered| Some(*gathered) == inner) {
             gathered.remove(same);
@@ -121,18 +121,37 @@ impl Telling<'_> {
     }
 }
 
-/// Those that an `AggregateException` gathers.
-fn gathered(methods: &Methods, object: Addr) -> Known<Vec<Addr>> {
-    let aggregate = methods.types().object(object)?;
-    if !aggregate.is_a("System.AggregateException") {
-        return Ok(Vec::new());
-    }
-    let Some(array) = aggregate.reference("_innerExceptions")? else { return Ok(Vec::new()) };
+/// Those that an `AggregateException` gathers, and why some are missing.
+fn gathered(methods: &Methods, object: Addr) -> (Vec<Addr>, Option<Gap>) {
+    let array = || {
+        let aggregate = methods.types().object(object)?;
+        if !aggregate.is_a("System.AggregateException") {
+            return Ok(None);
+        }
+        let Some(array) = aggregate.reference("_innerExceptions")? else { return Ok(None) };
+        Ok(Some((array.len()?, array)))
+    };
+    let (len, array) = match array() {
+        Ok(Some(array)) => array,
+        Ok(None) => return (Vec::new(), None),
+        Err(gap) => return (Vec::new(), Some(gap)),
+    };
     let element = |index| Ok::<Addr, Gap>(methods.clr.memory().ptr(array.element(index)?)?);
     // One more than are told: then that is said.
-    let count = array.len()?.min(u32::try_from(MAX_TOLD).unwrap_or(u32::MAX));
-    let all: Vec<Addr> = (0..count).map(element).collect::<Known<_>>()?;
-    Ok(all.into_iter().filter(|object| object.0 != 0).collect())
+    readable((0..len.min(u32::try_from(MAX_TOLD).unwrap_or(u32::MAX))).map(element))
+}
+
+/// The references that can be read and lead somewhere, and why the first other cannot.
+fn readable(all: impl Iterator<Item = Known<Addr>>) -> (Vec<Addr>, Option<Gap>) {
+    let (mut objects, mut why) = (Vec::new(), None);
+    for one in all {
+        match one {
+            Ok(object) if object.0 != 0 => objects.push(object),
+            Ok(_) => {}
+            Err(gap) => why = why.or(Some(gap)),
+        }
+    }
+    (objects, why)
 }
 
 /// What it was given; `Ok(None)` where its type's own words serve.
@@ -140,4 +159,18 @@ fn message(methods: &Methods, object: Addr) -> Known<Option<String>> {
     let clr = &methods.clr;
     let text = clr.ptr(object, "Exception", "_message")?;
     if text.0 == 0 { Ok(None) } else { objects::string(clr, text).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_element_that_cannot_be_read_leaves_the_others() {
+        let gap = |text: &str| Gap::Corrupt(text.to_owned());
+        let told =
+            readable([Ok(Addr(8)), Err(gap("first")), Ok(Addr(0)), Err(gap("second")), Ok(Addr(16))].into_iter());
+        assert_eq!(told, (vec![Addr(8), Addr(16)], Some(gap("first"))));
+        assert_eq!(readable([Ok(Addr(8))].into_iter()), (vec![Addr(8)], None));
+    }
 }
