@@ -6,6 +6,7 @@
 mod ended;
 mod fail_fast;
 mod kinds;
+mod room;
 mod told;
 mod trace;
 
@@ -15,8 +16,8 @@ use rayon::prelude::*;
 
 use self::ended::{End, ended};
 use self::kinds::is_exception;
+use self::room::Room;
 use self::told::told;
-use super::budget::Budget;
 use super::methods::Methods;
 use super::threads::ManagedThread;
 use crate::error::Error;
@@ -26,12 +27,6 @@ use crate::runtimes::Scene;
 
 /// Most exceptions that one thread has in flight.
 const MAX_IN_FLIGHT: usize = 32;
-/// Most frames of all exceptions that are told at once: many may refer to one stack.
-const MAX_FRAMES: u64 = 1 << 20;
-
-fn budget() -> Budget {
-    Budget::of(MAX_FRAMES, "frames of all exceptions")
-}
 
 /// The exceptions of the runtime's threads, of each the one that ended the process first.
 pub(super) fn of_threads(
@@ -40,7 +35,7 @@ pub(super) fn of_threads(
     threads: &[ManagedThread],
     job: &Job,
 ) -> Result<Partial<Vec<Exception>>, Error> {
-    let frames = budget();
+    let room = Room::default();
     let mut meter = job.meter();
     let mut all = Partial::<Vec<Exception>>::default();
     let mut unnamed = Unnamed::default();
@@ -48,7 +43,7 @@ pub(super) fn of_threads(
         meter.add(1)?;
         match &thread.tid {
             Ok(Some(tid)) => {
-                let Partial { value, problems } = of_thread(methods, scene, thread, *tid, &frames, job)?;
+                let Partial { value, problems } = of_thread(methods, scene, thread, *tid, &room, job)?;
                 all.value.extend(value);
                 Problem::join(&mut all.problems, problems);
             }
@@ -86,12 +81,12 @@ impl<'a> Unnamed<'a> {
 
 /// The exceptions at these addresses, in their order, of no thread.
 pub(super) fn at(methods: &Methods, objects: Vec<Addr>, job: &Job) -> Result<Vec<Partial<Exception>>, Error> {
-    let frames = budget();
+    let room = Room::default();
     let told = objects.into_par_iter().map_init(
         || job.meter(),
         |meter, object| {
             meter.add(1)?;
-            told(methods, None, object, &frames, job)
+            told(methods, None, object, &room, job)
         },
     );
     told.collect()
@@ -103,25 +98,31 @@ fn of_thread(
     scene: &Scene<'_>,
     thread: &ManagedThread,
     tid: Tid,
-    frames: &Budget,
+    room: &Room,
     job: &Job,
 ) -> Result<Partial<Vec<Exception>>, Error> {
     let missing = |message: String| Problem::new("exceptions-missing", Subject::Thread(tid), message);
     let stack = scene.iter().find(|(os, _)| os.tid == tid).map(|(_, stack)| stack.as_ref());
     let (in_flight, unread) = in_flight(methods, thread.address);
     let mut all = Partial::<Vec<Exception>>::default();
-    all.problems.extend(unread.map(|gap| {
-        missing(format!("the exceptions in flight on managed thread {tid} cannot be read to their end: {gap}"))
-    }));
+    if let Some(gap) = unread {
+        let what = format!("the exceptions in flight on managed thread {tid} cannot be read to their end: {gap}");
+        room.tell(&mut all.problems, missing(what));
+    }
     let end = stack.map_or(Ok(None), |stack| End::of(methods, scene, thread, stack, &in_flight));
     let end = end.unwrap_or_else(|gap| {
         let what = format!("which exception .NET gave up for on managed thread {tid} cannot be read: {gap}");
-        all.problems.push(missing(what));
+        room.tell(&mut all.problems, missing(what));
         None
     });
     let ending = end.as_ref().map(|end| end.object);
     for object in ending.into_iter().chain(in_flight.into_iter().filter(|object| Some(*object) != ending)) {
-        let told = told(methods, Some(tid), object, frames, job)?;
+        if let Err(gap) = room.exception() {
+            let what = format!("not all exceptions in flight on managed thread {tid} are told: {gap}");
+            room.tell(&mut all.problems, missing(what));
+            break;
+        }
+        let told = told(methods, Some(tid), object, room, job)?;
         let Partial { value, problems } = match &end {
             Some(end) if end.object == object => ended(end, tid, told),
             _ => told,

@@ -7,6 +7,7 @@ use super::super::budget::Budget;
 use super::super::methods::Methods;
 use super::super::objects;
 use super::kinds::{EXCEPTION, is_exception};
+use super::room::Room;
 use super::trace::trace;
 use crate::error::Error;
 use crate::job::Job;
@@ -19,17 +20,16 @@ const MAX_TOLD: usize = 256;
 /// Most frames of all of these together: they may refer to one stack.
 const MAX_FRAMES: u64 = 1 << 17;
 
-/// The exception at an address. `tid`: the thread that has it in flight; `frames`: what may be spent on frames of all that are told.
+/// The exception at an address. `tid`: the thread that has it in flight; `room`: what is left for all that are told.
 pub(super) fn told(
     methods: &Methods,
     tid: Option<Tid>,
     object: Addr,
-    frames: &Budget,
+    room: &Room,
     job: &Job,
 ) -> Result<Partial<Exception>, Error> {
-    let own = Budget::of(MAX_FRAMES, "frames of one exception with all that are inside of it");
-    let budgets = [&own, frames];
-    let mut telling = Telling { methods, tid, budgets, job, above: Vec::new(), count: 0, problems: Vec::new() };
+    let frames = Budget::of(MAX_FRAMES, "frames of one exception with all that are inside of it");
+    let mut telling = Telling { methods, tid, frames, room, job, above: Vec::new(), count: 0, problems: Vec::new() };
     let value = telling.tell(object)?;
     Ok(Partial { value, problems: telling.problems })
 }
@@ -37,8 +37,10 @@ pub(super) fn told(
 struct Telling<'a> {
     methods: &'a Methods,
     tid: Option<Tid>,
-    /// What is left for frames: of this one with what is inside of it, of all.
-    budgets: [&'a Budget; 2],
+    /// What is left for frames of this one with what is inside of it.
+    frames: Budget,
+    /// What is left for all.
+    room: &'a Room,
     job: &'a Job,
     /// Those that the one at hand is inside of, the outermost first.
     above: Vec<Addr>,
@@ -74,7 +76,7 @@ impl Telling<'_> {
             tid: self.tid,
             kind: EXCEPTION,
             type_name: self.methods.types().of_object(object),
-            message: message(self.methods, object),
+            message: message(self.methods, object).and_then(|text| self.room.message(text)),
             address: Some(object),
             fatal: false,
             frames,
@@ -87,13 +89,11 @@ impl Telling<'_> {
 
     /// Whether a stack of so many frames may be told; else that is said.
     fn has_room(&mut self, frames: u64) -> bool {
-        let refused = self.budgets.iter().find_map(|budget| budget.take(frames).err());
+        let refused = [&self.frames, &self.room.frames].into_iter().find_map(|budget| budget.take(frames).err());
         let left_out = |gap| {
             Problem::new("exception-unread", Subject::Capture, format!("stacks of exceptions are left out: {gap}"))
         };
-        let has_room = refused.is_none();
-        Problem::join(&mut self.problems, refused.map(left_out));
-        has_room
+        refused.map(|gap| self.room.tell(&mut self.problems, left_out(gap))).is_none()
     }
 
     fn nested(&mut self, outer: Addr, object: Addr) -> Result<Option<Exception>, Error> {
@@ -103,13 +103,16 @@ impl Telling<'_> {
             format!("more exceptions are inside of that at {} than are told", self.above.first().unwrap_or(&outer))
         } else {
             match is_exception(&self.methods.clr, object) {
-                Ok(true) => return self.tell(object).map(Some),
+                Ok(true) => match self.room.exception() {
+                    Ok(()) => return self.tell(object).map(Some),
+                    Err(gap) => format!("what is inside of the exception at {outer} is not told: {gap}"),
+                },
                 Ok(false) => format!("what is said to be inside of the exception at {outer} is none: {object}"),
                 // Small dumps lack what is beside it.
                 Err(gap) => format!("the exception at {object}, inside of that at {outer}, cannot be read: {gap}"),
             }
         };
-        Problem::join(&mut self.problems, [Problem::new("exception-unread", Subject::Memory(object), why)]);
+        self.room.tell(&mut self.problems, Problem::new("exception-unread", Subject::Memory(object), why));
         Ok(None)
     }
 
@@ -117,7 +120,7 @@ impl Telling<'_> {
     fn read<T>(&mut self, object: Addr, what: &str, known: Known<T>) -> Option<T> {
         let unread = |gap: Gap| format!("{what} the exception at {object} cannot be read: {gap}");
         let problem = |gap| Problem::new("exception-unread", Subject::Memory(object), unread(gap));
-        known.map_err(|gap| self.problems.push(problem(gap))).ok()
+        known.map_err(|gap| self.room.tell(&mut self.problems, problem(gap))).ok()
     }
 }
 
