@@ -29,7 +29,7 @@ pub(super) struct Node {
     pub(super) holders: Vec<Tid>,
     pub(super) waiters: Vec<Tid>,
     /// Those of the waiters of which it is inferred that they wait for it.
-    inferred_waiters: Vec<Tid>,
+    inferred_waiters: FxHashSet<Tid>,
 }
 
 impl Node {
@@ -76,7 +76,7 @@ impl Graph {
             // A thread listed twice would be a fault of the probes; its first lock stays.
             let waiters = lock.waiters.iter().filter(|waiter| *graph.waits.entry(**waiter).or_insert(index) == index);
             let waiters = waiters.copied().collect();
-            let inferred_waiters = lock.inferred_waiters.clone();
+            let inferred_waiters = lock.inferred_waiters.iter().copied().collect();
             let (address, certain) = (lock.address, lock.is_certain());
             graph.locks.push(Node { address, certain, holders, waiters, inferred_waiters });
         }

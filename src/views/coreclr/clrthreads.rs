@@ -1,5 +1,6 @@
 //! `clrthreads`: the threads that .NET knows, with what it keeps of each.
 
+use rustc_hash::{FxHashMap, FxHashSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -83,10 +84,14 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     let list = super::with(session, job, |runtime| runtime.threads(job))?;
     let locks = session.all_locks(job)?;
     let has_heap = super::with(session, job, |runtime| runtime.has_objects(job))?;
+    let mut counts: FxHashMap<Tid, usize> = FxHashMap::default();
+    for holder in locks.locks.iter().flat_map(|lock| lock.holders().into_iter().collect::<FxHashSet<Tid>>()) {
+        let count = counts.entry(holder).or_default();
+        *count = count.saturating_add(1);
+    }
     let held = |thread: &ManagedThread| {
         let tid = thread.tid.clone().ok()?;
-        let count = |tid| locks.locks.iter().filter(|lock| lock.holders().contains(&tid)).count();
-        has_heap.then(|| tid.map_or(0, count))
+        has_heap.then(|| tid.and_then(|tid| counts.get(&tid)).copied().unwrap_or(0))
     };
     let threads = list.threads.iter().map(|thread| told(thread, held(thread))).collect();
     let data = ClrThreads { count: list.count.clone().ok(), threads };
