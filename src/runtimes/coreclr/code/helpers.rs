@@ -109,8 +109,8 @@ fn interrupted(clr: &Clr, sp: Addr, below: u64) -> Option<Step> {
     let memory = clr.memory();
     let (frame_pointer, pc) = (memory.u64(sp).ok()?, memory.ptr(sp.plus(8)?).ok()?);
     let contexts = clr.places.interrupted.get((), || Arc::new(signal_frames::find(memory)));
-    if let Some(context) = contexts.get(&(pc, frame_pointer)) {
-        return signal_frames::caller(memory, *context).map(stopped);
+    if let Some(frames) = contexts.get(&(pc, frame_pointer)) {
+        return Some(signal_frames::caller(memory, frames, sp.plus(below)).map_or_else(Step::End, stopped));
     }
     let mut registers = Registers::unknown(Arch::X86_64);
     registers.set(Arch::X86_64.frame_pointer(), frame_pointer);

@@ -62,7 +62,7 @@ pub(super) enum Helper {
 }
 
 /// The kernel's signal frames, by the instruction pointer and frame pointer that they hold.
-pub(super) type SignalFrames = FxHashMap<(Addr, u64), Addr>;
+pub(super) type SignalFrames = FxHashMap<(Addr, u64), Vec<Addr>>;
 
 /// What is known of places in a runtime's code: a full stack stands at one of them a hundred thousand times.
 pub(in crate::runtimes::coreclr) struct Places {
