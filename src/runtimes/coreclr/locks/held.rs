@@ -13,7 +13,7 @@ use super::names::Names;
 use super::sync_blocks::SyncBlocks;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Gap, Lock, LockKind, Owner, Partial, Problem, Subject};
+use crate::model::{Addr, Gap, Known, Lock, LockKind, Owner, Partial, Problem, Subject};
 use crate::runtimes::coreclr::heap::{Broken, Segment, Segments};
 use crate::runtimes::coreclr::types::Types;
 
@@ -48,8 +48,10 @@ pub(in crate::runtimes::coreclr) fn held(
     job: &Job,
 ) -> Result<Partial<Vec<Lock>>, Error> {
     let blocks = blocks.all.iter().map(|block| (kinds::MONITOR, block.object, Ok(block.held(&holding.holders))));
-    let found = segments.map_or_else(|_| Ok(Vec::new()), |segments| walk(types, segments, job))?;
-    let problems = unsearched(types, segments, &found);
+    let classes = Classes::find(|name| types.find(name));
+    let found = segments.map_or_else(|_| Ok(Vec::new()), |segments| walk(types, segments, &classes, job))?;
+    let mut problems = unsearched(types, segments, &found);
+    problems.extend(classes.problem());
     let thin = found.iter().flat_map(|found| &found.thin);
     let thin = thin.map(|(object, thin)| (kinds::MONITOR, *object, Ok(thin.held(&holding.holders))));
     let objects = found.iter().flat_map(|found| &found.objects);
@@ -71,6 +73,36 @@ pub(in crate::runtimes::coreclr) fn held(
     locks.value.sort_by_key(|lock| lock.address);
     locks.problems.extend(unread.problem());
     Ok(locks)
+}
+
+/// The classes of locks that were loaded.
+#[derive(Default)]
+struct Classes {
+    by_table: FxHashMap<Addr, LockKind>,
+    /// Those of which it is not known whether they were, and why of the first.
+    unread: Vec<&'static str>,
+    why: Option<Gap>,
+}
+
+impl Classes {
+    fn find(find: impl Fn(&str) -> Known<Option<Addr>>) -> Classes {
+        let mut classes = Classes::default();
+        for (name, kind) in CLASSES {
+            match find(name) {
+                Ok(table) => classes.by_table.extend(table.map(|table| (table, *kind))),
+                Err(gap) => {
+                    classes.unread.push(name);
+                    classes.why.get_or_insert(gap);
+                }
+            }
+        }
+        classes
+    }
+
+    fn problem(&self) -> Option<Problem> {
+        let (why, names) = (self.why.as_ref()?, self.unread.join(", "));
+        Some(told(format!("locks that threads have and nobody waits for may be missing, those of {names}: {why}")))
+    }
 }
 
 /// Locks of which it is not known whether anybody has them.
@@ -117,11 +149,9 @@ fn told(message: String) -> Problem {
     Problem::new("locks-unread", Subject::Capture, message)
 }
 
-fn walk(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Vec<Found>, Error> {
+fn walk(types: Types<'_>, segments: &Segments, classes: &Classes, job: &Job) -> Result<Vec<Found>, Error> {
     // What fills gaps is no object: anything may stand before it.
     let filler = types.clr.global("FreeObjectMethodTable").unwrap_or(Addr(0));
-    let class = |(name, kind): &(&str, LockKind)| Some((types.find(name).ok()??, *kind));
-    let classes: FxHashMap<Addr, LockKind> = CLASSES.iter().filter_map(class).collect();
     let memory = types.clr.memory();
     let of_segment = |segment: &Segment| {
         let mut found = Found::default();
@@ -132,7 +162,7 @@ fn walk(types: Types<'_>, segments: &Segments, job: &Job) -> Result<Vec<Found>, 
             if let Ok(Header::Thin(thin)) = Header::read(memory, object.at) {
                 found.left_out |= !add(&mut found.thin, (object.at, thin));
             }
-            if let Some(kind) = classes.get(&object.table) {
+            if let Some(kind) = classes.by_table.get(&object.table) {
                 found.left_out |= !add(&mut found.objects, (object.at, *kind));
             }
             Ok(())
@@ -149,4 +179,25 @@ fn add<T>(all: &mut Vec<T>, more: T) -> bool {
         all.push(more);
     }
     room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_cannot_be_looked_up_is_not_taken_for_one_that_was_not_loaded() {
+        let find = |name: &str| match name {
+            "System.Threading.Lock" => Ok(Some(Addr(0x10))),
+            "System.Threading.ReaderWriterLockSlim" => Err(Gap::Corrupt("a module".to_owned())),
+            _ => Ok(None),
+        };
+        let classes = Classes::find(find);
+        assert_eq!(classes.by_table.into_iter().collect::<Vec<_>>(), [(Addr(0x10), kinds::LOCK)]);
+        let problem = Classes::find(find).problem().map(|said| said.message);
+        let words = "locks that threads have and nobody waits for may be missing, those of \
+                     System.Threading.ReaderWriterLockSlim: inconsistent: a module";
+        assert_eq!(problem.as_deref(), Some(words));
+        assert!(Classes::find(|_| Ok(None)).problem().is_none());
+    }
 }
