@@ -153,7 +153,7 @@ pub struct NamedFrame {
     /// Line in `file`, from 1.
     pub line: Option<u32>,
     /// Whether `line` is that of the method's beginning, since its code here was made of no instruction in particular. Left out where it is not.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approximate: bool,
     /// Whether it is the program's own code, and not a runtime's.
     #[serde(skip)]

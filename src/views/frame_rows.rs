@@ -13,12 +13,17 @@ pub(super) fn no_frame(tid: Tid, index: usize, count: usize) -> Error {
 
 /// The source position of a frame, marked where it is near the true one; `None` where none is known.
 pub(super) fn source(frame: &NamedFrame) -> Option<Cell> {
-    let file = Arc::clone(frame.file.as_ref()?);
-    Some(if frame.approximate {
-        Cell::new(Value::Near(file, frame.line)).tone(Tone::Guess)
+    Some(position(frame.file.as_ref()?, frame.line, frame.approximate))
+}
+
+/// A source position, marked where it is near the true one.
+pub(super) fn position(file: &Arc<str>, line: Option<u32>, approximate: bool) -> Cell {
+    let file = Arc::clone(file);
+    if approximate {
+        Cell::new(Value::Near(file, line)).tone(Tone::Guess)
     } else {
-        Cell::new(Value::Source(file, frame.line))
-    })
+        Cell::new(Value::Source(file, line))
+    }
 }
 
 /// The row of a frame.

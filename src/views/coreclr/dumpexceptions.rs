@@ -18,6 +18,7 @@ use crate::session::coreclr::CoreClr;
 use crate::session::{Heap, Session};
 use crate::shape;
 use crate::views::dumpheap::{Total, Types};
+use crate::views::frame_rows;
 use crate::views::printexception::ExceptionRow;
 use crate::views::{Answered, Answers, Arg, Draw, Kind, Needs, Query, View};
 
@@ -245,8 +246,7 @@ fn stack(frames: &[NamedFrame]) -> Table {
             Some(function) => Cell::new(Value::Function(Arc::clone(function))),
             None => Cell::new(Value::Addr(frame.pc)),
         };
-        let source = frame.file.as_ref().map(|file| Cell::new(Value::Source(Arc::clone(file), frame.line)));
-        Row::new(vec![Cell::text("   "), function, source.unwrap_or(Cell::NONE)])
+        Row::new(vec![Cell::text("   "), function, frame_rows::source(frame).unwrap_or(Cell::NONE)])
     };
     let columns = vec![Column::left(""), Column::wide("Function", 3).min(24), Column::wide("Source", 1).min(12)];
     Table::new(columns, frames.iter().map(row).collect())

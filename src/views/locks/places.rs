@@ -11,6 +11,7 @@ use crate::model::{Acquisition, Addr, NamedFrame, Subject, Thread, Tid};
 use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::{Process, Session};
 use crate::views::drawing::Deed;
+use crate::views::frame_rows;
 
 /// Physical frames of a stack that are named to find a place in it, unless the place is further out.
 const NAMED_FRAMES: usize = 64;
@@ -42,6 +43,9 @@ pub struct Place {
     pub file: Option<Arc<str>>,
     /// Line in `file`.
     pub line: Option<u32>,
+    /// Whether `line` is near the true one, and not it. Left out where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approximate: bool,
 }
 
 /// Where each thread took each lock (`held`), as far as code tells, and where it waits, in the order of `threads`.
@@ -73,7 +77,8 @@ pub(super) fn find(
 
 impl Default for Place {
     fn default() -> Place {
-        Place { tid: Tid(0), does: Does::Waits, lock: None, frame: None, function: None, file: None, line: None }
+        let (function, file, line) = (None, None, None);
+        Place { tid: Tid(0), does: Does::Waits, lock: None, frame: None, function, file, line, approximate: false }
     }
 }
 
@@ -124,6 +129,7 @@ fn waits(thread: &Thread, named: &[Vec<NamedFrame>]) -> Place {
         function: frame.function.clone(),
         file: frame.file.clone(),
         line: frame.line,
+        approximate: frame.approximate,
         ..Place::default()
     })
 }
@@ -143,11 +149,11 @@ impl Place {
         let took = self.does == Does::Took;
         let cells = match (self.frame, &self.function) {
             (Some(frame), Some(function)) => {
-                let source = self.file.as_ref().map(|file| Value::Source(Arc::clone(file), self.line));
+                let source = self.file.as_ref().map(|file| frame_rows::position(file, self.line, self.approximate));
                 vec![
                     Cell::text(if took { "taken in" } else { "in" }).tone(Tone::Dim),
                     Cell::new(Value::Function(Arc::clone(function))),
-                    source.map_or(Cell::NONE, Cell::new),
+                    source.unwrap_or(Cell::NONE),
                     Cell::text(format!("#{frame}")).tone(Tone::Dim),
                 ]
             }
@@ -158,5 +164,26 @@ impl Place {
         };
         let subject = self.frame.map_or(Subject::Thread(self.tid), |frame| Subject::Frame(self.tid, frame));
         Row::about(subject, cells)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_near_the_true_one_is_marked() {
+        let source = |approximate| {
+            let (function, file) = (Some("Shop.Orders.Take()".into()), Some("Orders.cs".into()));
+            let place = Place { frame: Some(3), function, file, line: Some(12), approximate, ..Place::default() };
+            let row = place.note();
+            row.cells.into_iter().find_map(|cell| match cell.value {
+                Value::Near(file, line) => Some((file, line, true)),
+                Value::Source(file, line) => Some((file, line, false)),
+                _ => None,
+            })
+        };
+        assert_eq!(source(true), Some(("Orders.cs".into(), Some(12), true)));
+        assert_eq!(source(false), Some(("Orders.cs".into(), Some(12), false)));
     }
 }
