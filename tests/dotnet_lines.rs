@@ -319,6 +319,15 @@ fn a_pdb_is_found_where_it_is_said_to_be_and_taken_by_its_id_alone() {
     // One byte of its id differs: it is another build's.
     let mut bytes = bytes;
     bytes[start] ^= 1;
+    let differs = guid(bytes[start..start + 16].try_into().expect("sixteen"));
     std::fs::write(&file, bytes).expect("it is written");
     assert!(!has_lines(&with(&["--symbols", other])));
+    let why = |options: &[&str]| {
+        let file = answers(&dump, options, &["modules"]).remove(0)["debug_files"][0].take();
+        (file["found"].as_bool(), file["file"].as_str().map(str::to_owned), file["why"].as_str().map(str::to_owned))
+    };
+    let name = Some("Lines.pdb".to_owned());
+    let refused = format!("the PDB is that of another build, {differs}");
+    assert_eq!(why(&["--symbols", other]), (Some(false), name.clone(), Some(refused)));
+    assert_eq!(why(&[]), (Some(false), name, None), "none is at hand");
 }

@@ -35,9 +35,9 @@ pub struct DebugFile {
     pub id: Option<String>,
     /// How often it was written since; 1 for what .NET's compilers make.
     pub age: Option<u32>,
-    /// Whether it is at hand.
+    /// Whether it is at hand, and serves.
     pub found: bool,
-    /// Why it is not known which file it is; null where it is known.
+    /// Why it is not known which file it is, or why what was found of it is refused; null where neither is so.
     pub why: Option<String>,
 }
 

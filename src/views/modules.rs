@@ -113,36 +113,55 @@ impl Draw for Modules {
 }
 
 impl Modules {
-    /// The assemblies whose PDB is not at hand, and which file would be it.
+    /// The assemblies whose PDB is not at hand, and which file would be it; those of which what was found is refused, and why.
     fn without_lines(&self) -> Vec<Body> {
-        let missing: Vec<&DebugFile> = self.debug_files.iter().filter(|file| !file.found).collect();
-        if missing.is_empty() {
-            return Vec::new();
-        }
-        let row = |file: &&DebugFile| {
-            let name = match (&file.file, &file.why) {
-                (Some(name), _) => Cell::text(name.as_str()),
-                (None, Some(why)) => Cell::unknown(why),
-                (None, None) => Cell::NONE,
-            };
-            let id = file.id.as_ref().zip(file.age).map(|(id, age)| format!("{id}, age {age}"));
-            Row::new(vec![
-                Cell::text(file.assembly.as_str()),
-                file.version.as_deref().map_or_else(|| Cell::unknown("its table is not in the dump"), Cell::text),
-                name,
-                Cell::text_or_none(id).tone(Tone::Dim),
-            ])
+        let missing = self.debug_files.iter().filter(|file| !file.found);
+        let (refused, missing): (Vec<&DebugFile>, _) =
+            missing.partition(|file| file.file.is_some() && file.why.is_some());
+        let table = |heading: &str, files: Vec<&DebugFile>, last: Option<Column>| {
+            let columns = [
+                Column::left("Assembly").rank(1),
+                Column::left("Version").rank(3),
+                Column::left("PDB").rank(1),
+                Column::wide("Id", 1).rank(2).min(12),
+            ];
+            let has_why = last.is_some();
+            let rows = files.iter().map(|file| without_lines(file, has_why)).collect();
+            [
+                Body::Heading(heading.to_owned()),
+                Body::Table(Table::new(columns.into_iter().chain(last).collect(), rows)),
+            ]
         };
-        let columns = vec![
-            Column::left("Assembly").rank(1),
-            Column::left("Version").rank(3),
-            Column::left("PDB").rank(1),
-            Column::wide("Id", 1).rank(2).min(12),
-        ];
-        let heading = "Assemblies without source lines: these PDBs are not at hand (--symbols DIR names a folder)";
-        let table = Table::new(columns, missing.iter().map(row).collect());
-        vec![Body::Heading(heading.to_owned()), Body::Table(table)]
+        let mut bodies = Vec::new();
+        if !missing.is_empty() {
+            let heading = "Assemblies without source lines: these PDBs are not at hand (--symbols DIR names a folder)";
+            bodies.extend(table(heading, missing, None));
+        }
+        if !refused.is_empty() {
+            let heading = "Assemblies without source lines: what was found of these PDBs is refused";
+            bodies.extend(table(heading, refused, Some(Column::wide("Why", 2).min(24))));
+        }
+        bodies
     }
+}
+
+fn without_lines(file: &DebugFile, has_why: bool) -> Row {
+    let name = match (&file.file, &file.why) {
+        (Some(name), _) => Cell::text(name.as_str()),
+        (None, Some(why)) => Cell::unknown(why),
+        (None, None) => Cell::NONE,
+    };
+    let id = file.id.as_ref().zip(file.age).map(|(id, age)| format!("{id}, age {age}"));
+    let mut cells = vec![
+        Cell::text(file.assembly.as_str()),
+        file.version.as_deref().map_or_else(|| Cell::unknown("its table is not in the dump"), Cell::text),
+        name,
+        Cell::text_or_none(id).tone(Tone::Dim),
+    ];
+    if has_why {
+        cells.push(Cell::text_or_none(file.why.clone()).tone(Tone::Bad));
+    }
+    Row::new(cells)
 }
 
 fn path(module: &ModuleRow) -> &str {

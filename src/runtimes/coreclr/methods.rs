@@ -96,9 +96,9 @@ impl Methods {
         self.sources.line(self.types(), place, lookup)
     }
 
-    /// The PDB of a module; `None` where none is at hand.
+    /// The PDB of a module; `None` where none serves.
     pub(super) fn pdb(&self, module: Addr) -> Option<Arc<Pdb>> {
-        self.sources.pdb(self.types(), module)
+        self.sources.pdb(self.types(), module).ok().flatten()
     }
 
     /// The PDBs of the program's own assemblies, each looked for.
@@ -129,11 +129,13 @@ impl Methods {
         let assembly = metadata.module_name(memory).ok().or_else(of_path).filter(|name| is_own_file(name))?;
         let stated = pdbs::wanted(clr, module).transpose()?;
         let version = metadata.version(memory).ok();
-        let found = self.pdb(module).is_some();
+        let pdb = self.sources.pdb(self.types(), module);
+        let found = matches!(pdb, Ok(Some(_)));
         Some(match stated {
             Ok(stated) => {
                 let (file, id, age) = (Some(stated.file()), Some(stated.id()), Some(stated.age));
-                DebugFile { assembly, version, path, file, id, age, found, why: None }
+                let why = pdb.err().map(|gap| gap.to_string());
+                DebugFile { assembly, version, path, file, id, age, found, why }
             }
             Err(gap) => {
                 let why = Some(gap.to_string());

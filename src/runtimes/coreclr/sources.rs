@@ -25,7 +25,7 @@ const MAX_UNPACKED: u64 = 1 << 30;
 /// What is known of source lines.
 pub(super) struct Sources {
     /// By where their assemblies lie: modules of one image share one.
-    pdbs: Memo<Addr, Option<Arc<Pdb>>>,
+    pdbs: Memo<Addr, Known<Option<Arc<Pdb>>>>,
     unpacked: Budget,
     lines: Memo<Addr, Option<Line>>,
 }
@@ -45,16 +45,19 @@ impl Sources {
 
     fn read(&self, types: Types<'_>, place: &Place, lookup: Addr) -> Known<Option<Line>> {
         let Row { table, rid } = rows::row(types.clr, place.method)?;
-        let Some(pdb) = self.pdb(types, types.module(table)?) else { return Ok(None) };
+        let Some(pdb) = self.pdb(types, types.module(table)?)? else { return Ok(None) };
         let il = debug_info::instruction(types.clr, place, lookup)?;
         let line = pdb.line(rid, il.unwrap_or(0))?;
         Ok(line.map(|line| Line { approximate: il.is_none(), ..line }))
     }
 
-    /// The PDB of a module; `None` where none is at hand.
-    pub(super) fn pdb(&self, types: Types<'_>, module: Addr) -> Option<Arc<Pdb>> {
-        let base = modules::base(types.clr, module).ok().filter(|base| base.0 != 0)?;
-        self.pdbs.get(base, || pdbs::find(types.clr, module, &self.unpacked).ok().flatten().map(Arc::new))
+    /// The PDB of a module; `Ok(None)` where none is at hand. Fails where one is, and cannot be used.
+    pub(super) fn pdb(&self, types: Types<'_>, module: Addr) -> Known<Option<Arc<Pdb>>> {
+        let base = modules::base(types.clr, module)?;
+        if base.0 == 0 {
+            return Ok(None);
+        }
+        self.pdbs.get(base, || Ok(pdbs::find(types.clr, module, &self.unpacked)?.map(Arc::new)))
     }
 
     /// Where an asynchronous method is suspended: `table` is the method table of its state machine, `state` the number of the wait.
@@ -71,7 +74,7 @@ impl Sources {
     /// The method of a state machine that goes on, by its row, and its module's PDB.
     fn move_next(&self, types: Types<'_>, table: Addr) -> Known<Option<(Arc<Pdb>, u32)>> {
         let module = types.module(table)?;
-        let Some(pdb) = self.pdb(types, module) else { return Ok(None) };
+        let Some(pdb) = self.pdb(types, module)? else { return Ok(None) };
         let metadata = types.modules.metadata(types.clr, module)?;
         Ok(metadata.method_named(types.clr.memory(), types.rid(table)?, "MoveNext")?.map(|row| (pdb, row)))
     }
