@@ -63,6 +63,9 @@ impl Managed {
     }
 }
 
+/// A live slot, and whether that depends on where the frame stands.
+type Live = (Slot, bool);
+
 /// What is asked of one frame.
 struct Asked<'a> {
     own: &'a Managed,
@@ -182,11 +185,8 @@ impl<'a> StackRoots<'a> {
         Ok(())
     }
 
-    /// The slots that are live in a frame, each with whether that depends on where it stands.
-    fn slots(
-        &mut self,
-        Asked { own, is_aborted, with_untracked, .. }: &Asked<'_>,
-    ) -> Known<(Arc<GcInfo>, Vec<(Slot, bool)>)> {
+    /// The slots that are live in a frame.
+    fn slots(&mut self, Asked { own, is_aborted, with_untracked, .. }: &Asked<'_>) -> Known<(Arc<GcInfo>, Vec<Live>)> {
         let clr = self.clr;
         let info = self
             .known
@@ -206,7 +206,7 @@ impl<'a> StackRoots<'a> {
             Stop::Neither if !info.ranges.is_empty() => Stop::Interruptible(0),
             stop => stop,
         };
-        let mut slots: Vec<(Slot, bool)> = info.live(stop)?.into_iter().map(|slot| (slot, true)).collect();
+        let mut slots: Vec<Live> = info.live(stop)?.into_iter().map(|slot| (slot, true)).collect();
         if *with_untracked {
             slots.extend(info.untracked().iter().map(|slot| (*slot, false)));
         }
