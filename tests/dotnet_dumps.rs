@@ -428,6 +428,10 @@ fn of_a_dump_that_was_cut_it_is_said_that_its_runtime_is_not_read() {
             "threads",
             "-c",
             "dumpasync",
+            "-c",
+            "dumpheap -stat",
+            "-c",
+            "gcroot 0x1000",
         ]);
         let told = run(command).documents();
         // The library is still listed by its mappings, and every thread by its registers.
@@ -445,6 +449,11 @@ fn of_a_dump_that_was_cut_it_is_said_that_its_runtime_is_not_read() {
         // Nor is .NET told to be absent, nor an assembly taken for a file of the loader's.
         let message = told[2]["error"]["message"].as_str().expect("an error");
         assert!(message.contains("not in this dump"), "{quarter}: {message}");
+        // Nor is the C library's heap told instead of its own.
+        for told in &told[3..] {
+            let message = told["error"]["message"].as_str().expect("an error");
+            assert!(message.starts_with("the runtime coreclr is in the process and cannot be read: "), "{message}");
+        }
         assert!(!told[0]["warnings"].to_string().contains(".dll"), "{quarter}: {}", told[0]["warnings"]);
     }
 }

@@ -18,7 +18,7 @@ use crate::unwind::{Unwind, Unwinder};
 /// The runtimes that were detected in a target; more than one is normal. Those that know more come first.
 pub struct Runtimes {
     all: Vec<Box<dyn Runtime>>,
-    /// Runtimes of which it cannot be told whether the target has them.
+    /// Of runtimes that the target has and of which nothing can be read, why.
     pub problems: Vec<Problem>,
 }
 
@@ -30,8 +30,8 @@ impl Runtimes {
             match (kind.detect)(target) {
                 Ok(found) => runtimes.all.extend(found),
                 Err(gap) => {
-                    let message = format!("whether {} is in the process cannot be told: {gap}", kind.name);
-                    runtimes.problems.push(Problem::new("runtime-unknown", Subject::Capture, message));
+                    let message = format!("the runtime {} is in the process and cannot be read: {gap}", kind.name);
+                    runtimes.problems.push(Problem::new("runtime-unread", Subject::Capture, message));
                 }
             }
         }
@@ -223,6 +223,9 @@ impl Runtimes {
     /// The heap of the first runtime that has one; fails where one may be there and cannot be read: that of a runtime beneath it is not
     /// what was asked for.
     pub fn heap(&self, target: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
+        if let Some(unread) = self.problems.first() {
+            return Err(Error::Failed(format!("{}; 'maddress' lists what memory is in the dump", unread.message)));
+        }
         for runtime in &self.all {
             if let Some(heap) = runtime.heap(target, job)? {
                 return Ok(Some(heap));

@@ -164,7 +164,7 @@ pub trait Runtime: Any + Send + Sync {
     }
 }
 
-/// `Ok(None)`: the target does not have the runtime. `Err`: it may, and this is why that cannot be told.
+/// `Ok(None)`: the target does not have the runtime. `Err`: it has, and this is why nothing of it can be read.
 pub type Detected = Known<Option<Box<dyn Runtime>>>;
 
 /// A kind of runtime: how it is recognised.

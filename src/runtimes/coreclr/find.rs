@@ -70,6 +70,12 @@ pub(super) fn find(target: &Arc<Target>) -> Known<Option<Clr>> {
             return Err(Gap::NoLayout(message));
         }
     };
+    if own.is_none() && globals.is_empty() {
+        // Else it is one that is not at hand here.
+        let at = table.unwrap_or(module.mapped.base);
+        let why = memory.ptr(at).map_or_else(|why| why.to_string(), |_| format!("the table at {at} has none"));
+        return Err(Gap::NotRecorded(format!("the places of the variables of .NET's runtime ({why})")));
+    }
     let layout = Layout { own, bundled: known };
     let module = module.index;
     let clr = Clr {
