@@ -60,6 +60,16 @@ pub trait HeapSource: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What its generations are called, each with other names for it, the youngest first; empty where it has none.
+    fn generations(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+
+    /// The runs of objects that its generations have, ascending; empty where it has none.
+    fn stretches(&self) -> Vec<Stretch> {
+        Vec::new()
+    }
+
     /// The memory that it is kept in, ascending: objects, what is free, its books. Empty where the source does not tell.
     fn memory(&self) -> Vec<Range<Addr>> {
         Vec::new()
@@ -227,6 +237,21 @@ pub struct Arena {
     pub free: Vec<(&'static str, Free)>,
     /// Bytes of its own books, and lost to alignment.
     pub overhead: u64,
+}
+
+/// A run of objects that are of one generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// From the first object to the end of the last.
+    pub range: Range<Addr>,
+    /// Position in [`HeapSource::generations`]; a gap where it has objects of several that cannot be told apart.
+    pub generation: Known<usize>,
+    /// The heap of several that one collector has, from 0.
+    pub heap: u64,
+    /// What it is a part of, as the collector names it.
+    pub segment: Addr,
+    /// What fills gaps between its objects.
+    pub free: Free,
 }
 
 /// What is in an object.

@@ -140,6 +140,140 @@ fn every_object_refers_to_what_clrmd_says() {
     }
 }
 
+/// What the segments of ClrMD are called here.
+fn generation(kind: &Value) -> &'static str {
+    match kind.as_str().expect("a kind") {
+        "Generation0" => "gen 0",
+        "Generation1" => "gen 1",
+        "Generation2" => "gen 2",
+        "Large" => "large",
+        "Pinned" => "pinned",
+        "Frozen" => "frozen",
+        other => panic!("{other}"),
+    }
+}
+
+/// An object as ClrMD lists it: where it is, its method table, its bytes.
+struct Listed {
+    address: u64,
+    table: u64,
+    bytes: u64,
+}
+
+/// All objects of a dump as ClrMD lists them, with what fills gaps, ascending; and the method table of that.
+fn listed(name: &str, heap: &Value, folder: &Path) -> (Vec<Listed>, u64) {
+    let all = truth(name, "objects", folder);
+    let number = |object: &Value, index: usize| object[index].as_u64().expect("a number");
+    let one =
+        |object: &Value| Listed { address: number(object, 0), table: number(object, 1), bytes: number(object, 2) };
+    let mut all: Vec<Listed> = all["objects"].as_array().expect("objects").iter().map(one).collect();
+    all.sort_by_key(|object| object.address);
+    let types = heap["types"].as_array().expect("types");
+    let filler = types.iter().find(|kind| kind["name"] == "Free").expect("it fills gaps");
+    (all, self::number(&filler["mt"]))
+}
+
+#[test]
+fn every_segment_is_the_one_that_clrmd_lists_and_has_the_objects_that_clrmd_finds_in_it() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let [told, sums] = answers(&dump, &["eeheap", "gcheapstat"]).try_into().expect("two");
+        let own = |row: &Value| {
+            let of = |key: &str| number(&row[key]);
+            (of("begin"), of("allocated"), of("committed"), row["generation"].as_str().expect("a word").to_owned())
+        };
+        let ours: BTreeSet<_> = told["segments"].as_array().expect("segments").iter().map(own).collect();
+        let heap = truth(name, "heap", folder.path());
+        let segments = heap["segments"].as_array().expect("segments");
+        let known = |row: &Value| {
+            let of = |key: &str| number(&row[key]);
+            (of("start"), of("end"), of("committed_end"), generation(&row["kind"]).to_owned())
+        };
+        assert_eq!(ours, segments.iter().map(known).collect(), "{name}");
+        assert_eq!((&told["collector"], &told["heaps"]), (&"workstation".into(), &1.into()), "{name}");
+
+        let (objects, filler) = listed(name, &heap, folder.path());
+        let mut compared = 0;
+        for segment in segments {
+            let of = known(segment);
+            let within = objects.iter().filter(|object| (of.0..of.1).contains(&object.address));
+            let (free, objects): (Vec<&Listed>, Vec<&Listed>) = within.partition(|object| object.table == filler);
+            let row = |row: &&Value| row["generation"] == of.3.as_str();
+            let row = sums["generations"].as_array().expect("rows").iter().find(row).expect("a row");
+            let bytes = free.iter().map(|object| object.bytes).sum::<u64>();
+            assert_eq!((&row["bytes"], &row["free"]), (&(of.1 - of.0).into(), &bytes.into()), "{name}: {row}");
+            let word = of.3.replace(' ', "");
+            let mut lines = vec![format!("dumpheap -gen {word} -n 1000000"), format!("dumpgen {word}")];
+            // One without objects is none to 'dumpheap'.
+            lines.extend(
+                (!objects.is_empty()).then(|| format!("dumpheap -segment {:x} -heap 0 -n 1000000", objects[0].address)),
+            );
+            let told = answers(&dump, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+            let expected: Vec<u64> = objects.iter().map(|object| object.address).collect();
+            for told in [told.first(), told.get(2)].into_iter().flatten() {
+                let own: Vec<u64> =
+                    told["objects"].as_array().expect("objects").iter().map(|row| number(&row["address"])).collect();
+                assert_eq!(own, expected, "{name}: {}", of.3);
+            }
+            let (total, free) = (&told[1]["total"]["count"], &told[1]["free"]["bytes"]);
+            assert_eq!((total, free), (&expected.len().into(), &bytes.into()), "{name}: {}", of.3);
+            compared += expected.len();
+        }
+        assert!(compared > 1000, "{name}: {compared} objects");
+    }
+}
+
+#[test]
+fn the_objects_around_an_address_and_its_place_are_those_that_clrmd_lists() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let heap = truth(name, "heap", folder.path());
+        let (objects, filler) = listed(name, &heap, folder.path());
+        let segments = heap["segments"].as_array().expect("segments");
+        let of = |object: &Listed| {
+            let holds = |row: &&Value| (number(&row["start"])..number(&row["end"])).contains(&object.address);
+            segments.iter().find(holds).expect("it is in one")
+        };
+        // Some of each segment, and some that fill gaps; an address within the object finds it, too.
+        let mut chosen: Vec<usize> = (0..objects.len()).step_by(97).collect();
+        chosen.extend((0..objects.len()).filter(|at| objects[*at].table == filler).take(8));
+        let address = |at: usize| objects[at].address + (at as u64 % 3) * 8;
+        let lines: Vec<String> = chosen
+            .iter()
+            .flat_map(|at| [format!("listnearobj {:x}", address(*at)), format!("gcwhere {:x}", address(*at))])
+            .collect();
+        let told = answers(&dump, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        for (at, told) in chosen.into_iter().zip(told.chunks(2)) {
+            let (near, place) = (&told[0], &told[1]);
+            let own = |row: &Value| {
+                (!row.is_null()).then(|| (number(&row["address"]), number(&row["id"]), row["bytes"].as_u64()))
+            };
+            let segment = of(&objects[at]);
+            let known = |at: Option<usize>| {
+                let object = at.and_then(|at| objects.get(at)).filter(|object| of(object) == segment)?;
+                Some((object.address, object.table, Some(object.bytes)))
+            };
+            let neighbours = (known(at.checked_sub(1)), known(Some(at)), known(Some(at + 1)));
+            // Where a thread is about to make objects there is room, and the next one stands behind it.
+            let ours = (own(&near["before"]), own(&near["current"]), own(&near["next"]));
+            assert_eq!(ours, neighbours, "{name}: {near}");
+            assert_eq!(near["broken"], Value::Null, "{name}: {near}");
+            assert_eq!(place["generation"], generation(&segment["kind"]), "{name}: {place}");
+            assert_eq!(own(&place["object"]), neighbours.1, "{name}: {place}");
+            let kind = if objects[at].table == filler { "free" } else { "object" };
+            assert_eq!((&place["place"], &place["heap"]), (&kind.into(), &0.into()), "{name}: {place}");
+        }
+        // Behind the last object there is memory, and behind that addresses alone.
+        let last = segments.iter().find(|row| row["kind"] == "Generation0").expect("a segment");
+        let (end, committed) = (number(&last["end"]), number(&last["committed_end"]));
+        let lines = [format!("gcwhere {end:x}"), format!("gcwhere {committed:x}")];
+        let told = answers(&dump, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((&told[0]["place"], &told[1]["place"]), (&"unused".into(), &"reserved".into()), "{name}");
+    }
+}
+
 #[test]
 fn a_static_field_is_what_holds_an_object() {
     // fixtures/dotnet-locks: static readonly BlockingCollection<string> Orders, which holds a ConcurrentQueue.

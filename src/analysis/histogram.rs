@@ -1,10 +1,13 @@
 //! The objects of a heap by type: how many there are, and how many bytes they take.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::error::Error;
 use crate::heap::{Free, HeapObject, HeapSource, ObjectId, Objects};
 use crate::job::Job;
+use crate::model::Addr;
 
 /// Which objects count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct Selection {
     pub min: Option<u64>,
     /// Largest object that counts, in bytes.
     pub max: Option<u64>,
+    /// Where objects begin that count, ascending, none within another; `None`: wherever they are.
+    pub within: Option<Vec<Range<Addr>>>,
 }
 
 impl Selection {
@@ -23,7 +28,14 @@ impl Selection {
         self.types.as_ref().is_none_or(|types| types.get(object.of_type).copied().unwrap_or(false))
             && self.min.is_none_or(|min| object.bytes >= min)
             && self.max.is_none_or(|max| object.bytes <= max)
+            && self.within.as_ref().is_none_or(|within| has(within, object.address))
     }
+}
+
+/// Whether an address is in one of ranges that ascend.
+fn has(ranges: &[Range<Addr>], at: Addr) -> bool {
+    let after = ranges.partition_point(|range| range.start <= at);
+    after.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|range| range.contains(&at))
 }
 
 /// Objects together.
@@ -215,7 +227,7 @@ mod tests {
 
     #[test]
     fn only_selected_objects_count() {
-        let selection = Selection { types: Some(vec![true, true, true]), min: Some(25), max: None };
+        let selection = Selection { types: Some(vec![true, true, true]), min: Some(25), ..Selection::default() };
         let found = histogram(&heap(), &selection, &Job::default()).expect("counted");
         assert_eq!(found.types, [(1, Amount { count: 1, bytes: 100 })]);
         assert_eq!(found.total, Amount { count: 1, bytes: 100 });

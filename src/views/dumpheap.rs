@@ -7,6 +7,7 @@ pub(in crate::views) mod kept;
 mod namespaces;
 mod objects;
 mod types;
+mod within;
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use serde::Serialize;
 use self::kept::Kept;
 use self::namespaces::Namespaces;
 use self::objects::{List, Objects};
-use super::{Alias, Answered, Answers, Arg, Kind, Needs, Query, View, maddress};
+use self::within::Within;
+use super::{Alias, Answered, Answers, Arg, Arity, Kind, Needs, Query, View, maddress};
 use crate::analysis::graph::{self, Dominators, Reachable};
 use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
@@ -27,8 +29,6 @@ use crate::model::Addr;
 use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::{Heap, Session};
 use crate::shape;
-
-const NOT_YET: &str = "this is not told of heaps yet";
 
 /// The view.
 pub const VIEW: View = View {
@@ -61,8 +61,11 @@ pub const VIEW: View = View {
         Arg::Flag("retained", "also what would be free without them; those with the most of it first"),
         Arg::Value("n", Kind::Count, "so many objects at most"),
         Arg::Flag("known", "as the pane shows it: names and what would be free without them as far as that is known by now"),
-        Arg::Refused("gen", NOT_YET),
-        Arg::Refused("heap", NOT_YET),
+        Arg::Value("gen", Kind::Word, "only objects of a generation: gen0, gen1, gen2, loh, poh, foh"),
+        Arg::Value("heap", Kind::Count, "only objects of one heap of a collector that has several, from 0"),
+        Arg::Value("segment", Kind::Address, "only objects of a segment, which 'eeheap' lists, or of the one that holds the address"),
+        Arg::Operand("start", Kind::Address, Arity::Optional, "only objects from here on"),
+        Arg::Operand("end", Kind::Address, Arity::Optional, "only objects before this"),
     ],
     pane: Some("Heap"),
     doc: "Objects of the heap, or with -stat how many of each type; -regions: the mappings that hold it",
@@ -81,7 +84,10 @@ Objects  Bytes  Type                                                            
 };
 
 /// What chooses among objects, or says what is told of them.
-const SELECTING: &[&str] = &["n", "stat", "type", "mt", "min", "max", "names", "group", "beside", "known", "retained"];
+const SELECTING: &[&str] = &[
+    "n", "stat", "type", "mt", "min", "max", "names", "group", "beside", "known", "retained", "gen", "heap", "segment",
+    "start", "end",
+];
 
 /// What is told: by the arguments.
 #[derive(JsonSchema)]
@@ -163,7 +169,8 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         return free::build(&*session.heap(job)?, job);
     }
     let heap = heap_of(session, query, job)?;
-    let selection = selection(heap.source.types(), query)?;
+    let within = Within::of(heap.source.as_ref(), query)?;
+    let selection = Selection { within: within.ranges.clone(), ..selection(heap.source.types(), query)? };
     let asks_reached = query.flag("live") || query.flag("dead");
     let problems = |heap: &Heap| if asks_reached { heap.doubts() } else { heap.source.problems() };
     let bound = |heap: &Heap| if asks_reached { heap.bound_of_reached(query.flag("live")) } else { heap.bound() };
@@ -185,7 +192,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
             let data = namespaces.groups(data, &histogram, retained.as_deref(), kept);
             return Ok(Box::new(Answered { data, problems: problems(&heap) }));
         }
-        data.free = free(&heap, job)?;
+        data.free = match within {
+            Within { ranges: None, .. } => free(&heap, job)?,
+            Within { free, .. } => free.map(|free| free_of(&heap, free)),
+        };
         if let Some((dominators, wanted)) = kept.dominators().zip(wanted.as_ref()) {
             data.retain(&histogram, &wanted.retained(&heap, dominators, job)?);
         }
@@ -253,7 +263,8 @@ impl<'a> Wanted<'a> {
 
     /// Of each type what those of its objects keep alive that are wanted.
     fn retained(&self, heap: &Heap, dominators: &Dominators, job: &Job) -> Result<Arc<Vec<u64>>, Error> {
-        if self.reached.is_none() && (self.selection.min, self.selection.max) == (None, None) {
+        let Selection { types: _, min, max, within } = self.selection;
+        if self.reached.is_none() && (min, max, within) == (&None, &None, &None) {
             return heap.retained_by_types(job);
         }
         let classes = heap.source.types().len();
@@ -298,7 +309,7 @@ fn selection(types: &[HeapType], query: &Query) -> Result<Selection, Error> {
             None => beside,
         });
     }
-    Ok(Selection { types: wanted, min: query.number("min"), max: query.number("max") })
+    Ok(Selection { types: wanted, min: query.number("min"), max: query.number("max"), within: None })
 }
 
 impl Types {
@@ -359,8 +370,11 @@ impl Total {
 
 /// What is freed and kept; `None` where the heap does not tell. Of a heap of which not all was read there may be more.
 pub(super) fn free(heap: &Heap, job: &Job) -> Result<Option<Total>, Error> {
-    let free = heap.source.free(job)?;
-    Ok(free.map(|Free { count, bytes }| Total::of(Amount { count, bytes }, bound_of_free(heap))))
+    Ok(heap.source.free(job)?.map(|free| free_of(heap, free)))
+}
+
+fn free_of(heap: &Heap, Free { count, bytes }: Free) -> Total {
+    Total::of(Amount { count, bytes }, bound_of_free(heap))
 }
 
 /// What counts as in use and is not, is missing from what is free.

@@ -41,6 +41,14 @@ pub(super) fn clrstack(words: &[&str]) -> Option<String> {
     Some(line)
 }
 
+/// SOS's `dumpgen`: how many of each type a generation has; with -mt its objects.
+pub(super) fn dumpgen(words: &[&str]) -> Option<String> {
+    let (generation, rest) = words.split_first().filter(|(word, _)| !word.starts_with('-'))?;
+    let stat = if rest.contains(&"-mt") || rest.contains(&"-stat") { "" } else { " -stat" };
+    let rest: String = rest.iter().map(|word| format!(" {word}")).collect();
+    Some(format!("dumpheap{stat} -gen {generation}{rest}"))
+}
+
 /// WinDbg's `k`, `kb`, `kn` …: a number in hexadecimal, as that debugger counts.
 pub(super) fn k(words: &[&str]) -> Option<String> {
     match words {

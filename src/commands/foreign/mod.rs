@@ -248,6 +248,8 @@ mod tests {
             ("frame variable", "stack -a -frame"),
             ("info locals", "stack -a -frame"),
             ("kb 5", "stack -n 5"),
+            ("dumpgen gen2", "dumpheap -stat -gen gen2"),
+            ("dg loh -mt 7f00", "dumpheap -gen loh -mt 7f00"),
             ("!uniqstack", "parallelstacks"),
             ("jstack", "stack -all"),
             ("threads 3", "setthread 3"),

@@ -7,6 +7,8 @@ use super::reply::Reply::{Line, Of, Same, Says};
 
 const CLRSTACK: &str = "clrstack takes -all, -a, -p, -l, -r (registers), -n (no source lines), -n N (the innermost), -f (native frames too)";
 const OBJECTS: &str = "'heap -regions' lists the mappings that hold the heap";
+const DUMPGEN: &str =
+    "dumpgen takes a generation (gen0, gen1, gen2, loh, poh, foh), -type T, -mt ADDR, as 'dumpheap -gen' does";
 const LOG: &str = "'dumpscope --log FILE' writes what is done to a file";
 const COM: &str = "COM exists on Windows alone";
 
@@ -45,8 +47,8 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("sizestats", Of(DotNet("heap segments"), OBJECTS)),
     ("analyzeoom", Of(DotNet("failed allocations"), OBJECTS)),
     ("ao", Of(DotNet("failed allocations"), OBJECTS)),
-    ("dumpgen", Of(DotNet("generations"), OBJECTS)),
-    ("dg", Of(DotNet("generations"), OBJECTS)),
+    ("dumpgen", Line(lines::dumpgen, DUMPGEN)),
+    ("dg", Line(lines::dumpgen, DUMPGEN)),
     ("dumparray", Says("'dumpobj ADDR' shows the elements of an array")),
     ("dumpvc", Of(DotNet("value types"), "'readmemory ADDR' shows its bytes")),
     ("dumpdelegate", Of(DotNet("delegates"), "'dumpobj ADDR' shows what is in an object")),

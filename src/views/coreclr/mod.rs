@@ -9,8 +9,12 @@ pub mod dumpexceptions;
 pub mod dumphttp;
 pub mod dumprequests;
 pub mod dumpvc;
+pub mod eeheap;
 pub mod eeversion;
+pub mod gcheapstat;
 pub mod gcinfo;
+pub mod gcwhere;
+pub mod listnearobj;
 pub mod syncblk;
 pub mod taskstate;
 pub mod threadpool;
@@ -48,6 +52,10 @@ pub(super) static VIEWS: &[View] = &[
     dumpvc::VIEW,
     dumpdelegate::VIEW,
     gcinfo::VIEW,
+    eeheap::VIEW,
+    gcheapstat::VIEW,
+    gcwhere::VIEW,
+    listnearobj::VIEW,
 ];
 
 /// Asks the runtime of a dump.

@@ -23,7 +23,16 @@ const THOROUGH: u64 = 25;
 /// What is asked, by what it rests on: that takes most of the time, and is read once for all that rest on it.
 const THEMES: [&[&str]; 5] = [
     &["clrstack -a -all", "stack --all", "showframe", "parallelstacks", "pe"],
-    &["dumpheap -stat", "dumpheap -n 200", "dumpheap -arenas", "verifyheap", "dumphttp", "maddress"],
+    &[
+        "dumpheap -stat",
+        "dumpheap -n 200",
+        "dumpheap -arenas",
+        "verifyheap",
+        "dumphttp",
+        "maddress",
+        "eeheap",
+        "gcheapstat -iu",
+    ],
     &["dumpasync --fields --completed --tasks", "dumpasync --stats", "dumpasync --coalesce", "dumprequests -all"],
     &["threadpool", "threadpoolqueue", "timerinfo", "analyzeoom", "eeversion", "modules"],
     // What names locks by every static field.

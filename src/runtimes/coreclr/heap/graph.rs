@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::segments::Generation;
+use super::segment::Generation;
 use super::source::{Kept, ManagedHeap};
 use super::walked::Walked;
 use crate::error::Error;

@@ -4,9 +4,11 @@
 //! docs/design/datacontracts/GC.md; src/coreclr/gc/gcinterface.dacvars.def, dac_generation_fields.h, dac_gcheap_fields.h.
 
 mod graph;
+mod near;
 mod oom;
 mod pattern;
 mod references;
+mod segment;
 mod segments;
 mod source;
 mod unsearched;
@@ -15,10 +17,12 @@ mod verify;
 mod walk;
 mod walked;
 
+pub use self::near::{Near, NearObject};
 pub use self::oom::FailedAllocation;
 pub(super) use self::oom::failed;
 pub(super) use self::pattern::Pattern;
-pub(super) use self::segments::{Generation, Segment, Segments};
+pub use self::segment::{Generation, Segment};
+pub(super) use self::segments::Segments;
 pub(super) use self::source::ManagedHeap;
 pub(super) use self::unsearched::Unsearched;
 pub(super) use self::variables::Variables;

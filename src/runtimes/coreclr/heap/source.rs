@@ -6,13 +6,16 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
-use super::segments::{Segment, Segments};
+use super::segment::{NAMES, Segment};
+use super::segments::Segments;
 use super::variables::Variables;
 use super::verify;
 use super::walk::Broken;
 use super::walked::Walked;
 use crate::error::Error;
-use crate::heap::{Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, References, Visit};
+use crate::heap::{
+    Arena, Contents, Free, HeapObject, HeapSource, HeapType, LoneObject, Naming, References, Stretch, Visit,
+};
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Known, Problem, Subject};
 use crate::runtimes::coreclr::memo::Memo;
@@ -151,18 +154,7 @@ fn problems(segments: &Segments, counted: &[Counted]) -> Vec<Problem> {
         let message = format!("{bytes} bytes of the managed heap at {places} more places are left out");
         problems.push(Problem::new("heap-incomplete", Subject::Capture, message));
     }
-    problems.extend(segments.unread.iter().map(|(what, gap)| {
-        let message = format!("a part of the managed heap is left out, {what}: {gap}");
-        Problem::new("heap-incomplete", Subject::Capture, message)
-    }));
-    let moving = match &segments.is_moving {
-        Ok(false) => None,
-        Ok(true) => {
-            Some("the dump was taken while the collector moved objects: the managed heap is not as it was".to_owned())
-        }
-        Err(gap) => Some(format!("whether the collector moved objects at the time cannot be told: {gap}")),
-    };
-    problems.extend(moving.map(|message| Problem::new("heap-moving", Subject::Capture, message)));
+    problems.extend(segments.problems());
     problems
 }
 
@@ -290,6 +282,22 @@ impl HeapSource for ManagedHeap {
         }
         all.sort_by_key(|(key, _)| *key);
         Ok(all.into_iter().map(|(_, arena)| arena).collect())
+    }
+
+    fn generations(&self) -> &'static [&'static [&'static str]] {
+        NAMES
+    }
+
+    fn stretches(&self) -> Vec<Stretch> {
+        let shared = || Gap::Corrupt("where generations begin in the segment that they share".to_owned());
+        let stretch = |(segment, counted): (&Segment, &Counted)| Stretch {
+            range: segment.start..segment.end,
+            generation: segment.generation.place().ok_or_else(shared),
+            heap: segment.heap,
+            segment: segment.at,
+            free: counted.filler,
+        };
+        self.segments.all.iter().zip(&self.counted).map(stretch).collect()
     }
 
     fn contents(&self, object: HeapObject) -> Option<Contents> {

@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::pattern::Pattern;
-use super::segments::{Segment, Segments};
+use super::segment::Segment;
+use super::segments::Segments;
 use super::walked::Walked;
 use crate::error::Error;
 use crate::job::{Job, Meter};

@@ -2,7 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use super::segments::{Segment, Segments};
+use super::segment::Segment;
+use super::segments::Segments;
 use super::walked::Walked;
 use crate::error::Error;
 use crate::heap::Free;
