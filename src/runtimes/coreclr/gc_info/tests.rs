@@ -6,6 +6,9 @@ use super::*;
 const OF_8: &str = "91 01 5f 00 00 98 4a 61 91 07 32 e1 01 19 cc 61 30 18 0c 06 0b 5e 3a 4d 97 a6 d3 90 87 b4 6e 5a ac d7 4c 4b f5 aa e9 f8 1e";
 const OF_9: &str = "91 01 5c 00 00 58 a9 21 91 07 32 e1 01 19 cc 61 30 18 0c 06 8c 80 0f 40 aa 96 ce 94 c7 b7 f1 db 6d 38 7d 7b 0d b7 ef 3b 08";
 const OF_10: &str = "81 31 05 00 0b 35 06 f3 40 26 3c 20 83 39 0c 06 83 c1 80 11 f0 01 08 b2 96 4e 92 c7 b8 72 5c ae 58 8d 8b 15 bb f1 3c 68 00";
+/// Of 10, by hand, least significant bits first: slim 0, with rbp 1, length 0x20 (00000100 0), one safe point (100) at 0x10 (00001), registers (1),
+/// one (100), no stack (0), rbx (1100) without flags (00), no table (0), live (1).
+const SLIM: &str = "82 08 1c 83";
 
 fn bytes(text: &str) -> Vec<u8> {
     text.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect()
@@ -75,6 +78,17 @@ fn a_method_of_10_is_told_as_dotnet_dump_tells_it() {
     assert_eq!(info.untracked(), untracked());
     let expected = "32 +rdi\n3a +rax\n48 -rdi\n7c +rdi\n80 +rsi\n86 -rdi -rsi\n8e +rsi\n92 +rdi\n96 +rdx\n9c -rax -rdi -rdx -rsi\na0 +rdi\na5 -rdi";
     assert_eq!(changes(&info), expected);
+}
+
+#[test]
+fn a_slim_method_has_what_is_live_at_its_safe_point() {
+    let info = read(SLIM, Format::Four);
+    assert_eq!((info.header.code, info.header.frame, info.safe_points.as_slice()), (0x20, Some(5), &[0x10][..]));
+    assert!(info.ranges.is_empty());
+    let rbx = Slot { base: Base::Register(3), interior: false, pinned: false };
+    assert_eq!(info.stop(0x10), Stop::SafePoint(0));
+    assert_eq!(info.live(Stop::SafePoint(0)), Ok(vec![rbx]));
+    assert_eq!(info.stop(0x11), Stop::Neither);
 }
 
 #[test]
