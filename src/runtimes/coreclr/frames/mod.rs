@@ -36,8 +36,15 @@ pub(super) struct Transitions {
 #[derive(Default)]
 struct Records {
     all: Vec<Transition>,
-    /// Those that lead to managed code.
-    leading: Vec<Transition>,
+    leading: Vec<Leading>,
+}
+
+/// A record that leads to managed code.
+struct Leading {
+    frame: Addr,
+    caller: Caller,
+    /// How the caller was found.
+    trust: Trust,
 }
 
 impl Default for Transitions {
@@ -59,8 +66,11 @@ impl Transitions {
                 all.extend(chain(clr, thread, left).into_iter().map(|frame| Transition { frame, thread }));
             }
             all.sort_unstable_by_key(|transition| transition.frame);
-            let leads = |transition: &Transition| resume::caller(clr, *transition).is_some();
-            let leading = all.iter().copied().filter(leads).collect();
+            let leading = |transition: &Transition| {
+                let (caller, trust) = resume::caller(clr, *transition)?;
+                Some(Leading { frame: transition.frame, caller, trust })
+            };
+            let leading = all.iter().filter_map(leading).collect();
             Arc::new(Records { all, leading })
         })
     }
@@ -70,10 +80,12 @@ impl Transitions {
         /// Records between a place and its caller: one that leads to a frame below the place.
         const MAX_BELOW: usize = 4;
         let records = self.all(clr);
-        let end = clr.memory().slice_up_to(sp, u64::MAX).ok().and_then(|stack| sp.plus(stack.len() as u64))?;
         // Another stack is no part of this one: between them is a page that is not readable.
-        let above = above(&records.leading, sp).iter().take_while(|transition| transition.frame < end).take(MAX_BELOW);
-        above.filter_map(|transition| resume::caller(clr, *transition)).find(|(caller, _)| caller.cfa > sp)
+        let stack = clr.memory().segment_at(sp)?;
+        let end = stack.start.plus(stack.bytes.len() as u64)?;
+        let above = above(&records.leading, sp, |record| record.frame).iter();
+        let mut above = above.take_while(|record| record.frame < end).take(MAX_BELOW);
+        above.find(|record| record.caller.cfa > sp).map(|record| (record.caller.clone(), record.trust))
     }
 
     /// The method that native code is called for by a frame whose stack pointer this is, as `InlinedCallFrame` records it.
@@ -81,7 +93,7 @@ impl Transitions {
         /// The record lies in the frame of the code that calls.
         const WITHIN: u64 = 4096;
         let records = self.all(clr);
-        let near = above(&records.all, sp).iter();
+        let near = above(&records.all, sp, |transition| transition.frame).iter();
         let near = near.take_while(|transition| transition.frame.0.saturating_sub(sp.0) < WITHIN);
         near.take(16).find_map(|transition| resume::called(clr, transition.frame, sp))
     }
@@ -110,8 +122,8 @@ pub(super) fn records(clr: &Clr, thread: Addr) -> Vec<Record> {
 }
 
 /// The records at and above a place.
-fn above(records: &[Transition], sp: Addr) -> &[Transition] {
-    records.get(records.partition_point(|transition| transition.frame < sp)..).unwrap_or_default()
+fn above<T>(records: &[T], sp: Addr, place: impl Fn(&T) -> Addr) -> &[T] {
+    records.get(records.partition_point(|record| place(record) < sp)..).unwrap_or_default()
 }
 
 /// The records of one thread, innermost first, so many at most.
