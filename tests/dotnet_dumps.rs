@@ -274,6 +274,162 @@ fn the_objects_around_an_address_and_its_place_are_those_that_clrmd_lists() {
     }
 }
 
+/// The letters of a name.
+fn letters(name: &Value) -> String {
+    name.as_str().expect("a name").chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase()
+}
+
+#[test]
+fn every_handle_is_of_the_kind_and_refers_to_the_object_that_clrmd_says() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let lines = ["gchandles -n 1000000", "gchandles -stat", "gchandles -type Pinned"];
+        let [told, sums, pinned] = answers(&dump, &lines).try_into().expect("three");
+        let handle = |row: &Value, at: &str, kind: String| {
+            (
+                number(&row[at]),
+                kind,
+                number(&row["object"]),
+                row["type"].as_str().expect("a type").replace("<*>", "[*]"),
+            )
+        };
+        let own = |told: &Value| -> BTreeSet<_> {
+            let rows = told["handles"].as_array().expect("handles").iter();
+            rows.map(|row| handle(row, "handle", letters(&row["kind"]))).collect()
+        };
+        let theirs = truth(name, "roots", folder.path());
+        let known = theirs["handles"].as_array().expect("handles").iter().map(|row| {
+            // ClrMD has no name for one kind.
+            let kind = if row["kind"] == "10" { "weakinterior".to_owned() } else { letters(&row["kind"]) };
+            handle(row, "address", kind)
+        });
+        let known: BTreeSet<_> = known.collect();
+        assert_eq!(own(&told), known, "{name}");
+        let only: BTreeSet<_> = known.iter().filter(|(_, kind, ..)| kind == "pinned").cloned().collect();
+        assert_eq!(own(&pinned), only, "{name}");
+        for kind in sums["kinds"].as_array().expect("kinds") {
+            let count = known.iter().filter(|(_, own, ..)| *own == letters(&kind["kind"])).count();
+            assert_eq!(kind["count"], count, "{name}: {kind}");
+        }
+        let counted: u64 =
+            sums["types"].as_array().expect("types").iter().map(|row| row["count"].as_u64().expect("a count")).sum();
+        assert!(known.len() > 10 && counted == known.len() as u64, "{name}: {counted}");
+    }
+}
+
+#[test]
+fn every_object_with_a_finalizer_is_one_of_clrmds_and_stands_with_its_generation() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let lines = ["finalizequeue -n 1000000", "fq -allReady", "fq -stat"];
+        let [told, ready, sums] = answers(&dump, &lines).try_into().expect("three");
+        let theirs = truth(name, "roots", folder.path());
+        let mut known: Vec<u64> = theirs["finalizable"].as_array().expect("a list").iter().map(number).collect();
+        let rows = told["objects"].as_array().expect("objects");
+        let mut own: Vec<u64> = rows.iter().map(|row| number(&row["address"])).collect();
+        own.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(own, known, "{name}");
+        assert_eq!((&sums["count"], &sums["types"]), (&known.len().into(), &told["types"]), "{name}");
+        assert_eq!(sums["objects"], Value::Array(Vec::new()), "{name}");
+
+        let mut waiting: Vec<(u64, u64)> =
+            roots(&theirs, &["FinalizerQueue"], "address", |root| number(&root["object"]));
+        waiting.sort_unstable();
+        let is_ready = |row: &&Value| row["state"] == "ready";
+        let of =
+            |rows: &[Value]| rows.iter().filter(is_ready).map(|row| number(&row["address"])).collect::<BTreeSet<u64>>();
+        assert_eq!(of(rows), waiting.iter().map(|(_, object)| *object).collect(), "{name}");
+        // What waits is reached by that, what else is told is reached by nothing.
+        let all = ready["objects"].as_array().expect("objects");
+        assert_eq!(of(all), of(rows), "{name}");
+        let dead = all.iter().filter(|row| !is_ready(row)).collect::<Vec<_>>();
+        let lines: Vec<String> =
+            dead.iter().map(|row| format!("gcroot {}", row["address"].as_str().expect("an address"))).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        for told in (!lines.is_empty()).then(|| answers(&dump, &lines)).into_iter().flatten() {
+            assert_eq!(told["paths"], Value::Array(Vec::new()), "{name}: {told}");
+        }
+        // The lists by generation are those of the segments that the objects are in.
+        let heap = truth(name, "heap", folder.path());
+        let mut counts = [0u64; 5];
+        for row in rows.iter().filter(|row| !is_ready(row)) {
+            let at = number(&row["address"]);
+            let holds = |segment: &&Value| (number(&segment["start"])..number(&segment["end"])).contains(&at);
+            let segment = heap["segments"].as_array().expect("segments").iter().find(holds).expect("it is in one");
+            assert_eq!(row["state"], generation(&segment["kind"]), "{name}: {row}");
+            let place = ["gen 0", "gen 1", "gen 2", "large", "pinned"].iter().position(|word| row["state"] == *word);
+            counts[place.expect("a generation")] += 1;
+        }
+        assert_eq!(told["heaps"][0]["generations"], Value::from(counts.to_vec()), "{name}");
+    }
+}
+
+#[test]
+fn what_stacks_hold_is_among_the_words_that_are_objects() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let threads = answers(&dump, &["threads"]).remove(0);
+        let threads: Vec<u64> = threads["threads"]
+            .as_array()
+            .expect("threads")
+            .iter()
+            .map(|row| row["tid"].as_u64().expect("a tid"))
+            .collect();
+        let lines: Vec<String> = threads.iter().map(|tid| format!("dso -verify -t {tid}")).collect();
+        let told = answers(&dump, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let heap = truth(name, "heap", folder.path());
+        let (objects, filler) = listed(name, &heap, folder.path());
+        let is_object = |at: u64| objects.iter().any(|object| object.address == at && object.table != filler);
+        let mut own = BTreeSet::new();
+        for row in told.iter().flat_map(|told| told["objects"].as_array().expect("objects")) {
+            let object = number(&row["object"]["address"]);
+            assert!(is_object(object), "{name}: {row}");
+            assert!(row["at"].is_null() != row["register"].is_null(), "{name}: {row}");
+            own.insert((as_address(&row["at"]).unwrap_or(0), object));
+        }
+        let theirs = truth(name, "roots", folder.path());
+        let slots = theirs["roots"].as_array().expect("roots").iter().filter(|root| root["kind"] == "Stack");
+        let mut compared = 0;
+        for root in slots.filter(|root| root["interior"] == false) {
+            let (at, object) = (as_address(&root["address"]).unwrap_or(0), number(&root["object"]));
+            // Where ClrMD has no place it is a register, of whichever frame.
+            if at != 0 && is_object(object) {
+                assert!(own.contains(&(at, object)), "{name}: {at:#x} holds {object:#x}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 0, "{name}");
+    }
+}
+
+#[test]
+fn an_object_is_sound_where_clrmd_lists_one_and_nowhere_else() {
+    for name in DUMPS {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let dump = unpacked(&format!("{name}.core"), folder.path());
+        let heap = truth(name, "heap", folder.path());
+        let (objects, filler) = listed(name, &heap, folder.path());
+        let chosen: Vec<&Listed> =
+            objects.iter().step_by(61).chain(objects.iter().filter(|object| object.table == filler).take(3)).collect();
+        let lines: Vec<String> = chosen
+            .iter()
+            .flat_map(|object| {
+                [format!("verifyobj {:x}", object.address), format!("verifyobj {:x}", object.address + 8)]
+            })
+            .collect();
+        let told = answers(&dump, &lines.iter().map(String::as_str).collect::<Vec<_>>());
+        for (object, told) in chosen.into_iter().zip(told.chunks(2)) {
+            let expected = if object.table == filler { "damaged" } else { "intact" };
+            assert_eq!(told[0]["verdict"], expected, "{name}: {}", told[0]);
+            assert_eq!(told[1]["verdict"], "damaged", "{name}: {}", told[1]);
+        }
+    }
+}
+
 #[test]
 fn a_static_field_is_what_holds_an_object() {
     // fixtures/dotnet-locks: static readonly BlockingCollection<string> Orders, which holds a ConcurrentQueue.
@@ -515,8 +671,9 @@ fn a_heap_is_intact_until_an_object_is_damaged() {
         bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
         let cut = folder.path().join("damaged");
         std::fs::write(&cut, bytes).expect("it can be written");
-        let told = answers(&cut, &["verifyheap"]).remove(0);
-        assert_eq!(told["verdict"], "damaged", "{told}");
+        let [told, one] = answers(&cut, &["verifyheap", &format!("verifyobj {first:x}")]).try_into().expect("two");
+        assert_eq!((&told["verdict"], &one["verdict"]), (&"damaged".into(), &"damaged".into()), "{told} {one}");
+        assert_eq!(number(&one["findings"][0]["address"]), address, "{one}");
         let findings = told["findings"].as_array().expect("findings").iter();
         let findings = findings.filter(|finding| finding["code"] == "heap-damaged");
         findings.map(|finding| (number(&finding["address"]), finding["message"].to_string())).collect::<Vec<_>>()

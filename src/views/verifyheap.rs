@@ -65,6 +65,15 @@ pub struct Finding {
 /// The codes of what is wrong; all others are of what could not be read.
 const DAMAGED: [&str; 2] = ["heap-damaged", "heap-list-damaged"];
 
+/// What findings come to, in a word.
+pub(in crate::views) fn verdict(findings: &[Finding]) -> &'static str {
+    match findings.is_empty() {
+        true => "intact",
+        false if findings.iter().any(|finding| DAMAGED.contains(&finding.code)) => "damaged",
+        false => "unsure",
+    }
+}
+
 fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     let heap = session.heap(job)?;
     let checked = heap.histogram(job)?.total;
@@ -72,17 +81,13 @@ fn build(session: &Session, _: &Query, job: &Job) -> Answers {
     let mut problems = heap.source.verify(job)?;
     Problem::join(&mut problems, heap.source.problems());
     let findings: Vec<Finding> = problems.into_iter().map(Finding::of).collect();
-    let verdict = match findings.is_empty() {
-        true => "intact",
-        false if findings.iter().any(|finding| DAMAGED.contains(&finding.code)) => "damaged",
-        false => "unsure",
-    };
+    let verdict = verdict(&findings);
     let data = Verified { heap: heap.source.name().to_owned(), checked, verdict, findings };
     Ok(Box::new(Answered { data, problems: Vec::new() }))
 }
 
 impl Finding {
-    fn of(problem: Problem) -> Finding {
+    pub(in crate::views) fn of(problem: Problem) -> Finding {
         let address = match problem.about {
             Subject::Memory(at) | Subject::Object(at) | Subject::Module(at) => Some(at),
             _ => None,
@@ -90,7 +95,7 @@ impl Finding {
         Finding { code: problem.code, address, message: problem.to_string() }
     }
 
-    fn row(&self) -> Row {
+    pub(in crate::views) fn row(&self) -> Row {
         let tone = if DAMAGED.contains(&self.code) { Tone::Bad } else { Tone::Dim };
         let place = self.address.map_or(Cell::NONE, |address| Cell::new(Value::Addr(address)));
         let cells = vec![place, Cell::text(self.message.as_str()).tone(tone)];

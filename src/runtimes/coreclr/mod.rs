@@ -7,6 +7,7 @@
 mod budget;
 mod clr;
 mod code;
+mod collector;
 pub mod debug_info;
 pub mod descriptor;
 mod exceptions;
@@ -43,11 +44,13 @@ use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
+pub use self::collector::StackObject;
 pub use self::gc_info::MethodGcInfo;
 pub use self::heap::{FailedAllocation, Generation, Near, NearObject, Segment};
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Timers, Work};
 pub use self::requests::{Call, Found, Request, Stage};
+pub use self::roots::{FinalizeQueue, Handle, HandleKind};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
 
@@ -138,19 +141,6 @@ impl CoreClr {
     /// Where the collector keeps objects; fails where the dump does not hold that.
     fn some_heap(&self, job: &Job) -> Result<Arc<Segments>, Error> {
         self.segments(job)?.map_err(|gap| Error::Failed(format!("the managed heap is not in the dump: {gap}")))
-    }
-
-    /// How many heaps the collector has, and their segments, those without objects too, heap by heap, the youngest generation first.
-    pub fn heap_segments(&self, job: &Job) -> Result<Partial<(u64, Vec<Segment>)>, Error> {
-        let segments = self.some_heap(job)?;
-        Ok(Partial { value: (segments.heaps, segments.listed()), problems: segments.problems() })
-    }
-
-    /// What is around an address of the heap. Walks its segment. Fails where it is in none.
-    pub fn near(&self, at: Addr, job: &Job) -> Result<Near, Error> {
-        let segments = self.some_heap(job)?;
-        let near = segments.near(self.methods.types(), at, &mut job.meter())?;
-        near.ok_or_else(|| Error::Failed(format!("{at} is not in the managed heap; 'eeheap' lists its segments")))
     }
 
     /// Fails where the dump does not hold where objects are, with the reason.

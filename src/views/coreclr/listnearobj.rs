@@ -69,8 +69,7 @@ pub struct NearRow {
 impl NearRow {
     pub(super) fn of(object: &NearObject) -> NearRow {
         let NearObject { address, table, bytes, name, is_free } = object;
-        let type_name = name.as_ref().ok().map(|name| name.as_str().into());
-        NearRow { address: *address, type_name, id: *table, bytes: *bytes, free: *is_free }
+        NearRow { address: *address, type_name: name.clone().ok(), id: *table, bytes: *bytes, free: *is_free }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions that make sense of .NET alone: they are commands, documents and panes where a dump has its runtime.
 
 pub mod analyzeoom;
+mod by_type;
 pub mod clrthreads;
 pub mod dumparray;
 pub mod dumpasync;
@@ -8,9 +9,12 @@ pub mod dumpdelegate;
 pub mod dumpexceptions;
 pub mod dumphttp;
 pub mod dumprequests;
+pub mod dumpstackobjects;
 pub mod dumpvc;
 pub mod eeheap;
 pub mod eeversion;
+pub mod finalizequeue;
+pub mod gchandles;
 pub mod gcheapstat;
 pub mod gcinfo;
 pub mod gcwhere;
@@ -21,6 +25,7 @@ pub mod threadpool;
 pub mod threadpoolqueue;
 pub mod threadstate;
 pub mod timerinfo;
+pub mod verifyobj;
 
 use std::sync::Arc;
 
@@ -56,6 +61,10 @@ pub(super) static VIEWS: &[View] = &[
     gcheapstat::VIEW,
     gcwhere::VIEW,
     listnearobj::VIEW,
+    gchandles::VIEW,
+    finalizequeue::VIEW,
+    dumpstackobjects::VIEW,
+    verifyobj::VIEW,
 ];
 
 /// Asks the runtime of a dump.

@@ -34,7 +34,7 @@ const THEMES: [&[&str]; 5] = [
         "gcheapstat -iu",
     ],
     &["dumpasync --fields --completed --tasks", "dumpasync --stats", "dumpasync --coalesce", "dumprequests -all"],
-    &["threadpool", "threadpoolqueue", "timerinfo", "analyzeoom", "eeversion", "modules"],
+    &["threadpool", "threadpoolqueue", "timerinfo", "analyzeoom", "eeversion", "modules", "gchandles", "fq", "dso"],
     // What names locks by every static field.
     &["summary", "summary -heap", "threads", "clrthreads", "locks", "syncblk -all"],
 ];

@@ -14,6 +14,7 @@ mod source;
 mod unsearched;
 mod variables;
 mod verify;
+mod verify_object;
 mod walk;
 mod walked;
 

@@ -3,6 +3,8 @@
 //! Input: segments. Output: [`Near`]. The segment is walked from its first object, so that an object is one for sure. Model: dotnet/diagnostics
 //! src/SOS, ListNearObj, GCWhere, VerifyObj.
 
+use std::sync::Arc;
+
 use super::segment::Segment;
 use super::segments::Segments;
 use super::walked::Walked;
@@ -21,7 +23,7 @@ pub struct NearObject {
     /// What it takes itself.
     pub bytes: u64,
     /// Its type; a gap where that cannot be read.
-    pub name: Known<String>,
+    pub name: Known<Arc<str>>,
     /// Whether it is none: what fills a gap.
     pub is_free: bool,
 }
@@ -67,12 +69,17 @@ impl Segments {
         let from = before.map_or(segment.start, |object| object.at);
         let to = next.map_or(segment.end, |object| object.at);
         let gap = broken.into_iter().find(|broken| broken.start <= to && broken.end >= from).map(|broken| broken.gap);
-        let named = |object: Option<Walked>| object.map(|object| named(types, object));
+        let name = |object: Walked| NearObject::of(types, object, types.of_table(object.table).map(Arc::from));
+        let named = |object: Option<Walked>| object.map(name);
         Ok(Some(Near { segment, before: named(before), holding: named(holding), next: named(next), gap }))
     }
 }
 
-fn named(types: Types<'_>, Walked { at, table, bytes }: Walked) -> NearObject {
-    let is_free = types.clr.global("FreeObjectMethodTable").as_ref() == Ok(&table);
-    NearObject { address: at, table, bytes, name: types.of_table(table), is_free }
+impl NearObject {
+    /// An object, with its type's name.
+    pub(in crate::runtimes::coreclr) fn of(types: Types<'_>, walked: Walked, name: Known<Arc<str>>) -> NearObject {
+        let Walked { at, table, bytes } = walked;
+        let is_free = types.clr.global("FreeObjectMethodTable").as_ref() == Ok(&table);
+        NearObject { address: at, table, bytes, name, is_free }
+    }
 }

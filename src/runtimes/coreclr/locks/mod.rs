@@ -22,6 +22,7 @@ mod sync_blocks;
 mod wait;
 mod waits;
 
+pub(super) use self::sync_blocks::{HeaderFault, header_fault};
 pub use self::sync_blocks::{State, SyncBlock, SyncBlocks};
 
 pub(super) use self::waits::Waits;

@@ -6,6 +6,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evidence;
+use super::headers::Header;
 use super::holders::{Held, Holders};
 use super::kinds;
 use super::lock::lock;
@@ -143,6 +144,28 @@ impl SyncBlocks {
     pub fn of(&self, object: Addr) -> Option<&SyncBlock> {
         self.all.get(*self.by_object.get(&object)?)
     }
+}
+
+/// Why an object's header and the table do not agree.
+pub(in crate::runtimes::coreclr) enum HeaderFault {
+    /// They contradict each other: a sentence.
+    Wrong(String),
+    /// That cannot be told.
+    Unread(Gap),
+}
+
+/// What is wrong with the entry of the table that an object's header names; `None` where it is the object's, or the header names none.
+pub(in crate::runtimes::coreclr) fn header_fault(clr: &Clr, blocks: &SyncBlocks, object: Addr) -> Option<HeaderFault> {
+    let index = match Header::read(clr.memory(), object) {
+        Ok(Header::SyncBlock(index)) => index,
+        Ok(Header::Free | Header::Thin(_)) => return None,
+        Err(gap) => return Some(HeaderFault::Unread(gap)),
+    };
+    if blocks.bare.contains(&index) || blocks.of(object).is_some_and(|block| block.index == index) {
+        return None;
+    }
+    let wrong = || HeaderFault::Wrong(format!("its header names SyncBlock {index}, which is not its own"));
+    Some(blocks.cut.clone().map_or_else(wrong, HeaderFault::Unread))
 }
 
 fn entry(clr: &Clr, table: Addr, index: u32) -> Known<Entry> {

@@ -9,21 +9,21 @@ use crate::runtimes::coreclr::heap::Variables;
 
 /// A handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::runtimes::coreclr) struct Handle {
+pub struct Handle {
     /// Where it is.
-    pub(in crate::runtimes::coreclr) address: Addr,
+    pub address: Addr,
     /// What it does to the object.
-    pub(in crate::runtimes::coreclr) kind: HandleKind,
+    pub kind: HandleKind,
     /// The object.
-    pub(in crate::runtimes::coreclr) object: Addr,
+    pub object: Addr,
     /// Of a dependent handle the object that lives as long; 0 where there is none.
-    pub(in crate::runtimes::coreclr) dependent: Addr,
+    pub dependent: Addr,
 }
 
 /// What a handle does to its object. The numbers are the collector's.
 // Source: dotnet/runtime src/coreclr/gc/gcinterface.h, enum HandleType.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(in crate::runtimes::coreclr) struct HandleKind(u8);
+pub struct HandleKind(u8);
 
 impl HandleKind {
     const STRONG: u8 = 2;
@@ -34,23 +34,40 @@ impl HandleKind {
     const ASYNC_PINNED: u8 = 7;
     const SIZED: u8 = 8;
 
+    /// By the collector's numbers.
+    const WORDS: [&'static str; 12] = [
+        "weak short",
+        "weak long",
+        "strong",
+        "pinned",
+        "variable",
+        "ref counted",
+        "dependent",
+        "async pinned",
+        "sized ref",
+        "weak WinRT",
+        "weak interior",
+        "cross reference",
+    ];
+
     /// As SOS has it.
-    pub(in crate::runtimes::coreclr) fn word(self) -> &'static str {
-        const WORDS: [&str; 12] = [
-            "weak short",
-            "weak long",
-            "strong",
-            "pinned",
-            "variable",
-            "ref counted",
-            "dependent",
-            "async pinned",
-            "sized ref",
-            "weak WinRT",
-            "weak interior",
-            "cross reference",
-        ];
-        WORDS.get(usize::from(self.0)).copied().unwrap_or("of a kind that is not known")
+    pub fn word(self) -> &'static str {
+        HandleKind::WORDS.get(usize::from(self.0)).copied().unwrap_or("of a kind that is not known")
+    }
+
+    /// All that are known.
+    pub fn all() -> impl Iterator<Item = HandleKind> {
+        (0..).zip(HandleKind::WORDS).map(|(number, _)| HandleKind(number))
+    }
+
+    /// The kind of a name, with spaces or without: `WeakShort`, `weak short`.
+    pub fn named(name: &str) -> Option<HandleKind> {
+        let letters =
+            |name: &str| name.chars().filter(char::is_ascii_alphabetic).collect::<String>().to_ascii_lowercase();
+        let asked = letters(name);
+        // SOS's name of one has a word more.
+        let asked = asked.strip_suffix("pointer").unwrap_or(&asked);
+        HandleKind::all().find(|kind| letters(kind.word()) == asked)
     }
 
     /// Whether it keeps its object alive. Of one that counts references the count is not read.
@@ -254,6 +271,16 @@ mod tests {
         let told: Vec<_> = handles.all.iter().map(|handle| (handle.address.0, handle.object.0)).collect();
         assert_eq!(told, [(0x2_1200, 0x7000), (0x2_13f8, 0x7100)]);
         assert!(handles.all.iter().all(|handle| handle.kind.keeps_alive() && handle.kind.word() == "strong"));
+    }
+
+    #[test]
+    fn kinds_are_named_as_sos_and_the_tables_write_them() {
+        for (name, kind) in
+            [("WeakShort", 0), ("weak short", 0), ("PINNED", 3), ("WeakInteriorPointer", 10), ("async-pinned", 7)]
+        {
+            assert_eq!(HandleKind::named(name), Some(HandleKind(kind)), "{name}");
+        }
+        assert_eq!((HandleKind::named("weak"), HandleKind::named("")), (None, None));
     }
 
     #[test]

@@ -11,7 +11,9 @@ mod stack;
 mod threads;
 mod trackers;
 
-pub(super) use self::finalizer::waiting;
+pub use self::finalizer::FinalizeQueue;
+pub(super) use self::finalizer::{finalize_queues, waiting};
+pub use self::handles::{Handle, HandleKind};
 pub(super) use self::handles::{Handles, dependent};
 pub(super) use self::stack::{StackRoots, of_stacks};
 pub(super) use self::threads::of_threads;
