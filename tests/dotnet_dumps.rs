@@ -464,7 +464,8 @@ fn what_threads_hold_is_not_said_to_be_held_by_nothing_where_their_stacks_are_lo
         told["roots"].as_array().expect("roots").iter().map(|root| number(&root["object"]["address"])).collect();
     assert!(held.len() > 10, "{told}");
     let mut bytes = std::fs::read(&dump).expect("it was unpacked");
-    lose_stacks(&mut bytes);
+    let threads = lose_stacks(&mut bytes, |_| true);
+    assert!(threads > 5, "{threads} threads");
     let lost = folder.path().join("lost");
     std::fs::write(&lost, bytes).expect("it can be written");
     let commands: Vec<String> = held.iter().map(|object| format!("gcroot {object:#x}")).collect();
@@ -474,13 +475,13 @@ fn what_threads_hold_is_not_said_to_be_held_by_nothing_where_their_stacks_are_lo
     assert!(incomplete > 0, "none of {} is held by threads alone", told.len());
 }
 
-/// Gives every thread of a core a stack pointer that leads nowhere.
-fn lose_stacks(core: &mut [u8]) {
+/// Gives threads of a core, chosen by their ids, a stack pointer that leads nowhere. Their number.
+fn lose_stacks(core: &mut [u8], is_one: impl Fn(u32) -> bool) -> u32 {
     let half = |core: &[u8], at: usize| u32::from_le_bytes(core[at..at + 4].try_into().expect("four bytes"));
     let word = |core: &[u8], at: usize| {
         usize::try_from(u64::from_le_bytes(core[at..at + 8].try_into().expect("eight bytes"))).expect("it fits")
     };
-    // Elf64_Phdr: p_type 0, p_offset 8, p_filesz 32; PT_NOTE 4; NT_PRSTATUS 1. elf_prstatus: pr_reg 112, of which rsp is the 20th. Source: elf.h,
+    // Elf64_Phdr: p_type 0, p_offset 8, p_filesz 32; PT_NOTE 4; NT_PRSTATUS 1. elf_prstatus: pr_pid 32, pr_reg 112, of which rsp is the 20th. Source: elf.h,
     // sys/procfs.h, sys/user.h.
     let count = usize::from(u16::from_le_bytes(core[56..58].try_into().expect("two bytes")));
     let notes = (0..count).map(|index| 64 + 56 * index).find(|at| half(core, *at) == 4).expect("notes");
@@ -489,13 +490,13 @@ fn lose_stacks(core: &mut [u8]) {
     while at < end {
         let (name, size) = (half(core, at) as usize, half(core, at + 4) as usize);
         let body = at + 12 + name.next_multiple_of(4);
-        if half(core, at + 8) == 1 {
+        if half(core, at + 8) == 1 && is_one(half(core, body + 32)) {
             core[body + 112 + 19 * 8..][..8].copy_from_slice(&8_u64.to_le_bytes());
             lost += 1;
         }
         at = body + size.next_multiple_of(4);
     }
-    assert!(lost > 5, "{lost} threads");
+    lost
 }
 
 #[test]
@@ -687,6 +688,114 @@ fn a_heap_is_intact_until_an_object_is_damaged() {
     // No class: what stands behind it in its segment is not reached, and that is said, too.
     let found = damaged(first, slot);
     assert_eq!((found.len(), found[0].0), (1, first), "{found:?}");
+}
+
+/// A dump of fixtures/dotnet-async, of which one word after the other is damaged.
+struct Damaged {
+    folder: tempfile::TempDir,
+    whole: Vec<u8>,
+}
+
+impl Damaged {
+    fn new() -> Damaged {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let whole = std::fs::read(unpacked("async-10.0.14.core", folder.path())).expect("it was unpacked");
+        Damaged { folder, whole }
+    }
+
+    /// What commands answer, warnings among it, once something was done to the dump.
+    fn told(&self, commands: &[&str], damage: impl FnOnce(&mut Vec<u8>)) -> Vec<Value> {
+        let damaged = self.folder.path().join("damaged");
+        let nowhere = tempfile::tempdir().expect("a temporary folder");
+        let mut bytes = self.whole.clone();
+        damage(&mut bytes);
+        std::fs::write(&damaged, bytes).expect("it can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+        command.arg("analyze").arg(&damaged).args(["--json", "--offline", "--sysroot"]).arg(nowhere.path());
+        command.args(commands.iter().flat_map(|line| ["-c", line]));
+        run(command).expect_status(0).documents()
+    }
+
+    /// The same of the summary, for the desk, which waits for what is in its own queue: whether that is certain, and all that is said of it; none where
+    /// that is not told. And what of asynchronous work is said not to have been read.
+    fn desk(&self, damage: impl FnOnce(&mut Vec<u8>)) -> (Option<(bool, String)>, String) {
+        let summary = self.told(&["summary"], damage).remove(0)["data"].take();
+        let all = summary["findings"].as_array().expect("findings");
+        let of = |rule: &'static str| all.iter().filter(move |finding| finding["rule"] == rule);
+        let desk =
+            of("own-queue").find(|finding| finding["title"].as_str().is_some_and(|title| title.contains("desk waits")));
+        let desk = desk.map(|desk| (desk["certain"] == true, desk["evidence"].to_string()));
+        (desk, of("unread-work").map(Value::to_string).collect())
+    }
+}
+
+fn overwrite(bytes: &mut [u8], address: u64, word: u64) {
+    let at = place(bytes, address);
+    bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+}
+
+#[test]
+fn tasks_and_calls_behind_a_damaged_object_are_told_and_so_is_the_place() {
+    let damaged = Damaged::new();
+    let commands = ["dumpasync", "dumphttp", "dumprequests", "print Shop.Program.Kept"];
+    let before = damaged.told(&commands, |_| ());
+    let stacks = |told: &Value| told["data"]["stacks"].as_array().map(Vec::len).expect("stacks");
+    assert!(stacks(&before[0]) > 20, "{}", before[0]);
+    // A list that no task refers to.
+    let kept = number(&before[3]["data"]["address"]);
+    let told = damaged.told(&commands[..3], |bytes| overwrite(bytes, kept, 8));
+    assert_eq!(told[0]["data"]["stacks"], before[0]["data"]["stacks"]);
+    assert_eq!(
+        (&told[1]["data"]["calls"], 1),
+        (&before[1]["data"]["calls"], told[1]["data"]["calls"].as_array().expect("calls").len())
+    );
+    // A List: its method table, what it refers to, two numbers, and the header of the next.
+    let place = format!("32 bytes of the managed heap are not searched, at {kept:#x}: ");
+    for told in &told {
+        assert_eq!(told["data"]["complete"], false, "{told}");
+        assert!(told["warnings"].to_string().contains(&place), "{told}");
+    }
+    let (desk, unread) = damaged.desk(|bytes| overwrite(bytes, kept, 8));
+    assert!(desk.is_some_and(|(certain, _)| certain) && unread.contains(&place), "{unread}");
+}
+
+#[test]
+fn a_thread_is_certain_to_wait_for_itself_only_where_all_was_read_that_would_show_another_taker() {
+    let damaged = Damaged::new();
+    let (desk, unread) = damaged.desk(|_| ());
+    let (certain, evidence) = desk.expect("it is told");
+    assert!(certain && unread.is_empty(), "{unread}");
+    let threads = damaged.told(&["clrthreads"], |_| ()).remove(0);
+    let threads = threads["data"]["threads"].as_array().expect("threads");
+    let tid = |name: &str| -> u32 {
+        let thread = threads.iter().find(|thread| thread["name"] == name).expect("it is there");
+        u32::try_from(thread["tid"].as_u64().expect("an id")).expect("it is small")
+    };
+    // What another thread's methods hold is not known.
+    let quiet = tid("quiet");
+    let (desk, _) = damaged.desk(|bytes| assert_eq!(lose_stacks(bytes, |tid| tid == quiet), 1));
+    let (certain, why) = desk.expect("it is told");
+    assert!(!certain && why.contains("not all that methods of other threads hold could be read"), "{why}");
+    // Nor is its context.
+    let objects = damaged.told(&["dumpheap -type System.Threading.Thread"], |_| ()).remove(0);
+    let objects = objects["data"]["objects"].as_array().expect("objects").iter();
+    let objects: Vec<u64> = objects
+        .filter(|object| object["type"] == "System.Threading.Thread")
+        .map(|object| number(&object["address"]))
+        .collect();
+    let commands: Vec<String> = objects.iter().map(|at| format!("dumpobj {at:#x}")).collect();
+    let told = damaged.told(&commands.iter().map(String::as_str).collect::<Vec<_>>(), |_| ());
+    let object = told.iter().position(|told| told["data"]["fields"].to_string().contains("quiet"));
+    let object = objects[object.expect("it has an object")];
+    let (desk, _) = damaged.desk(|bytes| overwrite(bytes, object, 8));
+    let (certain, why) = desk.expect("it is told");
+    assert!(!certain && why.contains("it is not known of every other thread that it has another context"), "{why}");
+    // What is in the queue cannot be read: it is the word after two references and the method table, _head.
+    let queue = evidence.split("it is in the queue ").nth(1).and_then(|rest| rest.split(' ').next()).expect("a queue");
+    let queue = u64::from_str_radix(queue.trim_start_matches("0x"), 16).expect("an address");
+    let (desk, unread) = damaged.desk(|bytes| overwrite(bytes, queue + 24, 0x1000));
+    assert!(desk.is_none_or(|(certain, _)| !certain));
+    assert!(unread.contains("what is queued in 1 synchronization contexts cannot be read, or not all: "), "{unread}");
 }
 
 /// What fixtures/dotnet-locks has two threads do to each other.
