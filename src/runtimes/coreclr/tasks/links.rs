@@ -4,6 +4,7 @@
 //! method's box as its continuation. A continuation that was taken and not run yet is found by the awaiter alone.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustc_hash::FxHashSet;
 
@@ -16,8 +17,9 @@ use crate::runtimes::coreclr::memo::Memo;
 use crate::runtimes::coreclr::objects::HEADER;
 use crate::runtimes::coreclr::types::{ClassKind, Types};
 
-/// Most continuations of one task, and most references on the way to one.
+/// Most continuations of one task, most in the lists of all, and most references on the way to one.
 const MAX_FOLLOWERS: u32 = 1 << 20;
+const MAX_LISTED: u32 = 1 << 22;
 const MAX_STEPS: usize = 16;
 
 /// What goes on when a task is done.
@@ -65,12 +67,15 @@ pub(super) struct Links<'a> {
     pub(super) segments: &'a Segments,
     shapes: Memo<Addr, Known<Arc<Shape>>>,
     machines: Memo<Addr, Known<Arc<Machine>>>,
+    /// How many more continuations of lists are looked at.
+    left: AtomicU32,
 }
 
 impl<'a> Links<'a> {
     pub(super) fn of(types: Types<'a>, segments: &'a Segments) -> Links<'a> {
         const MAX_CLASSES: usize = 1 << 20;
-        Links { types, segments, shapes: Memo::of(MAX_CLASSES), machines: Memo::of(MAX_CLASSES) }
+        let (shapes, machines) = (Memo::of(MAX_CLASSES), Memo::of(MAX_CLASSES));
+        Links { types, segments, shapes, machines, left: AtomicU32::new(MAX_LISTED) }
     }
 
     /// What an object is to asynchronous work.
@@ -169,29 +174,46 @@ impl<'a> Links<'a> {
         self.part(found.at, found.shape.source).ok().filter(|source| self.is_object(*source))
     }
 
-    /// What goes on when a task is done. Fails where its continuations cannot be read.
-    pub(super) fn followers(&self, found: &Found) -> Known<Vec<Follower>> {
-        let first = self.part(found.at, found.shape.continuation)?;
+    /// What goes on when a task is done, and why there may be more; `None` where that is all.
+    pub(super) fn followers(&self, found: &Found) -> (Vec<Follower>, Option<Gap>) {
         let mut all = Vec::new();
+        let gap = self.add_followers(found, &mut all).err();
+        (all, gap)
+    }
+
+    fn add_followers(&self, found: &Found, all: &mut Vec<Follower>) -> Known<()> {
+        let first = self.part(found.at, found.shape.continuation)?;
         if first.0 == 0 {
-            return Ok(all);
+            return Ok(());
         }
         let shape = self.shape_of(first)?;
         if shape.role != Role::List {
             all.extend(self.follower(first));
-            return Ok(all);
+            return Ok(());
         }
         let list = self.types.object(first)?;
-        let Some(items) = list.reference("_items")? else { return Ok(all) };
-        let count = list.u32("_size")?.min(items.len()?).min(MAX_FOLLOWERS);
-        for index in 0..count {
-            let item = self.types.clr.memory().ptr(items.element(index)?)?;
-            // Those that were taken back leave null.
-            if item.0 != 0 {
-                all.extend(self.follower(item));
+        let Some(items) = list.reference("_items")? else { return Ok(()) };
+        let count = list.u32("_size")?.min(items.len()?);
+        let taken = self.take(count);
+        let mut read = Ok(());
+        for index in 0..taken {
+            match items.element(index).and_then(|at| Ok(self.types.clr.memory().ptr(at)?)) {
+                // Those that were taken back leave null.
+                Ok(item) if item.0 == 0 => {}
+                Ok(item) => all.extend(self.follower(item)),
+                Err(gap) => read = read.and(Err(gap)),
             }
         }
-        Ok(all)
+        let cut = || Gap::Unsupported(format!("{count} continuations: of these {taken} are looked at"));
+        if taken < count { Err(cut()) } else { read }
+    }
+
+    /// How many of so many continuations in a list are looked at: many tasks of a damaged dump may have the same list.
+    fn take(&self, count: u32) -> u32 {
+        let count = count.min(MAX_FOLLOWERS);
+        let less = |left: u32| Some(left.saturating_sub(count));
+        let left = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        left.unwrap_or(0).min(count)
     }
 
     /// What a continuation leads to; `None` for what says that there is none any more.

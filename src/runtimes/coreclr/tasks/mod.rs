@@ -111,10 +111,7 @@ fn node(links: &Links<'_>, found: Found) -> Option<Node> {
     if !links.is_in_use(&found, &at) {
         return None;
     }
-    let (followers, unread) = match links.followers(&found) {
-        Ok(followers) => (followers, None),
-        Err(gap) => (Vec::new(), Some(gap)),
-    };
+    let (followers, unread) = links.followers(&found);
     let awaits = at.awaits.or_else(|| links.source_of(&found));
     Some(Node { found, at, awaits, followers, unread })
 }
