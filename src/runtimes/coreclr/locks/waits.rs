@@ -230,13 +230,15 @@ fn is_timed(thread: &OsThread) -> bool {
     call.is_some_and(|call| call.args.get(TIME).copied().flatten() != Some(0))
 }
 
-/// Whether a `CancellationToken` may end a wait. One that was given to a method that waits is in that method's frame, with the node by which it
-/// calls back; what is given where the program gives none has no source. A word that an earlier call left behind counts as well: what it takes is
-/// certainty alone. Source: dotnet/runtime src/libraries/System.Private.CoreLib/src/System/Threading/ManualResetEventSlim.cs, Wait.
+/// Whether a `CancellationToken` may end a wait. A method that waits with one has registered with it: the node by which that calls back is in the
+/// method's frame, beneath the program's own code. What is given where the program gives none has no node. A word that an earlier call left behind, or
+/// that the program's own code had in a register, counts as well: what it takes is certainty alone. Source: dotnet/runtime src/libraries/
+/// System.Private.CoreLib/src/System/Threading/{ManualResetEventSlim,SemaphoreSlim}.cs, Wait.
 fn may_be_cancelled(part: &Part<'_>) -> bool {
     const SOURCE: &str = "System.Threading.CancellationTokenSource";
     const NODE: &str = "System.Threading.CancellationTokenSource+CallbackNode";
-    part.is_cut || part.of_class(SOURCE).chain(part.of_class(NODE)).next().is_some()
+    let mut tokens = part.of_class(SOURCE).chain(part.of_class(NODE));
+    part.is_cut || tokens.any(|object| part.beneath.contains(&object.at))
 }
 
 /// What was found of a thread.
