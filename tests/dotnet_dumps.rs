@@ -755,8 +755,14 @@ fn tasks_and_calls_behind_a_damaged_object_are_told_and_so_is_the_place() {
         assert_eq!(told["data"]["complete"], false, "{told}");
         assert!(told["warnings"].to_string().contains(&place), "{told}");
     }
+    // What cannot be read may be a method that takes from the desk's queue.
     let (desk, unread) = damaged.desk(|bytes| overwrite(bytes, kept, 8));
-    assert!(desk.is_some_and(|(certain, _)| certain) && unread.contains(&place), "{unread}");
+    let (certain, why) = desk.expect("it is told");
+    assert!(
+        !certain && why.contains("not all suspended methods, timers and work of the thread pool could be read"),
+        "{why}"
+    );
+    assert!(unread.contains(&place), "{unread}");
 }
 
 #[test]

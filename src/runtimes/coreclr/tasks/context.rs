@@ -21,6 +21,8 @@ use crate::runtimes::coreclr::types::{ClassKind, Types};
 
 /// Most objects of a context that are looked at, and most that what is in its queues leads to.
 const MAX_OBJECTS: usize = 1 << 15;
+/// Most that pieces of work lead to.
+const MAX_CALLED: usize = 1 << 20;
 /// Most bytes of an object in which references are looked for, and of all objects of a context.
 const MAX_BYTES: u64 = 16 << 20;
 const MAX_ALL_BYTES: u64 = 64 << 20;
@@ -66,8 +68,7 @@ impl Contents {
         let (mut meter, mut of_elements) = (job.meter(), job.meter());
         // Of several queues that share parts none is read twice.
         let mut elements = Elements::new(&mut of_elements);
-        let mut reading =
-            Reading { types, segments, found: Contents::default(), depths: FxHashMap::default(), bytes: 0 };
+        let mut reading = Reading::of(types, segments, MAX_OBJECTS);
         let mut pending = vec![context];
         while let Some(at) = pending.pop() {
             meter.add(1)?;
@@ -156,11 +157,17 @@ struct Reading<'a> {
     found: Contents,
     /// By how many references from an element what it calls was met: what was met before is followed again where it is nearer.
     depths: FxHashMap<Addr, usize>,
+    /// Most of those.
+    most: usize,
     /// How many bytes references were looked for in.
     bytes: u64,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    fn of(types: Types<'a>, segments: &'a Segments, most: usize) -> Reading<'a> {
+        Reading { types, segments, found: Contents::default(), depths: FxHashMap::default(), most, bytes: 0 }
+    }
+
     fn miss(&mut self, gap: Gap) {
         self.found.unread.get_or_insert(gap);
     }
@@ -247,7 +254,7 @@ impl Reading<'_> {
                     continue;
                 }
             };
-            if self.depths.len() >= MAX_OBJECTS {
+            if self.depths.len() >= self.most {
                 self.miss(too_many());
                 return;
             }
@@ -277,6 +284,32 @@ impl Reading<'_> {
             }
         }
     }
+}
+
+/// What pieces of work call.
+pub(super) struct Called {
+    /// The objects that they lead to, they themselves among them.
+    pub(super) all: FxHashSet<Addr>,
+    /// Whether there are no others.
+    pub(super) is_whole: bool,
+}
+
+/// Reads it. Fails once the job is cancelled.
+pub(super) fn called(types: Types<'_>, segments: &Segments, work: &[Addr], job: &Job) -> Result<Called, Error> {
+    let (mut meter, mut reading) = (job.meter(), Reading::of(types, segments, MAX_CALLED));
+    for at in work {
+        meter.add(1)?;
+        reading.add_calls(*at, *at);
+    }
+    Ok(Called { all: reading.depths.into_keys().collect(), is_whole: reading.found.unread.is_none() })
+}
+
+/// What an object refers to.
+pub(super) fn parts(types: Types<'_>, at: Addr) -> Known<Vec<Addr>> {
+    let object = walked(types, at)?;
+    let mut all = Vec::new();
+    each_reference(types, Walked { bytes: object.bytes.min(MAX_BYTES), ..object }, |to| all.push(to));
+    Ok(all)
 }
 
 /// Why not all bytes from an address on are at hand; `None` where they are.

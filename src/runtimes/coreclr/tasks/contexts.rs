@@ -1,7 +1,8 @@
 //! The synchronization contexts of threads, and who besides a thread may take what is queued in its own.
 //!
 //! Input: the runtime's threads, and those that wait for tasks. Output: [`Threads`]. That no other thread takes from a queue is known only where all
-//! was read that would show it: the contexts of all threads, and what the program's methods hold on each of their stacks.
+//! was read that would show it: the contexts of all threads, what the program's methods hold on each of their stacks, and what those hold that are
+//! suspended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::around::Around;
 use super::context::{self, Contents};
 use super::holding::{self, Held};
+use super::takers::{self, Takers};
+use super::work::Pending;
 use crate::error::Error;
 use crate::job::Job;
 use crate::model::{Addr, Gap, Tid};
@@ -42,13 +45,20 @@ pub(super) struct Threads<'a> {
     held: Held,
     /// Threads of the runtime of which not all that their own code holds is known.
     unsearched: FxHashSet<Tid>,
+    /// What holds them besides.
+    takers: Takers,
     /// Those that hold a queue of a context.
     knowing: Memo<(Addr, Addr), Arc<FxHashSet<Tid>>>,
 }
 
 impl<'a> Threads<'a> {
     /// Reads them. `blocking`: threads that wait for tasks. Fails once the job is cancelled.
-    pub(super) fn of(around: &Around<'a>, blocking: &FxHashSet<Tid>, job: &Job) -> Result<Threads<'a>, Error> {
+    pub(super) fn of(
+        around: &Around<'a>,
+        pending: &Pending,
+        blocking: &FxHashSet<Tid>,
+        job: &Job,
+    ) -> Result<Threads<'a>, Error> {
         let types = around.methods.types();
         let all = &around.threads.threads;
         let by_tid: FxHashMap<_, _> =
@@ -75,10 +85,11 @@ impl<'a> Threads<'a> {
         let contents = wanted.par_iter().take(MAX_CONTEXTS).map(read).collect::<Result<FxHashMap<_, _>, Error>>()?;
         let objects: FxHashSet<Addr> = contents.values().flat_map(Contents::ways).collect();
         let leads_to = |word| context::led_to(types, around.segments, word, &objects);
-        let held = if objects.is_empty() {
-            Held::default()
+        let (held, takers) = if objects.is_empty() {
+            (Held::default(), Takers::default())
         } else {
-            holding::in_own_frames(around.methods, around.scene, &leads_to, job)?
+            let held = holding::in_own_frames(around.methods, around.scene, &leads_to, job)?;
+            (held, takers::takers(around, pending, &objects, job)?)
         };
         let unsearched = by_tid.keys().copied().filter(|tid| !held.whole.contains(tid)).collect();
         Ok(Threads {
@@ -91,6 +102,7 @@ impl<'a> Threads<'a> {
             wanted: wanted.len(),
             held,
             unsearched,
+            takers,
             knowing: Memo::of(MAX_QUEUES),
         })
     }
@@ -131,10 +143,16 @@ impl<'a> Threads<'a> {
             Some("methods of other threads hold the queue, too")
         } else if knowing.is_empty() {
             Some("no method of the thread is known to hold the queue")
+        } else if self.way(context, queue).any(|at| self.takers.held.contains(&at)) {
+            Some("a suspended method, a timer or work of the thread pool holds the queue, too")
         } else if !self.are_all || is_of_others(self.unread.len(), self.unread.contains_key(&tid)) {
             Some("it is not known of every other thread that it has another context")
         } else if is_of_others(self.unsearched.len(), self.unsearched.contains(&tid)) {
             Some("not all that methods of other threads hold could be read: one of them may hold the queue, too")
+        } else if !self.takers.are_all {
+            Some(
+                "not all suspended methods, timers and work of the thread pool could be read: some may hold the queue, too",
+            )
         } else {
             None
         }
@@ -142,8 +160,12 @@ impl<'a> Threads<'a> {
 
     /// The threads whose methods hold a queue of a context.
     fn knowing(&self, context: Addr, queue: Addr) -> FxHashSet<Tid> {
-        let way = self.contents.get(&context).into_iter().flat_map(|contents| contents.way_to(queue));
-        way.filter_map(|at| self.held.by.get(&at)).flatten().copied().collect()
+        self.way(context, queue).filter_map(|at| self.held.by.get(&at)).flatten().copied().collect()
+    }
+
+    /// The objects between a context and a queue of it.
+    fn way(&self, context: Addr, queue: Addr) -> impl Iterator<Item = Addr> {
+        self.contents.get(&context).into_iter().flat_map(move |contents| contents.way_to(queue))
     }
 }
 
@@ -167,6 +189,7 @@ mod tests {
             wanted: 1,
             held: Held { by: FxHashMap::from_iter([(QUEUE, vec![DESK])]), ..Held::default() },
             unsearched: FxHashSet::default(),
+            takers: Takers { held: FxHashSet::default(), are_all: true },
             knowing: Memo::of(1),
         }
     }
@@ -188,6 +211,16 @@ mod tests {
         let unsearched = |tid| Threads { unsearched: FxHashSet::from_iter([tid]), ..known() };
         assert!(doubt(&unsearched(Tid(2))).starts_with("not all that methods of other threads hold could be read"));
         assert_eq!(doubt(&unsearched(DESK)), "");
+        let takers = |held: &[Addr], are_all| Threads {
+            takers: Takers { held: held.iter().copied().collect(), are_all },
+            ..known()
+        };
+        let held = "a suspended method, a timer or work of the thread pool holds the queue, too";
+        assert_eq!([QUEUE, CONTEXT].map(|at| doubt(&takers(&[at], true))), [held; 2]);
+        assert_eq!(doubt(&takers(&[Addr(0x30)], true)), "");
+        assert!(
+            doubt(&takers(&[], false)).starts_with("not all suspended methods, timers and work of the thread pool")
+        );
     }
 
     #[test]

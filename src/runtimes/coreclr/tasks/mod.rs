@@ -19,6 +19,7 @@ mod links;
 mod method;
 mod shape;
 mod status;
+mod takers;
 mod unread;
 mod waits;
 mod work;

@@ -37,7 +37,7 @@ pub(in crate::runtimes::coreclr) fn pending_work(
         missing.push(format!("of {all} waits of threads for tasks {} are looked at", pairs.len()));
     }
     let blocking = pairs.iter().map(|(_, after)| after.blocks.tid).collect();
-    let known = Threads::of(around, &blocking, job)?;
+    let known = Threads::of(around, pending, &blocking, job)?;
     missing.extend(known.missing(&blocking));
     let known = Search { around, pending, known, queued: pool.map(queued).unwrap_or_default() };
     let waits: Vec<WorkWait> = pairs.into_par_iter().map(|(stack, after)| known.wait(stack, after)).collect();
