@@ -5,11 +5,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::segment::Generation;
 use super::source::{Kept, ManagedHeap};
 use super::walked::Walked;
+use super::words::Words;
 use crate::error::Error;
 use crate::heap::{HeapObject, HeapSource, ObjectId, Objects, References, Root, RootKind};
 use crate::job::{Job, Meter};
@@ -32,16 +31,19 @@ impl ManagedHeap {
         from: ObjectId,
         objects: &Objects,
         pattern: Option<&Pattern>,
-        kept: &Kept,
-        visit: &mut dyn FnMut(Addr, Addr),
+        (kept, words): (&Kept, &mut Words<'_>),
+        visit: &mut impl FnMut(Addr, Addr),
     ) {
         let Some(object) = objects.get(from) else { return };
         if let Some(pattern) = pattern {
             let walked = Walked { at: object.address, table: Addr(0), bytes: object.bytes };
-            pattern.each(&self.methods().clr.target.memory, walked, visit);
+            pattern.each_of(words, walked, visit);
         }
-        for (handle, to) in kept.dependents.get(&object.address).into_iter().flatten() {
-            visit(*handle, *to);
+        // Hardly any object has one.
+        if !kept.dependents.is_empty() {
+            for (handle, to) in kept.dependents.get(&object.address).into_iter().flatten() {
+                visit(*handle, *to);
+            }
         }
     }
 }
@@ -64,13 +66,16 @@ impl References for ManagedHeap {
         visit: &mut dyn FnMut(ObjectId, ObjectId) -> Result<(), Error>,
     ) -> Result<(), Error> {
         // Objects of one type often stand together; a type is asked for once all the same.
-        let (mut patterns, kept) = (FxHashMap::default(), self.kept());
+        let (mut patterns, kept) = (vec![None; self.types().len()], self.kept());
+        let mut words = Words::of(&self.methods().clr.target.memory);
         for from in range {
             meter.add(1)?;
             let of_type = objects.of_type(from);
-            let pattern = patterns.entry(of_type).or_insert_with(|| self.pattern_of(of_type)).clone();
+            let pattern = patterns.get_mut(of_type).and_then(|known: &mut Option<Option<Arc<Pattern>>>| {
+                known.get_or_insert_with(|| self.pattern_of(of_type)).as_deref()
+            });
             let mut failed = Ok(());
-            self.each_reference(from, objects, pattern.as_deref(), &kept, &mut |_, to| {
+            self.each_reference(from, objects, pattern, (&kept, &mut words), &mut |_, to| {
                 if failed.is_ok()
                     && let Some(to) = objects.at(to).filter(|to| *to != from)
                 {
@@ -159,7 +164,8 @@ impl References for ManagedHeap {
         let (object, target) = (objects.get(from)?, objects.address(to)?);
         let pattern = self.pattern_of(object.of_type);
         let mut found = None;
-        self.each_reference(from, objects, pattern.as_deref(), &self.kept(), &mut |slot, to| {
+        let mut words = Words::of(&self.methods().clr.target.memory);
+        self.each_reference(from, objects, pattern.as_deref(), (&self.kept(), &mut words), &mut |slot, to| {
             if found.is_none() && to == target {
                 found = Some(slot);
             }

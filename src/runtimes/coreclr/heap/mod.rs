@@ -7,6 +7,7 @@ mod graph;
 mod near;
 mod oom;
 mod pattern;
+mod recent;
 mod references;
 mod segment;
 mod segments;
@@ -17,6 +18,7 @@ mod verify;
 mod verify_object;
 mod walk;
 mod walked;
+mod words;
 
 pub use self::near::{Near, NearObject};
 pub use self::oom::FailedAllocation;

@@ -1,6 +1,7 @@
 //! Where the objects of a class hold references.
 
 use super::walked::Walked;
+use super::words::Words;
 use crate::capture::Memory;
 use crate::model::Addr;
 
@@ -28,6 +29,14 @@ impl Pattern {
         object: Walked,
         visit: &mut dyn FnMut(Addr, Addr),
     ) {
+        self.each_of(&mut Words::of(memory), object, &mut |slot, to| visit(slot, to));
+    }
+
+    /// The same of many objects that stand near each other. False where not all of the object is in the dump.
+    #[inline]
+    pub(super) fn each_of(&self, words: &mut Words<'_>, object: Walked, visit: &mut impl FnMut(Addr, Addr)) -> bool {
+        let whole = words.slice(object.at, object.bytes);
+        let held = Held { words, object, whole };
         match self {
             Pattern::Runs(runs) => {
                 // Those of a sound class do not overlap.
@@ -35,7 +44,7 @@ impl Pattern {
                 for (offset, more) in runs {
                     let bytes = object.bytes.cast_signed().saturating_add(*more).max(0).unsigned_abs().min(left);
                     left = left.saturating_sub(bytes);
-                    slots(memory, object, *offset, bytes, visit);
+                    held.slots(*offset, bytes, visit);
                 }
             }
             Pattern::Repeated { first, parts } => {
@@ -49,27 +58,43 @@ impl Pattern {
                     for (references, gap) in parts {
                         left = left.saturating_sub(1);
                         let bytes = u64::from(*references).saturating_mul(WORD);
-                        slots(memory, object, offset, bytes.min(end.saturating_sub(offset)), visit);
+                        held.slots(offset, bytes.min(end.saturating_sub(offset)), visit);
                         offset = offset.saturating_add(bytes).saturating_add((*gap).into());
                     }
                     if offset <= start {
-                        return;
+                        break;
                     }
                 }
             }
         }
+        whole.is_some()
     }
 }
 
-fn slots(memory: &Memory, object: Walked, offset: u64, bytes: u64, visit: &mut dyn FnMut(Addr, Addr)) {
-    let bytes = bytes.min(object.bytes.saturating_sub(offset));
-    let Some(start) = object.at.plus(offset) else { return };
-    let Ok(held) = memory.slice_up_to(start, bytes) else { return };
-    for (index, to) in (0u64..).zip(memory.pointers(held)) {
-        if to.0 != 0
-            && let Some(slot) = start.plus(index.saturating_mul(WORD))
-        {
-            visit(slot, to);
+/// What the dump has of an object.
+struct Held<'a, 'm> {
+    words: &'a Words<'m>,
+    object: Walked,
+    whole: Option<&'m [u8]>,
+}
+
+impl Held<'_, '_> {
+    #[inline]
+    fn slots(&self, offset: u64, bytes: u64, visit: &mut impl FnMut(Addr, Addr)) {
+        let bytes = bytes.min(self.object.bytes.saturating_sub(offset));
+        let Some(start) = self.object.at.plus(offset) else { return };
+        let of_whole = self.whole.and_then(|whole| {
+            let from = usize::try_from(offset).ok()?;
+            whole.get(from..from.checked_add(usize::try_from(bytes).ok()?)?)
+        });
+        let Some(held) = of_whole.or_else(|| self.words.slice_up_to(start, bytes)) else { return };
+        let mut slot = start;
+        for word in held.as_chunks().0 {
+            let to = u64::from_le_bytes(*word);
+            if to != 0 {
+                visit(slot, Addr(to));
+            }
+            slot = Addr(slot.0.wrapping_add(WORD));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rustc_hash::FxHashMap;
 
+use super::recent::{Classes, Recent};
 use super::segment::{NAMES, Segment};
 use super::segments::Segments;
 use super::variables::Variables;
@@ -184,23 +185,16 @@ impl ManagedHeap {
 }
 
 fn count(methods: &Methods, segments: &Segments, segment: &Segment, filler: Addr, job: &Job) -> Result<Counted, Error> {
-    let mut counted = Counted::default();
-    // Objects of one type often stand together.
-    let mut run = (Addr(0), Free::default());
-    let add = |counted: &mut Counted, (table, amount): (Addr, Free)| {
-        let known = if table == filler { &mut counted.filler } else { counted.types.entry(table).or_default() };
-        *known = sum(&[*known, amount]);
-    };
+    let mut amounts = Classes::new();
     let broken = segments.walk_past(methods.types(), segment, &mut job.meter(), &mut |object| {
-        if object.table != run.0 {
-            add(&mut counted, std::mem::replace(&mut run, (object.table, Free::default())));
+        if let Some(amount) = amounts.of(object.table, Free::default) {
+            *amount = sum(&[*amount, Free { count: 1, bytes: object.bytes }]);
         }
-        run.1 = sum(&[run.1, Free { count: 1, bytes: object.bytes }]);
         Ok(())
     })?;
-    add(&mut counted, run);
-    counted.types.retain(|_, amount| amount.count > 0);
-    Ok(Counted { broken, ..counted })
+    let mut types: FxHashMap<Addr, Free> = amounts.into_all().into_iter().collect();
+    let filler = types.remove(&filler).unwrap_or_default();
+    Ok(Counted { types, filler, broken })
 }
 
 impl HeapSource for ManagedHeap {
@@ -222,13 +216,11 @@ impl HeapSource for ManagedHeap {
 
     fn objects(&self, part: usize, meter: &mut Meter<'_>, visit: &mut Visit<'_>) -> Result<(), Error> {
         let Some(segment) = self.segments.all.get(part) else { return Ok(()) };
-        let mut last = (Addr(0), None);
+        let mut recent = Recent::new();
         self.segments.walk(self.methods.types(), segment, meter, &mut |object| {
-            if object.table != last.0 {
-                last = (object.table, self.of.get(&object.table).copied());
-            }
+            let of_type = recent.of(object.table, || Ok::<_, Error>(self.of.get(&object.table).copied()))?;
             // What fills gaps is no object.
-            let Some(of_type) = last.1 else { return Ok(()) };
+            let Some(of_type) = of_type else { return Ok(()) };
             visit(HeapObject { address: object.at, of_type, bytes: object.bytes })
         })?;
         Ok(())

@@ -7,12 +7,13 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 
-use super::pattern::Pattern;
+use super::recent::Classes;
 use super::segment::Segment;
 use super::segments::Segments;
 use super::walked::Walked;
+use super::words::Words;
 use crate::error::Error;
 use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Problem, Subject};
@@ -143,28 +144,23 @@ fn check(
     filler: Addr,
     meter: &mut Meter<'_>,
 ) -> Result<Found, Error> {
-    let memory = types.clr.memory();
+    let mut words = Words::of(types.clr.memory());
     let mut found = Found::default();
-    let mut patterns = FxHashMap::default();
+    let mut patterns = Classes::new();
+    let mut near = Near { all, last: 0 };
     segments.walk(types, segment, meter, &mut |object: Walked| {
         if object.table == filler {
             return Ok(());
         }
-        let pattern = patterns.entry(object.table).or_insert_with(|| {
+        let pattern = patterns.of(object.table, || {
             types.pattern(object.table).unwrap_or_else(|gap| {
                 found.classes.push((object.at, gap));
                 None
             })
         });
-        let Some(pattern) = pattern else { return Ok(()) };
-        if memory.slice(object.at, object.bytes).is_err() {
-            found.unread = found.unread.saturating_add(1);
-        }
-        Pattern::each(pattern, memory, object, &mut |slot, to| {
-            let starts =
-                all.partition_point(|starts| starts.start <= to).checked_sub(1).and_then(|index| all.get(index));
-            let is_one = starts.is_some_and(|starts| starts.may_have(to));
-            if is_one {
+        let Some(Some(pattern)) = pattern else { return Ok(()) };
+        let is_whole = pattern.each_of(&mut words, object, &mut |slot, to| {
+            if near.may_have(to) {
                 return;
             }
             match found.doubtful.len() < MAX_DOUBTFUL {
@@ -172,9 +168,34 @@ fn check(
                 false => found.is_cut = true,
             }
         });
+        if !is_whole {
+            found.unread = found.unread.saturating_add(1);
+        }
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Looks where objects start; most lie in the segment in which the one before did.
+struct Near<'a> {
+    all: &'a [Starts],
+    last: usize,
+}
+
+impl Near<'_> {
+    #[inline]
+    fn may_have(&mut self, at: Addr) -> bool {
+        let begins = |index: usize| self.all.get(index).map(|starts| starts.start);
+        let is_there = begins(self.last).is_some_and(|start| start <= at)
+            && begins(self.last.saturating_add(1)).is_none_or(|next| at < next);
+        if !is_there {
+            match self.all.partition_point(|starts| starts.start <= at).checked_sub(1) {
+                Some(index) => self.last = index,
+                None => return false,
+            }
+        }
+        self.all.get(self.last).is_some_and(|starts| starts.may_have(at))
+    }
 }
 
 /// Says what is wrong: of references what is where they lead.

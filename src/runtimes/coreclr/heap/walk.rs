@@ -1,10 +1,10 @@
 //! The objects of a segment, one after the other.
 
-use rustc_hash::FxHashMap;
-
+use super::recent::Recent;
 use super::segment::Segment;
 use super::segments::Segments;
 use super::walked::Walked;
+use super::words::Words;
 use crate::error::Error;
 use crate::heap::Free;
 use crate::job::Meter;
@@ -42,7 +42,7 @@ impl Broken {
 type Visit<'a> = dyn FnMut(Walked) -> Result<(), Error> + 'a;
 
 /// Sizes of a class's objects.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Size {
     base: u64,
     component: u64,
@@ -53,7 +53,7 @@ impl Segments {
     pub(in crate::runtimes::coreclr) fn object_at(&self, types: Types<'_>, at: Addr) -> Known<Walked> {
         let segment = self.holding(at).filter(|_| at.is_aligned(8));
         let segment = segment.ok_or_else(|| Gap::Corrupt(format!("no object at {at}: it is not in the heap")))?;
-        object(types, at, segment, &mut FxHashMap::default())
+        Walk::of(types, segment).object(at)
     }
 
     /// Visits every object of a segment. Gives the first place at which something is left out, with the reason.
@@ -76,16 +76,25 @@ impl Segments {
         meter: &mut Meter<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<Vec<Broken>, Error> {
-        let mut sizes = FxHashMap::default();
+        /// Objects that are counted at once.
+        const TOGETHER: u64 = 64;
+        let mut walk = Walk::of(types, segment);
         let mut broken = Vec::new();
         let mut at = segment.start;
+        let (mut context, mut uncounted) = (self.context_from(at), 0u64);
         while at < segment.end {
-            meter.add(1)?;
-            let here = match self.context_at(at) {
-                Some(limit) => after_context(at, limit, segment),
+            uncounted = uncounted.saturating_add(1);
+            if uncounted == TOGETHER {
+                meter.add(TOGETHER)?;
+                uncounted = 0;
+            }
+            if at > context.0 {
+                context = self.context_from(at);
+            }
+            let here = match context {
+                (next, limit) if next == at => after_context(at, limit, segment),
                 // The last one may be rounded up beyond the segment.
-                None => object(types, at, segment, &mut sizes)
-                    .map(|object| (after(object).unwrap_or(segment.end), Some(object))),
+                _ => walk.object(at).map(|object| (after(object).unwrap_or(segment.end), Some(object))),
             };
             let gap = match here {
                 Ok((next, object)) => {
@@ -102,6 +111,7 @@ impl Segments {
             broken.push(Broken { start: at, end, gap });
             at = end;
         }
+        meter.add(uncounted)?;
         Ok(broken)
     }
 
@@ -115,10 +125,11 @@ impl Segments {
     ) -> Result<Option<Addr>, Error> {
         let memory = types.clr.memory();
         let filler = types.clr.global("FreeObjectMethodTable").ok();
+        let mut walk = Walk::of(types, segment);
         let mut next = broken.plus(8);
         while let Some(at) = next.filter(|at| *at < segment.end) {
             meter.add(1)?;
-            if self.follow_each_other(types, segment, filler, at) {
+            if self.follow_each_other(&mut walk, filler, at) {
                 return Ok(Some(at));
             }
             next = match memory.slice_up_to(at, 8) {
@@ -131,16 +142,16 @@ impl Segments {
     }
 
     /// Whether objects of classes that are sound stand one behind the other from an address on.
-    fn follow_each_other(&self, types: Types<'_>, segment: &Segment, filler: Option<Addr>, at: Addr) -> bool {
-        let mut at = at;
+    fn follow_each_other(&self, walk: &mut Walk<'_>, filler: Option<Addr>, at: Addr) -> bool {
+        let (mut at, types) = (at, walk.types);
         for _ in 0..IN_A_ROW {
-            if at == segment.end || self.context_at(at).is_some() {
+            if at == walk.end || self.context_at(at).is_some() {
                 return true;
             }
             // The check that needs no class to be read stands first: most words are none.
             let is_one =
                 types.table_of(at).is_ok_and(|table| types.is_table(table) == Ok(true) || Some(table) == filler);
-            let found = is_one.then(|| object(types, at, segment, &mut FxHashMap::default()).ok()).flatten();
+            let found = is_one.then(|| walk.object(at).ok()).flatten();
             match found.and_then(after) {
                 Some(next) => at = next,
                 None => return false,
@@ -153,6 +164,13 @@ impl Segments {
     fn context_at(&self, at: Addr) -> Option<Addr> {
         let index = self.contexts.binary_search_by_key(&at, |(next, _)| *next).ok()?;
         self.contexts.get(index).map(|(_, end)| *end)
+    }
+
+    /// The first place from an address on where objects are about to be made, and where the room for them ends; the end of all memory where
+    /// there is none.
+    fn context_from(&self, at: Addr) -> (Addr, Addr) {
+        let index = self.contexts.partition_point(|(next, _)| *next < at);
+        self.contexts.get(index).copied().unwrap_or((Addr(u64::MAX), Addr(u64::MAX)))
     }
 
     /// Bytes between two addresses in which no object was made yet.
@@ -178,26 +196,39 @@ fn after(object: Walked) -> Option<Addr> {
     object.at.plus(object.bytes.checked_next_multiple_of(8)?)
 }
 
-fn object(types: Types<'_>, at: Addr, segment: &Segment, sizes: &mut FxHashMap<Addr, Size>) -> Known<Walked> {
-    let clr = types.clr;
-    let table = types.table_of(at)?;
-    if table.0 == 0 {
-        return Err(Gap::Corrupt(format!("no object at {at}")));
+/// Reads objects of one segment.
+struct Walk<'a> {
+    types: Types<'a>,
+    words: Words<'a>,
+    end: Addr,
+    /// Where an object refers to its class.
+    table: Known<u64>,
+    sizes: Recent<Size>,
+}
+
+impl<'a> Walk<'a> {
+    fn of(types: Types<'a>, segment: &Segment) -> Walk<'a> {
+        let table = types.clr.layout.offset("Object", "m_pMethTab");
+        Walk { types, words: Words::of(types.clr.memory()), end: segment.end, table, sizes: Recent::new() }
     }
-    let size = match sizes.get(&table) {
-        Some(size) => *size,
-        None => {
-            let size = size(types, table)?;
-            sizes.insert(table, size);
-            size
+
+    #[inline]
+    fn object(&mut self, at: Addr) -> Known<Walked> {
+        let offset = self.table.as_ref().map_err(Clone::clone)?;
+        // The collector marks objects in these bits. Source: dotnet/runtime src/coreclr/vm/object.h.
+        let table = Addr(self.words.word(plus(at, *offset)?)? & !7);
+        if table.0 == 0 {
+            return Err(Gap::Corrupt(format!("no object at {at}")));
         }
-    };
-    let count = if size.component == 0 { 0 } else { clr.memory().u32(plus(at, 8)?)?.into() };
-    let bytes = size.component.saturating_mul(count).saturating_add(size.base).max(LEAST);
-    if segment.end.since(at).is_none_or(|left| bytes > left) {
-        return Err(Gap::Corrupt(format!("an object of {bytes} bytes at {at}")));
+        let types = self.types;
+        let size = self.sizes.of(table, || size(types, table))?;
+        let count = if size.component == 0 { 0 } else { self.words.half(plus(at, 8)?)?.into() };
+        let bytes = size.component.saturating_mul(count).saturating_add(size.base).max(LEAST);
+        if self.end.since(at).is_none_or(|left| bytes > left) {
+            return Err(Gap::Corrupt(format!("an object of {bytes} bytes at {at}")));
+        }
+        Ok(Walked { at, table, bytes })
     }
-    Ok(Walked { at, table, bytes })
 }
 
 /// The sizes of a class's objects.
