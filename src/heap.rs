@@ -107,6 +107,16 @@ pub trait HeapSource: Send + Sync {
         None
     }
 
+    /// Whether the objects of a type are texts, which [`HeapSource::text`] reads.
+    fn is_text(&self, _of_type: usize) -> bool {
+        false
+    }
+
+    /// The characters of an object that is a text: UTF-16, as memory has them.
+    fn text(&self, object: HeapObject) -> Known<&[u8]> {
+        Err(Gap::Unsupported(format!("the text at {}", object.address)))
+    }
+
     /// What its objects refer to, where the source can tell.
     fn references(&self) -> Option<&dyn References> {
         None

@@ -6,6 +6,7 @@ mod free;
 pub(in crate::views) mod kept;
 mod namespaces;
 mod objects;
+mod strings;
 mod types;
 mod within;
 
@@ -24,7 +25,7 @@ use crate::analysis::graph::{self, Dominators, Reachable};
 use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
 use crate::heap::{Bound, Free, HeapObject, HeapSource, HeapType, ObjectId};
-use crate::job::Job;
+use crate::job::{Job, Meter};
 use crate::model::Addr;
 use crate::report::section::{Cell, Row, Tone, Value};
 use crate::session::{Heap, Session};
@@ -33,7 +34,7 @@ use crate::shape;
 /// The view.
 pub const VIEW: View = View {
     name: "dumpheap",
-    aliases: &[Alias::of("heap")],
+    aliases: &[Alias::of("heap"), Alias::with("strings", &["-strings"])],
     needs: Needs::Heap,
     home_of: &[],
     args: &[
@@ -64,6 +65,15 @@ pub const VIEW: View = View {
         Arg::Value("gen", Kind::Word, "only objects of a generation: gen0, gen1, gen2, loh, poh, foh"),
         Arg::Value("heap", Kind::Count, "only objects of one heap of a collector that has several, from 0"),
         Arg::Value("segment", Kind::Address, "only objects of a segment, which 'eeheap' lists, or of the one that holds the address"),
+        Arg::Flag("strings", "texts, those that are the same together: how many there are, and what they take"),
+        Arg::Flag("duplicates", "with -strings only those that are there more than once, those that waste the most first"),
+        Arg::Apart("strings", &["stat", "group", "retained", "known", "names", "beside", "bycount", "short"]),
+        Arg::Flag("bycount", "as -stat, the types with the most objects first"),
+        Arg::Flag("short", "only the addresses of the objects"),
+        Arg::Apart("short", &["stat", "group", "bycount", "retained", "known"]),
+        Arg::Refused("thinlock", "'syncblk' lists thin locks of .NET, with who has them"),
+        Arg::Implied("ignoreGCState", "where the collector moved objects that is said, and the heap is walked all the same"),
+        Arg::Implied("noprogress", "what is printed is the answer alone"),
         Arg::Operand("start", Kind::Address, Arity::Optional, "only objects from here on"),
         Arg::Operand("end", Kind::Address, Arity::Optional, "only objects before this"),
     ],
@@ -86,7 +96,7 @@ Objects  Bytes  Type                                                            
 /// What chooses among objects, or says what is told of them.
 const SELECTING: &[&str] = &[
     "n", "stat", "type", "mt", "min", "max", "names", "group", "beside", "known", "retained", "gen", "heap", "segment",
-    "start", "end",
+    "start", "end", "strings", "bycount", "short",
 ];
 
 /// What is told: by the arguments.
@@ -97,6 +107,7 @@ enum Told {
     Types(Types),
     Namespaces(namespaces::Groups),
     Objects(Objects),
+    Strings(strings::Strings),
     Free(free::Lists),
     Regions(maddress::Mappings),
     Arenas(arenas::Arenas),
@@ -176,7 +187,11 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let bound = |heap: &Heap| if asks_reached { heap.bound_of_reached(query.flag("live")) } else { heap.bound() };
     let kept = Kept::of(&heap, query, job)?;
     let wanted = Wanted::of(&heap, &selection, query, kept.dominators().is_some(), job)?;
-    if query.flag("stat") || query.flag("group") {
+    if query.flag("strings") {
+        return strings::build(&heap, &selection, wanted.as_ref(), query, problems(&heap), job);
+    }
+    let by_count = query.flag("bycount");
+    if query.flag("stat") || query.flag("group") || by_count {
         let histogram = match &wanted {
             Some(wanted) if wanted.reached.is_some() => Arc::new(wanted.histogram(heap.source.types().len(), job)?),
             _ => heap.histogram_of(&selection, job)?,
@@ -201,6 +216,9 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         }
         if query.flag("retained") {
             data.types.sort_by_key(|row| Reverse(row.retained));
+        }
+        if by_count {
+            data.types.sort_by_key(|row| Reverse(row.count));
         }
         data.kept = kept;
         return Ok(Box::new(Answered { data, problems: problems(&heap) }));
@@ -278,11 +296,17 @@ impl<'a> Wanted<'a> {
 
     fn list(&self, list: &mut List, dominators: Option<&Dominators>, job: &Job) -> Result<(), Error> {
         job.phase("listing objects", u64::from(self.objects.len()));
-        let mut meter = job.meter();
+        self.each(&mut job.meter(), &mut |id, object| {
+            list.add(object, dominators.map(|dominators| dominators.retained(id)));
+        })
+    }
+
+    /// Visits each of them.
+    fn each(&self, meter: &mut Meter<'_>, visit: &mut dyn FnMut(ObjectId, HeapObject)) -> Result<(), Error> {
         for id in 0..self.objects.len() {
             meter.add(1)?;
             if let Some(object) = self.objects.get(id).filter(|object| self.has(id, object)) {
-                list.add(object, dominators.map(|dominators| dominators.retained(id)));
+                visit(id, object);
             }
         }
         Ok(())

@@ -64,7 +64,7 @@ pub(super) const COMMANDS: &[Entry] = &[
     ("findroots", Says("'gcroot ADDR' shows the shortest way to an object from a root")),
     ("gcwhere", Of(DotNet("generations"), "'maddress' tells which mapping an address is in")),
     ("gchandles", Of(DotNet("handles"), "")),
-    ("gchandleleaks", Of(DotNet("handles"), "")),
+    ("gchandleleaks", Says("'gchandles' lists every handle of .NET, 'gcroot' what each keeps alive")),
     ("listnearobj", Says("'dumpobj ADDR' finds the object that an address is in")),
     ("lno", Says("'dumpobj ADDR' finds the object that an address is in")),
     ("verifyobj", Says("'verifyheap' checks the whole heap")),

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::CoreClr;
 use super::clr::Clr;
-use super::heap::{Near, NearObject, Segment, Segments, Variables};
+use super::heap::{Near, NearObject, Segment, Segments, Sizes, Variables};
 use super::locks::{HeaderFault, header_fault};
 use super::objects;
 use super::roots::{self, FinalizeQueue, Handle, Handles};
@@ -31,6 +31,14 @@ pub struct StackObject {
     pub object: NearObject,
     /// Of a text how it begins.
     pub text: Option<String>,
+}
+
+/// A type, as an object of reflection has it.
+pub struct TypeHandle {
+    /// Its method table, or a description of a type that has none.
+    pub handle: Known<Addr>,
+    /// Its name.
+    pub name: Known<Arc<str>>,
 }
 
 impl CoreClr {
@@ -122,6 +130,24 @@ impl CoreClr {
             at = at.plus(words.saturating_mul(8)).unwrap_or(bounds.end);
         }
         Ok(all)
+    }
+
+    /// Objects and gaps by generation and size. Walks the heap.
+    pub fn sizes(&self, job: &Job) -> Result<Vec<Sizes>, Error> {
+        self.some_heap(job)?.sizes(self.methods.types(), job)
+    }
+
+    /// Of objects that stand for types the types, in their order.
+    pub fn runtime_types(&self, objects: &[Addr], job: &Job) -> Result<Vec<TypeHandle>, Error> {
+        let types = self.methods.types();
+        let mut meter = job.meter();
+        let told = objects.iter().map(|at| {
+            meter.add(1)?;
+            let handle = types.object(*at).and_then(|object| object.address("m_handle"));
+            let name = handle.clone().and_then(|handle| types.handle_name(handle).map(Arc::from));
+            Ok(TypeHandle { handle, name })
+        });
+        told.collect()
     }
 
     /// What is wrong with the object at an address: none begins there, its class, its references or its header's entry in the table of

@@ -44,9 +44,9 @@ use rustc_hash::FxHashMap;
 
 pub use self::clr::{Clr, Described};
 pub use self::code::UnwindInfo;
-pub use self::collector::StackObject;
+pub use self::collector::{StackObject, TypeHandle};
 pub use self::gc_info::MethodGcInfo;
-pub use self::heap::{FailedAllocation, Generation, Near, NearObject, Segment};
+pub use self::heap::{BySize, FailedAllocation, Generation, Near, NearObject, Segment, Sizes};
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Timers, Work};
 pub use self::requests::{Call, Found, Request, Stage};

@@ -9,22 +9,26 @@ pub mod dumpdelegate;
 pub mod dumpexceptions;
 pub mod dumphttp;
 pub mod dumprequests;
+pub mod dumpruntimetypes;
 pub mod dumpstackobjects;
 pub mod dumpvc;
 pub mod eeheap;
 pub mod eeversion;
+pub mod ephrefs;
 pub mod finalizequeue;
 pub mod gchandles;
 pub mod gcheapstat;
 pub mod gcinfo;
 pub mod gcwhere;
 pub mod listnearobj;
+pub mod sizestats;
 pub mod syncblk;
 pub mod taskstate;
 pub mod threadpool;
 pub mod threadpoolqueue;
 pub mod threadstate;
 pub mod timerinfo;
+pub mod traverseheap;
 pub mod verifyobj;
 
 use std::sync::Arc;
@@ -65,6 +69,11 @@ pub(super) static VIEWS: &[View] = &[
     finalizequeue::VIEW,
     dumpstackobjects::VIEW,
     verifyobj::VIEW,
+    sizestats::VIEW,
+    ephrefs::VIEW,
+    ephrefs::TO_LARGE,
+    dumpruntimetypes::VIEW,
+    traverseheap::VIEW,
 ];
 
 /// Asks the runtime of a dump.

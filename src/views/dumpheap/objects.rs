@@ -28,6 +28,9 @@ pub(super) struct Objects {
     objects: Arc<Listed>,
     /// All of them together.
     pub total: Total,
+    /// Whether addresses alone are drawn.
+    #[serde(skip)]
+    short: bool,
 }
 
 /// An object.
@@ -111,6 +114,7 @@ pub(super) struct List {
     by_size: bool,
     /// So many are listed at most.
     most: usize,
+    short: bool,
 }
 
 impl List {
@@ -118,7 +122,8 @@ impl List {
         let names = source.types().iter().map(|of_type| (of_type.name.as_str().into(), of_type.id)).collect();
         let most = query.number("n").and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
         let by_size = query.flag("retained") || query.flag("known");
-        List { names, objects: Vec::new(), total: Amount::default(), by_size, most }
+        let short = query.flag("short");
+        List { names, objects: Vec::new(), total: Amount::default(), by_size, most, short }
     }
 
     pub(super) fn add(&mut self, object: HeapObject, retained: Option<u64>) {
@@ -164,12 +169,20 @@ impl List {
         }
         self.objects.truncate(self.most);
         let objects = Listed { names: self.names, objects: self.objects, kept };
-        Objects { objects: Arc::new(objects), total: Total::of(self.total, bound) }
+        Objects { objects: Arc::new(objects), total: Total::of(self.total, bound), short: self.short }
     }
 }
 
 impl Draw for Objects {
     fn draw(&self) -> Section {
+        if self.short {
+            // One below the other, for what reads them.
+            let address = |object: &Brief| {
+                Row::about(Subject::Object(object.address), vec![Cell::new(Value::Object(object.address))])
+            };
+            let rows = self.objects.objects.iter().map(address).collect();
+            return Section { bodies: vec![Body::Lines(rows)], ..Section::default() };
+        }
         let mut columns = vec![Column::rigid("Address"), Column::right("Bytes").rank(3)];
         columns.extend(self.objects.kept.column());
         columns.push(Column::wide("Type", 1).rank(1));

@@ -21,7 +21,7 @@ use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Known, Problem, Subject};
 use crate::runtimes::coreclr::memo::Memo;
 use crate::runtimes::coreclr::methods::Methods;
-use crate::runtimes::coreclr::objects::{OfThread, Values};
+use crate::runtimes::coreclr::objects::{self, OfThread, Values};
 use crate::runtimes::coreclr::roots::{Handles, waiting};
 
 /// The heap.
@@ -32,6 +32,8 @@ pub(in crate::runtimes::coreclr) struct ManagedHeap {
     /// Why there may be more of them.
     threads_unread: Option<Gap>,
     types: Vec<HeapType>,
+    /// Position of the one whose objects are texts.
+    texts: Option<usize>,
     /// Of each type its objects.
     counts: Vec<Free>,
     /// Positions in `types` by method table.
@@ -113,6 +115,11 @@ impl ManagedHeap {
             kept: Memo::of(1),
             doubts: Memo::of(1),
             methods: Arc::clone(methods),
+            texts: methods
+                .clr
+                .global("StringMethodTable")
+                .ok()
+                .and_then(|table| all.iter().position(|(known, _)| *known == table)),
             of: all.iter().map(|(table, _)| *table).zip(0..).collect(),
             counts: all.iter().map(|(_, amount)| *amount).collect(),
             segments,
@@ -304,6 +311,14 @@ impl HeapSource for ManagedHeap {
         let name = types.of_table(table).ok()?;
         let contents = Values::of(&self.methods).contents(HeapObject { address, of_type: 0, bytes }, &self.threads);
         Some(LoneObject { name, id: table, bytes, contents })
+    }
+
+    fn is_text(&self, of_type: usize) -> bool {
+        self.texts == Some(of_type)
+    }
+
+    fn text(&self, object: HeapObject) -> Known<&[u8]> {
+        objects::units(&self.methods.clr, object.address)
     }
 
     fn references(&self) -> Option<&dyn References> {

@@ -25,7 +25,7 @@ pub(super) use self::contents::OfThread;
 pub(super) use self::enumerations::Enumeration;
 pub use self::opened::{DelegateTarget, OpenedArray, OpenedValue};
 pub(super) use self::paths::Scope;
-pub(super) use self::text::string;
+pub(super) use self::text::{string, units};
 pub(super) use self::values::Values;
 
 use super::clr::{Clr, plus};

@@ -18,6 +18,12 @@ pub(in crate::runtimes::coreclr) fn string(clr: &Clr, object: Addr) -> Known<Str
     characters(clr, clr.at(object, "String", "m_FirstChar")?, len)
 }
 
+/// The characters of a `System.String`, as memory has them.
+pub(in crate::runtimes::coreclr) fn units(clr: &Clr, object: Addr) -> Known<&[u8]> {
+    let len = u64::from(clr.u32(object, "String", "m_StringLength")?);
+    Ok(clr.memory().slice(clr.at(object, "String", "m_FirstChar")?, len.saturating_mul(2))?)
+}
+
 /// So many characters of a `System.String`.
 pub(super) fn read(clr: &Clr, object: Addr, most: u32) -> Known<Text> {
     let len = clr.u32(object, "String", "m_StringLength")?;
