@@ -504,18 +504,44 @@ fn a_heap_of_segments_has_the_objects_that_clrmd_reads() {
             let mut command = Command::new(runtime.join("createdump"));
             command.args(["--withheap", "-f"]).arg(&dump).arg(process.pid().to_string());
             run(command).expect_status(0);
-            let told = answers(&dump, &["dumpheap -stat", "dumpheap -arenas", "verifyheap"]);
+            let told = answers(&dump, &["dumpheap -stat", "dumpheap -arenas", "verifyheap", "eeheap"]);
             let row =
                 |kind: &Value, id: &str| Some((as_address(&kind[id])?, (kind["count"].clone(), kind["bytes"].clone())));
             let ours: BTreeMap<_, _> =
                 told[0]["types"].as_array().expect("types").iter().filter_map(|kind| row(kind, "id")).collect();
-            let theirs = dotnet.clrmd("heap", &dump);
-            let theirs = theirs["types"].as_array().expect("types").iter().filter(|kind| kind["name"] != "Free");
+            let heap = dotnet.clrmd("heap", &dump);
+            let theirs = heap["types"].as_array().expect("types").iter().filter(|kind| kind["name"] != "Free");
             let theirs: BTreeMap<_, _> = theirs.filter_map(|kind| row(kind, "mt")).collect();
             assert!(theirs.len() > 50, "{} types", theirs.len());
             assert_eq!(ours, theirs);
             let arenas = told[1]["arenas"].as_array().expect("arenas");
-            assert!(arenas.iter().any(|arena| arena["name"].as_str().is_some_and(|name| name.ends_with("gen 0 to 2"))));
+            assert!(arenas.iter().any(|arena| arena["name"].as_str().is_some_and(|name| name.ends_with("gen 0"))));
+            // Generations 0 to 2 share a segment: what each has of it is one behind the other, and together what ClrMD says of it.
+            let number = |row: &Value, key: &str| as_address(&row[key]).expect("an address");
+            let mut parts: BTreeMap<u64, Vec<(u64, u64, String)>> = BTreeMap::new();
+            for row in told[3]["segments"].as_array().expect("segments") {
+                let part = (number(row, "begin"), number(row, "allocated"), row["generation"].to_string());
+                parts.entry(number(row, "segment")).or_default().push(part);
+            }
+            let mut ours = Vec::new();
+            for parts in parts.values_mut() {
+                parts.sort_unstable();
+                assert!(parts.windows(2).all(|pair| pair[0].1 == pair[1].0), "{parts:?}");
+                assert!(parts.is_sorted_by(|one, next| one.2 >= next.2), "the oldest first: {parts:?}");
+                ours.push((parts[0].0, parts[parts.len() - 1].1));
+            }
+            let theirs = heap["segments"].as_array().expect("segments").iter();
+            let mut theirs: Vec<(u64, u64)> = theirs.map(|row| (number(row, "start"), number(row, "end"))).collect();
+            ours.sort_unstable();
+            theirs.sort_unstable();
+            assert_eq!(ours, theirs);
+            let with_parts = parts.values().filter(|parts| parts.len() > 1).count();
+            assert_eq!(
+                with_parts as u64,
+                told[3]["heaps"].as_u64().expect("a number"),
+                "one of each heap: {}",
+                told[3]
+            );
             assert_eq!(told[2]["verdict"], "intact", "{}", told[2]);
         }
     }
