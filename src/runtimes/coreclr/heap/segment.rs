@@ -72,6 +72,19 @@ impl Generation {
         }
     }
 
+    /// Whose memory its segments are, among all of the process.
+    pub(super) fn owner(self) -> &'static str {
+        match self {
+            Generation::Of(0) => ".NET, gen 0",
+            Generation::Of(1) => ".NET, gen 1",
+            Generation::Of(_) => ".NET, gen 2",
+            Generation::Ephemeral => ".NET, gen 0 to 2",
+            Generation::Large => ".NET, large",
+            Generation::Pinned => ".NET, pinned",
+            Generation::Frozen => ".NET, frozen",
+        }
+    }
+
     /// In words.
     pub fn words(self) -> &'static str {
         let names = self.place().and_then(|place| NAMES.get(place));

@@ -326,7 +326,18 @@ impl HeapSource for ManagedHeap {
     }
 
     fn memory(&self) -> Vec<Range<Addr>> {
-        self.segments.all.iter().map(|segment| segment.start..segment.end).collect()
+        self.owners().into_iter().map(|(range, _)| range).collect()
+    }
+
+    fn owners(&self) -> Vec<(Range<Addr>, &str)> {
+        let mut behind = Addr(0);
+        let own = self.segments.all.iter().filter_map(|segment| {
+            // What was taken from the system and has no object yet is the collector's all the same.
+            let (start, end) = (segment.base.min(segment.start).max(behind), segment.committed.max(segment.end));
+            behind = behind.max(end);
+            (start < end).then(|| (start..end, segment.generation.owner()))
+        });
+        own.collect()
     }
 }
 
