@@ -89,7 +89,7 @@ const OTHERS: &[Expected] = &[
     ("meeting-waiter", "dotnet-barrier", Some("Shop.Program.Meeting"), None, None),
     ("price-waiter", "lazy", Some("Shop.Program.Price"), Some("price-maker"), Some(1)),
     ("door-waiter", "event-handle", Some("Shop.Program.Door"), None, None),
-    ("key-waiter", "mutex-handle", Some("Shop.Program.Key"), None, None),
+    ("key-waiter", "mutex-handle", Some("Shop.Program.Key"), Some("key-owner"), Some(1)),
     ("seats-waiter", "semaphore-handle", Some("Shop.Program.Seats"), None, None),
     ("any-waiter", "wait-handles", Some("Shop.Program.Door, Shop.Program.Gate"), None, None),
     ("all-waiter", "wait-handles", Some("Shop.Program.Gate, Shop.Program.Seats"), None, None),

@@ -10,6 +10,8 @@ pub(in crate::runtimes::coreclr) const OBJECT_HEADER: Evidence = Evidence::recor
 pub(in crate::runtimes::coreclr) const WRITER_ID: Evidence = Evidence::recorded("writer-id");
 /// Each reader's own list of the locks that it reads.
 pub(in crate::runtimes::coreclr) const READER_LISTS: Evidence = Evidence::recorded("reader-lists");
+/// What the runtime keeps of a mutex that a thread waits for, beside the mutex's object.
+pub(in crate::runtimes::coreclr) const MUTEX_RECORD: Evidence = Evidence::recorded("mutex-record");
 /// The stack of who joins refers to one other thread's object.
 pub(in crate::runtimes::coreclr) const JOINED_OBJECT: Evidence = Evidence::inferred("joined-object")
     .because("it waits in Thread.Join, and its stack refers to this thread's object, and to no other's");

@@ -8,6 +8,7 @@ use super::headers::Header;
 use super::holders::{Held, Holders};
 use super::kinds;
 use super::lock::lock;
+use super::native_mutex::Owned;
 use super::owners;
 use super::readers::Readers;
 use super::sync_blocks::{self, SyncBlocks};
@@ -27,6 +28,8 @@ pub(in crate::runtimes::coreclr) struct Holding<'a> {
     threads: FxHashMap<Addr, Tid>,
     /// SyncBlocks that threads wait for and the table, as far as it was read, does not have.
     unlisted: &'a FxHashSet<Addr>,
+    /// Who has each `Mutex` that is waited for, as far as it was found.
+    mutexes: &'a FxHashMap<Addr, Known<Owned>>,
 }
 
 impl<'a> Holding<'a> {
@@ -37,6 +40,7 @@ impl<'a> Holding<'a> {
         blocks: &'a SyncBlocks,
         running: &'a [Running],
         unlisted: &'a FxHashSet<Addr>,
+        mutexes: &'a FxHashMap<Addr, Known<Owned>>,
     ) -> Holding<'a> {
         let object = |thread: &ManagedThread| {
             Some((threads::object(types.clr, thread.address).ok()?, thread.tid.clone().ok()??))
@@ -50,6 +54,7 @@ impl<'a> Holding<'a> {
             old: Readers::of_old(types, threads),
             threads: threads.threads.iter().filter_map(object).collect(),
             unlisted,
+            mutexes,
         }
     }
 
@@ -74,7 +79,7 @@ impl<'a> Holding<'a> {
                 let (held, reading) = owners::of_old(&object()?, &self.holders)?;
                 held.read(reading, self.old.reading(object()?.u64("_lockID")?))
             }
-            kinds::MUTEX => owners::of_mutex(),
+            kinds::MUTEX => owners::of_mutex(self.mutexes.get(&address), &self.holders),
             kinds::STATIC_CONSTRUCTOR => self.constructor(address),
             kinds::JOIN => self.joined(address),
             _ => Held::free(Evidence::WAIT),

@@ -14,6 +14,7 @@ mod holding;
 pub mod kinds;
 mod lock;
 mod names;
+mod native_mutex;
 mod owners;
 mod readers;
 mod recognise;

@@ -5,6 +5,7 @@
 
 use super::evidence;
 use super::holders::{Held, Holders};
+use super::native_mutex::Owned;
 use super::readers::{Readers, count};
 use crate::model::{Evidence, Gap, Known};
 use crate::runtimes::coreclr::objects::Instance;
@@ -65,11 +66,16 @@ pub(in crate::runtimes::coreclr) fn of_old(lock: &Instance<'_>, holders: &Holder
     Ok((held, reading))
 }
 
-/// Who has a `Mutex`: that is in native memory of the runtime's, whose structures are not known.
-pub(in crate::runtimes::coreclr) fn of_mutex() -> Held {
-    Held::unknown(Gap::NotRecorded(
-        "the object does not say who has it, the runtime keeps that in native memory".to_owned(),
-    ))
+/// Who has a `Mutex`: what the runtime keeps of it beside the object was found, or not, while a thread waits.
+pub(in crate::runtimes::coreclr) fn of_mutex(owned: Option<&Known<Owned>>, holders: &Holders<'_>) -> Held {
+    match owned {
+        Some(Ok(Owned { count: 0, .. })) => Held::free(evidence::MUTEX_RECORD),
+        Some(Ok(Owned { tid, count })) => holders.by_tid(*tid, *count, evidence::MUTEX_RECORD),
+        Some(Err(gap)) => Held::unknown(gap.clone()),
+        None => Held::unknown(Gap::NotRecorded(
+            "the object does not say who has it, the runtime keeps that in native memory".to_owned(),
+        )),
+    }
 }
 
 /// Readers have it; who they are is told apart from the owner.

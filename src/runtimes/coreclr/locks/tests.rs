@@ -14,6 +14,7 @@ use crate::runtimes::coreclr::clr::Clr;
 use crate::runtimes::coreclr::modules::Modules;
 use crate::runtimes::coreclr::threads::{ManagedThread, ManagedThreads};
 use crate::runtimes::coreclr::types::{Classes, Types};
+use rustc_hash::FxHashMap;
 
 /// 0x400 bytes at 0x1000, with these words.
 fn memory(words: &[(u64, u64)]) -> Memory {
@@ -147,7 +148,10 @@ fn monitor(words: &[(u64, u64)], at: u64, unlisted: Option<u64>) -> Owner {
     let (modules, classes) = (Modules::default(), Classes::default());
     let types = Types { clr: &clr, modules: &modules, classes: &classes };
     let unlisted = unlisted.map(Addr).into_iter().collect();
-    Holding::of(types, &list, &blocks, &[], &unlisted).held(kinds::MONITOR, Addr(at)).unwrap().owner
+    Holding::of(types, &list, &blocks, &[], &unlisted, &FxHashMap::default())
+        .held(kinds::MONITOR, Addr(at))
+        .unwrap()
+        .owner
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::holders::Holders;
 use super::holding::Holding;
 use super::kinds;
 use super::names::Names;
+use super::native_mutex::{self, Owned};
 use super::recognise::{self, Seen};
 use super::stack::Part;
 use super::sync_blocks::SyncBlocks;
@@ -48,6 +49,8 @@ pub(in crate::runtimes::coreclr) struct Waits {
     names: Names,
     /// SyncBlocks that are waited for and that the table does not have: their objects are not known.
     unlisted: FxHashSet<Addr>,
+    /// Who has each `Mutex` that is waited for.
+    mutexes: FxHashMap<Addr, Known<Owned>>,
 }
 
 /// What a search for the wait of a thread needs.
@@ -84,7 +87,15 @@ impl Waits {
         );
         let found: Vec<Found> = found.collect::<Result<_, Error>>()?;
         let (mut all, mut problems, mut unlisted) = (Vec::new(), Vec::new(), FxHashSet::default());
-        for Found { wait, problem, block } in found {
+        let mut mutexes: FxHashMap<Addr, Known<Owned>> = FxHashMap::default();
+        for Found { wait, problem, block, owned } in found {
+            if let (Some((_, mutex)), Some(owned)) = (wait.as_ref().and_then(Wait::lock), owned) {
+                // What one of those that wait does not tell another may.
+                let known = mutexes.entry(mutex).or_insert_with(|| owned.clone());
+                if known.is_err() {
+                    *known = owned;
+                }
+            }
             all.extend(wait);
             problems.extend(problem);
             unlisted.extend(block);
@@ -95,7 +106,7 @@ impl Waits {
         }));
         let names = names(types, &around, &all);
         let by_tid = all.iter().enumerate().map(|(index, wait)| (wait.tid, index)).collect();
-        Ok(Waits { all, by_tid, problems, blocks, running, names, unlisted })
+        Ok(Waits { all, by_tid, problems, blocks, running, names, unlisted, mutexes })
     }
 
     /// The locks that are waited for, by address.
@@ -140,7 +151,7 @@ impl Waits {
     }
 
     fn holding<'a>(&'a self, methods: &'a Methods, threads: &'a ManagedThreads) -> Holding<'a> {
-        Holding::of(methods.types(), threads, &self.blocks, &self.running, &self.unlisted)
+        Holding::of(methods.types(), threads, &self.blocks, &self.running, &self.unlisted, &self.mutexes)
     }
 
     /// Threads that wait for time.
@@ -248,6 +259,8 @@ struct Found {
     problem: Option<Problem>,
     /// The SyncBlock that it waits for, where the table does not have it.
     block: Option<Addr>,
+    /// Who has the `Mutex` that it waits for.
+    owned: Option<Known<Owned>>,
 }
 
 impl Search<'_> {
@@ -281,6 +294,9 @@ impl Search<'_> {
             return found;
         }
         let on = self.untold(&part, tid, managed);
+        if matches!(on, Some(Waited::Lock { kind: kinds::MUTEX, .. })) {
+            found.owned = Some(self.mutex_owner(stack, managed));
+        }
         found.wait = on.map(|on| Wait {
             tid,
             on,
@@ -290,6 +306,13 @@ impl Search<'_> {
             is_inferred: true,
         });
         found
+    }
+
+    fn mutex_owner(&self, stack: &Stack, managed: &ManagedThread) -> Known<Owned> {
+        let clr = &self.methods.clr;
+        let id = clr.u32(managed.address, "Thread", "OSId")?;
+        let sp = stack.frames.first().map(|frame| frame.sp);
+        native_mutex::owner(clr, id, sp.ok_or_else(|| Gap::NotRecorded("the stack of who waits for it".to_owned()))?)
     }
 
     /// The object of a wait; where the table does not have it, what is known of it is where its SyncBlock is.
