@@ -231,13 +231,20 @@ fn threads_whose_stacks_are_in_a_dump_that_was_cut_have_their_frames() {
         let files = Path::new("/");
         let whole = stacks_with(dump, files);
         let bytes = std::fs::read(dump).expect("it is there");
-        let mut held = 0;
+        let (mut held, mut opens) = (0, 0);
         for quarter in [3, 2, 1] {
             let len = bytes.len() / 4 * quarter;
             let cut = dump.with_file_name(format!("cut-{quarter}"));
             std::fs::write(&cut, &bytes[..len]).expect("it can be written");
             let ours = stacks_with(&cut, files);
             assert_eq!(ours.len(), whole.len(), "every thread is listed");
+            // A thread of every runtime waits for a debugger: for the program that is no wait.
+            let told = answers_with(&cut, files, &["threads"]).remove(0);
+            let waits = told["threads"].as_array().expect("threads").iter().map(|thread| &thread["waiting_on"]);
+            for wait in waits.filter(|wait| wait["name"].as_str().is_some_and(|name| name.contains("clr-debug-pipe"))) {
+                assert!(wait["detail"].as_str().is_some_and(|detail| detail.starts_with("a debugger")), "{wait}");
+                opens += 1;
+            }
             for tid in in_file(dump, &whole, len as u64) {
                 let ((frames, end), (all, _)) = (&ours[&tid], &whole[&tid]);
                 assert_eq!(end, "bottom", "{quarter}: thread {tid}: {frames:x?}");
@@ -249,6 +256,7 @@ fn threads_whose_stacks_are_in_a_dump_that_was_cut_have_their_frames() {
             }
         }
         assert!(held > 30, "{held} threads");
+        assert!(opens > 0, "no cut dump has the pipe's path");
     });
 }
 

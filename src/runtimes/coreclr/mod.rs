@@ -324,7 +324,6 @@ impl Runtime for CoreClr {
         let mut meter = job.meter();
         for (thread, stack) in threads.iter_mut().zip(scene.stacks) {
             meter.add(1)?;
-            thread.waiting_on.iter_mut().for_each(threads::judge);
             let Some(managed) = of.get(&thread.tid) else { continue };
             waits.describe(thread);
             let mut managed_frames = stack.frames.iter().filter(|frame| frame.kind == FrameKind::Managed);

@@ -9,8 +9,7 @@ use super::objects;
 use super::types::Types;
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::thread::{CallKind, Nature, WaitKind};
-use crate::model::{Addr, Gap, Known, Tid, WaitingOn};
+use crate::model::{Addr, Gap, Known, Tid};
 
 /// Most threads of a list.
 const MAX_THREADS: u32 = 1 << 20;
@@ -222,16 +221,6 @@ fn last_exception(types: Types<'_>, thread: Addr) -> Known<Option<Thrown>> {
     }
     let address = clr.memory().ptr(handle)?;
     Ok((address.0 != 0).then(|| Thrown { address, type_name: types.of_object(address) }))
-}
-
-/// Says of a wait for a debugger that it is none for the program: a thread of every runtime opens a pipe that one would open too.
-/// Source: dotnet/runtime, src/coreclr/pal/src/thread/process.cpp, PAL_GetTransportPipeName.
-pub(super) fn judge(waiting: &mut WaitingOn) {
-    let opens = waiting.kind == WaitKind::Call(CallKind::Open);
-    if opens && waiting.name.as_deref().is_some_and(|name| name.contains("/clr-debug-pipe-")) {
-        waiting.nature = Nature::Idle;
-        waiting.detail = Some("a debugger, with a thread that .NET keeps for one".to_owned());
-    }
 }
 
 #[cfg(test)]

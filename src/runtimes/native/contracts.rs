@@ -1,4 +1,4 @@
-//! Waits that a function's name explains: locks of databases and of language runtimes, and idle workers.
+//! Waits that a function's name explains, or that of a pipe: locks of databases and of language runtimes, and idle workers.
 //!
 //! Input: the names of a thread's innermost frames. Output: a line of [`FAMILIES`], the first that matches any frame, so that the more
 //! telling line stands first. Names are those of symbols, C++ and Rust demangled; a stripped program shows those it exports, which all of
@@ -192,6 +192,15 @@ static FAMILIES: &[Family] = &[
     Family { modules: &[], contracts: &[idle("node::inspector::*StartIoThreadMain", "a debugger of Node.js")] },
 ];
 
+/// Paths of pipes that a runtime opens for somebody who may never come: a part of the path, and who. .NET 5 to 10; source:
+/// src/coreclr/pal/src/thread/process.cpp, PAL_GetTransportPipeName.
+static PIPES: &[(&str, &str)] = &[("/clr-debug-pipe-", "a debugger, with a thread that .NET keeps for one")];
+
+/// For whom a thread waits that opens this path, where it waits for nothing that its program does.
+pub(super) fn opened_for(path: &str) -> Option<&'static str> {
+    PIPES.iter().find(|(part, _)| path.contains(part)).map(|(_, whom)| *whom)
+}
+
 /// A function of a stack: its path, and the file name of its module.
 #[derive(Clone, Copy)]
 struct Function<'a> {
@@ -305,5 +314,12 @@ mod tests {
             what("server", &["runtime.futex", "runtime.futexsleep", "runtime.stopm"])
                 .is_some_and(|(_, nature)| nature == Nature::Idle)
         );
+    }
+
+    #[test]
+    fn a_pipe_that_a_runtime_opens_for_a_debugger_is_told_by_its_path() {
+        // As .NET 10 names it: the process's id, and when it began.
+        assert!(opened_for("/tmp/clr-debug-pipe-20232-1059836-in").is_some_and(|whom| whom.starts_with("a debugger")));
+        assert_eq!(opened_for("/srv/shop/orders.fifo"), None);
     }
 }

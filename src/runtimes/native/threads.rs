@@ -8,7 +8,7 @@ use crate::model::thread::{CallKind, Held, HeldState, Nature, WaitKind};
 use crate::model::{OsThread, Problem, Subject, Thread, ThreadState, WaitingOn};
 
 use super::beyond::{self, Known};
-use super::contracts::Contract;
+use super::contracts::{self, Contract};
 use super::locks::{Observation, Recognised};
 use super::observations::Observations;
 use super::rust_names;
@@ -117,6 +117,8 @@ fn on_call(observations: &Observations<'_>, thread: &OsThread, call: &Blocking) 
     // The note is a moment older than the registers: what it says of descriptors is of another moment where the thread was elsewhere.
     let facts = target.capture.facts.as_deref().filter(|facts| beyond::agrees(facts, thread));
     let Known { name, detail, nature } = beyond::known(target.arch(), facts, call, alone);
+    let whom = name.as_deref().filter(|_| call.kind == CallKind::Open).and_then(contracts::opened_for);
+    let (detail, nature) = whom.map_or((detail, nature), |whom| (Some(whom.to_owned()), Nature::Idle));
     WaitingOn { kind: WaitKind::Call(call.kind), address: None, name, detail, nature, inferred: false, within: false }
 }
 
