@@ -52,7 +52,7 @@ pub(super) fn find(target: &Arc<Target>) -> Known<Option<Clr>> {
     let table = symbol(DAC_TABLE).or_else(|| by_pointers(target, module, known.as_ref()?, &pointers));
     let mut globals = FxHashMap::default();
     if let (Some(table), Some(bundled)) = (table, &known) {
-        globals.extend(of_table(memory, table, bundled));
+        globals.extend(of_table(memory, table, bundled, major));
     }
     // Where the text is not in the dump, its pointers have no names.
     let named = own.iter().flat_map(|own| own.pointers());
@@ -180,7 +180,7 @@ fn by_pointers(target: &Target, module: &Module, bundled: &Descriptor, pointers:
 }
 
 /// The global variables that the table of addresses tells.
-fn of_table(memory: &Memory, table: Addr, bundled: &Descriptor) -> Vec<(String, Addr)> {
+fn of_table(memory: &Memory, table: Addr, bundled: &Descriptor, major: Option<u32>) -> Vec<(String, Addr)> {
     let address = |index: u32| {
         let index = u64::from(index);
         let slot = (index < MAX_TABLE).then(|| table.plus(index.checked_mul(8)?)).flatten()?;
@@ -188,21 +188,26 @@ fn of_table(memory: &Memory, table: Addr, bundled: &Descriptor) -> Vec<(String, 
     };
     let mut all: Vec<(String, Addr)> =
         bundled.pointers().filter_map(|(name, index)| Some((name.to_owned(), address(index)?))).collect();
-    // Of .NET 8 releases differ in where these stand.
-    if !all.iter().any(|(name, _)| name == "SyncTableEntries") {
-        all.extend(sync_table(memory, &address));
-    }
+    // Releases of a major version differ in where these stand.
+    let found = sync_table(memory, &address, if major >= Some(10) { BETWEEN_10 } else { BETWEEN });
+    all.retain(|(name, _)| !found.iter().any(|(other, _)| other == name));
+    all.extend(found);
     all
 }
 
-/// The variables of the table of SyncBlocks among the others of .NET 8: the cache is a static object that lies so many bytes before the
-/// variable that points to it, and the variable of the table's entries stands before that.
-// Source: measured on 8.0.0 and 8.0.33, where nothing else is so; dotnet/runtime src/coreclr/vm/syncblk.cpp, SyncBlockCache::s_pSyncBlockCache.
-fn sync_table(memory: &Memory, address: &dyn Fn(u32) -> Option<Addr>) -> Vec<(String, Addr)> {
-    const BETWEEN: u64 = 0xe0;
+/// Bytes from the cache of SyncBlocks to the variable that points to it, in .NET 8 and 9.
+// Source: measured on 8.0.0, 8.0.30, 8.0.33 and 9.0.22, where nothing else is so; dotnet/runtime src/coreclr/vm/syncblk.cpp,
+// SyncBlockCache::s_pSyncBlockCache.
+const BETWEEN: u64 = 0xe0;
+/// The same in .NET 10; measured on 10.0.0 and 10.0.14.
+const BETWEEN_10: u64 = 0x98;
+
+/// The variables of the table of SyncBlocks among the others: the cache is a static object that lies so many bytes before the variable that
+/// points to it, and the variable of the table's entries stands before that.
+fn sync_table(memory: &Memory, address: &dyn Fn(u32) -> Option<Addr>, between: u64) -> Vec<(String, Addr)> {
     let is_cache = |index: &u32| {
         let variable = address(*index);
-        variable.is_some_and(|variable| memory.ptr(variable).is_ok_and(|cache| Some(cache) == variable.minus(BETWEEN)))
+        variable.is_some_and(|variable| memory.ptr(variable).is_ok_and(|cache| Some(cache) == variable.minus(between)))
     };
     let mut found = (60..100).filter(is_cache);
     let (Some(index), None) = (found.next(), found.next()) else { return Vec::new() };
@@ -215,23 +220,30 @@ mod tests {
     use super::*;
 
     /// What is found where the variable at `pointer`, of 60 to 99, points so many bytes before itself.
-    fn found(pointers: &[(u32, u64)]) -> Vec<(String, Addr)> {
+    fn found(pointers: &[(u32, u64)], between: u64) -> Vec<(String, Addr)> {
         let variable = |index: u32| 0x1000 + u64::from(index) * 0x100;
         let mut words = vec![0; 100 * 0x20];
         for (index, before) in pointers {
             words[usize::try_from(*index).unwrap() * 0x20] = variable(*index) - before;
         }
         let memory = Memory::of(0x1000, &words);
-        sync_table(&memory, &|index| Some(Addr(variable(index))))
+        sync_table(&memory, &|index| Some(Addr(variable(index))), between)
     }
 
     #[test]
     fn the_table_of_sync_blocks_is_found_by_where_its_cache_lies() {
         // .NET 8.0.33: 80 and 81; 8.0.0: 79 and 80. The cache lies 0xe0 bytes before the variable that points to it.
         let named = |name: &str, index: u64| (name.to_owned(), Addr(0x1000 + index * 0x100));
-        assert_eq!(found(&[(81, 0xe0)]), [named("SyncBlockCache", 81), named("SyncTableEntries", 80)]);
-        assert_eq!(found(&[(80, 0xe0), (70, 0xe8)]), [named("SyncBlockCache", 80), named("SyncTableEntries", 79)]);
-        assert!(found(&[(70, 0xe0), (81, 0xe0)]).is_empty(), "which of two it is cannot be told");
-        assert!(found(&[]).is_empty());
+        assert_eq!(found(&[(81, 0xe0)], BETWEEN), [named("SyncBlockCache", 81), named("SyncTableEntries", 80)]);
+        assert_eq!(
+            found(&[(80, 0xe0), (70, 0xe8)], BETWEEN),
+            [named("SyncBlockCache", 80), named("SyncTableEntries", 79)]
+        );
+        // .NET 10.0.0: 77 and 78; 10.0.14: 78 and 79. It lies 0x98 bytes before it.
+        let of_10 = |pointer: u32| found(&[(pointer, 0x98), (81, 0xe0)], BETWEEN_10);
+        assert_eq!(of_10(78), [named("SyncBlockCache", 78), named("SyncTableEntries", 77)]);
+        assert_eq!(of_10(79), [named("SyncBlockCache", 79), named("SyncTableEntries", 78)]);
+        assert!(found(&[(70, 0xe0), (81, 0xe0)], BETWEEN).is_empty(), "which of two it is cannot be told");
+        assert!(found(&[], BETWEEN).is_empty());
     }
 }
