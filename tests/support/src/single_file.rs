@@ -23,23 +23,34 @@ const ALIGNMENT: usize = 4096;
 /// The framework's place in a list of dependencies.
 const FRAMEWORK: &str = "Microsoft.NETCore.App";
 
-/// A published program whose host carries a whole framework.
+/// A published program whose host carries a whole runtime.
 #[derive(Debug)]
 pub struct SingleFileHost {
     /// The runtime's, `8.0.30`.
     pub version: &'static str,
     program: PathBuf,
+    /// A folder with the framework of the same build, where that of the program lacks what its own did not need.
+    framework: Option<PathBuf>,
 }
 
 impl SingleFileHost {
     /// Those that `tests/install.sh` fetches; panics where they are not there.
     pub fn all() -> Vec<SingleFileHost> {
-        let found = |version: &'static str| {
-            let program = repository().join("target/single-file-hosts").join(version);
-            assert!(program.exists(), "no {}; `tests/run dotnet_single` fetches it by npm", program.display());
-            SingleFileHost { version, program }
+        let found = |path: &str| {
+            let path = repository().join("target/single-file-hosts").join(path);
+            assert!(path.exists(), "no {}; `tests/run dotnet_single` fetches it by npm", path.display());
+            path
         };
-        ["8.0.30", "10.0.0"].map(found).into()
+        let host = |version, program: &str, framework: Option<&str>| SingleFileHost {
+            version,
+            program: found(&format!("{version}/{program}")),
+            framework: framework.map(found),
+        };
+        vec![
+            host("8.0.30", "Sarif.Multitool", None),
+            host("9.0.7", "dist/azmcp", Some("9.0.7-framework/dist")),
+            host("10.0.0", "plugins/dosai/dosai-linux-amd64", None),
+        ]
     }
 
     /// Makes a program of `fixtures/FIXTURE/NAME.dll`, in a folder, which is called as the assembly is.
@@ -47,7 +58,12 @@ impl SingleFileHost {
         let published = std::fs::read(&self.program).expect("it is there");
         let assembly = repository().join(format!("fixtures/{fixture}/{name}.dll"));
         let assembly = std::fs::read(&assembly).unwrap_or_else(|why| panic!("{}: {why}", assembly.display()));
-        let made = Bundle::read(&published).with_program(name, &assembly);
+        let bundle = Bundle::read(&published);
+        let framework = match &self.framework {
+            Some(folder) => Framework::of_folder(folder),
+            None => bundle.framework(),
+        };
+        let made = bundle.with_program(name, &assembly, &framework);
         let (written, program) = (folder.join(format!("{name}.made")), folder.join(name));
         std::fs::write(&written, made).expect("a temporary folder");
         // Another process's copy: see `copy_program`.
@@ -71,6 +87,43 @@ struct Bundle<'b> {
     host: &'b [u8],
     flags: u64,
     entries: Vec<Entry<'b>>,
+}
+
+/// The assemblies of Microsoft.NETCore.App.
+struct Framework {
+    /// What it is called in lists of dependencies.
+    library: String,
+    /// What stands there of it, of `targets` and `libraries`.
+    target: Value,
+    listed: Value,
+    assemblies: Vec<(String, Vec<u8>)>,
+}
+
+impl Framework {
+    /// What a list of dependencies names of it, each assembly as it is `read`.
+    fn listed(dependencies: &Value, read: impl Fn(&str) -> Vec<u8>) -> Framework {
+        let target = dependencies["runtimeTarget"]["name"].as_str().expect("a target");
+        let (library, framework) = object(&dependencies["targets"][target])
+            .find(|(library, _)| library.contains(FRAMEWORK))
+            .expect("it carries the framework");
+        let names = object(&framework["runtime"]).filter_map(|(path, _)| path.rsplit('/').next());
+        let assemblies = names.map(|name| (name.to_owned(), read(name))).collect();
+        Framework {
+            library: library.to_owned(),
+            target: json!({ "runtime": &framework["runtime"] }),
+            listed: dependencies["libraries"][library].clone(),
+            assemblies,
+        }
+    }
+
+    /// That of a program which was published as a folder.
+    fn of_folder(folder: &Path) -> Framework {
+        let read = |name: &str| {
+            let file = folder.join(name);
+            std::fs::read(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()))
+        };
+        Framework::listed(&serde_json::from_slice(&read("azmcp.deps.json")).expect("it is JSON"), read)
+    }
 }
 
 /// Reads the list of files one field after another.
@@ -139,43 +192,42 @@ impl<'b> Bundle<'b> {
         (entry, serde_json::from_slice(entry.content).expect("it is JSON"))
     }
 
-    /// The same host and framework with another program.
-    fn with_program(&self, name: &str, assembly: &[u8]) -> Vec<u8> {
+    fn framework(&self) -> Framework {
+        let (_, dependencies) = self.of_kind(DEPENDENCIES);
+        Framework::listed(&dependencies, |name| {
+            let is_it = |entry: &&Entry<'_>| entry.kind == ASSEMBLY && entry.path == name;
+            self.entries.iter().find(is_it).unwrap_or_else(|| panic!("no {name}")).content.to_vec()
+        })
+    }
+
+    /// The same host with another program.
+    fn with_program(&self, name: &str, assembly: &[u8], framework: &Framework) -> Vec<u8> {
         let (dependencies, listed) = self.of_kind(DEPENDENCIES);
         let (_, configured) = self.of_kind(CONFIGURATION);
         let target = listed["runtimeTarget"]["name"].as_str().expect("a target");
-        let is_framework = |library: &&str| library.contains(FRAMEWORK);
-        let (library, framework) = object(&listed["targets"][target])
-            .find(|(library, _)| is_framework(library))
-            .expect("it carries the framework");
-        let program = format!("{name}/1.0.0");
+        let (program, library) = (format!("{name}/1.0.0"), &framework.library);
         let dependencies_of_ours = json!({
             "runtimeTarget": { "name": target, "signature": "" },
             "compilationOptions": {},
-            "targets": { target: { &program: { "runtime": { format!("{name}.dll"): {} } }, library: framework } },
+            "targets": { target: { &program: { "runtime": { format!("{name}.dll"): {} } }, library: &framework.target } },
             "libraries": {
                 &program: { "type": "project", "serviceable": false, "sha512": "" },
-                library: &listed["libraries"][library],
+                library: &framework.listed,
             },
         });
         let options = &configured["runtimeOptions"];
-        let framework_of_ours: Vec<&Value> = options["includedFrameworks"]
-            .as_array()
-            .expect("it is self-contained")
-            .iter()
-            .filter(|framework| framework["name"] == FRAMEWORK)
-            .collect();
+        let included = options["includedFrameworks"].as_array().expect("it is self-contained").iter();
+        let included: Vec<&Value> = included.filter(|framework| framework["name"] == FRAMEWORK).collect();
         let configuration = json!({ "runtimeOptions": {
             "tfm": &options["tfm"],
-            "includedFrameworks": framework_of_ours,
+            "includedFrameworks": included,
             // Else it wants ICU.
             "configProperties": { "System.Globalization.Invariant": true },
         } });
-        let named: Vec<&str> = object(&framework["runtime"]).filter_map(|(path, _)| path.rsplit('/').next()).collect();
-        let kept = self.entries.iter().filter(|entry| entry.kind == ASSEMBLY && named.contains(&entry.path.as_str()));
         let texts = [dependencies_of_ours.to_string(), configuration.to_string()];
         let mut entries = vec![Entry { kind: ASSEMBLY, path: format!("{name}.dll"), content: assembly }];
-        entries.extend(kept.map(|entry| Entry { path: entry.path.clone(), ..*entry }));
+        let kept = framework.assemblies.iter();
+        entries.extend(kept.map(|(path, content)| Entry { kind: ASSEMBLY, path: path.clone(), content }));
         for (kind, end, text) in
             [(DEPENDENCIES, "deps.json", &texts[0]), (CONFIGURATION, "runtimeconfig.json", &texts[1])]
         {
