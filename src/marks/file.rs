@@ -143,14 +143,19 @@ impl Marks {
 
     /// The runtimes that a file holds which is an executable.
     pub fn of_executable(&self) -> Vec<Found> {
-        let holds = |(name, kind, _): &&(&str, RuntimeKind, &str)| {
-            self.has(name) && (*kind != RuntimeKind::Lua || !self.has("luaopen_jit"))
-        };
-        let exports = EXPORTS.iter().filter(holds).map(|(_, kind, evidence)| (*kind, *evidence));
+        let exports = of_exports(|name| self.has(name));
         let go = self.is_go().then_some((RuntimeKind::Go, "was made by Go"));
         let version = |kind| self.version(kind).map(str::to_owned);
         exports.chain(go).map(|(kind, evidence)| Found { kind, version: version(kind), evidence }).collect()
     }
+}
+
+/// The runtimes that an executable holds which exports these of [`NAMES`], each with what says so.
+pub fn of_exports(has: impl Fn(&str) -> bool) -> impl Iterator<Item = (RuntimeKind, &'static str)> {
+    let holds = move |(name, kind, _): &&(&str, RuntimeKind, &str)| {
+        has(name) && (*kind != RuntimeKind::Lua || !has("luaopen_jit"))
+    };
+    EXPORTS.iter().filter(holds).map(|(_, kind, evidence)| (*kind, *evidence))
 }
 
 /// Which of [`NAMES`] the dynamic symbol table defines, and where.

@@ -10,7 +10,7 @@ pub mod version;
 
 use std::path::Path;
 
-pub use file::{Found, Marks, NAMES};
+pub use file::{Found, Marks, NAMES, of_exports};
 
 use crate::model::RuntimeKind;
 

@@ -53,6 +53,11 @@ impl Runtimes {
         self.all.iter().filter_map(|runtime| runtime.recognised_as())
     }
 
+    /// The version of one of them, where it tells that itself.
+    pub fn version_of(&self, kind: crate::model::RuntimeKind) -> Option<String> {
+        self.all.iter().find(|runtime| runtime.recognised_as() == Some(kind))?.version()
+    }
+
     /// What they bring for the rooms above ([`Runtime::brings`]).
     pub fn brought(&self) -> impl Iterator<Item = &'static (dyn Any + Send + Sync)> {
         self.all.iter().filter_map(|runtime| runtime.brings())

@@ -31,6 +31,9 @@ pub fn recognise(target: &Target, read: &Runtimes) -> Vec<RecognisedRuntime> {
     found.sort_by_key(|runtime| runtime.kind);
     for runtime in &mut found {
         runtime.is_read = read.kinds().any(|kind| kind == runtime.kind);
+        if runtime.version.is_none() {
+            runtime.version = read.version_of(runtime.kind);
+        }
     }
     found
 }
@@ -73,6 +76,13 @@ fn of_executable(target: &Target, module: &Module) -> Vec<RecognisedRuntime> {
                 runtime(found.kind, version, format!("its executable {}", found.evidence))
             })
             .collect();
+    }
+    // Small dumps hold what a program exports, and not its file.
+    let of_exports = marks::of_exports(|name| module.symbols().lookup(name).is_some());
+    let exported: Vec<RecognisedRuntime> =
+        of_exports.map(|(kind, evidence)| runtime(kind, None, format!("its executable {evidence}"))).collect();
+    if !exported.is_empty() {
+        return exported;
     }
     let guessed = module.file_name().and_then(marks::executable);
     // `java` and `dotnet` only load the library that is the runtime.

@@ -47,6 +47,11 @@ pub trait Runtime: Any + Send + Sync {
         None
     }
 
+    /// Its version, where it tells that itself.
+    fn version(&self) -> Option<String> {
+        None
+    }
+
     /// Its own rule for the callers of its own code; `None` where tables and instructions suffice.
     fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
         None

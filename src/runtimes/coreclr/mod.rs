@@ -304,6 +304,10 @@ impl Runtime for CoreClr {
         Some(crate::model::RuntimeKind::Dotnet)
     }
 
+    fn version(&self) -> Option<String> {
+        self.clr().version.clone()
+    }
+
     fn unwinder(&self) -> Option<Arc<dyn Unwind>> {
         Some(Arc::clone(&self.methods) as Arc<dyn Unwind>)
     }
