@@ -6,14 +6,14 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::dotnet_locks::{LOCKS, MONITORS, OTHERS, expect, list, waits};
-use support::{Dotnet, SingleFileHost, Stack, Started, run};
+use support::{Dotnet, SingleFileHost, Stack, Started, Stored, run};
 
 /// `fixtures/dotnet-locks` at rest, in every host there is, with its file and its major version.
-fn each_host(test: impl Fn(&SingleFileHost, &Started, &Path, u32)) {
+fn each_host(stored: Stored, test: impl Fn(&SingleFileHost, &Started, &Path, u32)) {
     for host in SingleFileHost::all() {
         println!(".NET {}", host.version);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let program = host.program("dotnet-locks", "Locks", folder.path());
+        let program = host.program("dotnet-locks", "Locks", stored, folder.path());
         let mut command = Command::new(&program);
         let (process, printed) = Started::ready(command.env("DOTNET_TieredCompilation", "0"), "libstdc++6");
         assert_eq!(printed, host.version);
@@ -28,6 +28,13 @@ fn collected(kind: &str, process: &Started, folder: &Path) -> PathBuf {
     command.args(["collect", "--type", kind, "-p", &process.pid().to_string(), "-o"]).arg(&dump);
     run(command).expect_status(0);
     dump
+}
+
+fn gcore(process: &Started, folder: &Path) -> PathBuf {
+    let mut command = Command::new("gcore");
+    command.arg("-o").arg(folder.join("gcore")).arg(process.pid().to_string());
+    run(command).expect_status(0);
+    folder.join(format!("gcore.{}", process.pid()))
 }
 
 /// What commands answer of a dump, whose program may be given.
@@ -51,8 +58,12 @@ fn renamed(program: &Path) -> PathBuf {
 
 /// Version, locks, deadlocks, stacks, as the source of the fixture says.
 fn is_told(told: &[Value], version: &str, major: u32) {
-    let [runtime, locks, threads, summary, stacks] = told else { panic!("five answers") };
+    let [runtime, locks, threads, summary, stacks, marks] = told else { panic!("six answers") };
     assert_eq!(runtime["version"], version, "{runtime}");
+    let dotnet = &list(marks, "runtimes")[0];
+    assert_eq!((&dotnet["name"], &dotnet["version"]), (&".NET".into(), &version.into()), "{dotnet}");
+    let evidence = dotnet["evidence"].as_str().expect("a text");
+    assert!(evidence.contains("a single-file program"), "{evidence}");
     let waits = waits(locks, threads);
     expect(&waits, MONITORS);
     expect(&waits, OTHERS);
@@ -91,18 +102,15 @@ fn is_told(told: &[Value], version: &str, major: u32) {
     assert_eq!(main, 1);
 }
 
-const ASKED: [&str; 5] = ["eeversion", "locks", "threads", "summary", "stack --all"];
+const ASKED: [&str; 6] = ["eeversion", "locks", "threads", "summary", "stack --all", "runtimes"];
 
 #[test]
 #[ignore = "needs .NET in single files: tests/run takes it where .NET is"]
 fn every_dump_tells_what_the_source_says_with_and_without_the_file() {
-    each_host(|host, process, program, major| {
+    each_host(Stored::AsItIs, |host, process, program, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ours = ["full", "heap", "mini"].map(|kind| collected(kind, process, folder.path()));
-        let mut gcore = Command::new("gcore");
-        gcore.arg("-o").arg(folder.path().join("gcore")).arg(process.pid().to_string());
-        run(gcore).expect_status(0);
-        let gdbs = folder.path().join(format!("gcore.{}", process.pid()));
+        let gdbs = gcore(process, folder.path());
         let told = |dump: &Path, program: Option<&Path>| {
             println!("{}, {program:?}", dump.display());
             is_told(&answers(dump, program, &ASKED), host.version, major);
@@ -129,6 +137,23 @@ fn every_dump_tells_what_the_source_says_with_and_without_the_file() {
 
 #[test]
 #[ignore = "needs .NET in single files: tests/run takes it where .NET is"]
+fn assemblies_that_were_compressed_are_in_every_dump() {
+    // What the runtime has unpacked is its own memory, which gdb writes too.
+    each_host(Stored::Compressed, |host, process, program, major| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut dumps: Vec<PathBuf> =
+            ["full", "heap", "mini"].map(|kind| collected(kind, process, folder.path())).into();
+        dumps.push(gcore(process, folder.path()));
+        renamed(program);
+        for dump in &dumps {
+            println!("{}", dump.display());
+            is_told(&answers(dump, None, &ASKED), host.version, major);
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs .NET in single files: tests/run takes it where .NET is"]
 fn objects_are_counted_as_the_source_makes_them() {
     // Each `new` of a static field; the Parcel's finalizer waits and holds it.
     const OBJECTS: [(&str, u64); 7] = [
@@ -140,7 +165,7 @@ fn objects_are_counted_as_the_source_makes_them() {
         ("System.Threading.ReaderWriterLock", 1),
         ("System.Threading.Mutex", 1),
     ];
-    each_host(|_, process, program, _| {
+    each_host(Stored::AsItIs, |_, process, program, _| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dumps = ["full", "heap"].map(|kind| collected(kind, process, folder.path()));
         for is_there in [true, false] {
@@ -166,7 +191,7 @@ fn objects_are_counted_as_the_source_makes_them() {
 fn createdump_of_another_runtime_writes_a_full_dump_that_is_told() {
     // A host has none with it; that of a runtime writes all memory without its help.
     let (_, runtime) = Dotnet::find().runtimes.pop().expect("one is there");
-    each_host(|host, process, program, major| {
+    each_host(Stored::AsItIs, |host, process, program, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let dump = folder.path().join("full");
         let mut command = Command::new(runtime.join("createdump"));
@@ -184,7 +209,7 @@ fn an_exception_that_nobody_caught_is_told_from_a_core_of_the_kernel() {
     for host in SingleFileHost::all() {
         println!(".NET {}", host.version);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let program = host.program("dotnet-endings", "Endings", folder.path());
+        let program = host.program("dotnet-endings", "Endings", Stored::AsItIs, folder.path());
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -c unlimited; exec ./Endings chain"]).current_dir(folder.path());
         let ended = run(command);

@@ -31,7 +31,7 @@ pub use left_out::left_out;
 pub use output::{Output, difference, run, without_remainders};
 pub use process::{Started, copy_program, said, signal};
 pub use running::{Running, wait_for};
-pub use single_file::SingleFileHost;
+pub use single_file::{SingleFileHost, Stored};
 pub use truth::{Expected, Truth, as_address};
 
 /// Runs the built `dumpscope` with these arguments (anything that is an `AsRef<OsStr>`) and returns its [`Output`].

@@ -1,8 +1,9 @@
 //! Programs of .NET in a single file: a published one's host and framework with an assembly of ours instead of its own.
 //!
 //! The host holds the runtime; assemblies stand behind it as they are, with a list of them at the end. Its parts are those of dotnet/runtime
-//! src/native/corehost/bundle (header.cpp, file_entry.cpp, versions 2 and 6), docs/design/features/single-file/bundler.md.
+//! src/native/corehost/bundle (header.cpp, file_entry.cpp), docs/design/features/single-file/bundler.md.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -22,6 +23,15 @@ const CONFIGURATION: u8 = 4;
 const ALIGNMENT: usize = 4096;
 /// The framework's place in a list of dependencies.
 const FRAMEWORK: &str = "Microsoft.NETCore.App";
+
+/// How assemblies are kept in a single file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Where the process can map them.
+    AsItIs,
+    /// By `EnableCompressionInSingleFile`.
+    Compressed,
+}
 
 /// A published program whose host carries a whole runtime.
 #[derive(Debug)]
@@ -54,7 +64,7 @@ impl SingleFileHost {
     }
 
     /// Makes a program of `fixtures/FIXTURE/NAME.dll`, in a folder, which is called as the assembly is.
-    pub fn program(&self, fixture: &str, name: &str, folder: &Path) -> PathBuf {
+    pub fn program(&self, fixture: &str, name: &str, stored: Stored, folder: &Path) -> PathBuf {
         let published = std::fs::read(&self.program).expect("it is there");
         let assembly = repository().join(format!("fixtures/{fixture}/{name}.dll"));
         let assembly = std::fs::read(&assembly).unwrap_or_else(|why| panic!("{}: {why}", assembly.display()));
@@ -63,7 +73,7 @@ impl SingleFileHost {
             Some(folder) => Framework::of_folder(folder),
             None => bundle.framework(),
         };
-        let made = bundle.with_program(name, &assembly, &framework);
+        let made = bundle.with_program(name, &assembly, &framework, stored);
         let (written, program) = (folder.join(format!("{name}.made")), folder.join(name));
         std::fs::write(&written, made).expect("a temporary folder");
         // Another process's copy: see `copy_program`.
@@ -201,7 +211,7 @@ impl<'b> Bundle<'b> {
     }
 
     /// The same host with another program.
-    fn with_program(&self, name: &str, assembly: &[u8], framework: &Framework) -> Vec<u8> {
+    fn with_program(&self, name: &str, assembly: &[u8], framework: &Framework, stored: Stored) -> Vec<u8> {
         let (dependencies, listed) = self.of_kind(DEPENDENCIES);
         let (_, configured) = self.of_kind(CONFIGURATION);
         let target = listed["runtimeTarget"]["name"].as_str().expect("a target");
@@ -234,19 +244,25 @@ impl<'b> Bundle<'b> {
             entries.push(Entry { kind, path: format!("{name}.{end}"), content: text.as_bytes() });
         }
         let before = dependencies.path.strip_suffix(".deps.json").expect("called for its program");
-        self.host_of(&format!("{before}.dll"), &format!("{name}.dll"), &entries)
+        self.host_of(&format!("{before}.dll"), &format!("{name}.dll"), &entries, stored)
     }
 
     /// The host with these files, where it looks for one assembly instead of another.
-    fn host_of(&self, before: &str, assembly: &str, entries: &[Entry<'_>]) -> Vec<u8> {
+    fn host_of(&self, before: &str, assembly: &str, entries: &[Entry<'_>], stored: Stored) -> Vec<u8> {
         let mut file = self.host.to_vec();
-        let written: Vec<(&Entry<'_>, u64)> = entries
+        // Of each file the bytes that it has here, where they are compressed.
+        let written: Vec<(&Entry<'_>, u64, u64)> = entries
             .iter()
             .map(|entry| {
                 file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
                 let at = file.len() as u64;
-                file.extend(entry.content);
-                (entry, at)
+                if entry.kind != ASSEMBLY || stored == Stored::AsItIs {
+                    file.extend(entry.content);
+                    return (entry, at, 0);
+                }
+                let compressed = deflated(entry.content);
+                file.extend(&compressed);
+                (entry, at, compressed.len() as u64)
             })
             .collect();
         let header = (file.len() as u64).to_le_bytes();
@@ -254,12 +270,12 @@ impl<'b> Bundle<'b> {
         file.extend([6, 0, number].into_iter().flat_map(u32::to_le_bytes));
         write_text(&mut file, "a fixture of dumpscope");
         for kind in [DEPENDENCIES, CONFIGURATION] {
-            let (entry, at) = written.iter().find(|(entry, _)| entry.kind == kind).expect("both are there");
+            let (entry, at, _) = written.iter().find(|(entry, ..)| entry.kind == kind).expect("both are there");
             file.extend([*at, entry.content.len() as u64].into_iter().flat_map(u64::to_le_bytes));
         }
         file.extend(self.flags.to_le_bytes());
-        for (entry, at) in &written {
-            file.extend([*at, entry.content.len() as u64, 0].into_iter().flat_map(u64::to_le_bytes));
+        for (entry, at, compressed) in &written {
+            file.extend([*at, entry.content.len() as u64, *compressed].into_iter().flat_map(u64::to_le_bytes));
             file.push(entry.kind);
             write_text(&mut file, &entry.path);
         }
@@ -271,6 +287,13 @@ impl<'b> Bundle<'b> {
         file[place..place + assembly.len()].copy_from_slice(assembly.as_bytes());
         file
     }
+}
+
+/// Without a head or sum. Source: dotnet/runtime src/coreclr/vm/peimagelayout.cpp, FlatImageLayout::LoadConverted.
+fn deflated(content: &[u8]) -> Vec<u8> {
+    let mut written = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    written.write_all(content).expect("into memory");
+    written.finish().expect("into memory")
 }
 
 fn write_text(file: &mut Vec<u8>, text: &str) {
