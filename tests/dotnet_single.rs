@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::dotnet_locks::{LOCKS, MONITORS, OTHERS, expect, list, waits};
-use support::{Dotnet, SingleFileHost, Stack, Started, Stored, run};
+use support::{Dotnet, SingleFileHost, Stack, Started, Stored, dumpscope, run};
 
 /// `fixtures/dotnet-locks` at rest, in every host there is, with its file and its major version.
 fn each_host(stored: Stored, test: impl Fn(&SingleFileHost, &Started, &Path, u32)) {
@@ -150,6 +150,41 @@ fn assemblies_that_were_compressed_are_in_every_dump() {
             is_told(&answers(dump, None, &ASKED), host.version, major);
         }
     });
+}
+
+#[test]
+#[ignore = "needs .NET in single files: tests/run takes it where .NET is"]
+fn a_live_process_is_told_as_one() {
+    each_host(Stored::AsItIs, |host, process, _, _| {
+        let output = dumpscope!("ps", "--all", "--json").expect_status(0).data("ps");
+        let row = list(&output, "processes").iter().find(|row| row["pid"] == process.pid()).expect("it runs");
+        let [runtime] = list(row, "runtimes") else { panic!("one runtime: {row}") };
+        assert_eq!((&runtime["kind"], &runtime["version"]), (&"dotnet".into(), &host.version.into()), "{row}");
+        let evidence = runtime["evidence"].as_str().expect("a text");
+        assert!(evidence.contains("a single-file program"), "{evidence}");
+    });
+}
+
+#[test]
+#[ignore = "needs .NET in single files: tests/run takes it where .NET is"]
+fn asynchronous_methods_that_wait_are_told() {
+    for host in SingleFileHost::all() {
+        println!(".NET {}", host.version);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = host.program("dotnet-async", "Async", Stored::AsItIs, folder.path());
+        let mut command = Command::new(&program);
+        let (process, printed) = Started::ready(command.env("DOTNET_TieredCompilation", "0"), "libstdc++6");
+        assert_eq!(printed, host.version);
+        let dump = collected("heap", &process, folder.path());
+        renamed(&program);
+        let told = answers(&dump, None, &["dumpasync --type Impatient"]).remove(0);
+        // It is called once, and has a single `await`.
+        let [stack] = list(&told, "stacks") else { panic!("one stack: {told}") };
+        let frame = list(stack, "frames")
+            .iter()
+            .find(|frame| frame["method"].as_str().is_some_and(|method| method.starts_with("Shop.Program.Impatient")));
+        assert_eq!(frame.unwrap_or_else(|| panic!("no method: {stack}"))["state"], 0, "{stack}");
+    }
 }
 
 #[test]

@@ -99,6 +99,26 @@ impl Files {
     }
 }
 
+/// Metadata of the assembly of .NET whose headers are at a place, where its sections are mapped one by one: those precompiled have it among
+/// their code, of which no more than what was run may be in memory. `None` for others.
+// Source: ECMA-335 II.25: e_lfanew at 0x3c; behind the signature and the 20 bytes of the file header the optional header, of 64 bits with magic
+// 0x20b, whose directories begin at 112, of 8 bytes each, that of the CLI header the 15th; in that the metadata's at 8.
+pub(super) fn metadata(base: u64, peek: &Peek<'_>) -> Option<Span> {
+    if peek.quarter(base)? != u16::from_le_bytes(*b"MZ") {
+        return None;
+    }
+    let header = base.checked_add(peek.half(base.checked_add(0x3c)?)?.into())?;
+    let optional = header.checked_add(24)?;
+    if peek.half(header)? != u32::from_le_bytes(*b"PE\0\0") || peek.quarter(optional)? != 0x20b {
+        return None;
+    }
+    let cli = base.checked_add(peek.half(optional.checked_add(112 + 14 * 8)?)?.into())?;
+    let start = base.checked_add(peek.half(cli.checked_add(8)?)?.into())?;
+    let size = u64::from(peek.half(cli.checked_add(12)?)?).min(MAX_PIECE);
+    // Where the file is mapped as it is, something else is there.
+    (peek.half(start)? == u32::from_le_bytes(*b"BSJB")).then(|| Span::new(start, start.saturating_add(size)))
+}
+
 impl Image {
     fn read(base: u64, peek: &Peek<'_>) -> Option<Image> {
         // Class 64 bits, little endian.

@@ -1,7 +1,7 @@
 //! Which memory a dump holds, by its type.
 
 use super::holes::MappedFiles;
-use super::images::{Files, images};
+use super::images::{Files, images, metadata};
 use super::layout::{Absent, Part};
 use super::live::Live;
 use super::maps::{Mapping, Span};
@@ -59,6 +59,8 @@ impl Selection {
             essentials.extend(image.writable());
         }
         let files = Files::of(mappings, peek);
+        let headers = mappings.iter().filter(|mapping| files.is_assembly(mapping) && mapping.access.read);
+        essentials.extend(headers.filter_map(|mapping| metadata(mapping.span.start.0, peek)));
         let mut selection = Selection::default();
         for mapping in mappings {
             let held = if mapping.is_image() || mapping.is_data_file() {
