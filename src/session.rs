@@ -33,6 +33,7 @@ pub use crate::capture::HeapDump;
 pub use crate::runtimes::{Runtimes, Scene, coreclr};
 
 pub use self::heap::Heap;
+pub use self::mappings::{MemoryPart, Uses};
 pub use self::process::Process;
 pub use self::snapshot::Snapshot;
 pub use crate::variables::Evaluated;

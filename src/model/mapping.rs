@@ -1,5 +1,7 @@
 //! A mapping of the process, as it is shown.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -19,10 +21,16 @@ pub enum MappingKind {
     Module,
     /// Private memory with code in it that is of no known module: made while the process ran, or of a file that the dump does not name.
     Code,
+    /// Code that a runtime compiled while the process ran.
+    RuntimeCode,
+    /// What a runtime keeps of its own: classes, stubs, tables.
+    RuntimeData,
     /// Memory that processes share, without a file.
     Shared,
     /// Another file.
     File,
+    /// Addresses that are kept for later, and pages that guard others: nothing may be read or written there.
+    Reserved,
     /// Private memory of which nothing else is known.
     #[default]
     Private,
@@ -37,11 +45,25 @@ impl MappingKind {
             MappingKind::ModuleData => "variables of modules",
             MappingKind::Module => "files of modules",
             MappingKind::Code => "code of no known module",
+            MappingKind::RuntimeCode => "compiled code",
+            MappingKind::RuntimeData => "data of a runtime",
             MappingKind::Shared => "shared memory",
             MappingKind::File => "other files",
+            MappingKind::Reserved => "reserved or guarding, without access",
             MappingKind::Private => "private memory, not known for what",
         }
     }
+}
+
+/// Memory of which a runtime or an allocator says that it is its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnMemory {
+    /// Where.
+    pub range: Range<Addr>,
+    /// What for.
+    pub kind: MappingKind,
+    /// Whose, or which part of it: `.NET, gen 0`, `glibc malloc`.
+    pub owner: String,
 }
 
 /// A mapping, with what is known of its pages. A fact that the dump does not record is null.
@@ -60,7 +82,7 @@ pub struct MappingRow {
     pub path: Option<String>,
     /// What it is used for.
     pub kind: MappingKind,
-    /// Whose memory it is: the allocator; of other private memory the variable that refers to its first page. Null where that is not
+    /// Whose memory it is: the allocator, the runtime and which part of it; of other private memory the variable that refers to its first page. Null where that is not
     /// known, and where it was not looked for: by all but `heap -regions`.
     pub owner: Option<String>,
     /// The threads whose stack pointers lie in it.

@@ -35,7 +35,7 @@ pub use frame::{End, Frame, FrameKind, NamedFrame, Stack, Trust};
 pub use gap::{Gap, Known, Partial, Problem, Unreadable, Why};
 pub use lock::{Absence, Absent, Acquisition, Lock, Owner, TimeLimit};
 pub use lock_kind::{LockFamily, LockKind};
-pub use mapping::{MappingKind, MappingRow};
+pub use mapping::{MappingKind, MappingRow, OwnMemory};
 pub use module::{DebugFile, ModuleRow, SymbolState, Verification, VerificationState, VerifiedBy};
 pub use pending::{
     FailedWork, InFlight, Need, NotLooked, OldestRequest, OwnQueue, PendingWork, Pool, WorkEnd, WorkStack, WorkStacks,

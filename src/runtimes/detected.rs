@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, DebugFile, Exception, Frame, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem, Registers,
-    Stack, Subject, Thread, Tid, Value, Variable, WorkStacks,
+    Acquisition, Addr, DebugFile, Exception, Frame, Lock, MappingKind, NamedFrame, OsThread, OwnMemory, Partial,
+    PendingWork, Problem, Registers, Stack, Subject, Thread, Tid, Value, Variable, WorkStacks,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -225,6 +225,41 @@ impl Runtimes {
         first.is_some_and(|runtime| runtime.collects())
     }
 
+    /// All memory that they say is their own, ascending: of every heap, also of one beneath another, and what they keep besides. None overlaps
+    /// another. `first`: what [`Runtimes::heap`] told, where it did.
+    pub fn own_memory(
+        &self,
+        target: &Arc<Target>,
+        first: Option<Arc<dyn HeapSource>>,
+        job: &Job,
+    ) -> Result<Partial<Vec<OwnMemory>>, Error> {
+        let (mut all, mut first) = (Partial::<Vec<OwnMemory>>::default(), first);
+        for runtime in &self.all {
+            let known = if runtime.has_heap(target, job).unwrap_or(false) { first.take() } else { None };
+            match known.map_or_else(|| runtime.heap(target, job), |known| Ok(Some(known))) {
+                Ok(heap) => all.value.extend(heap.iter().flat_map(|heap| of_heap(heap.as_ref()))),
+                Err(Error::Cancelled) => return Err(Error::Cancelled),
+                Err(why) => {
+                    let message = format!("where the heap of {} is cannot be read: {why}", runtime.name());
+                    all.problems.push(Problem::new("heap-unread", Subject::Capture, message));
+                }
+            }
+            let Partial { value, problems } = runtime.own_memory(job)?;
+            all.value.extend(value);
+            all.problems.extend(problems);
+        }
+        all.value.sort_by_key(|own| (own.range.start, own.range.end));
+        let mut behind = Addr(0);
+        all.value.retain(|own| {
+            let is_apart = own.range.start >= behind && own.range.start < own.range.end;
+            if is_apart {
+                behind = own.range.end;
+            }
+            is_apart
+        });
+        Ok(all)
+    }
+
     /// The heap of the first runtime that has one; fails where one may be there and cannot be read: that of a runtime beneath it is not
     /// what was asked for.
     pub fn heap(&self, target: &Arc<Target>, job: &Job) -> Result<Option<Arc<dyn HeapSource>>, Error> {
@@ -238,4 +273,10 @@ impl Runtimes {
         }
         Ok(None)
     }
+}
+
+/// The memory that a heap is kept in.
+fn of_heap(heap: &dyn HeapSource) -> Vec<OwnMemory> {
+    let own = heap.owners().into_iter();
+    own.map(|(range, owner)| OwnMemory { range, kind: MappingKind::Heap, owner: owner.to_owned() }).collect()
 }

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::Job;
 use crate::model::{
-    Acquisition, DebugFile, Exception, Frame, Known, Lock, NamedFrame, OsThread, Partial, PendingWork, Problem,
-    Registers, Stack, Thread, Tid, Value, Variable, WorkStacks,
+    Acquisition, DebugFile, Exception, Frame, Known, Lock, NamedFrame, OsThread, OwnMemory, Partial, PendingWork,
+    Problem, Registers, Stack, Thread, Tid, Value, Variable, WorkStacks,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -160,6 +160,11 @@ pub trait Runtime: Any + Send + Sync {
     /// marks alone are looked for.
     fn has_heap(&self, target: &Arc<Target>, job: &Job) -> Result<bool, Error> {
         Ok(self.heap(target, job)?.is_some())
+    }
+
+    /// Memory of its own besides its heap: compiled code, classes. What of it cannot be read is told.
+    fn own_memory(&self, _job: &Job) -> Result<Partial<Vec<OwnMemory>>, Error> {
+        Ok(Partial::default())
     }
 
     /// Its heap; `Ok(None)` where it has none whose objects can be listed. Fails where it may have one that cannot be read, with the

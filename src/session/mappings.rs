@@ -2,16 +2,50 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Process;
 use crate::capture::facts::MappingFacts;
 use crate::capture::{Access, Region};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, MappingKind, MappingRow, Tid};
+use crate::model::{Addr, MappingKind, MappingRow, OwnMemory, Partial, Tid};
 
 /// A mapping is a variable's that refers to one of so many bytes at its beginning.
 const PAGE: u64 = 4096;
+
+/// Memory of the process, by what it is used for.
+pub struct Uses {
+    /// Every mapping, ascending by address.
+    pub mappings: Vec<MappingRow>,
+    /// The same, each mapping cut where its use changes.
+    pub parts: Vec<MemoryPart>,
+}
+
+/// A part of a mapping.
+pub struct MemoryPart {
+    /// Where the mapping begins.
+    pub mapping: Addr,
+    /// What it is used for.
+    pub kind: MappingKind,
+    /// Whose it is, where a runtime or an allocator tells.
+    pub owner: Option<String>,
+    /// Bytes of address space.
+    pub bytes: u64,
+    /// Bytes in memory, where that is known of the part.
+    pub resident: Option<u64>,
+    /// Bytes in the dump.
+    pub dumped: u64,
+}
+
+/// What of a range is in a mapping.
+fn within(row: &MappingRow, range: &Range<Addr>) -> Range<Addr> {
+    range.start.max(row.start)..range.end.min(row.end)
+}
+
+fn bytes_of(range: &Range<Addr>) -> u64 {
+    range.end.0.saturating_sub(range.start.0)
+}
 
 impl Process {
     /// Every mapping that the dump lists, with what is known of its pages; ascending by address.
@@ -52,10 +86,14 @@ impl Process {
             MappingKind::Stack
         } else if self.target.module_at(row.start).is_some() || is_of_kernel {
             if row.access.contains('w') { MappingKind::ModuleData } else { MappingKind::Module }
-        } else if is_named(&["/dev/shm/", "/SYSV", "/memfd:", "/dev/zero"]) || row.access.ends_with('s') {
+        } else if row.access.starts_with("---") {
+            MappingKind::Reserved
+        } else if is_named(&["/dev/shm/", "/SYSV", "/memfd:", "/dev/zero"]) {
             MappingKind::Shared
         } else if is_named(&["/"]) {
             MappingKind::File
+        } else if row.access.ends_with('s') {
+            MappingKind::Shared
         } else if row.access.contains('x') {
             MappingKind::Code
         } else if is_named(&["[heap]"]) {
@@ -65,32 +103,65 @@ impl Process {
         }
     }
 
-    /// The mappings, those told as a heap's that hold memory of the heap whose objects can be listed: `own`, ascending.
-    pub fn mappings_with_heap(&self, own: &[Range<Addr>]) -> Vec<MappingRow> {
+    /// The mappings with whose they are, and all memory by what it is used for. Looks for heaps, if they are not known. `variables`: of
+    /// private memory it is looked for the variable of a module that refers to its beginning, too.
+    pub fn memory(&self, variables: bool, job: &Job) -> Result<Partial<Uses>, Error> {
+        let first = match self.heap(job) {
+            Ok(heap) => Some(Arc::clone(&heap.source)),
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(_) => None,
+        };
+        let Partial { value: own, problems } = self.runtimes(job)?.own_memory(&self.target, first, job)?;
         let mut rows = self.mappings();
+        let mut parts = Vec::new();
         for row in &mut rows {
-            let first = own.partition_point(|own| own.end <= row.start);
-            if own.get(first).is_some_and(|own| own.start < row.end) {
-                row.kind = MappingKind::Heap;
+            job.check()?;
+            let first = own.partition_point(|own| own.range.end <= row.start);
+            let inside: Vec<&OwnMemory> =
+                own.get(first..).unwrap_or_default().iter().take_while(|own| own.range.start < row.end).collect();
+            parts.extend(self.parts(row, &inside));
+            if let Some(largest) = inside.iter().max_by_key(|own| bytes_of(&within(row, &own.range))) {
+                row.kind = largest.kind;
+                let mut owners: Vec<&str> = inside.iter().map(|own| own.owner.as_str()).collect();
+                owners.sort_unstable();
+                owners.dedup();
+                row.owner = Some(owners.join(", "));
             }
         }
-        rows
+        if variables {
+            self.find_variables(&mut rows, job)?;
+        }
+        Ok(Partial { value: Uses { mappings: rows, parts }, problems })
     }
 
-    /// The same with whose they are: of a heap's memory, `own`, ascending, the allocator; of private memory the variable of a module
-    /// that refers to its beginning.
-    pub fn mappings_with_owners(&self, own: &[(Range<Addr>, &str)], job: &Job) -> Result<Vec<MappingRow>, Error> {
-        let ranges: Vec<Range<Addr>> = own.iter().map(|(range, _)| range.clone()).collect();
-        let mut rows = self.mappings_with_heap(&ranges);
-        for row in rows.iter_mut().filter(|row| row.kind == MappingKind::Heap) {
-            let first = own.partition_point(|(own, _)| own.end <= row.start);
-            let inside = own.get(first..).unwrap_or_default().iter().take_while(|(own, _)| own.start < row.end);
-            let mut names: Vec<&str> = inside.map(|(_, name)| *name).collect();
-            names.dedup();
-            row.owner = Some(names.join(", ")).filter(|names| !names.is_empty());
+    /// A mapping's parts: those of owners, which are in it at least in part and ascend, and what is left.
+    fn parts(&self, row: &MappingRow, own: &[&OwnMemory]) -> Vec<MemoryPart> {
+        let memory = &self.target.capture.memory;
+        let part = |range: Range<Addr>, kind: MappingKind, owner: Option<&str>| {
+            let bytes = bytes_of(&range);
+            // Of which part the pages in memory are is told where all are, none is, or there is one part.
+            let resident = row.resident.and_then(|resident| match resident {
+                0 => Some(0),
+                _ if bytes == row.bytes => Some(resident),
+                _ if resident == row.bytes => Some(bytes),
+                _ => None,
+            });
+            let dumped = memory.bytes_within(range.start, range.end);
+            MemoryPart { mapping: row.start, kind, owner: owner.map(str::to_owned), bytes, resident, dumped }
+        };
+        let (mut all, mut at) = (Vec::new(), row.start);
+        for own in own {
+            let range = within(row, &own.range);
+            if at < range.start {
+                all.push(part(at..range.start, row.kind, None));
+            }
+            at = range.end;
+            all.push(part(range, own.kind, Some(&own.owner)));
         }
-        self.find_variables(&mut rows, job)?;
-        Ok(rows)
+        if at < row.end {
+            all.push(part(at..row.end, row.kind, None));
+        }
+        all
     }
 
     /// Tells of private memory which variable refers to its first page: the first one to the lowest address.

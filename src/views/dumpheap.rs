@@ -168,10 +168,7 @@ pub struct Total {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     if query.flag("regions") {
-        let heap = session.heap(job);
-        job.check()?;
-        let own = heap.as_ref().map(|heap| heap.source.owners()).unwrap_or_default();
-        return maddress::answer(session.process()?.mappings_with_owners(&own, job)?);
+        return maddress::answer(session.process()?.memory(true, job)?);
     }
     if query.flag("arenas") {
         return arenas::build(&*session.heap(job)?, job);

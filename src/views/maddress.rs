@@ -1,14 +1,16 @@
 //! `maddress`, `heap -regions`: the mappings of the process, what they hold, and how much of them was in memory.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Alias, Answer, Answered, Draw, Needs, Query, View};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{MappingKind, MappingRow, Subject};
+use crate::model::{Addr, MappingKind, MappingRow, Partial, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
-use crate::session::Session;
+use crate::session::{MemoryPart, Session, Uses};
 use crate::shape;
 
 /// The view.
@@ -45,38 +47,58 @@ pub struct Mappings {
     pub total: Total,
 }
 
-/// Mappings that are used for the same.
+/// Memory that is used for the same.
 #[derive(Serialize, JsonSchema)]
 pub struct KindRow {
     /// What for.
     pub kind: MappingKind,
-    /// How many.
+    /// Whose it is: the allocator, the generation of a collector's heap, the heap of a loader; null where that is not known, and where it
+    /// was not looked for.
+    pub owner: Option<String>,
+    /// In how many mappings.
     pub count: u64,
     /// Bytes of address space.
     pub bytes: u64,
-    /// Bytes that were in memory; null where that is not recorded of every mapping.
+    /// Bytes that were in memory; null where that is not recorded of every mapping, or not of which part of one.
     pub resident: Option<u64>,
     /// Bytes in the dump.
     pub dumped: u64,
 }
 
-/// Mappings together, by what they are used for.
-pub(super) fn by_kind(mappings: &[MappingRow]) -> Vec<KindRow> {
-    let mut kinds: Vec<KindRow> = Vec::new();
-    for mapping in mappings {
-        let at = kinds.iter().position(|row| row.kind == mapping.kind).unwrap_or_else(|| {
-            kinds.push(KindRow { kind: mapping.kind, count: 0, bytes: 0, resident: Some(0), dumped: 0 });
-            kinds.len().saturating_sub(1)
+/// What is used for the same by the same, with the last mapping that was counted.
+type Kinds<'a> = BTreeMap<(MappingKind, Option<&'a str>), (KindRow, Option<Addr>)>;
+
+/// Parts of mappings together, by what they are used for and whose they are.
+pub(super) fn by_kind(parts: &[MemoryPart]) -> Vec<KindRow> {
+    let mut kinds = Kinds::new();
+    for part in parts {
+        let (row, last) = kinds.entry((part.kind, part.owner.as_deref())).or_insert_with(|| {
+            let owner = part.owner.clone();
+            (KindRow { kind: part.kind, owner, count: 0, bytes: 0, resident: Some(0), dumped: 0 }, None)
         });
-        if let Some(row) = kinds.get_mut(at) {
+        if last.replace(part.mapping) != Some(part.mapping) {
             row.count = row.count.saturating_add(1);
-            row.bytes = row.bytes.saturating_add(mapping.bytes);
-            row.resident = row.resident.zip(mapping.resident).map(|(sum, of)| sum.saturating_add(of));
-            row.dumped = row.dumped.saturating_add(mapping.dumped);
         }
+        row.bytes = row.bytes.saturating_add(part.bytes);
+        row.resident = row.resident.zip(part.resident).map(|(sum, of)| sum.saturating_add(of));
+        row.dumped = row.dumped.saturating_add(part.dumped);
     }
+    let mut kinds: Vec<KindRow> = kinds.into_values().map(|(row, _)| row).collect();
     kinds.sort_by_key(|row| std::cmp::Reverse((row.resident, row.dumped, row.bytes)));
     kinds
+}
+
+/// Mappings whole.
+pub(super) fn whole(mappings: &[MappingRow]) -> Vec<MemoryPart> {
+    let whole = |row: &MappingRow| MemoryPart {
+        mapping: row.start,
+        kind: row.kind,
+        owner: None,
+        bytes: row.bytes,
+        resident: row.resident,
+        dumped: row.dumped,
+    };
+    mappings.iter().map(whole).collect()
 }
 
 /// Sums over all mappings.
@@ -92,11 +114,14 @@ pub struct Total {
 
 /// Answers it.
 pub(super) fn build(session: &Session, _: &Query, _: &Job) -> Result<Box<dyn Answer>, Error> {
-    answer(session.process()?.mappings())
+    let mappings = session.process()?.mappings();
+    let parts = whole(&mappings);
+    answer(Partial { value: Uses { mappings, parts }, problems: Vec::new() })
 }
 
-/// Those mappings, and their sums.
-pub(super) fn answer(mappings: Vec<MappingRow>) -> Result<Box<dyn Answer>, Error> {
+/// Mappings, what they are used for, and their sums.
+pub(super) fn answer(uses: Partial<Uses>) -> Result<Box<dyn Answer>, Error> {
+    let Partial { value: Uses { mappings, parts }, problems } = uses;
     let sum = |of: fn(&MappingRow) -> u64| mappings.iter().map(of).fold(0, u64::saturating_add);
     let total = Total {
         bytes: sum(|mapping| mapping.bytes),
@@ -106,7 +131,7 @@ pub(super) fn answer(mappings: Vec<MappingRow>) -> Result<Box<dyn Answer>, Error
             .try_fold(0u64, |sum, of| Some(sum.saturating_add(of?))),
         dumped: sum(|mapping| mapping.dumped),
     };
-    Ok(Box::new(Answered { data: Mappings { kinds: by_kind(&mappings), mappings, total }, problems: Vec::new() }))
+    Ok(Box::new(Answered { data: Mappings { kinds: by_kind(&parts), mappings, total }, problems }))
 }
 
 impl Draw for Mappings {
@@ -145,6 +170,14 @@ impl Draw for Mappings {
     }
 }
 
+impl KindRow {
+    /// `heap: .NET, gen 0`.
+    fn words(&self) -> String {
+        let words = self.kind.words();
+        self.owner.as_ref().map_or_else(|| words.to_owned(), |owner| format!("{words}: {owner}"))
+    }
+}
+
 /// What memory is used for, a row each.
 pub(super) fn kinds_table(kinds: &[KindRow]) -> Table {
     let columns = vec![
@@ -158,7 +191,7 @@ pub(super) fn kinds_table(kinds: &[KindRow]) -> Table {
         |bytes: Option<u64>| bytes.map_or(Cell::text("?").tone(Tone::Dim), |bytes| Cell::new(Value::Bytes(bytes)));
     let row = |kind: &KindRow| {
         Row::new(vec![
-            Cell::text(kind.kind.words()),
+            Cell::text(kind.words()),
             Cell::new(Value::Count(kind.count)),
             Cell::new(Value::Bytes(kind.bytes)),
             known(kind.resident),
@@ -175,6 +208,9 @@ fn row(mapping: &MappingRow) -> Row {
         (Some(path), _) => Cell::new(Value::Path(path.as_str().into())),
         (None, []) => match (&mapping.owner, mapping.kind) {
             (Some(owner), MappingKind::Heap) => Cell::text(format!("heap ({owner})")),
+            (Some(owner), MappingKind::RuntimeCode | MappingKind::RuntimeData) => {
+                Cell::text(format!("{} ({owner})", mapping.kind.words()))
+            }
             (Some(owner), _) => Cell::text(format!("by {owner}")).tone(Tone::Guess),
             (None, _) => Cell::NONE,
         },

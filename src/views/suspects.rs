@@ -166,7 +166,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     suspects.extend(groups.into_iter().filter(|group| !is_told(group)));
     suspects.extend(holders);
     suspects.extend(beyond::free(&heap, job)?);
-    suspects.extend(beyond::elsewhere(session, &heap));
+    suspects.extend(beyond::elsewhere(session, &heap, job)?);
     let not_looked_at = not_looked_at(session, &heap, job)?;
     let doubts = heap.doubts();
     let is_whole = doubts.is_empty() && problems.is_empty();

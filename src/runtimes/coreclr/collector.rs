@@ -7,14 +7,17 @@ use rustc_hash::FxHashMap;
 
 use super::CoreClr;
 use super::clr::Clr;
+use super::code;
 use super::heap::{Near, NearObject, Segment, Segments, Sizes, Variables};
+use super::loader_heaps::{LoaderBlock, LoaderHeaps};
 use super::locks::{HeaderFault, header_fault};
+use super::modules;
 use super::objects;
 use super::roots::{self, FinalizeQueue, Handle, Handles};
 use super::types::Types;
 use crate::error::Error;
 use crate::job::{Job, Meter};
-use crate::model::{Addr, Known, OsThread, Partial, Problem, Subject};
+use crate::model::{Addr, Known, MappingKind, OsThread, OwnMemory, Partial, Problem, Subject};
 
 /// Most bytes of one stack that are looked at.
 const MAX_STACK: u64 = 64 << 20;
@@ -46,6 +49,45 @@ impl CoreClr {
     pub fn heap_segments(&self, job: &Job) -> Result<Partial<(u64, Vec<Segment>)>, Error> {
         let segments = self.some_heap(job)?;
         Ok(Partial { value: (segments.heaps, segments.listed()), problems: segments.problems() })
+    }
+
+    /// Blocks of its loaders' heaps, ascending.
+    pub fn loader_blocks(&self, job: &Job) -> Result<Partial<Vec<LoaderBlock>>, Error> {
+        let LoaderHeaps { blocks, unread } = LoaderHeaps::read(self.clr(), &self.methods.modules, job)?;
+        let message = |gap| format!("blocks of .NET's loaders are missing: {gap}");
+        let problems = unread.into_iter().map(|gap| Problem::new("loader-unread", Subject::Capture, message(gap)));
+        Ok(Partial { value: blocks, problems: problems.collect() })
+    }
+
+    /// Heaps of code that was compiled while the process ran, ascending.
+    pub fn code_heaps(&self, job: &Job) -> Result<Partial<Vec<Range<Addr>>>, Error> {
+        let (value, gap) = code::heaps(self.clr(), job)?;
+        let message = |gap| format!("heaps of compiled code are missing: {gap}");
+        let problem = gap.map(|gap| Problem::new("code-unread", Subject::Capture, message(gap)));
+        Ok(Partial { value, problems: problem.into_iter().collect() })
+    }
+
+    /// Its memory besides objects.
+    pub(super) fn outside_heap(&self, job: &Job) -> Result<Partial<Vec<OwnMemory>>, Error> {
+        let (blocks, code) = (self.loader_blocks(job)?, self.code_heaps(job)?);
+        let of_loader = blocks.value.into_iter().map(|block| OwnMemory {
+            range: block.range,
+            kind: MappingKind::RuntimeData,
+            owner: format!(".NET, loader, {}", block.heap),
+        });
+        let of_code = code.value.into_iter().map(|range| OwnMemory {
+            range,
+            kind: MappingKind::RuntimeCode,
+            owner: ".NET".to_owned(),
+        });
+        // Where an assembly's file is in memory; of one that cannot be read the mappings say what they are.
+        let (clr, modules) = (self.clr(), self.methods.modules.all(self.clr()));
+        let images = modules.iter().flat_map(|all| &all.modules).filter_map(|module| {
+            let range = modules::image(clr, *module).ok()??.range().ok()?;
+            Some(OwnMemory { range, kind: MappingKind::Module, owner: "assemblies of .NET".to_owned() })
+        });
+        let problems = blocks.problems.into_iter().chain(code.problems).collect();
+        Ok(Partial { value: of_loader.chain(of_code).chain(images).collect(), problems })
     }
 
     /// What is around an address of the heap. Walks its segment. Fails where it is in none.

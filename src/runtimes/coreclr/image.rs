@@ -3,6 +3,8 @@
 //! Input: an image in the target's memory, as its file or section by section, or a file. Specification: Microsoft PE/COFF, "Optional Header
 //! Data Directories", "Section Table", "The .debug Section"; ECMA-335 II.25.3.3 (CLI header).
 
+use std::ops::Range;
+
 use super::clr::plus;
 use crate::capture::Memory;
 use crate::model::{Addr, Gap, Known};
@@ -79,6 +81,22 @@ impl<'m> Image<'m> {
             return Err(Gap::Corrupt(format!("no image of an assembly at {}", self.base)));
         }
         self.place(self.memory.u32(plus(cli, 8)?)?)
+    }
+
+    /// The memory that it takes, to the end of its last section's last page.
+    pub(super) fn range(&self) -> Known<Range<Addr>> {
+        const PAGE: u64 = 4096;
+        let mut bytes = 0;
+        for index in 0..self.count {
+            let section = plus(self.sections, u64::from(index).saturating_mul(40))?;
+            let word = |offset: u64| Ok::<u64, Gap>(self.memory.u32(plus(section, offset)?)?.into());
+            let end = match self.placing {
+                Placing::Mapped => word(12)?.saturating_add(word(8)?),
+                Placing::Flat => word(20)?.saturating_add(word(16)?),
+            };
+            bytes = bytes.max(end);
+        }
+        Ok(self.base..plus(self.base, bytes.saturating_add(PAGE - 1) & !(PAGE - 1))?)
     }
 
     /// Its records for debuggers.

@@ -16,6 +16,7 @@ mod frames;
 pub mod gc_info;
 mod heap;
 pub mod image;
+mod loader_heaps;
 mod locks;
 mod memo;
 pub mod metadata;
@@ -47,6 +48,7 @@ pub use self::code::UnwindInfo;
 pub use self::collector::{StackObject, TypeHandle};
 pub use self::gc_info::MethodGcInfo;
 pub use self::heap::{BySize, FailedAllocation, Generation, Near, NearObject, Segment, Sizes};
+pub use self::loader_heaps::LoaderBlock;
 pub use self::locks::{State as LockState, SyncBlock, SyncBlocks, kinds as lock_kinds};
 pub use self::pool::{Queue, Queued, RunningTimer, ThreadPool, Timers, Work};
 pub use self::requests::{Call, Found, Request, Stage};
@@ -66,8 +68,8 @@ use crate::error::Error;
 use crate::heap::HeapSource;
 use crate::job::{Job, Shared};
 use crate::model::{
-    Addr, DebugFile, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, Partial, PendingWork,
-    Problem, Registers, Subject, Thread, Tid, Value, Variable, WorkStacks,
+    Addr, DebugFile, Exception, Frame, FrameKind, Gap, Known, Lock, NamedFrame, NotLooked, OwnMemory, Partial,
+    PendingWork, Problem, Registers, Subject, Thread, Tid, Value, Variable, WorkStacks,
 };
 use crate::target::Target;
 use crate::unwind::{Unwind, Unwinder};
@@ -345,6 +347,10 @@ impl Runtime for CoreClr {
             Problem::new("threads-missing", Subject::Capture, message)
         });
         Ok(cut.into_iter().collect())
+    }
+
+    fn own_memory(&self, job: &Job) -> Result<Partial<Vec<OwnMemory>>, Error> {
+        self.outside_heap(job)
     }
 
     fn locks(&self, scene: &Scene<'_>, job: &Job) -> Result<Partial<Vec<Lock>>, Error> {

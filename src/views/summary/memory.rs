@@ -24,7 +24,7 @@ pub(super) fn look(session: &Session, job: &Job) -> Result<Result<HeapRow, Strin
     let types = largest.types.len();
     largest.types.truncate(SHOWN);
     let free = dumpheap::free(&heap, job)?;
-    let kinds = maddress::by_kind(&session.process()?.mappings_with_heap(&heap.source.memory()));
+    let kinds = maddress::by_kind(&session.process()?.memory(false, job)?.value.parts);
     Ok(Ok(HeapRow {
         name: heap.source.name().to_owned(),
         bytes: histogram.total.bytes,

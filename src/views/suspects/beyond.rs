@@ -84,13 +84,14 @@ fn blocks(count: u64) -> String {
 }
 
 /// Memory of the process that is no heap: of what was in memory, where that is known of all of it, else of what the dump holds.
-pub(super) fn elsewhere(session: &Session, heap: &Heap) -> Vec<Suspect> {
-    let own = heap.source.memory();
-    let Ok(process) = session.process() else { return Vec::new() };
-    if own.is_empty() {
-        return Vec::new();
+pub(super) fn elsewhere(session: &Session, heap: &Heap, job: &Job) -> Result<Vec<Suspect>, Error> {
+    let Ok(process) = session.process() else { return Ok(Vec::new()) };
+    if heap.source.memory().is_empty() {
+        return Ok(Vec::new());
     }
-    of_kinds(&maddress::by_kind(&process.mappings_with_heap(&own)))
+    let memory = process.memory(false, job)?.value;
+    // Of which part of a mapping the pages in memory are is often not told: each is counted as what most of it is.
+    Ok(of_kinds(&maddress::by_kind(&maddress::whole(&memory.mappings))))
 }
 
 fn of_kinds(kinds: &[maddress::KindRow]) -> Vec<Suspect> {
@@ -130,6 +131,7 @@ mod tests {
     fn texts(kinds: &[(MappingKind, Option<u64>, u64)]) -> Vec<String> {
         let row = |(kind, resident, dumped): &(MappingKind, Option<u64>, u64)| KindRow {
             kind: *kind,
+            owner: None,
             count: 1,
             bytes: 100 << 20,
             resident: resident.map(|mb| mb << 20),

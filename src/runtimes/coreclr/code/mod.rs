@@ -26,7 +26,7 @@ use crate::unwind::{OwnFrame, Step};
 
 pub(super) use self::filters::is_filter;
 pub(super) use self::place::{Code, Compiled, Place, Places};
-pub(super) use self::ranges::owns;
+pub(super) use self::ranges::{heaps, owns};
 pub(super) use self::saved::{SAVED, restore};
 pub(super) use self::sections::{format, section};
 pub(super) use self::unwind_info::REGISTERS;

@@ -331,8 +331,10 @@ impl HeapSource for ManagedHeap {
 
     fn owners(&self) -> Vec<(Range<Addr>, &str)> {
         let mut behind = Addr(0);
-        let own = self.segments.all.iter().filter_map(|segment| {
-            // What was taken from the system and has no object yet is the collector's all the same.
+        // What was taken from the system and has no object yet is the collector's all the same.
+        let mut all: Vec<&Segment> = self.segments.all.iter().chain(&self.segments.empty).collect();
+        all.sort_by_key(|segment| segment.base.min(segment.start));
+        let own = all.into_iter().filter_map(|segment| {
             let (start, end) = (segment.base.min(segment.start).max(behind), segment.committed.max(segment.end));
             behind = behind.max(end);
             (start < end).then(|| (start..end, segment.generation.owner()))
