@@ -39,13 +39,15 @@ const IN_IMAGE: u64 = 24;
 type Clauses = (Addr, u64, u64);
 
 fn jitted(clr: &Clr, header: Addr) -> Known<Clauses> {
-    let first = clr.ptr(header, "RealCodeHeader", "EHInfo")?;
-    if first.0 == 0 {
-        return Ok((first, 0, JITTED));
+    /// A head of four bytes, aligned. Source: corhlpr.h, COR_ILMETHOD_SECT_FAT.
+    const HEAD: u64 = 8;
+    let section = clr.ptr(header, "RealCodeHeader", "EHInfo")?;
+    if section.0 == 0 {
+        return Ok((section, 0, JITTED));
     }
-    // Their number stands before them.
-    let count = first.minus(8).ok_or_else(|| Gap::Corrupt(format!("clauses at {first}")))?;
-    Ok((first, counted(clr.memory().u64(count)?)?, JITTED))
+    // Their number stands before the head.
+    let count = section.minus(8).ok_or_else(|| Gap::Corrupt(format!("clauses at {section}")))?;
+    Ok((plus(section, HEAD)?, counted(clr.memory().u64(count)?)?, JITTED))
 }
 
 fn ready_to_run(clr: &Clr, image: Addr, info: Addr, start: Addr) -> Known<Clauses> {
@@ -74,4 +76,27 @@ fn ready_to_run(clr: &Clr, image: Addr, info: Addr, start: Addr) -> Known<Clause
 
 fn counted(count: u64) -> Known<u64> {
     if count > MAX { Err(Gap::Corrupt(format!("{count} clauses of a method"))) } else { Ok(count) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::Memory;
+
+    #[test]
+    fn a_filter_begins_where_a_clause_of_its_method_says() {
+        // A header at 0x1000 whose clauses' section is at 0x1018: their number, the head, then of a catch clause and of one with a filter flags, where
+        // what is tried and the handler begin and end, the class's token or where the filter begins.
+        let head = 0x41 | 72 << 8;
+        let clauses =
+            [0, 2, head, 0x10 << 32, 0x30 << 32 | 0x20, 0x40, 0x80, 0x10 << 32 | 1, 0x60 << 32 | 0x20, 0x70, 0x50];
+        let words: Vec<u64> = [0, 0x1018].into_iter().chain(clauses.into_iter().skip(1)).collect();
+        let clr = Clr::by_hand(10, Memory::of(0x1000, &words), &[]);
+        let is_filter = |function: u64| {
+            let (compiled, unwind) = (Compiled::Jitted { header: Addr(0x1000) }, Addr(0));
+            let (start, function) = (Addr(0x8000), Addr(0x8000 + function));
+            is_filter(&clr, &Place { method: Addr(0), start, function, unwind, compiled })
+        };
+        assert_eq!([0x50, 0x60, 0x30, 0x80].map(is_filter), [Ok(true), Ok(false), Ok(false), Ok(false)]);
+    }
 }
