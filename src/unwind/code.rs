@@ -13,14 +13,13 @@ use super::epilogue;
 use super::flow::{self, Flow};
 use super::go;
 use super::image::{self, Image, Place};
-use super::own::Unwind;
+use super::own::{Beyond, Unwind};
 use super::room::Room;
-use super::row::Caller;
 use super::rules::Row;
 use super::signal;
 use super::start;
 use crate::capture::Memory;
-use crate::model::{Addr, Arch, Trust};
+use crate::model::{Addr, Arch};
 use crate::target::{Module, Target};
 
 /// Work that may be spent on code without tables, in instructions looked at (or what costs as much, about 30 ns), for
@@ -137,7 +136,7 @@ impl CodeMap {
     }
 
     /// The next frame of a runtime's own code above a place of a stack, as the runtime records it.
-    pub(super) fn beyond(&self, sp: Addr) -> Option<(Caller, Trust)> {
+    pub(super) fn beyond(&self, sp: Addr) -> Option<Beyond> {
         self.own.iter().find_map(|own| own.beyond(sp))
     }
 

@@ -36,7 +36,7 @@ mod x86_64;
 
 use std::sync::Arc;
 
-pub use self::own::{OwnFrame, Step, Unwind};
+pub use self::own::{Beyond, OwnFrame, Step, Unwind};
 
 use self::code::CodeMap;
 use self::walk::Walk;

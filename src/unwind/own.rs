@@ -18,11 +18,22 @@ pub trait Unwind: Send + Sync {
     /// Who called a frame in its own code.
     fn step(&self, frame: &OwnFrame<'_>) -> Step;
 
-    /// The next frame of its own code above a place of a stack, by what the runtime itself records of its calls into native code, and how it
-    /// was found. Asked for native code that no table describes.
-    fn beyond(&self, _sp: Addr) -> Option<(Caller, Trust)> {
+    /// The next frame of its own code above a place of a stack, by what the runtime itself records of its calls into native code. Asked for native
+    /// code that no table describes.
+    fn beyond(&self, _sp: Addr) -> Option<Beyond> {
         None
     }
+}
+
+/// A frame that a runtime records.
+#[derive(Clone, Debug)]
+pub struct Beyond {
+    /// Its registers, and its stack pointer.
+    pub caller: Caller,
+    /// How it was found.
+    pub trust: Trust,
+    /// Whether it stands behind a call; else it was interrupted.
+    pub returns: bool,
 }
 
 /// A frame in a runtime's own code.

@@ -8,7 +8,7 @@ use super::code::Before;
 use super::code::{CodeMap, Kind};
 use super::confirm::{self, Callee};
 use super::frame_pointer;
-use super::own::{OwnFrame, Step};
+use super::own::{Beyond, OwnFrame, Step};
 use super::row::{Caller, preserved, without_signature};
 use super::scan;
 use super::signal;
@@ -213,7 +213,7 @@ impl<'t> Walk<'t> {
         let callee = &Callee { chained: chained.as_ref(), ..*callee };
         let recorded = code.beyond(callee.stack);
         // What skips a frame that the runtime records is none of its callees.
-        let beyond = recorded.as_ref().map(|(caller, _)| caller);
+        let beyond = recorded.as_ref().map(|recorded| &recorded.caller);
         let fits = |caller: &Caller| beyond.is_none_or(|beyond| caller.cfa <= beyond.cfa);
         let comes_by = |caller: &Caller| beyond.is_none_or(|beyond| frame_pointer::comes_by(words, caller, beyond));
         // A word that was found for another thread may lie anywhere below the record that the frame pointer leads to.
@@ -228,15 +228,16 @@ impl<'t> Walk<'t> {
                 let nearest = || frame_pointer::nearest(code, words, callee.registers, callee.stack);
                 if beyond.is_none() { nearest() } else { None }
             });
-        let (caller, trust) = match (found, recorded) {
+        let behind_call = |(caller, trust)| Beyond { caller, trust, returns: true };
+        let Beyond { caller, trust, returns } = match (found, recorded) {
             // Of that frame the runtime knows more registers.
-            (Some(caller), Some(recorded)) if is_at(&caller, &recorded.0) => recorded,
-            (Some(caller), _) if callee.is_chained(&caller) => (caller, Trust::FramePointer),
-            (Some(caller), _) => (caller, Trust::Scan),
+            (Some(caller), Some(recorded)) if is_at(&caller, &recorded.caller) => recorded,
+            (Some(caller), _) if callee.is_chained(&caller) => behind_call((caller, Trust::FramePointer)),
+            (Some(caller), _) => behind_call((caller, Trust::Scan)),
             (None, Some(recorded)) => recorded,
-            (None, None) => scan::search(code, words, callee)?,
+            (None, None) => behind_call(scan::search(code, words, callee)?),
         };
-        let up = Up { caller, trust, returns: true, switch: false };
+        let up = Up { caller, trust, returns, switch: false };
         self.check(callee, &up).is_ok().then_some(up)
     }
 
@@ -337,7 +338,7 @@ mod tests {
     }
 
     /// A runtime without code here, which records one frame.
-    struct Recorded(Caller);
+    struct Recorded(Caller, bool);
 
     impl crate::unwind::Unwind for Recorded {
         fn owns(&self, _: Addr) -> bool {
@@ -348,26 +349,41 @@ mod tests {
             Step::Unknown
         }
 
-        fn beyond(&self, sp: Addr) -> Option<(Caller, Trust)> {
-            (sp < self.0.cfa).then(|| (self.0.clone(), Trust::Runtime))
+        fn beyond(&self, sp: Addr) -> Option<Beyond> {
+            let Recorded(caller, returns) = self;
+            (sp < caller.cfa).then(|| Beyond { caller: caller.clone(), trust: Trust::Runtime, returns: *returns })
         }
     }
 
     /// The first frames of a stack of code that is not in the dump, with a frame that a runtime records at a place of it.
     fn walk_to(recorded: (u64, u64), stack: &[u64]) -> Vec<(u64, u64, Trust)> {
+        let frames = frames_to(recorded, true, stack);
+        frames.iter().take(3).map(|frame| (frame.pc.0, frame.sp.0, frame.trust)).collect()
+    }
+
+    /// The same; whether the recorded one stands behind a call.
+    fn frames_to(recorded: (u64, u64), returns: bool, stack: &[u64]) -> Vec<Frame> {
         let (pc, cfa) = recorded;
         let mut registers = Registers::unknown(Arch::X86_64);
         for (number, value) in [(7, cfa), (16, pc)] {
             registers.set(Register(number), value);
         }
         let caller = Caller { registers, cfa: Addr(cfa) };
-        let code = CodeMap::new(target(Arch::X86_64, None, stack), vec![Arc::new(Recorded(caller))]);
+        let code = CodeMap::new(target(Arch::X86_64, None, stack), vec![Arc::new(Recorded(caller, returns))]);
         let mut start = Registers::unknown(Arch::X86_64);
         for (number, value) in [(6, STACK + 8), (7, STACK), (16, 0x1004)] {
             start.set(Register(number), value);
         }
-        let frames = Walk::new(&code).run(&start, &Job::default()).frames;
-        frames.iter().take(3).map(|frame| (frame.pc.0, frame.sp.0, frame.trust)).collect()
+        Walk::new(&code).run(&start, &Job::default()).frames
+    }
+
+    #[test]
+    fn a_recorded_frame_that_was_interrupted_stands_at_its_instruction() {
+        let stack = [0x1200, STACK + 0x20, 0x1080, 0x1300, 0, 0x1180, 0, 0];
+        for returns in [true, false] {
+            let frames = frames_to((0x1280, STACK + 0x10), returns, &stack);
+            assert_eq!((frames[1].pc, frames[1].returns), (Addr(0x1280), returns));
+        }
     }
 
     #[test]

@@ -17,9 +17,8 @@ use super::sources::Sources;
 use super::types::{Classes, Types};
 use crate::error::Error;
 use crate::job::Job;
-use crate::model::{Addr, Arch, DebugFile, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject, Trust};
-use crate::unwind::row::Caller;
-use crate::unwind::{OwnFrame, Step, Unwind};
+use crate::model::{Addr, Arch, DebugFile, Frame, FrameKind, Gap, Known, NamedFrame, Partial, Problem, Subject};
+use crate::unwind::{Beyond, OwnFrame, Step, Unwind};
 
 /// Most names of methods that are kept.
 const MAX_NAMES: usize = 1 << 20;
@@ -280,7 +279,7 @@ impl Unwind for Methods {
         if frame.registers.arch() == Arch::X86_64 { code::step(&self.clr, frame) } else { Step::Unknown }
     }
 
-    fn beyond(&self, sp: Addr) -> Option<(Caller, Trust)> {
+    fn beyond(&self, sp: Addr) -> Option<Beyond> {
         if self.clr.target.arch() == Arch::X86_64 { self.transitions.beyond(&self.clr, sp) } else { None }
     }
 }

@@ -5,6 +5,7 @@
 
 mod kinds;
 mod resume;
+mod returned;
 mod shape;
 
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use self::resume::Transition;
 use super::clr::Clr;
 use super::memo::Memo;
 use super::threads;
-use crate::model::{Addr, Trust};
-use crate::unwind::row::Caller;
+use crate::model::Addr;
+use crate::unwind::Beyond;
 
 /// Most frames of one thread's chain.
 const MAX_FRAMES: usize = 10_000;
@@ -42,9 +43,7 @@ struct Records {
 /// A record that leads to managed code.
 struct Leading {
     frame: Addr,
-    caller: Caller,
-    /// How the caller was found.
-    trust: Trust,
+    to: Beyond,
 }
 
 impl Default for Transitions {
@@ -67,16 +66,15 @@ impl Transitions {
             }
             all.sort_unstable_by_key(|transition| transition.frame);
             let leading = |transition: &Transition| {
-                let (caller, trust) = resume::caller(clr, *transition)?;
-                Some(Leading { frame: transition.frame, caller, trust })
+                Some(Leading { frame: transition.frame, to: resume::caller(clr, *transition)? })
             };
             let leading = all.iter().filter_map(leading).collect();
             Arc::new(Records { all, leading })
         })
     }
 
-    /// The caller that the next record above a place of a stack leads to, and how it was found.
-    pub(super) fn beyond(&self, clr: &Clr, sp: Addr) -> Option<(Caller, Trust)> {
+    /// The frame that the next record above a place of a stack leads to.
+    pub(super) fn beyond(&self, clr: &Clr, sp: Addr) -> Option<Beyond> {
         /// Records between a place and its caller: one that leads to a frame below the place.
         const MAX_BELOW: usize = 4;
         let records = self.all(clr);
@@ -85,7 +83,7 @@ impl Transitions {
         let end = stack.start.plus(stack.bytes.len() as u64)?;
         let above = above(&records.leading, sp, |record| record.frame).iter();
         let mut above = above.take_while(|record| record.frame < end).take(MAX_BELOW);
-        above.find(|record| record.caller.cfa > sp).map(|record| (record.caller.clone(), record.trust))
+        above.find(|record| record.to.caller.cfa > sp).map(|record| record.to.clone())
     }
 
     /// The method that native code is called for by a frame whose stack pointer this is, as `InlinedCallFrame` records it.
@@ -115,8 +113,9 @@ pub(super) struct Record {
 pub(super) fn records(clr: &Clr, thread: Addr) -> Vec<Record> {
     let record = |at| {
         let held = resume::held(clr, Transition { frame: at, thread });
-        let (shape, throws) = held.unwrap_or((Shape::Other, false));
-        Record { at, leads: held.is_some(), throws, shape }
+        let leads = held.is_some();
+        let (shape, throws) = held.unwrap_or_else(|| (returned::of(clr, at, thread), false));
+        Record { at, leads, throws, shape }
     };
     chain(clr, thread, MAX_FRAMES).into_iter().map(record).collect()
 }

@@ -8,6 +8,7 @@ use super::kinds::{self, Kind};
 use super::shape::Shape;
 use crate::capture::Memory;
 use crate::model::{Addr, Arch, Gap, Known, Register, Registers, Trust};
+use crate::unwind::Beyond;
 use crate::unwind::call::{LONGEST, calls_before};
 use crate::unwind::row::Caller;
 
@@ -33,9 +34,11 @@ pub(super) struct Transition {
     pub(super) thread: Addr,
 }
 
-/// The caller that a record leads to, and how it was found; `None` where it leads to none.
-pub(super) fn caller(clr: &Clr, transition: Transition) -> Option<(Caller, Trust)> {
-    led(clr, transition).map(|(_, caller, trust)| (caller, trust))
+/// The caller that a record leads to; `None` where it leads to none.
+pub(super) fn caller(clr: &Clr, transition: Transition) -> Option<Beyond> {
+    let (kind, caller, trust) = led(clr, transition)?;
+    // One that was stopped, or whose instruction failed, stands at it.
+    Some(Beyond { caller, trust, returns: !matches!(kind, Kind::Faulting | Kind::Resumable) })
 }
 
 /// The same with the kind of record that it is.
@@ -61,7 +64,10 @@ pub(super) fn held(clr: &Clr, transition: Transition) -> Option<(Shape, bool)> {
     // Source: dotnet/runtime src/coreclr/vm/frames.h of 9.0 and before, HelperMethodFrame::FRAME_ATTR_EXCEPTION.
     const ATTRIBUTE: u32 = 1;
     let frame = transition.frame;
-    let block = || clr.ptr(frame, "FramedMethodFrame", "TransitionBlockPtr").map_or(Shape::Other, Shape::Block);
+    let block = || match clr.ptr(frame, "FramedMethodFrame", "TransitionBlockPtr") {
+        Ok(block) => Shape::Block { block, frame },
+        Err(_) => Shape::Other,
+    };
     let (kind, ..) = led(clr, transition)?;
     Some(match kind {
         Kind::Helper => {
@@ -225,8 +231,9 @@ mod tests {
         Clr::by_hand(major, Memory::of(0x1000, &words), &[("ExecutionManagerCodeRangeMapAddress", 0x1000)])
     }
 
-    fn told(found: Option<(Caller, Trust)>) -> Option<(u64, u64, Option<u64>, Trust)> {
-        let (caller, trust) = found?;
+    fn told(found: Option<Beyond>) -> Option<(u64, u64, Option<u64>, Trust)> {
+        let Beyond { caller, trust, returns } = found?;
+        assert!(returns);
         Some((caller.registers.pc()?.0, caller.cfa.0, caller.registers.fp().map(|fp| fp.0), trust))
     }
 
@@ -273,6 +280,20 @@ mod tests {
         assert_eq!(trust, Trust::FramePointer);
         let other = helper(&clr(9, &stack), Transition { frame: Addr(STACK), thread: Addr(0x9100) });
         assert!(other.is_err(), "another thread's");
+    }
+
+    #[test]
+    fn a_thread_that_was_stopped_or_has_failed_stands_at_its_instruction() {
+        // CONTEXT: its mark at 0x30, then registers from 0x78 on: rsp the fifth, rip the seventeenth.
+        let mut context = vec![0; 0x100 / 8];
+        context[6] = u64::from(CONTEXT_MARK);
+        (context[15 + 4], context[15 + 16]) = (STACK + 0x400, CODE + 0x20);
+        // ResumableFrame: kind 2, next, the context's place. FaultingExceptionFrame: kind 4, the context at 32.
+        for head in [vec![2, 0, STACK + 0x18], vec![4, 0, 0, 0]] {
+            let clr = clr(10, &[head, context.clone()].concat());
+            let found = caller(&clr, Transition { frame: Addr(STACK), thread: Addr(0x9000) }).unwrap();
+            assert_eq!((found.caller.registers.pc(), found.returns), (Some(Addr(CODE + 0x20)), false));
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl ManagedHeap {
         let own = Arc::clone(self.methods()) as Arc<dyn Unwind>;
         let unwinder = Unwinder::with(Arc::clone(&clr.target), vec![own]);
         let (threads, _) = self.threads();
-        roots::of_stacks(clr, threads, &|thread| unwinder.walk(thread, job), job)
+        roots::of_stacks(self.methods(), threads, &|thread| unwinder.walk(thread, job), job)
     }
 
     /// Says of what objects refer to what is not known.

@@ -32,6 +32,15 @@ impl Pattern {
         self.each_of(&mut Words::of(memory), object, &mut |slot, to| visit(slot, to));
     }
 
+    /// Bytes from an object's start to each slot of its runs.
+    pub(in crate::runtimes::coreclr) fn offsets(runs: &[(u64, i64)], object: Walked) -> impl Iterator<Item = u64> {
+        runs.iter().flat_map(move |(offset, more)| {
+            let bytes = object.bytes.cast_signed().saturating_add(*more).max(0).unsigned_abs();
+            let bytes = bytes.min(object.bytes.saturating_sub(*offset));
+            (0..bytes / WORD).map(move |slot| offset.saturating_add(slot.saturating_mul(WORD)))
+        })
+    }
+
     /// The same of many objects that stand near each other. False where not all of the object is in the dump.
     #[inline]
     pub(super) fn each_of(&self, words: &mut Words<'_>, object: Walked, visit: &mut impl FnMut(Addr, Addr)) -> bool {

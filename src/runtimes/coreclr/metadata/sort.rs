@@ -22,6 +22,8 @@ const MAX_LOCALS: u32 = 0xffff;
 pub struct Signature {
     /// Whether it has `this`, which is not among its parameters.
     pub has_this: bool,
+    /// The type of what it returns.
+    pub returns: Sort,
     /// The types of its parameters.
     pub parameters: Vec<Sort>,
 }
@@ -31,8 +33,8 @@ impl Signature {
     pub fn read(blob: &[u8]) -> Known<Signature> {
         const HAS_THIS: u8 = 0x20;
         let mut reader = Reader { bytes: blob, left: MAX_PARTS };
-        let (convention, _, parameters) = reader.method(0)?;
-        Ok(Signature { has_this: convention & HAS_THIS != 0, parameters })
+        let (convention, returns, parameters) = reader.method(0)?;
+        Ok(Signature { has_this: convention & HAS_THIS != 0, returns, parameters })
     }
 }
 
@@ -254,9 +256,10 @@ mod tests {
         // II.23.2.1: HASTHIS, two parameters, returns void: (int, string). II.23.2.6: a pinned reference, a class.
         let sorts = |elements: &[u8]| elements.iter().map(|element| Sort::Primitive(*element)).collect::<Vec<_>>();
         let told = Signature::read(&[0x20, 2, 1, 8, 0x0e]);
-        assert_eq!(told, Ok(Signature { has_this: true, parameters: sorts(&[8, 0x0e]) }));
+        let returns = Sort::Primitive(1);
+        assert_eq!(told, Ok(Signature { has_this: true, returns: returns.clone(), parameters: sorts(&[8, 0x0e]) }));
         let told = Signature::read(&[0x10, 1, 1, 1, 0x1e, 0]);
-        assert_eq!(told, Ok(Signature { has_this: false, parameters: vec![Sort::MethodArgument(0)] }));
+        assert_eq!(told, Ok(Signature { has_this: false, returns, parameters: vec![Sort::MethodArgument(0)] }));
         let reference = Sort::Pointer { to: Box::new(Sort::Primitive(5)), is_reference: true };
         let told = Sort::of_locals(&[7, 2, 0x45, 0x10, 5, 0x12, 9]);
         assert_eq!(told, Ok(vec![reference, Sort::Named { coded: 9, is_value: false }]));

@@ -3,6 +3,7 @@
 //! Input: the runtime. Output: a [`Held`] for each reference from outside of the heap. Specification: dotnet/runtime
 //! docs/design/datacontracts/GC.md; src/coreclr/gc/handletablepriv.h, finalizer queue of gc.cpp; vm/threadstatics.h.
 
+mod arguments;
 mod finalizer;
 mod handles;
 mod held;

@@ -1,30 +1,54 @@
 //! What the runtime's own records on the stack protect: arguments of a method that is about to be called, and what its native code holds.
 
+use super::arguments;
 use super::held::Held;
 use crate::heap::{Root, RootKind};
-use crate::model::{Addr, Known, Tid};
+use crate::model::{Addr, Gap, Known, Tid};
 use crate::runtimes::coreclr::clr::{Clr, plus};
 use crate::runtimes::coreclr::frames::{Record, Shape};
+use crate::runtimes::coreclr::methods::Methods;
 
 /// Registers that pass arguments: rdi rsi rdx rcx r8 r9, as a stub saves them. Source: dotnet/runtime src/coreclr/vm/amd64/cgencpu.h of Unix.
 const ARGUMENTS: u64 = 6;
+/// Where `DynamicHelperFrame` says which of them are objects, and that two are. Source: frames.h, enum DynamicHelperFrameFlags.
+const DYNAMIC_FLAGS: u64 = 32;
+const DYNAMIC_TWO: u32 = 2;
 /// Bytes around a record within which a local variable of native code lies that it protects.
 const NEAR: u64 = 1 << 16;
 
-/// Adds what a record protects. Which of its words are references is told by their being objects: who takes them sorts out the others.
-pub(super) fn add(clr: &Clr, record: &Record, tid: Tid, all: &mut Vec<Held>) -> Known<()> {
+/// Adds what a record protects.
+pub(super) fn add(methods: &Methods, record: &Record, tid: Tid, all: &mut Vec<Held>) -> Known<()> {
+    let clr = &methods.clr;
     match record.shape {
-        Shape::Block(block) => arguments(clr, block, tid, all),
+        Shape::Block { block, frame } => arguments(methods, block, frame, tid, all),
+        // Which of its words are references is told by their being objects: who takes them sorts out the others.
         Shape::Helper => locals(clr, record.at, tid, all),
+        Shape::Returned(places) => places.into_iter().flatten().try_for_each(|at| hold(clr, at, tid, all)),
+        Shape::ReturnedUnknown => {
+            Err(Gap::Unsupported("the value that a call returned to a thread that was stopped".to_owned()))
+        }
         Shape::Other => Ok(()),
     }
 }
 
-fn arguments(clr: &Clr, block: Addr, tid: Tid, all: &mut Vec<Held>) -> Known<()> {
+/// Arguments of a call that a stub is about to make.
+fn arguments(methods: &Methods, block: Addr, frame: Addr, tid: Tid, all: &mut Vec<Held>) -> Known<()> {
+    let clr = &methods.clr;
+    let method = clr.ptr(frame, "FramedMethodFrame", "MethodDescPtr")?;
+    if method.0 != 0 {
+        let (places, unread) = arguments::places(methods, method, block);
+        places.into_iter().try_for_each(|at| hold(clr, at, tid, all))?;
+        return unread.map_or(Ok(()), Err);
+    }
+    // Which method it is has not been found: a register that holds a reference may be left over from another call.
     for index in 0..ARGUMENTS {
         hold(clr, plus(block, index.saturating_mul(8))?, tid, all)?;
     }
-    Ok(())
+    // Source: dotnet/runtime src/coreclr/vm/frames.h, DynamicHelperFrame: behind the method what arguments are objects, in registers all.
+    if clr.memory().u32(plus(frame, DYNAMIC_FLAGS)?)? <= DYNAMIC_TWO {
+        return Ok(());
+    }
+    Err(Gap::Unsupported(format!("arguments on the stack of a method that was being looked for, at {frame}")))
 }
 
 /// `HelperMethodFrame_1OBJ` and its kin of .NET 8 and 9: pointers to local variables, or to an array of them with their number.

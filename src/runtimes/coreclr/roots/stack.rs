@@ -19,6 +19,7 @@ use crate::runtimes::coreclr::clr::{Clr, plus};
 use crate::runtimes::coreclr::code::{self, Code, Place};
 use crate::runtimes::coreclr::frames::{self, Record};
 use crate::runtimes::coreclr::gc_info::{self, Base, Format, GcInfo, Slot, Stop};
+use crate::runtimes::coreclr::methods::Methods;
 use crate::runtimes::coreclr::unread::Unread;
 
 /// DWARF numbers of registers as x64 counts them. Source: System V AMD64 psABI 1.0, figure 3.36.
@@ -32,6 +33,7 @@ const MAX_HELD: usize = 1 << 24;
 
 /// What the frames of threads hold.
 pub(in crate::runtimes::coreclr) struct StackRoots<'a> {
+    methods: &'a Methods,
     clr: &'a Clr,
     format: Format,
     known: FxHashMap<Addr, Known<Arc<GcInfo>>>,
@@ -76,10 +78,11 @@ struct Asked<'a> {
 }
 
 impl<'a> StackRoots<'a> {
-    fn new(clr: &'a Clr) -> Known<StackRoots<'a>> {
+    fn new(methods: &'a Methods) -> Known<StackRoots<'a>> {
+        let clr = &*methods.clr;
         let format = gc_info::format_of(clr)?;
         let (frames, threads) = (Unread::default(), Unread::default());
-        Ok(StackRoots { clr, format, known: FxHashMap::default(), all: Vec::new(), frames, threads })
+        Ok(StackRoots { methods, clr, format, known: FxHashMap::default(), all: Vec::new(), frames, threads })
     }
 
     /// Adds what the frames of a thread hold: its structure, its id, its stack.
@@ -90,7 +93,7 @@ impl<'a> StackRoots<'a> {
         self.threads.extend(beyond(stack, &records).as_ref());
         for record in records.iter().filter(|record| !trackers.has_passed(record.at)) {
             meter.add(1)?;
-            let told = records::add(self.clr, record, tid, &mut self.all);
+            let told = records::add(self.methods, record, tid, &mut self.all);
             self.frames.extend(told.err().as_ref());
         }
         let managed = self.managed(stack, meter)?;
@@ -131,8 +134,13 @@ impl<'a> StackRoots<'a> {
                 continue;
             };
             let passed = managed.get(at..*parent).unwrap_or_default();
-            for dispatcher in self.dispatchers(own, passed) {
-                self.add_frame(Asked { own: dispatcher, tid, is_aborted: false, with_untracked: true }, meter)?;
+            // The method's other handlers that run, one within another, have each been called by a dispatch of their own.
+            let within = (0usize..).zip(passed).filter(|(_, frame)| frame.activation() == own.activation());
+            let within = within.filter_map(|(index, frame)| Some((frame, passed.get(index.saturating_add(1)..)?)));
+            for (funclet, behind) in std::iter::once((own, passed)).chain(within) {
+                for dispatcher in self.dispatchers(funclet, behind) {
+                    self.add_frame(Asked { own: dispatcher, tid, is_aborted: false, with_untracked: true }, meter)?;
+                }
             }
             at = parent.saturating_add(1);
         }
@@ -278,17 +286,17 @@ fn beyond(stack: &Stack, records: &[Record]) -> Option<Gap> {
 
 /// What the frames of these threads hold: of each its structure and its OS id.
 pub(in crate::runtimes::coreclr) fn of_stacks<'a>(
-    clr: &'a Clr,
+    methods: &'a Methods,
     threads: &[(Addr, Option<Tid>)],
     walk: &dyn Fn(&OsThread) -> Stack,
     job: &Job,
 ) -> Result<Known<StackRoots<'a>>, Error> {
-    let mut roots = match StackRoots::new(clr) {
+    let mut roots = match StackRoots::new(methods) {
         Ok(roots) => roots,
         Err(gap) => return Ok(Err(gap)),
     };
     let mut of: FxHashMap<Tid, &OsThread> =
-        clr.target.capture.threads.iter().map(|thread| (thread.tid, thread)).collect();
+        methods.clr.target.capture.threads.iter().map(|thread| (thread.tid, thread)).collect();
     let mut meter = job.meter();
     for (thread, tid) in threads {
         // One that has not begun, or has ended, has no stack. In a damaged dump several may have the same one.
