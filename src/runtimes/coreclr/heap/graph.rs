@@ -1,6 +1,7 @@
 //! What managed objects refer to, and what refers to them from outside.
 //!
-//! An object refers to what its class says ([`Pattern`](super::Pattern)), and to what dependent handles keep alive with it.
+//! An object refers to what its class says ([`Pattern`](super::Pattern)), to what dependent handles keep alive with it, and, where its class can be
+//! unloaded, to the object that stands for the loader, which keeps the class and its statics.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::job::{Job, Meter};
 use crate::model::{Addr, Gap, Known, Problem, Subject};
 use crate::runtimes::coreclr::heap::Pattern;
 use crate::runtimes::coreclr::roots;
+use crate::runtimes::coreclr::types::Loader;
 use crate::runtimes::coreclr::unread::Unread;
 use crate::unwind::{Unwind, Unwinder};
 
@@ -25,12 +27,18 @@ impl ManagedHeap {
         self.methods().types().pattern(table).ok().flatten()
     }
 
-    /// Each object that an object refers to, with the slot that does; of a dependent handle the handle.
+    /// What keeps a type, where it can be unloaded.
+    fn loader_of(&self, of_type: usize) -> Option<Loader> {
+        let table = self.types().get(of_type)?.id;
+        self.methods().types().loader(table).ok().flatten()
+    }
+
+    /// Each object that an object refers to, with the slot that does; of a dependent handle, and of the loader, the handle.
     fn each_reference(
         &self,
         from: ObjectId,
         objects: &Objects,
-        pattern: Option<&Pattern>,
+        (pattern, loader): (Option<&Pattern>, Option<Loader>),
         (kept, words): (&Kept, &mut Words<'_>),
         visit: &mut impl FnMut(Addr, Addr),
     ) {
@@ -38,6 +46,9 @@ impl ManagedHeap {
         if let Some(pattern) = pattern {
             let walked = Walked { at: object.address, table: Addr(0), bytes: object.bytes };
             pattern.each_of(words, walked, visit);
+        }
+        if let Some(Loader { handle, object }) = loader {
+            visit(handle, object);
         }
         // Hardly any object has one.
         if !kept.dependents.is_empty() {
@@ -71,11 +82,13 @@ impl References for ManagedHeap {
         for from in range {
             meter.add(1)?;
             let of_type = objects.of_type(from);
-            let pattern = patterns.get_mut(of_type).and_then(|known: &mut Option<Option<Arc<Pattern>>>| {
-                known.get_or_insert_with(|| self.pattern_of(of_type)).as_deref()
+            let known = patterns.get_mut(of_type).map(|known: &mut Option<(Option<Arc<Pattern>>, Option<Loader>)>| {
+                let (pattern, loader) =
+                    known.get_or_insert_with(|| (self.pattern_of(of_type), self.loader_of(of_type)));
+                (pattern.as_deref(), *loader)
             });
             let mut failed = Ok(());
-            self.each_reference(from, objects, pattern, (&kept, &mut words), &mut |_, to| {
+            self.each_reference(from, objects, known.unwrap_or_default(), (&kept, &mut words), &mut |_, to| {
                 if failed.is_ok()
                     && let Some(to) = objects.at(to).filter(|to| *to != from)
                 {
@@ -113,7 +126,8 @@ impl References for ManagedHeap {
         let mut doubts = Doubts::default();
         match self.methods().types().statics() {
             Ok(statics) => {
-                for known in statics.all.iter() {
+                // Of a class that can be unloaded its loader holds them.
+                for known in statics.all.iter().filter(|known| !known.is_unloadable) {
                     tell(Root { kind: RootKind::Static, at: Some(known.slot), tid: None }, known.to)?;
                 }
                 doubts.count(&statics.unread, "static fields of", "class", "classes");
@@ -162,17 +176,19 @@ impl References for ManagedHeap {
 
     fn field(&self, from: ObjectId, to: ObjectId, objects: &Objects) -> Option<String> {
         let (object, target) = (objects.get(from)?, objects.address(to)?);
-        let pattern = self.pattern_of(object.of_type);
+        let (pattern, loader) = (self.pattern_of(object.of_type), self.loader_of(object.of_type));
         let mut found = None;
         let mut words = Words::of(&self.methods().clr.target.memory);
-        self.each_reference(from, objects, pattern.as_deref(), (&self.kept(), &mut words), &mut |slot, to| {
+        let known = (pattern.as_deref(), loader);
+        self.each_reference(from, objects, known, (&self.kept(), &mut words), &mut |slot, to| {
             if found.is_none() && to == target {
                 found = Some(slot);
             }
         });
         let slot = found?;
         match slot.since(object.address).filter(|offset| *offset < object.bytes) {
-            Some(offset) => Some(self.slot_name(object, offset)),
+            Some(offset) => Some(self.static_name(slot).unwrap_or_else(|| self.slot_name(object, offset))),
+            None if loader.is_some_and(|loader| loader.handle == slot) => Some("loader of its class".to_owned()),
             None => Some("dependent handle".to_owned()),
         }
     }
@@ -180,10 +196,7 @@ impl References for ManagedHeap {
     fn root_name(&self, root: &Root) -> Option<String> {
         let at = root.at?;
         match root.kind {
-            RootKind::Static => {
-                let statics = self.methods().types().statics().ok()?;
-                statics.at(at).map(|known| known.name.to_string())
-            }
+            RootKind::Static => self.static_name(at),
             RootKind::Handle => Some(self.kept().handles.at(at)?.kind.word().to_owned()),
             _ => None,
         }
@@ -191,6 +204,12 @@ impl References for ManagedHeap {
 }
 
 impl ManagedHeap {
+    /// The static field at an address.
+    fn static_name(&self, slot: Addr) -> Option<String> {
+        let statics = self.methods().types().statics().ok()?;
+        statics.at(slot).map(|known| known.name.to_string())
+    }
+
     /// What the stacks hold; walked for this.
     fn stack_roots(&self, job: &Job) -> Result<Known<roots::StackRoots<'_>>, Error> {
         let clr = &self.methods().clr;
@@ -206,6 +225,7 @@ impl ManagedHeap {
         let mut unread = Unread::default();
         for of_type in self.types() {
             unread.extend(types.pattern(of_type.id).err().as_ref());
+            unread.extend(types.loader(of_type.id).err().as_ref());
         }
         doubts.count(&unread, "what objects refer to of", "class", "classes");
         if let Some(bytes) = self.segments().left_out(&self.methods().clr) {

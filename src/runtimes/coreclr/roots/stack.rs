@@ -20,6 +20,7 @@ use crate::runtimes::coreclr::code::{self, Code, Place};
 use crate::runtimes::coreclr::frames::{self, Record};
 use crate::runtimes::coreclr::gc_info::{self, Base, Format, GcInfo, Slot, Stop};
 use crate::runtimes::coreclr::methods::Methods;
+use crate::runtimes::coreclr::rows;
 use crate::runtimes::coreclr::unread::Unread;
 
 /// DWARF numbers of registers as x64 counts them. Source: System V AMD64 psABI 1.0, figure 3.36.
@@ -112,6 +113,7 @@ impl<'a> StackRoots<'a> {
             let first = thrown.partition_point(|record| *record < before);
             let is_aborted = thrown.get(first).is_some_and(|record| *record < own.frame.sp);
             before = own.frame.cfa.unwrap_or(own.frame.sp);
+            self.add_loader(own, tid);
             if own.frame.cfa.is_some_and(|caller| trackers.has_passed(caller)) {
                 continue;
             }
@@ -145,6 +147,23 @@ impl<'a> StackRoots<'a> {
             at = parent.saturating_add(1);
         }
         Ok(())
+    }
+
+    /// Code that can be unloaded is kept by each of its frames, whatever these hold: by the object that stands for its loader.
+    fn add_loader(&mut self, own: &Managed, tid: Tid) {
+        let loader = match rows::row(self.clr, own.place.method) {
+            Ok(row) => self.methods.types().loader(row.table),
+            // A method that was made at run time is kept by what called it.
+            Err(_) => return,
+        };
+        match loader {
+            Ok(Some(loader)) => {
+                let root = Root { kind: RootKind::Stack, at: Some(own.frame.sp), tid: Some(tid) };
+                self.all.push(Held { root, object: loader.object });
+            }
+            Ok(None) => {}
+            Err(gap) => self.frames.add(&gap),
+        }
     }
 
     /// The managed frames of a stack.

@@ -81,6 +81,7 @@ impl Types<'_> {
         let (class, fields) = (self.class(table)?, self.fields(table)?);
         let name = class.name.as_ref().map_err(Gap::clone)?;
         let is_one = |field: &&Field| field.held == Held::Class && field.is_collected();
+        let is_unloadable = self.loader(table).is_ok_and(|loader| loader.is_some());
         let mut first = Ok(());
         for field in fields.iter().filter(is_one) {
             let read = self.static_slot(table, field).and_then(|slot| match slot {
@@ -89,7 +90,7 @@ impl Types<'_> {
             });
             match read {
                 Ok(Some((slot, to))) if to.0 != 0 => {
-                    all.push(Static { name: format!("{name}.{}", field.name).into(), slot, to });
+                    all.push(Static { name: format!("{name}.{}", field.name).into(), slot, is_unloadable, to });
                 }
                 Ok(_) => {}
                 Err(gap) => first = first.and(Err(gap)),

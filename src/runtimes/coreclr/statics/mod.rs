@@ -142,7 +142,12 @@ impl Types<'_> {
             return Ok(unless_null(base));
         };
         let entries = clr.ptr(module, "DomainLocalModule", "DynamicEntries")?.0;
-        let Some(entry) = self.dynamic_entry(module, "DomainLocalModule", id, entries)? else { return Ok(None) };
+        let Some((entry, is_collectible)) = self.dynamic_entry(module, "DomainLocalModule", id, entries)? else {
+            return Ok(None);
+        };
+        if is_collectible {
+            return self.collectible_base(table, entry, field);
+        }
         // Source: appdomain.hpp, NormalDynamicEntry: where references are, then the others themselves.
         Ok(unless_null(if field.is_collected() { clr.memory().ptr(entry)? } else { entry }))
     }
@@ -161,9 +166,15 @@ impl Types<'_> {
             None => return Ok(Some(module)),
             Some(id) => {
                 let entries = clr.ptr(module, "ThreadLocalModule", "DynamicEntries")?.0;
-                let Some(entry) = self.dynamic_entry(module, "ThreadLocalModule", id, entries)? else {
+                let Some((entry, is_collectible)) = self.dynamic_entry(module, "ThreadLocalModule", id, entries)?
+                else {
                     return Ok(None);
                 };
+                if is_collectible {
+                    return Err(Gap::Unsupported(
+                        "thread statics of a class that can be unloaded, in .NET 8".to_owned(),
+                    ));
+                }
                 if !field.is_collected() {
                     return Ok(Some(entry));
                 }
@@ -196,12 +207,36 @@ impl Types<'_> {
             _ => {
                 let class = clr.ptr(table, "MethodTable", "EEClassOrCanonMT")?;
                 let optional = clr.ptr(class, "EEClass", "OptionalFields")?;
+                // None yet: beyond all that have one.
+                if optional.0 == 0 {
+                    return Ok(Some(u64::MAX));
+                }
                 Ok(Some(clr.u32(optional, "EEClassOptionalFields", "ModuleDynamicID")?.into()))
             }
         }
     }
 
-    fn dynamic_entry(self, module: Addr, kind: &str, id: u64, entries: u64) -> Known<Option<Addr>> {
+    /// Where a class that can be unloaded keeps statics, in .NET 8: its loader's object has them.
+    fn collectible_base(self, table: Addr, entry: Addr, field: &Field) -> Known<Option<Addr>> {
+        // Source: appdomain.hpp of release/8.0, CollectibleDynamicEntry: handles of an array of references, then of one of the others; loaderallocator.cpp,
+        // LoaderAllocator::GetHandleValue: a handle counts slots from 1, above a bit that marks others.
+        let (at, first) = if field.is_collected() { (entry, FIRST_ELEMENT) } else { (plus(entry, 8)?, 8) };
+        let handle = self.clr.memory().u64(at)?;
+        let Some(loader) = self.loader(table)?.filter(|_| handle != 0) else { return Ok(None) };
+        let corrupt = || Gap::Corrupt(format!("the statics of {table}"));
+        let index = (handle >> 1).checked_sub(1).filter(|_| handle & 1 == 0).ok_or_else(corrupt)?;
+        let fields = self.fields(self.table_of(loader.object)?)?;
+        let slots = fields.iter().find(|field| &*field.name == "m_slots").ok_or_else(corrupt)?;
+        let slots = self.clr.memory().ptr(plus(loader.object, slots.offset.saturating_add(8))?)?;
+        if index >= u64::from(self.clr.u32(slots, "Array", "m_NumComponents")?) {
+            return Err(corrupt());
+        }
+        let array = self.clr.memory().ptr(plus(slots, index.saturating_mul(8).saturating_add(FIRST_ELEMENT))?)?;
+        unless_null(array).map(|array| plus(array, first)).transpose()
+    }
+
+    /// What a class without a number of its own in its module has, and whether it can be unloaded.
+    fn dynamic_entry(self, module: Addr, kind: &str, id: u64, entries: u64) -> Known<Option<(Addr, bool)>> {
         /// Of the flags: its statics can be collected. Source: appdomain.hpp, ClassInitFlags::COLLECTIBLE_FLAG.
         const COLLECTIBLE: u32 = 8;
         let clr = self.clr;
@@ -210,10 +245,8 @@ impl Types<'_> {
         }
         let size = clr.layout.offset("DynamicClassInfo", "!")?;
         let entry = plus(clr.ptr(module, kind, "DynamicClassTable")?, id.saturating_mul(size))?;
-        if clr.u32(entry, "DynamicClassInfo", "Flags")? & COLLECTIBLE != 0 {
-            return Err(Gap::Unsupported("statics of a class that can be collected, in .NET 8".to_owned()));
-        }
-        Ok(unless_null(clr.ptr(entry, "DynamicClassInfo", "DynamicEntry")?))
+        let is_collectible = clr.u32(entry, "DynamicClassInfo", "Flags")? & COLLECTIBLE != 0;
+        Ok(unless_null(clr.ptr(entry, "DynamicClassInfo", "DynamicEntry")?).map(|entry| (entry, is_collectible)))
     }
 }
 

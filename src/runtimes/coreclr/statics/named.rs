@@ -14,6 +14,8 @@ pub(in crate::runtimes::coreclr) struct Static {
     pub(in crate::runtimes::coreclr) name: Arc<str>,
     /// Where it is.
     pub(in crate::runtimes::coreclr) slot: Addr,
+    /// Whether its class can be unloaded: then it holds the object only while something keeps the class.
+    pub(in crate::runtimes::coreclr) is_unloadable: bool,
     /// The object; of a structure what it is boxed in.
     pub(in crate::runtimes::coreclr) to: Addr,
 }

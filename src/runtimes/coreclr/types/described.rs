@@ -85,6 +85,15 @@ impl Field {
     }
 }
 
+/// What keeps a class that can be unloaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::runtimes::coreclr) struct Loader {
+    /// The runtime's handle of the object.
+    pub(in crate::runtimes::coreclr) handle: Addr,
+    /// A `System.Reflection.LoaderAllocator`: what its statics hold is reached from it.
+    pub(in crate::runtimes::coreclr) object: Addr,
+}
+
 /// What has names, and why there may be more of it.
 #[derive(Clone, Debug)]
 pub(in crate::runtimes::coreclr) struct Named<T> {

@@ -7,6 +7,7 @@ mod class;
 mod declared;
 mod described;
 mod find;
+mod loaders;
 mod room;
 mod slots;
 mod sorts;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 pub(super) use self::declared::Declared;
-pub(super) use self::described::{Class, ClassKind, Field, Held};
+pub(super) use self::described::{Class, ClassKind, Field, Held, Loader};
 pub(super) use self::sorts::element_name;
 
 use self::described::{Instantiated, Rows};
@@ -61,6 +62,7 @@ pub(super) struct Classes {
     /// Names of classes and of those that they derive from.
     pub(super) lineages: Memo<Addr, Arc<[Box<str>]>>,
     pub(super) patterns: Memo<Addr, Known<Option<Arc<Pattern>>>>,
+    loaders: Memo<Addr, Known<Option<Loader>>>,
     pub(super) statics: Memo<(), Known<Arc<Statics>>>,
     /// What structures of one field declare.
     pub(super) repeats: Memo<Addr, Known<Option<Declared>>>,
@@ -81,6 +83,7 @@ impl Default for Classes {
             enumerations: Memo::of(MAX_TYPES),
             lineages: Memo::of(MAX_TYPES),
             patterns: Memo::of(MAX_TYPES),
+            loaders: Memo::of(MAX_TYPES),
             statics: Memo::of(1),
             repeats: Memo::of(MAX_TYPES),
             static_to: Memo::of(1),
