@@ -56,10 +56,20 @@ impl Dotnet {
     /// What ClrMD, the library beneath dotnet-dump, reads from a dump: `question` is `threads`, `heap` or `locks`. Its program is named by
     /// `$DUMPSCOPE_CLRMD`; panics where that is not set. Tests that need it have `clrmd` in their names, by which `tests/run` leaves them out.
     pub fn clrmd(&self, question: &str, dump: &Path) -> serde_json::Value {
+        self.clrmd_with(question, dump, &[])
+    }
+
+    /// The same with flags: `--stacks` adds what stacks hold to `roots`.
+    pub fn clrmd_with(&self, question: &str, dump: &Path, flags: &[&str]) -> serde_json::Value {
         let program = std::env::var_os("DUMPSCOPE_CLRMD");
         let program = program.expect("no reader of .NET dumps; name one with DUMPSCOPE_CLRMD=/path/to/truth.dll");
-        let output =
-            Command::new(&self.host).arg(program).arg(question).arg(dump).output().expect("the host was run before");
+        let output = Command::new(&self.host)
+            .arg(program)
+            .arg(question)
+            .arg(dump)
+            .args(flags)
+            .output()
+            .expect("the host was run before");
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "ClrMD, {question} of {}: {error}", dump.display());
         serde_json::from_slice(&output.stdout).expect("it prints JSON")
