@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::dumpheap::Total;
 use super::object_rows::{ADDRESS, Named, type_cell};
 use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
-use crate::analysis::graph;
+use crate::analysis::graph::{self, Reach};
 use crate::job::Job;
 use crate::model::Addr;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
@@ -59,8 +59,12 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let graph = heap.graph(job)?;
     let named = Named::of(&heap, job)?;
     let id = named.asked(query)?;
-    let retained = heap.dominators(job)?.retained(id);
-    let reachable = graph::reach(&graph, id, &named.objects, job)?;
+    let Reach { reachable, retained } = graph::reach(&graph, id, &named.objects, job)?;
+    // What leaked is held by the heads of leaks, which only dominators tell.
+    let retained = match retained {
+        Some(retained) => retained.bytes,
+        None => heap.dominators(job)?.retained(id),
+    };
     let data = Size {
         address: named.address(id),
         name: named.name(id),

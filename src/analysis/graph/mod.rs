@@ -23,7 +23,7 @@ pub use holders::Holder;
 pub use leaks::{Head, Leaks};
 pub use nearest::Nearest;
 pub use paths::{Path, paths, referrers, way};
-pub use reachable::{Reachable, reach};
+pub use reachable::{Reach, Reachable, reach};
 pub use set::ObjectSet;
 
 #[cfg(test)]

@@ -253,7 +253,9 @@ fn one_object_leads_to_another_by_the_shortest_way() {
 #[test]
 fn all_that_an_object_leads_to_is_added_up() {
     let known = Literal::of(9, &REFERENCES, &[0]).understood();
-    let amount = |from| reach(&known.graph, from, &known.objects, &Job::default()).expect("followed");
+    let reach = |from| reach(&known.graph, from, &known.objects, &Job::default()).expect("followed");
+    let amount = |from| reach(from).reachable;
+    assert_eq!(reach(5).retained, None, "no root reaches it");
     assert_eq!((amount(5).count, amount(5).bytes), (3, 16 + 32 + 64));
     assert_eq!((amount(7).count, amount(7).bytes), (3, 128 + 64 + 8), "live ones, too");
 }
@@ -346,6 +348,12 @@ fn random_graphs_give_what_looking_at_everything_gives() {
         let mut by_type = [0u64; 3];
         for id in 0..count {
             let gone = &without[&id];
+            let alone = super::reach(graph, id, &known.objects, &Job::default()).expect("followed");
+            let sum = |ids: &BTreeSet<u32>| (ids.len() as u64, ids.iter().map(|id| bytes(*id)).sum::<u64>());
+            let expected = live.contains(&id).then(|| sum(gone));
+            assert_eq!(alone.retained.map(|amount| (amount.count, amount.bytes)), expected, "{}", says("alone"));
+            let led_to = sum(&plain_reach(&set, &BTreeSet::from([id]), None));
+            assert_eq!((alone.reachable.count, alone.reachable.bytes), led_to, "{}", says("led to"));
             assert_eq!(
                 known.dominators.retained(id),
                 gone.iter().map(|id| bytes(*id)).sum::<u64>(),

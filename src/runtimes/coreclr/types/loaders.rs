@@ -11,7 +11,7 @@ const COLLECTIBLE: u32 = 0x0020_0000;
 impl Types<'_> {
     /// What keeps a class; `Ok(None)` for one that cannot be unloaded. Each object of the class refers to it, as the collector sees it.
     pub(in crate::runtimes::coreclr) fn loader(self, table: Addr) -> Known<Option<Loader>> {
-        self.classes.loaders.get(table, || self.read_loader(table))
+        self.classes.keepers.get(table, || self.read_loader(table))
     }
 
     fn read_loader(self, table: Addr) -> Known<Option<Loader>> {

@@ -62,7 +62,7 @@ pub(super) struct Classes {
     /// Names of classes and of those that they derive from.
     pub(super) lineages: Memo<Addr, Arc<[Box<str>]>>,
     pub(super) patterns: Memo<Addr, Known<Option<Arc<Pattern>>>>,
-    loaders: Memo<Addr, Known<Option<Loader>>>,
+    keepers: Memo<Addr, Known<Option<Loader>>>,
     pub(super) statics: Memo<(), Known<Arc<Statics>>>,
     /// What structures of one field declare.
     pub(super) repeats: Memo<Addr, Known<Option<Declared>>>,
@@ -83,7 +83,7 @@ impl Default for Classes {
             enumerations: Memo::of(MAX_TYPES),
             lineages: Memo::of(MAX_TYPES),
             patterns: Memo::of(MAX_TYPES),
-            loaders: Memo::of(MAX_TYPES),
+            keepers: Memo::of(MAX_TYPES),
             statics: Memo::of(1),
             repeats: Memo::of(MAX_TYPES),
             static_to: Memo::of(1),
