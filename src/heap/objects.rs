@@ -239,22 +239,35 @@ impl Objects {
 
     fn index_pages(&mut self) {
         self.page_shift = self.fitting_page();
+        let (mut runs, mut pages): (Vec<Run>, Vec<u32>) = (Vec::new(), Vec::new());
         let mut last: Option<u64> = None;
-        for id in 0..self.len() {
-            let Some(page) = self.address(id).map(|start| start.0 >> self.page_shift) else { continue };
-            match last.and_then(|last| page.checked_sub(last)).filter(|distance| *distance <= MAX_GAP) {
-                // Pages in between have what the page before them has.
-                Some(distance) => self.pages.extend((0..distance).map(|_| id)),
-                None => {
-                    self.runs.push(Run { page, at: self.pages.len(), first: id });
-                    self.pages.push(id);
+        for (id, start) in (0u32..).zip(self.addresses()) {
+            let page = start >> self.page_shift;
+            if last != Some(page) {
+                match last.and_then(|last| page.checked_sub(last)).filter(|distance| *distance <= MAX_GAP) {
+                    // Pages in between have what the page before them has.
+                    Some(distance) => pages.extend((0..distance).map(|_| id)),
+                    None => {
+                        runs.push(Run { page, at: pages.len(), first: id });
+                        pages.push(id);
+                    }
                 }
             }
-            if let Some(after) = self.pages.last_mut() {
+            if let Some(after) = pages.last_mut() {
                 *after = id.saturating_add(1);
             }
             last = Some(page);
         }
+        (self.runs, self.pages) = (runs, pages);
+    }
+
+    /// Where each object is, in their order: without looking for the span of each.
+    fn addresses(&self) -> impl Iterator<Item = u64> {
+        let ends = self.spans.iter().skip(1).map(|span| span.first as usize).chain([self.starts.len()]);
+        self.spans.iter().zip(ends).flat_map(|(span, end)| {
+            let starts = self.starts.get(span.first as usize..end).unwrap_or_default().iter();
+            starts.map(|offset| span.start.wrapping_add(u64::from(*offset) << span.shift))
+        })
     }
 
     /// The size of pages with which there are no more of them than a few for each [`IN_PAGE`] objects.
@@ -262,9 +275,11 @@ impl Objects {
         let (least, most) = PAGE_SHIFTS;
         // A run ends where the distance is larger than this.
         let far = MAX_GAP << most;
-        let addresses = (0..self.len()).filter_map(|id| self.address(id));
-        let distances =
-            addresses.clone().skip(1).zip(addresses).map(|(next, one)| next.0.saturating_sub(one.0).min(far));
+        let mut before = None;
+        let distances = self.addresses().map(|next| {
+            let one = before.replace(next).unwrap_or(next);
+            next.saturating_sub(one).min(far)
+        });
         let average = distances.fold(0, u64::saturating_add).checked_div(u64::from(self.len())).unwrap_or(0);
         average.saturating_mul(IN_PAGE).checked_ilog2().unwrap_or(0).clamp(least, most)
     }
