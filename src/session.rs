@@ -3,6 +3,7 @@
 //! A dump of a process has memory, modules and threads ([`Process`]); a heap dump has objects alone.
 
 mod answers;
+mod asked;
 mod doubtful;
 mod heap;
 mod mappings;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::asked::Asked;
 use super::{Session, What};
-use crate::analysis::graph::{self, Dominators, Graph, Leaks, Reachable};
-use crate::analysis::histogram::{self, Histogram, Selection};
+use crate::analysis::graph::{self, Dominators, Graph, Leaks, Reach, Reachable};
+use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::{Bound, HeapObject, HeapSource, Objects};
+use crate::heap::{Bound, HeapObject, HeapSource, ObjectId, Objects};
 use crate::job::{Job, Shared};
 use crate::model::{Addr, Problem};
 
@@ -32,6 +33,8 @@ struct Held {
     graph: Shared<Graph>,
     reachable: Shared<Reachable>,
     dominators: Shared<Dominators>,
+    /// What objects retain of which that was asked alone.
+    asked: Asked,
 }
 
 impl Heap {
@@ -154,6 +157,24 @@ impl Heap {
     /// The same, if it was found before; never waits.
     pub fn dominators_if_known(&self) -> Option<Arc<Dominators>> {
         self.held.dominators.known()
+    }
+
+    /// What an object leads to, and the bytes that would be free without it. Of one that leaked, finds all dominators. Fails where the heap
+    /// cannot tell that.
+    pub fn reach(&self, id: ObjectId, job: &Job) -> Result<(Amount, u64), Error> {
+        let Reach { reachable, retained } = graph::reach(&*self.graph(job)?, id, &*self.objects(job)?, job)?;
+        let retained = match retained {
+            Some(retained) => retained.bytes,
+            None => self.dominators(job)?.retained(id),
+        };
+        self.held.asked.keep(id, retained);
+        Ok((reachable, retained))
+    }
+
+    /// The bytes that would be free without an object, if that was found before.
+    pub fn retained_if_known(&self, id: ObjectId) -> Option<u64> {
+        let dominators = self.dominators_if_known();
+        dominators.map(|dominators| dominators.retained(id)).or_else(|| self.held.asked.known(id))
     }
 
     /// Of each type of the source the bytes that its objects keep alive, none that is inside another's counted twice. Fails where the heap

@@ -179,11 +179,10 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         let data = Object::with(address, Some((lone.name, lone.id)), lone.bytes, lone.contents);
         return Ok(Box::new(Answered { data, problems: heap.source.problems() }));
     };
-    let (objects, dominators) =
-        (plain.objects_if_known().or_else(|| heap.objects_if_known()), plain.dominators_if_known());
+    let objects = plain.objects_if_known().or_else(|| heap.objects_if_known());
     let id = objects.as_ref().and_then(|objects| objects.at(object.address));
     let mut data = Object::of(heap.source.as_ref(), object);
-    data.retained = dominators.zip(id).map(|(dominators, id)| dominators.retained(id));
+    data.retained = id.and_then(|id| plain.retained_if_known(id));
     data.kept = Kept::of(&plain, query, job)?;
     data.has_memory = session.process().is_ok();
     data.lead(objects.as_deref());

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::dumpheap::Total;
 use super::object_rows::{ADDRESS, Named, type_cell};
 use super::{Answered, Answers, Arg, Arity, Draw, Kind, Needs, Query, View};
-use crate::analysis::graph::{self, Reach};
 use crate::job::Job;
 use crate::model::Addr;
 use crate::report::section::{Body, Cell, Row, Section, Tone, Value};
@@ -56,15 +55,9 @@ pub struct Size {
 
 fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let heap = session.heap_as_known(job)?;
-    let graph = heap.graph(job)?;
     let named = Named::of(&heap, job)?;
     let id = named.asked(query)?;
-    let Reach { reachable, retained } = graph::reach(&graph, id, &named.objects, job)?;
-    // What leaked is held by the heads of leaks, which only dominators tell.
-    let retained = match retained {
-        Some(retained) => retained.bytes,
-        None => heap.dominators(job)?.retained(id),
-    };
+    let (reachable, retained) = heap.reach(id, job)?;
     let data = Size {
         address: named.address(id),
         name: named.name(id),

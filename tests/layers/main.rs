@@ -352,6 +352,7 @@ const PARALLEL: [&str; 7] = ["session", "runtimes", "variables", "analysis", "vi
 
 /// Files of those rooms that use a lock or a cell of the standard library all the same.
 const LOCKING: &[(&str, &str)] = &[
+    ("session/asked.rs", "what it keeps was computed before"),
     ("session/walked.rs", "what it keeps was computed before"),
     ("runtimes/native/calls.rs", "the lock is held for a look-up or an insertion"),
     ("runtimes/native/exceptions/cxx/mod.rs", "the lock is held for a look-up or an insertion"),
