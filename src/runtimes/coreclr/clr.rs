@@ -6,9 +6,11 @@ use rustc_hash::FxHashMap;
 
 use super::code::Places;
 use super::descriptor::Layout;
-use crate::capture::Memory;
-use crate::model::{Addr, Gap, Known};
-use crate::target::Target;
+use crate::capture::{Capture, Memory, Process};
+use crate::error::Error;
+use crate::job::Job;
+use crate::model::{Addr, Arch, Gap, Known};
+use crate::target::{Search, Target};
 
 /// Whose description of the structures is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,13 +114,15 @@ pub(super) fn plus(base: Addr, offset: u64) -> Known<Addr> {
     base.plus(offset).ok_or_else(|| Gap::Corrupt(format!("a structure at {base} leaves the address space")))
 }
 
-#[cfg(test)]
 impl Clr {
     /// The runtime of a major version in memory written by hand; `globals`: variables with their addresses.
+    #[cfg(test)]
     pub(super) fn by_hand(major: u32, memory: Memory, globals: &[(&str, u64)]) -> Clr {
-        use crate::capture::{Capture, Process};
-        use crate::job::Job;
-        use crate::target::Search;
+        Clr::written(major, memory, globals).unwrap()
+    }
+
+    /// The same, for what reads any bytes.
+    pub(super) fn written(major: u32, memory: Memory, globals: &[(&str, u64)]) -> Result<Clr, Error> {
         let unknown = || Gap::NotRecorded("not of interest".to_owned());
         let process = Process {
             pid: Err(unknown()),
@@ -130,7 +134,7 @@ impl Clr {
         let capture = Capture {
             path: "core".into(),
             format: "written by hand",
-            arch: crate::model::Arch::X86_64,
+            arch: Arch::X86_64,
             memory,
             modules: Vec::new(),
             threads: Vec::new(),
@@ -144,8 +148,8 @@ impl Clr {
             file_size: 0,
             announced: 0,
         };
-        Clr {
-            target: Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default()).unwrap()),
+        Ok(Clr {
+            target: Arc::new(Target::open(Arc::new(capture), &Search::default(), &Job::default())?),
             layout: Layout { own: None, bundled: super::descriptor::bundled(major) },
             globals: globals.iter().map(|(name, at)| ((*name).to_owned(), Addr(*at))).collect(),
             module: 0,
@@ -154,6 +158,6 @@ impl Clr {
             commit: None,
             described: Described::Bundled,
             places: Places::default(),
-        }
+        })
     }
 }

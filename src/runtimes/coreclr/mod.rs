@@ -38,6 +38,7 @@ mod types;
 mod unread;
 mod values;
 mod variables;
+mod written;
 
 use std::sync::Arc;
 
@@ -55,6 +56,7 @@ pub use self::requests::{Call, Found, Request, Stage};
 pub use self::roots::{FinalizeQueue, Handle, HandleKind};
 pub use self::tasks::{AsyncStack, Awaited, Pending, Status, Step};
 pub use self::threads::{ManagedThread, ManagedThreads, Thrown, is_pool_worker, words};
+pub use self::written::read_changed;
 
 use self::code::Code;
 use self::heap::{ManagedHeap, Segments};
@@ -93,15 +95,18 @@ pub struct CoreClr {
 impl CoreClr {
     fn of(target: &Arc<Target>) -> Detected {
         let Some(clr) = find::find(target)? else { return Ok(None) };
-        let methods = Arc::new(Methods::new(Arc::new(clr)));
-        Ok(Some(Box::new(CoreClr {
-            methods,
+        Ok(Some(Box::new(CoreClr::with(Methods::new(Arc::new(clr))))))
+    }
+
+    fn with(methods: Methods) -> CoreClr {
+        CoreClr {
+            methods: Arc::new(methods),
             threads: Shared::default(),
             segments: Shared::default(),
             pending: Shared::default(),
             blocks: Shared::default(),
             waits: Shared::default(),
-        })))
+        }
     }
 
     /// Where it is, and of which version.
