@@ -711,6 +711,27 @@ fn exceptions_on_the_heap_are_those_that_clrmd_counts() {
         for (table, (count, _)) in &theirs {
             assert_eq!(*count, rows.iter().filter(|row| number(&row["id"]) == *table).count(), "{name}: {table:#x}");
         }
+        // Each is reachable or not, as of every object is told, and in one generation; what a thread has in flight is reachable.
+        const PARTS: [&str; 6] = ["gen0", "gen1", "gen2", "loh", "poh", "foh"];
+        let parts = PARTS.map(|part| format!("dumpexceptions -gen {part}"));
+        let lists = ["dumpexceptions -live", "dumpexceptions -dead", "dumpheap -live -type Exception -n 100000"];
+        let questions: Vec<&str> = parts.iter().map(String::as_str).chain(lists).chain(["exceptions"]).collect();
+        let told = answers(&dump, &questions);
+        let addresses = |told: &Value| -> BTreeSet<u64> {
+            told["exceptions"].as_array().expect("exceptions").iter().map(|row| number(&row["address"])).collect()
+        };
+        let all: BTreeSet<u64> = rows.iter().map(|row| number(&row["address"])).collect();
+        let by_generation: Vec<u64> = told[..PARTS.len()].iter().flat_map(&addresses).collect();
+        assert_eq!(by_generation.len(), all.len(), "{name}");
+        assert_eq!(by_generation.into_iter().collect::<BTreeSet<_>>(), all, "{name}");
+        let (live, dead) = (addresses(&told[PARTS.len()]), addresses(&told[PARTS.len() + 1]));
+        assert!(live.is_disjoint(&dead) && live.union(&dead).eq(&all), "{name}: {live:x?}, {dead:x?}");
+        let reached = told[PARTS.len() + 2]["objects"].as_array().expect("objects").iter();
+        let reached: BTreeSet<u64> = reached.map(|row| number(&row["address"])).filter(|at| all.contains(at)).collect();
+        assert!(reached.is_subset(&live) && !reached.is_empty(), "{name}: {reached:x?}, {live:x?}");
+        let in_flight = told[PARTS.len() + 3]["exceptions"].as_array().expect("exceptions").iter();
+        let in_flight = in_flight.filter(|row| !row["address"].is_null()).map(|row| number(&row["address"]));
+        assert!(in_flight.filter(|at| all.contains(at)).all(|at| live.contains(&at)), "{name}");
     }
 }
 

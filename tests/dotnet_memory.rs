@@ -74,8 +74,8 @@ fn all_memory_is_told_by_its_use_and_sums_up_to_what_the_kernel_counts() {
         for (kind, owner) in [
             ("heap", "glibc malloc"),
             ("runtime-code", ".NET"),
-            ("runtime-data", ".NET, loader, low frequency"),
-            ("runtime-data", ".NET, loader, high frequency"),
+            ("runtime-data", ".NET loader, low frequency"),
+            ("runtime-data", ".NET loader, high frequency"),
             ("module", "assemblies of .NET"),
             ("module", ""),
             ("module-data", ""),

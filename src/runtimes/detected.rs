@@ -240,7 +240,7 @@ impl Runtimes {
                 Ok(heap) => all.value.extend(heap.iter().flat_map(|heap| of_heap(heap.as_ref()))),
                 Err(Error::Cancelled) => return Err(Error::Cancelled),
                 Err(why) => {
-                    let message = format!("where the heap of {} is cannot be read: {why}", runtime.name());
+                    let message = format!("it is not known where a heap is: {why}");
                     all.problems.push(Problem::new("heap-unread", Subject::Capture, message));
                 }
             }

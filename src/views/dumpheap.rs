@@ -19,7 +19,7 @@ use serde::Serialize;
 use self::kept::Kept;
 use self::namespaces::Namespaces;
 use self::objects::{List, Objects};
-use self::within::Within;
+pub(super) use self::within::Within;
 use super::{Alias, Answered, Answers, Arg, Arity, Kind, Needs, Query, View, maddress};
 use crate::analysis::graph::{self, Dominators, Reachable};
 use crate::analysis::histogram::{self, Amount, Histogram, Selection};

@@ -171,10 +171,14 @@ impl Draw for Mappings {
 }
 
 impl KindRow {
-    /// `heap: .NET, gen 0`.
+    /// `heap: .NET, gen 0`, `.NET loader, stubs`.
     fn words(&self) -> String {
-        let words = self.kind.words();
-        self.owner.as_ref().map_or_else(|| words.to_owned(), |owner| format!("{words}: {owner}"))
+        match (&self.owner, self.kind) {
+            (None, kind) => kind.words().to_owned(),
+            // Which part of the runtime's own it is says enough.
+            (Some(owner), MappingKind::RuntimeData) => owner.clone(),
+            (Some(owner), kind) => format!("{}: {owner}", kind.words()),
+        }
     }
 }
 

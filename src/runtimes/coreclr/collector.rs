@@ -73,7 +73,7 @@ impl CoreClr {
         let of_loader = blocks.value.into_iter().map(|block| OwnMemory {
             range: block.range,
             kind: MappingKind::RuntimeData,
-            owner: format!(".NET, loader, {}", block.heap),
+            owner: format!(".NET loader, {}", block.heap),
         });
         let of_code = code.value.into_iter().map(|range| OwnMemory {
             range,

@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::with;
-use crate::analysis::histogram::{Amount, Selection};
+use crate::analysis::graph::Reachable;
+use crate::analysis::histogram::{self, Amount, Histogram, Selection};
 use crate::error::Error;
-use crate::heap::{HeapObject, HeapType};
+use crate::heap::{HeapObject, HeapType, Objects};
 use crate::job::Job;
 use crate::model::{Addr, Exception, ExceptionFamily, NamedFrame, Partial, Problem, Subject};
 use crate::report::section::{Body, Cell, Column, Row, Section, Table, Tone, Value};
@@ -17,7 +18,7 @@ use crate::report::words::thousands;
 use crate::session::coreclr::CoreClr;
 use crate::session::{Heap, Session};
 use crate::shape;
-use crate::views::dumpheap::{Total, Types};
+use crate::views::dumpheap::{Total, Types, Within};
 use crate::views::frame_rows;
 use crate::views::printexception::ExceptionRow;
 use crate::views::{Answered, Answers, Arg, Draw, Kind, Needs, Query, View};
@@ -35,9 +36,10 @@ pub const VIEW: View = View {
         Arg::Flag("lines", "with the stack of each, from where it was thrown"),
         Arg::Value("n", Kind::Count, "so many at most; 1,000 where it is not given"),
         Arg::Apart("stat", &["lines", "n"]),
-        Arg::Refused("live", NOT_YET),
-        Arg::Refused("dead", NOT_YET),
-        Arg::Refused("gen", NOT_YET),
+        Arg::Flag("live", "only those that can be reached from roots"),
+        Arg::Flag("dead", "only those that cannot: not collected yet"),
+        Arg::Apart("live", &["dead"]),
+        Arg::Value("gen", Kind::Word, "only those of a generation: gen0, gen1, gen2, loh, poh, foh"),
     ],
     pane: None,
     doc: "Every exception object on the heap of .NET: type, message, HRESULT, and the thread that has it in flight",
@@ -52,8 +54,6 @@ in all: 2 objects, 256 B",
     build,
     schema: shape!(Told),
 };
-
-const NOT_YET: &str = "this is not told of this heap yet";
 
 /// Most that are told where no number is asked for.
 const TOLD: u64 = 1000;
@@ -97,13 +97,22 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
     let heap = session.heap(job)?;
     let mut problems = heap.source.problems();
     let types = with(session, job, |runtime| types(runtime, heap.source.types(), query, &mut problems))?;
-    let selection = Selection { types: Some(types), ..Selection::default() };
+    let within = Within::of(heap.source.as_ref(), query)?.ranges;
+    let reached = Reached::of(&heap, query, job)?;
+    let wanted = Wanted { selection: Selection { types: Some(types), within, ..Selection::default() }, reached };
+    let bound = match &wanted.reached {
+        Some(reached) => {
+            problems = heap.doubts();
+            heap.bound_of_reached(reached.live)
+        }
+        None => heap.bound(),
+    };
     if query.flag("stat") {
-        let histogram = heap.histogram_of(&selection, job)?;
-        return Ok(Box::new(Answered { data: Types::of(heap.source.as_ref(), &histogram, heap.bound()), problems }));
+        let histogram = wanted.histogram(&heap, job)?;
+        return Ok(Box::new(Answered { data: Types::of(heap.source.as_ref(), &histogram, bound), problems }));
     }
     let most = query.number("n").unwrap_or(TOLD);
-    let (objects, total) = objects(&heap, &selection, most, job)?;
+    let (objects, total) = wanted.objects(&heap, most, job)?;
     // What ends the process is told as that.
     let in_flight = session.exceptions(job)?;
     let known: FxHashMap<Addr, &Exception> =
@@ -123,7 +132,7 @@ fn build(session: &Session, query: &Query, job: &Job) -> Answers {
         Some(ObjectRow { exception: ExceptionRow::of(index, exception), id, bytes: object.bytes })
     };
     let exceptions = objects.iter().enumerate().filter_map(row).collect();
-    let data = Exceptions { exceptions, total: Total::of(total, heap.bound()), lines: query.flag("lines") };
+    let data = Exceptions { exceptions, total: Total::of(total, bound), lines: query.flag("lines") };
     Ok(Box::new(Answered { data, problems }))
 }
 
@@ -153,25 +162,65 @@ fn types(
     }
 }
 
-/// The first of them, and how many there are.
-fn objects(heap: &Heap, selection: &Selection, most: u64, job: &Job) -> Result<(Vec<HeapObject>, Amount), Error> {
-    job.phase("looking for exceptions", 0);
-    let (mut objects, mut total) = (Vec::new(), Amount::default());
-    let mut meter = job.meter();
-    for part in 0..heap.source.parts() {
-        job.check()?;
-        heap.source.objects(part, &mut meter, &mut |object| {
-            if selection.has(&object) {
-                total.add(Amount { count: 1, bytes: object.bytes });
-                if (objects.len() as u64) < most {
-                    objects.push(object);
-                }
-            }
-            Ok(())
-        })?;
+/// Which objects roots reach.
+struct Reached {
+    /// Whether those are wanted that they do.
+    live: bool,
+    set: Arc<Reachable>,
+    objects: Arc<Objects>,
+}
+
+impl Reached {
+    /// `None` where it is not asked for.
+    fn of(heap: &Heap, query: &Query, job: &Job) -> Result<Option<Reached>, Error> {
+        let live = query.flag("live");
+        if !live && !query.flag("dead") {
+            return Ok(None);
+        }
+        Ok(Some(Reached { live, set: heap.reachable(job)?, objects: heap.objects(job)? }))
     }
-    job.check()?;
-    Ok((objects, total))
+}
+
+/// The exceptions that are asked for.
+struct Wanted {
+    selection: Selection,
+    reached: Option<Reached>,
+}
+
+impl Wanted {
+    fn has(&self, object: &HeapObject) -> bool {
+        let is_reached = |reached: &Reached| {
+            reached.objects.at(object.address).is_some_and(|id| reached.set.set.has(id) == reached.live)
+        };
+        self.selection.has(object) && self.reached.as_ref().is_none_or(is_reached)
+    }
+
+    fn histogram(&self, heap: &Heap, job: &Job) -> Result<Arc<Histogram>, Error> {
+        let Some(reached) = &self.reached else { return heap.histogram_of(&self.selection, job) };
+        let has = |id, object: &HeapObject| self.selection.has(object) && reached.set.set.has(id) == reached.live;
+        histogram::of_objects(&reached.objects, heap.source.types().len(), &has, job).map(Arc::new)
+    }
+
+    /// The first of them, and how many there are.
+    fn objects(&self, heap: &Heap, most: u64, job: &Job) -> Result<(Vec<HeapObject>, Amount), Error> {
+        job.phase("looking for exceptions", 0);
+        let (mut objects, mut total) = (Vec::new(), Amount::default());
+        let mut meter = job.meter();
+        for part in 0..heap.source.parts() {
+            job.check()?;
+            heap.source.objects(part, &mut meter, &mut |object| {
+                if self.has(&object) {
+                    total.add(Amount { count: 1, bytes: object.bytes });
+                    if (objects.len() as u64) < most {
+                        objects.push(object);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        job.check()?;
+        Ok((objects, total))
+    }
 }
 
 impl Draw for Exceptions {

@@ -12,16 +12,16 @@ pub(super) const MADE: [&str; 3] = ["gen", "heap", "segment"];
 
 /// A part of a heap.
 #[derive(Default)]
-pub(super) struct Within {
+pub(in crate::views) struct Within {
     /// Where its objects begin; `None`: wherever they are.
-    pub(super) ranges: Option<Vec<Range<Addr>>>,
+    pub(in crate::views) ranges: Option<Vec<Range<Addr>>>,
     /// What fills gaps in it; `None` where that is not told of this part.
     pub(super) free: Option<Free>,
 }
 
 impl Within {
     /// The part that a question names. Fails where the heap has no such part.
-    pub(super) fn of(source: &dyn HeapSource, query: &Query) -> Result<Within, Error> {
+    pub(in crate::views) fn of(source: &dyn HeapSource, query: &Query) -> Result<Within, Error> {
         let mut within = Within::default();
         if MADE.iter().any(|name| query.args.has(name)) {
             let wanted = stretches(source, query)?;
