@@ -86,7 +86,8 @@ impl Process {
             MappingKind::Stack
         } else if self.target.module_at(row.start).is_some() || is_of_kernel {
             if row.access.contains('w') { MappingKind::ModuleData } else { MappingKind::Module }
-        } else if row.access.starts_with("---") {
+        // A program header without rights may be of what was not dumped: only what the kernel told of the mapping counts.
+        } else if row.access.starts_with("---") && row.access.len() > 3 {
             MappingKind::Reserved
         } else if is_named(&["/dev/shm/", "/SYSV", "/memfd:", "/dev/zero"]) {
             MappingKind::Shared
