@@ -1,7 +1,7 @@
 //! Memory on its way to the sink: some threads read, one writes, buffers go round between them.
 //!
 //! The process is stopped until the last byte is read. So that it does not wait for the disk, there are as many buffers
-//! as memory can be spared for ([`Spare`]); where that is less than the dump, reading goes on as buffers come back. The
+//! as memory can be spared for ([`Stock`]); where that is less than the dump, reading goes on as buffers come back. The
 //! writer may hang (a dead disk, a pipe that nobody reads); a reader never waits for it longer than it takes to notice
 //! that it is to stop.
 
@@ -21,26 +21,16 @@ use super::maps::Span;
 use super::scrub::Scrub;
 use super::sink::Sink;
 use super::source::{PAGE, Source, add};
-use super::spare::Spare;
+use super::stock::{BUFFER, Stock, buffers};
 use super::work::{Piece, Portion, Work};
 use crate::error::Error;
 use crate::job::Job;
 
-/// Bytes of a buffer, and how many there are as a rule: 32 MiB.
-const BUFFER: usize = 4 << 20;
-const BUFFERS: usize = 8;
-/// How many there are whatever memory there is: one is read into while another is written.
-const MIN_BUFFERS: usize = 2;
-/// How many there are where personal data is scrubbed out, which takes longer than reading: the largest triage dump of
-/// a .NET process fits, so that the process does not wait for that. They take memory only as they are filled.
-const BUFFERS_TO_BLOT: usize = 32;
 /// As many are made ready before the process is stopped, whatever is expected: a mini dump of a thousand threads fits.
 const READY: usize = 4;
 /// For so long buffers are made before the process is stopped. Where memory is in many pieces, or full of cached files,
 /// the kernel takes seconds for each GiB; what then does not fit is written meanwhile.
 const MAKING: Duration = Duration::from_secs(3);
-/// Before so many more are made, what memory can be spared is looked up again: 64 MiB.
-const STEP: usize = 16;
 /// Most threads that read, and the bytes of memory that are worth one more.
 const MAX_READERS: usize = 4;
 const WORTH_A_READER: u64 = 64 << 20;
@@ -61,15 +51,6 @@ pub(super) struct Belt {
     full: (Sender<Chunk>, Receiver<Chunk>),
     empty: (Sender<Chunk>, Receiver<Chunk>),
     stock: Stock,
-}
-
-/// How many buffers there are and may be.
-struct Stock {
-    made: AtomicUsize,
-    /// There may be so many without another look.
-    least: usize,
-    most: AtomicUsize,
-    spare: Spare,
 }
 
 /// How far the writer is, and whether it is to end.
@@ -98,42 +79,12 @@ pub(super) struct Writing {
     pub(super) progress: Arc<Progress>,
 }
 
-impl Stock {
-    /// Room for one more buffer; `None` where there may be no more, or the kernel has none.
-    fn make(&self) -> Option<Chunk> {
-        let made = self.made.fetch_add(1, Ordering::Relaxed);
-        if made.checked_sub(self.least).is_some_and(|more| more.is_multiple_of(STEP)) {
-            let taken = (made as u64).saturating_mul(BUFFER as u64);
-            let spare = self.spare.bytes(taken).unwrap_or(0) / BUFFER as u64;
-            let spare = usize::try_from(spare).unwrap_or(usize::MAX);
-            if spare < made.saturating_add(STEP) {
-                self.most.fetch_min(spare.max(self.least), Ordering::Relaxed);
-            }
-        }
-        let may = made < self.most.load(Ordering::Relaxed).max(self.least);
-        let bytes = may.then(|| Room::dense(BUFFER).ok()).flatten();
-        if bytes.is_none() {
-            self.made.fetch_sub(1, Ordering::Relaxed);
-            if may {
-                self.most.fetch_min(made, Ordering::Relaxed);
-            }
-        }
-        Some(Chunk { bytes: bytes?, portion: Portion::default() })
-    }
-}
-
 impl Belt {
     /// A belt for a dump of about `expected` bytes, for which `most` bytes of memory may be taken where they can be
     /// spared. As many buffers as are needed are in memory already: getting their pages takes as long as filling them,
     /// and once they are filled the process waits.
     pub(super) fn new(scrubs: bool, expected: u64, most: u64) -> Belt {
-        let spare = Spare::find();
-        let buffers = |bytes: u64| usize::try_from(bytes / BUFFER as u64).unwrap_or(usize::MAX);
-        let usual = if scrubs { BUFFERS_TO_BLOT } else { BUFFERS };
-        let least = spare.bytes(0).map_or(usual, |bytes| buffers(bytes).clamp(MIN_BUFFERS, usual));
-        let most = AtomicUsize::new(buffers(most).max(least));
-        let stock = Stock { made: AtomicUsize::new(0), least, most, spare };
-        let belt = Belt { full: unbounded(), empty: unbounded(), stock };
+        let belt = Belt { full: unbounded(), empty: unbounded(), stock: Stock::new(scrubs, most) };
         if expected > 0 {
             // mimalloc has the kernel make no huge pages for this process, even where they are asked for. Where that is
             // refused they are small ones.
@@ -146,10 +97,10 @@ impl Belt {
             while in_time()
                 && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
             {
-                let Some(mut chunk) = belt.stock.make() else { break };
-                chunk.bytes.fill();
+                let Some(mut bytes) = belt.stock.make() else { break };
+                bytes.fill();
                 // Both ends are here.
-                let _ = belt.empty.0.send(chunk);
+                let _ = belt.empty.0.send(Chunk::of(bytes));
             }
         };
         thread::scope(|scope| {
@@ -159,19 +110,19 @@ impl Belt {
         });
         if !in_time() {
             // More would take as long while the process is stopped.
-            belt.stock.most.store(belt.stock.made.load(Ordering::Relaxed).max(least), Ordering::Relaxed);
+            belt.stock.keep_made();
         }
         belt
     }
 
     /// Bytes of the buffers that are there.
     pub(super) fn bytes(&self) -> u64 {
-        (self.stock.made.load(Ordering::Relaxed) as u64).saturating_mul(BUFFER as u64)
+        self.stock.bytes()
     }
 
     /// The same where nobody waits for reading: no more buffers than there have to be.
     pub(super) fn without_haste(self) -> Belt {
-        self.stock.most.store(self.stock.least, Ordering::Relaxed);
+        self.stock.keep_least();
         self
     }
 
@@ -237,7 +188,7 @@ impl Reading {
             if stop.load(Ordering::Relaxed) || job.is_cancelled() {
                 return Err(Error::Cancelled);
             }
-            if let Some(chunk) = self.empty.try_recv().ok().or_else(|| self.stock.make()) {
+            if let Some(chunk) = self.empty.try_recv().ok().or_else(|| self.stock.make().map(Chunk::of)) {
                 return Ok(Some(chunk));
             }
             drop(self.hold.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -251,6 +202,11 @@ impl Reading {
 }
 
 impl Chunk {
+    /// An empty one.
+    fn of(bytes: Room) -> Chunk {
+        Chunk { bytes, portion: Portion::default() }
+    }
+
     /// Reads a portion. Pages that cannot be read are left out of it.
     fn read(&mut self, source: &Source, portion: Portion, unreadable: &mut Vec<Span>) -> io::Result<()> {
         let mut pieces = Vec::with_capacity(portion.pieces.len());

@@ -37,6 +37,7 @@ mod select;
 mod sink;
 mod source;
 mod spare;
+mod stock;
 mod stops;
 mod text;
 mod thin;
