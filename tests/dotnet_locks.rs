@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use support::dotnet_locks::{LOCKS, MONITORS, OTHERS, expect, list, waits};
+use support::dotnet_locks::{LOCKS, MONITORS, OTHERS, at_rest, expect, list, waits};
 use support::{Dotnet, Started, as_address, run};
 
 /// A process of every version there is, with `createdump` of its runtime.
@@ -13,6 +13,7 @@ fn each_runtime(test: impl Fn(&Dotnet, &Path, &Started, u32)) {
     for (version, runtime) in &dotnet.runtimes {
         println!(".NET {version}");
         let process = dotnet.start(version, "dotnet-locks", "Locks");
+        process.at_rest();
         let major = version.split('.').next().and_then(|major| major.parse().ok()).expect("a version");
         test(&dotnet, &runtime.join("createdump"), &process, major);
     }
@@ -41,11 +42,16 @@ fn answers(dump: &Path, commands: &[&str]) -> Vec<Value> {
 fn threads_wait_for_what_the_source_says() {
     each_runtime(|_, createdump, process, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let theirs = dumped_by(createdump, "--withheap", process, folder.path());
-        let ours = folder.path().join("ours");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
-        command.args(["collect", "--type", "heap", "-p", &process.pid().to_string(), "-o"]).arg(&ours);
-        run(command).expect_status(0);
+        let theirs = || dumped_by(createdump, "--withheap", process, folder.path());
+        let ours = || {
+            let ours = folder.path().join("ours");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
+            command.args(["collect", "--type", "heap", "-p", &process.pid().to_string(), "-o"]).arg(&ours);
+            run(command).expect_status(0);
+            ours
+        };
+        let threads = |dump: &Path| answers(dump, &["threads"]).remove(0);
+        let (theirs, ours) = (at_rest(theirs, threads), at_rest(ours, threads));
         for dump in [&theirs, &ours] {
             let told = answers(dump, &["locks", "threads", "summary"]);
             let waits = waits(&told[0], &told[1]);

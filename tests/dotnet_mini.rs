@@ -97,7 +97,9 @@ fn a_mini_dump_of_waiting_threads_shows_what_the_full_one_shows() {
     let dotnet = Dotnet::find();
     for (version, runtime) in &dotnet.runtimes {
         println!(".NET {version}");
-        compare(&dotnet.start(version, "dotnet-locks", "Locks"), &runtime.join("createdump"));
+        let process = dotnet.start(version, "dotnet-locks", "Locks");
+        process.at_rest();
+        compare(&process, &runtime.join("createdump"));
     }
 }
 

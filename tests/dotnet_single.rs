@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use support::dotnet_locks::{LOCKS, MONITORS, OTHERS, expect, list, waits};
+use support::dotnet_locks::{LOCKS, MONITORS, OTHERS, at_rest, expect, list, waits};
 use support::{Dotnet, SingleFileHost, Stack, Started, Stored, dumpscope, run};
 
 /// `fixtures/dotnet-locks` at rest, in every host there is, with its file and its major version.
@@ -17,6 +17,7 @@ fn each_host(stored: Stored, test: impl Fn(&SingleFileHost, &Started, &Path, u32
         let mut command = Command::new(&program);
         let (process, printed) = Started::ready(command.env("DOTNET_TieredCompilation", "0"), "libstdc++6");
         assert_eq!(printed, host.version);
+        process.at_rest();
         let major = host.version.split('.').next().and_then(|major| major.parse().ok()).expect("a version");
         test(&host, &process, &program, major);
     }
@@ -35,6 +36,11 @@ fn gcore(process: &Started, folder: &Path) -> PathBuf {
     command.arg("-o").arg(folder.join("gcore")).arg(process.pid().to_string());
     run(command).expect_status(0);
     folder.join(format!("gcore.{}", process.pid()))
+}
+
+/// The same of a moment in which every thread waits that does so by the source.
+fn resting(dump: impl Fn() -> PathBuf) -> PathBuf {
+    at_rest(dump, |dump| answers(dump, None, &["threads"]).remove(0))
 }
 
 /// What commands answer of a dump, whose program may be given.
@@ -109,8 +115,8 @@ const ASKED: [&str; 6] = ["eeversion", "locks", "threads", "summary", "stack --a
 fn every_dump_tells_what_the_source_says_with_and_without_the_file() {
     each_host(Stored::AsItIs, |host, process, program, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let ours = ["full", "heap", "mini"].map(|kind| collected(kind, process, folder.path()));
-        let gdbs = gcore(process, folder.path());
+        let ours = ["full", "heap", "mini"].map(|kind| resting(|| collected(kind, process, folder.path())));
+        let gdbs = resting(|| gcore(process, folder.path()));
         let told = |dump: &Path, program: Option<&Path>| {
             println!("{}, {program:?}", dump.display());
             is_told(&answers(dump, program, &ASKED), host.version, major);
@@ -142,8 +148,8 @@ fn assemblies_that_were_compressed_are_in_every_dump() {
     each_host(Stored::Compressed, |host, process, program, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut dumps: Vec<PathBuf> =
-            ["full", "heap", "mini"].map(|kind| collected(kind, process, folder.path())).into();
-        dumps.push(gcore(process, folder.path()));
+            ["full", "heap", "mini"].map(|kind| resting(|| collected(kind, process, folder.path()))).into();
+        dumps.push(resting(|| gcore(process, folder.path())));
         renamed(program);
         for dump in &dumps {
             println!("{}", dump.display());
@@ -228,10 +234,13 @@ fn createdump_of_another_runtime_writes_a_full_dump_that_is_told() {
     let (_, runtime) = Dotnet::find().runtimes.pop().expect("one is there");
     each_host(Stored::AsItIs, |host, process, program, major| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let dump = folder.path().join("full");
-        let mut command = Command::new(runtime.join("createdump"));
-        command.args(["--full", "-f"]).arg(&dump).arg(process.pid().to_string());
-        run(command).expect_status(0);
+        let dump = resting(|| {
+            let dump = folder.path().join("full");
+            let mut command = Command::new(runtime.join("createdump"));
+            command.args(["--full", "-f"]).arg(&dump).arg(process.pid().to_string());
+            run(command).expect_status(0);
+            dump
+        });
         is_told(&answers(&dump, None, &ASKED), host.version, major);
         renamed(program);
         is_told(&answers(&dump, None, &ASKED), host.version, major);

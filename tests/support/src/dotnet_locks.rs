@@ -1,6 +1,8 @@
 //! What each thread of `fixtures/dotnet-locks` waits for, by its source.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -28,6 +30,25 @@ pub fn waits(locks: &Value, threads: &Value) -> BTreeMap<String, Told> {
         }
     }
     all
+}
+
+/// Takes a dump until `meeting-waiter` waits in it, eight times at most: a `Barrier` lets who waits look up after 100 ms, 200, 400, … whether
+/// it may go on, and on a busy machine that takes a while. `threads`: what a dump tells of them.
+// Source: dotnet/runtime System/Threading/Barrier.cs, DiscontinuousWait.
+#[track_caller]
+pub fn at_rest(dump: impl Fn() -> PathBuf, threads: impl Fn(&Path) -> Value) -> PathBuf {
+    for _ in 0..8 {
+        let path = dump();
+        let told = threads(&path);
+        let waiter = list(&told, "threads").iter().find(|thread| thread["name"] == "meeting-waiter");
+        if waiter.unwrap_or_else(|| panic!("no meeting-waiter: {told}"))["waiting_on"].is_object() {
+            return path;
+        }
+        println!("{}: meeting-waiter looks up", path.display());
+        std::fs::remove_file(path).expect("a dump");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    panic!("meeting-waiter waits in none of eight dumps");
 }
 
 /// What the source says of a thread's wait: the thread, the kind of lock, its name, its owner and how often that has it.

@@ -1,8 +1,9 @@
 //! A process that a test starts and ends: any command.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 /// A process of the test's own. Killed and waited for when dropped.
 #[derive(Debug)]
@@ -41,6 +42,37 @@ impl Started {
     /// Its id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until none of its threads has run for half a second: on a busy machine some have not come to where they
+    /// stay when the program says that they have. Panics after a minute.
+    pub fn at_rest(&self) {
+        const STEP: Duration = Duration::from_millis(100);
+        let tasks = format!("/proc/{}/task", self.pid());
+        let switches = || -> Vec<(PathBuf, Option<String>)> {
+            let folders = std::fs::read_dir(&tasks).expect("it lives").flatten().map(|task| task.path());
+            let told = |task: PathBuf| {
+                let status = std::fs::read_to_string(task.join("status")).ok();
+                let lines = |status: &str| {
+                    let kept = |line: &&str| line.contains("ctxt_switches") || line.starts_with("State");
+                    status.lines().filter(kept).collect::<Vec<_>>().join(", ")
+                };
+                (task, status.as_deref().map(lines))
+            };
+            folders.map(told).collect()
+        };
+        let (mut seen, mut still) = (switches(), 0);
+        for _ in 0..600 {
+            std::thread::sleep(STEP);
+            let now = switches();
+            let sleeps = now.iter().all(|(_, told)| told.as_ref().is_some_and(|told| told.contains("S (sleeping)")));
+            still = if sleeps && now == seen { still + 1 } else { 0 };
+            if still == 5 {
+                return;
+            }
+            seen = now;
+        }
+        panic!("some threads run on: {seen:?}");
     }
 
     /// Its standard input; closed when dropped.
