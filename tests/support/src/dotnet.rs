@@ -45,12 +45,21 @@ impl Dotnet {
         process
     }
 
-    /// Starts a fixture of ASP.NET Core, on the version that it names itself.
-    pub fn start_web(&self, fixture: &str, name: &str) -> Started {
-        let program = repository().join(format!("fixtures/{fixture}/{name}.dll"));
+    /// Starts a fixture of ASP.NET Core on a major version, 9 or 10, of which `folder` keeps what it needs. Of 9 the assemblies of a published
+    /// program are taken, which `tests/install.sh` fetches. Its first line is the version of the runtime, which is returned with its `createdump`.
+    pub fn start_web(&self, major: u32, fixture: &str, name: &str, folder: &Path) -> (Started, PathBuf) {
+        let prefix = format!("{major}.");
+        let found = self.runtimes.iter().find(|(version, _)| version.starts_with(&prefix));
+        let (version, runtime) = found.unwrap_or_else(|| panic!("no .NET {major}"));
+        let mut program = repository().join(format!("fixtures/{fixture}/{name}.dll"));
+        if major == 9 {
+            program = with_assemblies_of_9(&program, version, folder);
+        }
         let mut command = Command::new(&self.host);
         command.arg("exec").arg(program).env("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
-        Started::ready(&mut command, "aspnetcore-runtime-10.0").0
+        let (process, printed) = Started::ready(&mut command, &format!("aspnetcore-runtime-{major}.0"));
+        assert_eq!(&printed, version);
+        (process, runtime.join("createdump"))
     }
 
     /// What ClrMD, the library beneath dotnet-dump, reads from a dump: `question` is `threads`, `heap` or `locks`. Its program is named by
@@ -84,4 +93,33 @@ fn host() -> Option<PathBuf> {
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join("dotnet")).find(|file| file.exists())
+}
+
+/// A program beside the assemblies of ASP.NET Core 9, where the host looks for them.
+fn with_assemblies_of_9(program: &Path, version: &str, folder: &Path) -> PathBuf {
+    let published = repository().join("target/single-file-hosts/9.0.7-folder/dist");
+    let files = std::fs::read_dir(&published)
+        .unwrap_or_else(|why| panic!("{}: {why}; `tests/run dotnet_single` fetches it by npm", published.display()));
+    // What Microsoft.AspNetCore.App has and Microsoft.NETCore.App has not.
+    const NAMES: [&str; 7] = [
+        "Microsoft.AspNetCore.",
+        "Microsoft.Extensions.",
+        "Microsoft.Net.",
+        "Microsoft.JSInterop.",
+        "System.Diagnostics.EventLog.",
+        "System.Security.Cryptography.",
+        "System.Threading.RateLimiting.",
+    ];
+    for file in files.flatten() {
+        let name = file.file_name().into_string().expect("plain");
+        if NAMES.iter().any(|beginning| name.starts_with(beginning)) {
+            std::os::unix::fs::symlink(file.path(), folder.join(name)).expect("a temporary folder");
+        }
+    }
+    let own = folder.join(program.file_name().expect("a file"));
+    std::fs::copy(program, &own).expect("it is there");
+    let framework = serde_json::json!({ "name": "Microsoft.NETCore.App", "version": version });
+    let configuration = serde_json::json!({ "runtimeOptions": { "tfm": "net9.0", "framework": framework } });
+    std::fs::write(own.with_extension("runtimeconfig.json"), configuration.to_string()).expect("a temporary folder");
+    own
 }

@@ -58,7 +58,7 @@ impl SingleFileHost {
         };
         vec![
             host("8.0.30", "Sarif.Multitool", None),
-            host("9.0.7", "dist/azmcp", Some("9.0.7-framework/dist")),
+            host("9.0.7", "dist/azmcp", Some("9.0.7-folder/dist")),
             host("10.0.0", "plugins/dosai/dosai-linux-amd64", None),
         ]
     }
