@@ -109,8 +109,8 @@ pub fn of_objects(
     let count = |chunk: u32| {
         let mut sums = Sums::new(types);
         let first = chunk.saturating_mul(CHUNK);
-        for id in first..first.saturating_add(CHUNK).min(objects.len()) {
-            if let Some(object) = objects.get(id).filter(|object| is_wanted(id, object)) {
+        for (id, object) in objects.range(first..first.saturating_add(CHUNK)) {
+            if is_wanted(id, &object) {
                 sums.count(&object);
             }
         }

@@ -23,6 +23,53 @@ struct Span {
     first: ObjectId,
 }
 
+impl Span {
+    /// One that begins with this object. `bits` are set in it and in those behind it.
+    fn from(address: u64, bits: u64, first: ObjectId) -> Span {
+        let shift = if bits.is_multiple_of(16) {
+            4
+        } else if bits.is_multiple_of(8) {
+            3
+        } else {
+            0
+        };
+        Span { start: address, shift, first }
+    }
+
+    /// Units from its start; `None` where that is no whole number of them, or more than are counted.
+    #[inline]
+    fn offset(&self, address: u64) -> Option<u32> {
+        let distance = address.checked_sub(self.start)?;
+        let offset = u32::try_from(distance >> self.shift).ok()?;
+        (u64::from(offset) << self.shift == distance).then_some(offset)
+    }
+}
+
+/// All spans, and that of each part. One that reaches too far for a span has more than this.
+fn spans(parts: &[Part]) -> (Vec<Span>, Vec<Span>) {
+    let (mut spans, mut of_part, mut before): (Vec<Span>, Vec<Span>, u32) = (Vec::new(), Vec::new(), 0);
+    for part in parts {
+        let first = part.addresses.first().copied().unwrap_or(0);
+        let is_whole = |span: &&Span| part.bits.trailing_zeros() >= span.shift;
+        let reaches = |span: &&Span| part.addresses.last().is_some_and(|last| span.offset(*last).is_some());
+        let known = spans.last().filter(is_whole).filter(reaches).copied();
+        let span = known.unwrap_or_else(|| Span::from(first, part.bits, before));
+        if span.first == before {
+            spans.push(span);
+        }
+        of_part.push(span);
+        before = before.saturating_add(u32::try_from(part.addresses.len()).unwrap_or(u32::MAX));
+    }
+    (spans, of_part)
+}
+
+/// Splits off the first `count`.
+fn take<'s>(rest: &mut &'s mut [u32], count: usize) -> &'s mut [u32] {
+    let (taken, left) = std::mem::take(rest).split_at_mut(count);
+    *rest = left;
+    taken
+}
+
 /// Look-up begins at the page of an address, a power of two of bytes within these bounds.
 const PAGE_SHIFTS: (u32, u32) = (8, 20);
 /// So many objects start in a page, about: as many starts are one line of the processor's cache.
@@ -67,6 +114,8 @@ struct Part {
     sizes: Vec<u32>,
     types: Vec<u32>,
     large: Vec<(usize, u64)>,
+    /// Bits that are set in any of the addresses.
+    bits: u64,
 }
 
 impl Objects {
@@ -94,48 +143,54 @@ impl Objects {
             job.check()?;
             parts = vec![all.sorted()];
         }
-        let mut all = Objects {
-            starts: Vec::with_capacity(total),
-            sizes: Vec::with_capacity(total),
-            types: Vec::with_capacity(total),
-            ..Objects::default()
-        };
-        for part in parts {
-            all.append(part);
-            job.check()?;
-        }
+        let mut all = Objects::joined(&parts, total);
+        drop(parts);
+        job.check()?;
         all.index_pages();
         Ok(all)
     }
 
-    fn append(&mut self, part: Part) {
-        let before = self.starts.len();
-        for address in part.addresses {
-            self.push(address);
+    /// Those of parts that lie one behind the other, copied in parallel.
+    fn joined(parts: &[Part], total: usize) -> Objects {
+        let (spans, of_part) = spans(parts);
+        let mut all = Objects {
+            spans,
+            starts: vec![0; total],
+            sizes: vec![0; total],
+            types: vec![0; total],
+            ..Objects::default()
+        };
+        let (mut starts, mut sizes, mut types) = (&mut all.starts[..], &mut all.sizes[..], &mut all.types[..]);
+        let mut work = Vec::with_capacity(parts.len());
+        for (part, span) in parts.iter().zip(of_part) {
+            let count = part.addresses.len();
+            let room = (take(&mut starts, count), take(&mut sizes, count), take(&mut types, count));
+            work.push((part, span, room));
         }
-        self.sizes.extend(part.sizes);
-        self.types.extend(part.types);
-        let large =
-            part.large.into_iter().filter_map(|(at, size)| Some((u32::try_from(before.checked_add(at)?).ok()?, size)));
-        self.large.extend(large);
+        let copied = work.into_par_iter().map(|(part, span, (starts, sizes, types))| {
+            sizes.copy_from_slice(&part.sizes);
+            types.copy_from_slice(&part.types);
+            let offsets = part.addresses.iter().map(|address| span.offset(*address));
+            starts.iter_mut().zip(offsets).all(|(start, offset)| offset.map(|offset| *start = offset).is_some())
+        });
+        // Of one that reaches too far they are counted one after the other.
+        if !copied.collect::<Vec<bool>>().into_iter().all(|fits| fits) {
+            all.spans.clear();
+            all.starts.clear();
+            parts.iter().flat_map(|part| &part.addresses).for_each(|address| all.push(*address));
+        }
+        let mut before = 0usize;
+        for part in parts {
+            let place = |(at, size): &(usize, u64)| Some((u32::try_from(before.checked_add(*at)?).ok()?, *size));
+            all.large.extend(part.large.iter().filter_map(place));
+            before = before.saturating_add(part.addresses.len());
+        }
+        all
     }
 
     fn push(&mut self, address: u64) {
-        let first = self.len();
-        let fits = |span: &Span| {
-            let distance = address.checked_sub(span.start)?;
-            let offset = u32::try_from(distance >> span.shift).ok()?;
-            (u64::from(offset) << span.shift == distance).then_some(offset)
-        };
-        let offset = self.spans.last().and_then(fits).unwrap_or_else(|| {
-            let shift = if address.is_multiple_of(16) {
-                4
-            } else if address.is_multiple_of(8) {
-                3
-            } else {
-                0
-            };
-            self.spans.push(Span { start: address, shift, first });
+        let offset = self.spans.last().and_then(|span| span.offset(address)).unwrap_or_else(|| {
+            self.spans.push(Span::from(address, address, self.len()));
             0
         });
         self.starts.push(offset);
@@ -186,9 +241,29 @@ impl Objects {
         Some(HeapObject { address: self.address(id)?, of_type: self.of_type(id), bytes: self.bytes(id) })
     }
 
+    /// Some of them, in their order: without looking for the span of each.
+    pub fn range(&self, range: Range<ObjectId>) -> impl Iterator<Item = (ObjectId, HeapObject)> {
+        let ends = self.spans.iter().skip(1).map(|span| span.first).chain([self.len()]);
+        self.spans.iter().zip(ends).flat_map(move |(span, end)| {
+            let (from, to) = (span.first.max(range.start), end.min(range.end));
+            (from..to).filter_map(move |id| {
+                let offset = *self.starts.get(id as usize)?;
+                let address = Addr(span.start.wrapping_add(u64::from(offset) << span.shift));
+                Some((id, HeapObject { address, of_type: self.of_type(id), bytes: self.bytes(id) }))
+            })
+        })
+    }
+
     /// The object that holds an address, wherever in it that is.
     #[inline]
     pub fn holding(&self, addr: Addr) -> Option<ObjectId> {
+        let (id, start) = self.last_at(addr)?;
+        (addr.0.checked_sub(start)? < self.bytes(id)).then_some(id)
+    }
+
+    /// The last object that starts at an address or before it, with where it starts; none of a run that ends before the address's page.
+    #[inline]
+    fn last_at(&self, addr: Addr) -> Option<(ObjectId, u64)> {
         let page = addr.0 >> self.page_shift;
         let at = self.runs.partition_point(|run| run.page <= page);
         let run = *self.runs.get(at.checked_sub(1)?)?;
@@ -198,29 +273,29 @@ impl Objects {
         let after = if place < end { *self.pages.get(place)? } else { *self.pages.get(end.checked_sub(1)?)? };
         let before = if place < end && place > run.at { *self.pages.get(place.checked_sub(1)?)? } else { run.first };
         let low = if place < end { before.saturating_sub(1).max(run.first) } else { after.checked_sub(1)? };
-        let id = self.last_up_to(addr, low, after)?;
-        let start = self.address(id)?;
-        (addr.0.checked_sub(start.0)? < self.bytes(id)).then_some(id)
+        self.last_up_to(addr, low, after)
     }
 
-    /// The last of the objects from `low` up to `high` that starts at an address or before it.
+    /// The last of the objects from `low` up to `high` that starts at an address or before it, with where it starts.
     #[inline]
-    fn last_up_to(&self, addr: Addr, low: ObjectId, high: ObjectId) -> Option<ObjectId> {
+    fn last_up_to(&self, addr: Addr, low: ObjectId, high: ObjectId) -> Option<(ObjectId, u64)> {
         let span = self.span(low)?;
         if span == self.span(high.checked_sub(1)?)? {
             // Nearly always: then offsets are compared, without making addresses of them.
             let Span { start, shift, .. } = *self.spans.get(span)?;
             let offset = addr.0.checked_sub(start)? >> shift;
             let starts = self.starts.get(low as usize..high as usize)?;
-            let found = starts.partition_point(|at| u64::from(*at) <= offset);
-            return low.checked_add(u32::try_from(found).ok()?)?.checked_sub(1).filter(|id| *id >= low);
+            let found = starts.partition_point(|at| u64::from(*at) <= offset).checked_sub(1)?;
+            let at = start.wrapping_add(u64::from(*starts.get(found)?) << shift);
+            return Some((low.checked_add(u32::try_from(found).ok()?)?, at));
         }
         let (mut left, mut right) = (low, high);
         while left < right {
             let middle = left.midpoint(right);
             if self.address(middle)? <= addr { left = middle.checked_add(1)? } else { right = middle }
         }
-        left.checked_sub(1).filter(|id| *id >= low)
+        let id = left.checked_sub(1).filter(|id| *id >= low)?;
+        Some((id, self.address(id)?.0))
     }
 
     /// Position of the span that an object is in.
@@ -234,7 +309,7 @@ impl Objects {
 
     /// The object that begins at an address.
     pub fn at(&self, addr: Addr) -> Option<ObjectId> {
-        self.holding(addr).filter(|id| self.address(*id) == Some(addr))
+        self.last_at(addr).filter(|(_, start)| *start == addr.0).map(|(id, _)| id)
     }
 
     fn index_pages(&mut self) {
@@ -288,7 +363,7 @@ impl Objects {
 impl Part {
     /// `left`: objects that there may be, in this part and all others.
     fn of(source: &dyn HeapSource, part: usize, left: &AtomicU64, job: &Job) -> Result<Part, Error> {
-        let mut objects = Part { addresses: Vec::new(), sizes: Vec::new(), types: Vec::new(), large: Vec::new() };
+        let mut objects = Part::default();
         let (mut ascending, mut reserved) = (true, 0u64);
         source.objects(part, &mut job.meter(), &mut |object| {
             if reserved == 0 {
@@ -312,6 +387,7 @@ impl Part {
             self.large.push((self.addresses.len(), object.bytes));
         }
         self.addresses.push(object.address.0);
+        self.bits |= object.address.0;
         self.sizes.push(small.unwrap_or(LARGE));
         self.types.push(u32::try_from(object.of_type).unwrap_or(u32::MAX));
     }
@@ -320,6 +396,7 @@ impl Part {
     fn and(mut self, other: Part) -> Part {
         let before = self.addresses.len();
         self.addresses.extend(other.addresses);
+        self.bits |= other.bits;
         self.sizes.extend(other.sizes);
         self.types.extend(other.types);
         self.large.extend(other.large.into_iter().map(|(at, size)| (before.saturating_add(at), size)));
@@ -331,7 +408,7 @@ impl Part {
         let sizes: std::collections::HashMap<usize, u64> = self.large.iter().copied().collect();
         let mut order: Vec<usize> = (0..self.addresses.len()).collect();
         order.sort_by_key(|at| self.addresses.get(*at).copied());
-        let mut sorted = Part { addresses: Vec::new(), sizes: Vec::new(), types: Vec::new(), large: Vec::new() };
+        let mut sorted = Part::default();
         for at in order {
             let of_type = self.types.get(at).map_or(usize::MAX, |of_type| *of_type as usize);
             let bytes = sizes.get(&at).copied().or_else(|| self.sizes.get(at).map(|size| u64::from(*size)));

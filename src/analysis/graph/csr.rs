@@ -100,17 +100,22 @@ fn pieces(lengths: &mut [u32]) -> Vec<(Range<ObjectId>, &mut [u32])> {
     pieces
 }
 
-/// One list of all, each let go when it is copied.
-fn joined(lists: Vec<Vec<ObjectId>>) -> Vec<ObjectId> {
-    let mut lists = lists.into_iter().filter(|list| !list.is_empty()).peekable();
-    let first = lists.next().unwrap_or_default();
-    if lists.peek().is_none() {
-        return first;
+/// One list of all, copied in parallel.
+fn joined(mut lists: Vec<Vec<ObjectId>>) -> Vec<ObjectId> {
+    lists.retain(|list| !list.is_empty());
+    if lists.len() < 2 {
+        return lists.pop().unwrap_or_default();
     }
-    let rest: Vec<Vec<ObjectId>> = lists.collect();
-    let total = rest.iter().map(Vec::len).fold(first.len(), usize::saturating_add);
-    let mut all = Vec::with_capacity(total);
-    std::iter::once(first).chain(rest).for_each(|list| all.extend(list));
+    let mut all = vec![0; lists.iter().map(Vec::len).fold(0, usize::saturating_add)];
+    let mut rest = &mut all[..];
+    let mut work = Vec::with_capacity(lists.len());
+    for list in lists {
+        let (room, left) = std::mem::take(&mut rest).split_at_mut(list.len());
+        work.push((list, room));
+        rest = left;
+    }
+    // Each is let go when it is copied.
+    work.into_par_iter().for_each(|(list, room)| room.copy_from_slice(&list));
     all
 }
 

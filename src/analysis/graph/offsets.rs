@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::error::Error;
 
 /// So many share a base that counts in eight bytes.
 const BLOCK_SHIFT: u32 = 16;
+const BLOCK: usize = 1 << BLOCK_SHIFT;
 
 /// The beginnings of lists that stand one after the other.
 #[derive(Debug, Default)]
@@ -19,20 +22,25 @@ pub(super) struct Offsets {
 impl Offsets {
     /// Lists of these lengths, in order. Fails where those of one block are too long together.
     pub(super) fn of(lengths: Vec<u32>) -> Result<Offsets, Error> {
-        let mut offsets = Offsets { starts: lengths, bases: Vec::new(), total: 0 };
-        offsets.starts.push(0);
-        let (mut base, mut total) = (0u64, 0u64);
-        for (at, slot) in offsets.starts.iter_mut().enumerate() {
-            if at.trailing_zeros() >= BLOCK_SHIFT {
-                base = total;
-                offsets.bases.push(base);
-            }
-            let length = *slot;
-            *slot = relative(total, base)?;
-            total = total.saturating_add(u64::from(length));
+        let mut starts = lengths;
+        starts.push(0);
+        let sum = |block: &[u32]| block.iter().map(|length| u64::from(*length)).fold(0, u64::saturating_add);
+        let sums: Vec<u64> = starts.par_chunks(BLOCK).map(sum).collect();
+        starts.par_chunks_mut(BLOCK).try_for_each(|block| {
+            let mut total = 0u64;
+            block.iter_mut().try_for_each(|slot| {
+                let length = *slot;
+                *slot = relative(total, 0)?;
+                total = total.saturating_add(u64::from(length));
+                Ok(())
+            })
+        })?;
+        let (mut bases, mut total) = (Vec::with_capacity(sums.len()), 0u64);
+        for sum in sums {
+            bases.push(total);
+            total = total.saturating_add(sum);
         }
-        offsets.total = total;
-        Ok(offsets)
+        Ok(Offsets { starts, bases, total })
     }
 
     /// The same, but each says where its list ends, until [`Offsets::take`] was called as often as the list is long.

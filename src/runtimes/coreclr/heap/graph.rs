@@ -36,13 +36,11 @@ impl ManagedHeap {
     /// Each object that an object refers to, with the slot that does; of a dependent handle, and of the loader, the handle.
     fn each_reference(
         &self,
-        from: ObjectId,
-        objects: &Objects,
+        object: HeapObject,
         (pattern, loader): (Option<&Pattern>, Option<Loader>),
         (kept, words): (&Kept, &mut Words<'_>),
         visit: &mut impl FnMut(Addr, Addr),
     ) {
-        let Some(object) = objects.get(from) else { return };
         if let Some(pattern) = pattern {
             let walked = Walked { at: object.address, table: Addr(0), bytes: object.bytes };
             pattern.each_of(words, walked, visit);
@@ -79,16 +77,16 @@ impl References for ManagedHeap {
         // Objects of one type often stand together; a type is asked for once all the same.
         let (mut patterns, kept) = (vec![None; self.types().len()], self.kept());
         let mut words = Words::of(&self.methods().clr.target.memory);
-        for from in range {
+        for (from, object) in objects.range(range) {
             meter.add(1)?;
-            let of_type = objects.of_type(from);
+            let of_type = object.of_type;
             let known = patterns.get_mut(of_type).map(|known: &mut Option<(Option<Arc<Pattern>>, Option<Loader>)>| {
                 let (pattern, loader) =
                     known.get_or_insert_with(|| (self.pattern_of(of_type), self.loader_of(of_type)));
                 (pattern.as_deref(), *loader)
             });
             let mut failed = Ok(());
-            self.each_reference(from, objects, known.unwrap_or_default(), (&kept, &mut words), &mut |_, to| {
+            self.each_reference(object, known.unwrap_or_default(), (&kept, &mut words), &mut |_, to| {
                 if failed.is_ok()
                     && let Some(to) = objects.at(to).filter(|to| *to != from)
                 {
@@ -180,7 +178,7 @@ impl References for ManagedHeap {
         let mut found = None;
         let mut words = Words::of(&self.methods().clr.target.memory);
         let known = (pattern.as_deref(), loader);
-        self.each_reference(from, objects, known, (&self.kept(), &mut words), &mut |slot, to| {
+        self.each_reference(object, known, (&self.kept(), &mut words), &mut |slot, to| {
             if found.is_none() && to == target {
                 found = Some(slot);
             }
